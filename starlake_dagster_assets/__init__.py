@@ -1,0 +1,1 @@
+"""Starlake projects as Dagster software-defined assets."""

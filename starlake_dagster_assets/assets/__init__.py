@@ -1,0 +1,1 @@
+"""Dagster's side: the graph as software-defined assets."""

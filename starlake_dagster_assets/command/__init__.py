@@ -1,0 +1,1 @@
+"""Starlake commands and what their output says."""

@@ -1,0 +1,162 @@
+"""What is run, and what is learnt from it: the vocabulary between assets, runners and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Union
+
+__all__ = [
+    "AuditRow",
+    "Command",
+    "CommandFailed",
+    "CommandSucceeded",
+    "Event",
+    "ExpectationRow",
+    "FileLoaded",
+    "Line",
+    "RunResult",
+    "TableFailed",
+    "TableLoaded",
+    "TableStarted",
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One Starlake command, as an argument list.
+
+    Attributes:
+        name: `stage`, `preload`, `load` or `transform`.
+        args: The arguments after the name, one item each; never a shell string.
+        env: Environment variables of this command, on top of the runner's own.
+        secrets: Values that must never be shown; redacted in logs and metadata.
+        job_id: `SL_JOB_ID`: finds the audit rows of this command.
+    """
+
+    name: Literal["stage", "preload", "load", "transform"]
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    job_id: str = ""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Name and arguments."""
+        return (self.name, *self.args)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of output, without its end."""
+
+    text: str
+    stream: Literal["stdout", "stderr"] = "stderr"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a command ended: its exit code (None when it was cancelled or lost), and seconds."""
+
+    exit_code: int | None
+    seconds: float
+    cancelled: bool = False
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True)
+class TableStarted:
+    """`Ingest resolved file : a,b as table d.t`: the files that must each have a summary (names, not paths)."""
+
+    domain: str
+    table: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileLoaded:
+    """`ingestion-summary -> …`: one file landed. Counts are None where the loader does not know them (-1)."""
+
+    domain: str
+    table: str
+    file: str
+    input: int | None
+    accepted: int | None
+    rejected: int | None
+
+
+@dataclass(frozen=True)
+class TableLoaded:
+    """Every file announced for the table has its summary; counts are sums, None when any is unknown."""
+
+    domain: str
+    table: str
+    files: tuple[str, ...]
+    input: int | None
+    accepted: int | None
+    rejected: int | None
+
+
+@dataclass(frozen=True)
+class TableFailed:
+    """A table was announced and at least one of its files has no summary."""
+
+    domain: str
+    table: str
+    files: tuple[str, ...]
+    missing: tuple[str, ...]
+    error: str
+
+
+@dataclass(frozen=True)
+class CommandSucceeded:
+    """The program said so and returned 0."""
+
+
+@dataclass(frozen=True)
+class CommandFailed:
+    """The program said so, returned something else than 0, or ended without a word; with its last error lines."""
+
+    error: str
+    exit_code: int | None = None
+
+
+Event = Union[TableStarted, FileLoaded, TableLoaded, TableFailed, CommandSucceeded, CommandFailed]
+
+
+# ---------------------------------------------------------------------------------------- the second witness
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """A row of `audit.audit` (format reference 4.5). LOAD rows carry raw names, TRANSFORM rows final ones."""
+
+    job_id: str
+    paths: str
+    domain: str
+    schema: str
+    success: bool
+    count: int
+    accepted: int
+    rejected: int
+    duration_ms: int
+    message: str
+    step: str
+
+
+@dataclass(frozen=True)
+class ExpectationRow:
+    """A row of `audit.expectations`. `count` 0 means that it held."""
+
+    job_id: str
+    domain: str
+    schema: str
+    name: str
+    params: str
+    sql: str
+    count: int
+    exception: str
+    success: bool

@@ -1,0 +1,1 @@
+"""The embedded engine: Starlake's commands on DuckDB, without a JVM."""

@@ -1,0 +1,63 @@
+"""Every error a user can meet, with where it is, what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "CommandError",
+    "EngineError",
+    "ProjectError",
+    "RunnerError",
+    "SelectionError",
+    "StarlakeError",
+    "nearest",
+]
+
+
+class StarlakeError(Exception):
+    """Base of all errors of this package: one message a user can act on."""
+
+
+class ProjectError(StarlakeError):
+    """A project that cannot be used as it is.
+
+    Args:
+        problems: The rendered problems (`file:line: message`), one a line in the message, in file order.
+    """
+
+    def __init__(self, problems: Sequence[object]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class SelectionError(StarlakeError):
+    """A selection that names nothing or is not of the grammar."""
+
+
+class CommandError(StarlakeError):
+    """A command that Starlake's grammar does not accept."""
+
+
+class RunnerError(StarlakeError):
+    """An execution environment that could not run a command."""
+
+
+class EngineError(StarlakeError):
+    """A load or a transform that the embedded engine refused or that failed."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word closest to one that is not known.
+
+    Args:
+        word: What was found.
+        known: What would have been accepted.
+
+    Returns:
+        The closest word regardless of case, or None when nothing is close.
+    """
+    by_lower = {item.lower(): item for item in known}
+    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None

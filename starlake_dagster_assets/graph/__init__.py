@@ -1,0 +1,1 @@
+"""The neutral asset graph: nodes, edges, selection, plan."""

@@ -1,0 +1,108 @@
+"""The neutral asset graph: what the project holds, by final names, with nothing of Dagster or Airflow in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+from starlake_dagster_assets.project.model import Domain, ExternalTable, Table, Task
+
+__all__ = ["Edge", "Graph", "Node", "NodeKind"]
+
+NodeKind = Literal["table", "task", "external"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One asset.
+
+    Attributes:
+        id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`.
+        kind: `table` (load), `task` (transform, views included) or `external` (not made by this project).
+        raw: The name for the command line (`<directory>.<stem>`); "" for external nodes.
+        key: The parts of the asset key, before any character that Dagster refuses is translated.
+        table: The load table, for kind `table` and for the incoming files of a table.
+        task: The transform, for kind `task`.
+        external: The description below `metadata/external`, if there is one.
+        is_files: True for the node that stands for the incoming files of `table`.
+    """
+
+    id: str
+    kind: NodeKind
+    raw: str
+    key: tuple[str, ...]
+    table: Table | None = None
+    task: Task | None = None
+    external: ExternalTable | None = None
+    is_files: bool = False
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the node is a view or a materialized view of the warehouse."""
+        return self.task is not None and self.task.sink.materialized_view in {"VIEW", "MATERIALIZED_VIEW"}
+
+    @property
+    def domain(self) -> str:
+        """The final schema name, the first part of a group."""
+        return self.key[:-1][-1] if len(self.key) > 1 else self.id
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Starlake's tags: `k=v` or plain."""
+        if self.table is not None and not self.is_files:
+            return self.table.tags
+        if self.task is not None:
+            return self.task.tags
+        return self.external.tags if self.external else ()
+
+
+@dataclass(frozen=True, order=True)
+class Edge:
+    """`target` reads `source`; both are node ids. `via` says where the edge comes from."""
+
+    source: str
+    target: str
+    via: Literal["sql", "declared", "files"] = field(default="sql", compare=False)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes and edges, indexed both ways.
+
+    Attributes:
+        nodes: By id, sorted.
+        edges: Sorted, unique, without self references.
+        self_references: Ids of tasks that read their own target.
+        cycles: Each cycle as the ids along it; a graph with cycles cannot be materialized in one run.
+        domains: The load domains by directory name.
+    """
+
+    nodes: Mapping[str, Node]
+    edges: tuple[Edge, ...]
+    self_references: frozenset[str] = frozenset()
+    cycles: tuple[tuple[str, ...], ...] = ()
+    domains: Mapping[str, Domain] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def upstream(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node id, the sorted ids it reads."""
+        found: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for edge in self.edges:
+            found[edge.target].append(edge.source)
+        return MappingProxyType({node: tuple(sorted(ids)) for node, ids in found.items()})
+
+    @cached_property
+    def downstream(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node id, the sorted ids that read it."""
+        found: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for edge in self.edges:
+            found[edge.source].append(edge.target)
+        return MappingProxyType({node: tuple(sorted(ids)) for node, ids in found.items()})
+
+    @cached_property
+    def by_raw(self) -> Mapping[tuple[str, str], Node]:
+        """(kind, raw name) to node, for `table` and `task` nodes."""
+        return MappingProxyType({(n.kind, n.raw): n for n in self.nodes.values() if n.kind != "external"})

@@ -1,0 +1,1 @@
+"""Starlake projects as frozen models: files, rendering, validation, references, manifest."""

@@ -1,0 +1,38 @@
+"""What is wrong with a project: one record a problem, gathered and never raised one by one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Problem"]
+
+
+class Problem(BaseModel):
+    """One thing that is wrong, where it is, and what to do.
+
+    Attributes:
+        file: Posix path relative to the project root.
+        line: 1-based line, None where it is not known.
+        key: Dotted path of the YAML key (`table.attributes.0.type`), "" where there is none.
+        message: What was found and what was expected.
+        hint: What to do, "" where the message says it all.
+        severity: `error` stops the object that the file describes; `warning` does not.
+        code: A stable word for machines, such as `unknown-key`, `missing-file`, `lineage-differs`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    line: int | None = None
+    key: str = ""
+    message: str
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+    code: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        what = f"{self.key}: {self.message}" if self.key else self.message
+        return f"{where}: {what}" + (f" {self.hint}" if self.hint else "")
