@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Union
+from typing import Literal
 
 __all__ = [
     "AuditRow",
@@ -124,7 +124,7 @@ class CommandFailed:
     exit_code: int | None = None
 
 
-Event = Union[TableStarted, FileLoaded, TableLoaded, TableFailed, CommandSucceeded, CommandFailed]
+Event = TableStarted | FileLoaded | TableLoaded | TableFailed | CommandSucceeded | CommandFailed
 
 
 # ---------------------------------------------------------------------------------------- the second witness

@@ -37,6 +37,14 @@ class Witness(Protocol):
         """The rows of `audit.expectations` with that JOBID."""
         ...
 
+    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
+        """Name and warehouse type of each column of a table or view; empty when it does not exist."""
+        ...
+
+    def row_count(self, schema: str, table: str) -> int | None:
+        """The number of rows of a table or view; None when it does not exist."""
+        ...
+
 
 class Runner(Protocol):
     """An execution environment."""

@@ -1,0 +1,39 @@
+"""What a reader hands to a write strategy: the accepted rows of some files, and what became of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Column", "Incoming"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the target: its final name and its DuckDB type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """The rows of one job (one file, or all files of a table when loads are grouped).
+
+    Attributes:
+        relation: Quoted name of a temporary table or view that holds the accepted rows: the columns below, in order.
+        columns: The target's columns, renames applied, ignored ones left out, scripts included.
+        files: The files read.
+        input: Rows found.
+        accepted: Rows in `relation`.
+        rejected: Rows that were refused; `input == accepted + rejected`.
+        rejects: Quoted name of a temporary table (ERROR VARCHAR, PATH VARCHAR), one row a refused row, or None.
+    """
+
+    relation: str
+    columns: tuple[Column, ...]
+    files: tuple[Path, ...]
+    input: int
+    accepted: int
+    rejected: int
+    rejects: str | None = None
