@@ -1,0 +1,70 @@
+# make dev    installs into .venv and starts the Dagster UI on the example project
+# make demo   materializes the example project without the UI
+# make test   lint, types and tests, on the newest and on the oldest supported Dagster
+# Only Python 3.10+ and make are needed; uv is used where it is installed, and installed into .venv where it is not.
+
+PYTHON ?= python3
+PORT ?= 3000
+DAY ?= 1
+WORKERS ?= 2
+VENV := .venv
+OLDEST := .venv-oldest
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/$(BIN)/uv)
+EXAMPLE := example_project
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.PHONY: install dev demo test lint types tests tests-oldest format clean
+
+install: $(BIN)/.installed
+
+$(CURDIR)/$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(BIN)/.installed: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --quiet --locked --inexact
+	@touch $@
+
+dev: install
+	$(BIN)/python $(EXAMPLE)/deliver.py --day $(DAY)
+	@mkdir -p .dagster_home && touch .dagster_home/dagster.yaml
+	@echo
+	@echo "  The Dagster UI is at http://127.0.0.1:$(PORT) once the lines below say so; press Ctrl-C to stop."
+	@echo "  Assets > Global asset lineage > Materialize all runs the whole Starlake project."
+	@echo
+	DAGSTER_HOME=$(CURDIR)/.dagster_home PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
+
+demo: install
+	$(BIN)/python $(EXAMPLE)/deliver.py --reset --day $(DAY)
+	$(BIN)/starlake-dagster run $(EXAMPLE)/starbake --env DUCKDB
+
+test: lint types tests tests-oldest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/pyright
+
+tests: install
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+# The oldest supported Dagster is the one that dagster-shell pins: the plain resolution of the extra.
+$(OLDEST)/.installed: pyproject.toml install
+	$(UV) venv --quiet --clear --python ">=3.10,<3.13" $(OLDEST)
+	cd $(OLDEST) && $(UV) pip install --quiet --no-config --python $(CURDIR)/$(OLDEST)/bin/python \
+		-e "$(CURDIR)[duckdb,shell,webserver]" hypothesis pytest pytest-xdist
+	@touch $@
+
+tests-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(OLDEST) .dagster_home .pytest_cache .ruff_cache .hypothesis dist
