@@ -1,0 +1,144 @@
+"""The tables that parsed statements read, with the scopes of CTEs and correlated names respected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlake_dagster_assets.project.sql_parsing import child_with
+
+if TYPE_CHECKING:
+    from sqlglot import Expression
+
+__all__ = ["tables_read"]
+
+_FILE = re.compile(
+    r"://|/|\\|^@|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|orc|avro|xlsx|db|duckdb)(\.\w+)?$", re.IGNORECASE
+)
+_ALIASES_FIRST = frozenset({"bigquery", "redshift"})
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What hides tables at one place of a tree: lower-case names of CTEs, and of relations with arrays."""
+
+    ctes: frozenset[str] = frozenset()
+    relations: frozenset[str] = frozenset()
+
+    def plus(self, *, ctes: Iterable[str] = (), relations: Iterable[str] = ()) -> _Scope:
+        return _Scope(self.ctes.union(ctes), self.relations.union(relations))
+
+
+def tables_read(statements: Iterable[Expression], dialect: str) -> tuple[str, ...]:
+    """The dotted names of the tables that statements read.
+
+    Args:
+        statements: Parsed statements.
+        dialect: The SQL's dialect: in some, `t.items` after `from x t` is an array of `t`.
+
+    Returns:
+        Names without quotes (but a part that holds a dot keeps them), unique, in order of appearance.
+    """
+    names: list[str] = []
+    for statement in statements:
+        placed = [(_position(table), table) for table in _tables(statement, dialect.lower() in _ALIASES_FIRST)]
+        names += [".".join(_parts(table)) for _, table in sorted(placed, key=lambda pair: pair[0])]
+    return tuple(dict.fromkeys(names))
+
+
+def _tables(statement: Expression, aliases_first: bool) -> Iterator[Expression]:
+    """Walks a tree without recursion; yields the tables that nothing hides."""
+    from sqlglot import exp
+
+    todo: list[tuple[Expression, _Scope]] = [(statement, _Scope())]
+    while todo:
+        node, scope = todo.pop()
+        if isinstance(node, exp.Table) and _is_reference(node, scope):
+            yield node
+        children, inner = _children(node, scope, todo)
+        if aliases_first and isinstance(node, exp.Select):
+            inner = _correlate(children, inner, todo)
+        todo += [(child, inner) for child in children]
+
+
+def _children(
+    node: Expression, scope: _Scope, todo: list[tuple[Expression, _Scope]]
+) -> tuple[list[Expression], _Scope]:
+    """The children that may read tables, and their scope; CTEs, each with its own, go straight to the list."""
+    clause = child_with(node)
+    inner = scope
+    if clause is not None:
+        ctes: list[Any] = clause.expressions
+        for cte in ctes:
+            inside = inner.plus(ctes=[cte.alias.lower()]) if _is_recursive(clause, cte) else inner
+            todo.append((cte.this, inside))
+            inner = inner.plus(ctes=[cte.alias.lower()])
+    skipped = _target(node)
+    children: list[Any] = [child for child in node.iter_expressions() if child is not clause and child is not skipped]
+    return [child for child in children if not isinstance(child, _silent())], inner
+
+
+def _is_recursive(clause: Expression, cte: Any) -> bool:
+    from sqlglot import exp
+
+    # a body that is no union cannot call itself: such a name means the real table
+    return bool(clause.args.get("recursive")) and isinstance(cte.this.unnest(), exp.SetOperation)
+
+
+def _silent() -> tuple[type, ...]:
+    """Expressions whose tables are no reads: locks, hints, foreign keys, `select … into`."""
+    from sqlglot import exp
+
+    return (exp.Lock, exp.Hint, exp.Into, exp.Reference, exp.Use)
+
+
+def _target(node: Expression) -> Any:
+    """The child that a statement writes or describes rather than reads."""
+    from sqlglot import exp
+
+    writers = (exp.Insert, exp.Merge, exp.Update, exp.Delete, exp.Create, exp.Drop, exp.Alter, exp.Describe, exp.Use)
+    if isinstance(node, writers):
+        written: Any = node.args.get("this")
+        return written if isinstance(written, (exp.Table, exp.Schema, exp.UserDefinedFunction)) else None
+    if isinstance(node, exp.Copy) and isinstance(node.this, (exp.Table, exp.Schema)):
+        # kind: True is COPY … FROM, which writes the table
+        return node.this if node.args.get("kind") else None
+    return node.args.get("this") if isinstance(node, exp.Predict) else None
+
+
+def _is_reference(table: Any, scope: _Scope) -> bool:
+    from sqlglot import exp
+
+    named = table.this
+    if not isinstance(named, exp.Identifier) or not named.name or named.args.get("temporary"):
+        return False
+    parts = [part.name for part in table.parts]
+    if _FILE.search(named.name) or any("://" in part for part in parts):
+        return False
+    first = parts[0].lower()
+    if len(parts) == 1:
+        return first not in scope.ctes and first != "dual"
+    return first not in scope.relations
+
+
+def _correlate(children: list[Expression], scope: _Scope, todo: list[tuple[Expression, _Scope]]) -> _Scope:
+    """Gives each relation of a FROM the scope of those before it; returns the scope of the rest of the query."""
+    from sqlglot import exp
+
+    for child in list(children):
+        if isinstance(child, (exp.From, exp.Join)):
+            children.remove(child)
+            todo.append((child, scope))
+            scope = scope.plus(relations=[name] if (name := child.this.alias_or_name.lower()) else [])
+    return scope
+
+
+def _parts(table: Any) -> list[str]:
+    names = [part.name for part in table.parts]
+    return ['"' + name.replace('"', '""') + '"' if "." in name or '"' in name else name for name in names]
+
+
+def _position(table: Any) -> int:
+    return int(table.parts[0].meta.get("start", 0))
