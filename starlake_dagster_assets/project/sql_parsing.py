@@ -7,12 +7,12 @@ import re
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from sqlglot import Expression
+__all__ = ["SqlError", "Tree", "child_with", "parse_statements", "sql_dialects"]
 
-__all__ = ["SqlError", "child_with", "parse_statements", "sql_dialects"]
+Tree: TypeAlias = Any
+"""A sqlglot expression; its types are not the same from release to release."""
 
 _GUESSES = ("duckdb", "spark", "bigquery")
 _MAX_CHARS = 2_000_000
@@ -41,7 +41,7 @@ def sql_dialects(dialect: str) -> tuple[str, ...]:
     return (name,) if name and Dialect.get(name) is not None else _GUESSES
 
 
-def parse_statements(sql: str, dialect: str) -> list[Expression]:
+def parse_statements(sql: str, dialect: str) -> list[Tree]:
     """Parses all statements of a text; what an `EXPLAIN` explains takes its place.
 
     Args:
@@ -64,13 +64,13 @@ def parse_statements(sql: str, dialect: str) -> list[Expression]:
         raise
 
 
-def child_with(node: Expression) -> Expression | None:
+def child_with(node: Tree) -> Tree | None:
     """The `WITH` clause of a statement or query (its name in sqlglot changed between releases)."""
     found: Any = node.args.get("with_") or node.args.get("with")
     return found
 
 
-def _parse(sql: str, dialect: str) -> Iterator[Expression]:
+def _parse(sql: str, dialect: str) -> Iterator[Tree]:
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import ParseError, SqlglotError
@@ -97,7 +97,7 @@ def _parse(sql: str, dialect: str) -> Iterator[Expression]:
             yield tree
 
 
-def _explained(command: Expression, dialect: str) -> Iterator[Expression]:
+def _explained(command: Tree, dialect: str) -> Iterator[Tree]:
     text = command.expression.name if command.expression is not None else ""
     found = _EXPLAINED.search(text)
     if found:

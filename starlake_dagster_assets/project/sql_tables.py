@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from starlake_dagster_assets.project.sql_parsing import child_with
-
-if TYPE_CHECKING:
-    from sqlglot import Expression
+from starlake_dagster_assets.project.sql_parsing import Tree, child_with
 
 __all__ = ["tables_read"]
 
@@ -31,7 +28,7 @@ class _Scope:
         return _Scope(self.ctes.union(ctes), self.relations.union(relations))
 
 
-def tables_read(statements: Iterable[Expression], dialect: str) -> tuple[str, ...]:
+def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
     """The dotted names of the tables that statements read.
 
     Args:
@@ -48,11 +45,11 @@ def tables_read(statements: Iterable[Expression], dialect: str) -> tuple[str, ..
     return tuple(dict.fromkeys(names))
 
 
-def _tables(statement: Expression, aliases_first: bool) -> Iterator[Expression]:
+def _tables(statement: Tree, aliases_first: bool) -> Iterator[Tree]:
     """Walks a tree without recursion; yields the tables that nothing hides."""
     from sqlglot import exp
 
-    todo: list[tuple[Expression, _Scope]] = [(statement, _Scope())]
+    todo: list[tuple[Tree, _Scope]] = [(statement, _Scope())]
     while todo:
         node, scope = todo.pop()
         if isinstance(node, exp.Table) and _is_reference(node, scope):
@@ -63,9 +60,7 @@ def _tables(statement: Expression, aliases_first: bool) -> Iterator[Expression]:
         todo += [(child, inner) for child in children]
 
 
-def _children(
-    node: Expression, scope: _Scope, todo: list[tuple[Expression, _Scope]]
-) -> tuple[list[Expression], _Scope]:
+def _children(node: Tree, scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> tuple[list[Tree], _Scope]:
     """The children that may read tables, and their scope; CTEs, each with its own, go straight to the list."""
     clause = child_with(node)
     inner = scope
@@ -80,7 +75,7 @@ def _children(
     return [child for child in children if not isinstance(child, _silent())], inner
 
 
-def _is_recursive(clause: Expression, cte: Any) -> bool:
+def _is_recursive(clause: Tree, cte: Any) -> bool:
     from sqlglot import exp
 
     # a body that is no union cannot call itself: such a name means the real table
@@ -94,7 +89,7 @@ def _silent() -> tuple[type, ...]:
     return (exp.Lock, exp.Hint, exp.Into, exp.Reference, exp.Use)
 
 
-def _target(node: Expression) -> Any:
+def _target(node: Tree) -> Any:
     """The child that a statement writes or describes rather than reads."""
     from sqlglot import exp
 
@@ -123,7 +118,7 @@ def _is_reference(table: Any, scope: _Scope) -> bool:
     return first not in scope.relations
 
 
-def _correlate(children: list[Expression], scope: _Scope, todo: list[tuple[Expression, _Scope]]) -> _Scope:
+def _correlate(children: list[Tree], scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> _Scope:
     """Gives each relation of a FROM the scope of those before it; returns the scope of the rest of the query."""
     from sqlglot import exp
 
