@@ -1,0 +1,17 @@
+-- One row a product of an order, so that nobody else has to unfold the lines.
+with unfolded as (
+  select order_id, customer_id, shop_id, order_date, ordered_at, status, unnest(lines) as line
+  from starbake.Orders
+)
+select
+  u.order_id,
+  u.customer_id,
+  u.shop_id,
+  u.order_date,
+  u.ordered_at,
+  u.status,
+  u.line.product_id as product_id,
+  u.line.quantity as quantity,
+  u.line.unit_price as unit_price,
+  {{ money('u.line.quantity * u.line.unit_price') }} as amount
+from unfolded u
