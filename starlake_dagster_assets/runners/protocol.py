@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
 
-__all__ = ["RunHandle", "Runner", "Witness"]
+__all__ = ["RejectionWitness", "RunHandle", "Runner", "Witness", "is_live"]
 
 
 class RunHandle(Protocol):
@@ -44,6 +44,20 @@ class Witness(Protocol):
     def row_count(self, schema: str, table: str) -> int | None:
         """The number of rows of a table or view; None when it does not exist."""
         ...
+
+
+@runtime_checkable
+class RejectionWitness(Protocol):
+    """A witness that can also show refused rows; optional."""
+
+    def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
+        """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        ...
+
+
+def is_live(witness: Witness | None) -> bool:
+    """Whether a witness can be read while a command still runs: it says so with a true attribute `live`."""
+    return bool(getattr(witness, "live", False))
 
 
 class Runner(Protocol):

@@ -1,0 +1,192 @@
+"""Starlake commands that the program's grammar accepts, and no others (format reference 5.2, 5.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from types import MappingProxyType
+
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.errors import CommandError
+
+__all__ = ["ARGV_BYTES", "chunks", "load", "scheduled_date_text", "stage", "transform"]
+
+ARGV_BYTES = 96 * 1024
+"""Bytes that one list argument may take: Linux refuses a single argument above 128 KiB."""
+
+_NO_ENV: Mapping[str, str] = MappingProxyType({})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def stage(
+    domain: str,
+    tables: Sequence[str] = (),
+    *,
+    options: Mapping[str, str] | None = None,
+    env: Mapping[str, str] = _NO_ENV,
+    secrets: frozenset[str] = frozenset(),
+    job_id: str = "",
+) -> Command:
+    """`stage`: moves the incoming files of a domain to its stage area.
+
+    Args:
+        domain: Directory name below `metadata/load`.
+        tables: File stems of tables; none means all tables of the domain.
+        options: Variables for this command (`--options`).
+        env: Environment variables of the command.
+        secrets: Values that are never shown.
+        job_id: Written to `SL_JOB_ID`.
+
+    Returns:
+        The command.
+
+    Raises:
+        CommandError: When a name or an option cannot be said on the command line.
+    """
+    return Command("stage", (*_scope(domain, tables), *_options(options)), _env(env, job_id), secrets, job_id)
+
+
+def load(
+    domain: str,
+    tables: Sequence[str],
+    *,
+    scheduled_date: datetime | None = None,
+    options: Mapping[str, str] | None = None,
+    env: Mapping[str, str] = _NO_ENV,
+    secrets: frozenset[str] = frozenset(),
+    job_id: str = "",
+) -> Command:
+    """`load`: loads the staged files of some tables of one domain, in one process.
+
+    Args:
+        domain: Directory name below `metadata/load`.
+        tables: File stems; at least one.
+        scheduled_date: `--scheduledDate`, with a time zone.
+        options: Variables for this command (`--options`).
+        env: Environment variables of the command.
+        secrets: Values that are never shown.
+        job_id: Written to `SL_JOB_ID`; the audit rows carry it.
+
+    Returns:
+        The command.
+
+    Raises:
+        CommandError: When a name, a date or an option cannot be said, or `tables` is empty.
+    """
+    if not tables:
+        raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
+    args = (*_scope(domain, tables), *_scheduled(scheduled_date), *_options(options))
+    return Command("load", args, _env(env, job_id), secrets, job_id)
+
+
+def transform(
+    name: str,
+    options: Mapping[str, str] | None = None,
+    scheduled_date: datetime | None = None,
+    *,
+    env: Mapping[str, str] = _NO_ENV,
+    secrets: frozenset[str] = frozenset(),
+    job_id: str = "",
+) -> Command:
+    """`transform`: runs one task; never `--recursive`, whose exit code says nothing.
+
+    Args:
+        name: `<task domain>.<file stem>`.
+        options: Variables for this command (`--options`).
+        scheduled_date: `--scheduledDate`, with a time zone.
+        env: Environment variables of the command.
+        secrets: Values that are never shown.
+        job_id: Written to `SL_JOB_ID`; the audit row carries it.
+
+    Returns:
+        The command.
+
+    Raises:
+        CommandError: When the name, the date or an option cannot be said.
+    """
+    if "." not in _word("task name", name):
+        raise CommandError(f"task name {name!r}: expected <domain>.<name>.")
+    args = ("--name", name, *_scheduled(scheduled_date), *_options(options))
+    return Command("transform", args, _env(env, job_id), secrets, job_id)
+
+
+def chunks(names: Sequence[str], limit: int = ARGV_BYTES) -> Iterator[tuple[str, ...]]:
+    """Cuts a list of names into lists that each fit into one argument.
+
+    Args:
+        names: The names, kept in order.
+        limit: The bytes (UTF-8, with commas) that one list may take.
+
+    Yields:
+        Lists that are not empty; a name longer than the limit stands alone.
+    """
+    part: list[str] = []
+    size = 0
+    for name in names:
+        length = len(name.encode("utf-8", "surrogatepass")) + 1
+        if part and size + length > limit:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(name)
+        size += length
+    if part:
+        yield tuple(part)
+
+
+def scheduled_date_text(moment: datetime) -> str:
+    """A moment as `--scheduledDate` takes it: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
+
+    Raises:
+        CommandError: When the moment has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise CommandError(f"scheduled date {moment.isoformat()}: it has no time zone; give one, such as UTC.")
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def _scope(domain: str, tables: Sequence[str]) -> tuple[str, ...]:
+    scope = ("--domains", _word("domain", domain))
+    if not tables:
+        return scope
+    joined = ",".join(_word("table", table) for table in tables)
+    if len(tables) > 1 and len(joined.encode("utf-8", "surrogatepass")) > ARGV_BYTES:
+        raise CommandError(
+            f"{len(tables)} tables of domain {domain!r} do not fit one argument: cut them with chunks()."
+        )
+    return (*scope, "--tables", joined)
+
+
+def _scheduled(moment: datetime | None) -> tuple[str, ...]:
+    return () if moment is None else ("--scheduledDate", scheduled_date_text(moment))
+
+
+def _options(options: Mapping[str, str] | None) -> tuple[str, ...]:
+    if not options:
+        return ()
+    pairs: list[str] = []
+    for key, value in options.items():
+        if "=" in _word("option", key):
+            raise CommandError(f"option {key!r}: a name cannot contain '='.")
+        if "," in value:
+            raise CommandError(f"option {key!r}: its value contains a comma, which Starlake cannot escape: {value!r}.")
+        if _CONTROL.search(value):
+            raise CommandError(f"option {key!r}: its value contains a line break or control character.")
+        pairs.append(f"{key}={value}")
+    return ("--options", ",".join(pairs))
+
+
+def _word(what: str, text: str) -> str:
+    if not text.strip():
+        raise CommandError(f"{what}: an empty name was given.")
+    if "," in text:
+        raise CommandError(f"{what} {text!r}: a name cannot contain a comma, which separates names.")
+    if text.startswith("-"):
+        raise CommandError(f"{what} {text!r}: a name cannot begin with '-', which begins an option.")
+    if _CONTROL.search(text):
+        raise CommandError(f"{what} {text!r}: a name cannot contain a line break or control character.")
+    return text
+
+
+def _env(env: Mapping[str, str], job_id: str) -> Mapping[str, str]:
+    return MappingProxyType({**env, **({"SL_JOB_ID": job_id} if job_id else {})})

@@ -1,0 +1,111 @@
+"""Expectations as checks: their names, what a failure means, and what the audit says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlake_dagster_assets.command.model import ExpectationRow
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Application, Expectation
+
+__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations"]
+
+RESERVED = ("rejected_rows", "schema_drift")
+"""Names of the checks that every loaded table has: an expectation never takes one."""
+
+_REFUSED = re.compile(r"[^A-Za-z0-9_]+")
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class NamedExpectation:
+    """An expectation, the name of its check (`^[A-Za-z0-9_]+$`), and whether its failure blocks the table."""
+
+    name: str
+    expect: str
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What became of one expectation; `count` is None where nothing was counted, `reason` says why it failed."""
+
+    expectation: NamedExpectation
+    passed: bool
+    count: int | None = None
+    sql: str = ""
+    exception: str = ""
+    reason: str = ""
+
+
+def named_expectations(node: Node, application: Application) -> tuple[NamedExpectation, ...]:
+    """The expectations of a table or task under names that are valid and unique on it.
+
+    Args:
+        node: A table or task.
+        application: Says whether expectations run at all, and what an item without `failOnError` means.
+
+    Returns:
+        In the order of the project's file; none when `expectations.active` is false.
+    """
+    found: Sequence[Expectation] = ()
+    if node.table is not None and not node.is_files:
+        found = node.table.expectations
+    elif node.task is not None:
+        found = node.task.expectations
+    if not application.expectations.active:
+        return ()
+    taken: set[str] = {*RESERVED}
+    named: list[NamedExpectation] = []
+    for item in dict.fromkeys(found):
+        default = application.expectations.fail_on_error
+        blocking = default if item.fail_on_error is None else item.fail_on_error
+        named.append(NamedExpectation(_unique(item.expect, taken), item.expect, blocking))
+    return tuple(named)
+
+
+def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[ExpectationRow]) -> tuple[CheckResult, ...]:
+    """One result an expectation; where the audit has no row of it, it failed and says so.
+
+    Args:
+        node: The table or task.
+        named: Its expectations.
+        rows: The rows of its command, oldest first: the newest row of an expectation counts.
+    """
+    mine = [row for row in rows if (row.domain.lower(), row.schema.lower()) in _names(node)]
+    newest = {_text(row.params): row for row in mine}
+    return tuple(_result(item, newest.get(_text(item.expect))) for item in named)
+
+
+def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
+    if row is None:
+        return CheckResult(item, passed=False, reason="the engine left no result of this expectation in the audit")
+    passed = row.success and row.count == 0 and not row.exception
+    reason = "" if passed else (f"the query raised: {row.exception}" if row.exception else f"found {row.count}")
+    count = None if row.exception else row.count
+    return CheckResult(item, passed=passed, count=count, sql=row.sql, exception=row.exception, reason=reason)
+
+
+def _names(node: Node) -> set[tuple[str, str]]:
+    names = {(node.key[-2] if len(node.key) > 1 else "", node.key[-1])}
+    if node.table is not None:
+        names |= {(domain, node.table.name) for domain in (node.table.domain, node.table.domain_name)}
+        names |= {(node.table.final_domain, node.table.final_name)}
+    if node.task is not None:
+        names |= {(node.task.domain, node.task.table)}
+    return {(domain.lower(), table.lower()) for domain, table in names}
+
+
+def _text(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _unique(text: str, taken: set[str]) -> str:
+    stem = _REFUSED.sub("_", text).strip("_")[:_LONGEST].rstrip("_") or "expectation"
+    name, number = stem, 2
+    while name.lower() in taken:
+        name, number = f"{stem}_{number}", number + 1
+    taken.add(name.lower())
+    return name

@@ -1,0 +1,267 @@
+"""Runs tables and tasks in order and tells what became of each: free of Dagster, shared by steps and command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+
+from starlake_dagster_assets.command import build
+from starlake_dagster_assets.command.checks import judge, named_expectations
+from starlake_dagster_assets.command.model import Command, Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
+from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.command.reconcile import Expected, Verdict, reconcile_load, reconcile_transform
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import CommandError, SelectionError
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.project.model import Table, Task
+from starlake_dagster_assets.runners.protocol import Runner
+
+__all__ = ["execute", "ordered"]
+
+
+def execute(
+    source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
+) -> Iterator[Outcome | Settled]:
+    """Loads and transforms what is selected; a failure is told, and the others go on.
+
+    Args:
+        source: The project.
+        selection: Node ids; external ones are left out.
+        runner: Where commands run.
+        settings: How.
+
+    Yields:
+        One outcome for each selected table and task, as it becomes known; `Settled` after an outcome told early.
+        An outcome `failed` can follow `materialized` when the audit contradicts the log.
+
+    Raises:
+        SelectionError: When the selected tasks depend on each other in a circle.
+    """
+    run = _Run(source, runner, settings)
+    domains, tasks = ordered(source.graph, selection)
+    for nodes in domains:
+        yield from run.load(nodes)
+    for node in tasks:
+        yield from run.transform(node)
+
+
+def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
+    """The order of a run.
+
+    Args:
+        graph: The project's graph.
+        selection: Node ids.
+
+    Returns:
+        The tables by domain directory, then the tasks, each after those that it reads.
+
+    Raises:
+        SelectionError: When the tasks depend on each other in a circle.
+    """
+    nodes = [graph.nodes[node] for node in sorted(selection)]
+    domains: dict[str, list[Node]] = {}
+    for node in nodes:
+        if node.kind == "table" and node.table is not None:
+            domains.setdefault(node.table.domain, []).append(node)
+    tasks = {node.id for node in nodes if node.kind == "task"}
+    sorter = TopologicalSorter({node: [up for up in graph.upstream[node] if up in tasks] for node in sorted(tasks)})
+    try:
+        order = tuple(graph.nodes[node] for node in sorter.static_order())
+    except CycleError as error:
+        circle: Sequence[str] = error.args[1]
+        raise SelectionError(f"these tasks read each other in a circle: {' -> '.join(reversed(circle))}.") from None
+    return tuple(tuple(group) for group in domains.values()), order
+
+
+class _Run:
+    """The state of one run: which nodes are lost to those that read them."""
+
+    def __init__(self, source: ProjectSource, runner: Runner, settings: RunSettings) -> None:
+        self._source = source
+        self._settings = settings
+        self._desk = Desk(runner, settings)
+        self._lost: dict[str, str] = {}
+        self._count = 0
+
+    # ------------------------------------------------------------------------------------------------- loads
+
+    def load(self, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
+        """One `stage` and one `load` for the tables of a domain (more where the names fill an argument)."""
+        by_stem = {table.stem: node for node in nodes if (table := node.table) is not None}
+        for stems in build.chunks(list(by_stem)):
+            yield from self._noted(self._load({stem: by_stem[stem] for stem in stems}))
+
+    def _load(self, nodes: dict[str, Node]) -> Iterator[Outcome | Settled]:
+        domain = _table(next(iter(nodes.values()))).domain
+        secrets = self._settings.secrets
+        try:
+            staging = build.stage(domain, list(nodes), secrets=secrets, job_id=self._job())
+            loading = build.load(
+                domain,
+                list(nodes),
+                scheduled_date=self._settings.scheduled_date,
+                secrets=secrets,
+                job_id=self._job(),
+            )
+        except CommandError as error:
+            yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
+            return
+        if self._has_incoming(domain, nodes.values()):
+            ending = self._desk.complete(staging)
+            if not ending.clean:
+                reason = f"stage failed: {ending.error or 'it could not be run'}"
+                yield from (Outcome(node, "failed", reason, job_id=staging.job_id) for node in nodes.values())
+                return
+        yield from self._stream(loading, list(nodes.values()))
+
+    def _stream(self, command: Command, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
+        by_name = {(_table(node).domain_name, _table(node).name): node for node in nodes}
+        repeated = [name for name, node in by_name.items() if _table(node).metadata.write_strategy.types]
+        clock = _Clock()
+        early: dict[str, Outcome] = {}
+        with closing(self._desk.start(command, expected=list(by_name), repeated=repeated)) as events:
+            for event in events:
+                clock.note(event)
+                node = by_name.get((event.domain, event.table)) if isinstance(event, TableLoaded) else None
+                if node is None or node.id in early or not self._may_tell(node):
+                    continue
+                verdict = _told(event)
+                early[node.id] = self._judged(node, verdict, command, clock.seconds(node), self._desk.live)
+                yield early[node.id]
+        verdicts = reconcile_load([_expected(node) for node in nodes], self._desk.ending)
+        for name, node in by_name.items():
+            told = early.get(node.id)
+            if told is not None and told.settled and verdicts[name].status == "loaded":
+                continue
+            outcome = self._judged(node, verdicts[name], command, clock.seconds(node), True)
+            yield outcome if told is None or outcome.status != "materialized" else Settled(outcome)
+
+    def _may_tell(self, node: Node) -> bool:
+        if self._desk.live:
+            return True
+        named = named_expectations(node, self._source.model.application)
+        return not self._settings.hold and not any(item.blocking for item in named)
+
+    def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
+        known = self._source.graph.domains.get(domain)
+        if known is None or known.incoming:
+            return True
+        return any(_table(node).metadata.directory for node in nodes)
+
+    # -------------------------------------------------------------------------------------------- transforms
+
+    def transform(self, node: Node) -> Iterator[Outcome | Settled]:
+        """One `transform`, unless something it reads was lost in this run."""
+        yield from self._noted(self._transform(node, _task(node)))
+
+    def _transform(self, node: Node, task: Task) -> Iterator[Outcome | Settled]:
+        lost = [up for up in self._source.graph.upstream[node.id] if up in self._lost]
+        if lost:
+            reasons = ", ".join(f"{up} {self._lost[up]}" for up in lost)
+            yield Outcome(node, "skipped", f"not run: {reasons}")
+            return
+        settings = self._settings
+        try:
+            command = build.transform(
+                task.raw,
+                settings.task_options,
+                settings.scheduled_date,
+                secrets=settings.secrets,
+                job_id=self._job(),
+            )
+        except CommandError as error:
+            yield Outcome(node, "failed", str(error))
+            return
+        ending = self._desk.complete(command)
+        verdict = reconcile_transform(task.domain, task.table, ending)
+        seconds = ending.result.seconds if ending.result else 0.0
+        yield self._judged(node, verdict, command, seconds, True)
+
+    # ---------------------------------------------------------------------------------------------- verdicts
+
+    def _judged(self, node: Node, verdict: Verdict, command: Command, seconds: float, settled: bool) -> Outcome:
+        named = named_expectations(node, self._source.model.application)
+        status = "materialized" if verdict.status == "loaded" else verdict.status
+        outcome = Outcome(
+            node,
+            status,
+            self._desk.redact(verdict.reason),
+            files=verdict.files,
+            input=verdict.input,
+            accepted=verdict.accepted,
+            rejected=verdict.rejected,
+            seconds=seconds,
+            job_id=command.job_id,
+            settled=settled,
+        )
+        if not settled or status == "nothing":
+            return outcome
+        rows = self._desk.expectations(command.job_id) if named else ()
+        checks = judge(node, named, rows)
+        if status == "failed":
+            return replace(outcome, checks=tuple(check for check in checks if check.count is not None))
+        rejects = self._rejects(node, outcome)
+        broken = [check for check in checks if check.expectation.blocking and not check.passed]
+        if not broken:
+            return replace(outcome, checks=checks, rejects=rejects)
+        reason = "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
+        return replace(outcome, status="failed", reason=self._desk.redact(reason), checks=checks, rejects=rejects)
+
+    def _rejects(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
+        if not outcome.rejected or node.table is None:
+            return ()
+        return self._desk.rejects(outcome.job_id, node.table)
+
+    def _noted(self, outcomes: Iterator[Outcome | Settled]) -> Generator[Outcome | Settled, None, None]:
+        for item in outcomes:
+            if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
+                self._lost[item.node.id] = "failed" if item.status == "failed" else "was not run"
+            yield item
+
+    def _job(self) -> str:
+        self._count += 1
+        return f"{self._settings.job_prefix}-{self._count}"
+
+
+def _expected(node: Node) -> Expected:
+    table = _table(node)
+    return Expected(table.domain_name, table.name, table.final_domain, table.final_name, table.domain)
+
+
+def _told(event: Event) -> Verdict:
+    assert isinstance(event, TableLoaded)
+    return Verdict("loaded", event.files, event.input, event.accepted, event.rejected)
+
+
+class _Clock:
+    """When each table of a load began and ended, in seconds."""
+
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str], float] = {}
+        self._ended: dict[tuple[str, str], float] = {}
+
+    def note(self, event: Event) -> None:
+        """Takes an event as it comes."""
+        if isinstance(event, TableStarted):
+            self._began.setdefault((event.domain, event.table), time.monotonic())
+        elif isinstance(event, (FileLoaded, TableLoaded, TableFailed)):
+            self._ended[(event.domain, event.table)] = time.monotonic()
+
+    def seconds(self, node: Node) -> float:
+        """How long the load of a table took; 0 where its lines were not seen."""
+        name = (_table(node).domain_name, _table(node).name)
+        return max(0.0, self._ended.get(name, 0.0) - self._began.get(name, 0.0)) if name in self._began else 0.0
+
+
+def _table(node: Node) -> Table:
+    assert node.table is not None
+    return node.table
+
+
+def _task(node: Node) -> Task:
+    assert node.task is not None
+    return node.task

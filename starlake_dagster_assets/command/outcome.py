@@ -1,0 +1,98 @@
+"""What a run tells of each table and task: the words that Dagster steps and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from types import MappingProxyType
+from typing import Literal
+
+from starlake_dagster_assets.command.checks import CheckResult
+from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["Outcome", "RunSettings", "Settled"]
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+def _ignore(line: Line) -> None:
+    """Takes a line and drops it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one table or task.
+
+    Attributes:
+        node: Which.
+        status: `materialized`; `failed`; `nothing` (no file was there); `skipped` (something it reads failed).
+        reason: Why, for all but `materialized`.
+        files: The files loaded.
+        input: Rows read; None where unknown, as for a task.
+        accepted: Rows accepted.
+        rejected: Rows refused.
+        rejects: A few of the messages of refused rows.
+        seconds: How long it took.
+        job_id: Finds its audit rows.
+        checks: Results of its expectations.
+        settled: False while its command still runs: a `Settled` follows.
+    """
+
+    node: Node
+    status: Literal["materialized", "failed", "nothing", "skipped"]
+    reason: str = ""
+    files: tuple[str, ...] = ()
+    input: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    rejects: tuple[str, ...] = ()
+    seconds: float = 0.0
+    job_id: str = ""
+    checks: tuple[CheckResult, ...] = ()
+    settled: bool = True
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The command of an outcome told early has ended: the warehouse can be read, and the checks are in."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is done.
+
+    Attributes:
+        job_prefix: Job ids are `<prefix>-<n>`; unique for the run.
+        options: Variables for every transform (`--options`).
+        scheduled_date: `--scheduledDate` of every load and transform.
+        window: Start and end of the data interval, for the transforms' `sl_…` variables.
+        secrets: Values that are redacted.
+        hold: Tell a load only once its command has ended, so that the warehouse can be read.
+        on_line: Takes every line, redacted.
+    """
+
+    job_prefix: str
+    options: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    scheduled_date: datetime | None = None
+    window: tuple[datetime, datetime] | None = None
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    hold: bool = False
+    on_line: Callable[[Line], None] = _ignore
+
+    @property
+    def task_options(self) -> Mapping[str, str]:
+        """The options of a transform: the user's, and the window's where there is one."""
+        if self.window is None:
+            return self.options
+        start, end = (moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)
+        window = {
+            "sl_start_date": start,
+            "sl_end_date": end,
+            "sl_data_interval_start": start,
+            "sl_data_interval_end": end,
+        }
+        return {**window, **self.options}

@@ -1,0 +1,248 @@
+"""From the lines of a Starlake process to events: a state machine without clock, files or processes.
+
+The markers are those of the observed page; an unknown log format gives no table events, so that the audit decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from starlake_dagster_assets.command.model import (
+    CommandFailed,
+    CommandSucceeded,
+    Event,
+    FileLoaded,
+    TableFailed,
+    TableLoaded,
+    TableStarted,
+)
+from starlake_dagster_assets.command.tracking import FileState, TableState
+
+__all__ = ["OutputParser", "parse"]
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
+_LEVEL = re.compile(
+    r"(?:\d{1,4}[/-]\d{2}[/-]\d{2}[ T]\d{2}:\d{2}:\d{2}\S*\s+|^)\[?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\]?\s+(?=\S)"
+)
+_LOGGER = r"(?:INFO|WARN)\b[^\n]{0,160}?[:\-\]]\s+"
+_STARTED = re.compile(_LOGGER + r"Ingest resolved file ?: (?P<files>.*) as table (?P<table>\S.*)$")
+_SUMMARY = re.compile(
+    _LOGGER + r"ingestion-summary -> files: \[(?P<files>.*)\], domain: (?P<domain>.*?), schema: (?P<schema>.*?), "
+    r"input: ?(?P<input>-?\d+), accepted: ?(?P<accepted>-?\d+), rejected: ?(?P<rejected>-?\d+)\s*$"
+)
+_MOVED = re.compile(_LOGGER + r"(?:Backing up|Deleting) file (?P<source>\S.*?)(?: to (?:[A-Za-z][\w+.-]*:/|/).*)?$")
+_WORKFLOW_ERROR = re.compile(r"ERROR\s+IngestionWorkflow: (?P<text>.*)$")
+_ALL_DONE = re.compile(r"(?:IngestionWorkflow: (?:All tables loaded successfully|Some tables failed to be loaded))")
+_SUCCESS = re.compile(r"INFO\b[^\n]{0,160}?Main: (?:Preload )?Successfully(?: |$)")
+_FAILURE = re.compile(r"^Starlake failed to execute command")
+_FRAME = re.compile(r"^\s*(?:at [\w$.<>/]+\(|\.\.\. \d+ (?:more|common frames))")
+_PATHS = re.compile(r",\s*(?=[A-Za-z][\w+.-]*:/|/)")
+_LINE_LIMIT = 2000
+
+
+def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
+    """All events of a command that has ended.
+
+    Args:
+        lines: Its lines, both streams, in the order in which they came.
+        exit_code: Its exit code.
+
+    Yields:
+        The events, the verdict on the command last.
+    """
+    parser = OutputParser()
+    for line in lines:
+        yield from parser.feed(line)
+    yield from parser.finish(exit_code)
+
+
+class OutputParser:
+    """Reads the lines of one command.
+
+    Args:
+        expected: (domain, table) names that may be announced; resolves names that contain dots.
+        repeated: Those that may be announced more than once (adaptive write strategies): their verdict waits
+            until the command has ended.
+        keep: How many error lines are kept.
+    """
+
+    def __init__(
+        self,
+        expected: Iterable[tuple[str, str]] = (),
+        repeated: Iterable[tuple[str, str]] = (),
+        keep: int = 40,
+    ) -> None:
+        self._names = {f"{domain}.{table}": (domain, table) for domain, table in expected}
+        self._repeated = frozenset(repeated)
+        self._tables: dict[tuple[str, str], TableState] = {}
+        self._errors: deque[str] = deque(maxlen=keep)
+        self._current: TableState | None = None
+        self._blamed: list[TableState] = []
+        self._in_error = self._parallel = self._archives = False
+        self._succeeded = self._failed = False
+        self.walked = False
+        """Whether the program said that it went through all tables."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The last error lines, without stack frames, oldest first."""
+        return tuple(self._errors)
+
+    @property
+    def understood(self) -> bool:
+        """Whether any line was of a known form: else only the audit can tell what happened."""
+        return bool(self._tables) or self._succeeded or self._failed or self.walked
+
+    def feed(self, line: str) -> tuple[Event, ...]:
+        """Takes one line, and returns the events it completes."""
+        text = _ANSI.sub("", line).rstrip("\r\n")
+        self._keep_error(text)
+        if match := _STARTED.search(text):
+            return self._start(match["files"], match["table"].strip())
+        if match := _SUMMARY.search(text):
+            return self._summary(match)
+        if match := _MOVED.search(text):
+            return self._moved(match["source"])
+        if _ALL_DONE.search(text):
+            self.walked = True
+        elif match := _WORKFLOW_ERROR.search(text):
+            self._workflow_error(match["text"])
+        elif _SUCCESS.search(text):
+            self._succeeded = True
+        elif _FAILURE.match(text):
+            self._failed = True
+        return ()
+
+    def finish(self, exit_code: int | None) -> tuple[Event, ...]:
+        """Ends the reading: verdicts on the tables still open, and on the command, which comes last."""
+        events: list[Event] = [
+            self._verdict(table, exit_code) for table in self._tables.values() if not table.told or table.reopened
+        ]
+        if exit_code == 0 and self._succeeded and not self._failed:
+            return (*events, CommandSucceeded())
+        return (*events, CommandFailed(self._last_words(exit_code), exit_code))
+
+    # ------------------------------------------------------------------------------------------------ markers
+
+    def _start(self, files: str, name: str) -> tuple[Event, ...]:
+        domain, table = self._names.get(name) or _split_name(name)
+        self._parallel = self._parallel or any(t.waiting for t in self._tables.values() if not t.errors)
+        done: tuple[Event, ...] = ()
+        if not self._parallel:
+            # Sequential: the engine has left every complete table without an error behind it.
+            done = tuple(
+                chain.from_iterable(self._settle(t) for t in self._tables.values() if t.name != (domain, table))
+            )
+        state = self._tables.setdefault((domain, table), TableState(domain, table))
+        names = tuple(part.strip() for part in files.split(",") if part.strip())
+        state.announce(names)
+        self._current = state
+        return (*done, TableStarted(domain, table, names))
+
+    def _settle(self, table: TableState) -> tuple[Event, ...]:
+        if table.told or not table.complete or table.errors or table.name in self._repeated:
+            return ()
+        table.confirm_all()
+        return self._tell(table)
+
+    def _summary(self, match: re.Match[str]) -> tuple[Event, ...]:
+        domain, table = match["domain"], match["schema"]
+        state = self._tables.get((domain, table))
+        if state is None:
+            state = self._tables.setdefault((domain, table), TableState(domain, table))
+        names = [path.strip().rsplit("/", 1)[-1] for path in _PATHS.split(match["files"])]
+        counts = tuple(_count(match[key]) for key in ("input", "accepted", "rejected"))
+        state.add_counts(counts[0], counts[1], counts[2])
+        alone = counts if len(names) == 1 else (None, None, None)
+        events: list[Event] = []
+        for name in names:
+            state.summarise(name)
+            events.append(FileLoaded(domain, table, name, alone[0], alone[1], alone[2]))
+        return tuple(events)
+
+    def _moved(self, source: str) -> tuple[Event, ...]:
+        parts = source.strip().rsplit("/", 2)
+        if len(parts) < 2:
+            return ()
+        name, parent = parts[-1], parts[-2].rsplit("/", 1)[-1] if len(parts) == 2 else parts[1]
+        found = [t for t in self._tables.values() if t.landed(name)]
+        found = [t for t in found if t.domain == parent] or found
+        if not found:
+            return ()
+        self._archives = True
+        found[0].confirm(name)
+        return self._tell(found[0]) if found[0].name not in self._repeated else ()
+
+    def _workflow_error(self, text: str) -> None:
+        if self.walked:
+            return
+        suspects = [t for t in self._tables.values() if t.unconfirmed]
+        if self._current in suspects or not suspects:
+            suspects = [self._current] if self._current else []
+        if self._parallel:
+            suspects += [t for t in self._tables.values() if t.waiting and t not in suspects]
+        for table in suspects:
+            table.refuse(text[:_LINE_LIMIT])
+        self._blamed = suspects
+
+    # ----------------------------------------------------------------------------------------------- verdicts
+
+    def _tell(self, table: TableState) -> tuple[Event, ...]:
+        if table.told or not table.confirmed:
+            return ()
+        table.told = True
+        return (self._loaded(table),)
+
+    def _loaded(self, table: TableState) -> TableLoaded:
+        return TableLoaded(table.domain, table.table, tuple(table.files), *table.counts)
+
+    def _verdict(self, table: TableState, exit_code: int | None) -> Event:
+        missing = [name for name, state in table.files.items() if state in (FileState.ANNOUNCED, FileState.REFUSED)]
+        if exit_code is None or (exit_code != 0 and (self._archives or table.errors)):
+            # The program archives what it has finished with: a file that it left behind is not done.
+            missing = [name for name, state in table.files.items() if state is not FileState.CONFIRMED]
+        if not missing:
+            return self._loaded(table)
+        error = "\n".join(table.errors) or self._last_words(exit_code)
+        return TableFailed(table.domain, table.table, tuple(table.files), tuple(missing), error)
+
+    def _last_words(self, exit_code: int | None) -> str:
+        if self._errors:
+            said = [text for text in self._errors if not text.startswith("Exception in thread")]
+            last = max((index for index, text in enumerate(said) if text.startswith("Main: ")), default=0)
+            return "\n".join(said[last:]).removeprefix("Main: ")
+        if exit_code is None:
+            return "The command was cancelled or lost before it ended."
+        return f"The command ended with exit code {exit_code} and said nothing that is known."
+
+    def _keep_error(self, text: str) -> None:
+        level = _LEVEL.search(text)
+        if level:
+            self._in_error = level[1] in ("ERROR", "FATAL")
+            self._blamed = []
+        elif _FAILURE.match(text) or text.startswith("Exception in thread"):
+            self._in_error = True
+        elif text.startswith(("Error: ", "Unknown ")):
+            self._errors.append(text[:_LINE_LIMIT])
+            return
+        if not self._in_error or _FRAME.match(text) or not text.strip():
+            return
+        words = (text[level.end() :] if level else text).strip()[:_LINE_LIMIT]
+        if not level:
+            for table in self._blamed:
+                table.explain(words)
+        if words not in self._errors:
+            self._errors.append(words)
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    domain, _, table = name.rpartition(".")
+    return domain, table
+
+
+def _count(text: str) -> int | None:
+    number = int(text)
+    return None if number < 0 else number

@@ -1,0 +1,109 @@
+"""Runs one command at a time: its lines to the listener and the parser, its audit rows at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TypeVar
+
+from starlake_dagster_assets.command.model import Command, CommandFailed, Event, ExpectationRow, Line
+from starlake_dagster_assets.command.outcome import RunSettings
+from starlake_dagster_assets.command.parse import OutputParser
+from starlake_dagster_assets.command.reconcile import Ending
+from starlake_dagster_assets.command.source import redact
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.runners.protocol import RejectionWitness, Runner, Witness, is_live
+
+__all__ = ["Desk"]
+
+_T = TypeVar("_T")
+_SAMPLES = 5
+
+
+class Desk:
+    """Where the commands of a run are done, one after the other.
+
+    Args:
+        runner: Where they run.
+        settings: Who listens, and what is secret.
+    """
+
+    def __init__(self, runner: Runner, settings: RunSettings) -> None:
+        self._runner = runner
+        self._settings = settings
+        self._witness: Witness | None = runner.witness()
+        self.ending = Ending((), None)
+        """How the last command ended."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the warehouse can be read while a command runs."""
+        return is_live(self._witness)
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+        return redact(text, self._settings.secrets)
+
+    def complete(self, command: Command) -> Ending:
+        """Runs a command to its end."""
+        for _ in self.start(command):
+            pass
+        return self.ending
+
+    def start(
+        self,
+        command: Command,
+        expected: Iterable[tuple[str, str]] = (),
+        repeated: Iterable[tuple[str, str]] = (),
+    ) -> Generator[Event, None, None]:
+        """Runs a command; gives its events as its lines come, and leaves `ending` behind.
+
+        A caller that stops early, or an interruption, cancels the command.
+        """
+        parser = OutputParser(expected, repeated)
+        self.ending = Ending((), None)
+        try:
+            handle = self._runner.start(command)
+        except RunnerError as error:
+            self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
+            return
+        events: list[Event] = []
+        secrets = self._settings.secrets | command.secrets
+        try:
+            for line in handle.lines():
+                text = redact(line.text, secrets)
+                self._settings.on_line(Line(text, line.stream))
+                for event in parser.feed(text):
+                    events.append(event)
+                    yield event
+            result = handle.wait()
+        except BaseException:
+            handle.cancel()
+            raise
+        for event in parser.finish(result.exit_code):
+            events.append(event)
+            yield event
+        rows = None
+        if (witness := self._witness) is not None and command.name in ("load", "transform"):
+            rows = self._ask(lambda: witness.audit(command.job_id))
+        self.ending = Ending(tuple(events), result, parser.walked, rows)
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
+        """The rows of `audit.expectations` of a command."""
+        witness = self._witness
+        return () if witness is None else self._ask(lambda: witness.expectations(job_id)) or ()
+
+    def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
+        """A few messages of rows that a load refused."""
+        witness = self._witness
+        if not isinstance(witness, RejectionWitness):
+            return ()
+        found = self._ask(lambda: witness.rejected(job_id, table.domain_name, table.name, _SAMPLES)) or ()
+        return tuple(self.redact(text) for text in found)
+
+    def _ask(self, question: Callable[[], _T]) -> _T | None:
+        try:
+            return question()
+        except Exception as error:  # any driver may be behind it; a witness that cannot speak must not fail the run
+            self._settings.on_line(Line(self.redact(f"WARN the audit tables cannot be read: {error}")))
+            return None

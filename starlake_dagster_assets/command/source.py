@@ -1,0 +1,53 @@
+"""What a run needs of a project: its root, its model and its graph."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.project.model import Project
+
+__all__ = ["ProjectSource", "redact", "secrets_of"]
+
+_SECRET_KEY = re.compile(
+    r"passw|pwd|secret|token|credential|api_?key|private_?key|access_?key|account_?key|jsonkeyfile|sas", re.I
+)
+_SHORTEST = 4
+"""Shorter values are not redacted: they would blot out half of every log."""
+
+
+class ProjectSource(Protocol):
+    """A loaded project; `StarlakeProject` is one."""
+
+    @property
+    def root(self) -> Path:
+        """The project's directory."""
+        ...
+
+    @property
+    def model(self) -> Project:
+        """The resolved models."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """The asset graph."""
+        ...
+
+
+def secrets_of(project: Project) -> frozenset[str]:
+    """Values that must not be shown: connection options and variables whose names say that they are secret."""
+    pairs = [*project.variables.items()]
+    for connection in project.application.connections.values():
+        pairs.extend(connection.options.items())
+    return frozenset(value for key, value in pairs if _SECRET_KEY.search(key) and len(value) >= _SHORTEST)
+
+
+def redact(text: str, secrets: frozenset[str]) -> str:
+    """The text with each secret replaced by `***`, longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret and secret in text:
+            text = text.replace(secret, "***")
+    return text

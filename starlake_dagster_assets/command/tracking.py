@@ -1,0 +1,111 @@
+"""What is known of the files of one table while its load is being reported."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+
+__all__ = ["FileState", "TableState"]
+
+
+class FileState(Enum):
+    """How far a file got: announced, summary seen, left behind by the engine (archived), or refused after all."""
+
+    ANNOUNCED = 1
+    SUMMARISED = 2
+    CONFIRMED = 3
+    REFUSED = 4
+
+
+class TableState:
+    """One table that was announced.
+
+    Args:
+        domain: `load.name`.
+        table: `table.name`.
+    """
+
+    def __init__(self, domain: str, table: str) -> None:
+        self.domain = domain
+        self.table = table
+        self.files: dict[str, FileState] = {}
+        self.errors: deque[str] = deque(maxlen=8)
+        self.told = False
+        self.reopened = False
+        self._counts: list[int | None] = [0, 0, 0]
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Domain and table."""
+        return self.domain, self.table
+
+    @property
+    def counts(self) -> tuple[int | None, int | None, int | None]:
+        """Rows in, accepted, rejected over all files; None where any was unknown."""
+        return self._counts[0], self._counts[1], self._counts[2]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a file still lacks its summary."""
+        return FileState.ANNOUNCED in self.files.values()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file has its summary and none was refused."""
+        return bool(self.files) and not {FileState.ANNOUNCED, FileState.REFUSED} & set(self.files.values())
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the engine is done with every file."""
+        return bool(self.files) and set(self.files.values()) == {FileState.CONFIRMED}
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """Files with a summary that the engine has not left behind yet."""
+        return tuple(name for name, state in self.files.items() if state is FileState.SUMMARISED)
+
+    def announce(self, names: Sequence[str]) -> None:
+        """Takes the files of an `Ingest resolved file` line."""
+        self.reopened = self.told
+        for name in names:
+            self.files[name] = FileState.ANNOUNCED
+
+    def summarise(self, name: str) -> None:
+        """Takes a file of an `ingestion-summary` line; a name with commas heals its announcement."""
+        if name not in self.files and "," in name:
+            parts = [part.strip() for part in name.split(",")]
+            if all(part in self.files for part in parts):
+                for part in parts:
+                    del self.files[part]
+        self.files[name] = FileState.SUMMARISED
+
+    def add_counts(self, *counts: int | None) -> None:
+        """Adds the counts of one summary."""
+        for index, count in enumerate(counts):
+            total = self._counts[index]
+            self._counts[index] = None if count is None or total is None else total + count
+
+    def landed(self, name: str) -> bool:
+        """Whether a file has its summary and waits for its confirmation."""
+        return self.files.get(name) is FileState.SUMMARISED
+
+    def confirm(self, name: str) -> None:
+        """The engine archived or deleted the file."""
+        self.files[name] = FileState.CONFIRMED
+
+    def confirm_all(self) -> None:
+        """The engine went on to another table without an error."""
+        self.files = dict.fromkeys(self.files, FileState.CONFIRMED)
+
+    def refuse(self, error: str) -> None:
+        """The engine reported an error while it worked on this table."""
+        if error and error not in self.errors:
+            self.errors.append(error)
+        for name in self.unconfirmed:
+            self.files[name] = FileState.REFUSED
+
+    def explain(self, text: str) -> None:
+        """Takes a further line of the error just reported."""
+        if len(self.errors) < (self.errors.maxlen or 0) and text not in self.errors:
+            self.errors.append(text)

@@ -1,0 +1,170 @@
+"""A runner that runs nothing: it plays scripted lines and remembers the commands, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.runners.protocol import Witness
+
+__all__ = ["FakeHandle", "FakeRunner", "FakeWitness", "Script", "loaded_lines"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one command prints and returns.
+
+    Attributes:
+        lines: Its lines (stderr).
+        exit_code: Its exit code.
+        error: Raised after the lines, as when a connection is lost or the run is interrupted.
+    """
+
+    lines: Sequence[str] = ()
+    exit_code: int | None = 0
+    error: BaseException | None = None
+
+
+@dataclass
+class FakeWitness:
+    """Audit tables made of plain values.
+
+    Attributes:
+        audit_rows: Given to whoever asks for their job id; a row with job id "" matches every command.
+        expectation_rows: The same for expectations.
+        tables: Columns by (schema, table).
+        counts: Rows by (schema, table).
+        live: Whether it may be read while a command runs.
+    """
+
+    audit_rows: list[AuditRow] = field(default_factory=lambda: [])
+    expectation_rows: list[ExpectationRow] = field(default_factory=lambda: [])
+    tables: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=lambda: {})
+    counts: dict[tuple[str, str], int] = field(default_factory=lambda: {})
+    live: bool = False
+
+    def audit(self, job_id: str) -> Sequence[AuditRow]:
+        """The rows of that job."""
+        return [row for row in self.audit_rows if row.job_id in ("", job_id)]
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
+        """The rows of that job."""
+        return [row for row in self.expectation_rows if row.job_id in ("", job_id)]
+
+    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
+        """The columns given for the table."""
+        return self.tables.get((schema, table), [])
+
+    def row_count(self, schema: str, table: str) -> int | None:
+        """The count given for the table."""
+        return self.counts.get((schema, table))
+
+
+class FakeHandle:
+    """A command that is being played."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.cancelled = False
+
+    def lines(self) -> Iterator[Line]:
+        """The scripted lines, then the scripted error."""
+        for text in self._script.lines:
+            if self.cancelled:
+                return
+            yield Line(text)
+        if self._script.error is not None:
+            raise self._script.error
+
+    def wait(self) -> RunResult:
+        """The scripted exit code."""
+        return RunResult(None if self.cancelled else self._script.exit_code, 0.0, self.cancelled)
+
+    def cancel(self) -> None:
+        """Notes that it was cancelled."""
+        self.cancelled = True
+
+
+class FakeRunner:
+    """Plays a script a command.
+
+    Args:
+        scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from
+            command to script. What is not scripted succeeds: a transform says so, a load finds no file.
+        witness: The audit tables, if any.
+
+    Examples:
+        >>> runner = FakeRunner({"load": Script(loaded_lines("sales", "orders", accepted=3))})
+        >>> runner.start(Command("transform", ("--name", "kpi.revenue"))).wait().exit_code
+        0
+        >>> [command.argv for command in runner.commands]
+        [('transform', '--name', 'kpi.revenue')]
+    """
+
+    def __init__(
+        self,
+        scripts: Mapping[str, Script] | Callable[[Command], Script | None] | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        self._scripts: Mapping[str, Script] | Callable[[Command], Script | None] = {} if scripts is None else scripts
+        self._witness = witness
+        self.commands: list[Command] = []
+        self.handles: list[FakeHandle] = []
+
+    def start(self, command: Command) -> FakeHandle:
+        """Remembers the command and plays its script."""
+        self.commands.append(command)
+        handle = FakeHandle(self._script(command) or Script([_success(command)]))
+        self.handles.append(handle)
+        return handle
+
+    def witness(self) -> Witness | None:
+        """The witness it was given."""
+        return self._witness
+
+    def _script(self, command: Command) -> Script | None:
+        if callable(self._scripts):
+            return self._scripts(command)
+        typed = " ".join(command.argv)
+        exact = next((script for words, script in self._scripts.items() if words == typed), None)
+        near = (script for words, script in self._scripts.items() if typed.startswith(words + " "))
+        return exact or next(near, None)
+
+
+def loaded_lines(
+    domain: str, table: str, *, file: str = "", found: int | None = None, accepted: int = 1, rejected: int = 0
+) -> list[str]:
+    """The lines of a load of one file.
+
+    Args:
+        domain: `load.name`.
+        table: `table.name`.
+        file: The file's name, `<table>.csv` by default.
+        found: Rows read; accepted + rejected by default.
+        accepted: Rows accepted.
+        rejected: Rows refused.
+
+    Returns:
+        The lines that the engine prints: announcement, summary, archive.
+    """
+    name = file or f"{table}.csv"
+    path = f"file:/data/ingesting/{domain}/{name}"
+    total = accepted + max(rejected, 0) if found is None else found
+    return [
+        _info("IngestionWorkflow", f"Ingest resolved file : {name} as table {domain}.{table}"),
+        _info(
+            "DsvIngestionJob",
+            f"ingestion-summary -> files: [{path}], domain: {domain}, schema: {table}, "
+            f"input: {total}, accepted: {accepted}, rejected:{rejected}",
+        ),
+        _info("IngestionWorkflow", f"Backing up file {path} to file:/data/archive/{domain}/{name}"),
+    ]
+
+
+def _success(command: Command) -> str:
+    return _info("Main", f"Successfully {' '.join(command.argv)}")
+
+
+def _info(logger: str, text: str) -> str:
+    return f"26/01/01 00:00:00 INFO {logger}: {text}"
