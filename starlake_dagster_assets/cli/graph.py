@@ -1,11 +1,116 @@
-"""`starlake-dagster graph`."""
+"""`starlake-dagster graph` and `starlake-dagster list`."""
 
 from __future__ import annotations
 
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from starlake_dagster_assets.graph.build import build_graph
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.nodes import node_file
+from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
+from starlake_dagster_assets.graph.select import select
 
 __all__ = ["register"]
 
 
+class _Format(str, Enum):
+    json = "json"
+    mermaid = "mermaid"
+    text = "text"
+
+
+_Project = Annotated[Path, typer.Argument(help="Directory of the Starlake project.")]
+_Env = Annotated[str | None, typer.Option("--env", help="Environment: reads metadata/env.<NAME>.sl.yml (SL_ENV).")]
+_Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        help="domain:x, tag:x, kind:table|task|view|external|files, a name with * and ?, +name, name+, 2+name+1. "
+        "Spaces unite, commas intersect; may be repeated.",
+    ),
+]
+_Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Taken away, in the grammar of --select.")]
+_Partial = Annotated[bool, typer.Option("--partial", help="Show what can be read, though the project has errors.")]
+
+
 def register(app: typer.Typer) -> None:
-    """Adds the command to the program."""
+    """Adds the commands to the program."""
+    app.command("graph")(show_graph)
+    app.command("list")(list_nodes)
+
+
+def show_graph(
+    project: _Project = Path("."),
+    env: _Env = None,
+    selection: _Select = None,
+    exclude: _Exclude = None,
+    format: Annotated[_Format, typer.Option("--format", "-f", help="What to print.")] = _Format.text,  # noqa: A002
+    files: Annotated[bool, typer.Option("--files", help="Show incoming files too.")] = False,
+    parity: Annotated[bool, typer.Option("--parity", help="Edges as the engine's own expressions find them.")] = False,
+    partial: _Partial = False,
+) -> None:
+    """Prints the graph of tables and tasks: who reads whom."""
+    graph = _read(project, env, partial)
+    shown = view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
+    write = {_Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}[format]
+    typer.echo(write(shown))
+
+
+def list_nodes(
+    project: _Project = Path("."),
+    env: _Env = None,
+    selection: _Select = None,
+    exclude: _Exclude = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of lines.")] = False,
+    partial: _Partial = False,
+) -> None:
+    """Prints one line a table or task: id, kind, raw name, schedule, file."""
+    graph = _read(project, env, partial)
+    wanted = _selected(graph, selection, exclude)
+    rows = [_row(node) for node in graph.nodes.values() if not node.is_files and (wanted is None or node.id in wanted)]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    lines = [[row["id"], row["kind"], row["raw"], row["cron"] or "-", row["file"] or "-"] for row in rows]
+    widths = [max((len(line[column]) for line in lines), default=0) for column in range(5)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _row(node: Node) -> dict[str, Any]:
+    made = node.task or node.table
+    return {
+        "id": node.id,
+        "kind": node.kind,
+        "raw": node.raw or node.id,
+        "cron": made.cron if made else None,
+        "file": node_file(node).file or None,
+    }
+
+
+def _selected(graph: Graph, selection: list[str] | None, exclude: list[str] | None) -> frozenset[str] | None:
+    """The ids chosen; None for all, incoming files included."""
+    if selection is None and not exclude:
+        return None
+    return select(graph, selection or "*", exclude)
+
+
+def _read(project: Path, env: str | None, partial: bool) -> Graph:
+    """The graph; error-level problems go to stderr and end the program unless `partial`."""
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+    loaded = StarlakeProject(project, env=env, on_error="skip")
+    graph, found = build_graph(loaded.model)
+    errors = [problem for problem in dict.fromkeys([*loaded.problems, *found]) if problem.severity == "error"]
+    for problem in errors:
+        typer.echo(f"error: {problem}", err=True)
+    if errors and not partial:
+        raise typer.Exit(1)
+    return graph

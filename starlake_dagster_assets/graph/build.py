@@ -1,0 +1,153 @@
+"""From a resolved project to its graph: nodes, edges and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.graph.cycles import find_cycles
+from starlake_dagster_assets.graph.lineage_checks import ambiguous, compare_with_engine, cycle_problem, self_reference
+from starlake_dagster_assets.graph.model import Edge, Graph, Node
+from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.graph.nodes import collect_nodes
+from starlake_dagster_assets.graph.parity import EngineNames
+from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.problems import Problem
+
+__all__ = ["build_graph", "declared_dependencies", "parity_edges"]
+
+_TAG = "dagster_deps="
+
+
+def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
+    """Builds the graph of a project.
+
+    Args:
+        project: The resolved project.
+
+    Returns:
+        The graph, and the problems found on the way: errors are collisions of names, cycles and declared upstreams
+        that do not exist (codes `collision`, `cycle`, `unknown-upstream`); warnings are ambiguous names, self
+        references and edges that the engine's own DAGs lack or invent (`ambiguous-name`, `self-reference`,
+        `lineage-differs`). Each object that is not in conflict is in the graph whatever the problems.
+    """
+    builder = _Builder(project)
+    for node in builder.made:
+        if node.task:
+            builder.add_sql_edges(node, node.task)
+        if node.kind != "external":
+            builder.add_declared_edges(node)
+    builder.add_files()
+    return builder.finish()
+
+
+def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
+    """The upstreams named by `dagster_deps=a.b;c.d` tags (separators: `;`, `|`, `,` and white space)."""
+    for tag in tags:
+        if tag.strip().startswith(_TAG):
+            text = tag.strip()[len(_TAG) :]
+            yield from text.replace(";", " ").replace("|", " ").replace(",", " ").split()
+
+
+def parity_edges(graph: Graph) -> tuple[Edge, ...]:
+    """The edges between load tables and tasks that the engine's own regular expressions find, sorted."""
+    engine = EngineNames(node for node in graph.nodes.values() if node.kind != "external")
+    found = [
+        Edge(source=source, target=node.id)
+        for node in graph.nodes.values()
+        if node.task
+        for source in engine.view(node.task).sources
+        if source != node.id
+    ]
+    return tuple(sorted(found))
+
+
+class _Builder:
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        collected = collect_nodes(project)
+        self.made = collected.made
+        self._files = collected.files
+        self._problems = collected.problems
+        self._nodes = {node.id: node for node in self.made}
+        self._unknown: dict[str, Node] = {}
+        self._edges: dict[tuple[str, str], Edge] = {}
+        self._own: set[str] = set()
+        self._names = Names(self.made, project.application.refs)
+        self._engine = EngineNames(node for node in self.made if node.kind != "external")
+
+    def add_sql_edges(self, node: Node, task: Task) -> None:
+        sources: dict[str, str] = {}
+        for name in task.references:
+            meant = self._names.resolve(name, task)
+            if meant.candidates:
+                self._problems.append(ambiguous(node, task, name, meant, self._nodes))
+            source = meant.node or (self._external(*meant.unknown) if meant.unknown else None)
+            if source:
+                sources.setdefault(source, name)
+        for source in sources:
+            self._edge(source, node.id, "sql")
+        if node.id in sources:
+            self._problems.append(self_reference(node, task, sources[node.id]))
+        known = {source: name for source, name in sources.items() if self._is_made(source)}
+        self._problems += compare_with_engine(node, task, known, self._engine.view(task))
+
+    def add_declared_edges(self, node: Node) -> None:
+        for name in declared_dependencies(node.tags):
+            source = self._names.declared(name)
+            if source:
+                self._edge(source, node.id, "declared")
+            else:
+                self._problems.append(self._unknown_upstream(node, name))
+
+    def add_files(self) -> None:
+        for node in self._files:
+            if node.table and node.id not in self._nodes:
+                self._nodes[node.id] = node
+                self._edge(node.id, node.table.id, "files")
+
+    def finish(self) -> tuple[Graph, tuple[Problem, ...]]:
+        nodes = {**self._nodes, **{node.id: node for node in self._unknown.values()}}
+        ordered = {name: nodes[name] for name in sorted(nodes)}
+        successors: dict[str, list[str]] = {name: [] for name in ordered}
+        edges = tuple(sorted(self._edges.values()))
+        for edge in edges:
+            successors[edge.source].append(edge.target)
+        cycles = find_cycles(successors)
+        problems = [*self._problems, *(cycle_problem(cycle, nodes) for cycle in cycles)]
+        graph = Graph(
+            nodes=MappingProxyType(ordered),
+            edges=edges,
+            self_references=frozenset(self._own),
+            cycles=cycles,
+            domains=MappingProxyType({domain.directory: domain for domain in self._project.domains}),
+        )
+        return graph, tuple(sorted(problems, key=lambda p: (p.file, p.line or 0, p.code, p.message)))
+
+    def _edge(self, source: str, target: str, via: str) -> None:
+        if source == target:
+            self._own.add(target)
+        elif via == "sql":
+            self._edges.setdefault((source, target), Edge(source, target, "sql"))
+        else:
+            self._edges.setdefault((source, target), Edge(source, target, "files" if via == "files" else "declared"))
+
+    def _external(self, domain: str, table: str) -> str:
+        name = f"{domain}.{table}"
+        node = Node(id=name, kind="external", raw="", key=(domain, table))
+        return self._unknown.setdefault(name.lower(), node).id
+
+    def _is_made(self, node: str) -> bool:
+        return node in self._nodes and self._nodes[node].kind != "external"
+
+    def _unknown_upstream(self, node: Node, name: str) -> Problem:
+        described = node.task or node.table
+        close = nearest(name, [n for made in self.made for n in (made.id, made.raw) if n])
+        return Problem(
+            file=described.location.file if described else "",
+            key="tags",
+            message=f"`{_TAG}{name}` names no table or task of this project.",
+            hint=f"Did you mean {close}?" if close else "Describe it below metadata/external if others make it.",
+            code="unknown-upstream",
+        )

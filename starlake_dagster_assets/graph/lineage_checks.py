@@ -1,0 +1,121 @@
+"""What to say about references that are ambiguous, circular or seen otherwise by the engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.names import Resolution
+from starlake_dagster_assets.graph.nodes import node_file
+from starlake_dagster_assets.graph.parity import EngineView
+from starlake_dagster_assets.project.model import Task
+from starlake_dagster_assets.project.problems import Problem
+
+__all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "self_reference"]
+
+
+def ambiguous(node: Node, task: Task, name: str, meant: Resolution, nodes: Mapping[str, Node]) -> Problem:
+    """The warning for an unqualified name that several tables have.
+
+    Args:
+        node: The task's node.
+        task: The task that spells the name.
+        name: As spelled.
+        meant: What was made of it, with the candidates.
+        nodes: All known nodes by id.
+    """
+    places = ", ".join(f"{candidate} ({node_file(nodes[candidate])})" for candidate in meant.candidates)
+    taken = f"{meant.node}, of the task's own domain, is taken." if meant.node else "None is in the task's own domain."
+    file, line = _place(node, task, name)
+    return Problem(
+        file=file,
+        line=line,
+        message=f"`{name}` may be any of {places}. {taken}",
+        hint=f"Write `<domain>.{name}`.",
+        severity="warning",
+        code="ambiguous-name",
+    )
+
+
+def self_reference(node: Node, task: Task, name: str) -> Problem:
+    """The warning for a task that reads the table it writes."""
+    file, line = _place(node, task, name)
+    return Problem(
+        file=file,
+        line=line,
+        message=f"{node.id} reads its own table: no edge is drawn. It runs here and with `starlake transform`, but "
+        "the engine's own `lineage`, `dag-generate` and `transform --recursive` fail on it.",
+        severity="warning",
+        code="self-reference",
+    )
+
+
+def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
+    """The error for nodes that wait for each other.
+
+    Args:
+        cycle: Ids along it, from the smallest.
+        nodes: All nodes by id.
+    """
+    place = node_file(nodes[cycle[0]])
+    files = ", ".join(str(node_file(nodes[name])) for name in cycle)
+    return Problem(
+        file=place.file,
+        line=place.line,
+        message=f"cycle: {' → '.join([*cycle, cycle[0]])} (files: {files}).",
+        hint="Each of them needs the other first; take one of these references out.",
+        code="cycle",
+    )
+
+
+def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engine: EngineView) -> list[Problem]:
+    """The warnings for edges that the engine's own DAGs would lack or invent, and for names it fails on.
+
+    Args:
+        node: The task's node.
+        task: The task.
+        sources: Ids of load tables and tasks it reads, each with the name as spelled.
+        engine: What the engine's expressions make of the same SQL.
+
+    Returns:
+        At most one `lineage-differs` and one `engine-fails`; none where the SQL is not parsed (`parseSQL: false`).
+    """
+    if not task.parse_sql:
+        return []
+    problems: list[Problem] = []
+    if engine.failures:
+        file, line = _place(node, task, None)
+        message = f"the engine's own `lineage` and `dag-generate` fail on this SQL: {'; '.join(engine.failures)}."
+        hint = "Write names as `domain.table`, and give CTEs names that no table or task has."
+        problems.append(
+            Problem(file=file, line=line, message=message, hint=hint, severity="warning", code="engine-fails")
+        )
+    lost = sorted(sources.keys() - engine.sources - {node.id})
+    invented = sorted(engine.sources - sources.keys() - {node.id})
+    if lost or invented:
+        file, line = _place(node, task, sources[lost[0]] if lost else None)
+        said = [f"misses {', '.join(lost)}"] if lost else []
+        said += [f"invents {', '.join(invented)}"] if invented else []
+        problems.append(
+            Problem(
+                file=file,
+                line=line,
+                message=f"the engine's own lineage of {node.id} {' and '.join(said)}.",
+                hint="The graph here is right; DAGs that the engine generates are not.",
+                severity="warning",
+                code="lineage-differs",
+            )
+        )
+    return problems
+
+
+def _place(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
+    """The SQL file of a task, and the line where a name stands, as far as the text tells."""
+    location = task.sql_location or task.location
+    last = name.rsplit(".", 1)[-1].strip('"') if name else ""
+    if last and task.source_sql:
+        found = re.search(rf"(?<!\w){re.escape(last)}(?!\w)", task.source_sql, re.IGNORECASE)
+        if found:
+            return location.file, (location.line or 1) + task.source_sql.count("\n", 0, found.start())
+    return location.file, location.line

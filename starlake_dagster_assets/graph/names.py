@@ -1,0 +1,102 @@
+"""From a name that SQL spells to the object it means: the rules of 3.2 and 3.3, done as the warehouse does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.refs import ref_renamer
+from starlake_dagster_assets.project.model import RefRule, Task
+from starlake_dagster_assets.project.references import split_name
+
+__all__ = ["Names", "Resolution"]
+
+_SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", "sys"})
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a name means.
+
+    Attributes:
+        node: The id of a known node, None when no node has that name.
+        unknown: (schema, table) of a table that the project does not know, when `node` is None; None for a name that
+            is no asset, such as the warehouse's own catalog.
+        candidates: All ids that an unqualified name could mean, when there are several.
+    """
+
+    node: str | None = None
+    unknown: tuple[str, str] | None = None
+    candidates: tuple[str, ...] = ()
+
+
+class Names:
+    """Looks names up, regardless of case; final names win over raw ones.
+
+    Args:
+        nodes: Load tables, tasks and declared external tables; of two with one name, the first counts.
+        rules: `application.refs`.
+    """
+
+    def __init__(self, nodes: Iterable[Node], rules: Iterable[RefRule] = ()) -> None:
+        self._rename = ref_renamer(tuple(rules))
+        self._final: dict[tuple[str, ...], str] = {}
+        self._raw: dict[str, str] = {}
+        self._tables: dict[str, list[str]] = defaultdict(list)
+        self._stems: dict[str, list[str]] = defaultdict(list)
+        self._streams: dict[str, str] = {}
+        for node in nodes:
+            self._add(node)
+
+    def resolve(self, name: str, task: Task) -> Resolution:
+        """What a name in the SQL of a task means.
+
+        Args:
+            name: As `find_references` gives it.
+            task: The task whose SQL it is; its domain is where unqualified names are looked for last.
+
+        Returns:
+            The node, or the table that nobody here makes.
+        """
+        stream = self._streams.get(name.lower())
+        if stream:
+            return Resolution(node=stream)
+        parts = self._rename(split_name(name))
+        if len(parts) == 1:
+            return self._unqualified(parts[0], task.domain)
+        domain, table = parts[-2:]
+        if domain.lower() in _SYSTEM_SCHEMAS:
+            return Resolution()
+        found = self._final.get((domain.lower(), table.lower())) or self._raw.get(f"{domain}.{table}".lower())
+        return Resolution(node=found) if found else Resolution(unknown=(domain, table))
+
+    def declared(self, name: str) -> str | None:
+        """The node that a user means by an id or a raw name, or None."""
+        parts = tuple(part.lower() for part in split_name(name))
+        return self._final.get(parts[-2:]) or self._raw.get(name.lower())
+
+    def _add(self, node: Node) -> None:
+        domain, table = node.key[-2:]
+        self._final.setdefault((domain.lower(), table.lower()), node.id)
+        self._tables[table.lower()].append(node.id)
+        if node.raw:
+            self._raw.setdefault(node.raw.lower(), node.id)
+        if node.task:
+            self._stems[node.task.stem.lower()].append(node.id)
+        made = node.table or node.task
+        for stream in made.streams if made else ():
+            self._streams.setdefault(stream.lower(), node.id)
+
+    def _unqualified(self, table: str, domain: str) -> Resolution:
+        found = self._tables.get(table.lower(), [])
+        own = self._final.get((domain.lower(), table.lower()))
+        if len(found) > 1:
+            return Resolution(node=own, candidates=tuple(found), unknown=None if own else (domain, table))
+        if found:
+            return Resolution(node=found[0])
+        stems = self._stems.get(table.lower(), [])
+        if len(stems) == 1:
+            return Resolution(node=stems[0])
+        return Resolution(unknown=(domain, table), candidates=tuple(stems))

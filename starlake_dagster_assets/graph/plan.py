@@ -1,0 +1,208 @@
+"""Which nodes run in one step: groups whose dependencies on each other form no cycle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Literal
+
+from starlake_dagster_assets.errors import SelectionError
+from starlake_dagster_assets.graph.model import Graph, Node
+
+__all__ = ["Group", "argv_chunks", "plan", "topological"]
+
+_Domain = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that one step makes.
+
+    Attributes:
+        name: The domain, with `_2`, `_3`, … for its further groups; unique among the groups of a kind.
+        kind: `load` for tables of one directory, `transform` for tasks that write one schema.
+        domain: The directory for `load`, the schema for `transform`.
+        node_ids: In topological order.
+    """
+
+    name: str
+    kind: Literal["load", "transform"]
+    domain: str
+    node_ids: tuple[str, ...]
+
+
+def plan(graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None) -> tuple[Group, ...]:
+    """Puts load tables and tasks into groups: as few a domain as the absence of cycles between groups allows.
+
+    Args:
+        graph: The graph.
+        selection: Node ids; None means all. External nodes are left out. Paths through nodes that are not selected
+            count as dependencies.
+        max_size: The most nodes in a group of transforms, None for no limit.
+
+    Returns:
+        Groups in the order in which they can run: the selected tables and tasks, each in exactly one.
+
+    Raises:
+        SelectionError: When a selected node is on a cycle or after one.
+    """
+    wanted = set(graph.nodes) if selection is None else set(selection)
+    planner = _Planner(max_size)
+    for name in topological(graph, wanted):
+        planner.add(graph.nodes[name], graph.upstream[name], name in wanted)
+    return tuple(planner.groups())
+
+
+def topological(graph: Graph, selection: Collection[str]) -> list[str]:
+    """Tables and tasks so that each comes after all that it reads, those of one domain together where possible.
+
+    Args:
+        graph: The graph.
+        selection: The node ids that must be placed.
+
+    Returns:
+        All tables and tasks of the graph that are on no cycle nor after one.
+
+    Raises:
+        SelectionError: When one of the selection is on a cycle or after one.
+    """
+    waiting = {n.id: 0 for n in graph.nodes.values() if n.kind != "external"}
+    for edge in graph.edges:
+        if edge.source in waiting and edge.target in waiting:
+            waiting[edge.target] += 1
+    ready: dict[_Domain, list[str]] = defaultdict(list)
+    for name, count in waiting.items():
+        if not count:
+            ready[_domain_of(graph.nodes[name])].append(name)
+    domains = [key for key, names in ready.items() if heapify(names) is None]
+    heapify(domains)
+    order: list[str] = []
+    while domains:
+        # a domain is emptied, what becomes ready in it included, before the next one begins
+        domain = heappop(domains)
+        while ready[domain]:
+            name = heappop(ready[domain])
+            order.append(name)
+            for other in graph.downstream[name]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    _make_ready(graph, other, domain, ready, domains)
+    left = sorted((waiting.keys() & set(selection)) - set(order))
+    if left:
+        knots = "; ".join(" → ".join([*cycle, cycle[0]]) for cycle in graph.cycles)
+        raise SelectionError(f"no order exists for {', '.join(left[:10])}: cycle {knots}")
+    return order
+
+
+def argv_chunks(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, ...]]:
+    """Cuts a list of names so that each part, joined by commas, fits into a command.
+
+    Args:
+        names: Names, in order.
+        limit_bytes: The most bytes of one joined part (UTF-8). A longer name stands alone.
+
+    Yields:
+        Parts of at least one name.
+    """
+    chunk: list[str] = []
+    size = 0
+    for name in names:
+        length = len(name.encode()) + (1 if chunk else 0)
+        if chunk and size + length > limit_bytes:
+            yield tuple(chunk)
+            chunk, size, length = [], 0, length - 1
+        chunk.append(name)
+        size += length
+    if chunk:
+        yield tuple(chunk)
+
+
+def _domain_of(node: Node) -> tuple[str, str]:
+    """The kind of a group and the domain, in the order in which groups are opened."""
+    if node.table:
+        return "load", node.table.domain
+    return "transform", node.task.domain.lower() if node.task else node.domain
+
+
+def _make_ready(
+    graph: Graph,
+    name: str,
+    current: tuple[str, str],
+    ready: dict[tuple[str, str], list[str]],
+    domains: list[tuple[str, str]],
+) -> None:
+    domain = _domain_of(graph.nodes[name])
+    if not ready[domain] and domain != current:
+        heappush(domains, domain)
+    heappush(ready[domain], name)
+
+
+@dataclass
+class _Open:
+    """A group being filled; `ancestors` is a bit set of the indexes of the groups that must run before it."""
+
+    kind: Literal["load", "transform"] | None
+    domain: str
+    node_ids: list[str] = field(default_factory=list[str])
+    ancestors: int = 0
+
+
+class _Planner:
+    def __init__(self, max_size: int | None) -> None:
+        self._max = max_size
+        self._open: list[_Open] = []
+        self._newest: dict[tuple[str, str], int] = {}
+        self._group_of: dict[str, int] = {}
+
+    def add(self, node: Node, upstream: Sequence[str], wanted: bool) -> None:
+        """Places a node whose upstreams are all placed; one that is not wanted gets a silent group of its own."""
+        before = {self._group_of[name] for name in upstream if name in self._group_of}
+        key = _domain_of(node)
+        index = self._newest.get(key) if wanted else None
+        if index is None or self._is_full(index) or self._closes_cycle(index, before):
+            index = len(self._open)
+            domain = node.table.domain if node.table else node.domain
+            self._open.append(_Open(("load" if node.table else "transform") if wanted else None, domain))
+            if wanted:
+                self._newest[key] = index
+        self._open[index].node_ids.append(node.id)
+        self._group_of[node.id] = index
+        self._reach(index, before - {index})
+
+    def groups(self) -> Iterator[Group]:
+        """The groups of wanted nodes, in an order in which they can run."""
+        kept = [index for index, group in enumerate(self._open) if group.kind]
+        # an ancestor has strictly fewer ancestors
+        kept.sort(key=lambda index: (self._open[index].ancestors.bit_count(), index))
+        used = {(group.kind, group.domain) for group in self._open}
+        seen: set[tuple[str | None, str]] = set()
+        for index in kept:
+            group = self._open[index]
+            name, number = group.domain, 1
+            while (group.kind, name) in seen or (number > 1 and (group.kind, name) in used):
+                number += 1
+                name = f"{group.domain}_{number}"
+            seen.add((group.kind, name))
+            yield Group(name, group.kind or "transform", group.domain, tuple(group.node_ids))
+
+    def _is_full(self, index: int) -> bool:
+        group = self._open[index]
+        return self._max is not None and group.kind == "transform" and len(group.node_ids) >= self._max
+
+    def _closes_cycle(self, index: int, before: set[int]) -> bool:
+        return any(other != index and self._open[other].ancestors >> index & 1 for other in before)
+
+    def _reach(self, index: int, before: set[int]) -> None:
+        found = self._open[index].ancestors
+        for other in before:
+            found |= self._open[other].ancestors | 1 << other
+        if found == self._open[index].ancestors:
+            return
+        self._open[index].ancestors = found
+        if len(self._open[index].node_ids) == 1:
+            return
+        for group in self._open:
+            if group.ancestors >> index & 1:
+                group.ancestors |= found

@@ -1,0 +1,163 @@
+"""The selection grammar: `domain:sales tag:daily,kind:task +kpi.revenue`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlake_dagster_assets.errors import SelectionError, nearest
+from starlake_dagster_assets.graph.model import Graph, Node
+
+__all__ = ["select"]
+
+_TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
+_KINDS: Mapping[str, Callable[[Node], bool]] = {
+    "table": lambda node: node.kind == "table",
+    "task": lambda node: node.kind == "task",
+    "view": lambda node: node.is_view,
+    "external": lambda node: node.kind == "external" and not node.is_files,
+    "files": lambda node: node.is_files,
+}
+
+
+def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> frozenset[str]:
+    """The nodes that an expression names.
+
+    White space is union, a comma is intersection. A term is `domain:x`, `tag:x` (also `tag:key=value`),
+    `kind:table|task|view|external|files`, or a name: `table`, `schema.table` or a raw name, with `*` and `?`; case does
+    not count. `+term` adds all that it needs, `term+` all that needs it, `2+term+1` as many steps of each.
+
+    Args:
+        graph: The graph.
+        expression: One expression, or several whose union is meant. `*` is everything.
+        exclude: Taken away from the result, in the same grammar.
+
+    Returns:
+        Node ids. Nodes of incoming files are only found as upstreams, as `kind:files` and by their own ids.
+
+    Raises:
+        SelectionError: For a term that names nothing, with the nearest name, or that is not of the grammar.
+    """
+    chosen = _union(graph, expression)
+    return chosen - _union(graph, exclude) if exclude else chosen
+
+
+def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:
+    texts = [expression] if isinstance(expression, str) else list(expression)
+    index = _Index(graph)
+    found: set[str] = set()
+    for text in texts:
+        if not text.strip():
+            raise SelectionError("empty selection: name something, or write * for everything")
+        for item in re.sub(r"\s*,\s*", ",", text.strip()).split():
+            first, *others = (_term(index, term, item) for term in item.split(","))
+            found |= first.intersection(*others)
+    return frozenset(found)
+
+
+def _term(index: _Index, term: str, item: str) -> set[str]:
+    match = _TERM.fullmatch(term)
+    if match is None or not match["atom"]:
+        raise SelectionError(f"`{item}` is not a selection: a name or a word such as `domain:x` is missing")
+    found = index.atom(match["atom"])
+    ups = _walk(index.graph.upstream, found, match["up"])
+    return ups | _walk(index.graph.downstream, found, match["down"])
+
+
+def _walk(neighbours: Mapping[str, Sequence[str]], start: set[str], steps: str | None) -> set[str]:
+    """All ids within so many steps: None is none, "" is no limit."""
+    limit = 0 if steps is None else len(neighbours) if not steps else int(steps)
+    seen, frontier = set(start), set(start)
+    while frontier and limit > 0:
+        frontier = {other for node in frontier for other in neighbours[node]} - seen
+        seen |= frontier
+        limit -= 1
+    return seen
+
+
+@dataclass
+class _Index:
+    graph: Graph
+
+    def __post_init__(self) -> None:
+        self._ids: dict[str, set[str]] = defaultdict(set)
+        for node in self.graph.nodes.values():
+            for name in _names(node):
+                self._ids[name.lower()].add(node.id)
+
+    def atom(self, atom: str) -> set[str]:
+        """The ids that one word names, without the neighbours."""
+        method, colon, value = atom.partition(":")
+        if not colon:
+            return self._named(atom)
+        if method == "kind":
+            return self._kind(value)
+        if method in {"domain", "tag"}:
+            return self._valued(method, value, _domains if method == "domain" else _tags)
+        close = nearest(method, ["domain", "tag", "kind"])
+        hint = f"did you mean {close}?" if close else "known are domain, tag and kind"
+        raise SelectionError(f"`{atom}`: unknown word `{method}:`, {hint}")
+
+    def _kind(self, value: str) -> set[str]:
+        test = _KINDS.get(value.lower())
+        if test is None:
+            raise SelectionError(f"`kind:{value}`: unknown kind, known are {', '.join(_KINDS)}")
+        return {node.id for node in self.graph.nodes.values() if test(node)}
+
+    def _named(self, name: str) -> set[str]:
+        if name == "*":
+            return {node.id for node in self.graph.nodes.values() if not node.is_files}
+        found = self._matching(self._ids, name)
+        if not found:
+            close = nearest(name, [known for node in self.graph.nodes.values() for known in _names(node)])
+            raise SelectionError(
+                f"`{name}` names nothing in this project" + (f": did you mean {close}?" if close else "")
+            )
+        return found
+
+    def _valued(self, method: str, value: str, values: Callable[[Node], Iterable[str]]) -> set[str]:
+        ids: dict[str, set[str]] = defaultdict(set)
+        spelled: list[str] = []
+        for node in self.graph.nodes.values():
+            for known in values(node):
+                spelled.append(known)
+                ids[known.lower()].add(node.id)
+        found = self._matching(ids, value)
+        if not found:
+            close = nearest(value, spelled)
+            hint = f": did you mean {method}:{close}?" if close else ""
+            raise SelectionError(f"`{method}:{value}` names nothing in this project{hint}")
+        return found
+
+    @staticmethod
+    def _matching(ids: Mapping[str, set[str]], wanted: str) -> set[str]:
+        if "*" not in wanted and "?" not in wanted:
+            return set(ids.get(wanted.lower(), ()))
+        parts = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in wanted.lower())
+        pattern = re.compile("".join(parts), re.DOTALL)
+        return {node for name, nodes in ids.items() if pattern.fullmatch(name) for node in nodes}
+
+
+def _names(node: Node) -> list[str]:
+    """What a user may call a node: ids and raw names, with and without the schema."""
+    if node.is_files:
+        return [node.id]
+    names = [node.id, node.key[-1]]
+    if node.raw:
+        names += [node.raw, node.raw.split(".")[-1]]
+    return names
+
+
+def _domains(node: Node) -> Iterable[str]:
+    if node.is_files:
+        return ()
+    if node.table:
+        return (node.table.final_domain, node.table.domain, node.table.domain_name)
+    return (node.task.domain, node.task.transform_domain) if node.task else (node.domain,)
+
+
+def _tags(node: Node) -> Iterable[str]:
+    """Tags as written, and the keys of those of the form `key=value`."""
+    return [known for tag in node.tags for known in (tag, tag.partition("=")[0])]
