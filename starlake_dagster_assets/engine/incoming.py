@@ -25,9 +25,10 @@ class Incoming:
         columns: The target's columns, renames applied, ignored ones left out, scripts included.
         files: The files read.
         input: Rows found.
-        accepted: Rows in `relation`.
+        accepted: Rows that are valid; `relation` holds them without those that `filtered` counts.
         rejected: Rows that were refused; `input == accepted + rejected`.
         rejects: Quoted name of a temporary table (ERROR VARCHAR, PATH VARCHAR), one row a refused row, or None.
+        filtered: Valid rows that the table's `filter` leaves out.
     """
 
     relation: str
@@ -37,3 +38,4 @@ class Incoming:
     accepted: int
     rejected: int
     rejects: str | None = None
+    filtered: int = 0

@@ -1,0 +1,173 @@
+"""Delimited text (`format: DSV`): DuckDB's own parser where it provably means the same, else the careful way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from starlake_dagster_assets.engine.formats.dsv_records import Dialect, header_of, records
+from starlake_dagster_assets.engine.formats.options import dsv_options
+from starlake_dagster_assets.engine.formats.source import Source
+from starlake_dagster_assets.engine.formats.text_scan import TextScan, open_text, scan_text
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.rows import Cell
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Table
+
+__all__ = ["DsvFile", "dsv_dialect"]
+
+_SPELLED = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\", "\\|": "|", "\\0": "\0", "tab": "\t"}
+_NEVER = "\u0001starlake-null\u0001"
+_MIB = 1 << 20
+
+
+def dsv_dialect(table: Table) -> Dialect:
+    """The dialect of a table (`metadata.separator`, `quote`, `escape`, `multiline`, `options`).
+
+    Raises:
+        EngineError: When quote or escape is longer than a character, or an option is not known.
+    """
+    metadata = table.metadata
+    options = dsv_options(table)
+    separator = options.get("separator", metadata.separator)
+    separator = _SPELLED.get(separator, separator)
+    quote = options.get("quote", metadata.quote)
+    escape = options.get("escape", metadata.escape)
+    for key, value in (("quote", quote), ("escape", escape)):
+        if len(value) > 1:
+            raise EngineError(f"table '{table.raw}': metadata.{key} must be one character, found '{value}'")
+    if not separator or separator in (quote, "\n", "\r"):
+        raise EngineError(f"table '{table.raw}': metadata.separator cannot be {separator!r}")
+    multiline = options.get("multiline", str(metadata.multiline)).lower() == "true"
+    return Dialect(separator, quote, escape, multiline, options.get("comment", ""))
+
+
+@dataclass(frozen=True)
+class DsvFile:
+    """One UTF-8 file of a DSV table.
+
+    Attributes:
+        path: The file.
+        table: Its table.
+        dialect: See `dsv_dialect`.
+        shown: How messages name the file.
+    """
+
+    path: Path
+    table: Table
+    dialect: Dialect
+    shown: str
+
+    def fast(self) -> Source | None:
+        """The file as DuckDB parses it, or None when it must not be trusted with it."""
+        quote = self.dialect.quote.encode()
+        wanted = {byte for byte in (quote, self.dialect.escape.encode()) if len(byte) == 1}
+        scan = scan_text(self.path, frozenset(wanted))
+        columns = self._columns()
+        if not self._trusted(scan, columns):
+            return None
+        quoted = quote in scan.found
+        escape = self.dialect.escape if self.dialect.escape.encode() in scan.found else self.dialect.quote
+        lines = scan.lines - (1 if self._with_header() and scan.lines else 0)
+        options = [
+            "auto_detect=false",
+            f"header={str(self._with_header()).lower()}",
+            f"delim={literal(self.dialect.separator)}",
+            f"quote={literal(self.dialect.quote if quoted else '')}",
+            f"escape={literal(escape if quoted else '')}",
+            "null_padding=true",
+            "strict_mode=true",
+            "max_line_size=8388608",
+        ]
+        if not self.table.metadata.empty_is_null:
+            options.append(f"nullstr={literal(_NEVER)}")
+        sql = self._read(self.path, columns, options)
+        return Source(sql, self._cells(columns), expected_rows=None if quoted and self.dialect.multiline else lines)
+
+    def careful(self, target: Path) -> Source:
+        """The file parsed record by record into a plain CSV that DuckDB cannot misread.
+
+        Args:
+            target: Where the plain CSV goes; `sl_reason` is its first column.
+        """
+        columns = self._columns()
+        longest = rows = 0
+        lines = open_text(self.path)
+        with target.open("w", encoding="utf-8", newline="") as file:
+            parsed = records(lines, self.dialect, max(len(columns), 1))
+            for record in islice(parsed, 1 if self._with_header() else 0, None):
+                fields = record.fields if record.reason is None else [None] * max(len(columns), 1)
+                text = ",".join(["" if field is None else _plain(field) for field in (record.reason, *fields)]) + "\n"
+                longest, rows = max(longest, len(text) * 4), rows + 1
+                file.write(text)
+        options = ["auto_detect=false", "header=false", "delim=','", "quote='\"'", "escape='\"'"]
+        options += ["nullstr=''", "allow_quoted_nulls=false", f"max_line_size={max(2 * _MIB, longest)}"]
+        options.append(f"buffer_size={max(32 * _MIB, longest * 2)}")
+        sql = self._read(target, ("sl_reason", *columns), options)
+        return Source(sql, self._cells(columns), reason="sl_reason", expected_rows=rows)
+
+    def _with_header(self) -> bool:
+        return dsv_options(self.table).get("header", str(self.table.metadata.with_header)).lower() == "true"
+
+    def _names(self) -> tuple[str, ...]:
+        """What each column of the file is called: by the header, else by the attributes in order."""
+        first = header_of(open_text(self.path), self.dialect)
+        if self._with_header():
+            return first
+        names = [attribute.name for attribute in self.table.attributes if attribute.script is None]
+        return tuple(names) + ("",) * (len(first) - len(names))
+
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(f"sl_c{index}" for index in range(len(self._names())))
+
+    def _cells(self, columns: tuple[str, ...]) -> dict[str, Cell]:
+        cells: dict[str, Cell] = {}
+        for name, column in zip(self._names(), columns, strict=True):
+            cells.setdefault(name, Cell(column))
+        read = [attribute.name for attribute in self.table.attributes if attribute.script is None]
+        if columns and not any(name in cells for name in read):
+            raise EngineError(
+                f"{self.shown}: the header has none of the columns of table '{self.table.raw}'. "
+                f"Found: {', '.join(self._names())}. Expected: {', '.join(read)}. "
+                f"Is the separator {self.dialect.separator!r} right, and is there a header at all?"
+            )
+        return cells
+
+    def _trusted(self, scan: TextScan, columns: tuple[str, ...]) -> bool:
+        if not scan.clean or scan.blank or self.dialect.comment or not columns:
+            return False
+        if scan.empty and (len(columns) == 1 or self._starts_empty()):
+            return False
+        if len(self.dialect.separator.encode()) > 4 or not self.dialect.quote.isascii():
+            return False
+        if self.dialect.quote.encode() not in scan.found:
+            return True
+        return not any(_spaced_quotes(self.path, self.dialect))
+
+    def _starts_empty(self) -> bool:
+        with self.path.open("rb") as file:
+            return file.read(4).removeprefix(b"\xef\xbb\xbf")[:1] in b"\r\n"
+
+    @staticmethod
+    def _read(path: Path, columns: tuple[str, ...], options: list[str]) -> str:
+        types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
+        return f"read_csv({literal(str(path))}, columns={{{types}}}, {', '.join(options)})"
+
+
+def _plain(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"'
+
+
+def _spaced_quotes(path: Path, dialect: Dialect) -> Iterator[bool]:
+    """True for each piece of the file that has spaces at a quote, which DuckDB drops where they are data."""
+    quote, separator = dialect.quote.encode(), dialect.separator.encode()
+    suspects = [before + b" " + quote for before in (separator, b"\n", b"\r")]
+    suspects += [before + b"\t" + quote for before in (separator, b"\n", b"\r")]
+    tail = b""
+    with path.open("rb") as file:
+        while chunk := file.read(4 * _MIB):
+            piece = tail + chunk
+            yield any(suspect in piece for suspect in suspects)
+            tail = piece[-8:]

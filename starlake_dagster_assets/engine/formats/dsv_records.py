@@ -1,0 +1,182 @@
+"""The careful way to read delimited text: record by record, for files that DuckDB refuses or may misread.
+
+A record is a line; a quoted field may hold line ends. Where a quote is never closed the line is refused alone and the
+next one is a record of its own, so that one stray quote costs one line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE
+
+__all__ = ["Dialect", "Record", "header_of", "records"]
+
+_JOIN_LINES = 1000
+_JOIN_CHARS = 8 << 20
+_SPACES = " \t\r\n\x0b\x0c"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How fields are told apart (`metadata.separator`, `quote`, `escape`, `multiline`); "" = there is none."""
+
+    separator: str
+    quote: str
+    escape: str
+    multiline: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Fields, or the reason why there are none."""
+
+    fields: tuple[str | None, ...]
+    reason: str | None = None
+
+
+class _Open(Exception):
+    """A quote is not closed at the end of the text."""
+
+
+class _Broken(Exception):
+    """A closing quote is followed by more text."""
+
+
+def records(lines: Iterable[str], dialect: Dialect, width: int | None) -> Iterator[Record]:
+    """Split lines into records.
+
+    Args:
+        lines: Lines with their ends.
+        dialect: How to split.
+        width: Fields a record has; shorter ones are filled with None, longer ones refused. None: as they come.
+
+    Yields:
+        One record a line that is not blank, or a group of lines that a quoted field joins.
+    """
+    waiting: deque[str] = deque()
+    source = iter(lines)
+    while True:
+        line = waiting.popleft() if waiting else next(source, None)
+        if line is None:
+            return
+        if not line.strip(_SPACES) or (dialect.comment and line.startswith(dialect.comment)):
+            continue
+        yield _record(line, source, waiting, dialect, width)
+
+
+def header_of(lines: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
+    """The fields of the first record, without the spaces around them; none when the file has no record."""
+    first = next(records(lines, dialect, None), None)
+    return tuple((field or "").strip() for field in first.fields) if first else ()
+
+
+def _record(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
+    if "\0" in line or UNREADABLE in line:
+        return Record((), "the line holds bytes that are not text in the table's encoding")
+    try:
+        return _fit(_split(_body(line), dialect), width)
+    except _Broken:
+        return Record((), "text after a closing quote")
+    except _Open:
+        return _joined(line, source, waiting, dialect, width)
+
+
+def _joined(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
+    """A record whose quoted field goes on in the next lines; if it never ends well, only the line is refused."""
+    refused = Record((), "a quote is not closed")
+    parts, taken = [line], 0
+    size = len(line)
+    while taken < _JOIN_LINES and size < _JOIN_CHARS:
+        if taken == len(waiting):
+            more = next(source, None)
+            if more is None:
+                return refused
+            waiting.append(more)
+        more = waiting[taken]
+        taken += 1
+        size += len(more)
+        parts.append(more)
+        if "\0" in more or UNREADABLE in more:
+            return refused
+        if dialect.quote not in more:
+            continue
+        try:
+            fields = _split(_body("".join(parts)), dialect)
+        except _Open:
+            continue
+        except _Broken:
+            return refused
+        if not dialect.multiline and len(fields) != width:
+            return refused
+        for _ in range(taken):
+            waiting.popleft()
+        return _fit(fields, width)
+    return refused
+
+
+def _body(line: str) -> str:
+    if line.endswith("\r\n"):
+        return line[:-2]
+    return line[:-1] if line.endswith(("\n", "\r")) else line
+
+
+def _fit(fields: list[str], width: int | None) -> Record:
+    if width is None or len(fields) == width:
+        return Record(tuple(fields))
+    if len(fields) < width:
+        return Record((*fields, *[None] * (width - len(fields))))
+    if any(fields[width:]):
+        return Record((), f"{len(fields)} columns found, {width} expected")
+    return Record(tuple(fields[:width]))
+
+
+def _split(text: str, dialect: Dialect) -> list[str]:
+    if not dialect.quote or dialect.quote not in text:
+        return text.split(dialect.separator)
+    fields: list[str] = []
+    position, step = 0, len(dialect.separator)
+    while True:
+        if text.startswith(dialect.quote, position):
+            field, position = _quoted(text, position + 1, dialect)
+        else:
+            end = text.find(dialect.separator, position)
+            end = len(text) if end < 0 else end
+            field, position = text[position:end], end
+        fields.append(field)
+        if position >= len(text):
+            return fields
+        position += step
+        if position == len(text):
+            return [*fields, ""]
+
+
+def _quoted(text: str, position: int, dialect: Dialect) -> tuple[str, int]:
+    """A field from behind its opening quote: its text, and where its separator or the end is."""
+    quote, escape = dialect.quote, dialect.escape if dialect.escape != dialect.quote else ""
+    parts: list[str] = []
+    while True:
+        end = text.find(quote, position)
+        if end < 0:
+            raise _Open
+        escaped = text.find(escape, position, end) if escape else -1
+        if escaped >= 0:
+            following = text[escaped + 1 : escaped + 2]
+            parts.append(text[position:escaped])
+            parts.append(following if following in (quote, escape) else escape + following)
+            position = escaped + 2
+            continue
+        parts.append(text[position:end])
+        if text.startswith(quote, end + 1):
+            parts.append(quote)
+            position = end + 2
+            continue
+        rest = end + 1
+        while rest < len(text) and text[rest] == " " and not text.startswith(dialect.separator, rest):
+            rest += 1
+        if rest < len(text) and not text.startswith(dialect.separator, rest):
+            raise _Broken
+        return "".join(parts), rest

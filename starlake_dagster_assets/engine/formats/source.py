@@ -1,0 +1,27 @@
+"""What a format's reader hands over: SQL that gives one row a record of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlake_dagster_assets.engine.rows import Cell
+
+__all__ = ["Source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The records of one file, or of one member of an archive.
+
+    Attributes:
+        sql: A table expression for a FROM clause.
+        cells: Raw values by attribute name, as SQL over `sql`.
+        reason: SQL of the reason why a record could not be read at all, NULL for the others.
+        expected_rows: Rows that `sql` must give; another number means that it cannot be trusted.
+    """
+
+    sql: str
+    cells: Mapping[str, Cell]
+    reason: str = "NULL"
+    expected_rows: int | None = None

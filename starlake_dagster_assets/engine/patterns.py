@@ -1,0 +1,72 @@
+"""Patterns of types as SQL: RE2 inside DuckDB where it means the same as Java, else a Python function."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.java_regex import compile_java
+
+__all__ = ["Patterns"]
+
+_ANYTHING = {".*", "(?s).*", ".*?"}
+_NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\\[hHvVRXGZ1-9kpP]|\[[^\]]*\[|\(\?[a-zA-Z]*[xudU]")
+"""What RE2 refuses, or reads in another way than Java does."""
+
+
+class Patterns:
+    """Full matches of texts, compiled for one connection.
+
+    Args:
+        con: The connection; Python functions are registered on it where a pattern needs one.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+
+    def full_match(self, text: str, pattern: str, type_name: str) -> str:
+        """A condition that holds where the whole text matches, as `java.util.regex` does with DOTALL.
+
+        Args:
+            text: SQL of the text; must not be NULL.
+            pattern: Java regular expression (`types[].pattern`).
+            type_name: The type it belongs to, for messages.
+
+        Returns:
+            A boolean SQL expression.
+
+        Raises:
+            EngineError: When the pattern is not a valid regular expression.
+        """
+        if pattern in _ANYTHING:
+            return "true"
+        if not _NOT_RE2.search(pattern) and self._accepted(pattern):
+            options = "" if pattern.startswith("(?") else ", 's'"
+            return f"regexp_full_match({text}, {literal(pattern)}{options})"
+        return f"{self._function(pattern, type_name)}({text})"
+
+    def _accepted(self, pattern: str) -> bool:
+        try:
+            self._con.execute("SELECT regexp_full_match('', " + literal(pattern) + ", 's')").fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+    def _function(self, pattern: str, type_name: str) -> str:
+        """Registers the pattern as a Python function, once a connection."""
+        text = pattern if pattern.startswith("(?") else "(?s)" + pattern
+        try:
+            compiled = compile_java(text)
+        except ValueError as error:
+            raise EngineError(
+                f"type '{type_name}': pattern `{pattern}` is not a regular expression: {error}"
+            ) from error
+        name = "sl_matches_" + sha256(pattern.encode()).hexdigest()[:16]
+        known = self._con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone()
+        if known is None:
+            self._con.create_function(name, lambda text: compiled.fullmatch(text) is not None, ["VARCHAR"], "BOOLEAN")
+        return name
