@@ -1,11 +1,58 @@
-"""`starlake-dagster check`."""
+"""`starlake-dagster check`: all problems of a project at once."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
+    app.command(name="check")(check)
+
+
+def check(
+    project: Annotated[Path, typer.Argument(help="The directory that holds metadata/application.sl.yml.")],
+    env: Annotated[str | None, typer.Option("--env", help="The environment (env.NAME.sl.yml).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Lists everything that is wrong with a project; exit code 1 when there is an error."""
+    from starlake_dagster_assets.graph.build import build_graph
+    from starlake_dagster_assets.project.load import load_project
+
+    model, loaded = load_project(project, env=env)
+    _, built = build_graph(model)
+    unique = {(problem.code, str(problem)): problem for problem in (*loaded, *built)}
+    problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = len(problems) - errors
+    if as_json:
+        found = [problem.model_dump(mode="json") for problem in problems]
+        print(json.dumps({"problems": found, "errors": errors, "warnings": warnings}, ensure_ascii=False, indent=2))
+    else:
+        _print(problems, errors, warnings)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _print(problems: Sequence[Problem], errors: int, warnings: int) -> None:
+    for problem in problems:
+        print(f"{problem}" if problem.severity == "error" else f"{_warning(problem)}")
+    files = len({problem.file for problem in problems})
+    print(f"{_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}")
+
+
+def _warning(problem: Problem) -> str:
+    return str(problem.model_copy(update={"message": f"warning: {problem.message}"}))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,144 @@
+"""The variables in force: who sets them and who wins (format reference 2.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlake_dagster_assets.project.rendering import substitute
+
+__all__ = ["CLOCK", "PATHS", "EnvFiles", "Variables", "choose_env", "clock", "resolve_variables"]
+
+_DEPTH = 10
+
+CLOCK = frozenset(
+    {"sl_date", "sl_datetime", "sl_year", "sl_month", "sl_day", "sl_hour", "sl_minute", "sl_second", "sl_milli"}
+    | {"sl_epoch_second", "sl_epoch_milli"}
+)
+"""Variables that the clock sets."""
+
+RUN = frozenset({"sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end", "SL_JOB_ID"})
+"""Variables that each run sets."""
+
+PATHS = frozenset(
+    {"SL_ROOT", "SL_DATASETS", "SL_INCOMING", "SL_METADATA", "SL_DAGS", "SL_TESTS", "SL_TYPES", "SL_MACROS"}
+    | {"SL_AREA_INCOMING", "SL_AREA_STAGE", "SL_AREA_UNRESOLVED", "SL_AREA_ARCHIVE", "SL_AREA_INGESTING"}
+    | {"SL_AREA_REPLAY"}
+)
+"""Variables that the settings force."""
+
+
+@dataclass(frozen=True)
+class EnvFiles:
+    """The env files of a project, parsed: name to its map. The name of `env.sl.yml` is ""."""
+
+    maps: Mapping[str, Mapping[str, str]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The environments that have a file of their own."""
+        return tuple(sorted(name for name in self.maps if name))
+
+
+@dataclass(frozen=True)
+class Variables:
+    """All variables.
+
+    Attributes:
+        values: What templates are rendered with.
+        stable: The same with the clock, the root and what a run sets left as symbols: what a digest is made of.
+    """
+
+    values: Mapping[str, str]
+    stable: Mapping[str, str]
+
+
+def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str = "") -> str | None:
+    """The name of the environment.
+
+    Args:
+        asked: What the caller asked for.
+        environ: The process environment; `SL_ENV` is read.
+        files: The env files; an `SL_ENV` key of `env.sl.yml` is the last resort.
+        application: `application.env`, which takes over from `SL_ENV`.
+
+    Returns:
+        The name, or None for none.
+    """
+    return asked or application or environ.get("SL_ENV") or files.maps.get("", {}).get("SL_ENV") or None
+
+
+def clock(now: datetime) -> dict[str, str]:
+    """The date variables of one moment.
+
+    Args:
+        now: The moment, with a time zone.
+    """
+    milli = now.microsecond // 1000
+    return {
+        "sl_date": f"{now:%Y%m%d}",
+        "sl_datetime": f"{now:%Y%m%d%H%M%S}",
+        "sl_year": f"{now:%Y}",
+        "sl_month": f"{now:%m}",
+        "sl_day": f"{now:%d}",
+        "sl_hour": f"{now:%H}",
+        "sl_minute": f"{now:%M}",
+        "sl_second": f"{now:%S}",
+        "sl_milli": f"{milli:03d}",
+        "sl_epoch_second": str(int(now.timestamp())),
+        "sl_epoch_milli": str(int(now.timestamp()) * 1000 + milli),
+    }
+
+
+def resolve_variables(
+    root: str,
+    env: str | None,
+    files: EnvFiles,
+    environ: Mapping[str, str],
+    options: Mapping[str, str],
+    now: datetime,
+) -> Variables:
+    """Applies the steps 1 to 5 of the order; step 6 (`force`) needs the application.
+
+    Args:
+        root: The project's root: `SL_ROOT`, whatever the process environment says.
+        env: The environment's name.
+        files: The env files.
+        environ: The process environment; only names that begin with `SL_` are read.
+        options: `--options` of the command line.
+        now: The moment of the load.
+    """
+    system = {name: value for name, value in environ.items() if name.startswith("SL_")}
+    if env is not None:
+        system["SL_ENV"] = env
+    times = clock(now)
+    values = _layers({**system, "SL_ROOT": root, **times}, env, files, options)
+    symbols = {name: f"${name}" for name in times}
+    stable = _layers({**system, "SL_ROOT": "$SL_ROOT", **symbols}, env, files, options)
+    for name in RUN | PATHS:
+        if name in stable:
+            stable[name] = f"${name}"
+    # a value that holds the root's path says nothing about the project
+    stable = {name: value.replace(root, "$SL_ROOT") for name, value in stable.items()}
+    return Variables({**values, "SL_ROOT": root}, stable)
+
+
+def _layers(base: Mapping[str, str], env: str | None, files: EnvFiles, options: Mapping[str, str]) -> dict[str, str]:
+    common = {name: substitute(value, base) for name, value in files.maps.get("", {}).items()}
+    known = {**base, **common}
+    own = dict(files.maps.get(env, {})) if env else {}
+    for _ in range(_DEPTH):
+        scope = {**known, **own}
+        step = {name: substitute(value, _without(scope, name, known)) for name, value in own.items()}
+        if step == own:
+            break
+        own = step
+    blank = {name: "" for file in files.maps.values() for name in file}
+    return {**blank, **known, **own, **options}
+
+
+def _without(scope: Mapping[str, str], name: str, known: Mapping[str, str]) -> Mapping[str, str]:
+    """The scope of one value: a value that mentions its own name means the one it overrides."""
+    rest = {key: value for key, value in scope.items() if key != name}
+    return {**rest, name: known[name]} if name in known else rest

@@ -1,0 +1,337 @@
+"""From a directory to a `Project` and its problems, in one pass (format reference 1, 2, 3.4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
+from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, resolve_variables
+from starlake_dagster_assets.project.files import SourceFile, Sources, read_sources
+from starlake_dagster_assets.project.manifest import Manifest, Snapshot, is_secret_name, secret_values
+from starlake_dagster_assets.project.model import Application, DagConfig, Domain, Location, Macro, Project
+from starlake_dagster_assets.project.model import TransformDomain as Transforms
+from starlake_dagster_assets.project.parsing import FileParser, Parsed
+from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.ref_checks import check_refs
+from starlake_dagster_assets.project.rendering import Renderer
+from starlake_dagster_assets.project.report import Report
+from starlake_dagster_assets.project.resolution import Analysis, Resolution
+from starlake_dagster_assets.project.tables import resolve_domains, resolve_externals
+from starlake_dagster_assets.project.tasks import resolve_transforms
+from starlake_dagster_assets.project.types_file import resolve_types
+
+__all__ = ["load_project"]
+
+_APPLICATION = "metadata/application.sl.yml"
+_SETTINGS = {"application", "env"}
+
+
+def load_project(
+    root: Path,
+    *,
+    env: str | None = None,
+    options: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[Project, tuple[Problem, ...]]:
+    """Loads a project; nothing is written into it.
+
+    Args:
+        root: The directory that holds `metadata/application.sl.yml`.
+        env: The environment: `env.<NAME>.sl.yml`. By default that of `SL_ENV` or of the project's files.
+        options: Variables of the run, as `--options` has them; they win over the env files.
+        environ: The process environment (`SL_*`); by default `os.environ`.
+        cache_dir: Where the manifest is kept; by default the user's cache directory.
+
+    Returns:
+        The project, without the objects whose files are broken, and all problems by file and line.
+
+    Raises:
+        ProjectError: When the directory is not a Starlake project.
+    """
+    root = Path(root).expanduser().resolve()
+    sources = read_sources(root)
+    loading = _Loading(root, sources, env, dict(options or {}), dict(os.environ if environ is None else environ))
+    return loading.load(cache_dir)
+
+
+class _Loading:
+    """One load."""
+
+    def __init__(
+        self, root: Path, sources: Sources, env: str | None, options: Mapping[str, str], environ: Mapping[str, str]
+    ) -> None:
+        self._root = root
+        self._sources = sources
+        self._macros = {
+            file.path.removeprefix("metadata/"): file.content.decode("utf-8", "replace")
+            for file in sorted(
+                sources.of("macro"), key=lambda file: (file.path.split("/")[1] != "expectations", file.path)
+            )
+        }
+        self._renderer = Renderer(root / "metadata", self._macros)
+        self._parsed: dict[str, Parsed] = {}
+        self._now = datetime.now(timezone.utc).astimezone()
+        self._problems: list[Problem] = list(sources.problems)
+        self._settings(env or None, options, environ)
+
+    # ---------------------------------------------------------------------------------- variables and settings
+
+    def _settings(self, env: str | None, options: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        blank = FileParser(self._renderer, Variables({}, {}), self._macros)
+        maps: dict[str, Mapping[str, str]] = {}
+        for file in self._sources.of("env"):
+            found = blank.parse(file)
+            self._parsed[file.path] = found
+            maps[file.stem] = found.data or {}
+        files = EnvFiles(maps)
+        name = choose_env(env, environ, files)
+        self._variables = resolve_variables(str(self._root), name, files, environ, options, self._now)
+        data = self._read_application()
+        chosen = choose_env(env, environ, files, data.get("env") or "")
+        if chosen != name:
+            name = chosen
+            self._variables = resolve_variables(str(self._root), name, files, environ, options, self._now)
+            data = self._read_application()
+        self._env = name
+        if name is not None and name not in files.names:
+            self._missing_env(name, files)
+        location = Location(file=_APPLICATION, line=self._parsed[_APPLICATION].line)
+        self._application = resolve_application(self._root, data, environ, location)
+        forced = forced_variables(self._root, self._application, data)
+        stable = {**self._variables.stable, **{key: f"${key}" for key in forced}}
+        self._variables = Variables({**self._variables.values, **forced}, stable)
+        self._parser = FileParser(self._renderer, self._variables, self._macros)
+        self._application_refs: list[dict[str, Any]] = data.get("refs") or []
+
+    def _read_application(self) -> dict[str, Any]:
+        parser = FileParser(self._renderer, self._variables, self._macros)
+        file = self._sources.files.get(_APPLICATION)
+        self._parsed[_APPLICATION] = parser.parse(file) if file else Parsed(None)
+        return self._parsed[_APPLICATION].data or {}
+
+    def _missing_env(self, name: str, files: EnvFiles) -> None:
+        known = ", ".join(files.names) or "none"
+        message = f"the environment `{name}` has no file; those that have one: {known}."
+        file = f"metadata/env.{name}.sl.yml"
+        self._problems.append(Problem(file=file, message=message, severity="warning", code="missing-env"))
+
+    # --------------------------------------------------------------------------------------------------- load
+
+    def load(self, cache_dir: Path | None) -> tuple[Project, tuple[Problem, ...]]:
+        manifest = Manifest(cache_dir or _cache_dir(), self._root, self._env)
+        key = self._key()
+        context = _Values(self._variables)
+        snapshot = manifest.project(key, context)
+        if snapshot is None:
+            secrets = secret_values(self._variables.values, self._application)
+            snapshot, names, keep = self._resolve(manifest, secrets)
+            manifest.save()
+            if keep:
+                manifest.keep_project(key, names, context, snapshot)
+            else:
+                manifest.forget_project()
+        self._problems += snapshot.problems
+        for kind in _SETTINGS:
+            for file in self._sources.of(kind):
+                self._problems += self._parsed[file.path].problems
+        refs = self._refs()
+        project = Project(
+            root=str(self._root),
+            env=self._env,
+            variables=self._variables.values,
+            application=self._application.model_copy(update={"refs": refs}),
+            types=snapshot.types,
+            domains=snapshot.domains,
+            transforms=snapshot.transforms,
+            externals=snapshot.externals,
+            dags=snapshot.dags,
+            macros=snapshot.macros,
+        )
+        return project, _sorted(self._problems)
+
+    def _refs(self) -> tuple[Any, ...]:
+        for file in self._sources.of("refs"):
+            if file.path not in self._parsed:
+                self._parsed[file.path] = self._parser.parse(file)
+            data = self._parsed[file.path].data
+            return resolve_refs(data["refs"]) if data else ()
+        return resolve_refs(self._application_refs)
+
+    def _key(self) -> str:
+        """A hash of all files and of the settings that the resolved objects depend on."""
+        digest = blake2b(digest_size=16)
+        for path, file in self._sources.files.items():
+            if file.kind not in _SETTINGS:
+                digest.update(f"{path}\0{file.hash}\0".encode("utf-8", "surrogatepass"))
+        digest.update(self._application.model_dump_json(exclude={"connections"}).encode())
+        for name, item in sorted(self._application.connections.items()):
+            digest.update(repr((name, item.loader, item.engine, item.dialect)).encode())
+        digest.update(repr((str(self._root), self._env, self._application_refs)).encode())
+        return digest.hexdigest()
+
+    def _resolve(self, manifest: Manifest, secrets: frozenset[str]) -> tuple[Snapshot, frozenset[str], bool]:
+        names: set[str] = set()
+        keep = True
+        for file in self._sources.files.values():
+            if file.kind not in _SETTINGS:
+                parsed, kept = self._parse(file, manifest, secrets)
+                self._parsed[file.path] = parsed
+                names.update(parsed.names)
+                keep = keep and kept
+        report = Report(self._line)
+        refs = self._refs()
+        application = self._application.model_copy(update={"refs": refs})
+        check_refs(refs, "metadata/refs.sl.yml" if self._sources.of("refs") else _APPLICATION, report)
+        types = [
+            (file.path, (self._parsed[file.path].data or {}).get("types") or ()) for file in self._sources.of("types")
+        ]
+        resolution = Resolution(
+            sources=self._sources,
+            parsed=self._parsed,
+            application=application,
+            types=resolve_types(types, report),
+            report=report,
+            analyze=_Analyzer(manifest),
+        )
+        self._check_application(application, resolution)
+        snapshot = Snapshot(
+            types=dict(resolution.types),
+            domains=resolve_domains(resolution),
+            transforms=resolve_transforms(resolution),
+            externals=resolve_externals(resolution),
+            dags=self._dags(),
+            macros=self._macro_models(),
+            problems=(),
+        )
+        problems = [*report.problems]
+        for file in self._sources.files.values():
+            if file.kind not in _SETTINGS:
+                problems += self._parsed[file.path].problems
+        return _without_broken(snapshot, problems), frozenset(names), keep
+
+    def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[Parsed, bool]:
+        """One file, from the manifest if it is there; and whether what it says may be kept."""
+        known = f"{file.path}\0{file.hash}"
+        found = manifest.get(known)
+        if isinstance(found, dict) and found.get("context") == self._parser.context(found["parsed"]["names"]):
+            return Parsed.from_json(found["parsed"]), True
+        parsed = self._parser.parse(file)
+        reads = {name for name in parsed.names if is_secret_name(name)} & set(self._variables.values)
+        text = parsed.text or str(parsed.data)
+        keep = not reads and not any(secret in text for secret in secrets)
+        if keep:
+            manifest.put(known, {"context": self._parser.context(parsed.names), "parsed": parsed.to_json()})
+        return parsed, keep
+
+    def _line(self, path: str, keys: tuple[str | int, ...]) -> int | None:
+        file = self._sources.files.get(path)
+        return self._parser.line(file, keys) if file and keys else 1
+
+    def _check_application(self, application: Application, resolution: Resolution) -> None:
+        at = ("application",)
+        for key in ("connectionRef", "loadConnectionRef", "transformConnectionRef"):
+            name = getattr(application, {"connectionRef": "connection_ref"}.get(key, _snake(key)))
+            resolution.check_connection(name, _APPLICATION, (*at, key))
+        resolution.check_connection(application.audit.connection, _APPLICATION, (*at, "audit", "sink", "connectionRef"))
+        resolution.check_dag(application.dag_ref_load, _APPLICATION, (*at, "dagRef", "load"))
+        resolution.check_dag(application.dag_ref_transform, _APPLICATION, (*at, "dagRef", "transform"))
+        for name, cron in application.schedule_presets.items():
+            resolution.cron(cron if " " in cron else f"{cron} ?", _APPLICATION, (*at, "schedulePresets", name))
+
+    def _dags(self) -> dict[str, DagConfig]:
+        found: dict[str, DagConfig] = {}
+        for file in self._sources.of("dag"):
+            parsed = self._parsed[file.path]
+            if parsed.data is not None:
+                location = Location(file=file.path, line=parsed.line)
+                found[file.stem] = DagConfig.model_validate({**parsed.data, "name": file.stem, "location": location})
+        return found
+
+    def _macro_models(self) -> tuple[Macro, ...]:
+        return tuple(
+            Macro(
+                file=f"metadata/{path}",
+                text=text,
+                kind="expectation" if path.startswith("expectations/") else "macro",
+            )
+            for path, text in self._macros.items()
+        )
+
+
+class _Values(Mapping[str, str]):
+    """What the manifest compares of each variable: its value and its stable value."""
+
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return f"{self._variables.values[name]}\0{self._variables.stable.get(name)}"
+
+    def __iter__(self) -> Any:
+        return iter(self._variables.values)
+
+    def __len__(self) -> int:
+        return len(self._variables.values)
+
+
+class _Analyzer:
+    """Reads SQL with a real parser, or from the manifest."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    def __call__(self, sql: str, dialect: str) -> Analysis:
+        """What a SQL text reads; nothing is raised."""
+        key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+        kept = self._manifest.get(key)
+        if isinstance(kept, list):
+            references, parity, error = kept  # type: ignore[misc]
+            return Analysis(tuple(references), tuple(parity), error)  # type: ignore[arg-type]
+        from starlake_dagster_assets.project.references import find_references, parity_references, parse_error
+
+        found = Analysis(find_references(sql, dialect), parity_references(sql), parse_error(sql, dialect))
+        self._manifest.put(key, [found.references, found.parity, found.error])
+        return found
+
+
+def _without_broken(snapshot: Snapshot, problems: list[Problem]) -> Snapshot:
+    """The objects whose own files have no error, and all problems."""
+    broken = {problem.file for problem in problems if problem.severity == "error"}
+    domains: list[Domain] = []
+    for domain in snapshot.domains:
+        tables = tuple(table for table in domain.tables if table.location.file not in broken)
+        if tables:
+            domains.append(domain.model_copy(update={"tables": tables}))
+    transforms: list[Transforms] = []
+    for group in snapshot.transforms:
+        tasks = tuple(
+            task
+            for task in group.tasks
+            if task.location.file not in broken and (task.sql_location is None or task.sql_location.file not in broken)
+        )
+        if tasks:
+            transforms.append(group.model_copy(update={"tasks": tasks}))
+    return snapshot.model_copy(
+        update={"domains": tuple(domains), "transforms": tuple(transforms), "problems": tuple(problems)}
+    )
+
+
+def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    unique = {str(problem) + problem.code: problem for problem in problems}
+    return tuple(sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message)))
+
+
+def _snake(key: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in key)
+
+
+def _cache_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("starlake_dagster_assets")

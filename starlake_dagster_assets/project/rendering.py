@@ -1,0 +1,241 @@
+"""Templates of a project's files: Jinja first, then `${name}` as plain text (format reference 2.8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jinja2 import ChainableUndefined, TemplateError, TemplateSyntaxError
+from jinja2.loaders import ChoiceLoader, DictLoader, FileSystemLoader
+from jinja2.sandbox import SandboxedEnvironment
+
+__all__ = ["RenderError", "Renderer", "mentioned", "render", "source_line", "substitute", "uses_macros"]
+
+_JINJA = re.compile(r"\{\{|\{%|\{#")
+_TEXTUAL = re.compile(r"\$\{\s*([^\s{}]+)\s*\}|\{\{\s*([^\s{}]+)\s*\}\}")
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}", re.DOTALL)
+_WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"[^\s${}()|,'\"]+")
+_MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
+_IMPORT = re.compile(r"\{%[-+]?\s*(?:import|from|include|extends)\b")
+
+
+class RenderError(Exception):
+    """A template that Jinja refuses.
+
+    Args:
+        message: What is wrong.
+        line: 1-based line of the template, None where it is not known.
+    """
+
+    def __init__(self, message: str, line: int | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+class _Nothing(ChainableUndefined):
+    """What an unknown name gives: empty text, whatever is done with it, as in Jinjava."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Nothing:
+        return self
+
+    def __int__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:
+        return 0.0
+
+    def _same(self, *args: Any) -> _Nothing:
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _same  # type: ignore[assignment]
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __pos__ = __pow__ = __rpow__ = _same  # type: ignore[assignment]
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    __gt__ = __le__ = __ge__ = __lt__
+
+
+def render(text: str, variables: Mapping[str, str]) -> str:
+    """Renders Jinja, then `${name}` and `{{ name }}` as plain text.
+
+    Args:
+        text: A template. An unknown `{{ x }}` becomes "", an unknown `${x}` stays as it is.
+        variables: The variables in force.
+
+    Returns:
+        The text with its variables replaced.
+
+    Raises:
+        RenderError: When the template is not valid Jinja.
+
+    Example:
+        >>> render("{{ a }}-${a}-{{ b }}-${b}", {"a": "1"})
+        '1-1--${b}'
+    """
+    return Renderer().render(text, variables)
+
+
+def substitute(text: str, variables: Mapping[str, str]) -> str:
+    """Replaces `${name}` and `{{ name }}` of known names as plain text, without Jinja.
+
+    Args:
+        text: Any text, such as a value of an env file.
+        variables: The variables in force.
+
+    Returns:
+        The text; unknown names stay as they are.
+    """
+    if "${" not in text and "{{" not in text:
+        return text
+
+    def value(match: re.Match[str]) -> str:
+        return variables.get(match[1] or match[2], match[0])
+
+    return _TEXTUAL.sub(value, text)
+
+
+def mentioned(text: str) -> frozenset[str]:
+    """The names that a template may read: whatever looks like a name inside `{{ }}`, `{% %}` and `${ }`.
+
+    Args:
+        text: An unrendered text.
+
+    Returns:
+        The names, known or not, including words of Jinja itself.
+    """
+    if "{" not in text:
+        return frozenset()
+    names: set[str] = set()
+    for part in _TEMPLATE.findall(text):
+        names.update(_WORD.findall(part))
+        names.update(_TOKEN.findall(part))
+    return frozenset(names)
+
+
+def uses_macros(text: str, macros: Mapping[str, str]) -> bool:
+    """Whether a template imports a file or calls a macro of the project.
+
+    Args:
+        text: An unrendered text.
+        macros: Macro files: path below `metadata` to text.
+    """
+    if not _JINJA.search(text):
+        return False
+    return bool(_IMPORT.search(text)) or not _macro_names(macros.values()).isdisjoint(mentioned(text))
+
+
+def source_line(source: str, rendered: str, line: int | None) -> int | None:
+    """The line of the source that a line of its rendered text comes from.
+
+    Args:
+        source: The file as it is.
+        rendered: The text made of it.
+        line: 1-based line of `rendered`.
+
+    Returns:
+        A 1-based line of `source`: exact unless a template adds or removes lines, then the closest before it.
+    """
+    if line is None or source == rendered or source.count("\n") == rendered.count("\n"):
+        return line
+    import difflib
+
+    before, after = source.splitlines(), rendered.splitlines()
+    best = 1
+    for block in difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
+        if block.b < line <= block.b + block.size:
+            return block.a + line - block.b
+        if block.size and block.b + block.size < line:
+            best = block.a + block.size
+    return min(best + 1, max(len(before), 1))
+
+
+class Renderer:
+    """Renders the files of one project, whose macro files can be imported and called.
+
+    Args:
+        metadata: The directory that `{% import 'macros/m.j2' as m %}` starts from; None allows no import.
+        macros: Macro files: path below `metadata` to text. Their macros can be called without an import.
+    """
+
+    def __init__(self, metadata: Path | None = None, macros: Mapping[str, str] | None = None) -> None:
+        self._metadata = metadata
+        self._macros = dict(macros or {})
+
+    @cached_property
+    def environment(self) -> SandboxedEnvironment:
+        """The Jinja environment, made when first needed."""
+        loaders: list[Any] = [DictLoader(self._macros)]
+        if self._metadata is not None:
+            loaders.append(
+                FileSystemLoader([self._metadata, self._metadata / "macros", self._metadata / "expectations"])
+            )
+        return SandboxedEnvironment(undefined=_Nothing, loader=ChoiceLoader(loaders), keep_trailing_newline=True)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return _macro_names(self._macros.values())
+
+    @cached_property
+    def _library(self) -> Mapping[str, Any]:
+        """The macros of all readable macro files, later files last."""
+        found: dict[str, Any] = {}
+        for text in self._macros.values():
+            try:
+                found.update(vars(self.environment.from_string(text).module))
+            except Exception:  # the file has its own problem
+                continue
+        return {name: value for name, value in found.items() if name in self._names}
+
+    def check(self, text: str) -> None:
+        """Checks the syntax of a template.
+
+        Args:
+            text: A template.
+
+        Raises:
+            RenderError: When it is not valid Jinja.
+        """
+        try:
+            self.environment.parse(text)
+        except TemplateSyntaxError as error:
+            raise RenderError(f"Jinja: {error.message}", error.lineno) from None
+        except (TemplateError, RecursionError) as error:
+            raise RenderError(f"Jinja: {error}", None) from None
+
+    def render(self, text: str, variables: Mapping[str, str]) -> str:
+        """Renders one text; see `render`."""
+        if _JINJA.search(text):
+            text = self._jinja(text, variables)
+        return substitute(text, variables)
+
+    def _jinja(self, text: str, variables: Mapping[str, str]) -> str:
+        context: Mapping[str, Any] = variables
+        if self._names and not self._names.isdisjoint(mentioned(text)):
+            context = {**self._library, **variables}
+        try:
+            return self.environment.from_string(text).render(context)
+        except TemplateSyntaxError as error:
+            raise RenderError(f"Jinja: {error.message}", error.lineno) from None
+        except Exception as error:  # a template may raise anything
+            reason = str(error) or type(error).__name__
+            raise RenderError(f"Jinja: {reason}", _template_line(error.__traceback__)) from None
+
+
+def _macro_names(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for text in texts for name in _MACRO.findall(text))
+
+
+def _template_line(trace: TracebackType | None) -> int | None:
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,93 @@
+"""Schedules: a preset's name or a cron expression (format reference 2.7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from starlake_dagster_assets.errors import nearest
+
+__all__ = ["PRESETS", "cron_of"]
+
+PRESETS = {
+    "hourly": "0 * * * *",
+    "daily": "0 0 * * *",
+    "weekly": "0 0 * * 1",
+    "monthly": "0 0 1 * *",
+    "yearly": "0 0 1 1 *",
+}
+"""The engine's own presets."""
+
+_MONTHS = {
+    name: index
+    for index, name in enumerate(
+        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], 1
+    )
+}
+_DAYS = {name: index for index, name in enumerate(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])}
+_FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of month", 1, 31, {}),
+    ("month", 1, 12, _MONTHS),
+    ("day of week", 0, 7, _DAYS),
+)
+_ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+_LAST = re.compile(r"(?:L|\?|\w+#[1-5]|[Ll]?\w{1,3}L)", re.IGNORECASE)
+
+
+def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
+    """The cron expression of a schedule.
+
+    Args:
+        schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name.
+        presets: `application.schedulePresets` over the engine's own.
+
+    Returns:
+        A cron expression of five fields; None for none ("" and `None` included).
+
+    Raises:
+        ValueError: When the preset is not known or the expression is not a cron expression; says which.
+    """
+    text = (schedule or "").strip()
+    if not text or text == "None":
+        return None
+    if " " in text:
+        _check(text)
+        return " ".join(text.split())
+    by_lower = {name.lower(): value for name, value in presets.items()}
+    found = presets.get(text) or by_lower.get(text.lower())
+    if found is None:
+        close = nearest(text, presets)
+        hint = f" Did you mean `{close}`?" if close else f" Presets: {', '.join(sorted(presets))}."
+        raise ValueError(f"unknown schedule preset `{text}`.{hint}")
+    _check(found)
+    return " ".join(found.split())
+
+
+def _check(cron: str) -> None:
+    fields = cron.split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(f"`{cron}` is not a cron expression: it has {len(fields)} fields, not 5.")
+    for field, (name, low, high, words) in zip(fields, _FIELDS, strict=True):
+        for item in field.split(","):
+            if not _valid(item, low, high, words):
+                raise ValueError(f"`{cron}` is not a cron expression: `{item}` is no {name} ({low}-{high}).")
+
+
+def _valid(item: str, low: int, high: int, words: Mapping[str, int]) -> bool:
+    match = _ITEM.fullmatch(item)
+    if not match:
+        return (low != 0 and _LAST.fullmatch(item) is not None) or (high == 7 and _LAST.fullmatch(item) is not None)
+    if match[4] is not None and int(match[4]) == 0:
+        return False
+    if match[1]:
+        return True
+    ends = [_number(text, words) for text in (match[2], match[3]) if text is not None]
+    if any(end is None for end in ends):
+        return (low != 0 or high == 7) and _LAST.fullmatch(item) is not None
+    return all(low <= end <= high for end in ends if end is not None)
+
+
+def _number(text: str, words: Mapping[str, int]) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else words.get(text.upper())

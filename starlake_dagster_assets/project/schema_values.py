@@ -1,0 +1,111 @@
+"""How single values are spelled in Starlake files: texts, booleans, whole numbers, choices, lists and maps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
+
+from starlake_dagster_assets.errors import nearest
+
+__all__ = ["Bool", "FileModel", "Int", "Text", "TextList", "TextMap", "choice"]
+
+_INT = re.compile(r"[-+]?\d+(?:\.0+)?")
+
+
+class FileModel(BaseModel):
+    """A mapping of a file: no unknown keys, spelled in camelCase; a null means that the key is absent."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        found = cast("dict[str, object]", data)
+        if None not in found.values():
+            return found
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: value for key, value in found.items() if value is not None or key not in known}
+
+
+def _text(value: object) -> object:
+    if isinstance(value, list | dict):
+        raise ValueError(f"expected a text, found {_kind(value)}.")
+    return value
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.lower() if isinstance(value, str) else ""
+    if word not in {"true", "false"}:
+        raise ValueError(f"expected true or false, found {_kind(value)}.")
+    return word == "true"
+
+
+def _int(value: object) -> int:
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, str) or not _INT.fullmatch(value.strip()) or len(value) > 30:
+        raise ValueError(f"expected a whole number, found {_kind(value)}.")
+    return int(value.split(".")[0])
+
+
+def _list(value: object) -> object:
+    if isinstance(value, tuple):
+        return cast("object", value)
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list, found {_kind(value)}. Write it as [a, b] or one `- item` a line.")
+    return [item for item in cast("list[object]", value) if item is not None]
+
+
+def _map(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping of keys to texts, found {_kind(value)}.")
+    found = cast("dict[str, object]", value)
+    return {key: "" if item is None else item for key, item in found.items()}
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "nothing" if value is None else f"`{value}`"
+
+
+def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Callable[[object], str]:
+    """A validator for one of some words, regardless of case.
+
+    Args:
+        values: The words, as they are kept.
+        synonyms: Other spellings (upper case) and the word each means.
+
+    Returns:
+        A function for `BeforeValidator`; its message lists the words and the nearest.
+    """
+    words = list(values)
+    by_upper = {word.upper(): word for word in words} | (synonyms or {})
+
+    def check(value: object) -> str:
+        text = value if isinstance(value, str) else ""
+        found = by_upper.get(text.strip().upper())
+        if found is None:
+            close = nearest(text, words)
+            hint = f" Did you mean `{close}`?" if close else ""
+            raise ValueError(f"expected one of {', '.join(words)}; found {_kind(value)}.{hint}")
+        return found
+
+    return check
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Bool = Annotated[bool, BeforeValidator(_bool)]
+Int = Annotated[int, BeforeValidator(_int)]
+TextList = Annotated[tuple[Text, ...], BeforeValidator(_list)]
+TextMap = Annotated[dict[str, Text], BeforeValidator(_map)]

@@ -1,0 +1,108 @@
+"""Task SQL: its `--SL_…` sections, its comments, its statements (format reference 2.6)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Sections", "split_sections", "split_statements", "strip_comments"]
+
+_MARKER = re.compile(r"^[ \t]*--[ \t]*SL_(PRESQL|SQL|POSTSQL)[ \t]*$", re.MULTILINE)
+_SHAPE = (
+    r"(?P<kept>\$(?P<tag>[A-Za-z_]\w*)\$.*?\$(?P=tag)\$|\$\$.*?\$\$"
+    r"|'(?:%s|'')*'|\"(?:%s|\"\")*\"|`[^`]*`)"
+    r"|(?P<line>--[^\n]*)|(?P<block>/\*.*?(?:\*/|\Z))|(?P<end>;)"
+)
+_PLAIN = re.compile(_SHAPE % ("[^']", '[^"]'), re.DOTALL)
+_ESCAPED = re.compile(_SHAPE % (r"[^'\\]|\\.", r'[^"\\]|\\.'), re.DOTALL)
+_TRAILING = re.compile(r"[ \t\r]+\n")
+_BLANK = re.compile(r"\n(?:[ \t]*\n)+")
+_BACKSLASH = frozenset({"bigquery", "databricks", "hive", "mysql", "snowflake", "spark"})
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The three parts of a SQL file; "" for a part that is not there."""
+
+    presql: str
+    sql: str
+    postsql: str
+
+
+def split_sections(text: str) -> Sections:
+    """Splits a rendered SQL file at the lines `--SL_PRESQL`, `--SL_SQL` and `--SL_POSTSQL`.
+
+    Args:
+        text: The text of the file; without a marker all of it is the main SQL.
+
+    Returns:
+        The sections: of several `SL_SQL` sections the first that is not empty.
+    """
+    marks = list(_MARKER.finditer(text))
+    if not marks:
+        return Sections("", text.strip(), "")
+    parts: dict[str, list[str]] = {"PRESQL": [], "SQL": [], "POSTSQL": []}
+    head = text[: marks[0].start()].strip()
+    for mark, after in zip(marks, [*(m.start() for m in marks[1:]), len(text)], strict=True):
+        body = text[mark.end() : after].strip()
+        if body:
+            parts[mark[1]].append(body)
+    main = parts["SQL"][0] if parts["SQL"] else head
+    return Sections("\n".join(parts["PRESQL"]), main, "\n".join(parts["POSTSQL"]))
+
+
+def strip_comments(sql: str, dialect: str = "") -> str:
+    """Removes `--` and `/* */` comments that are not inside quotes.
+
+    Args:
+        sql: Any SQL.
+        dialect: The sqlglot dialect: in some, a backslash escapes a quote.
+
+    Returns:
+        The SQL without comments, without blank lines and trailing spaces outside quotes, without a final `;`.
+    """
+    out: list[str] = []
+    loose = ""
+    last = 0
+    for match in _tokens(dialect).finditer(sql):
+        loose += sql[last : match.start()]
+        last = match.end()
+        if match["kept"] is not None:
+            out += [_tidy(loose), match["kept"]]
+            loose = ""
+        elif match["block"] is not None:
+            loose += " "
+        elif match["end"] is not None:
+            loose += ";"
+    text = "".join([*out, _tidy(loose + sql[last:])]).strip()
+    while text.endswith(";"):
+        text = text[:-1].rstrip()
+    return text
+
+
+def _tidy(loose: str) -> str:
+    return _BLANK.sub("\n", _TRAILING.sub("\n", loose))
+
+
+def split_statements(sql: str, dialect: str = "") -> tuple[str, ...]:
+    """Splits SQL at the `;` that are not inside quotes or comments.
+
+    Args:
+        sql: Any SQL.
+        dialect: The sqlglot dialect.
+
+    Returns:
+        The statements, without the `;`, the empty ones left out.
+    """
+    parts: list[str] = []
+    last = 0
+    for match in _tokens(dialect).finditer(sql):
+        if match["end"] is not None:
+            parts.append(sql[last : match.start()])
+            last = match.end()
+    parts.append(sql[last:])
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _tokens(dialect: str) -> re.Pattern[str]:
+    return _ESCAPED if dialect in _BACKSLASH else _PLAIN

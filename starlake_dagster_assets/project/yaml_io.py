@@ -1,0 +1,192 @@
+"""YAML as Starlake means it: every scalar stays the text that was written, and a problem can name its line.
+
+The implicit types are those of YAML 1.2 (`on`, `yes`, `012`, dates stay text). Numbers and booleans are kept as
+text as well and read by the schema where one is expected, so that `007` is still `007` where a text is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+__all__ = ["Document", "YamlError", "key_line", "parse_yaml"]
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_MAX_NODES = 500_000
+_TOO_LARGE = "this YAML document is too large once its aliases are expanded"
+
+
+class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Composes nodes only; no plain scalar gets a type of YAML 1.1."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
+class YamlError(Exception):
+    """Text that is not YAML.
+
+    Args:
+        message: What is wrong.
+        line: 1-based line, None where it is not known.
+    """
+
+    def __init__(self, message: str, line: int | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Document:
+    """One parsed file.
+
+    Attributes:
+        value: Mappings, lists, texts and None.
+        duplicates: Keys written twice in one mapping, with the 1-based line of the second.
+        lines: 1-based line of each key of the top-level mapping.
+    """
+
+    value: object
+    duplicates: tuple[tuple[tuple[str, ...], int], ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_yaml(text: str) -> Document:
+    """Reads one YAML document.
+
+    Args:
+        text: The rendered text of a file.
+
+    Returns:
+        Its value, with the duplicate keys that were found.
+
+    Raises:
+        YamlError: When the text is not one YAML document.
+    """
+    root = _compose(text)
+    if root is None:
+        return Document(None)
+    builder = _Builder()
+    value = builder.build(root, ())
+    lines = dict[str, int]()
+    if isinstance(root, yaml.MappingNode):
+        lines = {str(key.value): _line(key) for key, _ in _pairs(root)}
+    return Document(value, tuple(builder.duplicates), lines)
+
+
+def key_line(text: str, path: Sequence[str | int]) -> int | None:
+    """Finds where a key is written, by composing the text again: only called when there is a problem.
+
+    Args:
+        text: The rendered text of a file.
+        path: Keys and list indices from the top of the document.
+
+    Returns:
+        The 1-based line of the deepest part of the path that exists; None when the text is not YAML.
+    """
+    try:
+        node = _compose(text)
+    except YamlError:
+        return None
+    if node is None:
+        return 1
+    line = _line(node)
+    for part in path:
+        step = _step(node, str(part))
+        if step is None:
+            break
+        line, node = step
+    return line
+
+
+def _step(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in _pairs(node):
+            if key.value == part:
+                return _line(key), value
+    elif isinstance(node, yaml.SequenceNode) and part.isdigit():
+        items = cast("list[yaml.Node]", node.value)
+        if int(part) < len(items):
+            return _line(items[int(part)]), items[int(part)]
+    return None
+
+
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        return cast("yaml.Node | None", yaml.compose(text, Loader=_TextLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = error.problem or error.context or "not valid YAML"
+        raise YamlError(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
+    except yaml.YAMLError as error:
+        position = getattr(error, "position", None)
+        line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
+        raise YamlError(f"not valid YAML: {getattr(error, 'reason', None) or 'unreadable text'}", line) from None
+    except (RecursionError, ValueError) as error:
+        raise YamlError(f"not valid YAML: {error}", None) from None
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+    return cast("list[tuple[yaml.Node, yaml.Node]]", node.value)
+
+
+class _Builder:
+    """Turns nodes into plain values."""
+
+    def __init__(self) -> None:
+        self.duplicates: list[tuple[tuple[str, ...], int]] = []
+        self._count = 0
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node, path: tuple[str, ...]) -> object:
+        """The value of a node; `path` leads to it."""
+        self._count += 1
+        if self._count > _MAX_NODES:
+            raise YamlError(_TOO_LARGE, _line(node))
+        if isinstance(node, yaml.ScalarNode):
+            text = cast("str", node.value)
+            return None if not node.style and text in _NULLS else text
+        if id(node) in self._open:
+            raise YamlError("an alias refers to the value that holds it", _line(node))
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            items = cast("list[yaml.Node]", node.value)
+            return [self.build(item, (*path, str(index))) for index, item in enumerate(items)]
+        except RecursionError:
+            raise YamlError("the values are nested too deeply", _line(node)) from None
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        merged: dict[str, object] = {}
+        for key, value in _pairs(node):
+            if not isinstance(key, yaml.ScalarNode):
+                raise YamlError("a key must be a text", _line(key))
+            name = cast("str", key.value)
+            if name == "<<" and not key.style:
+                merged = {**merged, **self._merge(value, path)}
+                continue
+            if name in found:
+                self.duplicates.append(((*path, name), _line(key)))
+            found[name] = self.build(value, (*path, name))
+        return {**merged, **found}
+
+    def _merge(self, node: yaml.Node, path: tuple[str, ...]) -> dict[str, object]:
+        value = self.build(node, path)
+        parts = cast("list[object]", value) if isinstance(value, list) else [value]
+        merged: dict[str, object] = {}
+        for part in reversed(parts):
+            if not isinstance(part, dict):
+                raise YamlError("`<<` takes a mapping or a list of mappings", _line(node))
+            merged.update(cast("dict[str, object]", part))
+        return merged

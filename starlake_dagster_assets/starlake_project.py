@@ -1,0 +1,110 @@
+"""A Starlake project as Python sees it: where it is, what it holds, what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.problems import Problem
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.graph.model import Graph
+
+__all__ = ["StarlakeProject"]
+
+
+class StarlakeProject:
+    """A Starlake project: the directory that holds `metadata/application.sl.yml`.
+
+    It is read when first looked at, not when it is made, and only once; nothing is ever written into it.
+
+    Args:
+        root: The project's directory.
+        env: The environment, `env.<NAME>.sl.yml`; by default that of `SL_ENV` or of the project's own files.
+        options: Variables that win over the env files, as `--options` of the command line.
+        cache_dir: Where the manifest is kept that makes the next load cheap; by default the user's cache directory.
+        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them.
+
+    Example:
+        ```python
+        project = StarlakeProject("starbake", env="DUCKDB")
+        [table.id for table in project.model.tables]
+        ```
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        env: str | None = None,
+        options: Mapping[str, str] | None = None,
+        cache_dir: str | Path | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        if on_error not in {"raise", "skip"}:
+            raise ProjectError([f"on_error takes `raise` or `skip`, not `{on_error}`."])
+        self._root = Path(root).expanduser().resolve()
+        self._env = env or None
+        self._options = dict(options or {})
+        self._cache_dir = Path(cache_dir) if cache_dir else None
+        self._on_error = on_error
+
+    @property
+    def root(self) -> Path:
+        """The absolute path of the project."""
+        return self._root
+
+    @property
+    def env(self) -> str | None:
+        """The environment in force: the one asked for, else what `SL_ENV` and the files say."""
+        return self._loaded[0].env
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The variables given as `options`."""
+        return dict(self._options)
+
+    @property
+    def model(self) -> Project:
+        """The resolved project.
+
+        Raises:
+            ProjectError: When the project has errors and `on_error` is `raise`; it names all of them.
+        """
+        project, problems = self._loaded
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors and self._on_error == "raise":
+            raise ProjectError(errors)
+        return project
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All problems of the project's files, by file and line; nothing is raised for them."""
+        return self._loaded[1]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The assets and their dependencies.
+
+        Raises:
+            ProjectError: As `model` does, also for errors of the graph itself.
+        """
+        from starlake_dagster_assets.graph.build import build_graph
+
+        graph, problems = build_graph(self.model)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors and self._on_error == "raise":
+            raise ProjectError(errors)
+        return graph
+
+    @cached_property
+    def _loaded(self) -> tuple[Project, tuple[Problem, ...]]:
+        return load_project(self._root, env=self._env, options=self._options, cache_dir=self._cache_dir)
+
+    def __repr__(self) -> str:
+        return f"StarlakeProject({str(self._root)!r}, env={self._env!r})"
