@@ -9,7 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import Tree, child_with
 
-__all__ = ["tables_read"]
+__all__ = ["real_tables", "table_name", "tables_read"]
 
 _FILE = re.compile(
     r"://|/|\\|^@|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|orc|avro|xlsx|db|duckdb)(\.\w+)?$", re.IGNORECASE
@@ -40,15 +40,23 @@ def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
     """
     names: list[str] = []
     for statement in statements:
-        placed = [(_position(table), table) for table in _tables(statement, dialect.lower() in _ALIASES_FIRST)]
-        names += [".".join(_parts(table)) for _, table in sorted(placed, key=lambda pair: pair[0])]
+        names += [table_name(table) for table in sorted(real_tables(statement, dialect), key=_position)]
     return tuple(dict.fromkeys(names))
 
 
-def _tables(statement: Tree, aliases_first: bool) -> Iterator[Tree]:
-    """Walks a tree without recursion; yields the tables that nothing hides."""
+def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
+    """The tables that a statement reads, CTEs and what else hides them left out.
+
+    Args:
+        statement: One parsed statement.
+        dialect: The SQL's dialect.
+
+    Yields:
+        Nodes of the tree, in no order; the walk does not recurse.
+    """
     from sqlglot import exp
 
+    aliases_first = dialect.lower() in _ALIASES_FIRST
     todo: list[tuple[Tree, _Scope]] = [(statement, _Scope())]
     while todo:
         node, scope = todo.pop()
@@ -58,6 +66,11 @@ def _tables(statement: Tree, aliases_first: bool) -> Iterator[Tree]:
         if aliases_first and isinstance(node, exp.Select):
             inner = _correlate(children, inner, todo)
         todo += [(child, inner) for child in children]
+
+
+def table_name(table: Tree) -> str:
+    """The dotted name of a table as spelled, without quotes; a part that holds a dot keeps them."""
+    return ".".join(_parts(table))
 
 
 def _children(node: Tree, scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> tuple[list[Tree], _Scope]:

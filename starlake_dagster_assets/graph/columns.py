@@ -1,0 +1,137 @@
+"""Columns and column lineage over the whole graph, worked out lazily and once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.project.column_lineage import OutputColumn, column_lineage
+from starlake_dagster_assets.project.model import Attribute, Project, Task, WriteStrategy
+
+__all__ = ["ColumnLineage", "NodeColumn"]
+
+NodeColumn = tuple[str, str]
+"""(node id, column by its final name)."""
+
+_Columns = tuple[tuple[str, str | None], ...]
+
+
+class ColumnLineage:
+    """Answers which columns a node has and what they are made of.
+
+    Args:
+        graph: The graph of `project`.
+        project: The resolved project.
+    """
+
+    def __init__(self, graph: Graph, project: Project) -> None:
+        self._graph = graph
+        self._project = project
+        described = (n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external))
+        self._names = Names(described, project.application.refs)
+        self._by_lower = {name.lower(): name for name in graph.nodes}
+        self._columns: dict[str, _Columns] = {}
+        self._traced: dict[str, tuple[OutputColumn, ...]] = {}
+
+    def columns(self, node_id: str) -> _Columns:
+        """The columns of a node by their final names, each with its type or None.
+
+        Args:
+            node_id: Any node's id.
+
+        Returns:
+            Load tables: attributes that are not ignored, and the two columns of SCD2. Tasks: their attributes, then
+            what else their SQL returns. () when nothing is known.
+        """
+        for name in self._unread(node_id):
+            self._columns[name] = tuple(self._read(self._graph.nodes[name]))
+        return self._columns.get(node_id, ())
+
+    def lineage(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
+        """For each output column of a task, the columns of other nodes (or of itself) that its value is made of.
+
+        Args:
+            node_id: Any node's id.
+
+        Returns:
+            Column to sorted (node id, column); columns without a source are left out. {} for what has no SQL, or SQL
+            that cannot be understood.
+        """
+        self.columns(node_id)
+        task = self._graph.nodes[node_id].task
+        found: dict[str, tuple[NodeColumn, ...]] = {}
+        for output in self._traced.get(node_id, ()) if task else ():
+            resolved = ((self._node_of(table, task), column) for table, column in output.sources) if task else ()
+            sources = tuple(sorted({(node, column) for node, column in resolved if node}))
+            if sources:
+                found[output.name] = sources
+        return found
+
+    def _unread(self, node_id: str) -> Iterator[str]:
+        """The nodes whose columns are still to be read, upstreams first; cycles are cut where they close."""
+        todo: list[tuple[str, bool]] = [(node_id, False)]
+        entered: set[str] = set()
+        while todo:
+            name, is_ready = todo.pop()
+            if is_ready:
+                yield name
+            elif name in self._graph.nodes and name not in self._columns and name not in entered:
+                entered.add(name)
+                todo.append((name, True))
+                if self._graph.nodes[name].kind == "task":
+                    todo += [(upstream, False) for upstream in self._graph.upstream[name]]
+
+    def _read(self, node: Node) -> Iterator[tuple[str, str | None]]:
+        if node.is_files:
+            return
+        if node.table:
+            yield from _described(node.table.attributes)
+            yield from self._scd2(node.table.metadata.write_strategy, node.table.attributes)
+        elif node.external:
+            yield from _described(node.external.attributes)
+        elif node.task:
+            yield from self._read_task(node.id, node.task)
+
+    def _read_task(self, node_id: str, task: Task) -> Iterator[tuple[str, str | None]]:
+        yield from _described(task.attributes)
+        seen = {attribute.final_name.lower() for attribute in task.attributes}
+        # what reads its own table sees the columns that are described
+        self._columns[node_id] = tuple(_described(task.attributes))
+        if task.sql:
+            connection = self._project.connection(task.run_connection)
+            dialect = connection.dialect if connection else ""
+            self._traced[node_id] = column_lineage(task.sql, dialect, lambda name: self._columns_of(name, task))
+        for output in self._traced.get(node_id, ()):
+            if output.name.lower() not in seen:
+                seen.add(output.name.lower())
+                yield output.name, output.type
+        yield from self._scd2(task.write_strategy, task.attributes)
+
+    def _columns_of(self, name: str, task: Task) -> _Columns:
+        node = self._node_of(name, task)
+        return self._columns.get(node, ()) if node else ()
+
+    def _node_of(self, name: str, task: Task) -> str | None:
+        meant = self._names.resolve(name, task)
+        if meant.node or not meant.unknown:
+            return meant.node
+        return self._by_lower.get(".".join(meant.unknown).lower())
+
+    def _scd2(self, strategy: WriteStrategy, attributes: Sequence[Attribute]) -> Iterator[tuple[str, str | None]]:
+        if strategy.type != "SCD2" and "SCD2" not in strategy.types:
+            return
+        known = {attribute.final_name.lower() for attribute in attributes}
+        application = self._project.application
+        for name in (
+            strategy.start_ts or application.scd2_start_timestamp,
+            strategy.end_ts or application.scd2_end_timestamp,
+        ):
+            if name.lower() not in known:
+                yield name, "timestamp"
+
+
+def _described(attributes: Sequence[Attribute]) -> Iterator[tuple[str, str | None]]:
+    for attribute in attributes:
+        if not attribute.ignore:
+            yield attribute.final_name, attribute.type

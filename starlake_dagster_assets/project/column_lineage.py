@@ -1,0 +1,166 @@
+"""Column lineage of one SQL text: which columns of which tables each output column is made of."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, parse_statements, sql_dialects
+from starlake_dagster_assets.project.sql_scopes import ScopeReader
+from starlake_dagster_assets.project.sql_tables import real_tables, table_name
+
+__all__ = ["OutputColumn", "SourceColumn", "column_lineage"]
+
+# what sqlglot names a column that has no alias: the warehouse names it otherwise
+_MADE_UP = re.compile(r"_col_\d+")
+_log = logging.getLogger(__name__)
+
+SourceColumn = tuple[str, str]
+"""(table as the SQL spells it, column as the table spells it)."""
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """One column that a query returns.
+
+    Attributes:
+        name: As spelled by its alias or by the table it comes from.
+        sources: The columns its value is made of; filters and join conditions do not count.
+        type: The type written in a cast, or that of the one source it is a copy of; None when not known.
+    """
+
+    name: str
+    sources: frozenset[SourceColumn] = field(default_factory=frozenset[SourceColumn])
+    type: str | None = None
+
+
+def column_lineage(
+    sql: str, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
+) -> tuple[OutputColumn, ...]:
+    """Traces each output column of a query back to the tables it reads, through CTEs, subqueries, unions and `*`.
+
+    Args:
+        sql: Rendered SQL; of several statements the last query counts, also within `INSERT` or `CREATE TABLE AS`.
+        dialect: The dialect of its connection; "" when unknown.
+        columns: For a table's dotted name as spelled, its columns with their types; empty when they are not known.
+
+    Returns:
+        The output columns in order. Those that cannot be traced have no sources; `*` of a table whose columns are not
+        known and expressions without an alias are left out; () when the SQL cannot be understood. Nothing is raised.
+    """
+    try:
+        query = _last_query(parse_statements(sql, dialect))
+        return _trace(query, dialect, columns) if query is not None else ()
+    except SqlError:
+        return ()
+    except (RecursionError, Exception) as error:
+        _log.debug("no column lineage: %s", error)
+        return ()
+
+
+def _last_query(statements: list[Tree]) -> Tree | None:
+    from sqlglot import exp
+
+    for statement in reversed(statements):
+        inner: Any = statement
+        while isinstance(inner, (exp.Insert, exp.Create)):
+            inner = inner.args.get("expression")
+        if isinstance(inner, exp.Query):
+            return inner
+    return None
+
+
+def _trace(
+    query: Tree, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
+) -> tuple[OutputColumn, ...]:
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.optimizer.scope import build_scope
+
+    name = sql_dialects(dialect)[0]
+    # names are made lower case here, so that the spelling can be kept aside
+    keep = f"{name}, normalization_strategy=case_sensitive"
+    tables = _isolate(query, name)
+    known = {stand_in: list(columns(spelled)) for stand_in, spelled in tables.items()}
+    _lower_names(query)
+    schema: dict[str, object] = {
+        table: {column.lower(): "unknown" for column, _ in listed} for table, listed in known.items() if listed
+    }
+    qualified: Any = qualify(
+        query,
+        dialect=keep,
+        schema=schema,
+        validate_qualify_columns=False,
+        allow_partial_qualification=True,
+        quote_identifiers=False,
+        identify=False,
+    )
+    root = build_scope(qualified)
+    if root is None:
+        return ()
+    spelled = {
+        (stand_in, column.lower()): (tables[stand_in], column, kind)
+        for stand_in, listed in known.items()
+        for column, kind in listed
+    }
+    return tuple(_outputs(ScopeReader(name, set(schema)), root, tables, spelled))
+
+
+def _outputs(
+    reader: ScopeReader,
+    root: Any,
+    tables: Mapping[str, str],
+    spelled: Mapping[tuple[str, str], tuple[str, str, str | None]],
+) -> Iterator[OutputColumn]:
+    seen: set[str] = set()
+    for output in reader.outputs(root):
+        is_unnamed = output.spelled is None and _MADE_UP.fullmatch(output.name)
+        if output.name == "*" or is_unnamed or output.name in seen:
+            continue
+        seen.add(output.name)
+        found = {key: spelled.get(key, (tables.get(key[0], key[0]), key[1], None)) for key in output.sources}
+        name, kind = output.spelled, output.type
+        if len(found) == 1 and output.is_copy:
+            _, column, source_kind = next(iter(found.values()))
+            name, kind = name or column, kind or source_kind
+        yield OutputColumn(name or output.name, frozenset((table, column) for table, column, _ in found.values()), kind)
+
+
+def _isolate(query: Tree, dialect: str) -> dict[str, str]:
+    """Gives each table that is read a name of one part; returns these with the names as spelled."""
+    from sqlglot import exp
+
+    stand_ins: dict[str, str] = {}
+    prefixes: set[tuple[str, str]] = set()
+    for table in list(real_tables(query, dialect)):
+        spelled = table_name(table)
+        if table.db:
+            prefixes.add((table.db.lower(), table.name.lower()))
+        stand_in = stand_ins.setdefault(spelled, f"_sl_table_{len(stand_ins)}")
+        if not table.alias:
+            table.set("alias", exp.TableAlias(this=_identifier(table.name)))
+        table.set("this", _identifier(stand_in))
+        table.set("db", None)
+        table.set("catalog", None)
+    for column in query.find_all(exp.Column):
+        # `schema.table.column`: the table's alias is its name alone
+        if (column.text("db").lower(), column.text("table").lower()) in prefixes:
+            column.set("db", None)
+            column.set("catalog", None)
+    return {stand_in: spelled for spelled, stand_in in stand_ins.items()}
+
+
+def _identifier(name: str) -> Tree:
+    from sqlglot import exp
+
+    return exp.Identifier(this=name, quoted=True)
+
+
+def _lower_names(query: Tree) -> None:
+    from sqlglot import exp
+
+    for identifier in query.find_all(exp.Identifier):
+        identifier.meta["spelled"] = identifier.name
+        identifier.set("this", identifier.name.lower())

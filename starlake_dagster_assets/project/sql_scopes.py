@@ -1,0 +1,171 @@
+"""Reads a qualified query scope by scope: which base columns each output column is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlake_dagster_assets.project.sql_parsing import Tree
+
+__all__ = ["Output", "ScopeReader"]
+
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output column of a scope.
+
+    Attributes:
+        name: Its name in the qualified tree, lower case.
+        spelled: As the user spelled it, None when it only stands behind a `*`.
+        sources: (table, column) by the names of the qualified tree.
+        type: The type of a cast, in the SQL's dialect, lower case; None where there is none.
+        is_copy: Whether the value is that of its one source, unchanged.
+    """
+
+    name: str
+    spelled: str | None
+    sources: frozenset[_Key]
+    type: str | None = None
+    is_copy: bool = False
+
+
+class ScopeReader:
+    """Traces columns through scopes, each scope once.
+
+    Args:
+        dialect: For the spelling of types.
+        known: The tables whose columns are known: a column that they lack belongs to another table.
+    """
+
+    def __init__(self, dialect: str, known: Collection[str]) -> None:
+        self._dialect = dialect
+        self._known = known
+        self._done: dict[int, tuple[Output, ...]] = {}
+
+    def outputs(self, scope: Any) -> tuple[Output, ...]:
+        """The output columns of a scope of `sqlglot.optimizer.scope`; a recursive CTE sees none of itself."""
+        key = id(scope)
+        if key not in self._done:
+            self._done[key] = ()
+            self._done[key] = tuple(self._read(scope))
+        return self._done[key]
+
+    def _read(self, scope: Any) -> Iterator[Output]:
+        from sqlglot import exp
+
+        if _sides(scope):
+            yield from self._union(scope)
+        elif isinstance(scope.expression, exp.Select):
+            for select in scope.expression.selects:
+                yield self._select(scope, select)
+        elif scope.is_udtf:
+            sources = frozenset(self._sources(scope, scope.expression))
+            for name in scope.expression.alias_column_names:
+                yield Output(name, name, sources)
+        else:
+            for inner in scope.subquery_scopes:
+                yield from self.outputs(inner)
+
+    def _union(self, scope: Any) -> Iterator[Output]:
+        from sqlglot import exp
+
+        left, right = (self.outputs(side) for side in _sides(scope)[:2])
+        by_name = {output.name: output for output in right}
+        for position, output in enumerate(left):
+            if scope.expression.args.get("by_name"):
+                other = by_name.pop(output.name, None)
+            else:
+                other = right[position] if position < len(right) else None
+            # what EXCEPT takes away is no part of a value
+            if other is None or isinstance(scope.expression, exp.Except):
+                yield output
+                continue
+            same = output.sources == other.sources and output.is_copy and other.is_copy
+            kind = output.type if output.type == other.type else None
+            yield Output(output.name, output.spelled, output.sources | other.sources, kind, same)
+        if scope.expression.args.get("by_name"):
+            yield from by_name.values()
+
+    def _select(self, scope: Any, select: Tree) -> Output:
+        from sqlglot import exp
+
+        value = select.unalias()
+        while isinstance(value, exp.Paren):
+            value = value.this
+        sources = frozenset(self._sources(scope, value))
+        name = str(select.alias_or_name) or "_col"
+        kind = value.to.sql(dialect=self._dialect).lower() if isinstance(value, exp.Cast) else None
+        if not isinstance(value, exp.Column):
+            return Output(name, _spelled(select.args.get("alias")), sources, kind)
+        behind = self._behind(scope, value)
+        spelled = _spelled(select.args.get("alias")) or _spelled(value.this)
+        if behind is None:
+            return Output(name, spelled, sources, kind, is_copy=True)
+        return Output(name, spelled or behind.spelled, sources, behind.type, behind.is_copy)
+
+    def _sources(self, scope: Any, value: Tree) -> Iterator[_Key]:
+        """The base columns in an expression; those of a subquery are what the subquery returns."""
+        from sqlglot import exp
+
+        inner = {id(sub.expression): sub for sub in scope.subquery_scopes}
+        todo: list[Any] = [value]
+        while todo:
+            node = todo.pop()
+            if id(node) in inner:
+                for output in self.outputs(inner[id(node)]):
+                    yield from output.sources
+            elif isinstance(node, exp.Column):
+                yield from self._column(scope, node)
+            else:
+                todo += list(node.iter_expressions())
+
+    def _column(self, scope: Any, column: Tree) -> Iterator[_Key]:
+        from sqlglot import exp
+
+        source = self._source(scope, column)
+        if isinstance(source, exp.Table):
+            yield (source.name, column.name)
+        elif source is not None:
+            behind = self._behind(scope, column)
+            if behind is not None:
+                yield from behind.sources
+            elif source.is_udtf:
+                yield from self._sources(source, source.expression)
+            elif any(output.name == "*" for output in self.outputs(source)):
+                yield from self._column(source, exp.Column(this=column.this.copy()))
+
+    def _behind(self, scope: Any, column: Tree) -> Output | None:
+        """The output of a CTE or subquery that a column means; None for a column of a table."""
+        from sqlglot import exp
+
+        source = self._source(scope, column)
+        if source is None or isinstance(source, exp.Table):
+            return None
+        return next((output for output in self.outputs(source) if output.name == column.name), None)
+
+    def _source(self, scope: Any, column: Tree) -> Any:
+        """The table or scope that a column comes from, here or in an outer query; None when that cannot be told."""
+        from sqlglot import exp
+
+        if not column.table:
+            sources = list(scope.sources.values())
+            unknown = [s for s in sources if not isinstance(s, exp.Table) or s.name not in self._known]
+            fitting = sources if len(sources) == 1 else unknown
+            return fitting[0] if len(fitting) == 1 else None
+        while scope is not None:
+            if column.table in scope.sources:
+                return scope.sources[column.table]
+            scope = scope.parent
+        return None
+
+
+def _sides(scope: Any) -> list[Any]:
+    """The scopes of the two sides of a UNION (their name in sqlglot changed between releases)."""
+    return getattr(scope, "set_operation_scopes", None) or getattr(scope, "union_scopes", None) or []
+
+
+def _spelled(identifier: Any) -> str | None:
+    return identifier.meta.get("spelled") if identifier is not None else None
