@@ -16,6 +16,7 @@ from starlake_dagster_assets.project.model import (
     RefRule,
 )
 from starlake_dagster_assets.project.schedules import PRESETS
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["forced_variables", "resolve_application", "resolve_refs"]
 
@@ -70,19 +71,19 @@ def resolve_application(
     grouped = data.get("grouped_max") or _number(environ.get("SL_GROUPED_MAX"))
     if grouped:
         found["grouped_max"] = grouped
-    dags = data.get("dag_ref") or {}
+    dags = part(data, "dag_ref")
     return Application.model_validate(
         {
             **found,
-            "connections": _connections(data.get("connections") or {}),
+            "connections": _connections(part(data, "connections")),
             "datasets": _base(root, data.get("datasets") or environ.get("SL_DATASETS") or "datasets"),
-            "areas": _areas(data.get("area") or {}, environ),
-            "audit": _audit(data.get("audit") or {}, found.get("connection_ref", ""), environ),
-            "expectations": _expectations(data.get("expectations") or {}, environ),
+            "areas": _areas(part(data, "area"), environ),
+            "audit": _audit(part(data, "audit"), found.get("connection_ref", ""), environ),
+            "expectations": _expectations(part(data, "expectations"), environ),
             "dag_ref_load": _stem(dags.get("load") or environ.get("SL_DAG_REF_LOAD")),
             "dag_ref_transform": _stem(dags.get("transform") or environ.get("SL_DAG_REF_TRANSFORM")),
-            "schedule_presets": {**PRESETS, **(data.get("schedule_presets") or {})},
-            "privacy_options": (data.get("privacy") or {}).get("options") or {},
+            "schedule_presets": {**PRESETS, **(part(data, "schedule_presets"))},
+            "privacy_options": part(data, "privacy").get("options") or {},
             "location": location,
         }
     )
@@ -137,7 +138,7 @@ def _audit(data: Mapping[str, Any], connection: str, environ: Mapping[str, str])
     detailed = (
         data["detailed_load_audit"] if "detailed_load_audit" in data else _flag(environ.get("SL_DETAILED_LOAD_AUDIT"))
     )
-    sink = (data.get("sink") or {}).get("connection_ref")
+    sink = part(data, "sink").get("connection_ref")
     found = {
         "active": active,
         "domain": data.get("domain") or environ.get("SL_AUDIT_DOMAIN"),

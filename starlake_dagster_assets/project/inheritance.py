@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlake_dagster_assets.project.model import Acl, Application, Metadata, Sink, WriteStrategy
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["acls", "merge_metadata", "merge_task", "resolve_metadata", "sink_of", "strategy"]
 
@@ -45,7 +46,7 @@ def resolve_metadata(found: Raw, application: Application) -> Metadata:
     values["schedule"] = values.get("schedule") or None
     if "write_strategy" in values:
         values["write_strategy"] = strategy(values["write_strategy"], application)
-    sink = values.get("sink") or {}
+    sink = part(values, "sink")
     name = sink.get("connection_ref") or application.load_connection_ref or application.connection_ref
     connection = application.connections.get(name)
     own = values.get("loader") or (connection.loader if connection else None)
@@ -86,7 +87,7 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
         if both:
             merged[key] = list(both)
     if default.get("sink"):
-        merged["sink"] = {**default["sink"], **(task.get("sink") or {})}
+        merged["sink"] = {**default["sink"], **(part(task, "sink"))}
     for key in (*_SHARED, "write_strategy", "sync_strategy", "streams", "primary_key"):
         if key not in merged and key in default:
             merged[key] = default[key]
@@ -103,7 +104,7 @@ def acls(found: Any) -> tuple[Acl, ...]:
 
 def sink_of(found: Raw) -> Sink:
     """The sink of a task."""
-    return Sink.model_validate(found.get("sink") or {})
+    return Sink.model_validate(part(found, "sink"))
 
 
 def _stem(name: str | None) -> str | None:

@@ -68,11 +68,9 @@ class _Loading:
     ) -> None:
         self._root = root
         self._sources = sources
+        # the files come by path: `expectations` before `macros`, as the engine reads them
         self._macros = {
-            file.path.removeprefix("metadata/"): file.content.decode("utf-8", "replace")
-            for file in sorted(
-                sources.of("macro"), key=lambda file: (file.path.split("/")[1] != "expectations", file.path)
-            )
+            file.path.removeprefix("metadata/"): file.content.decode("utf-8", "replace") for file in sources.of("macro")
         }
         self._renderer = Renderer(root / "metadata", self._macros)
         self._parsed: dict[str, Parsed] = {}

@@ -27,9 +27,7 @@ from starlake_dagster_assets.project.problems import Problem
 __all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
 
 _FORMAT = "1"
-_SECRET = re.compile(
-    r"pass|pwd|secret|token|credential|private|api_?key|access_?key|keyfile|_key\b|auth", re.IGNORECASE
-)
+_SECRET = re.compile(r"pass|pwd|secret|token|credential|private|auth|(?:api|access|account)_?key|keyfile|_key\b", re.I)
 
 
 class Snapshot(BaseModel):
@@ -158,9 +156,7 @@ def _stamp() -> str:
         with contextlib.suppress(metadata.PackageNotFoundError):
             parts.append(f"{package}={metadata.version(package)}")
     with os.scandir(Path(__file__).parent) as entries:
-        own = sorted(
-            (entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.name.endswith((".py", ".yml"))
-        )
+        own = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.is_dir())
     return _hash([*parts, repr(own)])
 
 

@@ -266,7 +266,7 @@ class _Shape:
         return Parsed(data, line, items, self._problems(issues), text=self._text)
 
     def _problems(self, issues: Iterable[Issue]) -> tuple[Problem, ...]:
-        twice = {path: line for path, line in self._document.duplicates}
+        twice = dict(self._document.duplicates)
         found: list[Problem] = []
         for issue in issues:
             path = tuple(str(part) for part in issue.path)

@@ -33,7 +33,7 @@ def apply_refs(rules: Sequence[RefRule], parts: Sequence[str]) -> tuple[str, str
 
 def declared_parts(rule: RefInput) -> tuple[str, ...]:
     """The patterns that a rule declares, from the database to the table."""
-    return tuple(part for part in (rule.database, rule.domain) if part is not None) + (rule.table,)
+    return (*(part for part in (rule.database, rule.domain) if part is not None), rule.table)
 
 
 def _matches(pattern: str, part: str) -> bool:

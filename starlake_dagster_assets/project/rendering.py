@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -187,10 +188,8 @@ class Renderer:
         """The macros of all readable macro files, later files last."""
         found: dict[str, Any] = {}
         for text in self._macros.values():
-            try:
+            with suppress(Exception):  # a broken file has its own problem
                 found.update(vars(self.environment.from_string(text).module))
-            except Exception:  # the file has its own problem
-                continue
         return {name: value for name, value in found.items() if name in self._names}
 
     def check(self, text: str) -> None:

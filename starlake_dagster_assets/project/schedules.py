@@ -18,13 +18,8 @@ PRESETS = {
 }
 """The engine's own presets."""
 
-_MONTHS = {
-    name: index
-    for index, name in enumerate(
-        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], 1
-    )
-}
-_DAYS = {name: index for index, name in enumerate(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])}
+_MONTHS = {name: index for index, name in enumerate(re.findall("...", "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"), 1)}
+_DAYS = {name: index for index, name in enumerate(re.findall("...", "SUNMONTUEWEDTHUFRISAT"))}
 _FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),

@@ -23,17 +23,43 @@ __all__ = [
 ]
 
 FORMATS = (
-    ("DSV", "POSITION", "JSON", "JSON_FLAT", "JSON_ARRAY", "XML", "TEXT_XML", "PARQUET", "GENERIC")
-    + ("KAFKA", "KAFKASTREAM", "DATAFRAME")
-)  # fmt: skip
+    "DSV",
+    "POSITION",
+    "JSON",
+    "JSON_FLAT",
+    "JSON_ARRAY",
+    "XML",
+    "TEXT_XML",
+    "PARQUET",
+    "GENERIC",
+    "KAFKA",
+    "KAFKASTREAM",
+    "DATAFRAME",
+)
 STRATEGIES = (
-    ("APPEND", "OVERWRITE", "UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "OVERWRITE_BY_PARTITION")
-    + ("DELETE_THEN_INSERT", "SCD2")
-)  # fmt: skip
+    "APPEND",
+    "OVERWRITE",
+    "UPSERT_BY_KEY",
+    "UPSERT_BY_KEY_AND_TIMESTAMP",
+    "OVERWRITE_BY_PARTITION",
+    "DELETE_THEN_INSERT",
+    "SCD2",
+)
 PRIMITIVES = (
-    ("string", "long", "int", "integer", "short", "byte", "double", "decimal", "boolean", "date", "timestamp")
-    + ("variant", "struct")
-)  # fmt: skip
+    "string",
+    "long",
+    "int",
+    "integer",
+    "short",
+    "byte",
+    "double",
+    "decimal",
+    "boolean",
+    "date",
+    "timestamp",
+    "variant",
+    "struct",
+)
 
 
 def _strategy(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What is wrong with a table or a domain although its file has only known keys and values (format reference 1.2, 2.2)."""
+"""What is wrong with a table or a domain whose file has only known keys and values (format reference 1.2, 2.2)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Attribute, Domain, Table, WriteStrategy
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.schema import STRATEGIES
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["PRIVACY", "check_domain", "check_domains", "check_freshness", "check_strategy", "check_table"]
 
@@ -50,7 +51,7 @@ def check_domain(domain: Domain, metadata: dict[str, Any], context: Resolution) 
         message = f"the name `{domain.name}` differs from the directory `{domain.directory}`."
         hint = f"Starlake's `--domains` takes the directory; use `rename: {domain.name}` for another schema name."
         context.report.warning(file, ("load", "name"), message, "domain-name", hint)
-    sink = metadata.get("sink") or {}
+    sink = part(metadata, "sink")
     context.check_connection(sink.get("connection_ref"), file, ("load", "metadata", "sink", "connectionRef"))
     context.check_dag(metadata.get("dag_ref"), file, ("load", "metadata", "dagRef"))
     context.cron(metadata.get("schedule"), file, ("load", "metadata", "schedule"))
@@ -80,16 +81,16 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Reso
         message = f"`{table.pattern}` is not a regular expression: {error}."
         report.error(file, (*path, "pattern"), message, "invalid-pattern")
     _attributes(table, path, context)
-    own = data.get("metadata") or {}
+    own = part(data, "metadata")
     at = (*path, "metadata")
-    context.check_connection((own.get("sink") or {}).get("connection_ref"), file, (*at, "sink", "connectionRef"))
+    context.check_connection(part(own, "sink").get("connection_ref"), file, (*at, "sink", "connectionRef"))
     context.check_dag(own.get("dag_ref"), file, (*at, "dagRef"))
     check_strategy(table.metadata.write_strategy, file, (*at, "writeStrategy"), context)
     if table.metadata.write_strategy.type == "OVERWRITE_BY_PARTITION" and not table.metadata.sink.partition:
         message = "OVERWRITE_BY_PARTITION needs `sink.partition`: the column whose values are replaced."
         report.error(file, (*at, "writeStrategy"), message, "missing-partition")
     _columns(table, path, context)
-    check_freshness(own.get("freshness") or {}, file, at, context)
+    check_freshness(part(own, "freshness"), file, at, context)
     _streams(table, path, context)
 
 

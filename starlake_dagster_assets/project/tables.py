@@ -12,6 +12,7 @@ from starlake_dagster_assets.project.model import Domain, ExternalTable, Locatio
 from starlake_dagster_assets.project.parsing import Parsed
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.table_checks import check_domain, check_domains, check_table
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["resolve_domains", "resolve_externals"]
 
@@ -72,7 +73,7 @@ def resolve_externals(context: Resolution) -> tuple[ExternalTable, ...]:
 def _domain(context: Resolution, directory: str, config: SourceFile | None, files: list[SourceFile]) -> Domain:
     parsed = context.parsed[config.path] if config else _EMPTY
     data = parsed.data or {}
-    metadata = data.get("metadata") or {}
+    metadata = part(data, "metadata")
     name = data.get("name") or directory
     path = config.path if config else f"metadata/load/{directory}"
     location = Location(file=path, line=parsed.line if config else None)
@@ -116,8 +117,8 @@ def _items(context: Resolution, config: SourceFile | None, parsed: Parsed, files
 
 def _table(context: Resolution, domain: Domain, config: Raw, item: _Item, config_digest: str) -> Table:
     data = item.data
-    own = data.get("metadata") or {}
-    metadata = resolve_metadata(merge_metadata(config.get("metadata") or {}, own), context.application)
+    own = part(data, "metadata")
+    metadata = resolve_metadata(merge_metadata(part(config, "metadata"), own), context.application)
     application = context.application
     default = application.load_connection_ref or application.connection_ref
     if "schedule" in own:

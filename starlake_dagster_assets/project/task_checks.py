@@ -9,6 +9,7 @@ from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.model import Task
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.table_checks import check_freshness, check_strategy
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["check_config", "check_sql", "check_task"]
 
@@ -22,10 +23,10 @@ def check_config(file: str, default: dict[str, Any], context: Resolution) -> Non
     """`transform.default`: its connections, DAG and schedule, reported once for all tasks."""
     at = ("transform", "default")
     context.check_connection(default.get("connection_ref"), file, (*at, "connectionRef"))
-    context.check_connection((default.get("sink") or {}).get("connection_ref"), file, (*at, "sink", "connectionRef"))
+    context.check_connection(part(default, "sink").get("connection_ref"), file, (*at, "sink", "connectionRef"))
     context.check_dag(default.get("dag_ref"), file, (*at, "dagRef"))
     context.cron(default.get("schedule"), file, (*at, "schedule"))
-    check_freshness(default.get("freshness") or {}, file, at, context)
+    check_freshness(part(default, "freshness"), file, at, context)
 
 
 def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolution) -> None:
@@ -43,10 +44,10 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
             message = f"`{name}` is not the kind of {kind} name that Starlake's `validate` accepts ({pattern.pattern})."
             report.warning(file, (), message, f"{kind}-name-pattern")
     context.check_connection(data.get("connection_ref"), file, (*path, "connectionRef"))
-    sink = data.get("sink") or {}
+    sink = part(data, "sink")
     context.check_connection(sink.get("connection_ref"), file, (*path, "sink", "connectionRef"))
     context.check_dag(data.get("dag_ref"), file, (*path, "dagRef"))
-    check_freshness(data.get("freshness") or {}, file, path, context)
+    check_freshness(part(data, "freshness"), file, path, context)
     if task.sink.materialized_view not in {"VIEW", "MATERIALIZED_VIEW"} and task.parse_sql:
         check_strategy(task.write_strategy, file, (*path, "writeStrategy"), context)
     if task.write_strategy.types:

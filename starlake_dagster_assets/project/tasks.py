@@ -14,6 +14,7 @@ from starlake_dagster_assets.project.ref_rules import apply_refs
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.sections import split_statements, strip_comments
 from starlake_dagster_assets.project.task_checks import check_config, check_sql, check_task
+from starlake_dagster_assets.project.validation import part
 
 __all__ = ["resolve_transforms"]
 
@@ -38,9 +39,8 @@ def resolve_transforms(context: Resolution) -> tuple[TransformDomain, ...]:
     """The transform domains, by directory, each with its tasks by file name."""
     configs = {file.domain: file for file in context.sources.of("transform")}
     groups = [context.by_domain(kind) for kind in ("task", "sql", "python")]
-    found: list[TransformDomain] = []
-    for directory in sorted(set(configs).union(*groups)):
-        found.append(_Directory(context, directory, configs.get(directory)).resolve(groups))
+    directories = sorted(set(configs).union(*groups))
+    found = [_Directory(context, name, configs.get(name)).resolve(groups) for name in directories]
     return tuple(domain for domain in found if domain.tasks)
 
 
@@ -53,7 +53,7 @@ class _Directory:
         self._config = config
         self._parsed = context.parsed[config.path] if config else Parsed({})
         self._data = self._parsed.data or {}
-        self._default: Raw = self._data.get("default") or {}
+        self._default: Raw = part(self._data, "default")
 
     def resolve(self, groups: list[dict[str, list[SourceFile]]]) -> TransformDomain:
         """The domain, with what can be resolved of its tasks."""
@@ -140,7 +140,7 @@ class _Directory:
             run_connection=run,
             connection=sink.connection_ref or run,
             sink=sink,
-            write_strategy=strategy(data.get("write_strategy") or {}, application),
+            write_strategy=strategy(part(data, "write_strategy"), application),
             cron=context.cron(data.get("schedule"), at, (*where, "schedule")),
             schedule=data.get("schedule") or None,
             dag_ref=(data.get("dag_ref") or "").removesuffix(".sl.yml") or application.dag_ref_transform,

@@ -85,8 +85,8 @@ def _check(kind: TypeDef, file: str, index: int, report: Report) -> None:
             file, path, f"the pattern of the boolean type `{kind.name}` has no `<-TF->`.", "invalid-pattern", hint
         )
         return
-    for part in parts:
-        try:
+    try:
+        for part in parts:
             compile_java(part)
-        except ValueError as error:
-            report.error(file, path, f"`{part}` is not a regular expression: {error}.", "invalid-pattern")
+    except ValueError as error:
+        report.error(file, path, f"`{kind.pattern}` is not a regular expression: {error}.", "invalid-pattern")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from starlake_dagster_assets.errors import nearest
 
-__all__ = ["Issue", "check_shape", "known_keys"]
+__all__ = ["Issue", "check_shape", "known_keys", "part"]
 
 Path = tuple[str | int, ...]
 
@@ -56,6 +56,12 @@ def check_shape(model: type[BaseModel], data: object, prefix: Path) -> tuple[dic
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """The keys of a kind of mapping, as they are spelled in files."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def part(found: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A mapping inside of what a file sets, empty where it sets none."""
+    value = found.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _issue(model: type[BaseModel], detail: Mapping[str, Any], prefix: Path) -> Issue:
