@@ -36,11 +36,11 @@ _MAX_OPTIONAL = 6
 
 @dataclass(frozen=True)
 class DatePattern:
-    """One form a date may have.
+    r"""One form a date may have.
 
     Attributes:
         regex: RE2 syntax, matches the whole text.
-        iso: Replacement (`\\1`…) that rewrites a match to ISO 8601; None when `strptime` reads it.
+        iso: Replacement (`\1`…) that rewrites a match to ISO 8601; None when `strptime` reads it.
         strptime: DuckDB format, for names of months and days, week dates and half-day clocks.
         zoned: Whether the text tells its zone or offset.
         clock: Whether the text tells a time of day.

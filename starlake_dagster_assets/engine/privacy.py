@@ -82,7 +82,7 @@ def _register_sha512(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _hide(text: str, given: list[str]) -> str:
-    char, count = (given + ["", "0"])[:2] if given else ("", "0")
+    char, count = [*given, "", "0"][:2] if given else ("", "0")
     shown = literal(char * (int(count) if count.isdigit() else 1))
     return f"CASE WHEN {text} IS NOT NULL THEN {shown} END"
 

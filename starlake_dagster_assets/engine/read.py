@@ -126,9 +126,11 @@ class _Reading:
 
     def _insert(self, source: Source, part: int) -> int:
         typed = RowCompiler(self.con, self.project, self.table).compile(source.cells)
-        values = [item.value for item in typed]
-        values += [_error(typed, source.reason), str(part)]
-        sql = f"INSERT INTO {self.name('rows')} SELECT {', '.join(values)} FROM {source.sql}"
+        values = [f"{item.value} AS sl_v{index}" for index, item in enumerate(typed)]
+        names = [f"sl_v{index}" for index in range(len(typed))]
+        inner = f"SELECT *, {', '.join(values)} FROM {source.sql}" if values else f"SELECT * FROM {source.sql}"
+        columns = ", ".join([*names, _error(typed, source.reason), str(part)])
+        sql = f"INSERT INTO {self.name('rows')} SELECT {columns} FROM ({inner})"
         row = self.con.execute(sql).fetchone()
         return int(row[0]) if row else 0
 
@@ -176,6 +178,14 @@ class _Reading:
 
 
 def _error(typed: Sequence[Typed], reason: str) -> str:
+    """SQL of the errors of a row, one a line, or of NULL; spelled out only for rows that are not plainly right."""
     errors = [item.error for item in typed if item.error != "NULL"]
     joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
-    return f"coalesce({reason}, {joined})" if reason != "NULL" else joined
+    tests = [
+        item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL"
+        for index, item in enumerate(typed)
+        if item.error != "NULL"
+    ]
+    right = " AND ".join(test for test in tests if test != "true")
+    guarded = f"CASE WHEN {right} THEN NULL ELSE {joined} END" if right and joined != "NULL" else joined
+    return f"coalesce({reason}, {guarded})" if reason != "NULL" else guarded

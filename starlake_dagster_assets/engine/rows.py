@@ -5,7 +5,7 @@ Order, as the real loader's: trim, empty to null, default, required, pattern, ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,19 +44,29 @@ class Cell:
         sql: SQL of the value.
         kind: A text, a JSON value, or a value that the file itself types.
         ddl: DuckDB type of a typed value.
+        no_empty: Whether an empty text cannot occur, because the reader made it null.
     """
 
     sql: str
     kind: Literal["text", "json", "typed"] = "text"
     ddl: str = "VARCHAR"
+    no_empty: bool = False
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The SQL of an attribute: its value, and the reason of a refusal or NULL."""
+    """The SQL of an attribute.
+
+    Attributes:
+        value: Its typed value.
+        error: The reason of a refusal, or NULL.
+        accepted: SQL of the computed value → a condition that holds where `error` is NULL, cheaper to evaluate; None
+            where there is none.
+    """
 
     value: str
     error: str
+    accepted: Callable[[str], str] | None = None
 
 
 class RowCompiler:
@@ -110,7 +120,7 @@ class RowCompiler:
             return self._text(attribute, f"CAST({cell.sql} AS VARCHAR)", kind, path)
         if cell.kind == "typed":
             return self._json(attribute, f"to_json({cell.sql})", path, 0)
-        return self._text(attribute, cell.sql, kind, path)
+        return self._text(attribute, cell.sql, kind, path, no_empty=cell.no_empty)
 
     def _scalar(self, attribute: Attribute) -> Scalar:
         definition = type_of(attribute, self._project)
@@ -126,14 +136,14 @@ class RowCompiler:
             return Typed(f"CAST(NULL AS {ddl})", "NULL")
         return self._text(attribute, "CAST(NULL AS VARCHAR)", self._scalar(attribute), path)
 
-    def _text(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> Typed:
-        return self._prepared(attribute, self._prepare(attribute, raw, kind), kind, path)
+    def _text(self, attribute: Attribute, raw: str, kind: Scalar, path: str, no_empty: bool = False) -> Typed:
+        return self._prepared(attribute, self._prepare(attribute, raw, kind, no_empty), kind, path)
 
-    def _prepare(self, attribute: Attribute, raw: str, kind: Scalar) -> str:
+    def _prepare(self, attribute: Attribute, raw: str, kind: Scalar, no_empty: bool) -> str:
         text = _TRIM[attribute.trim].format(raw)
         if self._null_value:
             text = f"nullif({text}, {literal(self._null_value)})"
-        if self._empty_is_null or not kind.is_text:
+        if (self._empty_is_null or not kind.is_text) and not (no_empty and text == raw):
             text = f"nullif({text}, '')"
         if attribute.default is not None and not attribute.required:
             text = f"coalesce({text}, {literal(attribute.default)})"
@@ -149,7 +159,7 @@ class RowCompiler:
             error = f"CASE WHEN {text} IS NOT NULL THEN {error} END"
         hidden = self._privacy(attribute, text, kind)
         if hidden is None:
-            return Typed(kind.value(text), error)
+            return Typed(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
         value = kind.value(hidden)
         clash = self._reason(path, "'input and privacy output type are not compatible'", text)
         return Typed(value, f"coalesce({error}, CASE WHEN {hidden} IS NOT NULL AND ({value}) IS NULL THEN {clash} END)")
@@ -245,6 +255,13 @@ class RowCompiler:
 def is_nested(ddl: str) -> bool:
     """Whether a DuckDB type is a list, a struct or a map."""
     return ddl.endswith("]") or ddl.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def _accepted(attribute: Attribute, kind: Scalar, text: str, value: str) -> str:
+    condition = kind.accepted(text, value)
+    if not attribute.required:
+        return condition
+    return f"{text} IS NOT NULL" if condition == "true" else f"({text} IS NOT NULL AND {condition})"
 
 
 def _no_privacy(attribute: Attribute) -> bool:

@@ -43,6 +43,25 @@ class Scalar:
     matches: Callable[[str], str]
     value: Callable[[str], str]
     checked: bool = True
+    quick: Callable[[str, str], str] | None = None
+    """SQL of a text and of its value → a cheap condition under which the value is accepted without further ado."""
+
+    def accepted(self, text: str, value: str) -> str:
+        """SQL that holds for a text that is accepted; where it is cheap to know it says so at once.
+
+        Args:
+            text: SQL of the text.
+            value: SQL of the typed value, computed before.
+        """
+        if self.definition.primitive_type in {"date", "timestamp", "boolean"}:
+            return f"({text} IS NULL OR {value} IS NOT NULL)"
+        matches = self.matches(text)
+        if matches != "true" and self.checked:
+            matches = f"({value} IS NOT NULL AND {matches})"
+        elif self.checked:
+            matches = f"{value} IS NOT NULL"
+        quick = f"{self.quick(text, value)} OR " if self.quick else ""
+        return "true" if matches == "true" else f"({text} IS NULL OR {quick}{matches})"
 
     @property
     def is_text(self) -> bool:
@@ -131,16 +150,18 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
     plain = definition.pattern in _PLAIN_INTEGER
 
     def matches(text: str) -> str:
-        full = patterns.full_match(text, definition.pattern, definition.name)
+        return patterns.full_match(text, definition.pattern, definition.name)
+
+    def quick(text: str, value: str) -> str:
         # A number that prints as the text it came from is made of digits and perhaps a minus sign.
-        return f"CASE WHEN TRY_CAST({text} AS BIGINT)::VARCHAR = {text} THEN true ELSE {full} END" if plain else full
+        return f"{value}::VARCHAR = {text}"
 
     def value(text: str) -> str:
         cast = f"TRY_CAST({text} AS {ddl})"
         # DuckDB would round `1.5` and read `1e3`.
         return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
 
-    return Scalar(definition, ddl, matches, value)
+    return Scalar(definition, ddl, matches, value, quick=quick if plain else None)
 
 
 def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
@@ -211,9 +232,12 @@ def _moment(definition: TypeDef) -> Scalar:
             digits = f"CASE WHEN regexp_full_match({trimmed}, '[-+]?\\d+') THEN TRY_CAST({trimmed} AS BIGINT) END"
             return _as_target(f"TRY(make_timestamp(({digits}) * {epoch}))", ddl, zoned=False, zone=None)
         if pattern == "yyyy-MM-dd" and ddl.upper() == "DATE":
-            cast = f"TRY_CAST({trimmed} AS DATE)"
             # Ten characters that a date prints as are of the pattern, and a date that is in the calendar.
-            return f"CASE WHEN length({trimmed}) = 10 AND {cast}::VARCHAR = {trimmed} THEN {cast} END"
+            whens = [
+                f"WHEN length({form}) = 10 AND TRY_CAST({form} AS DATE)::VARCHAR = {form} THEN TRY_CAST({form} AS DATE)"
+                for form in (text, trimmed)
+            ]
+            return f"CASE {' '.join(whens)} END"
         whens = [
             f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) "
             f"THEN {_as_target(_read(trimmed, form), ddl, form.zoned, zone)}"

@@ -79,12 +79,14 @@ class DsvFile:
             f"escape={literal(escape if quoted else '')}",
             "null_padding=true",
             "strict_mode=true",
-            "max_line_size=8388608",
         ]
         if not self.table.metadata.empty_is_null:
             options.append(f"nullstr={literal(_NEVER)}")
         sql = self._read(self.path, columns, options)
-        return Source(sql, self._cells(columns), expected_rows=None if quoted and self.dialect.multiline else lines)
+        no_empty = self.table.metadata.empty_is_null
+        return Source(
+            sql, self._cells(columns, no_empty), expected_rows=None if quoted and self.dialect.multiline else lines
+        )
 
     def careful(self, target: Path) -> Source:
         """The file parsed record by record into a plain CSV that DuckDB cannot misread.
@@ -122,10 +124,10 @@ class DsvFile:
     def _columns(self) -> tuple[str, ...]:
         return tuple(f"sl_c{index}" for index in range(len(self._names())))
 
-    def _cells(self, columns: tuple[str, ...]) -> dict[str, Cell]:
+    def _cells(self, columns: tuple[str, ...], no_empty: bool = False) -> dict[str, Cell]:
         cells: dict[str, Cell] = {}
         for name, column in zip(self._names(), columns, strict=True):
-            cells.setdefault(name, Cell(column))
+            cells.setdefault(name, Cell(column, no_empty=no_empty))
         read = [attribute.name for attribute in self.table.attributes if attribute.script is None]
         if columns and not any(name in cells for name in read):
             raise EngineError(

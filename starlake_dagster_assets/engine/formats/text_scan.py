@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ UNREADABLE = "\ufdd0"
 """Stands for bytes that are not of the encoding: a code point that Unicode keeps out of texts."""
 
 _CHUNK = 4 << 20
-_STARTS = (b"\n\n", b"\n\r", b"\r\r", b"\n ", b"\n\t", b"\n\x0b", b"\n\x0c", b"\r ", b"\r\t")
+_AFTER_LF = re.compile(rb"\n[ \t\r\n\x0b\x0c]")
+_AFTER_CR = re.compile(rb"\r[ \t\r\x0b\x0c]")
 _SPACES = b" \t\r\n\x0b\x0c"
 
 
@@ -58,8 +60,7 @@ def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
                     return TextScan(False, 0, 0, 0, frozenset())
                 found.update(byte for byte in wanted - found if byte in chunk)
                 lines += _breaks(chunk, last)
-                edge = last + chunk[:1]
-                suspicious = suspicious or edge in _STARTS or any(start in chunk for start in _STARTS)
+                suspicious = suspicious or _starts_blank(last + chunk[:1]) or _starts_blank(chunk)
                 last = chunk[-1:]
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -72,6 +73,11 @@ def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
     while chunk := file.read(_CHUNK):
         yield chunk
+
+
+def _starts_blank(chunk: bytes) -> bool:
+    """Whether a line begins with white space: it may be blank."""
+    return bool(_AFTER_LF.search(chunk) or (b"\r" in chunk and _AFTER_CR.search(chunk)))
 
 
 def _breaks(chunk: bytes, last: bytes) -> int:
@@ -102,7 +108,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 
 
 def open_text(path: Path, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines of a file with their ends (`\\n`, `\\r`, `\\r\\n`); bytes that are not text become `UNREADABLE`."""
+    """The lines of a file with their ends (LF, CR, CR LF); bytes that are not text become `UNREADABLE`."""
     codecs.register_error("starlake-mark", _mark)
     with path.open("r", encoding=encoding, errors="starlake-mark", newline="") as file:
         first = True
@@ -120,7 +126,9 @@ def to_utf8(path: Path, encoding: str, target: Path) -> None:
         target: Where the copy goes. What is not of the encoding becomes `UNREADABLE` there.
     """
     codecs.register_error("starlake-mark", _mark)
-    with path.open("r", encoding=encoding, errors="starlake-mark", newline="") as source:
-        with target.open("w", encoding="utf-8", newline="") as copy:
-            while text := source.read(_CHUNK):
-                copy.write(text)
+    with (
+        path.open("r", encoding=encoding, errors="starlake-mark", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as copy,
+    ):
+        while text := source.read(_CHUNK):
+            copy.write(text)
