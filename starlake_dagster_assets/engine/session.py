@@ -1,0 +1,253 @@
+"""A DuckDB connection for a Starlake connection, held by one command at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import duckdb
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.project.model import Connection, Project
+
+__all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_session"]
+
+_POLL_SECONDS = 0.1
+_DUCKDB_LOCKED = "Could not set lock on file"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the embedded engine runs, beyond what the project says.
+
+    Attributes:
+        database: DuckDB file used for every connection (`SL_DUCKDB_PATH`); None = the one of each connection, or
+            `<datasets>/duckdb.db` for a connection that is not DuckDB.
+        duckdb_mode: Other connections are played on a local file (`SL_DUCKDB_MODE`), in their own dialect.
+        transpile_from: sqlglot dialect the project's SQL is written in; implies `duckdb_mode`.
+        memory_limit: DuckDB's `memory_limit`, such as `2GB`; None = DuckDB's default.
+        threads: DuckDB's `threads`; None = DuckDB's default.
+        temp_directory: Where DuckDB spills; None = beside the database, as DuckDB does.
+        lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
+        variables: Variables of the project, below those of `--options`.
+        cancelled: Set to make the command stop at the next safe point.
+        opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
+    """
+
+    database: Path | None = None
+    duckdb_mode: bool = False
+    transpile_from: str | None = None
+    memory_limit: str | None = None
+    threads: int | None = None
+    temp_directory: Path | None = None
+    lock_timeout: float = -1
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    cancelled: Event = field(default_factory=Event)
+    opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open connection.
+
+    Attributes:
+        con: The DuckDB connection, in UTC, with the Starlake connection's preActions run.
+        connection: The Starlake connection it stands for.
+        path: The DuckDB file.
+        dialect: The sqlglot dialect the user's SQL is written in; `duckdb` means that it is run as it is.
+        home: Catalog and schema in force at the start.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    connection: Connection
+    path: Path
+    dialect: str
+    home: tuple[str, str]
+
+
+def database_path(project: Project, name: str, options: EngineOptions) -> Path:
+    """The DuckDB file of a Starlake connection.
+
+    Args:
+        project: The project, for `application.connections` and the data root.
+        name: Name of the connection.
+        options: Settings of the engine.
+
+    Returns:
+        An absolute path; the file need not exist.
+
+    Raises:
+        EngineError: The connection is unknown, in memory, on DuckLake, or not DuckDB while no dialect was given.
+    """
+    connection = _connection(project, name)
+    if options.database is not None:
+        return options.database.absolute()
+    pre_actions = connection.options.get("preActions", "")
+    if "ducklake:" in pre_actions.lower() or "ducklake:" in connection.options.get("url", "").lower():
+        raise EngineError(
+            f"connection {name!r} is DuckLake, which the embedded engine does not write; "
+            "use a connection whose url is jdbc:duckdb:<path>, or run the real engine"
+        )
+    if connection.engine != "duckdb" or not connection.options.get("url", "").lower().startswith("jdbc:duckdb:"):
+        return _substitute_path(project, connection, options)
+    text = connection.options["url"][len("jdbc:duckdb:") :].split(";")[0].split("?")[0]
+    if text in {"", ":memory:"} or text.startswith(":memory:"):
+        raise EngineError(
+            f"connection {name!r} is in memory ({connection.options['url']}): its tables would vanish between two "
+            "commands; give it a file, as in jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db"
+        )
+    if text.startswith("md:"):
+        raise EngineError(f"connection {name!r} is MotherDuck, which the embedded engine does not open")
+    return _absolute(project, text.removeprefix("//") if text.startswith("///") else text)
+
+
+@contextmanager
+def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Iterator[None]:
+    """Holds a lock, between processes and threads, named by a path; says so when it has to wait.
+
+    The lock file lies in the user's cache directory, so that nothing is added to the user's data.
+
+    Raises:
+        EngineError: The lock was not free within `options.lock_timeout`, or the command was cancelled meanwhile.
+    """
+    directory = user_cache_path("starlake_dagster_assets", appauthor=False) / "locks"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = hashlib.sha256(str(subject.resolve()).encode()).hexdigest()[:32]
+    lock = FileLock(str(directory / f"{key}.lock"))
+    _acquire(lock, subject, journal, options)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def open_session(project: Project, name: str, journal: Journal, options: EngineOptions) -> Iterator[Session]:
+    """Opens the DuckDB file of a connection and holds it until the block ends; another command waits.
+
+    Args:
+        project: The project.
+        name: Name of the Starlake connection.
+        journal: Told when there is something to wait for.
+        options: Settings of the engine.
+
+    Raises:
+        EngineError: See `database_path` and `exclusive`; or the file cannot be opened.
+    """
+    path = database_path(project, name, options)
+    connection = _connection(project, name)
+    with exclusive(path, journal, options):
+        con = _connect(path, journal, options)
+        try:
+            if options.opened is not None:
+                options.opened(con)
+            _configure(con, project, options)
+            if connection.engine == "duckdb":
+                _pre_actions(con, connection)
+            catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
+            dialect = options.transpile_from or connection.dialect
+            yield Session(con, connection, path, dialect, (str(catalog), str(schema)))
+        finally:
+            con.close()
+
+
+def _connection(project: Project, name: str) -> Connection:
+    connection = project.connection(name)
+    if connection is not None:
+        return connection
+    known = project.application.connections
+    guess = nearest(name, known)
+    hint = f"; did you mean {guess!r}?" if guess else f"; known: {', '.join(sorted(known)) or 'none'}"
+    what = f"unknown connection {name!r}" if name else "no connection: set application.connectionRef"
+    raise EngineError(what + hint)
+
+
+def _substitute_path(project: Project, connection: Connection, options: EngineOptions) -> Path:
+    """The local file that stands for a warehouse, where the user asked for one."""
+    if options.transpile_from is None and not options.duckdb_mode:
+        raise EngineError(
+            f"connection {connection.name!r} is {connection.engine}: the embedded engine only writes DuckDB. "
+            f"Choose an environment (--env) whose connection is DuckDB, or run the project's SQL locally with "
+            f"transpile_from={connection.dialect!r} (or SL_DUCKDB_MODE=true)"
+        )
+    return _absolute(project, f"{project.application.datasets}/duckdb.db")
+
+
+def _absolute(project: Project, text: str) -> Path:
+    path = Path(text)
+    return path if path.is_absolute() else Path(project.root) / path
+
+
+def _acquire(lock: FileLock, subject: Path, journal: Journal, options: EngineOptions) -> None:
+    started, announced = time.monotonic(), False
+    while True:
+        with suppress(Timeout):
+            lock.acquire(timeout=_POLL_SECONDS if announced else 0)
+            return
+        if not announced:
+            journal.info("Session", f"waiting for {subject}: another command is using it")
+            announced = True
+        _check_wait(subject, started, options)
+
+
+def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
+    if options.cancelled.is_set():
+        raise EngineError(f"cancelled while waiting for {subject}")
+    if 0 <= options.lock_timeout < time.monotonic() - started:
+        raise EngineError(f"{subject} is still used by another command after {options.lock_timeout:g} s")
+
+
+def _connect(path: Path, journal: Journal, options: EngineOptions) -> duckdb.DuckDBPyConnection:
+    """Opens the file, waiting for processes that do not know our lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    started, announced = time.monotonic(), False
+    while True:
+        con = _try_connect(path)
+        if con is not None:
+            return con
+        if not announced:
+            journal.info("Session", f"waiting for {path}: another program has it open")
+            announced = True
+        _check_wait(path, started, options)
+        options.cancelled.wait(_POLL_SECONDS)
+
+
+def _try_connect(path: Path) -> duckdb.DuckDBPyConnection | None:
+    try:
+        return duckdb.connect(str(path))
+    except duckdb.Error as error:
+        if _DUCKDB_LOCKED in str(error):
+            return None
+        raise EngineError(f"cannot open {path}: {error}") from error
+
+
+def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: EngineOptions) -> None:
+    settings: dict[str, str | None] = {
+        "TimeZone": "UTC",
+        "memory_limit": options.memory_limit,
+        "threads": None if options.threads is None else str(options.threads),
+        "temp_directory": None if options.temp_directory is None else str(options.temp_directory),
+    }
+    for key, value in settings.items():
+        if value is not None:
+            con.execute(f"SET {key} = {value if key == 'threads' else literal(value)}")
+
+
+def _pre_actions(con: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+    for statement in connection.options.get("preActions", "").split(";"):
+        if statement.strip():
+            try:
+                con.execute(statement)
+            except duckdb.Error as error:
+                raise EngineError(
+                    f"preActions of connection {connection.name!r}: {statement.strip()}: {error}"
+                ) from error

@@ -1,0 +1,252 @@
+"""Write strategies (format reference 6.1): how incoming rows meet the rows of a table, in the caller's transaction.
+
+Keys and partitions compare null-safely. A key has one newest row: by timestamp, null being the oldest, then by place
+in the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import identifier, literal
+from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.project.model import Application, WriteStrategy
+
+__all__ = ["BUILT_IN", "Write", "check_strategy", "scd2_columns", "write"]
+
+BUILT_IN = (
+    "APPEND",
+    "OVERWRITE",
+    "UPSERT_BY_KEY",
+    "UPSERT_BY_KEY_AND_TIMESTAMP",
+    "OVERWRITE_BY_PARTITION",
+    "DELETE_THEN_INSERT",
+    "SCD2",
+)
+_KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
+_ORDER = "sl_incoming_position"
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write.
+
+    Attributes:
+        con: The connection, in a transaction.
+        target: Quoted name of the table, which exists with all the columns below.
+        incoming: Quoted name of a temporary table or view with the rows to write, in order.
+        columns: Names of the columns of `incoming`.
+        strategy: What to do; its type is one of `BUILT_IN`.
+        partition: `sink.partition`.
+        start: Name of the SCD2 start column.
+        end: Name of the SCD2 end column.
+        now: Clock of the transaction, UTC, naive.
+        truncate: `--truncate true`: APPEND empties the table first.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    target: str
+    incoming: str
+    columns: Sequence[str]
+    strategy: WriteStrategy
+    partition: Sequence[str]
+    start: str
+    end: str
+    now: datetime
+    truncate: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key as the table spells it."""
+        return tuple(_spelled(name, self.columns) for name in self.strategy.key)
+
+    @property
+    def timestamp(self) -> str | None:
+        """The ordering column as the table spells it."""
+        name = self.strategy.timestamp
+        return _spelled(name, self.columns) if name else None
+
+
+def check_strategy(
+    strategy: WriteStrategy, partition: Sequence[str], columns: Sequence[str] | None, custom: Sequence[str]
+) -> None:
+    """Refuses what cannot be written, before anything is touched.
+
+    Args:
+        strategy: What the project asks for.
+        partition: `sink.partition`.
+        columns: Final names of the incoming columns, None when they are not known yet.
+        custom: Names of the project's own templates.
+
+    Raises:
+        EngineError: The type is unknown, or lacks its key, timestamp or partition, or names a column that is not there.
+    """
+    kind = strategy.type.upper()
+    if kind not in BUILT_IN:
+        if strategy.type.lower() in custom:
+            return
+        guess = nearest(strategy.type, [*BUILT_IN, *custom])
+        hint = f"; did you mean {guess}?" if guess else ""
+        raise EngineError(
+            f"writeStrategy.type {strategy.type!r} is neither one of {', '.join(BUILT_IN)} "
+            f"nor a template metadata/write-strategies/duckdb/{strategy.type.lower()}.j2{hint}"
+        )
+    _require(kind in _KEYED and not strategy.key, f"writeStrategy.type {kind} needs writeStrategy.key")
+    needs_time = kind == "UPSERT_BY_KEY_AND_TIMESTAMP" and not strategy.timestamp
+    _require(needs_time, f"writeStrategy.type {kind} needs writeStrategy.timestamp")
+    _require(kind == "OVERWRITE_BY_PARTITION" and not partition, f"writeStrategy.type {kind} needs sink.partition")
+    if columns is not None:
+        used = [*(strategy.key if kind in _KEYED else ())]
+        used += [strategy.timestamp] if strategy.timestamp and kind in _KEYED else []
+        used += partition[:1] if kind == "OVERWRITE_BY_PARTITION" else []
+        for name in used:
+            _spelled(name, columns)
+
+
+def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str, str]:
+    """Names of the start and end columns of SCD2: the strategy's, else the application's."""
+    return (
+        strategy.start_ts or application.scd2_start_timestamp,
+        strategy.end_ts or application.scd2_end_timestamp,
+    )
+
+
+def write(job: Write) -> None:
+    """Writes the incoming rows; the first run of a table goes the same way as the others."""
+    _STRATEGIES[job.strategy.type.upper()](job)
+
+
+def _append(job: Write) -> None:
+    if job.truncate:
+        job.con.execute(f"DELETE FROM {job.target}")
+    _insert(job, job.incoming)
+
+
+def _overwrite(job: Write) -> None:
+    job.con.execute(f"DELETE FROM {job.target}")
+    _insert(job, job.incoming)
+
+
+def _overwrite_by_partition(job: Write) -> None:
+    # the engine's own template looks at the first column only
+    parts = [_spelled(job.partition[0], job.columns)]
+    _delete_matching(job, job.incoming, parts)
+    _insert(job, job.incoming)
+
+
+def _upsert_by_key(job: Write) -> None:
+    source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
+    _delete_matching(job, source, job.key)
+    _insert(job, source)
+    _drop(job, source)
+
+
+def _upsert_by_key_and_timestamp(job: Write) -> None:
+    """Keeps the incoming rows that are newer than every row of their key, and replaces those rows by them."""
+    source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
+    time = identifier(str(job.timestamp))
+    known = f"SELECT {_list(job.key)}, max({time}) AS sl_newest FROM {job.target} GROUP BY ALL"
+    newer = f"(t.sl_newest IS NULL AND i.{time} IS NOT NULL) OR i.{time} > t.sl_newest"
+    job.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE sl_newer AS SELECT i.* FROM {source} i LEFT JOIN "
+        f"(SELECT *, true AS sl_known FROM ({known})) t ON {_match(job.key, 'i', 't')} "
+        f"WHERE t.sl_known IS NULL OR {newer}"
+    )
+    _delete_matching(job, "sl_newer", job.key)
+    _insert(job, "sl_newer")
+    job.con.execute("DROP TABLE sl_newer")
+    _drop(job, source)
+
+
+def _scd2(job: Write) -> None:
+    """Closes the current row of each key that changed and opens a new one; one row a key, the newest."""
+    source = _newest(job, "sl_scd2")
+    start, end, now = identifier(job.start), identifier(job.end), f"TIMESTAMP {literal(job.now.isoformat(sep=' '))}"
+    job.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE sl_changed AS SELECT i.* FROM {source} i LEFT JOIN "
+        f"(SELECT *, true AS sl_known FROM {job.target} WHERE {end} IS NULL) t ON {_match(job.key, 'i', 't')} "
+        f"WHERE t.sl_known IS NULL OR ({_changed(job)})"
+    )
+    job.con.execute(
+        f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i "
+        f"WHERE t.{end} IS NULL AND {_match(job.key, 'i', 't')}"
+    )
+    job.con.execute(
+        f"INSERT INTO {job.target} BY NAME "
+        f"SELECT {_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end} FROM sl_changed"
+    )
+    job.con.execute("DROP TABLE sl_changed")
+    _drop(job, source)
+
+
+def _changed(job: Write) -> str:
+    """When an incoming row `i` opens a new version of the current row `t`."""
+    if job.timestamp is not None:
+        time = identifier(job.timestamp)
+        return f"(t.{time} IS NULL AND i.{time} IS NOT NULL) OR i.{time} > t.{time}"
+    others = [name for name in job.columns if name not in job.key]
+    return " OR ".join(f"i.{identifier(n)} IS DISTINCT FROM t.{identifier(n)}" for n in others) or "false"
+
+
+def _newest(job: Write, name: str) -> str:
+    """A temporary table with one incoming row a key: the newest by timestamp, else the last of the input."""
+    order = f"{identifier(job.timestamp)} DESC NULLS LAST, " if job.timestamp else ""
+    job.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {_list(job.columns)} FROM "
+        f"(SELECT *, row_number() OVER () AS {_ORDER} FROM {job.incoming}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {_list(job.key)} ORDER BY {order}{_ORDER} DESC) = 1 ORDER BY {_ORDER}"
+    )
+    return name
+
+
+def _insert(job: Write, source: str) -> None:
+    job.con.execute(f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+
+
+def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:
+    job.con.execute(
+        f"DELETE FROM {job.target} AS t WHERE EXISTS (SELECT 1 FROM {source} i WHERE {_match(columns, 'i', 't')})"
+    )
+
+
+def _drop(job: Write, source: str) -> None:
+    if source != job.incoming:
+        job.con.execute(f"DROP TABLE {source}")
+
+
+def _match(columns: Sequence[str], left: str, right: str) -> str:
+    return " AND ".join(f"{left}.{identifier(n)} IS NOT DISTINCT FROM {right}.{identifier(n)}" for n in columns)
+
+
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(identifier(name) for name in columns)
+
+
+def _spelled(name: str, columns: Sequence[str]) -> str:
+    """The column's own spelling: names compare regardless of case, as in DuckDB."""
+    for column in columns:
+        if column.lower() == name.lower():
+            return column
+    guess = nearest(name, columns)
+    hint = f"; did you mean {guess!r}?" if guess else ""
+    raise EngineError(f"the write strategy uses column {name!r}, which is none of {', '.join(columns)}{hint}")
+
+
+def _require(missing: bool, message: str) -> None:
+    if missing:
+        raise EngineError(message)
+
+
+_STRATEGIES: Mapping[str, Callable[[Write], None]] = {
+    "APPEND": _append,
+    "OVERWRITE": _overwrite,
+    "UPSERT_BY_KEY": _upsert_by_key,
+    "UPSERT_BY_KEY_AND_TIMESTAMP": _upsert_by_key_and_timestamp,
+    "OVERWRITE_BY_PARTITION": _overwrite_by_partition,
+    "DELETE_THEN_INSERT": _upsert_by_key,
+    "SCD2": _scd2,
+}

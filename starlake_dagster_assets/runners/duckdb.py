@@ -1,0 +1,223 @@
+"""The embedded engine as an execution environment: commands run in a thread of this process, on a DuckDB file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from starlake_dagster_assets.engine.session import EngineOptions
+
+__all__ = ["EmbeddedRunner", "EmbeddedWitness"]
+
+_INTERRUPT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class EmbeddedRunner:
+    """Runs commands with the embedded engine.
+
+    Attributes:
+        root: The project (`SL_ROOT`).
+        env: `SL_ENV`.
+        options: Variables of every command, below its own `--options`.
+        database: DuckDB file for every connection; None = the one each connection names.
+        transpile_from: sqlglot dialect the project's SQL is written in, such as `bigquery`: every connection is then
+            played on a local DuckDB file.
+        memory_limit: DuckDB's `memory_limit`, such as `2GB`.
+        threads: DuckDB's `threads`.
+        temp_directory: Where DuckDB spills.
+        lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
+    """
+
+    root: Path
+    env: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    database: Path | None = None
+    transpile_from: str | None = None
+    memory_limit: str | None = None
+    threads: int | None = None
+    temp_directory: Path | None = None
+    lock_timeout: float = -1
+
+    def start(self, command: Command) -> EmbeddedHandle:
+        """Starts a command in a thread."""
+        return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env))
+
+    def witness(self) -> EmbeddedWitness:
+        """The reader of the audit tables of the same file."""
+        return EmbeddedWitness(self)
+
+    def environ_of(self, command: Command | None) -> Mapping[str, str]:
+        """The environment of a command, or of none."""
+        environ = {**os.environ, "SL_ROOT": str(Path(self.root).absolute())}
+        if self.env is not None:
+            environ["SL_ENV"] = self.env
+        if command is not None:
+            environ |= dict(command.env)
+            if command.job_id:
+                environ["SL_JOB_ID"] = command.job_id
+        return environ
+
+    def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
+        """Settings of the engine for a command with that environment."""
+        from starlake_dagster_assets.engine.launcher import options_of
+
+        chosen = options_of({**os.environ, **env})
+        return replace(
+            chosen,
+            database=self.database or chosen.database,
+            transpile_from=self.transpile_from,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            temp_directory=self.temp_directory,
+            lock_timeout=self.lock_timeout,
+            variables=dict(self.options),
+        )
+
+
+class EmbeddedHandle:
+    """One command that was started; see `runners.protocol.RunHandle`."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
+        self._queue: SimpleQueue[Line | None] = SimpleQueue()
+        self._cancelled = Event()
+        self._connections: list[DuckDBPyConnection] = []
+        self._lock = Lock()
+        self._result: RunResult | None = None
+        self._drained = False
+        engine = replace(options, cancelled=self._cancelled, opened=self._opened)
+        self._thread = Thread(target=self._run, args=(argv, environ, engine), name=f"starlake {argv[0]}", daemon=True)
+        self._thread.start()
+
+    def lines(self) -> Iterator[Line]:
+        """Its lines as they come; ends when the command has ended or was cancelled."""
+        while not self._drained:
+            line = self._queue.get()
+            if line is None:
+                self._drained = True
+                return
+            yield line
+
+    def wait(self) -> RunResult:
+        """Blocks until the command has ended."""
+        self._thread.join()
+        return self._result or RunResult(None, 0.0, cancelled=self._cancelled.is_set())
+
+    def cancel(self) -> None:
+        """Interrupts what DuckDB does; the transaction is rolled back and the file goes back to stage."""
+        if not self._thread.is_alive():
+            return
+        self._cancelled.set()
+        while self._thread.is_alive():
+            with self._lock:
+                open_now = list(self._connections)
+            for connection in open_now:
+                connection.interrupt()
+            self._thread.join(_INTERRUPT_SECONDS)
+
+    def _opened(self, connection: DuckDBPyConnection) -> None:
+        with self._lock:
+            self._connections[:] = [connection]
+
+    def _run(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
+        from starlake_dagster_assets.engine.launcher import execute
+
+        started = time.monotonic()
+        code: int | None = None
+        try:
+            code = execute(argv, environ, self._queue.put, options)
+        except BaseException as error:
+            self._queue.put(Line(f"ERROR Main: {type(error).__name__}: {error}"))
+            code = 1
+        finally:
+            stopped = self._cancelled.is_set() and code != 0
+            self._result = RunResult(None if stopped else code, time.monotonic() - started, cancelled=stopped)
+            self._queue.put(None)
+
+
+@dataclass(frozen=True)
+class EmbeddedWitness:
+    """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
+
+    Attributes:
+        runner: Says which project and files.
+    """
+
+    runner: EmbeddedRunner
+
+    def audit(self, job_id: str) -> Sequence[AuditRow]:
+        """The rows of `audit.audit` with that JOBID, oldest first."""
+        sql = (
+            "SELECT JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, "
+            "STEP FROM {table} WHERE JOBID = ? ORDER BY rowid"
+        )
+        return [AuditRow(*row) for row in self._audit_rows("audit", sql, job_id)]
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
+        """The rows of `audit.expectations` with that JOBID, oldest first."""
+        sql = (
+            "SELECT JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS "
+            "FROM {table} WHERE JOBID = ? ORDER BY rowid"
+        )
+        return [ExpectationRow(*row) for row in self._audit_rows("expectations", sql, job_id)]
+
+    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
+        """Name and DuckDB type of each column of a table or view; empty when it does not exist."""
+        from starlake_dagster_assets.engine.schema_sync import Target, columns_of
+
+        for connection in self._open():
+            found = columns_of(connection, Target(schema, table))
+            if found:
+                return [(column.name, column.type) for column in found]
+        return []
+
+    def row_count(self, schema: str, table: str) -> int | None:
+        """The number of rows of a table or view; None when it does not exist."""
+        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+
+        for connection in self._open():
+            target = Target(schema, table)
+            if kind_of(connection, target) is not None:
+                return int(connection.execute(f"SELECT count(*) FROM {target.name}").fetchall()[0][0])
+        return None
+
+    def _audit_rows(self, name: str, sql: str, job_id: str) -> Iterator[tuple[Any, ...]]:
+        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+
+        for connection, domain in self._open_with_domain():
+            table = Target(domain, name)
+            if kind_of(connection, table) is not None:
+                yield from connection.execute(sql.format(table=table.name), [job_id]).fetchall()
+
+    def _open(self) -> Iterator[DuckDBPyConnection]:
+        for connection, _ in self._open_with_domain():
+            yield connection
+
+    def _open_with_domain(self) -> Iterator[tuple[DuckDBPyConnection, str]]:
+        """Each existing DuckDB file of the project, with the name of the audit schema."""
+        from starlake_dagster_assets.engine.journal import Journal
+        from starlake_dagster_assets.engine.session import database_path, open_session
+        from starlake_dagster_assets.project.load import load_project
+
+        runner = self.runner
+        options = runner.engine_options({})
+        environ = runner.environ_of(None)
+        project, _ = load_project(Path(runner.root), env=runner.env, options=runner.options, environ=environ)
+        names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
+        paths = {database_path(project, name, options): name for name in sorted(names)}
+        journal = Journal(lambda line: None)
+        for path, name in paths.items():
+            if path.exists():
+                with open_session(project, name, journal, options) as session:
+                    yield session.con, project.application.audit.domain
