@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, resolve_variables
@@ -15,12 +15,13 @@ from starlake_dagster_assets.project.files import SourceFile, Sources, read_sour
 from starlake_dagster_assets.project.manifest import Manifest, Snapshot, is_secret_name, secret_values
 from starlake_dagster_assets.project.model import Application, DagConfig, Domain, Location, Macro, Project
 from starlake_dagster_assets.project.model import TransformDomain as Transforms
-from starlake_dagster_assets.project.parsing import FileParser, Parsed
+from starlake_dagster_assets.project.parsing import FileParser
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.ref_checks import check_refs
 from starlake_dagster_assets.project.rendering import Renderer
 from starlake_dagster_assets.project.report import Report
 from starlake_dagster_assets.project.resolution import Analysis, Resolution
+from starlake_dagster_assets.project.shape import Parsed
 from starlake_dagster_assets.project.tables import resolve_domains, resolve_externals
 from starlake_dagster_assets.project.tasks import resolve_transforms
 from starlake_dagster_assets.project.types_file import resolve_types
@@ -217,7 +218,7 @@ class _Loading:
         """One file, from the manifest if it is there; and whether what it says may be kept."""
         known = f"{file.path}\0{file.hash}"
         found = manifest.get(known)
-        if isinstance(found, dict) and found.get("context") == self._parser.context(found["parsed"]["names"]):
+        if found is not None and found["context"] == self._parser.context(found["parsed"]["names"]):
             return Parsed.from_json(found["parsed"]), True
         parsed = self._parser.parse(file)
         reads = {name for name in parsed.names if is_secret_name(name)} & set(self._variables.values)
@@ -233,8 +234,12 @@ class _Loading:
 
     def _check_application(self, application: Application, resolution: Resolution) -> None:
         at = ("application",)
-        for key in ("connectionRef", "loadConnectionRef", "transformConnectionRef"):
-            name = getattr(application, {"connectionRef": "connection_ref"}.get(key, _snake(key)))
+        names = {
+            "connectionRef": application.connection_ref,
+            "loadConnectionRef": application.load_connection_ref,
+            "transformConnectionRef": application.transform_connection_ref,
+        }
+        for key, name in names.items():
             resolution.check_connection(name, _APPLICATION, (*at, key))
         resolution.check_connection(application.audit.connection, _APPLICATION, (*at, "audit", "sink", "connectionRef"))
         resolution.check_dag(application.dag_ref_load, _APPLICATION, (*at, "dagRef", "load"))
@@ -289,8 +294,8 @@ class _Analyzer:
         key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         kept = self._manifest.get(key)
         if isinstance(kept, list):
-            references, parity, error = kept  # type: ignore[misc]
-            return Analysis(tuple(references), tuple(parity), error)  # type: ignore[arg-type]
+            references, parity, error = cast("tuple[list[str], list[str], str | None]", kept)
+            return Analysis(tuple(references), tuple(parity), error)
         from starlake_dagster_assets.project.references import find_references, parity_references, parse_error
 
         found = Analysis(find_references(sql, dialect), parity_references(sql), parse_error(sql, dialect))
@@ -323,10 +328,6 @@ def _without_broken(snapshot: Snapshot, problems: list[Problem]) -> Snapshot:
 def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     unique = {str(problem) + problem.code: problem for problem in problems}
     return tuple(sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message)))
-
-
-def _snake(key: str) -> str:
-    return "".join(f"_{char.lower()}" if char.isupper() else char for char in key)
 
 
 def _cache_dir() -> Path:

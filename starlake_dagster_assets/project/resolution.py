@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from starlake_dagster_assets.project.files import SourceFile, Sources
 from starlake_dagster_assets.project.model import Application, RefRule, TypeDef
-from starlake_dagster_assets.project.parsing import Parsed
 from starlake_dagster_assets.project.report import Report
 from starlake_dagster_assets.project.schedules import cron_of
+from starlake_dagster_assets.project.shape import Parsed
 
 __all__ = ["Analysis", "Analyze", "Resolution"]
 

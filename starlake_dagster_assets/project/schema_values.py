@@ -29,13 +29,14 @@ class FileModel(BaseModel):
         found = cast("dict[str, object]", data)
         if None not in found.values():
             return found
-        known = {field.alias or name for name, field in cls.model_fields.items()}
+        fields = cls.model_fields
+        known = {fields[name].alias or name for name in fields}
         return {key: value for key, value in found.items() if value is not None or key not in known}
 
 
 def _text(value: object) -> object:
     if isinstance(value, list | dict):
-        raise ValueError(f"expected a text, found {_kind(value)}.")
+        raise ValueError(f"expected a text, found {_kind(cast('object', value))}.")
     return value
 
 
@@ -90,7 +91,7 @@ def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Cal
         A function for `BeforeValidator`; its message lists the words and the nearest.
     """
     words = list(values)
-    by_upper = {word.upper(): word for word in words} | (synonyms or {})
+    by_upper = {**{word.upper(): word for word in words}, **(synonyms or {})}
 
     def check(value: object) -> str:
         text = value if isinstance(value, str) else ""

@@ -9,8 +9,8 @@ from typing import Any
 from starlake_dagster_assets.project.files import SourceFile
 from starlake_dagster_assets.project.inheritance import acls, merge_metadata, resolve_metadata
 from starlake_dagster_assets.project.model import Domain, ExternalTable, Location, Table
-from starlake_dagster_assets.project.parsing import Parsed
 from starlake_dagster_assets.project.resolution import Resolution
+from starlake_dagster_assets.project.shape import Parsed
 from starlake_dagster_assets.project.table_checks import check_domain, check_domains, check_table
 from starlake_dagster_assets.project.validation import part
 

@@ -9,10 +9,10 @@ from typing import Any
 from starlake_dagster_assets.project.files import SourceFile
 from starlake_dagster_assets.project.inheritance import acls, merge_task, sink_of, strategy
 from starlake_dagster_assets.project.model import Location, Task, TransformDomain
-from starlake_dagster_assets.project.parsing import Parsed
 from starlake_dagster_assets.project.ref_rules import apply_refs
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.sections import split_statements, strip_comments
+from starlake_dagster_assets.project.shape import Parsed
 from starlake_dagster_assets.project.task_checks import check_config, check_sql, check_task
 from starlake_dagster_assets.project.validation import part
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import TypeDef
@@ -36,8 +36,8 @@ _NOT_REGEX = frozenset({"date", "timestamp", "struct", "variant"})
 def packaged_types() -> dict[str, TypeDef]:
     """The types that need no file in a project, by name."""
     text = files("starlake_dagster_assets.project").joinpath(_RESOURCE).read_text("utf-8")
-    value = parse_yaml(text).value
-    data, issues = check_shape(TypesFile, {"types": value["types"]} if isinstance(value, dict) else {}, ())
+    value = cast("dict[str, object]", parse_yaml(text).value)
+    data, issues = check_shape(TypesFile, {"types": value["types"]}, ())
     if data is None:
         raise RuntimeError(f"{_RESOURCE} is damaged: {issues}")
     found = {item["name"]: TypeDef.model_validate(item) for item in data["types"]}

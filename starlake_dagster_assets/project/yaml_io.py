@@ -51,7 +51,7 @@ class Document:
 
     value: object
     duplicates: tuple[tuple[tuple[str, ...], int], ...] = ()
-    lines: Mapping[str, int] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def parse_yaml(text: str) -> Document:
@@ -116,7 +116,7 @@ def _step(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
 
 def _compose(text: str) -> yaml.Node | None:
     try:
-        return cast("yaml.Node | None", yaml.compose(text, Loader=_TextLoader))
+        return yaml.compose(text, Loader=_TextLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "not valid YAML"
