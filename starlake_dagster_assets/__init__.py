@@ -1,1 +1,60 @@
-"""Starlake projects as Dagster software-defined assets."""
+"""Starlake projects as Dagster software-defined assets.
+
+Names are imported when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
+    from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+    from starlake_dagster_assets.assets.translator import StarlakeTranslator
+    from starlake_dagster_assets.definitions import build_definitions
+    from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+__all__ = [
+    "StarlakeDuckDB",
+    "StarlakeEventIterator",
+    "StarlakeProject",
+    "StarlakeResource",
+    "StarlakeTranslator",
+    "build_definitions",
+    "build_starlake_assets",
+    "starlake_assets",
+]
+
+_HOMES = {
+    "StarlakeDuckDB": "resources",
+    "StarlakeEventIterator": "assets.iterator",
+    "StarlakeProject": "starlake_project",
+    "StarlakeResource": "resources",
+    "StarlakeTranslator": "assets.translator",
+    "build_definitions": "definitions",
+    "build_starlake_assets": "assets.decorator",
+    "starlake_assets": "assets.decorator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    try:
+        return version("starlake-dagster-assets")
+    except PackageNotFoundError:
+        return "0+unknown"

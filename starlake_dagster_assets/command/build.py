@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from types import MappingProxyType
 
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import CommandError
 
-__all__ = ["ARGV_BYTES", "chunks", "load", "scheduled_date_text", "stage", "transform"]
+__all__ = ["ARGV_BYTES", "load", "scheduled_date_text", "stage", "transform"]
 
 ARGV_BYTES = 96 * 1024
 """Bytes that one list argument may take: Linux refuses a single argument above 128 KiB."""
@@ -111,29 +111,6 @@ def transform(
     return Command("transform", args, _env(env, job_id), secrets, job_id)
 
 
-def chunks(names: Sequence[str], limit: int = ARGV_BYTES) -> Iterator[tuple[str, ...]]:
-    """Cuts a list of names into lists that each fit into one argument.
-
-    Args:
-        names: The names, kept in order.
-        limit: The bytes (UTF-8, with commas) that one list may take.
-
-    Yields:
-        Lists that are not empty; a name longer than the limit stands alone.
-    """
-    part: list[str] = []
-    size = 0
-    for name in names:
-        length = len(name.encode("utf-8", "surrogatepass")) + 1
-        if part and size + length > limit:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(name)
-        size += length
-    if part:
-        yield tuple(part)
-
-
 def scheduled_date_text(moment: datetime) -> str:
     """A moment as `--scheduledDate` takes it: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
 
@@ -151,9 +128,7 @@ def _scope(domain: str, tables: Sequence[str]) -> tuple[str, ...]:
         return scope
     joined = ",".join(_word("table", table) for table in tables)
     if len(tables) > 1 and len(joined.encode("utf-8", "surrogatepass")) > ARGV_BYTES:
-        raise CommandError(
-            f"{len(tables)} tables of domain {domain!r} do not fit one argument: cut them with chunks()."
-        )
+        raise CommandError(f"{len(tables)} tables of domain {domain!r} do not fit one argument: cut the list.")
     return (*scope, "--tables", joined)
 
 

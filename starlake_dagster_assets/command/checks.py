@@ -89,7 +89,8 @@ def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
 
 
 def _names(node: Node) -> set[tuple[str, str]]:
-    names = {(node.key[-2] if len(node.key) > 1 else "", node.key[-1])}
+    schema, _, name = node.id.rpartition(".")
+    names = {(schema, name)}
     if node.table is not None:
         names |= {(domain, node.table.name) for domain in (node.table.domain, node.table.domain_name)}
         names |= {(node.table.final_domain, node.table.final_name)}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.checks import judge, named_expectations
@@ -15,8 +14,9 @@ from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settle
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import Expected, Verdict, reconcile_load, reconcile_transform
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import CommandError, SelectionError
+from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.plan import argv_chunks, topological
 from starlake_dagster_assets.project.model import Table, Task
 from starlake_dagster_assets.runners.protocol import Runner
 
@@ -25,7 +25,7 @@ __all__ = ["execute", "ordered"]
 
 def execute(
     source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
-) -> Iterator[Outcome | Settled]:
+) -> Generator[Outcome | Settled, None, None]:
     """Loads and transforms what is selected; a failure is told, and the others go on.
 
     Args:
@@ -62,19 +62,18 @@ def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node,
     Raises:
         SelectionError: When the tasks depend on each other in a circle.
     """
-    nodes = [graph.nodes[node] for node in sorted(selection)]
+    wanted = set(selection)
     domains: dict[str, list[Node]] = {}
-    for node in nodes:
-        if node.kind == "table" and node.table is not None:
+    tasks: list[Node] = []
+    for name in topological(graph, wanted):
+        node = graph.nodes[name]
+        if name not in wanted:
+            continue
+        if node.kind == "task":
+            tasks.append(node)
+        elif node.table is not None:
             domains.setdefault(node.table.domain, []).append(node)
-    tasks = {node.id for node in nodes if node.kind == "task"}
-    sorter = TopologicalSorter({node: [up for up in graph.upstream[node] if up in tasks] for node in sorted(tasks)})
-    try:
-        order = tuple(graph.nodes[node] for node in sorter.static_order())
-    except CycleError as error:
-        circle: Sequence[str] = error.args[1]
-        raise SelectionError(f"these tasks read each other in a circle: {' -> '.join(reversed(circle))}.") from None
-    return tuple(tuple(group) for group in domains.values()), order
+    return tuple(tuple(group) for group in domains.values()), tuple(tasks)
 
 
 class _Run:
@@ -92,7 +91,7 @@ class _Run:
     def load(self, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
         """One `stage` and one `load` for the tables of a domain (more where the names fill an argument)."""
         by_stem = {table.stem: node for node in nodes if (table := node.table) is not None}
-        for stems in build.chunks(list(by_stem)):
+        for stems in argv_chunks(by_stem, build.ARGV_BYTES):
             yield from self._noted(self._load({stem: by_stem[stem] for stem in stems}))
 
     def _load(self, nodes: dict[str, Node]) -> Iterator[Outcome | Settled]:

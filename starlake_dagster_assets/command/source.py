@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,16 @@ _SHORTEST = 4
 
 class ProjectSource(Protocol):
     """A loaded project; `StarlakeProject` is one."""
+
+    @property
+    def env(self) -> str | None:
+        """`SL_ENV`."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The variables that the project was loaded with."""
+        ...
 
     @property
     def root(self) -> Path:

@@ -1,0 +1,53 @@
+"""What the installed Dagster can do: the only place that asks, and it asks for the capability, not for a version."""
+
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, cast
+
+import dagster as dg
+
+__all__ = ["continues_after_failed_steps", "in_process_executor", "most_kinds", "quiet"]
+
+_LIFECYCLE = ("BetaWarning", "ExperimentalWarning", "PreviewWarning", "SupersessionWarning")
+
+
+@contextmanager
+def quiet() -> Generator[None, None, None]:
+    """Mutes the life-cycle warnings of Dagster names that this package uses on purpose.
+
+    Code references and column lineage work alike in every supported version; owners were marked experimental in 1.9.
+    """
+    with warnings.catch_warnings():
+        for name in _LIFECYCLE:
+            category = getattr(dg, name, None)
+            if category is not None:
+                warnings.simplefilter("ignore", category)
+        yield
+
+
+@cache
+def most_kinds() -> int:
+    """How many kinds an asset may have: 3 in Dagster 1.9, more later."""
+    try:
+        dg.AssetSpec("probe", kinds={"a", "b", "c", "d"})
+    except dg.DagsterInvalidDefinitionError:
+        return 3
+    return 10
+
+
+@cache
+def continues_after_failed_steps() -> bool:
+    """Whether executors have `step_dependency_config.require_upstream_step_success`."""
+    schema = cast("Any", dg.in_process_executor.config_schema)
+    return "step_dependency_config" in getattr(schema.config_type, "fields", {})
+
+
+def in_process_executor() -> dg.ExecutorDefinition:
+    """One process for all steps; where Dagster can, a failed step does not stop those whose inputs are there."""
+    if not continues_after_failed_steps():
+        return dg.in_process_executor
+    return dg.in_process_executor.configured(
+        {"step_dependency_config": {"require_upstream_step_success": False}}, name="in_process"
+    )

@@ -1,0 +1,139 @@
+"""Check results: expectations, refused rows, and how far a table is from what the project describes."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from starlake_dagster_assets.command.checks import RESERVED, CheckResult
+from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.runners.protocol import Witness
+
+__all__ = ["drift_result", "expectation_results", "rejected_result"]
+
+_REJECTED, _DRIFT = RESERVED
+
+
+def expectation_results(outcome: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """One result an expectation: its count, its SQL, and what it raised."""
+    for check in outcome.checks:
+        yield dg.AssetCheckResult(
+            passed=check.passed,
+            asset_key=key,
+            check_name=check.expectation.name,
+            severity=dg.AssetCheckSeverity.ERROR if check.expectation.blocking else dg.AssetCheckSeverity.WARN,
+            description=check.reason or None,
+            metadata=_metadata(check, outcome),
+        )
+
+
+def rejected_result(outcome: Outcome, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """Whether the load refused rows; a warning with their number and some of their messages."""
+    metadata: dict[str, dg.MetadataValue] = {"starlake/files": dg.MetadataValue.text(", ".join(outcome.files))}
+    if outcome.rejected is not None:
+        metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
+    if outcome.rejects:
+        sample = "\n\n".join(f"```\n{text}\n```" for text in outcome.rejects)
+        metadata["starlake/rejected_sample"] = dg.MetadataValue.md(sample)
+    words = f"{outcome.rejected} rows were refused" if outcome.rejected else None
+    if outcome.rejected is None:
+        words = "The loader does not count refused rows: it refuses the whole file instead."
+    return dg.AssetCheckResult(
+        passed=not outcome.rejected,
+        asset_key=key,
+        check_name=_REJECTED,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata=metadata,
+    )
+
+
+def drift_result(
+    node: Node, key: dg.AssetKey, project: Project, witness: Witness, engine: str
+) -> dg.AssetCheckResult | None:
+    """Compares the columns of the warehouse with those of the project.
+
+    Args:
+        node: A loaded table.
+        key: Its asset key.
+        project: The project's models.
+        witness: Reads the warehouse.
+        engine: What stores the table: types are compared on `duckdb` only.
+
+    Returns:
+        The result; None when the table does not exist.
+    """
+    if node.table is None:
+        return None
+    there = witness.columns(node.table.final_domain, node.table.final_name)
+    if not there:
+        return None
+    missing, extra, differing = _drift(node.table, project, there, engine)
+    differences = [f"missing: {', '.join(missing)}"] if missing else []
+    differences += [f"not in the project: {', '.join(extra)}"] if extra else []
+    differences += [f"other type: {', '.join(differing)}"] if differing else []
+    return dg.AssetCheckResult(
+        passed=not differences,
+        asset_key=key,
+        check_name=_DRIFT,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(differences) or None,
+        metadata={"starlake/missing": missing, "starlake/extra": extra, "starlake/type": differing},
+    )
+
+
+def _drift(
+    table: Table, project: Project, there: Sequence[tuple[str, str]], engine: str
+) -> tuple[list[str], list[str], list[str]]:
+    found = {name.lower(): (name, kind) for name, kind in there}
+    wanted = _wanted(table, project, engine)
+    strategy = table.metadata.write_strategy
+    own = {
+        strategy.start_ts or project.application.scd2_start_timestamp,
+        strategy.end_ts or project.application.scd2_end_timestamp,
+    }
+    allowed = {name.lower() for name in own} | set(wanted)
+    missing = [name for lower, (name, _) in wanted.items() if lower not in found]
+    extra = [name for lower, (name, _) in found.items() if lower not in allowed]
+    differing = [
+        f"{name} is {found[lower][1]}, expected {kind}"
+        for lower, (name, kind) in wanted.items()
+        if lower in found and kind and not _same_type(found[lower][1], kind)
+    ]
+    return missing, extra, differing
+
+
+def _wanted(table: Table, project: Project, engine: str) -> dict[str, tuple[str, str]]:
+    if engine == "duckdb":
+        from starlake_dagster_assets.engine.ddl import target_columns
+
+        return {column.name.lower(): (column.name, column.type) for column in target_columns(table, project)}
+    kept = [attribute for attribute in table.attributes if not attribute.ignore]
+    return {attribute.final_name.lower(): (attribute.final_name, "") for attribute in kept}
+
+
+def _same_type(one: str, other: str) -> bool:
+    if "".join(one.lower().split()) == "".join(other.lower().split()):
+        return True
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        return exp.DataType.build(one, dialect="duckdb") == exp.DataType.build(other, dialect="duckdb")
+    except SqlglotError:
+        return False
+
+
+def _metadata(check: CheckResult, outcome: Outcome) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {
+        "starlake/expectation": dg.MetadataValue.text(check.expectation.expect),
+        "starlake/job_id": dg.MetadataValue.text(outcome.job_id),
+    }
+    if check.count is not None:
+        metadata["starlake/count"] = dg.MetadataValue.int(check.count)
+    if check.sql:
+        metadata["starlake/sql"] = dg.MetadataValue.md(f"```sql\n{check.sql}\n```")
+    if check.exception:
+        metadata["starlake/exception"] = dg.MetadataValue.text(check.exception)
+    return metadata

@@ -1,0 +1,57 @@
+"""Columns as they are: the warehouse's own schema, and where each column of a task comes from."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.graph.columns import ColumnLineage
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["Lineage", "warehouse_schema"]
+
+
+def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
+    """The columns of the warehouse, with the comments of the project.
+
+    Args:
+        node: The table or task.
+        columns: Name and type, in order.
+    """
+    thing = node.task or node.table
+    comments = {one.final_name.lower(): one.comment for one in thing.attributes} if thing else {}
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name, type=kind, description=comments.get(name.lower())) for name, kind in columns]
+    )
+
+
+class Lineage:
+    """Which columns of which assets the columns of tasks are made of; worked out on first use, once a step.
+
+    Args:
+        translator: Bound to the project.
+    """
+
+    def __init__(self, translator: StarlakeTranslator) -> None:
+        self._translator = translator
+
+    def of(self, node: Node) -> dg.TableColumnLineage | None:
+        """The lineage of a task; None for a loaded table, and where nothing is known."""
+        if node.task is None or not (found := self._columns.lineage(node.id)):
+            return None
+        graph = self._translator.graph
+        with quiet():
+            deps = {
+                column: [
+                    dg.TableColumnDep(asset_key=self._translator.spec(graph.nodes[source]).key, column_name=name)
+                    for source, name in sources
+                ]
+                for column, sources in found.items()
+            }
+            return dg.TableColumnLineage(deps_by_column=deps)
+
+    @cached_property
+    def _columns(self) -> ColumnLineage:
+        return ColumnLineage(self._translator.graph, self._translator.project)

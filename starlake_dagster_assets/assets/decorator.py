@@ -1,0 +1,221 @@
+"""`@starlake_assets`, and the assets of a whole project at once."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.assets.binding import bind, bound_body
+from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import SelectionError
+from starlake_dagster_assets.graph.plan import plan, topological
+from starlake_dagster_assets.graph.select import select as select_nodes
+from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["build_starlake_assets", "external_specs", "selected_nodes", "starlake_assets"]
+
+Selection = str | Sequence[str]
+Steps = Literal["project", "group", "task"]
+
+
+def starlake_assets(
+    *,
+    project: ProjectSource,
+    select: Selection | None = None,
+    exclude: Selection | None = None,
+    name: str | None = None,
+    translator: StarlakeTranslator | None = None,
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    backfill_policy: dg.BackfillPolicy | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+    pool: str | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    required_resource_keys: set[str] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Makes assets of the tables and tasks of a project; the function runs those that a run selects.
+
+    Args:
+        project: The project.
+        select: Which nodes, in the selection grammar; all by default.
+        exclude: Which of them not.
+        name: Name of the step; the function's by default.
+        translator: What the assets look like.
+        partitions_def: Partitions of all these assets.
+        backfill_policy: How a backfill cuts them into runs.
+        op_tags: Tags of the step.
+        pool: Concurrency pool of the step.
+        retry_policy: How a failed step is retried; a retry runs only what this run has not materialized.
+        required_resource_keys: Resources that the function takes from its context.
+
+    Returns:
+        A decorator for a function of a context and a `StarlakeResource` that yields events.
+
+    Raises:
+        SelectionError: When the selection names nothing or is not of the grammar.
+        ProjectError: When two nodes would become one asset.
+
+    Examples:
+        Everything, with row counts::
+
+            @starlake_assets(project=StarlakeProject("starbake"))
+            def starbake(context: dg.AssetExecutionContext, starlake: StarlakeResource):
+                yield from starlake.run(context).fetch_row_counts()
+
+        One domain, twice retried::
+
+            @starlake_assets(project=project, select="domain:sales", retry_policy=dg.RetryPolicy(max_retries=2))
+            def sales(context: dg.AssetExecutionContext, starlake: StarlakeResource):
+                yield from starlake.run(context)
+
+        With variables for the SQL::
+
+            @starlake_assets(project=project, select="tag:nightly")
+            def nightly(context: dg.AssetExecutionContext, starlake: StarlakeResource):
+                yield from starlake.run(context, options={"country": "FR"})
+    """
+    bound = (translator or StarlakeTranslator()).bound_to(project)
+    bound.specs()
+    nodes = selected_nodes(project, select, exclude)
+
+    def decorate(fn: Callable[..., Any]) -> dg.AssetsDefinition:
+        return _definition(
+            fn,
+            bound,
+            nodes,
+            name=name or fn.__name__,
+            partitions_def=partitions_def,
+            backfill_policy=backfill_policy,
+            op_tags=op_tags,
+            pool=pool,
+            retry_policy=retry_policy,
+            required_resource_keys=required_resource_keys,
+        )
+
+    return decorate
+
+
+def build_starlake_assets(
+    project: ProjectSource,
+    *,
+    select: Selection | None = None,
+    exclude: Selection | None = None,
+    translator: StarlakeTranslator | None = None,
+    steps: Steps = "project",
+    row_counts: bool = True,
+    columns: bool = True,
+    options: Mapping[str, str] | None = None,
+    pool: str | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+) -> list[dg.AssetsDefinition]:
+    """The assets of a project, ready to run.
+
+    Args:
+        project: The project.
+        select: Which nodes, in the selection grammar; all by default.
+        exclude: Which of them not.
+        translator: What the assets look like.
+        steps: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
+            file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
+            schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
+            made. `task`: one a load domain and one a task.
+        row_counts: Count the rows of each table made.
+        columns: Read its columns and trace their lineage.
+        options: Variables for every transform.
+        pool: Concurrency pool of the steps.
+        retry_policy: How a failed step is retried.
+        op_tags: Tags of the steps.
+
+    Returns:
+        One definition a step, in an order in which they can run.
+
+    Raises:
+        SelectionError: When the selection names nothing, or its tasks read each other in a circle.
+        ProjectError: When two nodes would become one asset.
+    """
+    bound = (translator or StarlakeTranslator()).bound_to(project)
+    bound.specs()
+    chosen = selected_nodes(project, select, exclude)
+
+    def run(context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Any:
+        events = starlake.run(context, options=options)
+        events = events.fetch_row_counts() if row_counts else events
+        yield from events.fetch_column_metadata() if columns else events
+
+    return [
+        _definition(run, bound, nodes, name=step, pool=pool, retry_policy=retry_policy, op_tags=op_tags)
+        for step, nodes in _steps(bound, chosen, steps)
+    ]
+
+
+def external_specs(
+    project: ProjectSource, translator: StarlakeTranslator, nodes: Collection[str]
+) -> list[dg.AssetSpec]:
+    """The specs of what the nodes read and the project does not make: incoming files, external tables.
+
+    Args:
+        project: The project.
+        translator: Bound to the project.
+        nodes: Ids of the nodes that are defined.
+    """
+    graph = project.graph
+    wanted = {up for node in nodes for up in graph.upstream[node] if graph.nodes[up].kind == "external"}
+    return [translator.spec(graph.nodes[node]) for node in sorted(wanted)]
+
+
+def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Selection | None) -> tuple[str, ...]:
+    """The tables and tasks of a selection, in topological order.
+
+    Raises:
+        SelectionError: When there is none.
+    """
+    found = select_nodes(project.graph, "*" if select is None else select, exclude)
+    made = {node for node in found if project.graph.nodes[node].kind != "external"}
+    if not made:
+        raise SelectionError(f"the selection {select or '*'!r} (without {exclude!r}) names no table and no task.")
+    return tuple(node for node in topological(project.graph, made) if node in made)
+
+
+def _steps(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps) -> list[tuple[str, tuple[str, ...]]]:
+    graph = translator.graph
+    if steps == "project":
+        sets: dict[Any, list[str]] = {}
+        for node in chosen:
+            sets.setdefault(translator.spec(graph.nodes[node]).partitions_def, []).append(node)
+        numbers = {key: f"_{index + 1}" if index else "" for index, key in enumerate(sets)}
+        return [(f"starlake{numbers[key]}", tuple(nodes)) for key, nodes in sets.items()]
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for group in plan(graph, chosen):
+        stem = f"{group.kind}__{group_name(group.name)}"
+        if steps == "task" and group.kind == "transform":
+            found.extend((f"transform__{group_name(node)}", (node,)) for node in group.node_ids)
+        else:
+            found.append((stem, group.node_ids))
+    return _distinct(found)
+
+
+def _distinct(steps: list[tuple[str, tuple[str, ...]]]) -> list[tuple[str, tuple[str, ...]]]:
+    taken: set[str] = set()
+    named: list[tuple[str, tuple[str, ...]]] = []
+    for stem, nodes in steps:
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}_{number}", number + 1
+        taken.add(name)
+        named.append((name, nodes))
+    return named
+
+
+def _definition(
+    fn: Callable[..., Any], translator: StarlakeTranslator, nodes: Sequence[str], *, name: str, **settings: Any
+) -> dg.AssetsDefinition:
+    binding = bind(translator, nodes)
+    given = {key: value for key, value in settings.items() if value is not None}
+    with quiet():
+        decorate = dg.multi_asset(
+            name=name, specs=list(binding.specs), check_specs=binding.check_specs, can_subset=True, **given
+        )
+        return decorate(bound_body(fn, binding))

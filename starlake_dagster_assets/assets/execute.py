@@ -1,0 +1,131 @@
+"""The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import datetime
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
+from starlake_dagster_assets.assets.results import Results
+from starlake_dagster_assets.command.execute import execute
+from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.command.outcome import Outcome, RunSettings
+from starlake_dagster_assets.command.source import secrets_of
+from starlake_dagster_assets.runners.protocol import Runner
+
+__all__ = ["run_step"]
+
+_MARKERS = ("Ingest resolved file", "ingestion-summary ->")
+_MOST_LOGGED = 200
+"""Lines that one step may put into the event log; the compute log has all of them."""
+
+
+def run_step(
+    context: dg.AssetExecutionContext,
+    binding: Binding,
+    runner: Runner,
+    options: Mapping[str, str],
+    fetch: Fetch,
+) -> Iterator[StarlakeEvent]:
+    """Runs what the step selects and has not made yet in this run.
+
+    Args:
+        context: Of the step.
+        binding: The project and its assets.
+        runner: Where commands run.
+        options: Variables for every transform.
+        fetch: What is read from the warehouse for each table made.
+
+    Yields:
+        A materialization a table and task made, its check results, and an observation where nothing was made.
+
+    Raises:
+        dg.Failure: At the end, when something failed: names each with its last error lines.
+    """
+    results = Results(context, binding, runner, fetch)
+    yield from results.checks_alone()
+    made = _made_before(context)
+    wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
+    secrets = secrets_of(binding.source.model)
+    window = _window(context)
+    settings = RunSettings(
+        job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
+        options=options,
+        scheduled_date=window[1] if window else None,
+        window=window,
+        secrets=secrets,
+        hold=bool(fetch),
+        on_line=_listener(context),
+    )
+    lost: dict[str, Outcome] = {}
+    with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
+        for item in outcomes:
+            if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
+                lost[item.node.id] = item
+                context.log.error(f"{item.node.id} {item.status}: {item.reason}")
+            yield from results.of(item)
+    if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
+        raise _failure(failed, [outcome for outcome in lost.values() if outcome.status == "skipped"], len(wanted))
+
+
+def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int) -> dg.Failure:
+    first = "; ".join(f"{one.node.id} ({_first_line(one.reason)})" for one in failed[:5])
+    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    also = f" {len(skipped)} skipped because of that." if skipped else ""
+    metadata = {one.node.id: dg.MetadataValue.text(one.reason) for one in (*failed, *skipped)}
+    return dg.Failure(f"{len(failed)} of {wanted} failed: {first}{more}.{also}", metadata=metadata)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:300].rstrip(".")
+
+
+def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
+    """What an earlier attempt of this step already materialized in this run, for the same partition."""
+    if not context.retry_number:
+        return set()
+    partition = context.partition_key if context.has_partition_key else None
+    made: set[dg.AssetKey] = set()
+    cursor: str | None = None
+    while True:
+        page = context.instance.get_records_for_run(
+            context.run.run_id, cursor=cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1000
+        )
+        for record in page.records:
+            event = record.event_log_entry.dagster_event
+            if event is not None and event.asset_key is not None and event.partition in (None, partition):
+                made.add(event.asset_key)
+        if not page.has_more:
+            return made
+        cursor = page.cursor
+
+
+def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
+    partitions = context.assets_def.partitions_def
+    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return None
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return None
+    window = context.partition_time_window
+    return window.start, window.end
+
+
+def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:
+    """Every line to the compute log; markers and warnings to the event log as well."""
+    logged = 0
+
+    def take(line: Line) -> None:
+        nonlocal logged
+        sys.stdout.write(line.text + "\n")
+        sys.stdout.flush()
+        marker = any(word in line.text for word in _MARKERS)
+        warning = " WARN " in line.text or " ERROR " in line.text or line.text.startswith(("WARN ", "ERROR "))
+        if not (marker or warning) or logged >= _MOST_LOGGED:
+            return
+        logged += 1
+        (context.log.warning if warning else context.log.info)(line.text)
+
+    return take

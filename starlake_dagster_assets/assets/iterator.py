@@ -1,0 +1,55 @@
+"""The events of a step, with what else is to be fetched chained onto them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+__all__ = ["Fetch", "StarlakeEvent", "StarlakeEventIterator"]
+
+StarlakeEvent: TypeAlias = "dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetObservation"
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What is read from the warehouse for each table made: its number of rows, its columns and their lineage."""
+
+    row_counts: bool = False
+    columns: bool = False
+
+    def __bool__(self) -> bool:
+        return self.row_counts or self.columns
+
+
+class StarlakeEventIterator(Iterator[StarlakeEvent]):
+    """The events of a run, one as each table is known. Nothing runs before the first one is asked for.
+
+    Args:
+        start: Starts the run.
+        fetch: What is fetched besides.
+    """
+
+    def __init__(self, start: Callable[[Fetch], Iterator[StarlakeEvent]], fetch: Fetch | None = None) -> None:
+        self._start = start
+        self._fetch = fetch or Fetch()
+        self._events: Iterator[StarlakeEvent] | None = None
+
+    def fetch_row_counts(self) -> "StarlakeEventIterator":
+        """Adds `dagster/row_count`, counted in the warehouse."""
+        return StarlakeEventIterator(self._start, replace(self._fetch, row_counts=True))
+
+    def fetch_column_metadata(self) -> "StarlakeEventIterator":
+        """Adds `dagster/column_schema` as the warehouse has it, and `dagster/column_lineage`."""
+        return StarlakeEventIterator(self._start, replace(self._fetch, columns=True))
+
+    def __next__(self) -> StarlakeEvent:
+        if self._events is None:
+            self._events = self._start(self._fetch)
+        return next(self._events)
+
+    def close(self) -> None:
+        """Stops the run: what it started is cancelled."""
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,141 @@
+"""What an asset shows before it ever ran: columns, SQL, files, names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location, Project, WriteStrategy
+
+__all__ = ["definition_metadata", "describe", "engine_of", "table_name"]
+
+
+def engine_of(node: Node, project: Project) -> str:
+    """What stores the table: `duckdb`, `bigquery`, …; "" where the project does not say."""
+    thing = node.task or node.table
+    connection = project.connection(thing.connection) if thing is not None else None
+    return connection.engine if connection is not None else ""
+
+
+def table_name(node: Node) -> str:
+    """`[database.]schema.table` by final names."""
+    database = (node.task.database if node.task else node.table.database if node.table else "") or ""
+    return f"{database}.{node.id}" if database else node.id
+
+
+def describe(node: Node) -> str | None:
+    """The comment of the project, then the SQL as it is written there."""
+    thing = node.task or node.external or node.table
+    parts: list[str] = []
+    if node.is_files and node.table is not None:
+        parts.append(f"Files for {node.table.id} that match `{node.table.pattern}`.")
+    elif thing is not None and thing.comment:
+        parts.append(thing.comment)
+    sql = (node.task.source_sql or node.task.sql) if node.task else None
+    if sql:
+        fence = "```" if "```" not in sql else "~~~"
+        parts.append(f"{fence}sql\n{sql.strip()}\n{fence}")
+    return "\n\n".join(parts) or None
+
+
+def definition_metadata(node: Node, project: Project, root: Path) -> dict[str, Any]:
+    """The metadata of an asset's definition.
+
+    Args:
+        node: The table, task, external table or set of files.
+        project: The project's models.
+        root: The project's directory, for code references.
+
+    Returns:
+        Dagster's own keys (`dagster/…`) and ours (`starlake/…`).
+    """
+    metadata: dict[str, Any] = {"starlake/node": node.id}
+    if node.raw:
+        metadata["starlake/raw"] = node.raw
+    if not node.is_files:
+        metadata["dagster/table_name"] = table_name(node)
+        if engine := engine_of(node, project):
+            metadata["dagster/storage_kind"] = engine
+        if schema := _schema(node):
+            metadata["dagster/column_schema"] = schema
+    metadata.update(_settings(node))
+    if locations := _locations(node):
+        metadata["dagster/code_references"] = _references(locations, root)
+    return metadata
+
+
+def _settings(node: Node) -> Mapping[str, Any]:
+    thing = node.task or node.table
+    if thing is None:
+        return {}
+    found: dict[str, str | None] = {}
+    if node.table is not None:
+        found |= {"starlake/pattern": node.table.pattern, "starlake/format": node.table.metadata.format}
+        found |= {"starlake/directory": node.table.metadata.directory}
+    if not node.is_files:
+        strategy = node.task.write_strategy if node.task else node.table.metadata.write_strategy if node.table else None
+        found |= {"starlake/write_strategy": _strategy(strategy), "starlake/connection": thing.connection}
+        found |= {"starlake/schedule": thing.cron}
+    return {key: value for key, value in found.items() if value}
+
+
+def _strategy(strategy: WriteStrategy | None) -> str | None:
+    if strategy is None:
+        return None
+    words = [strategy.type, *(f"key {column}" for column in strategy.key)]
+    words += [f"timestamp {strategy.timestamp}"] if strategy.timestamp else []
+    words += [f"{name} when {test}" for name, test in strategy.types.items()]
+    return ", ".join(words)
+
+
+def _schema(node: Node) -> dg.TableSchema | None:
+    thing = node.task or node.external or node.table
+    if thing is None or not thing.attributes:
+        return None
+    keys = () if isinstance(thing, ExternalTable) else thing.primary_key
+    return dg.TableSchema(columns=[_column(one, keys) for one in thing.attributes if not one.ignore])
+
+
+def _column(attribute: Attribute, keys: Sequence[str]) -> dg.TableColumn:
+    is_key = attribute.name in keys or attribute.final_name in keys
+    other = ["primary key"] if is_key else []
+    other += [f"references {attribute.foreign_key}"] if attribute.foreign_key else []
+    other += [f"privacy {attribute.privacy}"] if attribute.privacy.upper() != "NONE" else []
+    return dg.TableColumn(
+        name=attribute.final_name,
+        type=_type(attribute),
+        description=attribute.comment,
+        constraints=dg.TableColumnConstraints(
+            nullable=not (attribute.required or is_key), unique=is_key and len(keys) == 1, other=other
+        ),
+    )
+
+
+def _type(attribute: Attribute) -> str:
+    name = attribute.type
+    if attribute.attributes:
+        name = "struct<" + ", ".join(f"{one.final_name}: {_type(one)}" for one in attribute.attributes) + ">"
+    return f"array<{name}>" if attribute.array else name
+
+
+def _locations(node: Node) -> list[Location]:
+    thing = node.task or node.external or node.table
+    found = [thing.location] if thing is not None else []
+    if node.task is not None and node.task.sql_location is not None:
+        found.append(node.task.sql_location)
+    return list(dict.fromkeys(found))
+
+
+def _references(locations: Sequence[Location], root: Path) -> dg.CodeReferencesMetadataValue:
+    with quiet():
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(
+                    file_path=str(root / location.file), line_number=location.line or 1, label=location.file
+                )
+                for location in locations
+            ]
+        )

@@ -1,0 +1,107 @@
+"""Names that Dagster accepts, made once from the names that a project has."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["collisions", "group_name", "key_part", "output_name", "owners_of", "tags_of"]
+
+_KEY = re.compile(r"[^A-Za-z0-9_.-]")
+_WORD = re.compile(r"[^A-Za-z0-9_]")
+_MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_PRINCIPAL = re.compile(r"^(?:user|group|serviceAccount|domain):", re.I)
+_OWN_TAGS = frozenset({"owner", "dagster_deps"})
+_LONGEST_TAG = 63
+
+
+def key_part(text: str) -> str:
+    """A part of an asset key: accents dropped, other refused characters become `_`.
+
+    Examples:
+        >>> key_part("café$2024"), key_part("a-b.c")
+        ('cafe_2024', 'a-b.c')
+    """
+    return _KEY.sub("_", _plain(text)) or "_"
+
+
+def group_name(text: str) -> str:
+    """A group: letters, digits and `_`, valid in every supported Dagster."""
+    return _WORD.sub("_", _plain(text)) or "default"
+
+
+def output_name(key: dg.AssetKey) -> str:
+    """The name that Dagster gives to the output of an asset: two assets with the same one cannot live together."""
+    return "__".join(key.path).replace("-", "_").replace(".", "_")
+
+
+def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
+    """Starlake's tags as Dagster's: `k=v` gives `k: v`, a plain one an empty value; tags of our own are left out.
+
+    Examples:
+        >>> dict(tags_of(["pii", "team=données", "owner=a@b.com"]))
+        {'pii': '', 'team': 'donnees'}
+    """
+    found: dict[str, str] = {}
+    for tag in tags:
+        key, _, value = tag.partition("=")
+        if key.strip().lower() in _OWN_TAGS or not key.strip():
+            continue
+        found[_tag(key.strip())] = _tag(value.strip())
+    return found
+
+
+def owners_of(node: Node) -> tuple[str, ...]:
+    """Owners: `owner=…` tags, then grantees of `acl` with an e-mail address; what Dagster refuses is left out."""
+    said = [tag.partition("=")[2].strip() for tag in node.tags if tag.partition("=")[0].strip().lower() == "owner"]
+    thing = node.task or (None if node.is_files else node.table)
+    grants = [grant for acl in thing.acl for grant in acl.grants] if thing is not None else []
+    said += [_PRINCIPAL.sub("", grant.strip()) for grant in grants]
+    return tuple(dict.fromkeys(owner for owner in said if _is_owner(owner)))
+
+
+def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> None:
+    """Refuses a project in which two nodes would become one asset.
+
+    Args:
+        specs: By node id.
+        nodes: By node id, for the files to name.
+
+    Raises:
+        ProjectError: One line for each collision, with both files.
+    """
+    seen: dict[str, str] = {}
+    problems: list[str] = []
+    for node_id, spec in specs.items():
+        other = seen.setdefault(output_name(spec.key), node_id)
+        if other != node_id:
+            problems.append(
+                f"{_where(nodes[node_id])}: {node_id} and {other} ({_where(nodes[other])}) both become the asset "
+                f"{spec.key.to_user_string()} in Dagster. Rename one, or give it another key in a translator."
+            )
+    if problems:
+        raise ProjectError(problems)
+
+
+def _where(node: Node) -> str:
+    thing = node.task or node.table or node.external
+    return str(thing.location) if thing is not None else node.id
+
+
+def _is_owner(text: str) -> bool:
+    if text.startswith("team:"):
+        return len(text) > len("team:")
+    return _MAIL.fullmatch(text) is not None
+
+
+def _tag(text: str) -> str:
+    return _KEY.sub("_", _plain(text))[:_LONGEST_TAG]
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in decomposed if not unicodedata.combining(char))

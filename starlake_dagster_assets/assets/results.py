@@ -1,0 +1,150 @@
+"""From an outcome to Dagster's events: materializations, observations, check results."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.checks import drift_result, expectation_results, rejected_result
+from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
+from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
+from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.command.outcome import Outcome, Settled
+from starlake_dagster_assets.command.source import redact, secrets_of
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.runners.protocol import Runner, Witness
+
+__all__ = ["Results"]
+
+_T = TypeVar("_T")
+
+
+class Results:
+    """Makes the events of one step.
+
+    Args:
+        context: Of the step: says which checks are selected.
+        binding: The project and its assets.
+        runner: Whose witness reads the warehouse.
+        fetch: What is read for each table made.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, binding: Binding, runner: Runner, fetch: Fetch) -> None:
+        self._context = context
+        self._binding = binding
+        self._witness = runner.witness()
+        self._fetch = fetch
+        self._keys = {node.id: key for key, node in binding.nodes.items()}
+        self._secrets = secrets_of(binding.source.model)
+        self._lineage = Lineage(binding.translator)
+
+    def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
+        """The events of an outcome, or those left over once its command has ended."""
+        if isinstance(item, Settled):
+            yield from self._late_checks(item.outcome)
+            return
+        key = self._keys[item.node.id]
+        if item.status == "materialized":
+            checks = list(self._checks(item)) if item.settled else list(self._early_checks(item))
+            yield dg.MaterializeResult(asset_key=key, metadata=self._metadata(item), check_results=checks)
+            return
+        if item.status in ("nothing", "skipped"):
+            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
+        if item.status == "failed":
+            # A failed blocking check withholds the materialization; its result still tells why.
+            yield from self._selected(expectation_results(item, key))
+
+    def checks_alone(self) -> Iterator[dg.AssetCheckResult]:
+        """Checks selected without their assets: what the warehouse alone can answer."""
+        selected = self._context.selected_asset_keys
+        for key, node in self._binding.nodes.items():
+            named = {check.key for check in self._binding.checks[key].values()}
+            if key in selected or not named & self._context.selected_asset_check_keys:
+                continue
+            drift = list(self._selected(self._drift(node, key)))
+            yield from drift
+            left = named & self._context.selected_asset_check_keys - {
+                dg.AssetCheckKey(_key(one), one.check_name or "") for one in drift
+            }
+            for check in sorted(left, key=str):
+                self._context.log.warning(f"{check.name} of {node.id} is evaluated when the table is made: not run.")
+
+    # ------------------------------------------------------------------------------------------------- checks
+
+    def _early_checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
+        if outcome.node.kind == "table" and outcome.rejected is not None:
+            yield from self._selected(iter([rejected_result(outcome, self._keys[outcome.node.id])]))
+
+    def _late_checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
+        key = self._keys[outcome.node.id]
+        yield from self._selected(expectation_results(outcome, key))
+        yield from self._selected(self._drift(outcome.node, key))
+
+    def _checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
+        key = self._keys[outcome.node.id]
+        if outcome.node.kind == "table":
+            yield from self._selected(iter([rejected_result(outcome, key)]))
+        yield from self._late_checks(outcome)
+
+    def _drift(self, node: Node, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+        witness = self._witness
+        if witness is None or node.kind != "table":
+            return
+        project = self._binding.source.model
+        engine = engine_of(node, project)
+        result = self._ask(lambda: drift_result(node, key, project, witness, engine))
+        if result is not None:
+            yield result
+
+    def _selected(self, results: Iterator[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
+        """The results that the run asked for, under the names that the checks have in this step."""
+        for result in results:
+            spec = self._binding.checks[_key(result)].get(result.check_name or "")
+            if spec is None or spec.key not in self._context.selected_asset_check_keys:
+                continue
+            yield dg.AssetCheckResult(
+                passed=result.passed,
+                asset_key=spec.asset_key,
+                check_name=spec.name,
+                severity=result.severity,
+                description=result.description,
+                metadata=result.metadata,
+            )
+
+    # ----------------------------------------------------------------------------------------------- metadata
+
+    def _metadata(self, outcome: Outcome) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"starlake/seconds": round(outcome.seconds, 3), "starlake/job_id": outcome.job_id}
+        counts = {"input": outcome.input, "accepted": outcome.accepted, "rejected": outcome.rejected}
+        metadata |= {f"starlake/rows_{name}": count for name, count in counts.items() if count is not None}
+        if outcome.files:
+            metadata["starlake/files"] = ", ".join(outcome.files)
+        witness = self._witness
+        if witness is not None and outcome.settled:
+            metadata |= self._fetched(outcome.node, witness)
+        if self._fetch.columns:
+            lineage = self._ask(lambda: self._lineage.of(outcome.node))
+            metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
+        return metadata
+
+    def _fetched(self, node: Node, witness: Witness) -> dict[str, Any]:
+        schema, table = node.key[-2], node.key[-1]
+        found: dict[str, Any] = {}
+        if self._fetch.row_counts and (rows := self._ask(lambda: witness.row_count(schema, table))) is not None:
+            found["dagster/row_count"] = rows
+        if self._fetch.columns and (columns := self._ask(lambda: witness.columns(schema, table))):
+            found["dagster/column_schema"] = warehouse_schema(node, columns)
+        return found
+
+    def _ask(self, question: Callable[[], _T]) -> _T | None:
+        try:
+            return question()
+        except Exception as error:  # metadata is a courtesy: whatever a driver raises, the table was made
+            self._context.log.warning(redact(f"the warehouse cannot be read: {error}", self._secrets))
+            return None
+
+
+def _key(result: dg.AssetCheckResult) -> dg.AssetKey:
+    assert isinstance(result.asset_key, dg.AssetKey)
+    return result.asset_key

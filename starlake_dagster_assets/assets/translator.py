@@ -1,0 +1,195 @@
+"""From a node of the project's graph to an asset of Dagster: one seam, and a small hook for each attribute."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import most_kinds, quiet
+from starlake_dagster_assets.assets import metadata as shown
+from starlake_dagster_assets.assets.names import collisions, group_name, key_part, owners_of, tags_of
+from starlake_dagster_assets.command.checks import RESERVED, named_expectations
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.project.model import Project
+
+__all__ = ["StarlakeTranslator"]
+
+_Self = TypeVar("_Self", bound="StarlakeTranslator")
+
+
+class StarlakeTranslator:
+    """Says what each table and task looks like in Dagster. Override a hook, or `get_asset_spec` as a whole.
+
+    Examples:
+        >>> class Mine(StarlakeTranslator):
+        ...     def get_group_name(self, node: Node) -> str | None:
+        ...         return "finance" if "finance" in node.tags else super().get_group_name(node)
+    """
+
+    _source: ProjectSource | None = None
+    _specs: dict[str, dg.AssetSpec]
+
+    def bound_to(self: _Self, source: ProjectSource) -> _Self:
+        """A copy that knows the project and remembers its specs; the original is left as it is."""
+        bound = copy.copy(self)
+        vars(bound).update(_source=source, _specs={})
+        return bound
+
+    @property
+    def source(self) -> ProjectSource:
+        """The project that is being translated."""
+        if self._source is None:
+            raise StarlakeError("The translator has no project yet: pass it to starlake_assets or build_definitions.")
+        return self._source
+
+    @property
+    def project(self) -> Project:
+        """The models of the project."""
+        return self.source.model
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the project."""
+        return self.source.graph
+
+    def spec(self, node: Node) -> dg.AssetSpec:
+        """`get_asset_spec`, asked once for each node."""
+        known = self._specs.get(node.id)
+        if known is None:
+            known = self._specs[node.id] = self.get_asset_spec(node)
+        return known
+
+    def specs(self) -> Mapping[str, dg.AssetSpec]:
+        """The specs of the whole project by node id.
+
+        Raises:
+            ProjectError: When two nodes would become the same asset.
+        """
+        found = {node.id: self.spec(node) for node in _upstream_first(self.graph)}
+        collisions(found, self.graph.nodes)
+        return found
+
+    # --------------------------------------------------------------------------------------------- the seam
+
+    def get_asset_spec(self, node: Node) -> dg.AssetSpec:
+        """The whole spec of a node.
+
+        Args:
+            node: A table, a task, an external table, or the incoming files of a table.
+
+        Returns:
+            A spec that may be left out of a run (`skippable`).
+        """
+        external = node.kind == "external"
+        kinds = sorted(self.get_kinds(node), key=_kind_rank)[: most_kinds()]
+        with quiet():
+            return dg.AssetSpec(
+                key=self.get_asset_key(node),
+                deps=[*self.get_deps(node), *self.get_extra_deps(node)],
+                description=self.get_description(node),
+                metadata=self.get_metadata(node),
+                skippable=not external,
+                group_name=self.get_group_name(node),
+                code_version=self.get_code_version(node),
+                automation_condition=None if external else self.get_automation_condition(node),
+                owners=list(self.get_owners(node)),
+                tags=self.get_tags(node),
+                kinds=set(kinds),
+                partitions_def=self.get_partitions_def(node),
+            )
+
+    # -------------------------------------------------------------------------------------------- the hooks
+
+    def get_asset_key(self, node: Node) -> dg.AssetKey:
+        """`[schema, table]` by final names, characters that Dagster refuses replaced."""
+        return dg.AssetKey([key_part(part) for part in node.key])
+
+    def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
+        """What the node reads."""
+        return [dg.AssetDep(self.spec(self.graph.nodes[up]).key) for up in self.graph.upstream[node.id]]
+
+    def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:
+        """What the node reads besides, unknown to the project; nothing by default."""
+        return ()
+
+    def get_group_name(self, node: Node) -> str | None:
+        """The schema."""
+        return group_name(node.table.final_domain if node.is_files and node.table else node.domain)
+
+    def get_description(self, node: Node) -> str | None:
+        """The comment and the SQL."""
+        return shown.describe(node)
+
+    def get_tags(self, node: Node) -> Mapping[str, str]:
+        """Starlake's tags."""
+        return tags_of(node.tags)
+
+    def get_owners(self, node: Node) -> Sequence[str]:
+        """`owner=…` tags and the e-mail addresses of `acl`."""
+        return owners_of(node)
+
+    def get_kinds(self, node: Node) -> set[str]:
+        """`starlake`, the warehouse, and `table`, `task` or `view`; for files `file` and their format."""
+        if node.is_files and node.table is not None:
+            return {"file", {"DSV": "csv", "JSON_FLAT": "json"}.get(node.table.metadata.format, "file").lower()}
+        engine = shown.engine_of(node, self.project)
+        if node.kind == "external":
+            return {engine or "table", "table"}
+        shape = "view" if node.is_view else node.kind
+        return {"starlake", shape} | ({engine} if engine else set())
+
+    def get_metadata(self, node: Node) -> Mapping[str, Any]:
+        """Columns, names, write strategy, code references."""
+        return shown.definition_metadata(node, self.project, self.source.root)
+
+    def get_code_version(self, node: Node) -> str | None:
+        """A hash of the YAML, the SQL and the macros; None for what this project does not make."""
+        thing = None if node.kind == "external" else node.task or node.table
+        return thing.digest[:16] if thing is not None else None
+
+    def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
+        """None: nothing is run by itself."""
+        return None
+
+    def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
+        """None: unpartitioned."""
+        return None
+
+    def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
+        """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
+        if node.kind == "external":
+            return ()
+        key = self.spec(node).key
+        checks = [
+            dg.AssetCheckSpec(item.name, asset=key, description=item.expect, blocking=item.blocking)
+            for item in named_expectations(node, self.project.application)
+        ]
+        if node.kind == "table":
+            rejected, drift = RESERVED
+            checks.append(dg.AssetCheckSpec(rejected, asset=key, description="No row was refused by the load."))
+            checks.append(
+                dg.AssetCheckSpec(drift, asset=key, description="The table has the columns that the project describes.")
+            )
+        return checks
+
+
+def _upstream_first(graph: Graph) -> Iterable[Node]:
+    """Every node after those it reads, without recursion; nodes of a circle come in any order."""
+    done: set[str] = set()
+    for start in graph.nodes:
+        stack = [(start, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                yield graph.nodes[node]
+            elif node not in done:
+                done.add(node)
+                stack.append((node, True))
+                stack.extend((up, False) for up in graph.upstream[node] if up not in done)
+
+
+def _kind_rank(kind: str) -> tuple[int, str]:
+    return (0 if kind == "starlake" else 1, kind)

@@ -1,0 +1,105 @@
+"""A whole project as Dagster definitions, in one call."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import in_process_executor
+from starlake_dagster_assets.assets.decorator import (
+    Selection,
+    Steps,
+    build_starlake_assets,
+    external_specs,
+    selected_nodes,
+)
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
+
+__all__ = ["build_definitions"]
+
+
+def build_definitions(
+    project: ProjectSource,
+    *,
+    starlake: StarlakeResource | None = None,
+    select: Selection | None = None,
+    exclude: Selection | None = None,
+    translator: StarlakeTranslator | None = None,
+    extra_assets: Iterable[Any] = (),
+    resources: Mapping[str, Any] | None = None,
+    executor: dg.ExecutorDefinition | dg.Executor | None = None,
+    steps: Steps = "project",
+    row_counts: bool = True,
+    columns: bool = True,
+    options: Mapping[str, str] | None = None,
+    pool: str | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+) -> dg.Definitions:
+    """Everything that a project makes and reads: assets, external assets, checks, and the resource that runs them.
+
+    Args:
+        project: The project.
+        starlake: Where commands run; the embedded engine by default.
+        select: Which nodes, in the selection grammar; all by default.
+        exclude: Which of them not.
+        translator: What the assets look like.
+        extra_assets: Assets of your own, such as a Python asset downstream.
+        resources: Resources of your own.
+        executor: How steps are run. With the embedded engine, in one process by default, because a DuckDB file has
+            one writer; where Dagster can, a failed step does not stop those whose inputs are there.
+        steps: How many steps a run has; see `build_starlake_assets`.
+        row_counts: Count the rows of each table made.
+        columns: Read its columns and trace their lineage.
+        options: Variables for every transform.
+        pool: Concurrency pool of the steps.
+        retry_policy: How a failed step is retried.
+
+    Returns:
+        The definitions, for a `definitions.py`.
+
+    Raises:
+        ProjectError: When the project has errors, or two nodes would become one asset.
+        SelectionError: When the selection names nothing, or tasks read each other in a circle.
+
+    Examples:
+        ::
+
+            defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
+    """
+    where = starlake if starlake is not None else StarlakeDuckDB()
+    bound = (translator or StarlakeTranslator()).bound_to(project)
+    assets = build_starlake_assets(
+        project,
+        select=select,
+        exclude=exclude,
+        translator=bound,
+        steps=steps,
+        row_counts=row_counts,
+        columns=columns,
+        options=options,
+        pool=pool,
+        retry_policy=retry_policy,
+    )
+    extra = list(extra_assets)
+    made = _keys([*assets, *extra])
+    nodes = selected_nodes(project, select, exclude)
+    external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
+    if executor is None and isinstance(where, StarlakeDuckDB):
+        executor = in_process_executor()
+    return dg.Definitions(
+        assets=[*assets, *external, *extra],
+        resources={**(resources or {}), "starlake": where},
+        executor=executor,
+    )
+
+
+def _keys(assets: Iterable[Any]) -> set[dg.AssetKey]:
+    keys: set[dg.AssetKey] = set()
+    for asset in assets:
+        if isinstance(asset, dg.AssetsDefinition):
+            keys |= set(asset.keys)
+        elif isinstance(asset, dg.AssetSpec):
+            keys.add(asset.key)
+    return keys

@@ -1,0 +1,36 @@
+"""For the tests of your own project: a runner that runs nothing, and a resource that uses it."""
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.runners.fake import FakeRunner, FakeWitness, Script, loaded_lines
+from starlake_dagster_assets.runners.protocol import Runner
+
+__all__ = ["FakeRunner", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
+
+
+def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
+    """A resource whose commands are played by a runner of the test.
+
+    Args:
+        runner: The runner; one that lets everything succeed by default.
+
+    Returns:
+        A resource for the key `starlake`.
+
+    Examples:
+        ::
+
+            fake = FakeRunner({"load --domains sales": Script(loaded_lines("sales", "orders", accepted=3))})
+            dg.materialize([sales], resources={"starlake": fake_starlake(fake)})
+            assert fake.commands[-1].argv == ("transform", "--name", "kpi.revenue")
+    """
+    chosen: Runner = runner or FakeRunner()
+
+    class Fake(StarlakeResource):
+        """Dagster makes resources anew from their fields for every run: the runner is held by the class."""
+
+        def runner(self, project: ProjectSource) -> Runner:
+            """The runner of the test."""
+            return chosen
+
+    return Fake()
