@@ -87,13 +87,17 @@ class StarlakeProject:
         """All problems of the project's files, by file and line; nothing is raised for them."""
         return self._loaded[1]
 
-    @cached_property
+    @property
     def graph(self) -> Graph:
         """The assets and their dependencies.
 
         Raises:
             ProjectError: As `model` does, also for errors of the graph itself.
         """
+        return self._built
+
+    @cached_property
+    def _built(self) -> Graph:
         from starlake_dagster_assets.graph.build import build_graph
 
         graph, problems = build_graph(self.model)
