@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.graph.refs import ref_renamer
 from starlake_dagster_assets.project.model import RefRule, Task
+from starlake_dagster_assets.project.ref_rules import apply_refs
 from starlake_dagster_assets.project.references import split_name
 
 __all__ = ["Names", "Resolution"]
@@ -41,7 +41,7 @@ class Names:
     """
 
     def __init__(self, nodes: Iterable[Node], rules: Iterable[RefRule] = ()) -> None:
-        self._rename = ref_renamer(tuple(rules))
+        self._rules = tuple(rules)
         self._final: dict[tuple[str, ...], str] = {}
         self._raw: dict[str, str] = {}
         self._tables: dict[str, list[str]] = defaultdict(list)
@@ -63,7 +63,9 @@ class Names:
         stream = self._streams.get(name.lower())
         if stream:
             return Resolution(node=stream)
-        parts = self._rename(split_name(name))
+        spelled = split_name(name)
+        renamed = apply_refs(self._rules, spelled) if self._rules else None
+        parts = tuple(part for part in renamed if part) if renamed else spelled
         if len(parts) == 1:
             return self._unqualified(parts[0], task.domain)
         domain, table = parts[-2:]

@@ -176,12 +176,12 @@ class _Planner:
         kept = [index for index, group in enumerate(self._open) if group.kind]
         # an ancestor has strictly fewer ancestors
         kept.sort(key=lambda index: (self._open[index].ancestors.bit_count(), index))
-        used = {(group.kind, group.domain) for group in self._open}
+        domains = {group.domain for group in self._open}
         seen: set[tuple[str | None, str]] = set()
         for index in kept:
             group = self._open[index]
             name, number = group.domain, 1
-            while (group.kind, name) in seen or (number > 1 and (group.kind, name) in used):
+            while (group.kind, name) in seen or (number > 1 and name in domains):
                 number += 1
                 name = f"{group.domain}_{number}"
             seen.add((group.kind, name))

@@ -85,9 +85,8 @@ def _trace(
     tables = _isolate(query, name)
     known = {stand_in: list(columns(spelled)) for stand_in, spelled in tables.items()}
     _lower_names(query)
-    schema: dict[str, object] = {
-        table: {column.lower(): "unknown" for column, _ in listed} for table, listed in known.items() if listed
-    }
+    lower = {table: [column.lower() for column, _ in listed] for table, listed in known.items() if listed}
+    schema: dict[str, object] = {table: dict.fromkeys(listed, "unknown") for table, listed in lower.items()}
     qualified: Any = qualify(
         query,
         dialect=keep,
@@ -105,7 +104,7 @@ def _trace(
         for stand_in, listed in known.items()
         for column, kind in listed
     }
-    return tuple(_outputs(ScopeReader(name, set(schema)), root, tables, spelled))
+    return tuple(_outputs(ScopeReader(name, lower), root, tables, spelled))
 
 
 def _outputs(

@@ -7,10 +7,15 @@ import re
 from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
 from starlake_dagster_assets.project.sql_tables import tables_read
 
-__all__ = ["find_references", "parity_references", "parse_error", "split_name"]
+__all__ = ["find_references", "parity_references", "parse_error", "read_references", "split_name"]
 
 _FROM = re.compile(r"\s+FROM\s+([_\-a-z0-9`./(]+\s*[ _,a-z0-9`./(]*)", re.IGNORECASE | re.ASCII)
 _JOIN = re.compile(r"\s+JOIN\s+([_\-a-z0-9`./]+)", re.IGNORECASE | re.ASCII)
+# good enough where no parser is: `with name as (`, `, name (columns) as materialized (`
+_CTE = re.compile(
+    r"(?:\bwith(?:\s+recursive)?|,)\s+\"?(\w+)\"?(?:\s*\([^()]*\))?\s+as\s+(?:not\s+)?(?:materialized\s+)?\(",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s", re.ASCII)
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 # what Java's String.trim removes
@@ -21,7 +26,8 @@ def find_references(sql: str, dialect: str) -> tuple[str, ...]:
     """The tables and views that a SQL text reads.
 
     CTEs (within their scope), table functions, files, correlated arrays and the targets of `INSERT`, `MERGE` and
-    `CREATE` are no references. SQL that cannot be parsed is read by `parity_references`.
+    `CREATE` are no references. SQL that cannot be parsed is read by
+    `parity_references`, less what looks like a CTE.
 
     Args:
         sql: Rendered SQL, any number of statements.
@@ -35,10 +41,24 @@ def find_references(sql: str, dialect: str) -> tuple[str, ...]:
         >>> find_references('with x as (select * from a.b) select * from x join "c"."d" using (id)', "duckdb")
         ('a.b', 'c.d')
     """
+    return read_references(sql, dialect)[0]
+
+
+def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None]:
+    """`find_references` and `parse_error` at the price of one parse.
+
+    Args:
+        sql: Rendered SQL, any number of statements.
+        dialect: The dialect of its connection; "" when unknown.
+
+    Returns:
+        The names, and why the text cannot be parsed, None when it can. Nothing is raised.
+    """
     try:
-        return tables_read(parse_statements(sql, dialect), dialect)
-    except SqlError:
-        return parity_references(sql)
+        return tables_read(parse_statements(sql, dialect), dialect), None
+    except SqlError as error:
+        ctes = {name.lower() for name in _CTE.findall(sql)}
+        return tuple(name for name in parity_references(sql) if name.lower() not in ctes), str(error)
 
 
 def parse_error(sql: str, dialect: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,10 @@ class ScopeReader:
 
     Args:
         dialect: For the spelling of types.
-        known: The tables whose columns are known: a column that they lack belongs to another table.
+        known: The columns, in lower case, of the tables whose columns are known; others have what no known one has.
     """
 
-    def __init__(self, dialect: str, known: Collection[str]) -> None:
+    def __init__(self, dialect: str, known: Mapping[str, Sequence[str]]) -> None:
         self._dialect = dialect
         self._known = known
         self._done: dict[int, tuple[Output, ...]] = {}
@@ -60,7 +60,10 @@ class ScopeReader:
             yield from self._union(scope)
         elif isinstance(scope.expression, exp.Select):
             for select in scope.expression.selects:
-                yield self._select(scope, select)
+                if select.is_star:
+                    yield from self._star(scope, select)
+                else:
+                    yield self._select(scope, select)
         elif scope.is_udtf:
             sources = frozenset(self._sources(scope, scope.expression))
             for name in scope.expression.alias_column_names:
@@ -88,6 +91,23 @@ class ScopeReader:
             yield Output(output.name, output.spelled, output.sources | other.sources, kind, same)
         if scope.expression.args.get("by_name"):
             yield from by_name.values()
+
+    def _star(self, scope: Any, select: Tree) -> Iterator[Output]:
+        """What is known behind a `*` that reads a table whose columns are not known, then the `*` itself."""
+        from sqlglot import exp
+
+        star = select.this if isinstance(select, exp.Column) else select
+        without = {item.name for item in star.args.get("except_") or star.args.get("except") or ()}
+        for name, source in scope.sources.items():
+            if isinstance(select, exp.Column) and select.table != name:
+                continue
+            if isinstance(source, exp.Table):
+                columns = self._known.get(source.name, ())
+                found = [Output(c, None, frozenset({(source.name, c)}), is_copy=True) for c in columns]
+            else:
+                found = list(self.outputs(source))
+            yield from (output for output in found if output.name != "*" and output.name not in without)
+        yield Output("*", None, frozenset())
 
     def _select(self, scope: Any, select: Tree) -> Output:
         from sqlglot import exp
@@ -152,7 +172,7 @@ class ScopeReader:
 
         if not column.table:
             sources = list(scope.sources.values())
-            unknown = [s for s in sources if not isinstance(s, exp.Table) or s.name not in self._known]
+            unknown = [source for source in sources if not self._is_known(source)]
             fitting = sources if len(sources) == 1 else unknown
             return fitting[0] if len(fitting) == 1 else None
         while scope is not None:
@@ -160,6 +180,13 @@ class ScopeReader:
                 return scope.sources[column.table]
             scope = scope.parent
         return None
+
+    def _is_known(self, source: Any) -> bool:
+        from sqlglot import exp
+
+        if isinstance(source, exp.Table):
+            return source.name in self._known
+        return all(output.name != "*" for output in self.outputs(source))
 
 
 def _sides(scope: Any) -> list[Any]:

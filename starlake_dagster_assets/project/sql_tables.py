@@ -120,10 +120,10 @@ def _is_reference(table: Any, scope: _Scope) -> bool:
     from sqlglot import exp
 
     named = table.this
-    if not isinstance(named, exp.Identifier) or not named.name or named.args.get("temporary"):
+    if not isinstance(named, (exp.Identifier, exp.Dot)) or named.args.get("temporary"):
         return False
     parts = [part.name for part in table.parts]
-    if _FILE.search(named.name) or any("://" in part for part in parts):
+    if not all(parts) or _FILE.search(parts[-1]) or any("://" in part for part in parts):
         return False
     first = parts[0].lower()
     if len(parts) == 1:

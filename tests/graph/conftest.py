@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from starlake_dagster_assets.project.model import (
     Application,
@@ -37,21 +40,21 @@ def table(domain: str, stem: str, columns: Sequence[str | Attribute] = ("id",), 
     return Table(domain=domain, stem=stem, attributes=attributes, **values)
 
 
-def task(domain: str, stem: str, sql: str | None = None, *, dialect: str = "duckdb", **more: Any) -> Task:
+def task(directory: str, stem: str, sql: str | None = None, *, dialect: str = "duckdb", **more: Any) -> Task:
     values: dict[str, Any] = {
-        "domain": domain,
+        "domain": directory,
         "table": stem,
         "sql": sql,
         "source_sql": sql,
         "run_connection": "db",
         "references": find_references(sql, dialect) if sql else (),
         "parity_references": parity_references(sql) if sql else (),
-        "location": Location(file=f"metadata/transform/{domain}/{stem}.sl.yml"),
-        "sql_location": Location(file=f"metadata/transform/{domain}/{stem}.sql", line=1) if sql else None,
+        "location": Location(file=f"metadata/transform/{directory}/{stem}.sl.yml"),
+        "sql_location": Location(file=f"metadata/transform/{directory}/{stem}.sql", line=1) if sql else None,
         "digest": "0",
         **more,
     }
-    return Task(transform_domain=domain, stem=stem, **values)
+    return Task(transform_domain=directory, stem=stem, **values)
 
 
 def external(domain: str, name: str, columns: Sequence[str] = ()) -> ExternalTable:
@@ -96,3 +99,8 @@ def project(
         transforms=transforms,
         externals=tuple(o for o in objects if isinstance(o, ExternalTable)),
     )
+
+
+@pytest.fixture(scope="session")
+def make() -> SimpleNamespace:
+    return SimpleNamespace(table=table, task=task, external=external, project=project)
