@@ -133,12 +133,21 @@ class Auditor:
             head = [self._job, self._project.application.database, domain, schema, self._start]
             self._insert(table, [*head, name, params, sql, count, _plain(exception), success])
 
-    def loads_of(self, paths: str) -> int:
-        """How many successful LOAD rows name these paths: tells whether an interrupted load was committed."""
+    def commits(self, paths: str, transformed: tuple[str, str] | None) -> int:
+        """How many successful loads of some files the audit knows of: tells whether an interrupted one was committed.
+
+        Args:
+            paths: The files, as `PATHS` has them.
+            transformed: Schema and table of the extra TRANSFORM row of a native load, whose LOAD row may be absent.
+        """
         if not self._exists("audit"):
             return 0
-        sql = f"SELECT count(*) FROM {self._name('audit')} WHERE PATHS = ? AND STEP = 'LOAD' AND SUCCESS"
-        return int(self._con.execute(sql, [paths]).fetchall()[0][0])
+        schema, table = transformed or ("", "")
+        sql = (
+            f"SELECT count(*) FROM {self._name('audit')} WHERE SUCCESS AND ((PATHS = ? AND STEP = 'LOAD') "
+            "OR (STEP = 'TRANSFORM' AND DOMAIN = ? AND SCHEMA = ? AND PATHS = SCHEMA))"
+        )
+        return int(self._con.execute(sql, [paths, schema, table]).fetchall()[0][0])
 
     def loaded_since(self, paths: str, moment: datetime) -> bool:
         """Whether a successful LOAD row of these paths began at or after a moment (UTC, naive, whole seconds)."""

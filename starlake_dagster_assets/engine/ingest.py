@@ -26,7 +26,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
 from starlake_dagster_assets.project.rendering import render
 
-__all__ = ["Counts", "LoadJob", "RejectedError", "check_load", "run_load"]
+__all__ = ["Counts", "LoadJob", "RejectedError", "check_load", "is_native", "run_load"]
 
 _NATIVE_FORMATS = {"DSV", "JSON", "JSON_FLAT"}
 
@@ -73,12 +73,17 @@ class LoadJob:
     @property
     def native(self) -> bool:
         """Whether the audit has the shape of the engine's native loader."""
-        return self.table.metadata.loader == "native" and self.table.metadata.format in _NATIVE_FORMATS
+        return is_native(self.table)
 
     @property
     def target(self) -> Target:
         """The table by its final names."""
         return Target(self.table.final_domain, self.table.final_name)
+
+
+def is_native(table: Table) -> bool:
+    """Whether the audit of a table has the shape of the engine's native loader."""
+    return table.metadata.loader == "native" and table.metadata.format in _NATIVE_FORMATS
 
 
 def check_load(session: Session, project: Project, table: Table, strategy: WriteStrategy) -> None:
@@ -203,7 +208,9 @@ def _audit(job: LoadJob, incoming: Incoming, checked: Sequence[Checked], added: 
     if incoming.rejected or not job.native:
         job.auditor.reject(incoming, table.domain_name, table.name)
     job.auditor.expect(table.final_domain, table.final_name, [item.row for item in checked])
-    job.auditor.record(_outcome(job, counts, success=True, message="success"))
+    # the engine takes counts of -1, -1, -1 for a job that is not to be recorded, though an overwrite may give them
+    if counts != Counts(-1, -1, -1):
+        job.auditor.record(_outcome(job, counts, success=True, message="success"))
 
 
 def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> Outcome:

@@ -1,26 +1,25 @@
 """The way of a file through a load: stage, ingesting, archive; and back, when the load fails or is killed.
 
-A ticket beside the file in `ingesting` says how many successful LOAD rows named it before: when a later command finds
-the file still there, one more row means that its rows were committed.
+A ticket beside the file in `ingesting` says how many successful rows of the audit named it before: when a later command
+finds the file still there, one more row means that its rows were committed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from starlake_dagster_assets.engine.areas import area
+from starlake_dagster_assets.engine.areas import area, move_file
 from starlake_dagster_assets.engine.audit import Auditor
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project
 
-__all__ = ["Passage", "leftovers", "move", "uri"]
+__all__ = ["Passage", "leftovers", "uri"]
 
 _SOURCE = "IngestionWorkflow"
 
@@ -59,8 +58,13 @@ class Passage:
         """`unresolved/<domain>`."""
         return area(self.project, "unresolved", self.domain)
 
-    def enter(self, files: Sequence[Path], auditor: Auditor) -> list[Path]:
+    def enter(self, files: Sequence[Path], auditor: Auditor, transformed: tuple[str, str] | None) -> list[Path]:
         """Moves the files of a job to `ingesting`, each with its ticket.
+
+        Args:
+            files: The files, in `stage`, or in `ingesting` when an earlier load left them there.
+            auditor: Knows what was loaded before.
+            transformed: See `Auditor.commits`.
 
         Raises:
             EngineError: A file of that name is already there and waits for its own turn.
@@ -71,11 +75,12 @@ class Passage:
             if file != there and there.exists():
                 raise EngineError(f"{there} is still there from an earlier load that failed: load or remove it first")
         paths = uri(entered)
-        ticket = json.dumps({"paths": paths, "loads": auditor.loads_of(paths)})
+        commits = auditor.commits(paths, transformed)
+        ticket = json.dumps({"paths": paths, "commits": commits, "transformed": transformed})
         for file, there in zip(files, entered, strict=True):
             _write(_ticket(there), ticket)
             if file != there:
-                move(file, there)
+                move_file(file, there)
         return entered
 
     def leave(self, files: Sequence[Path]) -> None:
@@ -85,7 +90,7 @@ class Passage:
                 self.archive.mkdir(parents=True, exist_ok=True)
                 there = self.archive / file.name
                 self.journal.info(_SOURCE, f"Backing up file file:{file} to file:{there}")
-                move(file, there)
+                move_file(file, there)
             else:
                 self.journal.info(_SOURCE, f"Deleting file file:{file}")
                 file.unlink()
@@ -99,7 +104,7 @@ class Passage:
             if there.exists():
                 self.journal.warn(_SOURCE, f"{file} stays: {there} has arrived meanwhile; the next load takes both")
             elif file.exists():
-                move(file, there)
+                move_file(file, there)
             _ticket(file).unlink(missing_ok=True)
 
     def recover(self, file: Path, auditor: Auditor) -> bool:
@@ -122,7 +127,8 @@ class Passage:
     def _committed(self, file: Path, auditor: Auditor) -> bool:
         try:
             ticket = json.loads(_ticket(file).read_text(encoding="utf-8"))
-            return auditor.loads_of(str(ticket["paths"])) > int(ticket["loads"])
+            transformed = tuple(ticket["transformed"]) if ticket["transformed"] else None
+            return auditor.commits(str(ticket["paths"]), transformed) > int(ticket["commits"])
         except (OSError, ValueError, KeyError, TypeError):
             # No ticket of ours: the real engine left it. A move sets the change time, and the job starts after it.
             entered = datetime.fromtimestamp(int(file.stat().st_ctime), timezone.utc).replace(tzinfo=None)
@@ -140,19 +146,6 @@ def leftovers(passage: Passage) -> list[Path]:
         if path.name.startswith(".") and path.suffix == ".ticket" and path.name[1 : -len(".ticket")] not in names:
             path.unlink(missing_ok=True)
     return files
-
-
-def move(source: Path, target: Path) -> None:
-    """Renames a file, also across file systems; a file of the same name is replaced in one step."""
-    try:
-        os.replace(source, target)
-    except OSError as error:
-        if error.errno != 18:
-            raise
-        part = target.with_name(f".{target.name}.part")
-        shutil.copy2(source, part)
-        os.replace(part, target)
-        source.unlink()
 
 
 def uri(files: Sequence[Path]) -> str:

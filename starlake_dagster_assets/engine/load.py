@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.adaptive import check_adaptive, strategy_for
-from starlake_dagster_assets.engine.areas import area
+from starlake_dagster_assets.engine.areas import area, move_file
 from starlake_dagster_assets.engine.audit import Auditor, job_id
-from starlake_dagster_assets.engine.ingest import Counts, LoadJob, check_load, run_load
-from starlake_dagster_assets.engine.ingesting import Passage, leftovers, move, uri
+from starlake_dagster_assets.engine.ingest import Counts, LoadJob, check_load, is_native, run_load
+from starlake_dagster_assets.engine.ingesting import Passage, leftovers, uri
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.errors import EngineError, nearest
@@ -164,7 +164,7 @@ def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]
         if file.resolve() != there.resolve():
             part = there.with_name(f".{there.name}.part")
             shutil.copyfile(file, part)
-            move(part, there)
+            move_file(part, there)
 
 
 def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> None:
@@ -247,7 +247,8 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
         check_adaptive(table.metadata.write_strategy)
     strategy = strategy_for(table, project.application, files[0])
     check_load(session, project, table, strategy)
-    entered = passage.enter(files, auditor)
+    transformed = (table.final_domain, table.final_name) if is_native(table) else None
+    entered = passage.enter(files, auditor, transformed)
     journal.out(
         f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entered)}\nTable: {passage.domain}.{table.name}"
     )
@@ -284,7 +285,7 @@ def _unresolved(passage: Passage, tables: Sequence[Table]) -> None:
         if _table_of(file, tables) is None:
             passage.unresolved.mkdir(parents=True, exist_ok=True)
             passage.journal.warn(_SOURCE, f"no table of {passage.domain} has a pattern for {file.name}: to unresolved")
-            move(file, passage.unresolved / file.name)
+            move_file(file, passage.unresolved / file.name)
 
 
 def _failed(context: _Context, message: str) -> None:

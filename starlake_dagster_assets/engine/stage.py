@@ -67,7 +67,7 @@ def stageable(project: Project, domain: Domain, table: Table) -> tuple[Path, ...
         EngineError: When the domain has no directory.
     """
     folder = incoming_directory(project, domain)
-    return tuple(item.path for item in _arrivals(folder, domain, (table,)))
+    return tuple(item.path for item in _arrivals(folder, (table,)))
 
 
 def _stage_domain(project: Project, domain: Domain, tables: tuple[Table, ...], folder: Path, journal: Journal) -> None:
@@ -75,7 +75,7 @@ def _stage_domain(project: Project, domain: Domain, tables: tuple[Table, ...], f
     if not folder.is_dir():
         journal.error(_SOURCE, f"Input path : {folder} not found, domain {domain.name} ignored")
         return
-    arrivals = _arrivals(folder, domain, tables)
+    arrivals = _arrivals(folder, tables)
     _refuse_shared(arrivals, domain)
     target = area(project, "stage", domain.name)
     free = [item for item in arrivals if _is_free(item, target, journal)]
@@ -90,12 +90,12 @@ def _stage_domain(project: Project, domain: Domain, tables: tuple[Table, ...], f
             item.ack.unlink(missing_ok=True)
 
 
-def _arrivals(folder: Path, domain: Domain, tables: Sequence[Table]) -> list[_Arrival]:
+def _arrivals(folder: Path, tables: Sequence[Table]) -> list[_Arrival]:
     """Files of a directory by the tables whose pattern matches the whole name, without those that wait for an ack."""
     if not folder.is_dir():
         return []
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    patterns = [(table, compile_java(table.pattern), _ack(domain, table)) for table in tables]
+    patterns = [(table, compile_java(table.pattern), _ack(table)) for table in tables]
     found: list[_Arrival] = []
     for path in files:
         for table, pattern, extension in patterns:
@@ -107,10 +107,9 @@ def _arrivals(folder: Path, domain: Domain, tables: Sequence[Table]) -> list[_Ar
     return found
 
 
-def _ack(domain: Domain, table: Table) -> str:
-    """`metadata.ack` of the table, else of the domain, without a leading dot; "" = none."""
-    own = table.metadata.ack
-    return (own if own is not None else domain.ack or "").strip().lstrip(".")
+def _ack(table: Table) -> str:
+    """`metadata.ack` of the table, the domain's already merged under it, without a leading dot; "" = none."""
+    return (table.metadata.ack or "").strip().lstrip(".")
 
 
 def _refuse_shared(arrivals: Sequence[_Arrival], domain: Domain) -> None:
