@@ -168,8 +168,6 @@ class ScopeReader:
 
     def _source(self, scope: Any, column: Tree) -> Any:
         """The table or scope that a column comes from, here or in an outer query; None when that cannot be told."""
-        from sqlglot import exp
-
         if not column.table:
             sources = list(scope.sources.values())
             unknown = [source for source in sources if not self._is_known(source)]
