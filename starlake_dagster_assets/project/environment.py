@@ -116,7 +116,7 @@ def resolve_variables(
     values = _layers({**system, "SL_ROOT": root, **times}, env, files, options)
     symbols = {name: f"${name}" for name in times}
     stable = _layers({**system, "SL_ROOT": "$SL_ROOT", **symbols}, env, files, options)
-    for name in RUN | PATHS:
+    for name in CLOCK | RUN | PATHS:
         if name in stable:
             stable[name] = f"${name}"
     # a value that holds the root's path says nothing about the project
@@ -127,18 +127,20 @@ def resolve_variables(
 def _layers(base: Mapping[str, str], env: str | None, files: EnvFiles, options: Mapping[str, str]) -> dict[str, str]:
     common = {name: substitute(value, base) for name, value in files.maps.get("", {}).items()}
     known = {**base, **common}
-    own = dict(files.maps.get(env, {})) if env else {}
+    # a value that mentions its own name means the one that it overrides
+    own = {
+        name: substitute(value, {name: known[name]} if name in known else {})
+        for name, value in (files.maps.get(env, {}) if env else {}).items()
+    }
     for _ in range(_DEPTH):
         scope = {**known, **own}
-        step = {name: substitute(value, _without(scope, name, known)) for name, value in own.items()}
+        step = {
+            name: substitute(value, {key: text for key, text in scope.items() if key != name})
+            for name, value in own.items()
+        }
         if step == own:
             break
         own = step
     blank = {name: "" for file in files.maps.values() for name in file}
     return {**blank, **known, **own, **options}
 
-
-def _without(scope: Mapping[str, str], name: str, known: Mapping[str, str]) -> Mapping[str, str]:
-    """The scope of one value: a value that mentions its own name means the one it overrides."""
-    rest = {key: value for key, value in scope.items() if key != name}
-    return {**rest, name: known[name]} if name in known else rest

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from starlake_dagster_assets.cli import check
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.starlake_project import StarlakeProject
+
+APPLICATION = """\
+version: 1
+application:
+  connectionRef: duckdb
+  connections: {duckdb: {type: jdbc, options: {url: "jdbc:duckdb:x.db"}}}
+"""
+ORDERS = "version: 1\ntable:\n  name: orders\n  pattern: o.*\n  attributes:\n    - name: id\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SL_ENV", raising=False)
+    (tmp_path / "p/metadata/load/shop").mkdir(parents=True)
+    (tmp_path / "p/metadata/transform/kpi").mkdir(parents=True)
+    (tmp_path / "p/metadata/application.sl.yml").write_text(APPLICATION)
+    (tmp_path / "p/metadata/load/shop/orders.sl.yml").write_text(ORDERS)
+    (tmp_path / "p/metadata/transform/kpi/one.sql").write_text("select id from shop.orders o")
+    return tmp_path / "p"
+
+
+def run(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    check.register(app)
+    return CliRunner().invoke(app, ["check", *arguments])
+
+
+def test_a_good_project(root: Path):
+    result = run(str(root))
+    assert (result.exit_code, result.stdout.strip()) == (0, "0 errors, 0 warnings in 0 files")
+
+
+def test_all_problems_at_once_as_text(root: Path):
+    (root / "metadata/load/shop/orders.sl.yml").write_text(ORDERS + "      typ: int\n  renam: x\n")
+    (root / "metadata/load/shop/late.sl.yml").write_text(ORDERS.replace("o.*", "l.*"))
+    result = run(str(root))
+    lines = result.stdout.strip().splitlines()
+    assert result.exit_code == 1
+    assert lines[0].startswith("metadata/load/shop/late.sl.yml:3: table.name: warning: the name `orders`")
+    assert lines[1].startswith("metadata/load/shop/orders.sl.yml:7: table.attributes.0.typ: unknown key `typ`")
+    assert lines[1].endswith("Did you mean `type`?")
+    assert lines[2].startswith("metadata/load/shop/orders.sl.yml:8: table.renam: unknown key `renam`")
+    assert lines[-1].startswith("2 errors, ")
+
+
+def test_as_json(root: Path):
+    (root / "metadata/transform/kpi/one.sl.yml").write_text("version: 1\ntask:\n  tag: x\n")
+    result = run(str(root), "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert found["errors"] == 1
+    assert found["warnings"] == len(found["problems"]) - 1
+    first = found["problems"][0]
+    assert set(first) == {"file", "line", "key", "message", "hint", "severity", "code"}
+    assert (first["file"], first["line"], first["key"]) == ("metadata/transform/kpi/one.sl.yml", 3, "task.tag")
+    assert first["hint"] == "Did you mean `tags`?"
+
+
+def test_warnings_do_not_fail(root: Path):
+    (root / "metadata/load/shop/orders.yml").write_text("x")
+    result = run(str(root), "--env", "NOPE")
+    assert result.exit_code == 0
+    assert "0 errors, 2 warnings in 2 files" in result.stdout
+
+
+def test_a_project_raises_all_errors_at_once(root: Path):
+    (root / "metadata/load/shop/orders.sl.yml").write_text(ORDERS + "  renam: x\n")
+    (root / "metadata/transform/kpi/two.sl.yml").write_text("version: 1\ntask: {}\n")
+    project = StarlakeProject(root)
+    with pytest.raises(ProjectError) as caught:
+        _ = project.model
+    assert len(str(caught.value).splitlines()) == 2
+    assert len(project.problems) >= 2
+    lenient = StarlakeProject(root, on_error="skip")
+    assert [task.raw for task in lenient.model.tasks] == ["kpi.one"]
+    assert lenient.model.tables == ()
+
+
+def test_a_project_and_its_graph(root: Path, tmp_path: Path):
+    (root / "metadata/env.DEV.sl.yml").write_text("version: 1\nenv: {SL_ENV: x}\n")
+    project = StarlakeProject(str(root), env="DEV", cache_dir=tmp_path / "own", options={"a": "b"})
+    assert (project.root, project.env) == (root.resolve(), "DEV")
+    assert project.model.variables["a"] == "b"
+    assert {"shop.orders", "kpi.one"} <= set(project.graph.nodes)
+    assert list((tmp_path / "own").iterdir())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_wrong_on_error(root: Path):
+    with pytest.raises(ProjectError, match="on_error"):
+        StarlakeProject(root, on_error="ignore")  # type: ignore[arg-type]

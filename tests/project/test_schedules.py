@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from starlake_dagster_assets.project.schedules import PRESETS, cron_of
+
+
+@pytest.mark.parametrize(
+    ("text", "cron"),
+    [
+        ("daily", "0 0 * * *"),
+        ("Hourly", "0 * * * *"),
+        ("0  3 * * *", "0 3 * * *"),
+        ("*/15 8-18/2 1,15 JAN-MAR mon-fri", "*/15 8-18/2 1,15 JAN-MAR mon-fri"),
+        ("0 0 L * 5#3", "0 0 L * 5#3"),
+        ("", None),
+        (None, None),
+        ("None", None),
+    ],
+)
+def test_cron(text, cron):
+    assert cron_of(text, PRESETS) == cron
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dayly", "@daily", "0 24 * * *", "60 0 * * *", "0 0 * *", "0 0 0 * *", "a b c d e", "*/0 * * * *", "0 0 * 13 *"],,
+)
+def test_what_is_none(text):
+    with pytest.raises(ValueError, match=text.replace("*", r"\*")):
+        cron_of(text, PRESETS)
