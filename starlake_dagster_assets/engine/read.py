@@ -70,7 +70,8 @@ def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table
                     job.load(InputFile(plain, str(path), Path(work)), part)
         return job.finish()
     except BaseException:
-        con.execute(f"DROP TABLE IF EXISTS {job.name('rows')}")
+        for suffix in ("rows", "rejects"):
+            con.execute(f"DROP TABLE IF EXISTS {job.name(suffix)}")
         raise
 
 
@@ -98,8 +99,9 @@ class _Reading:
     def create(self) -> None:
         read = [attribute for attribute in self.table.attributes if attribute.script is None]
         columns = [f"sl_v{index} {column_type(item, self.project)}" for index, item in enumerate(read)]
-        columns += ["sl_error VARCHAR", "sl_part INTEGER"]
+        columns += ["sl_ok BOOLEAN", "sl_part INTEGER"]
         self.con.execute(f"CREATE TEMP TABLE {self.name('rows')} ({', '.join(columns)})")
+        self.con.execute(f"CREATE TEMP TABLE {self.name('rejects')} (ERROR VARCHAR, PATH VARCHAR)")
 
     def load(self, file: InputFile, part: int) -> None:
         """One plain file, by the first way of reading it that works."""
@@ -110,41 +112,59 @@ class _Reading:
                 continue
             try:
                 done = self._insert(source, part)
+                if source.expected_rows in (None, done):
+                    self._reject(source, part)
+                    return
             except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
                 raise EngineError(f"{file.shown}: {error}") from error
             except duckdb.Error as error:
                 failure = str(error).split("\n\n")[0]
                 continue
-            if source.expected_rows in (None, done):
-                return
             failure = f"{done} rows were parsed where {source.expected_rows} were counted"
-            self.con.execute(
-                f"DELETE FROM {self.name('rows')} WHERE rowid > "
-                f"(SELECT coalesce(max(rowid), -1) - {done} FROM {self.name('rows')})"
-            )
+            self._undo(done)
         raise EngineError(f"{file.shown}: cannot be read as {self.table.metadata.format}: {failure}")
 
-    def _insert(self, source: Source, part: int) -> int:
+    def _typed(self, source: Source) -> tuple[tuple[Typed, ...], str]:
+        """The attributes, and the SELECT of their values beside the raw cells."""
         typed = RowCompiler(self.con, self.project, self.table).compile(source.cells)
         values = [f"{item.value} AS sl_v{index}" for index, item in enumerate(typed)]
-        names = [f"sl_v{index}" for index in range(len(typed))]
-        inner = f"SELECT *, {', '.join(values)} FROM {source.sql}" if values else f"SELECT * FROM {source.sql}"
-        columns = ", ".join([*names, _error(typed, source.reason), str(part)])
-        sql = f"INSERT INTO {self.name('rows')} SELECT {columns} FROM ({inner})"
-        row = self.con.execute(sql).fetchone()
+        return typed, f"SELECT {', '.join(['*', *values])} FROM {source.sql}"
+
+    def _insert(self, source: Source, part: int) -> int:
+        """All rows of a source, right or wrong; returns how many there are."""
+        typed, inner = self._typed(source)
+        columns = [*(f"sl_v{index}" for index in range(len(typed))), _right(typed, source.reason), str(part)]
+        row = self.con.execute(f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM ({inner})").fetchone()
+        return int(row[0]) if row else 0
+
+    def _reject(self, source: Source, part: int) -> None:
+        """Reads the source again for the reasons of the wrong rows, where there are any."""
+        wrong = self._count(f"FROM {self.name('rows')} WHERE NOT sl_ok") - self._count(f"FROM {self.name('rejects')}")
+        if not wrong:
+            return
+        typed, inner = self._typed(source)
+        error, right = _error(typed, source.reason), _right(typed, source.reason)
+        path = literal(str(self.files[part - 1]))
+        message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
+        row = self.con.execute(
+            f"INSERT INTO {self.name('rejects')} SELECT {message}, {path} FROM "
+            f"(SELECT {error} AS sl_error FROM ({inner}) WHERE NOT {right})"
+        ).fetchone()
+        if row is None or int(row[0]) != wrong:
+            raise EngineError(f"{self.files[part - 1]}: the file changed while it was read")
+
+    def _undo(self, done: int) -> None:
+        last = f"(SELECT coalesce(max(rowid), -1) - {done} FROM {self.name('rows')})"
+        self.con.execute(f"DELETE FROM {self.name('rows')} WHERE rowid > {last}")
+
+    def _count(self, what: str) -> int:
+        row = self.con.execute(f"SELECT count(*) {what}").fetchone()
         return int(row[0]) if row else 0
 
     def finish(self) -> Incoming:
         rows = self.name("rows")
-        found = self.con.execute(f"SELECT count(*), count(sl_error) FROM {rows}").fetchone()
-        total, rejected = (int(found[0]), int(found[1])) if found else (0, 0)
+        total, rejected = self._count(f"FROM {rows}"), self._count(f"FROM {self.name('rejects')}")
         paths = f"[{', '.join(literal(str(path)) for path in self.files)}][sl_part]"
-        if rejected:
-            message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {paths}"
-            self.con.execute(
-                f"CREATE TEMP TABLE {self.name('rejects')} AS SELECT {message} AS ERROR, {paths} AS PATH "
-                f"FROM {rows} WHERE sl_error IS NOT NULL"
-            )
         filtered = self._accept(rows, paths, total - rejected)
         return Incoming(
             relation=self.name("accepted"),
@@ -164,7 +184,7 @@ class _Reading:
         wanted = ", ".join(identifier(item.final_name) for item in self.table.attributes if not item.ignore)
         select = computed_select(self.con, self.project, self.table, rows, paths)
         if select is None:
-            plain = f"SELECT {wanted} FROM (SELECT {', '.join(named)} FROM {rows} WHERE sl_error IS NULL)"
+            plain = f"SELECT {wanted} FROM (SELECT {', '.join(named)} FROM {rows} WHERE sl_ok)"
             self.con.execute(f"CREATE TEMP VIEW {self.name('accepted')} AS {plain}")
             return 0
         try:
@@ -177,15 +197,19 @@ class _Reading:
         return accepted - (int(done[0]) if done else 0)
 
 
-def _error(typed: Sequence[Typed], reason: str) -> str:
-    """SQL of the errors of a row, one a line, or of NULL; spelled out only for rows that are not plainly right."""
-    errors = [item.error for item in typed if item.error != "NULL"]
-    joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
+def _right(typed: Sequence[Typed], reason: str) -> str:
+    """SQL of whether a row is accepted; cheaper than the reasons why it is not."""
     tests = [
         item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL"
         for index, item in enumerate(typed)
         if item.error != "NULL"
     ]
-    right = " AND ".join(test for test in tests if test != "true")
-    guarded = f"CASE WHEN {right} THEN NULL ELSE {joined} END" if right and joined != "NULL" else joined
-    return f"coalesce({reason}, {guarded})" if reason != "NULL" else guarded
+    tests += [f"{reason} IS NULL"] if reason != "NULL" else []
+    return f"(({' AND '.join(test for test in tests if test != 'true') or 'true'}) IS TRUE)"
+
+
+def _error(typed: Sequence[Typed], reason: str) -> str:
+    """SQL of the errors of a row, one a line, or of NULL."""
+    errors = [item.error for item in typed if item.error != "NULL"]
+    joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
+    return f"coalesce({reason}, {joined})" if reason != "NULL" else joined

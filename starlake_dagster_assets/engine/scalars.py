@@ -36,6 +36,7 @@ class Scalar:
         matches: SQL of a text → boolean SQL: the text is of the type's pattern.
         value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
         checked: Whether `value` can be NULL for a text that matches.
+        finite: Whether infinity is an overflow, to be refused.
     """
 
     definition: TypeDef
@@ -43,6 +44,7 @@ class Scalar:
     matches: Callable[[str], str]
     value: Callable[[str], str]
     checked: bool = True
+    finite: bool = False
     quick: Callable[[str, str], str] | None = None
     """SQL of a text and of its value → a cheap condition under which the value is accepted without further ado."""
 
@@ -56,10 +58,11 @@ class Scalar:
         if self.definition.primitive_type in {"date", "timestamp", "boolean"}:
             return f"({text} IS NULL OR {value} IS NOT NULL)"
         matches = self.matches(text)
+        valid = f"isfinite({value})" if self.finite else f"{value} IS NOT NULL"
         if matches != "true" and self.checked:
-            matches = f"({value} IS NOT NULL AND {matches})"
+            matches = f"({valid} AND {matches})"
         elif self.checked:
-            matches = f"{value} IS NOT NULL"
+            matches = valid
         quick = f"{self.quick(text, value)} OR " if self.quick else ""
         return "true" if matches == "true" else f"({text} IS NULL OR {quick}{matches})"
 
@@ -84,9 +87,10 @@ class Scalar:
         if not self.checked:
             return "NULL" if matches == "true" else f"CASE WHEN NOT ({matches}) THEN {mismatch} END"
         value = self.value(text)
+        invalid = f"isfinite({value}) IS NOT TRUE" if self.finite else f"({value}) IS NULL"
         if kind.primitive_type in {"date", "timestamp", "boolean"}:
             return f"CASE WHEN ({value}) IS NULL THEN {mismatch} END"
-        return f"CASE WHEN NOT ({matches}) THEN {mismatch} WHEN ({value}) IS NULL THEN {failed} END"
+        return f"CASE WHEN NOT ({matches}) THEN {mismatch} WHEN {invalid} THEN {failed} END"
 
 
 def scalar(definition: TypeDef, patterns: Patterns) -> Scalar:
@@ -178,10 +182,9 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
         return f"({raw} OR {patterns.full_match(plain(text), definition.pattern, definition.name)})"
 
     def value(text: str) -> str:
-        cast = f"TRY_CAST({plain(text)} AS {ddl})"
-        return f"CASE WHEN isfinite({cast}) THEN {cast} END" if ddl.upper() in {"DOUBLE", "FLOAT", "REAL"} else cast
+        return f"TRY_CAST({plain(text)} AS {ddl})"
 
-    return Scalar(definition, ddl, matches, value)
+    return Scalar(definition, ddl, matches, value, finite=ddl.upper() in {"DOUBLE", "FLOAT", "REAL"})
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:
@@ -207,17 +210,26 @@ def _boolean(definition: TypeDef, patterns: Patterns) -> Scalar:
         )
     packaged = definition.pattern == _PLAIN_BOOLEAN
 
+    def matched(text: str) -> str:
+        true, false = (patterns.full_match(text, part, definition.name) for part in parts)
+        return f"WHEN {true} THEN true WHEN {false} THEN false"
+
     def value(text: str) -> str:
         trimmed = f"trim({text})"
-        if packaged:
-            low = f"lower({trimmed})"
-            true, false = f"{low} IN ('true','yes','y','1','t')", f"{low} IN ('false','no','n','0','f')"
-        else:
-            true, false = (patterns.full_match(trimmed, part, definition.name) for part in parts)
-        result = f"CASE WHEN {true} THEN true WHEN {false} THEN false END"
+        whens = [_true_false(form) for form in (text, trimmed)] if packaged else [matched(trimmed)]
+        result = f"CASE {' '.join(whens)} END"
         return result if ddl.upper() in {"BOOLEAN", "BOOL"} else f"TRY_CAST({result} AS {ddl})"
 
     return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
+
+
+def _true_false(text: str) -> str:
+    """The packaged pattern of booleans, without a regular expression."""
+    low = f"lower({text})"
+    return (
+        f"WHEN {low} IN ('true', 'yes', 'y', '1', 't') THEN true "
+        f"WHEN {low} IN ('false', 'no', 'n', '0', 'f') THEN false"
+    )
 
 
 def _moment(definition: TypeDef) -> Scalar:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.engine.formats.dsv_records import Dialect, header_of, records
 from starlake_dagster_assets.engine.formats.options import dsv_options
+from starlake_dagster_assets.engine.formats.plain_csv import REASON, csv_table, write_plain
 from starlake_dagster_assets.engine.formats.source import Source
 from starlake_dagster_assets.engine.formats.text_scan import TextScan, open_text, scan_text
 from starlake_dagster_assets.engine.quoting import literal
@@ -72,17 +73,17 @@ class DsvFile:
         escape = self.dialect.escape if self.dialect.escape.encode() in scan.found else self.dialect.quote
         lines = scan.lines - (1 if self._with_header() and scan.lines else 0)
         options = [
-            "auto_detect=false",
             f"header={str(self._with_header()).lower()}",
             f"delim={literal(self.dialect.separator)}",
             f"quote={literal(self.dialect.quote if quoted else '')}",
             f"escape={literal(escape if quoted else '')}",
             "null_padding=true",
             "strict_mode=true",
+            "buffer_size=8388608",
         ]
         if not self.table.metadata.empty_is_null:
             options.append(f"nullstr={literal(_NEVER)}")
-        sql = self._read(self.path, columns, options)
+        sql = csv_table(self.path, columns, options)
         no_empty = self.table.metadata.empty_is_null
         return Source(
             sql, self._cells(columns, no_empty), expected_rows=None if quoted and self.dialect.multiline else lines
@@ -95,20 +96,11 @@ class DsvFile:
             target: Where the plain CSV goes; `sl_reason` is its first column.
         """
         columns = self._columns()
-        longest = rows = 0
-        lines = open_text(self.path)
-        with target.open("w", encoding="utf-8", newline="") as file:
-            parsed = records(lines, self.dialect, max(len(columns), 1))
-            for record in islice(parsed, 1 if self._with_header() else 0, None):
-                fields = record.fields if record.reason is None else [None] * max(len(columns), 1)
-                text = ",".join(["" if field is None else _plain(field) for field in (record.reason, *fields)]) + "\n"
-                longest, rows = max(longest, len(text) * 4), rows + 1
-                file.write(text)
-        options = ["auto_detect=false", "header=false", "delim=','", "quote='\"'", "escape='\"'"]
-        options += ["nullstr=''", "allow_quoted_nulls=false", f"max_line_size={max(2 * _MIB, longest)}"]
-        options.append(f"buffer_size={max(32 * _MIB, longest * 2)}")
-        sql = self._read(target, ("sl_reason", *columns), options)
-        return Source(sql, self._cells(columns), reason="sl_reason", expected_rows=rows)
+        width = max(len(columns), 1)
+        parsed = islice(records(open_text(self.path), self.dialect, width), 1 if self._with_header() else 0, None)
+        rows = ((item.reason, *(item.fields if item.reason is None else [None] * width)) for item in parsed)
+        sql, count = write_plain(target, columns or ("sl_c0",), rows)
+        return Source(sql, self._cells(columns), reason=REASON, expected_rows=count)
 
     def _with_header(self) -> bool:
         return dsv_options(self.table).get("header", str(self.table.metadata.with_header)).lower() == "true"
@@ -151,15 +143,6 @@ class DsvFile:
     def _starts_empty(self) -> bool:
         with self.path.open("rb") as file:
             return file.read(4).removeprefix(b"\xef\xbb\xbf")[:1] in b"\r\n"
-
-    @staticmethod
-    def _read(path: Path, columns: tuple[str, ...], options: list[str]) -> str:
-        types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
-        return f"read_csv({literal(str(path))}, columns={{{types}}}, {', '.join(options)})"
-
-
-def _plain(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"'
 
 
 def _spaced_quotes(path: Path, dialect: Dialect) -> Iterator[bool]:

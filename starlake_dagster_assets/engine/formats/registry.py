@@ -10,8 +10,13 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.formats.dsv import DsvFile, dsv_dialect
+from starlake_dagster_assets.engine.formats.json_rows import json_options, json_sources
+from starlake_dagster_assets.engine.formats.options import check_options
+from starlake_dagster_assets.engine.formats.parquet import parquet_sources
+from starlake_dagster_assets.engine.formats.position import position_cells, position_sources
 from starlake_dagster_assets.engine.formats.source import Source
 from starlake_dagster_assets.engine.formats.text_scan import to_utf8
+from starlake_dagster_assets.engine.formats.xml_rows import xml_options, xml_sources
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Table
 
@@ -49,8 +54,7 @@ def check_format(table: Table) -> None:
             f"it reads {', '.join(sorted(readers))}"
         )
     _codec(table)
-    if table.metadata.format == "DSV":
-        dsv_dialect(table)
+    _check_options(table)
 
 
 def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
@@ -71,13 +75,42 @@ def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> It
 
 
 def _readers() -> dict[str, Callable[[duckdb.DuckDBPyConnection, Table, InputFile], Iterator[Attempt]]]:
-    return {"DSV": _dsv}
+    return {
+        "DSV": _dsv,
+        "JSON": _json,
+        "JSON_FLAT": _json,
+        "POSITION": lambda con, table, file: position_sources(file.path, file.work, table),
+        "XML": _xml,
+        "TEXT_XML": _xml,
+        "PARQUET": lambda con, table, file: parquet_sources(con, file.path, file.shown),
+    }
 
 
 def _dsv(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
     reader = DsvFile(file.path, table, dsv_dialect(table), file.shown)
     yield reader.fast
     yield lambda: reader.careful(file.work / "records.csv")
+
+
+def _json(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    return json_sources(file.path, file.shown, file.work, table)
+
+
+def _xml(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    return xml_sources(file.path, file.shown, file.work, table)
+
+
+def _check_options(table: Table) -> None:
+    checks: dict[str, Callable[[Table], object]] = {
+        "DSV": dsv_dialect,
+        "JSON": json_options,
+        "JSON_FLAT": json_options,
+        "POSITION": position_cells,
+        "XML": xml_options,
+        "TEXT_XML": xml_options,
+        "PARQUET": lambda table: check_options(table, {"mergeschema": "mergeSchema"}),
+    }
+    checks[table.metadata.format](table)
 
 
 def _codec(table: Table) -> str:
