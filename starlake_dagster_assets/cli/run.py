@@ -106,8 +106,6 @@ class _Report:
             rows = self._witness.row_count(node.key[-2], node.key[-1])
         self._rows[node.id] = rows
         cells = [_cell(outcome.input), _cell(rows), _cell(outcome.rejected), f"{outcome.seconds:.2f}"]
-        if outcome.status != "materialized":
-            cells = ["-", "-", "-", f"{outcome.seconds:.2f}"]
         self._line(node.id, *cells, note=_note(outcome), style=_WORDS[outcome.status])
 
     def end(self) -> None:

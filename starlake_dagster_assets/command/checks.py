@@ -16,6 +16,7 @@ RESERVED = ("rejected_rows", "schema_drift")
 """Names of the checks that every loaded table has: an expectation never takes one."""
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_]+")
+_ALTERED = re.compile(r"""[\s'"`{}\\]+""")
 _LONGEST = 60
 
 
@@ -75,8 +76,9 @@ def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[Expectat
         rows: The rows of its command, oldest first: the newest row of an expectation counts.
     """
     mine = [row for row in rows if (row.domain.lower(), row.schema.lower()) in _names(node)]
-    newest = {_text(row.params): row for row in mine}
-    return tuple(_result(item, newest.get(_text(item.expect))) for item in named)
+    exact = {row.params: row for row in mine}
+    near = {_words(row.params): row for row in mine}
+    return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)
 
 
 def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
@@ -99,8 +101,9 @@ def _names(node: Node) -> set[tuple[str, str]]:
     return {(domain.lower(), table.lower()) for domain, table in names}
 
 
-def _text(text: str) -> str:
-    return " ".join(text.split())
+def _words(text: str) -> str:
+    """The text without what the engine alters when it writes it into the audit: quotes, braces, space."""
+    return _ALTERED.sub("", text)
 
 
 def _unique(text: str, taken: set[str]) -> str:
