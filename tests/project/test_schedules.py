@@ -24,7 +24,7 @@ def test_cron(text, cron):
 
 @pytest.mark.parametrize(
     "text",
-    ["dayly", "@daily", "0 24 * * *", "60 0 * * *", "0 0 * *", "0 0 0 * *", "a b c d e", "*/0 * * * *", "0 0 * 13 *"],,
+    ["dayly", "@daily", "0 24 * * *", "60 0 * * *", "0 0 * *", "0 0 0 * *", "a b c d e", "*/0 * * * *", "0 0 * 13 *"],
 )
 def test_what_is_none(text):
     with pytest.raises(ValueError, match=text.replace("*", r"\*")):
