@@ -52,7 +52,8 @@ def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
 
 def parity_edges(graph: Graph) -> tuple[Edge, ...]:
     """The edges between load tables and tasks that the engine's own regular expressions find, sorted."""
-    engine = EngineNames(node for node in graph.nodes.values() if node.kind != "external")
+    made = (node for node in graph.nodes.values() if node.kind != "external")
+    engine = EngineNames(sorted(made, key=lambda node: node.raw))
     found = [
         Edge(source=source, target=node.id)
         for node in graph.nodes.values()

@@ -65,7 +65,9 @@ class Names:
             return Resolution(node=stream)
         spelled = split_name(name)
         renamed = apply_refs(self._rules, spelled) if self._rules else None
-        parts = tuple(part for part in renamed if part) if renamed else spelled
+        parts = tuple(part for part in renamed or () if part) or spelled
+        if not all(parts[-2:]):
+            return Resolution()
         if len(parts) == 1:
             return self._unqualified(parts[0], task.domain)
         domain, table = parts[-2:]

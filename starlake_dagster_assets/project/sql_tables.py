@@ -123,7 +123,7 @@ def _is_reference(table: Any, scope: _Scope) -> bool:
     if not isinstance(named, (exp.Identifier, exp.Dot)) or named.args.get("temporary"):
         return False
     parts = [part.name for part in table.parts]
-    if not all(parts) or _FILE.search(parts[-1]) or any("://" in part for part in parts):
+    if not parts[-1] or _FILE.search(parts[-1]) or any("://" in part for part in parts):
         return False
     first = parts[0].lower()
     if len(parts) == 1:
@@ -145,6 +145,9 @@ def _correlate(children: list[Tree], scope: _Scope, todo: list[tuple[Tree, _Scop
 
 def _parts(table: Any) -> list[str]:
     names = [part.name for part in table.parts]
+    if table.args.get("catalog") and not table.db:
+        # `db..t` is t in the default schema
+        names = names[-1:]
     return ['"' + name.replace('"', '""') + '"' if "." in name or '"' in name else name for name in names]
 
 

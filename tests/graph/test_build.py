@@ -95,6 +95,13 @@ def test_the_warehouse_catalog_and_ctes_are_no_assets(make: SimpleNamespace) -> 
     assert "invents s.t" in problems[0].message
 
 
+def test_rules_that_empty_a_name_and_odd_names_harm_nothing(make: SimpleNamespace) -> None:
+    rule = RefRule(input=RefInput(table=".*"), output=RefOutput())
+    task = make.task("m", "reader", "select 1").model_copy(update={"references": ("t", ".", "a..", "", "x.y.z.t")})
+    graph, _ = build_graph(make.project(make.table("s", "t"), task, refs=(rule,)))
+    assert edges(graph) == {("s.t", "m.reader"), ("z.t", "m.reader")}
+
+
 def test_ambiguous_names_say_where_the_candidates_are(make: SimpleNamespace) -> None:
     objects = [make.table("s", "t"), make.table("r", "t"), make.task("m", "reader", "select 1\nfrom t")]
     graph, problems = build_graph(make.project(*objects))

@@ -95,6 +95,8 @@ SHAPES = [
     ("spark", "select * from parquet.`/a/b` join c.d on true lateral view explode(xs) e as x", ("c.d",)),
     ("redshift", "select * from s.customers c, c.orders o", ("s.customers",)),
     ("tsql", "select * into #t from [dbo].[x y]", ("dbo.x y",)),
+    ("tsql", "select * from db..t", ("t",)),
+    ("snowflake", "select * from db..t", ("t",)),
     ("mysql", "select * from `a`.`b`", ("a.b",)),
     ("databricks", "select * from cat.sch.tab", ("cat.sch.tab",)),
     ("", "select * from `a`.`b`", ("a.b",)),
