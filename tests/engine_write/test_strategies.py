@@ -128,7 +128,9 @@ def test_running_the_last_input_again_changes_nothing(strategy: WriteStrategy, d
 Version = tuple[Row, datetime | None, datetime | None]
 
 
-def model_scd2(table: list[Version], incoming: list[Row], key: tuple[str, ...], by_time: bool, now: datetime) -> list[Version]:
+def model_scd2(
+    table: list[Version], incoming: list[Row], key: tuple[str, ...], by_time: bool, now: datetime
+) -> list[Version]:
     result = list(table)
     for row in newest(incoming, key, by_time):
         current = [v for v in table if v[2] is None and key_of(v[0], key) == key_of(row, key)]
@@ -177,7 +179,9 @@ def test_truncate_empties_the_table_before_an_append() -> None:
         (WriteStrategy(type="OVERWRITE_BY_PARTITION"), ("sit",), "did you mean 'site'"),
     ],
 )
-def test_what_cannot_be_written_is_refused_by_name(strategy: WriteStrategy, partition: tuple[str, ...], says: str) -> None:
+def test_what_cannot_be_written_is_refused_by_name(
+    strategy: WriteStrategy, partition: tuple[str, ...], says: str
+) -> None:
     with pytest.raises(EngineError, match=says):
         check_strategy(strategy, partition, COLUMNS, [])
 

@@ -1,0 +1,144 @@
+"""A killed load: after the next run every row is in the table once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+CHILD = """
+import os, signal, sys
+from starlake_dagster_assets.engine import areas, audit, ingest, ingesting, load, transaction
+from starlake_dagster_assets.engine.launcher import execute
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def before(owner, name, times=1):
+    real, left = getattr(owner, name), [times]
+    def wrapped(*args, **kwargs):
+        left[0] -= 1
+        return die() if left[0] == 0 else real(*args, **kwargs)
+    setattr(owner, name, wrapped)
+
+def after(owner, name, times=1):
+    real, left = getattr(owner, name), [times]
+    def wrapped(*args, **kwargs):
+        result = real(*args, **kwargs)
+        left[0] -= 1
+        return die() if left[0] == 0 else result
+    setattr(owner, name, wrapped)
+
+{hook}
+print("ready", flush=True)
+sys.exit(execute(["load", "--domains", "shop"], dict(os.environ), lambda line: None))
+"""
+
+POINTS = {
+    "before the ticket": "before(ingesting, '_write')",
+    "between ticket and move": "after(ingesting, '_write')",
+    "between move and transaction": "before(load, 'run_load')",
+    "after the rows were read": "after(ingest, 'read_incoming')",
+    "after the write": "after(ingest, 'write')",
+    "after the audit row": "after(audit.Auditor, 'record')",
+    "before the second commit": "before(load, 'run_load', 2)",
+    "between commit and archive": "after(load, 'run_load')",
+    "between second commit and archive": "after(load, 'run_load', 2)",
+    "between archive and the end of the ticket": "after(ingesting, 'move_file', 2)",
+}
+ROWS = 40
+
+
+def fill(bench: Any, loader: str) -> None:
+    bench.application(f"loader: {loader}")
+    bench.table()
+    for number in range(4):
+        rows = [f"{number * ROWS + row},x,1" for row in range(ROWS)]
+        os.utime(bench.file(f"orders_{number}.csv", *rows), (number + 1, number + 1))
+
+
+def child(bench: Any, hook: str) -> subprocess.Popen[str]:
+    environ = {**bench.environ, "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(hook=hook)], env=environ, stdout=subprocess.PIPE, text=True
+    )
+
+
+def assert_whole(bench: Any) -> None:
+    bench.ok("load", "--domains", "shop")
+    assert bench.query("SELECT count(*), count(DISTINCT id), max(id) FROM shop.orders") == [
+        (4 * ROWS, 4 * ROWS, 4 * ROWS - 1)
+    ]
+    assert bench.query("SELECT count(*), count(DISTINCT PATHS) FROM audit.audit WHERE STEP = 'LOAD' AND SUCCESS") == [
+        (4, 4)
+    ]
+    assert (bench.files("stage"), bench.files("ingesting"), len(bench.files("archive"))) == ([], [], 4)
+    bench.ok("load", "--domains", "shop")
+    assert bench.query("SELECT count(*) FROM shop.orders") == [(4 * ROWS,)]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_load_killed_at_a_point_loses_no_row_and_doubles_none(bench: Any, point: str) -> None:
+    fill(bench, "native" if "commit" in point else "spark")
+    process = child(bench, POINTS[point])
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert_whole(bench)
+
+
+def test_a_native_overwrite_whose_audit_row_the_engine_leaves_out_is_recovered(bench: Any) -> None:
+    bench.application("loader: native")
+    bench.table(metadata="writeStrategy: {type: OVERWRITE}")
+    bench.file("orders_1.csv", "1,a,1", "2,b,1")
+    bench.ok("load")
+    bench.file("orders_2.csv", "3,c,1")
+    process = child(bench, "after(load, 'run_load')")
+    process.communicate(timeout=60)
+    assert bench.files("ingesting") != []
+    bench.ok("load")
+    assert bench.query("SELECT count(*) FROM audit.audit WHERE STEP = 'TRANSFORM'") == [(2,)]
+    assert (bench.files("ingesting"), bench.files("archive")) == ([], ["orders_1.csv", "orders_2.csv"])
+
+
+def test_loads_killed_at_any_time_lose_no_row_and_double_none(bench: Any) -> None:
+    fill(bench, "spark")
+    choice = random.Random(7)
+    for _ in range(4):
+        process = child(bench, "")
+        assert process.stdout is not None
+        process.stdout.readline()
+        # not a wait for something to happen: the moment of the kill is what is tried
+        time.sleep(choice.uniform(0.0, 0.25))
+        process.kill()
+        process.communicate(timeout=60)
+    assert_whole(bench)
+
+
+@pytest.mark.parametrize(("success", "rows"), [(True, 1), (False, 2)])
+def test_what_the_real_engine_left_in_ingesting_is_taken_up(bench: Any, success: bool, rows: int) -> None:
+    bench.table()
+    bench.file("orders_1.csv", "1,a,1")
+    bench.ok("load")
+    left = bench.file("orders_2.csv", "2,a,1", area="ingesting")
+    bench.query(
+        f"INSERT INTO audit.audit SELECT * REPLACE ('file:{left}' AS PATHS, {success} AS SUCCESS, "
+        "TIMESTAMP + INTERVAL 1 HOUR AS TIMESTAMP) FROM audit.audit"
+    )
+    bench.ok("load")
+    assert bench.query("SELECT count(*) FROM shop.orders") == [(rows,)]
+    assert (bench.files("ingesting"), bench.files("archive")) == ([], ["orders_1.csv", "orders_2.csv"])
+
+
+def test_a_file_left_in_ingesting_and_a_newer_one_of_its_name_are_both_loaded(bench: Any) -> None:
+    bench.table()
+    os.utime(bench.file("orders_1.csv", "1,a,1", area="ingesting"), (1, 1))
+    bench.file("orders_1.csv", "2,b,1")
+    bench.ok("load")
+    assert bench.query("SELECT id FROM shop.orders ORDER BY 1") == [(1,), (2,)]
+    assert (bench.files("stage"), bench.files("ingesting")) == ([], [])
