@@ -24,8 +24,8 @@ Best sellers: {products}.
 
 @dg.asset(
     group_name="reports",
+    tags={"audience": "head-office"},
     kinds={"python", "duckdb"},
-    owners=["team:analytics"],
     deps=[  # tables of Starlake are assets like any other: [schema, table]
         dg.AssetKey(["kpi", "shop_ranking"]),
         dg.AssetKey(["kpi", "top_products"]),

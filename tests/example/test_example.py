@@ -102,7 +102,7 @@ def days(copy, module_of, tmp_path_factory) -> Days:
     defs = module_of(copy / "definitions.py").defs
     resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None) or defs.get_implicit_global_asset_job_def
     found = Days({}, {}, copy / "starbake")
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         for run, day in (("1", "1"), ("2", "2"), ("again", "2"), ("idle", None)):
             if day:
                 deliver(day, reset=run == "1")
