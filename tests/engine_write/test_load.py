@@ -241,7 +241,10 @@ def test_an_expectation_that_ends_the_transaction_keeps_the_rows(bench: Any) -> 
 
 
 def test_adaptive_strategies_choose_by_the_file(bench: Any) -> None:
-    types = """writeStrategy: {types: {OVERWRITE: 'group(1) == "full"', APPEND: 'group("mode") == "part" && fileSize > 3'}}"""
+    types = """
+    writeStrategy:
+      types: {OVERWRITE: 'group(1) == "full"', APPEND: 'group("mode") == "part" && fileSize > 3'}
+    """
     bench.table(metadata=types)
     text = (bench.root / "metadata/load/shop/orders.sl.yml").read_text()
     pattern = r"pattern: 'orders_(?<mode>full|part|both)_.*\.csv'"

@@ -1,0 +1,225 @@
+"""The embedded engine as an execution environment: lines, results, cancelling, the witness; locks and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import duckdb
+import pytest
+
+from starlake_dagster_assets.command.model import Command, FileLoaded, RunResult, TableLoaded
+from starlake_dagster_assets.command.parse import parse
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.session import EngineOptions, open_session
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+
+
+def runner(bench: Any, **settings: Any) -> EmbeddedRunner:
+    return EmbeddedRunner(bench.root, **settings)
+
+
+def test_a_command_streams_its_lines_and_is_witnessed(bench: Any) -> None:
+    bench.table(extra="expectations: [{expect: 'nosuch()'}]")
+    bench.file("orders_1.csv", "1,a,5", "x,b,1")
+    handle = runner(bench).start(Command("load", ("--domains", "shop"), job_id="run-1"))
+    lines = [line.text for line in handle.lines()]
+    result = handle.wait()
+    assert (result.exit_code, result.cancelled) == (0, False)
+    events = list(parse(lines, result.exit_code))
+    assert FileLoaded("shop", "orders", "orders_1.csv", 2, 1, 1) in events
+    assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1) in events
+    witness = runner(bench).witness()
+    (row,) = witness.audit("run-1")
+    assert (row.domain, row.schema, row.success, row.count, row.accepted, row.rejected, row.step) == (
+        "shop",
+        "orders",
+        True,
+        2,
+        1,
+        1,
+        "LOAD",
+    )
+    (expectation,) = witness.expectations("run-1")
+    assert (expectation.name, expectation.success) == ("nosuch()", False)
+    assert witness.columns("shop", "orders") == [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
+    assert (witness.row_count("shop", "orders"), witness.row_count("shop", "none")) == (1, None)
+    assert (witness.audit("other"), witness.columns("shop", "none")) == ([], [])
+
+
+def test_a_witness_of_nothing_makes_no_file(bench: Any) -> None:
+    bench.table()
+    assert runner(bench).witness().audit("x") == []
+    assert not bench.database.exists()
+
+
+def test_variables_and_database_of_the_runner(bench: Any, tmp_path: Path) -> None:
+    bench.task("kpi.t", "select '{{ a }}' as a, '{{ b }}' as b")
+    database = tmp_path / "other.db"
+    chosen = runner(bench, options={"a": "1", "b": "1"}, database=database)
+    handle = chosen.start(Command("transform", ("--name", "kpi.t", "--options", "b=2")))
+    assert handle.wait().exit_code == 0
+    with duckdb.connect(str(database)) as con:
+        assert con.execute("SELECT * FROM kpi.t").fetchall() == [("1", "2")]
+    assert chosen.witness().row_count("kpi", "t") == 1
+
+
+def test_a_failure_is_a_result_and_not_a_traceback(bench: Any, tmp_path: Path) -> None:
+    handle = EmbeddedRunner(tmp_path / "nowhere").start(Command("load"))
+    text = "\n".join(line.text for line in handle.lines())
+    assert handle.wait().exit_code == 1
+    assert "Starlake failed to execute command" in text
+    assert "Traceback" not in text
+    assert list(handle.lines()) == []
+
+
+LONG = "select count(*) as c from range(100000000000) a where a.range % 7 = 3"
+
+
+def test_cancelling_a_transform_rolls_it_back(bench: Any) -> None:
+    bench.task("kpi.t", LONG, "presql: ['create table kpi.before(x int)']")
+    handle = runner(bench).start(Command("transform", ("--name", "kpi.t"), job_id="j"))
+    lines = handle.lines()
+    for line in lines:
+        if "Transforming" in line.text:
+            break
+    handle.cancel()
+    handle.cancel()
+    assert handle.wait() == RunResult(None, pytest.approx(handle.wait().seconds), cancelled=True)
+    assert list(lines) is not None
+    assert runner(bench).witness().row_count("kpi", "before") is None
+
+
+def test_cancelling_a_load_gives_the_file_back(bench: Any) -> None:
+    bench.table(extra=f"presql: ['{LONG}']")
+    bench.file("orders_1.csv", "1,a,5")
+    handle = runner(bench).start(Command("load"))
+    for line in handle.lines():
+        if line.text == "Table: shop.orders":
+            break
+    handle.cancel()
+    assert handle.wait().cancelled
+    assert (bench.files("stage"), bench.files("ingesting")) == (["orders_1.csv"], [])
+    assert runner(bench).witness().row_count("shop", "orders") is None
+    bench.table()
+    bench.ok("load")
+    assert bench.query("SELECT count(*) FROM shop.orders") == [(1,)]
+
+
+def test_two_commands_of_one_process_wait_for_each_other(bench: Any) -> None:
+    for name in "abcd":
+        bench.task(f"kpi.{name}", "select 1 as x")
+    handles = [runner(bench).start(Command("transform", ("--name", f"kpi.{name}"))) for name in "abcd"]
+    assert [handle.wait().exit_code for handle in handles] == [0, 0, 0, 0]
+    assert bench.query("SELECT count(*) FROM audit.audit WHERE SUCCESS") == [(4,)]
+
+
+def test_a_command_waits_for_another_program_and_says_so(bench: Any) -> None:
+    bench.task("kpi.t", "select 1 as x")
+    bench.query("SELECT 1")
+    hold = (
+        f"import duckdb, sys; c = duckdb.connect({str(bench.database)!r}); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    handle = runner(bench).start(Command("transform", ("--name", "kpi.t")))
+    for line in handle.lines():
+        if "waiting for" in line.text:
+            break
+    holder.communicate("", timeout=60)
+    assert handle.wait().exit_code == 0
+    assert bench.query("SELECT x FROM kpi.t") == [(1,)]
+
+
+def test_a_wait_ends_with_the_patience_or_when_cancelled(bench: Any) -> None:
+    bench.query("SELECT 1")
+    project, _ = load_project(bench.root, environ=bench.environ)
+    journal = Journal(lambda line: None)
+    cancelled = Event()
+    with open_session(project, "duckdb", journal, EngineOptions()):
+        with (
+            pytest.raises(EngineError, match="still used by another command"),
+            open_session(project, "duckdb", journal, EngineOptions(lock_timeout=0.0)),
+        ):
+            pass
+        errors: list[str] = []
+
+        def wait() -> None:
+            try:
+                with open_session(project, "duckdb", journal, EngineOptions(cancelled=cancelled)):
+                    pass
+            except EngineError as error:
+                errors.append(str(error))
+
+        waiting = Thread(target=wait)
+        waiting.start()
+        cancelled.set()
+        waiting.join(timeout=60)
+    assert errors
+    assert "cancelled while waiting" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("jdbc:duckdb:", "in memory"),
+        ("jdbc:duckdb::memory:", "in memory"),
+        ("jdbc:duckdb:ducklake:x", "DuckLake"),
+        ("jdbc:duckdb:md:mine", "MotherDuck"),
+        ("jdbc:postgresql://h/d", "is postgresql"),
+    ],
+)
+def test_connections_that_cannot_be_opened_are_refused_by_name(bench: Any, url: str, says: str) -> None:
+    bench.write(
+        "metadata/application.sl.yml",
+        "version: 1\napplication:\n  connectionRef: c\n  connections: {c: {type: jdbc, options: {url: '"
+        + url
+        + "'}}}\n",
+    )
+    bench.task("kpi.t", "select 1 as x")
+    assert bench.run("transform", "--name", "kpi.t") == 1
+    assert "connection 'c'" in bench.errors
+    assert says in bench.errors
+
+
+def test_unknown_connections_suggest_the_nearest(bench: Any) -> None:
+    project, _ = load_project(bench.root, environ=bench.environ)
+    with (
+        pytest.raises(EngineError, match="did you mean 'duckdb'"),
+        open_session(project, "duckbd", Journal(lambda line: None), EngineOptions()),
+    ):
+        pass
+
+
+def test_pre_actions_run_and_the_clock_is_utc(bench: Any) -> None:
+    url = "url: 'jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db', preActions: \"SET VARIABLE who = 'me';\""
+    bench.write(
+        "metadata/application.sl.yml",
+        "version: 1\napplication:\n  connectionRef: c\n  connections: {c: {type: jdbc, options: {" + url + "}}}\n",
+    )
+    bench.task("kpi.t", "select getvariable('who') as who, current_setting('TimeZone') as zone")
+    bench.ok("transform", "--name", "kpi.t")
+    assert bench.query("SELECT * FROM kpi.t") == [("me", "UTC")]
+
+
+def test_a_file_larger_than_the_memory_limit_is_loaded(bench: Any) -> None:
+    bench.table(metadata="writeStrategy: {type: UPSERT_BY_KEY, key: [id], 'on': SOURCE_AND_TARGET}")
+    file = bench.root / "datasets" / "stage" / "shop" / "orders_1.csv"
+    file.parent.mkdir(parents=True)
+    rows = 600_000
+    sql = (
+        f"SELECT range AS id, md5(range::varchar) || md5((range + 1)::varchar) AS v, range % 9 AS ts FROM range({rows})"
+    )
+    with duckdb.connect() as con:
+        con.execute(f"COPY ({sql}) TO '{file}' (HEADER true)")
+    assert file.stat().st_size > 40_000_000
+    handle = runner(bench, memory_limit="100MB", threads=1).start(Command("load"))
+    text = [line.text for line in handle.lines()]
+    assert handle.wait().exit_code == 0, "\n".join(text[-20:])
+    assert runner(bench).witness().row_count("shop", "orders") == rows
