@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator

@@ -1,14 +1,16 @@
 """What the installed Dagster can do: the only place that asks, and it asks for the capability, not for a version."""
 
+import inspect
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import Any, cast
 
 import dagster as dg
 
-__all__ = ["continues_after_failed_steps", "in_process_executor", "most_kinds", "quiet"]
+__all__ = ["continues_after_failed_steps", "in_process_executor", "most_kinds", "quiet", "register_library"]
 
 _LIFECYCLE = ("BetaWarning", "ExperimentalWarning", "PreviewWarning", "SupersessionWarning")
 
@@ -51,3 +53,12 @@ def in_process_executor() -> dg.ExecutorDefinition:
     return dg.in_process_executor.configured(
         {"step_dependency_config": {"require_upstream_step_success": False}}, name="in_process"
     )
+
+
+def register_library(name: str, version: str) -> None:
+    """Tells Dagster that this package is loaded, so that its version is shown beside the code location."""
+    registry = getattr(dg, "DagsterLibraryRegistry", None)
+    if registry is None:  # Dagster 1.9 has it in a private module only
+        registry = import_module("dagster._core.libraries").DagsterLibraryRegistry
+    known = inspect.signature(registry.register).parameters
+    registry.register(name, version, **({"is_dagster_package": False} if "is_dagster_package" in known else {}))

@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from starlake_dagster_assets import __version__
+from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.binding import current_binding
 from starlake_dagster_assets.assets.execute import run_step
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
@@ -15,6 +17,8 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["StarlakeDuckDB", "StarlakeResource"]
+
+register_library("starlake-dagster-assets", __version__)
 
 
 class StarlakeResource(dg.ConfigurableResource[Any]):

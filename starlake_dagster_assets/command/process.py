@@ -86,7 +86,7 @@ class Desk:
         rows = None
         if (witness := self._witness) is not None and command.name in ("load", "transform"):
             rows = self._ask(lambda: witness.audit(command.job_id))
-        self.ending = Ending(tuple(events), result, parser.walked, rows)
+        self.ending = Ending(tuple(events), result, parser.walked, parser.understood, rows)
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
         """The rows of `audit.expectations` of a command."""

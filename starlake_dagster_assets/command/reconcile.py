@@ -23,6 +23,7 @@ from starlake_dagster_assets.command.model import (
 
 __all__ = ["Ending", "Expected", "Verdict", "reconcile_load", "reconcile_transform"]
 
+UNKNOWN_LOG = "the log holds no line that is known (is SL_LOG_LEVEL=info set?), and there is no audit table to ask."
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
 
 
@@ -58,12 +59,14 @@ class Ending:
         events: All its events.
         result: Its exit, None when it could not be started.
         walked: The program said that it went through all tables.
+        understood: Some line was of a known form; else silence about a table means nothing.
         rows: Its audit rows; None where there is no witness.
     """
 
     events: Sequence[Event]
     result: RunResult | None
     walked: bool = False
+    understood: bool = True
     rows: Sequence[AuditRow] | None = None
 
     @property
@@ -159,6 +162,8 @@ def _unannounced(events: Sequence[Event], rows: Sequence[AuditRow], ending: Endi
         return Verdict("failed", _files(rows), reason=refused[-1].message)
     if rows and ending.clean:
         return Verdict("loaded", _files(rows))
+    if ending.rows is None and not ending.understood:
+        return Verdict("failed", reason=f"{UNKNOWN_LOG} {ending.error}".strip())
     if not rows and (ending.clean or ending.walked):
         return Verdict("nothing", reason=NO_FILE)
     return Verdict("failed", _files(rows), reason=ending.error or "the command failed before it named the table")

@@ -23,7 +23,7 @@ def row(file="a.csv", success=True, step="LOAD", domain="raw", schema="t", count
 
 
 def verdict(*events, code=0, rows=None, walked=False):
-    ending = Ending(events, RunResult(code, 1.0), walked, rows)
+    ending = Ending(events, RunResult(code, 1.0), walked, rows=rows)
     return reconcile_load([TABLE], ending)["raw", "t"]
 
 
@@ -89,3 +89,10 @@ def test_transforms():
     assert reconcile_transform("kpi", "r", Ending((silent,), done, rows=[])).status == "failed"
     assert reconcile_transform("kpi", "r", Ending((CommandSucceeded(),), done, rows=[bad])).reason == "sql"
     assert reconcile_transform("kpi", "r", Ending((BROKEN,), RunResult(1, 1.0), rows=[good])).status == "failed"
+
+
+def test_silence_means_no_file_only_where_the_log_is_understood():
+    silent = CommandFailed("nothing known", 0)
+    for rows, status in ((None, "failed"), ([], "nothing")):
+        ending = Ending((silent,), RunResult(0, 1.0), understood=False, rows=rows)
+        assert reconcile_load([TABLE], ending)["raw", "t"].status == status

@@ -1,0 +1,56 @@
+"""The public names, and what importing them costs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import starlake_dagster_assets
+
+HEAVY = ("duckdb", "sqlglot", "jinja2", "google", "boto3", "airflow")
+
+
+def modules_after(code: str) -> set[str]:
+    root = str(Path(starlake_dagster_assets.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": root}
+    code = f"{code}\nimport sys, json; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_public_names():
+    assert starlake_dagster_assets.__all__ == [
+        "StarlakeDuckDB",
+        "StarlakeEventIterator",
+        "StarlakeProject",
+        "StarlakeResource",
+        "StarlakeTranslator",
+        "build_definitions",
+        "build_starlake_assets",
+        "starlake_assets",
+    ]
+    for name in starlake_dagster_assets.__all__:
+        assert getattr(starlake_dagster_assets, name).__module__.startswith("starlake_dagster_assets.")
+    assert set(starlake_dagster_assets.__all__) <= set(dir(starlake_dagster_assets))
+    with pytest.raises(AttributeError, match="nosuch"):
+        starlake_dagster_assets.nosuch  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    loaded = modules_after("import starlake_dagster_assets")
+    assert not loaded & {*HEAVY, "dagster", "pydantic", "yaml"}
+
+
+def test_using_every_name_imports_no_engine():
+    loaded = modules_after("from starlake_dagster_assets import *")
+    assert not loaded & {"duckdb", "google", "boto3", "airflow"}
+
+
+def test_the_library_is_registered_with_dagster():
+    where = "dagster_shared.libraries" if hasattr(dg, "DagsterLibraryRegistry") else "dagster._core.libraries"
+    code = f"from starlake_dagster_assets import StarlakeResource\nfrom {where} import DagsterLibraryRegistry"
+    modules_after(code + "\nassert 'starlake-dagster-assets' in DagsterLibraryRegistry.get()")
