@@ -25,13 +25,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
-    from starlake_dagster_assets.graph.build import build_graph
-    from starlake_dagster_assets.project.load import load_project
-
-    model, loaded = load_project(project, env=env)
-    _, built = build_graph(model)
-    unique = {(problem.code, str(problem)): problem for problem in (*loaded, *built)}
-    problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
+    problems = _problems(project, env)
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if as_json:
@@ -41,6 +35,20 @@ def check(
         _print(problems, errors, warnings)
     if errors:
         raise typer.Exit(1)
+
+
+def _problems(project: Path, env: str | None) -> list[Problem]:
+    from starlake_dagster_assets.errors import ProjectError
+    from starlake_dagster_assets.graph.build import build_graph
+    from starlake_dagster_assets.project.load import load_project
+
+    try:
+        model, loaded = load_project(project, env=env)
+    except ProjectError as error:
+        return [Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project")]
+    _, built = build_graph(model)
+    unique = {(problem.code, str(problem)): problem for problem in (*loaded, *built)}
+    return sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
 
 
 def _print(problems: Sequence[Problem], errors: int, warnings: int) -> None:

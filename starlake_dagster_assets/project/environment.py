@@ -127,11 +127,9 @@ def resolve_variables(
 def _layers(base: Mapping[str, str], env: str | None, files: EnvFiles, options: Mapping[str, str]) -> dict[str, str]:
     common = {name: substitute(value, base) for name, value in files.maps.get("", {}).items()}
     known = {**base, **common}
+    written: Mapping[str, str] = files.maps.get(env, {}) if env else {}
     # a value that mentions its own name means the one that it overrides
-    own = {
-        name: substitute(value, {name: known[name]} if name in known else {})
-        for name, value in (files.maps.get(env, {}) if env else {}).items()
-    }
+    own = {name: substitute(value, {name: known[name]} if name in known else {}) for name, value in written.items()}
     for _ in range(_DEPTH):
         scope = {**known, **own}
         step = {
@@ -143,4 +141,3 @@ def _layers(base: Mapping[str, str], env: str | None, files: EnvFiles, options: 
         own = step
     blank = {name: "" for file in files.maps.values() for name in file}
     return {**blank, **known, **own, **options}
-

@@ -168,10 +168,11 @@ class _Loading:
         for path, file in self._sources.files.items():
             if file.kind not in _SETTINGS:
                 digest.update(f"{path}\0{file.hash}\0".encode("utf-8", "surrogatepass"))
-        digest.update(self._application.model_dump_json(exclude={"connections"}).encode())
+        settings = self._application.model_dump(exclude={"connections"})
+        digest.update(repr(settings).encode("utf-8", "surrogatepass"))
         for name, item in sorted(self._application.connections.items()):
-            digest.update(repr((name, item.loader, item.engine, item.dialect)).encode())
-        digest.update(repr((str(self._root), self._env, self._application_refs)).encode())
+            digest.update(repr((name, item.loader, item.engine, item.dialect)).encode("utf-8", "surrogatepass"))
+        digest.update(repr((str(self._root), self._env, self._application_refs)).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def _resolve(self, manifest: Manifest, secrets: frozenset[str]) -> tuple[Snapshot, frozenset[str], bool]:
@@ -196,7 +197,8 @@ class _Loading:
             application=application,
             types=resolve_types(types, report),
             report=report,
-            analyze=_Analyzer(manifest),
+            analyze=_Analyzer(manifest, secrets),
+            root=str(self._root),
         )
         self._check_application(application, resolution)
         snapshot = Snapshot(
@@ -223,7 +225,8 @@ class _Loading:
         parsed = self._parser.parse(file)
         reads = {name for name in parsed.names if is_secret_name(name)} & set(self._variables.values)
         text = parsed.text or str(parsed.data)
-        keep = not reads and not any(secret in text for secret in secrets)
+        source = file.content.decode("utf-8", "replace")
+        keep = not reads and not any(secret in text and secret not in source for secret in secrets)
         if keep:
             manifest.put(known, {"context": self._parser.context(parsed.names), "parsed": parsed.to_json()})
         return parsed, keep
@@ -286,8 +289,9 @@ class _Values(Mapping[str, str]):
 class _Analyzer:
     """Reads SQL with a real parser, or from the manifest."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, secrets: frozenset[str]) -> None:
         self._manifest = manifest
+        self._secrets = secrets
 
     def __call__(self, sql: str, dialect: str) -> Analysis:
         """What a SQL text reads; nothing is raised."""
@@ -299,17 +303,19 @@ class _Analyzer:
         from starlake_dagster_assets.project.references import find_references, parity_references, parse_error
 
         found = Analysis(find_references(sql, dialect), parity_references(sql), parse_error(sql, dialect))
-        self._manifest.put(key, [found.references, found.parity, found.error])
+        text = repr(found)
+        if not any(secret in text for secret in self._secrets):
+            self._manifest.put(key, [found.references, found.parity, found.error])
         return found
 
 
 def _without_broken(snapshot: Snapshot, problems: list[Problem]) -> Snapshot:
-    """The objects whose own files have no error, and all problems."""
+    """The objects whose own files, and those of their domain, have no error; and all problems."""
     broken = {problem.file for problem in problems if problem.severity == "error"}
     domains: list[Domain] = []
     for domain in snapshot.domains:
         tables = tuple(table for table in domain.tables if table.location.file not in broken)
-        if tables:
+        if tables and domain.location.file not in broken:
             domains.append(domain.model_copy(update={"tables": tables}))
     transforms: list[Transforms] = []
     for group in snapshot.transforms:
@@ -318,7 +324,7 @@ def _without_broken(snapshot: Snapshot, problems: list[Problem]) -> Snapshot:
             for task in group.tasks
             if task.location.file not in broken and (task.sql_location is None or task.sql_location.file not in broken)
         )
-        if tasks:
+        if tasks and group.location.file not in broken:
             transforms.append(group.model_copy(update={"tasks": tasks}))
     return snapshot.model_copy(
         update={"domains": tuple(domains), "transforms": tuple(transforms), "problems": tuple(problems)}

@@ -27,7 +27,11 @@ from starlake_dagster_assets.project.problems import Problem
 __all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
 
 _FORMAT = "1"
-_SECRET = re.compile(r"pass|pwd|secret|token|credential|private|auth|(?:api|access|account)_?key|keyfile|_key\b", re.I)
+_SECRET = re.compile(
+    r"passw|passphrase|(?:^|_)pass(?:_|$)|pwd|secret|token|credential|keyfile|(?:^|_)auth(?:_|$)"
+    r"|(?:api|access|account|private|aes|encryption)_?key",
+    re.IGNORECASE,
+)
 
 
 class Snapshot(BaseModel):
@@ -84,7 +88,10 @@ class Manifest:
 
     def keep_project(self, key: str, names: Iterable[str], context: Mapping[str, str], snapshot: Snapshot) -> None:
         """Keeps a resolved project for the next load."""
-        body = snapshot.model_dump_json(exclude_defaults=True).encode()
+        try:
+            body = snapshot.model_dump_json(exclude_defaults=True).encode()
+        except ValueError:  # a file's name that is not UTF-8
+            return
         used = sorted(names)
         header = {
             "stamp": self._stamp,

@@ -11,7 +11,7 @@ from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import Renderer, RenderError, mentioned, source_line, uses_macros
 from starlake_dagster_assets.project.sections import split_sections
 from starlake_dagster_assets.project.shape import Parsed, Shape
-from starlake_dagster_assets.project.yaml_io import YamlError, key_line, parse_yaml
+from starlake_dagster_assets.project.yaml_io import YamlError, is_text, key_line, parse_yaml
 
 __all__ = ["FileParser"]
 
@@ -89,6 +89,9 @@ class FileParser:
             text = source if file.kind in _UNRENDERED else self._renderer.render(source, self._variables.values)
         except RenderError as error:
             return Parsed(None, problems=(_problem(file, error.line, f"{_sentence(error.message)}", "", "jinja"),))
+        if not is_text(text):
+            message = "is not UTF-8 text once its variables are filled in."
+            return Parsed(None, problems=(_problem(file, 1, message, "", "not-utf8"),))
         if file.kind == "sql":
             return _sql(source, text)
         try:

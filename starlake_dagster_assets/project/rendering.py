@@ -215,6 +215,8 @@ class Renderer:
         return substitute(text, variables)
 
     def _jinja(self, text: str, variables: Mapping[str, str]) -> str:
+        # Jinja reads `{{ a-b }}` as a difference: a variable of that very name goes first
+        text = substitute(text, {name: value for name, value in variables.items() if not name.isidentifier()})
         context: Mapping[str, Any] = variables
         if self._names and not self._names.isdisjoint(mentioned(text)):
             context = {**self._library, **variables}

@@ -43,6 +43,7 @@ class Resolution:
         types: The types by name.
         report: Where problems go.
         analyze: SQL and dialect to what they read.
+        root: The absolute path of the project.
     """
 
     sources: Sources
@@ -51,6 +52,7 @@ class Resolution:
     types: Mapping[str, TypeDef]
     report: Report
     analyze: Analyze
+    root: str
 
     @property
     def refs(self) -> tuple[RefRule, ...]:

@@ -144,10 +144,11 @@ class Shape:
             data, found = check_shape(model, {key: value or []}, ())
             issues += found
             return data, ()
-        if key == "application":
-            return _pruned(model, value, issues), ()
-        data, found = check_shape(model, value, (key,))
-        issues += found
+        if key in {"application", "load", "transform"}:
+            data = _pruned(model, value, key, issues)
+        else:
+            data, found = check_shape(model, value, (key,))
+            issues += found
         if key == "load" and document.get("tables"):
             return data, self._items(TableFile, document["tables"], ("tables",), issues)
         if key == "transform" and data and data.get("tasks"):
@@ -213,18 +214,18 @@ class Shape:
         return source_line(self._source, self._text, key_line(self._text, kept))
 
 
-def _pruned(model: type[BaseModel], given: object, issues: list[Issue]) -> dict[str, Any] | None:
-    """The application without the keys that are wrong, so that one mistake there is one problem."""
-    data, found = check_shape(model, given, ("application",))
+def _pruned(model: type[BaseModel], given: object, key: str, issues: list[Issue]) -> dict[str, Any] | None:
+    """What others depend on without the keys that are wrong, so that one mistake there is one problem."""
+    data, found = check_shape(model, given, (key,))
     issues += found
     value = given
     for _ in range(len(found)):
         if data is not None:
             break
         # the last first, so that the indices of a list stay true
-        for issue in sorted(found, key=lambda item: [str(key).zfill(9) for key in item.path], reverse=True):
+        for issue in sorted(found, key=lambda item: [str(step).zfill(9) for step in item.path], reverse=True):
             value = _without(value, issue.path[1:-1] if issue.code == "missing-key" else issue.path[1:])
-        data, found = check_shape(model, value, ("application",))
+        data, found = check_shape(model, value, (key,))
     return data
 
 

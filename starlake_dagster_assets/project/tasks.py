@@ -195,7 +195,7 @@ class _Directory:
             sections = {"presql": "", "sql": text, "postsql": "", "source": text.strip()}
             return self._sql(item, sections, dialect, "", analyze=data.get("parse_sql", True))
         if item.data.get("python"):
-            return _Code(python=_relative(item.data["python"]))
+            return _Code(python=_relative(item.data["python"], self._context.root))
         message = f"the task `{item.stem}` has no SQL."
         hint = f"Write metadata/transform/{self._directory}/{item.stem}.sql (or .sql.j2, .py), or the key `sql`."
         self._context.report.error(item.file.path, item.path, message, "missing-sql", hint)
@@ -235,6 +235,6 @@ class _Code:
     digest: str = ""
 
 
-def _relative(path: str) -> str:
-    """A Python file as the YAML names it: bare names are below the root."""
-    return path.removeprefix("file://").removeprefix("./")
+def _relative(path: str, root: str) -> str:
+    """A Python file as the YAML names it, relative to the root where it is below it."""
+    return path.removeprefix("file://").removeprefix(f"{root}/").removeprefix("./")

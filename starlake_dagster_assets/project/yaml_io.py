@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-__all__ = ["Document", "YamlError", "key_line", "parse_yaml"]
+__all__ = ["Document", "YamlError", "is_text", "key_line", "parse_yaml"]
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_NODES = 500_000
@@ -52,6 +52,14 @@ class Document:
     value: object
     duplicates: tuple[tuple[tuple[str, ...], int], ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it holds no half of a character."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def parse_yaml(text: str) -> Document:
@@ -152,6 +160,8 @@ class _Builder:
             raise YamlError(_TOO_LARGE, _line(node))
         if isinstance(node, yaml.ScalarNode):
             text = cast("str", node.value)
+            if not is_text(text):
+                raise YamlError("a text holds half of a character (a surrogate)", _line(node))
             return None if not node.style and text in _NULLS else text
         if id(node) in self._open:
             raise YamlError("an alias refers to the value that holds it", _line(node))

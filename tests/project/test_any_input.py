@@ -123,3 +123,21 @@ def test_random_values_never_raise(shared, value, kind, version):
     finally:
         path.unlink()
         (shared / "metadata/application.sl.yml").write_text(APPLICATION)
+
+
+def test_halves_of_characters_are_problems(load):
+    half = '"\\ud800"'
+    project, problems = load(
+        {
+            "env.sl.yml": f"version: 1\nenv:\n  x: {half}\n",
+            "load/shop/orders.sl.yml": FULL.replace("comment: c", f"comment: {half}"),
+            "transform/kpi/one.sql": "select '${SL_X}' as x",
+        },
+        environ={"SL_X": "\udcff", "SL_TENANT": "\udcff"},
+    )
+    assert (project.tables, project.tasks) == ((), ())
+    assert [(problem.file, problem.line) for problem in problems] == [
+        ("metadata/env.sl.yml", 3),
+        ("metadata/load/shop/orders.sl.yml", 5),
+        ("metadata/transform/kpi/one.sql", 1),
+    ]

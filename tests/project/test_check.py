@@ -104,3 +104,9 @@ def test_a_project_and_its_graph(root: Path, tmp_path: Path):
 def test_a_wrong_on_error(root: Path):
     with pytest.raises(ProjectError, match="on_error"):
         StarlakeProject(root, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_a_directory_that_is_no_project(tmp_path: Path):
+    result = run(str(tmp_path), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["problems"][0]["code"] == "not-a-project"

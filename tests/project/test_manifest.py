@@ -130,6 +130,7 @@ def test_settings_of_the_environment_are_seen(root: Path, tmp_path: Path):
 def test_nothing_secret_is_kept(root: Path, tmp_path: Path):
     (root / "metadata/transform/kpi/three.sql").write_text("select '{{db_login}}' as x")
     (root / "metadata/transform/kpi/four.sql").write_text("select '{{my_token}}' as x")
+    (root / "metadata/transform/kpi/five.sql").write_text("select from from '${db_login}'")
     options = {"my_token": "abc123xyz"}
     for _ in range(2):
         cold = load(root, tmp_path / "c", options=options)

@@ -290,3 +290,18 @@ def test_not_utf8(load, tmp_path):
     project, problems = load_project(tmp_path / "project", environ={}, cache_dir=tmp_path / "cache")
     assert [(problem.code, problem.line) for problem in problems] == [("not-utf8", 10)]
     assert project.tables == ()
+
+
+def test_a_broken_config_stops_its_domain(load):
+    files = {
+        "load/shop/_config.sl.yml": "version: 1\nload:\n  rename: gold\n  nam: x\n",
+        "load/shop/orders.sl.yml": ORDERS,
+        "load/store/orders.sl.yml": ORDERS,
+        "transform/kpi/_config.sl.yml": "version: 1\ntransform: {default: {writ: x}}\n",
+        "transform/kpi/one.sql": "select 1 as x",
+        "transform/mart/one.sql": "select 1 as x",
+    }
+    project, problems = load(files)
+    assert [table.raw for table in project.tables] == ["store.orders"]
+    assert [task.raw for task in project.tasks] == ["mart.one"]
+    assert [problem.key for problem in problems] == ["load.nam", "transform.default.writ"]

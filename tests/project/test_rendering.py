@@ -34,7 +34,8 @@ def test_nested_jinja():
 
 
 def test_names_that_are_no_identifiers():
-    assert render("${a.b} ${a-b} {{ été }}", {"a.b": "1", "a-b": "2", "été": "3"}) == "1 2 3"
+    variables = {"a.b": "1", "a-b": "2", "été": "3", "a$": "4"}
+    assert render("${a.b} ${a-b} {{ été }} {{ a-b }} {{a.b}} ${a$}", variables) == "1 2 3 2 1 4"
 
 
 def test_macros_by_import_and_by_name(tmp_path: Path):
