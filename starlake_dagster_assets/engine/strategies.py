@@ -193,13 +193,24 @@ def _changed(job: Write) -> str:
 
 
 def _newest(job: Write, name: str) -> str:
-    """A temporary table with one incoming row a key: the newest by timestamp, else the last of the input."""
-    order = f"{identifier(job.timestamp)} DESC NULLS LAST, " if job.timestamp else ""
+    """A temporary table with one incoming row a key: the newest by timestamp, else the last of the input.
+
+    The rows themselves stay out of the aggregate, so that it fits into little memory.
+    """
+    rank = _ORDER
+    if job.timestamp:
+        time = identifier(job.timestamp)
+        rank = f"{{'known': {time} IS NOT NULL, 'time': {time}, '{_ORDER}': {_ORDER}}}"
+    chosen = f"max({rank})" + (f".{_ORDER}" if job.timestamp else "")
     job.con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {_list(job.columns)} FROM "
-        f"(SELECT *, row_number() OVER () AS {_ORDER} FROM {job.incoming}) "
-        f"QUALIFY row_number() OVER (PARTITION BY {_list(job.key)} ORDER BY {order}{_ORDER} DESC) = 1 ORDER BY {_ORDER}"
+        f"CREATE OR REPLACE TEMP TABLE sl_numbered AS SELECT {_list(job.columns)}, row_number() OVER () AS {_ORDER} "
+        f"FROM {job.incoming}"
     )
+    job.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {_list(job.columns)} FROM sl_numbered WHERE {_ORDER} IN "
+        f"(SELECT {chosen} FROM sl_numbered GROUP BY {_list(job.key)})"
+    )
+    job.con.execute("DROP TABLE sl_numbered")
     return name
 
 
