@@ -11,6 +11,8 @@ from starlake_dagster_assets.project.rendering import substitute
 __all__ = ["CLOCK", "PATHS", "EnvFiles", "Variables", "choose_env", "clock", "resolve_variables"]
 
 _DEPTH = 10
+_LARGEST = 65_536
+"""Values of an env file that mention each other stop growing here: they go in circles."""
 
 CLOCK = frozenset(
     {"sl_date", "sl_datetime", "sl_year", "sl_month", "sl_day", "sl_hour", "sl_minute", "sl_second", "sl_milli"}
@@ -131,6 +133,8 @@ def _layers(base: Mapping[str, str], env: str | None, files: EnvFiles, options: 
     # a value that mentions its own name means the one that it overrides
     own = {name: substitute(value, {name: known[name]} if name in known else {}) for name, value in written.items()}
     for _ in range(_DEPTH):
+        if sum(map(len, own.values())) > _LARGEST:
+            break
         scope = {**known, **own}
         step = {
             name: substitute(value, {key: text for key, text in scope.items() if key != name})

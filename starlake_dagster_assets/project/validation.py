@@ -44,13 +44,12 @@ def check_shape(model: type[BaseModel], data: object, prefix: Path) -> tuple[dic
         What the file sets, by Python names and without what it leaves out, and no issue; or None and the issues.
     """
     try:
-        found = model.model_validate(data)
+        return model.model_validate(data).model_dump(mode="json", exclude_unset=True), ()
     except ValidationError as error:
         details = cast("list[dict[str, Any]]", error.errors(include_url=False, include_context=False))
         return None, tuple(_issue(model, detail, prefix) for detail in details)
-    except RecursionError:
+    except (RecursionError, ValueError):
         return None, (Issue(prefix, "the values are nested too deeply."),)
-    return found.model_dump(mode="json", exclude_unset=True), ()
 
 
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ __all__ = ["Document", "YamlError", "is_text", "key_line", "parse_yaml"]
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_NODES = 500_000
+_MAX_DEPTH = 1000
 _TOO_LARGE = "this YAML document is too large once its aliases are expanded"
 
 
@@ -123,6 +124,8 @@ def _step(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
 
 
 def _compose(text: str) -> yaml.Node | None:
+    if _is_deep(text):
+        raise YamlError("the values are nested too deeply", None)
     try:
         return yaml.compose(text, Loader=_TextLoader)
     except yaml.MarkedYAMLError as error:
@@ -135,6 +138,23 @@ def _compose(text: str) -> yaml.Node | None:
         raise YamlError(f"not valid YAML: {getattr(error, 'reason', None) or 'unreadable text'}", line) from None
     except (RecursionError, ValueError) as error:
         raise YamlError(f"not valid YAML: {error}", None) from None
+
+
+def _is_deep(text: str) -> bool:
+    """Whether a text nests so deeply that composing it would exhaust the C stack; asked of odd texts only."""
+    odd = text.count("[") + text.count("{") > _MAX_DEPTH or "- - - - - - - - " in text or "? ? ? ? ? ? ? ? " in text
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_TextLoader) if odd else ():
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _MAX_DEPTH:
+                return True
+    except yaml.YAMLError:
+        return False
+    return False
 
 
 def _line(node: yaml.Node) -> int:

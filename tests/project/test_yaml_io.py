@@ -49,6 +49,12 @@ def test_aliases_cannot_explode():
         parse_yaml(f"l0: &l0 [x]\n{levels}")
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: " + "{b: " * 100_000, "- " * 100_000])
+def test_deep_nesting_is_refused(text: str):
+    with pytest.raises(YamlError, match="deeply"):
+        parse_yaml(text)
+
+
 def test_key_line():
     text = "version: 1\ntable:\n  attributes:\n    - name: a\n    - name: b\n      type: int\n"
     assert key_line(text, ("table", "attributes", 1, "type")) == 6
