@@ -1,5 +1,6 @@
 """Check results: expectations, refused rows, and how far a table is from what the project describes."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -8,11 +9,11 @@ from starlake_dagster_assets.command.checks import RESERVED, CheckResult
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Project, Table
-from starlake_dagster_assets.runners.protocol import Witness
 
 __all__ = ["drift_result", "expectation_results", "rejected_result"]
 
 _REJECTED, _DRIFT = RESERVED
+_LOOSE = re.compile(r'[\s"]+')
 
 
 def expectation_results(outcome: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
@@ -50,7 +51,7 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey) -> dg.AssetCheckResult:
 
 
 def drift_result(
-    node: Node, key: dg.AssetKey, project: Project, witness: Witness, engine: str
+    node: Node, key: dg.AssetKey, project: Project, there: Sequence[tuple[str, str]], engine: str
 ) -> dg.AssetCheckResult | None:
     """Compares the columns of the warehouse with those of the project.
 
@@ -58,16 +59,13 @@ def drift_result(
         node: A loaded table.
         key: Its asset key.
         project: The project's models.
-        witness: Reads the warehouse.
+        there: The columns of the warehouse, name and type; none when the table does not exist.
         engine: What stores the table: types are compared on `duckdb` only.
 
     Returns:
         The result; None when the table does not exist.
     """
-    if node.table is None:
-        return None
-    there = witness.columns(node.table.final_domain, node.table.final_name)
-    if not there:
+    if node.table is None or not there:
         return None
     missing, extra, differing = _drift(node.table, project, there, engine)
     differences = [f"missing: {', '.join(missing)}"] if missing else []
@@ -114,15 +112,18 @@ def _wanted(table: Table, project: Project, engine: str) -> dict[str, tuple[str,
 
 
 def _same_type(one: str, other: str) -> bool:
-    if "".join(one.lower().split()) == "".join(other.lower().split()):
+    """Whether two spellings are one type: case, space and quotes do not count, nor synonyms such as TEXT."""
+    texts = [_LOOSE.sub("", text.lower()) for text in (one, other)]
+    if texts[0] == texts[1]:
         return True
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
     try:
-        return exp.DataType.build(one, dialect="duckdb") == exp.DataType.build(other, dialect="duckdb")
+        kinds = [exp.DataType.build(text.replace('"', ""), dialect="duckdb") for text in (one, other)]
     except SqlglotError:
         return False
+    return kinds[0] == kinds[1]
 
 
 def _metadata(check: CheckResult, outcome: Outcome) -> dict[str, dg.MetadataValue]:

@@ -1,6 +1,6 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -38,6 +38,7 @@ class Results:
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model)
         self._lineage = Lineage(binding.translator)
+        self._columns: dict[str, Sequence[tuple[str, str]]] = {}
 
     def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
         """The events of an outcome, or those left over once its command has ended."""
@@ -88,12 +89,11 @@ class Results:
         yield from self._late_checks(outcome)
 
     def _drift(self, node: Node, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-        witness = self._witness
-        if witness is None or node.kind != "table":
+        if node.kind != "table":
             return
         project = self._binding.source.model
-        engine = engine_of(node, project)
-        result = self._ask(lambda: drift_result(node, key, project, witness, engine))
+        there, engine = self._columns_of(node), engine_of(node, project)
+        result = self._ask(lambda: drift_result(node, key, project, there, engine))
         if result is not None:
             yield result
 
@@ -129,13 +129,20 @@ class Results:
         return metadata
 
     def _fetched(self, node: Node, witness: Witness) -> dict[str, Any]:
-        schema, table = node.key[-2], node.key[-1]
         found: dict[str, Any] = {}
-        if self._fetch.row_counts and (rows := self._ask(lambda: witness.row_count(schema, table))) is not None:
+        count = (lambda: witness.row_count(node.key[-2], node.key[-1])) if self._fetch.row_counts else None
+        if count is not None and (rows := self._ask(count)) is not None:
             found["dagster/row_count"] = rows
-        if self._fetch.columns and (columns := self._ask(lambda: witness.columns(schema, table))):
+        if self._fetch.columns and (columns := self._columns_of(node)):
             found["dagster/column_schema"] = warehouse_schema(node, columns)
         return found
+
+    def _columns_of(self, node: Node) -> Sequence[tuple[str, str]]:
+        """The columns of the warehouse, asked once for each table: it is made once a step."""
+        witness = self._witness
+        if witness is not None and node.id not in self._columns:
+            self._columns[node.id] = self._ask(lambda: witness.columns(node.key[-2], node.key[-1])) or ()
+        return self._columns.get(node.id, ())
 
     def _ask(self, question: Callable[[], _T]) -> _T | None:
         try:
