@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import sha256
 
 import duckdb
@@ -11,7 +12,7 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["Patterns"]
+__all__ = ["Patterns", "python_function"]
 
 _ANYTHING = {".*", "(?s).*", ".*?"}
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\\[hHvVRXGZ1-9kpP]|\[[^\]]*\[|\(\?[a-zA-Z]*[xudU]")
@@ -66,7 +67,29 @@ class Patterns:
                 f"type '{type_name}': pattern `{pattern}` is not a regular expression: {error}"
             ) from error
         name = "sl_matches_" + sha256(pattern.encode()).hexdigest()[:16]
-        known = self._con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone()
-        if known is None:
-            self._con.create_function(name, lambda text: compiled.fullmatch(text) is not None, ["VARCHAR"], "BOOLEAN")
+        what = f"type '{type_name}': pattern `{pattern}`"
+        python_function(self._con, name, lambda text: compiled.fullmatch(text) is not None, "BOOLEAN", what)
         return name
+
+
+def python_function(
+    con: duckdb.DuckDBPyConnection, name: str, function: Callable[[str], object], returns: str, what: str
+) -> None:
+    """Register a function of one text, once a connection.
+
+    Args:
+        con: The connection.
+        name: Its SQL name.
+        function: The function; not called for NULL.
+        returns: DuckDB type of what it returns.
+        what: What needs it, for the message.
+
+    Raises:
+        EngineError: When DuckDB cannot run Python functions because numpy is not installed.
+    """
+    if con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone() is not None:
+        return
+    try:
+        con.create_function(name, function, ["VARCHAR"], returns)
+    except duckdb.InvalidInputException as error:
+        raise EngineError(f"{what} needs a Python function, and DuckDB needs numpy to run one: {error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
+from starlake_dagster_assets.engine.patterns import python_function
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError, nearest
 
@@ -72,13 +73,12 @@ def apply_privacy(
             "write it as 'SQL: <expression>'"
         )
     if name == "sha512":
-        _register_sha512(con)
+        python_function(con, "sl_sha512", _sha512, "VARCHAR", f"{where}: privacy '{privacy}'")
     return build(text, [part for part in given if part or name == "hide"])
 
 
-def _register_sha512(con: duckdb.DuckDBPyConnection) -> None:
-    if con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'sl_sha512'").fetchone() is None:
-        con.create_function("sl_sha512", lambda text: hashlib.sha512(text.encode()).hexdigest(), ["VARCHAR"], "VARCHAR")
+def _sha512(text: str) -> str:
+    return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _hide(text: str, given: list[str]) -> str:
