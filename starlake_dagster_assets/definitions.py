@@ -8,11 +8,11 @@ import dagster as dg
 from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.assets.decorator import (
     Selection,
-    Steps,
     build_starlake_assets,
     external_specs,
     selected_nodes,
 )
+from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
@@ -70,19 +70,20 @@ def build_definitions(
     """
     where = starlake if starlake is not None else StarlakeDuckDB()
     bound = (translator or StarlakeTranslator()).bound_to(project)
+    extra = list(extra_assets)
     assets = build_starlake_assets(
         project,
         select=select,
         exclude=exclude,
         translator=bound,
         steps=steps,
+        around=extra,
         row_counts=row_counts,
         columns=columns,
         options=options,
         pool=pool,
         retry_policy=retry_policy,
     )
-    extra = list(extra_assets)
     made = _keys([*assets, *extra])
     nodes = selected_nodes(project, select, exclude)
     external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]

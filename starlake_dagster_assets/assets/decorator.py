@@ -1,24 +1,23 @@
 """`@starlake_assets`, and the assets of a whole project at once."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import bind, bound_body
-from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError
-from starlake_dagster_assets.graph.plan import plan, topological
+from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["build_starlake_assets", "external_specs", "selected_nodes", "starlake_assets"]
 
 Selection = str | Sequence[str]
-Steps = Literal["project", "group", "task"]
 
 
 def starlake_assets(
@@ -104,6 +103,7 @@ def build_starlake_assets(
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
     steps: Steps = "project",
+    around: Iterable[Any] = (),
     row_counts: bool = True,
     columns: bool = True,
     options: Mapping[str, str] | None = None,
@@ -122,6 +122,7 @@ def build_starlake_assets(
             file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
             schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
             made. `task`: one a load domain and one a task.
+        around: Assets of your own that read the project's: what reads those in turn gets a step of its own.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
         options: Variables for every transform.
@@ -147,7 +148,7 @@ def build_starlake_assets(
 
     return [
         _definition(run, bound, nodes, name=step, pool=pool, retry_policy=retry_policy, op_tags=op_tags)
-        for step, nodes in _steps(bound, chosen, steps)
+        for step, nodes in steps_of(bound, chosen, steps, around)
     ]
 
 
@@ -177,36 +178,6 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
     if not made:
         raise SelectionError(f"the selection {select or '*'!r} (without {exclude!r}) names no table and no task.")
     return tuple(node for node in topological(project.graph, made) if node in made)
-
-
-def _steps(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps) -> list[tuple[str, tuple[str, ...]]]:
-    graph = translator.graph
-    if steps == "project":
-        sets: dict[Any, list[str]] = {}
-        for node in chosen:
-            sets.setdefault(translator.spec(graph.nodes[node]).partitions_def, []).append(node)
-        numbers = {key: f"_{index + 1}" if index else "" for index, key in enumerate(sets)}
-        return [(f"starlake{numbers[key]}", tuple(nodes)) for key, nodes in sets.items()]
-    found: list[tuple[str, tuple[str, ...]]] = []
-    for group in plan(graph, chosen):
-        stem = f"{group.kind}__{group_name(group.name)}"
-        if steps == "task" and group.kind == "transform":
-            found.extend((f"transform__{group_name(node)}", (node,)) for node in group.node_ids)
-        else:
-            found.append((stem, group.node_ids))
-    return _distinct(found)
-
-
-def _distinct(steps: list[tuple[str, tuple[str, ...]]]) -> list[tuple[str, tuple[str, ...]]]:
-    taken: set[str] = set()
-    named: list[tuple[str, tuple[str, ...]]] = []
-    for stem, nodes in steps:
-        name, number = stem, 2
-        while name in taken:
-            name, number = f"{stem}_{number}", number + 1
-        taken.add(name)
-        named.append((name, nodes))
-    return named
 
 
 def _definition(

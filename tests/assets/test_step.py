@@ -303,3 +303,32 @@ def test_names_that_dagster_refuses(make, instance):
 def test_run_outside_a_step_says_what_to_do(sales):
     with pytest.raises(Exception, match="@starlake_assets"):
         fake_starlake().run(None)
+
+
+@pytest.mark.parametrize("steps", ["project", "group", "task"])
+def test_an_asset_of_ones_own_between_two_of_the_project(make, instance, steps):
+    source = make.source(
+        [make.table("orders")],
+        [make.task("a", ["sales.orders"]), make.task("z", ["ml.scores", "kpi.a"]), make.task("b", ["kpi.a"])],
+    )
+
+    @dg.asset(key=["ml", "scores"], deps=[key("kpi.a")])
+    def scores():
+        return None
+
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))})
+    defs = build_definitions(source, starlake=fake_starlake(runner), extra_assets=[scores], steps=steps)
+    result = global_job(defs).execute_in_process(instance=instance)
+    order = materialized(result)
+    assert sorted(order) == ["kpi.a", "kpi.b", "kpi.z", "ml.scores", "sales.orders"]
+    assert order.index("kpi.a") < order.index("ml.scores") < order.index("kpi.z")
+
+
+def test_an_asset_of_ones_own_before_the_project_costs_no_step(make):
+    source = make.source([make.table("orders")], [make.task("z", ["ml.scores", "sales.orders"])])
+
+    @dg.asset(key=["ml", "scores"])
+    def scores():
+        return None
+
+    assert len(build_starlake_assets(source, around=[scores])) == 1

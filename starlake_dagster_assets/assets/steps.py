@@ -1,0 +1,99 @@
+"""Which assets share a step: so few steps as the way of running, partitions and assets of the user's own allow."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Literal
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.graph.plan import plan
+
+__all__ = ["Step", "Steps", "steps_of"]
+
+Steps = Literal["project", "group", "task"]
+Step = tuple[str, tuple[str, ...]]
+"""A name, and node ids in topological order."""
+
+
+def steps_of(
+    translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, around: Iterable[Any] = ()
+) -> list[Step]:
+    """Cuts the nodes of a project into steps.
+
+    Args:
+        translator: Bound to the project.
+        chosen: Node ids, in topological order.
+        steps: `project`, `group` or `task`.
+        around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
+            cannot share a step: Dagster 1.9 would fail in the middle of the run.
+
+    Returns:
+        The steps, names unique.
+    """
+    graph = translator.graph
+    floor = _floors(translator, chosen, list(around))
+    named = [(name, node) for name, nodes in _by_way(translator, chosen, steps) for node in nodes]
+    sets: dict[tuple[str, int, Any], list[str]] = {}
+    for name, node in named:
+        partitions = translator.spec(graph.nodes[node]).partitions_def
+        sets.setdefault((name, floor.get(node, 0), partitions), []).append(node)
+    taken: set[str] = set()
+    return [(_free(name, taken), tuple(nodes)) for (name, _, _), nodes in sets.items()]
+
+
+def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps) -> list[Step]:
+    if steps == "project":
+        return [("starlake", tuple(chosen))]
+    found: list[Step] = []
+    for group in plan(translator.graph, chosen):
+        if steps == "task" and group.kind == "transform":
+            found.extend((f"transform__{group_name(node)}", (node,)) for node in group.node_ids)
+        else:
+            found.append((f"{group.kind}__{group_name(group.name)}", group.node_ids))
+    return found
+
+
+def _floors(translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any]) -> Mapping[str, int]:
+    """How many assets of the user's own stand, one after the other, between a node and the beginning of the project."""
+    outside = _outside(around)
+    if not outside:
+        return {}
+    graph = translator.graph
+    keys = {translator.spec(graph.nodes[node]).key: node for node in graph.nodes}
+    inside = set(chosen)
+    reads: dict[Hashable, set[Hashable]] = {key: {keys.get(dep, dep) for dep in deps} for key, deps in outside.items()}
+    for node in chosen:
+        spec = translator.spec(graph.nodes[node])
+        reads[node] = {keys.get(dep.asset_key, dep.asset_key) for dep in spec.deps}
+        # An external node of the graph that the user makes is known by its key.
+        reads[node] |= {dep.asset_key for dep in spec.deps if dep.asset_key in outside}
+    floors: dict[Hashable, int] = {}
+    try:
+        order = list(TopologicalSorter(reads).static_order())
+    except CycleError:  # Dagster says which assets form the circle
+        return {}
+    for one in order:
+        before = [floors.get(dep, -1) + (1 if one in inside and dep in outside else 0) for dep in reads.get(one, ())]
+        floors[one] = max([0 if one in inside else -1, *before])
+    return {node: floors[node] for node in chosen}
+
+
+def _outside(around: Sequence[Any]) -> dict[dg.AssetKey, set[dg.AssetKey]]:
+    """What each asset of the user's own reads; the outputs of one step wait for all that it reads."""
+    found: dict[dg.AssetKey, set[dg.AssetKey]] = {}
+    for asset in around:
+        if not isinstance(asset, dg.AssetsDefinition):
+            continue
+        deps = {dep.asset_key for spec in asset.specs for dep in spec.deps} - set(asset.keys)
+        found.update(dict.fromkeys(asset.keys, deps))
+    return found
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}_{number}", number + 1
+    taken.add(name)
+    return name
