@@ -15,7 +15,9 @@ EXAMPLE := example_project
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: install dev demo test lint types tests tests-oldest format clean
+# make deliver DAY=2    brings the next day's files to the example project
+
+.PHONY: install deliver dev demo test lint types tests tests-oldest format clean
 
 install: $(BIN)/.installed
 
@@ -27,9 +29,12 @@ $(BIN)/.installed: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --quiet --locked --inexact
 	@touch $@
 
-dev: install
+deliver: install
 	$(BIN)/python $(EXAMPLE)/deliver.py --day $(DAY)
-	@mkdir -p .dagster_home && touch .dagster_home/dagster.yaml
+
+dev: install
+	@test -d $(EXAMPLE)/starbake/datasets || $(BIN)/python $(EXAMPLE)/deliver.py --day $(DAY)
+	@mkdir -p .dagster_home && cp $(EXAMPLE)/dagster.yaml .dagster_home/
 	@echo
 	@echo "  The Dagster UI is at http://127.0.0.1:$(PORT) once the lines below say so; press Ctrl-C to stop."
 	@echo "  Assets > Global asset lineage > Materialize all runs the whole Starlake project."
