@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -14,7 +15,7 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    settings: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
     app.command("embedded", context_settings=settings)(embedded)
 
 

@@ -29,17 +29,43 @@ _COMPARE: Mapping[str, Callable[[Value, Value], Value]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+def _same_letters(left: Value, right: Value) -> bool:
+    return str(left).lower() == str(right).lower()
+
+
+def _starts(text: Value, part: Value) -> bool:
+    return str(text).startswith(str(part))
+
+
+def _ends(text: Value, part: Value) -> bool:
+    return str(text).endswith(str(part))
+
+
+def _contains(text: Value, part: Value) -> bool:
+    return str(part) in str(text)
+
+
+def _lower(text: Value) -> str:
+    return str(text).lower()
+
+
+def _upper(text: Value) -> str:
+    return str(text).upper()
+
+
 _METHODS: Mapping[str, tuple[int, Callable[..., Value]]] = {
     "toInt": (0, int),
     "toLong": (0, int),
     "toDouble": (0, float),
     "equals": (1, operator.eq),
-    "equalsIgnoreCase": (1, lambda a, b: str(a).lower() == str(b).lower()),
-    "startsWith": (1, lambda a, b: str(a).startswith(str(b))),
-    "endsWith": (1, lambda a, b: str(a).endswith(str(b))),
-    "contains": (1, lambda a, b: str(b) in str(a)),
-    "toLowerCase": (0, lambda a: str(a).lower()),
-    "toUpperCase": (0, lambda a: str(a).upper()),
+    "equalsIgnoreCase": (1, _same_letters),
+    "startsWith": (1, _starts),
+    "endsWith": (1, _ends),
+    "contains": (1, _contains),
+    "toLowerCase": (0, _lower),
+    "toUpperCase": (0, _upper),
 }
 
 

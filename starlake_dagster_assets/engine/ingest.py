@@ -182,6 +182,16 @@ def _write(job: LoadJob, incoming: Incoming, *, existed: bool) -> None:
 
 
 def _script(job: LoadJob, statements: Sequence[str]) -> None:
+    """`presql` or `postsql` of a table; `SL_THIS` in them is a view of it."""
+    if not any("sl_this" in statement.lower() for statement in statements):
+        return _run_all(job, statements)
+    job.session.con.execute(f"CREATE OR REPLACE TEMP VIEW SL_THIS AS SELECT * FROM {job.target.name}")
+    _run_all(job, statements)
+    job.session.con.execute("DROP VIEW temp.SL_THIS")
+    return None
+
+
+def _run_all(job: LoadJob, statements: Sequence[str]) -> None:
     for statement in statements:
         run_script(job.session, render(statement, job.project.variables))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +56,9 @@ class LoadRequest:
 class _Tally:
     """What the command has done so far."""
 
-    loaded: list[str] = field(default_factory=list)
-    counts: list[Counts] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list[str])
+    counts: list[Counts] = field(default_factory=list[Counts])
+    errors: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def load(
         EngineError: At least one file failed; the message has the errors of all of them.
     """
     _order(project)
+    _tell_limits(project, journal)
     tally = _Tally()
     context = _Context(project, request, journal, options, environ, tally)
     domains = _selected(context)
@@ -102,6 +103,14 @@ def load(
         raise EngineError("\n".join(tally.errors))
     journal.info(_SOURCE, "All tables loaded successfully")
     _summary(context)
+
+
+def _tell_limits(project: Project, journal: Journal) -> None:
+    """Settings that the embedded engine answers differently, said once a command."""
+    if project.application.sink_replay_to_file:
+        journal.warn(_SOURCE, "application.sinkReplayToFile: no replay files; rejected rows are in the audit")
+    if project.application.reject_with_value:
+        journal.warn(_SOURCE, "application.rejectWithValue: reasons of rejected rows come without values")
 
 
 def _order(project: Project) -> bool:
@@ -268,7 +277,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
 
 
 @contextmanager
-def _given_back(passage: Passage, files: Sequence[Path]) -> Iterator[None]:
+def _given_back(passage: Passage, files: Sequence[Path]) -> Generator[None]:
     try:
         yield
     except duckdb.InterruptException as error:

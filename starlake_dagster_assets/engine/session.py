@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Any, cast
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -111,7 +112,7 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
 
 
 @contextmanager
-def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Iterator[None]:
+def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Generator[None]:
     """Holds a lock, between processes and threads, named by a path; says so when it has to wait.
 
     The lock file lies in the user's cache directory, so that nothing is added to the user's data.
@@ -131,7 +132,7 @@ def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Iterat
 
 
 @contextmanager
-def open_session(project: Project, name: str, journal: Journal, options: EngineOptions) -> Iterator[Session]:
+def open_session(project: Project, name: str, journal: Journal, options: EngineOptions) -> Generator[Session]:
     """Opens the DuckDB file of a connection and holds it until the block ends; another command waits.
 
     Args:
@@ -153,6 +154,7 @@ def open_session(project: Project, name: str, journal: Journal, options: EngineO
             _configure(con, project, options)
             if connection.engine == "duckdb":
                 _pre_actions(con, connection)
+            _tell_audit(project, path, journal, options)
             catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
             dialect = options.transpile_from or connection.dialect
             yield Session(con, connection, path, dialect, (str(catalog), str(schema)))
@@ -169,6 +171,17 @@ def _connection(project: Project, name: str) -> Connection:
     hint = f"; did you mean {guess!r}?" if guess else f"; known: {', '.join(sorted(known)) or 'none'}"
     what = f"unknown connection {name!r}" if name else "no connection: set application.connectionRef"
     raise EngineError(what + hint)
+
+
+def _tell_audit(project: Project, path: Path, journal: Journal, options: EngineOptions) -> None:
+    """The audit rows commit with the rows they speak of, so they are written to the same file."""
+    name = project.application.audit.connection
+    try:
+        elsewhere = bool(name) and database_path(project, name, options) != path
+    except EngineError:
+        elsewhere = True
+    if elsewhere and project.application.audit.active:
+        journal.warn("Session", f"audit.sink.connectionRef {name!r} is another database: audit rows go to {path}")
 
 
 def _substitute_path(project: Project, connection: Connection, options: EngineOptions) -> Path:
@@ -191,7 +204,7 @@ def _acquire(lock: FileLock, subject: Path, journal: Journal, options: EngineOpt
     started, announced = time.monotonic(), False
     while True:
         with suppress(Timeout):
-            lock.acquire(timeout=_POLL_SECONDS if announced else 0)
+            cast("Any", lock).acquire(timeout=_POLL_SECONDS if announced else 0)
             return
         if not announced:
             journal.info("Session", f"waiting for {subject}: another command is using it")

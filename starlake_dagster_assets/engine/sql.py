@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from starlake_dagster_assets.engine.quoting import qualified
@@ -31,7 +31,7 @@ def run_script(session: Session, sql: str) -> None:
 
 
 @contextmanager
-def default_schema(session: Session, target: Target) -> Iterator[None]:
+def default_schema(session: Session, target: Target) -> Generator[None]:
     """Unqualified names mean tables of the target's schema within the block, as after the engine's `USE`.
 
     When the block fails, the end of its transaction goes back.
