@@ -10,7 +10,6 @@ from starlake_dagster_assets.assets.decorator import (
     Selection,
     build_starlake_assets,
     external_specs,
-    selected_nodes,
 )
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
@@ -85,7 +84,11 @@ def build_definitions(
         retry_policy=retry_policy,
     )
     made = _keys([*assets, *extra])
-    nodes = selected_nodes(project, select, exclude)
+    nodes = [
+        node
+        for node, spec in bound.specs().items()
+        if spec.key in made and project.graph.nodes[node].kind != "external"
+    ]
     external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
     if executor is None and isinstance(where, StarlakeDuckDB):
         executor = in_process_executor()

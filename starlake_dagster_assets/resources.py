@@ -1,7 +1,6 @@
 """Where Starlake runs, as Dagster resources."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from starlake_dagster_assets.assets.execute import run_step
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.embedded import embedded_runner
 from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["StarlakeDuckDB", "StarlakeResource"]
@@ -79,20 +79,12 @@ class StarlakeDuckDB(StarlakeResource):
         Raises:
             RunnerError: When duckdb is not installed.
         """
-        try:
-            from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "duckdb":
-                raise
-            raise RunnerError(
-                "StarlakeDuckDB needs duckdb, which is not installed: pip install 'starlake-dagster-assets[duckdb]'."
-            ) from error
-        return EmbeddedRunner(
+        return embedded_runner(
             project.root,
             env=project.env,
-            database=Path(self.database) if self.database else None,
+            options={**project.options, **self.options},
+            database=self.database,
             transpile_from=self.transpile_from,
             memory_limit=self.memory_limit,
             threads=self.threads,
-            options={**project.options, **self.options},
         )

@@ -13,6 +13,9 @@ from starlake_dagster_assets.project.model import Attribute, ExternalTable, Loca
 __all__ = ["definition_metadata", "describe", "engine_of", "table_name"]
 
 
+_FREE = dg.TableColumnConstraints()
+
+
 def engine_of(node: Node, project: Project) -> str:
     """What stores the table: `duckdb`, `bigquery`, …; "" where the project does not say."""
     thing = node.task or node.table
@@ -104,13 +107,12 @@ def _column(attribute: Attribute, keys: Sequence[str]) -> dg.TableColumn:
     other = ["primary key"] if is_key else []
     other += [f"references {attribute.foreign_key}"] if attribute.foreign_key else []
     other += [f"privacy {attribute.privacy}"] if attribute.privacy.upper() != "NONE" else []
+    constraints = _FREE
+    if attribute.required or is_key or other:
+        nullable = not (attribute.required or is_key)
+        constraints = dg.TableColumnConstraints(nullable=nullable, unique=is_key and len(keys) == 1, other=other)
     return dg.TableColumn(
-        name=attribute.final_name,
-        type=_type(attribute),
-        description=attribute.comment,
-        constraints=dg.TableColumnConstraints(
-            nullable=not (attribute.required or is_key), unique=is_key and len(keys) == 1, other=other
-        ),
+        name=attribute.final_name, type=_type(attribute), description=attribute.comment, constraints=constraints
     )
 
 

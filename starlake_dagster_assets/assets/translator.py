@@ -33,7 +33,12 @@ class StarlakeTranslator:
     _specs: dict[str, dg.AssetSpec]
 
     def bound_to(self: _Self, source: ProjectSource) -> _Self:
-        """A copy that knows the project and remembers its specs; the original is left as it is."""
+        """A copy that knows the project and remembers its specs; the original is left as it is.
+
+        A translator that is already bound to this very project is given back.
+        """
+        if self._source is source:
+            return self
         bound = copy.copy(self)
         vars(bound).update(_source=source, _specs={})
         return bound

@@ -42,6 +42,7 @@ def run(
     from starlake_dagster_assets.command.outcome import RunSettings
     from starlake_dagster_assets.command.source import secrets_of
     from starlake_dagster_assets.graph.select import select as select_nodes
+    from starlake_dagster_assets.runners.embedded import embedded_runner
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
     given = _variables(options or [])
@@ -54,7 +55,9 @@ def run(
         hold=True,
         on_line=_echo if verbose else _drop,
     )
-    runner = _runner(source.root, env, given, database, transpile_from)
+    runner = embedded_runner(
+        source.root, env=source.env, options=given, database=database, transpile_from=transpile_from
+    )
     domains, tasks = ordered(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
     report = _Report(names, runner, as_json)
@@ -64,14 +67,6 @@ def run(
     report.end()
     if report.failed:
         raise typer.Exit(1)
-
-
-def _runner(
-    root: Path, env: str | None, options: dict[str, str], database: Path | None, transpile_from: str | None
-) -> Runner:
-    from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
-
-    return EmbeddedRunner(root, env=env, options=options, database=database, transpile_from=transpile_from)
 
 
 class _Report:

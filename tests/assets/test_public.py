@@ -54,3 +54,20 @@ def test_the_library_is_registered_with_dagster():
     where = "dagster_shared.libraries" if hasattr(dg, "DagsterLibraryRegistry") else "dagster._core.libraries"
     code = f"from starlake_dagster_assets import StarlakeResource\nfrom {where} import DagsterLibraryRegistry"
     modules_after(code + "\nassert 'starlake-dagster-assets' in DagsterLibraryRegistry.get()")
+
+
+def test_without_duckdb_the_extra_is_named():
+    code = """
+import sys
+sys.modules["duckdb"] = None
+from pathlib import Path
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.embedded import embedded_runner
+try:
+    embedded_runner(Path("."))
+except RunnerError as error:
+    assert "starlake-dagster-assets[duckdb]" in str(error)
+else:
+    raise SystemExit(1)
+"""
+    modules_after(code)

@@ -1,0 +1,61 @@
+"""The embedded runner, imported when it is needed: duckdb is an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.protocol import Runner
+
+__all__ = ["embedded_runner"]
+
+
+def embedded_runner(
+    root: Path,
+    *,
+    env: str | None = None,
+    options: Mapping[str, str] | None = None,
+    database: str | Path | None = None,
+    transpile_from: str | None = None,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+) -> Runner:
+    """The runner of the embedded engine for a project.
+
+    Args:
+        root: The project (`SL_ROOT`).
+        env: `SL_ENV`.
+        options: Variables of every command.
+        database: DuckDB file; None = the one each connection names.
+        transpile_from: SQL dialect of the project.
+        memory_limit: DuckDB's `memory_limit`, such as `4GB`.
+        threads: DuckDB's `threads`.
+
+    Raises:
+        RunnerError: When duckdb is not installed.
+    """
+    try:
+        from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+
+        _import_duckdb()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "duckdb":
+            raise
+        raise RunnerError(
+            "The embedded engine needs duckdb, which is not installed: pip install 'starlake-dagster-assets[duckdb]'."
+        ) from error
+    return EmbeddedRunner(
+        root,
+        env=env,
+        options=dict(options or {}),
+        database=Path(database) if database else None,
+        transpile_from=transpile_from,
+        memory_limit=memory_limit,
+        threads=threads,
+    )
+
+
+def _import_duckdb() -> None:
+    """Fails now where duckdb is missing, rather than in the thread of the first command."""
+    import duckdb as _  # noqa: F401
