@@ -66,7 +66,7 @@ def _hidden(name: str) -> bool:
     return name.rsplit("/", 1)[-1].startswith(".") or name.startswith("__MACOSX/")
 
 
-def _copied(stream: IO[bytes], work: Path) -> Iterator[Path]:
+def _copied(stream: IO[bytes] | gzip.GzipFile, work: Path) -> Iterator[Path]:
     target = work / "member"
     with target.open("wb") as copy:
         shutil.copyfileobj(stream, copy, _BUFFER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any, cast
 
 import duckdb
 
@@ -90,6 +91,6 @@ def python_function(
     if con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone() is not None:
         return
     try:
-        con.create_function(name, function, ["VARCHAR"], returns)
+        cast("Any", con).create_function(name, function, ["VARCHAR"], returns)
     except duckdb.InvalidInputException as error:
         raise EngineError(f"{what} needs a Python function, and DuckDB needs numpy to run one: {error}") from error

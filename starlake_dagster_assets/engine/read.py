@@ -115,6 +115,8 @@ class _Reading:
                 if source.expected_rows in (None, done):
                     self._reject(source, part)
                     return
+            except duckdb.InterruptException:
+                raise
             except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
                 raise EngineError(f"{file.shown}: {error}") from error
             except duckdb.Error as error:

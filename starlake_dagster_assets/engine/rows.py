@@ -45,12 +45,16 @@ class Cell:
         kind: A text, a JSON value, or a value that the file itself types.
         ddl: DuckDB type of a typed value.
         no_empty: Whether an empty text cannot occur, because the reader made it null.
+        text: Of a JSON value: SQL of it as a text, when the reader has it.
+        nested: With `text`: SQL of whether it is an object or an array.
     """
 
     sql: str
     kind: Literal["text", "json", "typed"] = "text"
     ddl: str = "VARCHAR"
     no_empty: bool = False
+    text: str | None = None
+    nested: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class RowCompiler:
             json = cell.sql if cell.kind == "json" else self._as_json(cell)
             return self._json(attribute, json, path, 0)
         if cell.kind == "json":
+            if cell.text and cell.nested and type_of(attribute, self._project).primitive_type != "variant":
+                return self._json_leaf(attribute, cell.text, cell.nested, self._scalar(attribute), path)
             return self._json(attribute, cell.sql, path, 0)
         kind = self._scalar(attribute)
         if cell.kind == "typed" and not is_nested(cell.ddl):
@@ -204,12 +210,17 @@ class RowCompiler:
         kind = self._scalar(attribute)
         if kind.definition.primitive_type == "variant":
             return self._json_variant(attribute, json, kind, path)
-        inner = self._text(attribute, f"({json} ->> '$')", kind, path)
-        wrong = self._reason(path, literal(f"is not a {attribute.type}"), f"({json} ->> '$')")
         nested = f"json_type({json}) IN ('OBJECT', 'ARRAY')"
+        return self._json_leaf(attribute, f"({json} ->> '$')", nested, kind, path)
+
+    def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> Typed:
+        inner = self._text(attribute, text, kind, path)
+        wrong = self._reason(path, literal(f"is not a {attribute.type}"), text)
+        quick = inner.accepted
         return Typed(
             f"CASE WHEN {nested} THEN NULL ELSE {inner.value} END",
             f"CASE WHEN {nested} THEN {wrong} ELSE {inner.error} END",
+            (lambda value: f"(NOT coalesce({nested}, false) AND {quick(value)})") if quick else None,
         )
 
     def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> Typed:

@@ -11,10 +11,20 @@ from starlake_dagster_assets.engine.read import read_incoming
 from starlake_dagster_assets.project.model import Application, Attribute, Location, Metadata, Project, Table, TypeDef
 
 NUMBER = r"[-+]?\d*\.?\d+[Ee]?[-+]?\d*"
-MOMENTS = (
-    "basic_iso_date iso_local_date iso_offset_date iso_date iso_local_date_time iso_offset_date_time "
-    "iso_zoned_date_time iso_date_time iso_ordinal_date iso_week_date iso_instant rfc_1123_date_time"
-).split()
+MOMENTS = [
+    "basic_iso_date",
+    "iso_local_date",
+    "iso_offset_date",
+    "iso_date",
+    "iso_local_date_time",
+    "iso_offset_date_time",
+    "iso_zoned_date_time",
+    "iso_date_time",
+    "iso_ordinal_date",
+    "iso_week_date",
+    "iso_instant",
+    "rfc_1123_date_time",
+]
 
 
 def packaged_types() -> dict[str, TypeDef]:
@@ -40,12 +50,16 @@ def packaged_types() -> dict[str, TypeDef]:
     }
 
 
-def attribute(name: str, type: str = "string", **more: Any) -> Attribute:
-    return Attribute(name=name, type=type, **more)
+def attribute(name: str, kind: str = "string", **more: Any) -> Attribute:
+    return Attribute(name=name, type=kind, **more)
 
 
 def table(
-    *attributes: Attribute, filter: str | None = None, name: str = "t", pattern: str = ".*", **metadata: Any
+    *attributes: Attribute,
+    filter: str | None = None,  # noqa: A002 - the key's own name
+    name: str = "t",
+    pattern: str = ".*",
+    **metadata: Any,
 ) -> Table:
     metadata.setdefault("separator", ",")
     return Table(

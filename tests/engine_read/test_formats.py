@@ -5,11 +5,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from factory import Read, attribute, table, written
+from factory import Read, attribute, project, table, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import TypeDef
 
 COLUMNS = (attribute("id", "int"), attribute("label"), attribute("on_sale", "boolean"), attribute("day", "date"))
 LINES = (
@@ -116,6 +117,13 @@ def test_json_structs_arrays_and_variants(tmp_path: Path) -> None:
         "`items[2].qty` is not a int",
         "`who` is not a struct",
     ]
+
+
+def test_a_variant_type_of_the_project(tmp_path: Path) -> None:
+    own = TypeDef(name="any", primitive_type="variant", pattern=".+", ddl_mapping={"duckdb": "JSON"})
+    target = table(attribute("v", "any"), format="JSON")
+    read = Read(target, written(tmp_path / "f.json", '{"v":{"a":1}}\n{"v":"x"}\n{}'), within=project(own))
+    assert read.rows == [('{"a":1}',), ('"x"',), (None,)]
 
 
 def test_positions_count_characters(tmp_path: Path) -> None:

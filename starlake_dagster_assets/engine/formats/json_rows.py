@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from starlake_dagster_assets.engine.formats.source import Source
 from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE, open_text
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.rows import Cell
-from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.project.model import Attribute, Table
 
 __all__ = ["json_cells", "json_options", "json_sources", "json_table"]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OPTIONS: Mapping[str, str] = {"multiline": "multiline", "format": "format", "maximum_object_size": "size"}
 
 
@@ -27,12 +29,20 @@ def json_options(table: Table) -> dict[str, str]:
 
 def json_cells(table: Table) -> dict[str, Cell]:
     """The top-level attributes as columns of `json_table`."""
-    read = [attribute.name for attribute in table.attributes if attribute.script is None]
-    return {name: Cell(f"sl_j{index}", "json") for index, name in enumerate(read)}
+    cells: dict[str, Cell] = {}
+    for index, item in enumerate(_read(table), start=1):
+        if _is_scalar(item):
+            nested = f"sl_kinds[{index}] IN ('OBJECT', 'ARRAY')"
+            # A type of the project's own may be a variant: it takes the value out of the document.
+            whole = f"json_extract(sl_doc, {_pointer(item.name)})"
+            cells[item.name] = Cell(whole, "json", text=f"sl_texts[{index}]", nested=nested)
+        else:
+            cells[item.name] = Cell(f"sl_j{index}", "json")
+    return cells
 
 
 def json_table(rows: str, document: str, reason: str, table: Table) -> str:
-    """A table expression with one JSON column an attribute.
+    """A table expression with the attributes: scalars as lists of texts and kinds, so that a document is parsed once.
 
     Args:
         rows: A table expression.
@@ -40,13 +50,29 @@ def json_table(rows: str, document: str, reason: str, table: Table) -> str:
         reason: SQL of the reason why the row has none.
         table: The table.
     """
-    read = [attribute.name for attribute in table.attributes if attribute.script is None]
+    read = _read(table)
+    pointers = [_pointer(item.name) for item in read]
     columns = [
-        f"json_extract(sl_doc, {literal('/' + name.replace('~', '~0').replace('/', '~1'))}) AS sl_j{index}"
-        for index, name in enumerate(read)
+        f"json_extract(sl_doc, {pointer}) AS sl_j{index}"
+        for index, (item, pointer) in enumerate(zip(read, pointers, strict=True), start=1)
+        if not _is_scalar(item)
     ]
+    paths = f"[{', '.join(pointers)}]"
+    columns += [f"json_extract_string(sl_doc, {paths}) AS sl_texts", f"json_type(sl_doc, {paths}) AS sl_kinds"]
     inner = f"SELECT {document} AS sl_doc, {reason} AS {REASON} FROM {rows}"
-    return f"(SELECT {', '.join([REASON, *columns])} FROM ({inner}))"
+    return f"(SELECT {', '.join(['sl_doc', REASON, *columns])} FROM ({inner}))"
+
+
+def _pointer(name: str) -> str:
+    return literal("/" + name.replace("~", "~0").replace("/", "~1"))
+
+
+def _read(table: Table) -> list[Attribute]:
+    return [attribute for attribute in table.attributes if attribute.script is None]
+
+
+def _is_scalar(attribute: Attribute) -> bool:
+    return not attribute.array and not attribute.attributes and attribute.type != "variant"
 
 
 def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
@@ -57,8 +83,8 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
         if found is None:
             return None
         # Where a line is not one object the file is read again with care: the object may go on in the next line.
-        is_object = f"json_valid({LINE}) AND json_type({LINE}) = 'OBJECT'"
-        document = f"CASE WHEN {is_object} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
+        begins = f"starts_with(ltrim({LINE}, {literal(' ' + chr(9))}), '{{')"
+        document = f"CASE WHEN {begins} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
         sql = json_table(found[0], document, "CAST(NULL AS VARCHAR)", table)
         return Source(sql, json_cells(table), reason=REASON, expected_rows=found[1])
 
@@ -79,7 +105,7 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
 
 def _judged(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
     for text in texts:
-        if "\0" in text or UNREADABLE in text or any("\ud800" <= char <= "\udfff" for char in text):
+        if "\0" in text or UNREADABLE in text or _SURROGATE.search(text):
             yield NOT_TEXT, None
         else:
             yield None, text

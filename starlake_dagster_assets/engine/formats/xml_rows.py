@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.parsers import expat
 
 from starlake_dagster_assets.engine.formats.json_rows import json_cells, json_table
@@ -136,20 +136,20 @@ def _shaped(fields: dict[str, Any], attributes: Sequence[Attribute], prefix: str
         found = fields.get(attribute.name, fields.get(prefix + attribute.name))
         if found is None:
             continue
-        items = found if isinstance(found, list) else [found]
-        items = [_item(item, attribute, prefix, value) for item in items]
+        several = cast("list[Any]", found) if isinstance(found, list) else [found]
+        items = [_item(item, attribute, prefix, value) for item in several]
         shaped[attribute.name] = items if attribute.array or len(items) > 1 else items[0]
     return shaped
 
 
 def _item(item: Any, attribute: Attribute, prefix: str, value: str) -> Any:
+    fields: dict[str, Any] | None = cast("dict[str, Any]", item) if isinstance(item, dict) else None
     if attribute.attributes:
-        if isinstance(item, dict):
-            return _shaped(item, attribute.attributes, prefix, value)
-        return _shaped({value: item} if str(item).strip() else {}, attribute.attributes, prefix, value)
-    if isinstance(item, dict) and attribute.type != "variant" and set(item) <= {value, *_prefixed(item, prefix)}:
-        return item.get(value)
-    return item
+        alone: dict[str, Any] = {value: item} if str(cast("object", item)).strip() else {}
+        return _shaped(alone if fields is None else fields, attribute.attributes, prefix, value)
+    if fields is not None and attribute.type != "variant" and set(fields) <= {value, *_prefixed(fields, prefix)}:
+        return fields.get(value)
+    return cast("Any", item)
 
 
 def _prefixed(item: Mapping[str, Any], prefix: str) -> set[str]:
