@@ -11,6 +11,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.incoming import Incoming
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
+from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project
 
 __all__ = ["Auditor", "Outcome", "job_id"]
@@ -68,13 +69,16 @@ class Auditor:
         project: For `application.audit` and the labels.
         job: The JOBID.
         scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMP, or None for the start of the job.
+
+    Raises:
+        EngineError: `scheduled` is no such literal.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, job: str, scheduled: str | None) -> None:
         self._con = con
         self._project = project
         self._job = job
-        self._scheduled = scheduled
+        self._scheduled = _scheduled(con, scheduled)
         self._clock = time.monotonic()
         self._start = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
 
@@ -106,7 +110,7 @@ class Auditor:
                 outcome.step,
                 application.database,
                 application.tenant,
-                _scheduled(self._scheduled) or self._start,
+                self._scheduled or self._start,
             ],
         )
 
@@ -187,6 +191,12 @@ def _plain(message: str) -> str:
     return message.translate(table)[:_MESSAGE_LIMIT]
 
 
-def _scheduled(text: str | None) -> str | None:
+def _scheduled(con: duckdb.DuckDBPyConnection, text: str | None) -> datetime | None:
     """`--scheduledDate` as the engine reads it: `T` becomes a space, quotes go."""
-    return None if text is None else text.replace("'", "").replace("T", " ")
+    if text is None:
+        return None
+    try:
+        sql = "SELECT CAST(? AS TIMESTAMP)"
+        return con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
+    except duckdb.ConversionException as error:
+        raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error

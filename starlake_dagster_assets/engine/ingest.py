@@ -118,7 +118,7 @@ def run_load(job: LoadJob) -> Counts:
             _outcome(job, error.counts, success=False, message=f"{error.counts.rejected} invalid records")
         )
         raise
-    except (EngineError, duckdb.Error) as error:
+    except Exception as error:
         job.auditor.record(_outcome(job, Counts(0, 0, 0), success=False, message=str(error)))
         raise EngineError(f"{job.table.raw}: {error}") from error
 

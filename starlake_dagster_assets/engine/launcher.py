@@ -82,7 +82,9 @@ def _guarded(call: _Call) -> int:
         return _COMMANDS[call.command](call)
     except (StarlakeError, duckdb.Error, OSError) as error:
         _failed(call, str(error))
-        return 1
+    except Exception as error:
+        _failed(call, f"unexpected {type(error).__name__}: {error}")
+    return 1
 
 
 def _failed(call: _Call, message: str) -> None:

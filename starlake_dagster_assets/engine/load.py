@@ -109,8 +109,6 @@ def _tell_limits(project: Project, journal: Journal) -> None:
     """Settings that the embedded engine answers differently, said once a command."""
     if project.application.sink_replay_to_file:
         journal.warn(_SOURCE, "application.sinkReplayToFile: no replay files; rejected rows are in the audit")
-    if project.application.reject_with_value:
-        journal.warn(_SOURCE, "application.rejectWithValue: reasons of rejected rows come without values")
 
 
 def _order(project: Project) -> bool:

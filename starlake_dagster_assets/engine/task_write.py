@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -33,6 +34,7 @@ from starlake_dagster_assets.project.model import Project, Task
 __all__ = ["TaskJob", "compiled", "finish", "query", "run_task"]
 
 _INCOMING = "sl_incoming"
+_PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _table(job: TaskJob) -> None:
 def _lazy(job: TaskJob, *, exists: bool) -> bool:
     """Whether the rows may be read as they are written: nothing is removed before, and nothing is read twice."""
     kind = job.task.write_strategy.type.upper()
+    if _PIVOT.search(job.task.sql or ""):  # a view cannot hold one
+        return False
     return (kind == "APPEND" and not job.truncate) or (kind == "OVERWRITE" and not exists)
 
 

@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.errors import RunnerError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,7 +52,16 @@ class EmbeddedRunner:
     lock_timeout: float = -1
 
     def start(self, command: Command) -> EmbeddedHandle:
-        """Starts a command in a thread."""
+        """Starts a command in a thread.
+
+        Raises:
+            RunnerError: DuckDB is not installed.
+        """
+        try:
+            import duckdb as _  # noqa: F401
+        except ImportError as error:
+            message = "the embedded engine needs DuckDB: pip install 'starlake-dagster-assets[duckdb]'"
+            raise RunnerError(message) from error
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env))
 
     def witness(self) -> EmbeddedWitness:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +103,26 @@ def test_any_arguments_are_read_or_refused(command: str, argv: list[str]) -> Non
         read(command, argv)
     except UsageError as error:
         assert error.messages
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.binary(max_size=60), st.sampled_from(["DSV", "JSON", "POSITION", "XML", "PARQUET"]))
+def test_any_bytes_are_loaded_or_refused_without_a_traceback(make_bench: Any, content: bytes, kind: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bench = make_bench(Path(folder) / "project")
+        position = ", position: {first: 0, last: 3}" if kind == "POSITION" else ""
+        options = "\noptions: {rowTag: row}" if kind == "XML" else ""
+        bench.table(metadata=f"format: {kind}{options}", attributes=f"[{{name: id, type: int{position}}}]")
+        text = (bench.root / "metadata/load/shop/orders.sl.yml").read_text().replace("    format: DSV\n", "")
+        bench.write("metadata/load/shop/orders.sl.yml", text)
+        bench.file("orders_1.csv").write_bytes(content)
+        code = bench.run("load")
+        assert "Traceback" not in "\n".join([*bench.stdout, *bench.stderr])
+        assert "unexpected" not in "\n".join(bench.stderr)
+        assert bench.files("archive" if code == 0 else "stage") == ["orders_1.csv"]
+        if code == 0:
+            rows = bench.query("SELECT (SELECT count(*) FROM shop.orders), COUNT, COUNTREJECTED FROM audit.audit")
+            assert rows[0][0] + rows[0][2] == rows[0][1]
 
 
 def test_the_console_answers_line_by_line(bench: Any) -> None:
