@@ -29,6 +29,7 @@ def build_definitions(
     extra_assets: Iterable[Any] = (),
     resources: Mapping[str, Any] | None = None,
     executor: dg.ExecutorDefinition | dg.Executor | None = None,
+    name: str | None = None,
     steps: Steps = "project",
     row_counts: bool = True,
     columns: bool = True,
@@ -48,6 +49,7 @@ def build_definitions(
         resources: Resources of your own.
         executor: How steps are run. With the embedded engine, in one process by default, because a DuckDB file has
             one writer; where Dagster can, a failed step does not stop those whose inputs are there.
+        name: Name of the step; `starlake_<directory>` by default.
         steps: How many steps a run has; see `build_starlake_assets`.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
@@ -75,6 +77,7 @@ def build_definitions(
         select=select,
         exclude=exclude,
         translator=bound,
+        name=name,
         steps=steps,
         around=extra,
         row_counts=row_counts,

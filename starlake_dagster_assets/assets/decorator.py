@@ -7,6 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import bind, bound_body
+from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
@@ -102,6 +103,7 @@ def build_starlake_assets(
     select: Selection | None = None,
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
+    name: str | None = None,
     steps: Steps = "project",
     around: Iterable[Any] = (),
     row_counts: bool = True,
@@ -118,6 +120,7 @@ def build_starlake_assets(
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         translator: What the assets look like.
+        name: Name of the step, and what the names of several begin with; `starlake_<directory>` by default.
         steps: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
             file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
             schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
@@ -140,6 +143,7 @@ def build_starlake_assets(
     bound = (translator or StarlakeTranslator()).bound_to(project)
     bound.specs()
     chosen = selected_nodes(project, select, exclude)
+    base = name or f"starlake_{group_name(project.root.name)}"
 
     def run(context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Any:
         events = starlake.run(context, options=options)
@@ -148,7 +152,7 @@ def build_starlake_assets(
 
     return [
         _definition(run, bound, nodes, name=step, pool=pool, retry_policy=retry_policy, op_tags=op_tags)
-        for step, nodes in steps_of(bound, chosen, steps, around)
+        for step, nodes in steps_of(bound, chosen, steps, base, around)
     ]
 
 

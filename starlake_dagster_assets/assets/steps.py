@@ -18,7 +18,7 @@ Step = tuple[str, tuple[str, ...]]
 
 
 def steps_of(
-    translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, around: Iterable[Any] = ()
+    translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str, around: Iterable[Any] = ()
 ) -> list[Step]:
     """Cuts the nodes of a project into steps.
 
@@ -26,6 +26,7 @@ def steps_of(
         translator: Bound to the project.
         chosen: Node ids, in topological order.
         steps: `project`, `group` or `task`.
+        name: Of the step of the whole project, and what the names of other steps begin with.
         around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
             cannot share a step: Dagster 1.9 would fail in the middle of the run.
 
@@ -34,24 +35,24 @@ def steps_of(
     """
     graph = translator.graph
     floor = _floors(translator, chosen, list(around))
-    named = [(name, node) for name, nodes in _by_way(translator, chosen, steps) for node in nodes]
+    named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
     sets: dict[tuple[str, int, Any], list[str]] = {}
-    for name, node in named:
+    for step, node in named:
         partitions = translator.spec(graph.nodes[node]).partitions_def
-        sets.setdefault((name, floor.get(node, 0), partitions), []).append(node)
+        sets.setdefault((step, floor.get(node, 0), partitions), []).append(node)
     taken: set[str] = set()
-    return [(_free(name, taken), tuple(nodes)) for (name, _, _), nodes in sets.items()]
+    return [(_free(step, taken), tuple(nodes)) for (step, _, _), nodes in sets.items()]
 
 
-def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps) -> list[Step]:
+def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:
     if steps == "project":
-        return [("starlake", tuple(chosen))]
+        return [(name, tuple(chosen))]
     found: list[Step] = []
     for group in plan(translator.graph, chosen):
         if steps == "task" and group.kind == "transform":
-            found.extend((f"transform__{group_name(node)}", (node,)) for node in group.node_ids)
+            found.extend((f"{name}__transform__{group_name(node)}", (node,)) for node in group.node_ids)
         else:
-            found.append((f"{group.kind}__{group_name(group.name)}", group.node_ids))
+            found.append((f"{name}__{group.kind}__{group_name(group.name)}", group.node_ids))
     return found
 
 

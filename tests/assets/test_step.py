@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import build_definitions, build_starlake_assets, starlake_assets
-from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor
+from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.testing import FakeRunner, FakeWitness, Script, fake_starlake, loaded_lines
@@ -53,7 +53,7 @@ def test_one_stage_and_one_load_process_for_a_domain_then_tasks_in_order(sales, 
         ("transform", "--name", "kpi.summary"),
     ]
     assert materialized(result) == ["sales.customers", "sales.orders", "kpi.people", "kpi.revenue", "kpi.summary"]
-    metadata = result.asset_materializations_for_node("starlake")[1].metadata
+    metadata = result.asset_materializations_for_node("starlake_project")[1].metadata
     assert metadata["starlake/rows_input"].value == 20
     assert metadata["starlake/rows_rejected"].value == 2
     jobs = [command.job_id for command in runner.commands]
@@ -187,7 +187,7 @@ def test_schema_drift_and_row_counts_come_from_the_warehouse(make, instance):
     assert not drift.passed and drift.severity == dg.AssetCheckSeverity.WARN
     assert drift.metadata["starlake/missing"].value == ["gone"]
     assert drift.metadata["starlake/extra"].value == ["added"]
-    (made,) = result.asset_materializations_for_node("starlake")
+    (made,) = result.asset_materializations_for_node("starlake_project")
     assert made.metadata["dagster/row_count"].value == 42
     assert [column.name for column in made.metadata["dagster/column_schema"].value.columns] == ["id", "added"]
 
@@ -332,3 +332,39 @@ def test_an_asset_of_ones_own_before_the_project_costs_no_step(make):
         return None
 
     assert len(build_starlake_assets(source, around=[scores])) == 1
+
+
+def test_tables_are_told_early_and_their_checks_follow(make, instance):
+    source = make.source([make.table("orders", expectations=(make.expectation(expect="few()"),))])
+    row = ExpectationRow("", "sales", "orders", "few", "few()", "select 2", 2, "", False)
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(expectation_rows=[row]))
+    result = run(source, runner, instance, build={"row_counts": False, "columns": False})
+    assert result.success
+    kinds = [e.event_type_value for e in result.all_events]
+    made = kinds.index("ASSET_MATERIALIZATION")
+    checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
+    assert checks == {"rejected_rows": True, "few": False}
+    assert "ASSET_CHECK_EVALUATION" in kinds[made:]
+
+
+def test_what_was_told_early_and_is_contradicted_fails_in_the_end(sales, instance):
+    from starlake_dagster_assets.command.model import AuditRow
+
+    rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
+    runner = FakeRunner({"load": Script(BOTH)}, FakeWitness(audit_rows=rows))
+    result = run(sales, runner, instance, build={"row_counts": False, "columns": False})
+    assert not result.success
+    assert "kpi.revenue" not in materialized(result) and "kpi.people" in materialized(result)
+
+
+def test_two_projects_live_side_by_side(make):
+    from pathlib import Path
+
+    one, two = make.source([make.table("orders")]), make.source([make.table("bills", domain="office")])
+    two.root = Path("/elsewhere/bureau.é")
+    fake = fake_starlake()
+    with quiet():
+        both = dg.Definitions.merge(build_definitions(one, starlake=fake), build_definitions(two, starlake=fake))
+    names = {asset.op.name for asset in both.assets if isinstance(asset, dg.AssetsDefinition)}
+    assert names == {"starlake_project", "starlake_bureau_e"}
+    assert both.get_repository_def()

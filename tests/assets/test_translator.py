@@ -164,11 +164,11 @@ def test_the_steps_of_a_project(sales):
     names = {
         steps: [a.op.name for a in build_starlake_assets(sales, steps=steps)] for steps in ("project", "group", "task")
     }
-    assert names["project"] == ["starlake"]
-    assert names["group"] == ["load__sales", "transform__kpi"]
+    assert names["project"] == ["starlake_project"]
+    assert names["group"] == ["starlake_project__load__sales", "starlake_project__transform__kpi"]
     assert sorted(names["task"]) == [
-        "load__sales",
-        *("transform__kpi_people", "transform__kpi_revenue", "transform__kpi_summary"),
+        "starlake_project__load__sales",
+        *(f"starlake_project__transform__kpi_{task}" for task in ("people", "revenue", "summary")),
     ]
 
 
