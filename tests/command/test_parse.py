@@ -146,6 +146,21 @@ def test_an_adaptive_table_is_announced_again():
     assert kinds(events, TableFailed)[0].missing == ("b.csv",)
     waiting = OutputParser(repeated=[("d", "t")])
     assert not [event for line in lines for event in kinds(waiting.feed(line), TableLoaded)]
+    waiting = OutputParser(repeated=[("d", "t")])
+    other = [started("d", "t", "a.csv"), summary("d", "t", "a.csv"), started("d", "u", "b.csv")]
+    assert not [event for line in other for event in kinds(waiting.feed(line), TableLoaded)]
+
+
+def test_side_by_side_another_announcement_proves_nothing():
+    lines = [
+        started("d", "t", "a.csv"),
+        started("d", "u", "b.csv"),
+        summary("d", "t", "a.csv"),
+        started("d", "v", "c.csv"),
+        ERROR,
+        SOME_FAILED,
+    ]
+    assert not kinds(parse(lines, 1), TableLoaded)
 
 
 def test_a_file_without_summary_fails_even_with_exit_0():
@@ -182,7 +197,7 @@ def test_several_files_in_one_summary():
 def test_colours_and_glued_lines():
     lines = [
         f"\x1b[32m{started('d', 't', 'a.csv')}\x1b[0m\r",
-        "Loading 26/01/01 00:00:00 " + summary("d", "t", "a.csv").removeprefix(AT),
+        f"Loading 26/01/01 00:00:00 \x1b[1;32m{summary('d', 't', 'a.csv').removeprefix(AT)}\x1b[0m",
         DONE,
     ]
     assert kinds(parse(lines, 0), TableLoaded)
