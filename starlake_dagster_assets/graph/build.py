@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.graph.cycles import find_cycles
-from starlake_dagster_assets.graph.lineage_checks import ambiguous, compare_with_engine, cycle_problem, self_reference
+from starlake_dagster_assets.graph.lineage_checks import (
+    ambiguous,
+    compare_with_engine,
+    cycle_problem,
+    raw_name,
+    self_reference,
+)
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
 from starlake_dagster_assets.graph.names import Names
 from starlake_dagster_assets.graph.nodes import collect_nodes
@@ -18,6 +25,7 @@ from starlake_dagster_assets.project.problems import Problem
 __all__ = ["build_graph", "declared_dependencies", "parity_edges"]
 
 _TAG = "dagster_deps="
+_DECLARED = re.compile(r"\s*dagster_deps\s*=(.*)", re.DOTALL)
 
 
 def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
@@ -29,8 +37,8 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
     Returns:
         The graph, and the problems found on the way: errors are collisions of names, cycles and declared upstreams
         that do not exist (codes `collision`, `cycle`, `unknown-upstream`); warnings are ambiguous names, self
-        references and edges that the engine's own DAGs lack or invent (`ambiguous-name`, `self-reference`,
-        `lineage-differs`). Each object that is not in conflict is in the graph whatever the problems.
+        references, raw names of renamed tables, and edges that the engine's own DAGs lack or invent
+        (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict is in the graph whatever the problems.
     """
     builder = _Builder(project)
     for node in builder.made:
@@ -45,9 +53,9 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
 def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
     """The upstreams named by `dagster_deps=a.b;c.d` tags (separators: `;`, `|`, `,` and white space)."""
     for tag in tags:
-        if tag.strip().startswith(_TAG):
-            text = tag.strip()[len(_TAG) :]
-            yield from text.replace(";", " ").replace("|", " ").replace(",", " ").split()
+        found = _DECLARED.fullmatch(tag)
+        if found:
+            yield from re.sub(r"[;|,]", " ", found[1]).split()
 
 
 def parity_edges(graph: Graph) -> tuple[Edge, ...]:
@@ -84,6 +92,8 @@ class _Builder:
             meant = self._names.resolve(name, task)
             if meant.candidates:
                 self._problems.append(ambiguous(node, task, name, meant, self._nodes))
+            if meant.renamed:
+                self._problems.append(raw_name(node, task, name, self._nodes[meant.renamed]))
             source = meant.node or (self._external(*meant.unknown) if meant.unknown else None)
             if source:
                 sources.setdefault(source, name)

@@ -12,7 +12,7 @@ from starlake_dagster_assets.graph.parity import EngineView
 from starlake_dagster_assets.project.model import Task
 from starlake_dagster_assets.project.problems import Problem
 
-__all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "self_reference"]
+__all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "raw_name", "self_reference"]
 
 
 def ambiguous(node: Node, task: Task, name: str, meant: Resolution, nodes: Mapping[str, Node]) -> Problem:
@@ -35,6 +35,27 @@ def ambiguous(node: Node, task: Task, name: str, meant: Resolution, nodes: Mappi
         hint=f"Write `<domain>.{name}`.",
         severity="warning",
         code="ambiguous-name",
+    )
+
+
+def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
+    """The warning for SQL that reads a renamed load table by the name of its files.
+
+    Args:
+        node: The task's node.
+        task: The task that spells the name.
+        name: As spelled.
+        meant: The load table.
+    """
+    file, line = _place(node, task, name)
+    return Problem(
+        file=file,
+        line=line,
+        message=f"`{name}` is what {node_file(meant)} calls this table in its files; the warehouse has it as "
+        f"{meant.id}. No edge is drawn from it.",
+        hint=f"Write `{meant.id}`.",
+        severity="warning",
+        code="raw-name",
     )
 
 

@@ -25,15 +25,17 @@ class Resolution:
         unknown: (schema, table) of a table that the project does not know, when `node` is None; None for a name that
             is no asset, such as the warehouse's own catalog.
         candidates: All ids that an unqualified name could mean, when there are several.
+        renamed: The id of the load table whose name in its files this is, when the warehouse knows it by another.
     """
 
     node: str | None = None
     unknown: tuple[str, str] | None = None
     candidates: tuple[str, ...] = ()
+    renamed: str | None = None
 
 
 class Names:
-    """Looks names up, regardless of case; final names win over raw ones.
+    """Looks names up, regardless of case: final names, then the raw names of tasks.
 
     Args:
         nodes: Load tables, tasks and declared external tables; of two with one name, the first counts.
@@ -45,6 +47,8 @@ class Names:
         self._final: dict[tuple[str, ...], str] = {}
         self._raw: dict[str, str] = {}
         self._tables: dict[str, list[str]] = defaultdict(list)
+        self._described: dict[str, list[str]] = defaultdict(list)
+        self._tasks: set[str] = set()
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._streams: dict[str, str] = {}
         for node in nodes:
@@ -73,8 +77,11 @@ class Names:
         domain, table = parts[-2:]
         if domain.lower() in _SYSTEM_SCHEMAS:
             return Resolution()
-        found = self._final.get((domain.lower(), table.lower())) or self._raw.get(f"{domain}.{table}".lower())
-        return Resolution(node=found) if found else Resolution(unknown=(domain, table))
+        found = self._final.get((domain.lower(), table.lower())) or self._streams.get(table.lower())
+        raw = self._raw.get(f"{domain}.{table}".lower())
+        if found or raw in self._tasks:
+            return Resolution(node=found or raw)
+        return Resolution(unknown=(domain, table), renamed=raw)
 
     def declared(self, name: str) -> str | None:
         """The node that a user means by an id or a raw name, or None."""
@@ -84,13 +91,16 @@ class Names:
     def _add(self, node: Node) -> None:
         domain, table = node.key[-2:]
         self._final.setdefault((domain.lower(), table.lower()), node.id)
-        self._tables[table.lower()].append(node.id)
+        (self._described if node.kind == "external" else self._tables)[table.lower()].append(node.id)
         if node.raw:
             self._raw.setdefault(node.raw.lower(), node.id)
         if node.task:
+            self._tasks.add(node.id)
             self._stems[node.task.stem.lower()].append(node.id)
         made = node.table or node.task
         for stream in made.streams if made else ():
+            # with its schema or without
+            self._streams.setdefault(stream.lower().rsplit(".", 1)[-1], node.id)
             self._streams.setdefault(stream.lower(), node.id)
 
     def _unqualified(self, table: str, domain: str) -> Resolution:
@@ -103,4 +113,9 @@ class Names:
         stems = self._stems.get(table.lower(), [])
         if len(stems) == 1:
             return Resolution(node=stems[0])
-        return Resolution(unknown=(domain, table), candidates=tuple(stems))
+        if own or stems:
+            return Resolution(node=own, candidates=tuple(stems), unknown=None if own else (domain, table))
+        described = self._described.get(table.lower(), [])
+        if len(described) == 1:
+            return Resolution(node=described[0])
+        return Resolution(unknown=(domain, table), candidates=tuple(described))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,6 +17,7 @@ __all__ = ["SourceFile", "Sources", "read_sources"]
 
 _SUFFIX = ".sl.yml"
 _COMMANDS = (".sql", ".sql.j2", ".py")
+_DEEPEST = 12
 _APPLICATION = "metadata/application.sl.yml"
 
 
@@ -70,7 +73,7 @@ def read_sources(root: Path) -> Sources:
         raise ProjectError([_not_a_project(root)])
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
-    for relative in _walk(root / "metadata", "metadata"):
+    for relative in _walk(root / "metadata", "metadata", (), problems):
         placed = _place(relative)
         if placed is None:
             continue
@@ -79,10 +82,9 @@ def read_sources(root: Path) -> Sources:
             problems.append(_ignored(relative, stem))
             continue
         try:
-            content = (root / relative).read_bytes()
+            content = _content(root / relative)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            problems.append(Problem(file=relative, message=f"cannot be read: {reason}.", code="unreadable-file"))
+            problems.append(_unreadable(relative, error.strerror or type(error).__name__))
             continue
         files[relative] = SourceFile(relative, kind, domain, stem, content)
     return Sources(files, tuple(problems))
@@ -96,21 +98,47 @@ def _not_a_project(root: Path) -> str:
     return f"{root} is not a Starlake project: {_APPLICATION} was looked for there and not found.{hint}"
 
 
-def _walk(directory: Path, prefix: str) -> Iterator[str]:
+def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], problems: list[Problem]) -> Iterator[str]:
+    """The files below a directory; `above` are the directories it is in, so that a link to one of them ends there."""
     try:
+        status = os.stat(directory)
         with os.scandir(directory) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
-    except OSError:
+    except OSError as error:
+        problems.append(_unreadable(prefix, error.strerror or type(error).__name__))
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        message = "is ignored: it links to a directory that holds it."
+        problems.append(Problem(file=prefix, message=message, severity="warning", code="ignored-file"))
         return
     for entry in found:
         if entry.name.startswith("."):
             continue
         path = f"{prefix}/{entry.name}"
-        if entry.is_dir():
-            if path.count("/") <= 12:
-                yield from _walk(Path(entry.path), path)
-        else:
+        if not _is_directory(entry):
             yield path
+        elif path.count("/") <= _DEEPEST:
+            yield from _walk(Path(entry.path), path, (*above, here), problems)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _content(path: Path) -> bytes:
+    # opened so that a pipe does not wait for its writer
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read()
+
+
+def _unreadable(path: str, reason: str) -> Problem:
+    return Problem(file=path, message=f"cannot be read: {reason}.", code="unreadable-file")
 
 
 def _place(path: str) -> tuple[str, str, str] | None:

@@ -300,9 +300,10 @@ class _Analyzer:
         if isinstance(kept, list):
             references, parity, error = cast("tuple[list[str], list[str], str | None]", kept)
             return Analysis(tuple(references), tuple(parity), error)
-        from starlake_dagster_assets.project.references import find_references, parity_references, parse_error
+        from starlake_dagster_assets.project.references import parity_references, read_references
 
-        found = Analysis(find_references(sql, dialect), parity_references(sql), parse_error(sql, dialect))
+        references, error = read_references(sql, dialect)
+        found = Analysis(references, parity_references(sql), error)
         text = repr(found)
         if not any(secret in text for secret in self._secrets):
             self._manifest.put(key, [found.references, found.parity, found.error])

@@ -37,12 +37,12 @@ class FileParser:
     def parse(self, file: SourceFile) -> Parsed:
         """Parses one file; what is wrong becomes problems, nothing is raised."""
         try:
-            source = file.content.decode("utf-8-sig")
+            source = _normal(file.content.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             line = file.content.count(b"\n", 0, error.start) + 1
             return Parsed(None, problems=(_problem(file, line, "is not UTF-8 text.", "Save it as UTF-8.", "not-utf8"),))
         if file.kind == "python":
-            return Parsed({}, 1, digest=_hash([_normal(source)]))
+            return Parsed({}, 1, digest=_hash([source]))
         names = frozenset[str]() if file.kind in _UNRENDERED else mentioned(source)
         macros = file.kind == "macro" or uses_macros(source, self._macros)
         if macros:
@@ -57,7 +57,7 @@ class FileParser:
         """A hash of a source and of the stable values of the variables it reads."""
         stable = self._variables.stable
         used = [f"{name}\0{stable[name]}\0" for name in sorted(names) if name in stable]
-        return _hash([_normal(source), "\0", *used, self.macro_hash if macros else ""])
+        return _hash([source, "\0", *used, self.macro_hash if macros else ""])
 
     def context(self, names: Iterable[str]) -> str:
         """A hash of everything outside a file that its parse depends on."""
@@ -67,7 +67,7 @@ class FileParser:
 
     def rendered(self, file: SourceFile) -> str:
         """The rendered text of a file that parsed before; "" when it does not render."""
-        source = file.content.decode("utf-8-sig", errors="replace")
+        source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         if file.kind in _UNRENDERED:
             return source
         try:
@@ -78,7 +78,7 @@ class FileParser:
     def line(self, file: SourceFile, path: tuple[str | int, ...]) -> int | None:
         """The line of a key of a file, in the file as it is written."""
         text = self.rendered(file)
-        source = file.content.decode("utf-8-sig", errors="replace")
+        source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         return source_line(source, text, key_line(text, path)) if text else None
 
     def _read(self, file: SourceFile, source: str) -> Parsed:

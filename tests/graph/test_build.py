@@ -95,6 +95,37 @@ def test_the_warehouse_catalog_and_ctes_are_no_assets(make: SimpleNamespace) -> 
     assert "invents s.t" in problems[0].message
 
 
+def test_a_load_table_is_read_by_its_final_name_only(make: SimpleNamespace) -> None:
+    table = make.table("hr", "emp", final_domain="human", final_name="employees")
+    graph, problems = build_graph(make.project(table, make.task("m", "reader", "select 1\nfrom hr.emp")))
+    # the warehouse has no hr.emp
+    assert edges(graph) == {("hr.emp", "m.reader")}
+    assert graph.nodes["hr.emp"].kind == "external"
+    assert [(p.code, p.severity, p.line) for p in problems] == [("raw-name", "warning", 2)]
+    assert problems[0].hint == "Write `human.employees`."
+
+
+def test_tables_of_the_project_come_before_described_ones(make: SimpleNamespace) -> None:
+    objects = [make.table("s", "t"), make.external("x", "t"), make.external("y", "u"), make.external("z", "v")]
+    objects += [make.external("w", "v"), make.external("m", "v")]
+    graph, problems = build_graph(make.project(*objects, make.task("m", "reader", "select 1 from t, u, v")))
+    assert edges(graph) == {("s.t", "m.reader"), ("y.u", "m.reader"), ("m.v", "m.reader")}
+    assert not [p for p in problems if p.code == "ambiguous-name"]
+
+
+def test_streams_with_and_without_their_schema(make: SimpleNamespace) -> None:
+    table = make.table("s", "t", final_domain="g", streams=("g.g_t_one", "G_T_TWO"))
+    graph, _ = build_graph(
+        make.project(
+            table,
+            make.task("m", "a", "select * from g_t_one"),
+            make.task("m", "b", "select * from g.G_T_ONE"),
+            make.task("m", "c", "select * from g.g_t_two"),
+        )
+    )
+    assert edges(graph) == {("g.t", "m.a"), ("g.t", "m.b"), ("g.t", "m.c")}
+
+
 def test_rules_that_empty_a_name_and_odd_names_harm_nothing(make: SimpleNamespace) -> None:
     rule = RefRule(input=RefInput(table=".*"), output=RefOutput())
     task = make.task("m", "reader", "select 1").model_copy(update={"references": ("t", ".", "a..", "", "x.y.z.t")})
@@ -148,7 +179,8 @@ def test_declared_upstreams(make: SimpleNamespace) -> None:
     assert "k.pi" in unknown.message
     assert unknown.hint == "Did you mean k.py?"
     assert codes(problems) == ["cycle", "unknown-upstream"]
-    assert list(declared_dependencies(("dagster_deps = a.b", "dagster_deps=a.b c.d,e.f", " dagster_deps=;"))) == [
+    assert list(declared_dependencies(("dagster_deps = a.a", "dagster_deps=a.b c.d,e.f", " dagster_deps=;"))) == [
+        "a.a",
         "a.b",
         "c.d",
         "e.f",
