@@ -20,24 +20,25 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    project: Annotated[Path, typer.Argument(help="The directory that holds metadata/application.sl.yml.")],
+    project: Annotated[Path, typer.Argument(help="The directory that holds metadata/application.sl.yml.")] = Path("."),
     env: Annotated[str | None, typer.Option("--env", help="The environment (env.NAME.sl.yml).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
-    problems = _problems(project, env)
+    problems, read = _read(project, env)
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if as_json:
         found = [problem.model_dump(mode="json") for problem in problems]
         print(json.dumps({"problems": found, "errors": errors, "warnings": warnings}, ensure_ascii=False, indent=2))
     else:
-        _print(problems, errors, warnings)
+        _print(problems, errors, warnings, read)
     if errors:
         raise typer.Exit(1)
 
 
-def _problems(project: Path, env: str | None) -> list[Problem]:
+def _read(project: Path, env: str | None) -> tuple[list[Problem], str]:
+    """The problems, and how much could be read, in words; "" where there is no project."""
     from starlake_dagster_assets.errors import ProjectError
     from starlake_dagster_assets.graph.build import build_graph
     from starlake_dagster_assets.project.load import load_project
@@ -45,17 +46,19 @@ def _problems(project: Path, env: str | None) -> list[Problem]:
     try:
         model, loaded = load_project(project, env=env)
     except ProjectError as error:
-        return [Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project")]
+        return [Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project")], ""
     _, built = build_graph(model)
     unique = {(problem.code, str(problem)): problem for problem in (*loaded, *built)}
-    return sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
+    problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
+    return problems, f"{_count(len(model.tables), 'table')}, {_count(len(model.tasks), 'task')}: "
 
 
-def _print(problems: Sequence[Problem], errors: int, warnings: int) -> None:
+def _print(problems: Sequence[Problem], errors: int, warnings: int, read: str) -> None:
     for problem in problems:
         print(f"{problem}" if problem.severity == "error" else f"{_warning(problem)}")
     files = len({problem.file for problem in problems})
-    print(f"{_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}")
+    where = f" in {_count(files, 'file')}" if files else ""
+    print(f"{read}{_count(errors, 'error')}, {_count(warnings, 'warning')}{where}")
 
 
 def _warning(problem: Problem) -> str:

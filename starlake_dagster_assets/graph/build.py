@@ -38,7 +38,8 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
         The graph, and the problems found on the way: errors are collisions of names, cycles and declared upstreams
         that do not exist (codes `collision`, `cycle`, `unknown-upstream`); warnings are ambiguous names, self
         references, raw names of renamed tables, and edges that the engine's own DAGs lack or invent
-        (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict is in the graph whatever the problems.
+        (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict is in
+        the graph whatever the problems.
     """
     builder = _Builder(project)
     for node in builder.made:

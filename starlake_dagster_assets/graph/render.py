@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterator
 
 from starlake_dagster_assets.graph.build import parity_edges
@@ -10,6 +11,8 @@ from starlake_dagster_assets.graph.model import Graph, Node
 
 __all__ = ["View", "to_json", "to_mermaid", "to_text", "view"]
 
+_DEEPEST = 40
+"""Levels of the tree that are indented; what is deeper goes on at the margin."""
 _SHAPES = {"table": ('[("', '")]'), "task": ('["', '"]'), "external": ('(["', '"])'), "view": ('[/"', '"/]')}
 
 
@@ -67,7 +70,10 @@ def to_mermaid(shown: View) -> str:
 
 
 def to_text(shown: View) -> str:
-    """A tree from the sources down; what was already shown is not unfolded again."""
+    """A tree from the sources down; what was already shown is not unfolded again.
+
+    Below 40 levels it goes on at the margin, so that its size is bounded by that of the graph.
+    """
     following: dict[str, list[str]] = {node.id: [] for node in shown.nodes}
     fed = {target for _, target in shown.edges}
     for source, target in shown.edges:
@@ -77,18 +83,27 @@ def to_text(shown: View) -> str:
     lines: list[str] = []
     # nodes on cycles have no root: they come last, as roots of what is left
     for start in [*(n for n in by_id if n not in fed), *by_id]:
-        if start not in seen:
-            lines += _branch(start, following, by_id, seen)
+        later = deque([start])
+        while later:
+            begin = later.popleft()
+            if begin not in seen:
+                lines += _branch(begin, following, by_id, seen, later)
     return "\n".join(lines)
 
 
-def _branch(start: str, following: dict[str, list[str]], by_id: dict[str, Node], seen: set[str]) -> Iterator[str]:
+def _branch(
+    start: str, following: dict[str, list[str]], by_id: dict[str, Node], seen: set[str], later: deque[str]
+) -> Iterator[str]:
+    """The lines of one tree; nodes that are too deep for it are added to `later`."""
     todo: list[tuple[str, str, str]] = [(start, "", "")]
     while todo:
         name, lead, indent = todo.pop()
-        again = name in seen and following[name]
+        again = following[name] and (name in seen or len(indent) >= 3 * _DEEPEST)
         yield f"{lead}{name} ({_word(by_id[name])})" + (" …" if again else "")
         if name in seen:
+            continue
+        if len(indent) >= 3 * _DEEPEST and following[name]:
+            later.append(name)
             continue
         seen.add(name)
         below = following[name]

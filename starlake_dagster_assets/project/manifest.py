@@ -163,7 +163,9 @@ def _stamp() -> str:
         with contextlib.suppress(metadata.PackageNotFoundError):
             parts.append(f"{package}={metadata.version(package)}")
     with os.scandir(Path(__file__).parent) as entries:
-        own = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.is_dir())
+        own = sorted(
+            (entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in entries if not entry.is_dir()
+        )
     return _hash([*parts, repr(own)])
 
 

@@ -41,6 +41,7 @@ _MODELS: dict[str, tuple[str, type[BaseModel]]] = {
     "transform": ("transform", TransformFile),
     "types": ("types", TypesFile),
 }
+_NEVER_EMPTY = frozenset({"dag", "external", "table"})
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class Shape:
         if value is not None and not isinstance(value, dict):
             issue = Issue((), "expected a mapping with one root key.", code="invalid-value")
             return Parsed(None, 1, problems=self._problems([issue]))
+        if value is None and self._file.kind in _NEVER_EMPTY:
+            message = f"the file is empty: the root key `{_MODELS[self._file.kind][0]}` is missing."
+            hint = "Describe it, or delete the file."
+            return Parsed(None, 1, problems=self._problems([Issue((), message, hint, "missing-key")]))
         content = cast("dict[str, Any]", value or {})
         issues = [
             Issue(path, f"the key `{path[-1]}` is written twice.", "Keep one of the two.", "duplicate-key")
@@ -180,7 +185,9 @@ class Shape:
         found: dict[str, str] = {}
         for name, value in cast("dict[str, object]", values).items():
             if isinstance(value, dict | list):
-                issues.append(Issue(("env", name), "expected a text.", 'Quote it: "{{name}}".'))
+                found_kind = "a mapping" if isinstance(value, dict) else "a list"
+                hint = 'If it is a variable, quote it: "{{name}}".'
+                issues.append(Issue(("env", name), f"expected a text, found {found_kind}.", hint))
             else:
                 found[name] = "" if value is None else str(value)
         return self._parsed(found, (), issues)

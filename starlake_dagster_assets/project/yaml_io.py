@@ -130,14 +130,29 @@ def _compose(text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=_TextLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = error.problem or error.context or "not valid YAML"
-        raise YamlError(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
+        raise YamlError(f"not valid YAML: {_reason(error, text)}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", None)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
         raise YamlError(f"not valid YAML: {getattr(error, 'reason', None) or 'unreadable text'}", line) from None
     except (RecursionError, ValueError) as error:
         raise YamlError(f"not valid YAML: {error}", None) from None
+
+
+def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What the parser says, with where it began and the usual causes."""
+    reason = str(error.problem or error.context or "unreadable text")
+    start, end = error.context_mark, error.problem_mark
+    if error.context and "single document" in str(error.context):
+        return "the file holds a second document (`---`); a file describes one thing"
+    if start and end and error.context and start.line != end.line:
+        reason = f"{reason}, {error.context} that begins on line {start.line + 1}"
+    if "cannot start any token" in reason and end:
+        char = "".join(text.split("\n")[end.line : end.line + 1])[end.column : end.column + 1]
+        if char == "\t":
+            return "a tab where spaces are expected; indent with spaces"
+        return f"{reason}: `{char}`; quote the text that begins with it" if char else reason
+    return reason
 
 
 def _is_deep(text: str) -> bool:

@@ -132,3 +132,15 @@ def test_cycles_and_empty_graphs_can_be_shown(make: SimpleNamespace) -> None:
     empty = view(build_graph(make.project())[0])
     assert to_text(empty) == ""
     assert json.loads(to_json(empty)) == {"nodes": [], "edges": []}
+
+
+def test_long_chains_go_on_at_the_margin(make: SimpleNamespace) -> None:
+    tasks = [make.task("k", f"t{i:04}", f"select * from k.t{i - 1:04}" if i else "select 1") for i in range(1500)]
+    graph, _ = build_graph(make.project(*tasks))
+    lines = to_text(view(graph)).splitlines()
+    assert max(map(len, lines)) < 200
+    # each once, and once more where the tree goes on
+    assert len({line.lstrip("└─ ").removesuffix(" …") for line in lines}) == 1500
+    assert len(lines) < 1500 + 1500 / 39 + 2
+    at = next(index for index, line in enumerate(lines) if line.endswith(" …"))
+    assert lines[at].endswith(lines[at + 1] + " …")

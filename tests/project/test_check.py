@@ -42,7 +42,7 @@ def run(*arguments: str) -> Any:
 
 def test_a_good_project(root: Path):
     result = run(str(root))
-    assert (result.exit_code, result.stdout.strip()) == (0, "0 errors, 0 warnings in 0 files")
+    assert (result.exit_code, result.stdout.strip()) == (0, "1 table, 1 task: 0 errors, 0 warnings")
 
 
 def test_all_problems_at_once_as_text(root: Path):
@@ -55,7 +55,7 @@ def test_all_problems_at_once_as_text(root: Path):
     assert lines[1].startswith("metadata/load/shop/orders.sl.yml:7: table.attributes.0.typ: unknown key `typ`")
     assert lines[1].endswith("Did you mean `type`?")
     assert lines[2].startswith("metadata/load/shop/orders.sl.yml:8: table.renam: unknown key `renam`")
-    assert lines[-1].startswith("2 errors, ")
+    assert lines[-1] == "1 table, 1 task: 2 errors, 1 warning in 2 files"
 
 
 def test_as_json(root: Path):

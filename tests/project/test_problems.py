@@ -68,7 +68,7 @@ TASK = "transform/kpi/one.sl.yml"
         (TABLE, ORDERS + "  comment: [\n", "yaml", 11, "", "not valid YAML"),
         (TABLE, ORDERS + "  comment: {% if %}\n", "jinja", 10, "", "Jinja"),
         (TABLE, "- a\n", "invalid-value", 1, "", "mapping"),
-        (TABLE, "", "missing-key", 1, "table.attributes", "`attributes`"),
+        (TABLE, "", "missing-key", 1, "", "the root key `table`"),
         (
             TABLE,
             ORDERS.replace('"orders-.*.csv"', '"orders-(.csv"'),

@@ -43,6 +43,23 @@ def test_errors_have_their_line(text: str, line: int):
     assert caught.value.line == line
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a:\n\tb: 1\n", 2, "a tab where spaces are expected"),
+        ("a: @x\n", 1, "`@`; quote the text"),
+        ("a: 1\n---\nb: 2\n", 2, "a second document"),
+        ("a: [x,\nb: 1\nc", 4, "a flow sequence that begins on line 1"),
+        ("a: [", 2, "not valid YAML"),
+        ("a: 'x\n\nb: 1\n", 4, "that begins on line 1"),
+    ],
+)
+def test_errors_say_what_to_look_for(text: str, line: int, message: str):
+    with pytest.raises(YamlError, match=message) as caught:
+        parse_yaml(text)
+    assert caught.value.line in {line, line - 1}
+
+
 def test_aliases_cannot_explode():
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 12))
     with pytest.raises(YamlError, match="too large"):
