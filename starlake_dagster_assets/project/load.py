@@ -7,20 +7,21 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from starlake_dagster_assets.project.analysis import Analyzer
 from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
+from starlake_dagster_assets.project.broken import without_broken
 from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, resolve_variables
 from starlake_dagster_assets.project.files import SourceFile, Sources, read_sources
 from starlake_dagster_assets.project.manifest import Manifest, Snapshot, is_secret_name, secret_values
-from starlake_dagster_assets.project.model import Application, DagConfig, Domain, Location, Macro, Project
-from starlake_dagster_assets.project.model import TransformDomain as Transforms
+from starlake_dagster_assets.project.model import Application, DagConfig, Location, Macro, Project
 from starlake_dagster_assets.project.parsing import FileParser
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.ref_checks import check_refs
 from starlake_dagster_assets.project.rendering import Renderer
 from starlake_dagster_assets.project.report import Report
-from starlake_dagster_assets.project.resolution import Analysis, Resolution
+from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.shape import Parsed
 from starlake_dagster_assets.project.tables import resolve_domains, resolve_externals
 from starlake_dagster_assets.project.tasks import resolve_transforms
@@ -197,7 +198,7 @@ class _Loading:
             application=application,
             types=resolve_types(types, report),
             report=report,
-            analyze=_Analyzer(manifest, secrets),
+            analyze=Analyzer(manifest, secrets),
             root=str(self._root),
         )
         self._check_application(application, resolution)
@@ -214,7 +215,7 @@ class _Loading:
         for file in self._sources.files.values():
             if file.kind not in _SETTINGS:
                 problems += self._parsed[file.path].problems
-        return _without_broken(snapshot, problems), frozenset(names), keep
+        return without_broken(snapshot, problems), frozenset(names), keep
 
     def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[Parsed, bool]:
         """One file, from the manifest if it is there; and whether what it says may be kept."""
@@ -284,52 +285,6 @@ class _Values(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._variables.values)
-
-
-class _Analyzer:
-    """Reads SQL with a real parser, or from the manifest."""
-
-    def __init__(self, manifest: Manifest, secrets: frozenset[str]) -> None:
-        self._manifest = manifest
-        self._secrets = secrets
-
-    def __call__(self, sql: str, dialect: str) -> Analysis:
-        """What a SQL text reads; nothing is raised."""
-        key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
-        kept = self._manifest.get(key)
-        if isinstance(kept, list):
-            references, parity, error = cast("tuple[list[str], list[str], str | None]", kept)
-            return Analysis(tuple(references), tuple(parity), error)
-        from starlake_dagster_assets.project.references import parity_references, read_references
-
-        references, error = read_references(sql, dialect)
-        found = Analysis(references, parity_references(sql), error)
-        text = repr(found)
-        if not any(secret in text for secret in self._secrets):
-            self._manifest.put(key, [found.references, found.parity, found.error])
-        return found
-
-
-def _without_broken(snapshot: Snapshot, problems: list[Problem]) -> Snapshot:
-    """The objects whose own files, and those of their domain, have no error; and all problems."""
-    broken = {problem.file for problem in problems if problem.severity == "error"}
-    domains: list[Domain] = []
-    for domain in snapshot.domains:
-        tables = tuple(table for table in domain.tables if table.location.file not in broken)
-        if tables and domain.location.file not in broken:
-            domains.append(domain.model_copy(update={"tables": tables}))
-    transforms: list[Transforms] = []
-    for group in snapshot.transforms:
-        tasks = tuple(
-            task
-            for task in group.tasks
-            if task.location.file not in broken and (task.sql_location is None or task.sql_location.file not in broken)
-        )
-        if tasks and group.location.file not in broken:
-            transforms.append(group.model_copy(update={"tasks": tasks}))
-    return snapshot.model_copy(
-        update={"domains": tuple(domains), "transforms": tuple(transforms), "problems": tuple(problems)}
-    )
 
 
 def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -8,7 +8,14 @@ from hashlib import blake2b
 from starlake_dagster_assets.project.environment import Variables
 from starlake_dagster_assets.project.files import SourceFile
 from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.rendering import Renderer, RenderError, mentioned, source_line, uses_macros
+from starlake_dagster_assets.project.rendering import (
+    Renderer,
+    RenderError,
+    mentioned,
+    printed,
+    source_line,
+    uses_macros,
+)
 from starlake_dagster_assets.project.sections import split_sections
 from starlake_dagster_assets.project.shape import Parsed, Shape
 from starlake_dagster_assets.project.yaml_io import YamlError, is_text, key_line, parse_yaml
@@ -81,6 +88,15 @@ class FileParser:
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         return source_line(source, text, key_line(text, path)) if text else None
 
+    def _probe(self, source: str) -> str:
+        """SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" when there is none."""
+        values = self._variables.values
+        unset = {name: "NULL" for name in printed(source) if not values.get(name)}
+        try:
+            return self._renderer.render(source, {**values, **unset}) if unset else ""
+        except RenderError:
+            return ""
+
     def _read(self, file: SourceFile, source: str) -> Parsed:
         try:
             if file.kind == "macro":
@@ -93,7 +109,7 @@ class FileParser:
             message = "is not UTF-8 text once its variables are filled in."
             return Parsed(None, problems=(_problem(file, 1, message, "", "not-utf8"),))
         if file.kind == "sql":
-            return _sql(source, text)
+            return _sql(source, text, self._probe(source))
         try:
             document = parse_yaml(text)
         except YamlError as error:
@@ -102,9 +118,11 @@ class FileParser:
         return Shape(file, source, text, document).parse()
 
 
-def _sql(source: str, text: str) -> Parsed:
+def _sql(source: str, text: str, probe: str) -> Parsed:
     sections, written = split_sections(text), split_sections(source)
     data = {"presql": sections.presql, "sql": sections.sql, "postsql": sections.postsql}
+    if probe:
+        data["probe"] = split_sections(probe).sql
     return Parsed({**data, "source": written.sql or source.strip()}, 1)
 
 

@@ -16,6 +16,7 @@ _CTE = re.compile(
     r"(?:\bwith(?:\s+recursive)?|,)\s+\"?(\w+)\"?(?:\s*\([^()]*\))?\s+as\s+(?:not\s+)?(?:materialized\s+)?\(",
     re.IGNORECASE,
 )
+_WORDS = frozenset({"where", "select", "group", "order", "having", "limit", "union", "on", "join", "lateral", "unnest"})
 _SPACE = re.compile(r"\s", re.ASCII)
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 # what Java's String.trim removes
@@ -58,7 +59,7 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
         return tables_read(parse_statements(sql, dialect), dialect), None
     except SqlError as error:
         ctes = {name.lower() for name in _CTE.findall(sql)}
-        return tuple(name for name in parity_references(sql) if name.lower() not in ctes), str(error)
+        return tuple(name for name in parity_references(sql) if name.lower() not in ctes | _WORDS), str(error)
 
 
 def parse_error(sql: str, dialect: str) -> str | None:

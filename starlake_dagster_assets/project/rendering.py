@@ -14,10 +14,11 @@ from jinja2 import ChainableUndefined, TemplateError, TemplateSyntaxError
 from jinja2.loaders import ChoiceLoader, DictLoader, FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["RenderError", "Renderer", "mentioned", "render", "source_line", "substitute", "uses_macros"]
+__all__ = ["RenderError", "Renderer", "mentioned", "printed", "render", "source_line", "substitute", "uses_macros"]
 
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 _TEXTUAL = re.compile(r"\$\{\s*([^\s{}]+)\s*\}|\{\{\s*([^\s{}]+)\s*\}\}")
+_PRINTED = re.compile(r"\$\{\s*(\w+)\s*\}|\{\{-?\s*(\w+)\s*-?\}\}")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}", re.DOTALL)
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\s${}()|,'\"]+")
@@ -118,6 +119,15 @@ def mentioned(text: str) -> frozenset[str]:
         names.update(_WORD.findall(part))
         names.update(_TOKEN.findall(part))
     return frozenset(names)
+
+
+def printed(text: str) -> frozenset[str]:
+    """The names that a template prints as they are: `{{ x }}` and `${x}`.
+
+    Args:
+        text: An unrendered text.
+    """
+    return frozenset(match[1] or match[2] for match in _PRINTED.finditer(text))
 
 
 def uses_macros(text: str, macros: Mapping[str, str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Sections", "split_sections", "split_statements", "strip_comments"]
+__all__ = ["Sections", "made_for_session", "never_closed", "split_sections", "split_statements", "strip_comments"]
 
 _MARKER = re.compile(r"^[ \t]*--[ \t]*SL_(PRESQL|SQL|POSTSQL)[ \t]*$", re.MULTILINE)
 _SHAPE = (
@@ -15,6 +15,11 @@ _SHAPE = (
 )
 _PLAIN = re.compile(_SHAPE % ("[^']", '[^"]'), re.DOTALL)
 _ESCAPED = re.compile(_SHAPE % (r"[^'\\]|\\.", r'[^"\\]|\\.'), re.DOTALL)
+_TEMPORARY = re.compile(
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:table|view)\s+"
+    r"(?:if\s+not\s+exists\s+)?[\"`]?(\w+)[\"`]?(?![\w.])",
+    re.IGNORECASE,
+)
 _TRAILING = re.compile(r"[ \t\r]+\n")
 _BLANK = re.compile(r"\n(?:[ \t]*\n)+")
 _BACKSLASH = frozenset({"bigquery", "databricks", "hive", "mysql", "snowflake", "spark"})
@@ -102,6 +107,40 @@ def split_statements(sql: str, dialect: str = "") -> tuple[str, ...]:
             last = match.end()
     parts.append(sql[last:])
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def never_closed(sql: str, dialect: str = "") -> str | None:
+    """What makes a SQL text broken in any dialect: a quote or a parenthesis that is opened and not closed.
+
+    Args:
+        sql: Any SQL, without comments.
+        dialect: The sqlglot dialect.
+
+    Returns:
+        What it is and its line, None when all are closed.
+    """
+    plain = _tokens(dialect).sub(lambda match: "\n" * match[0].count("\n"), sql)
+    opened: list[int] = []
+    for found in re.finditer(r"[()'\"`]", plain):
+        line = plain.count("\n", 0, found.start()) + 1
+        if found[0] == "(":
+            opened.append(line)
+        elif found[0] != ")":
+            return f"the {found[0]} of line {line} is never closed"
+        elif opened:
+            opened.pop()
+        else:
+            return f"the ) of line {line} closes nothing"
+    return f"the ( of line {opened[-1]} is never closed" if opened else None
+
+
+def made_for_session(sql: str) -> frozenset[str]:
+    """The temporary tables and views that a SQL text makes: their names without schema, in lower case.
+
+    Args:
+        sql: Any SQL, without comments.
+    """
+    return frozenset(name.lower() for name in _TEMPORARY.findall(sql))
 
 
 def _tokens(dialect: str) -> re.Pattern[str]:

@@ -89,7 +89,8 @@ def _parse(sql: str, dialect: str) -> Iterator[Tree]:
     except RecursionError as error:
         raise SqlError("nested too deeply to be parsed") from error
     except (SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        raise SqlError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        # the cause says which quote is open, and where
+        raise SqlError(" ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__) from error
     for tree in trees:
         if isinstance(tree, exp.Command) and str(tree.this).upper() == "EXPLAIN":
             yield from _explained(tree, dialect)

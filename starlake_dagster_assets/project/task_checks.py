@@ -8,6 +8,7 @@ from typing import Any
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.model import Task
 from starlake_dagster_assets.project.resolution import Resolution
+from starlake_dagster_assets.project.sections import never_closed
 from starlake_dagster_assets.project.table_checks import check_freshness, check_strategy
 from starlake_dagster_assets.project.validation import part
 
@@ -57,8 +58,23 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
     _types(task, path, context)
 
 
-def check_sql(error: str, dialect: str, file: str, path: KeyPath, context: Resolution) -> None:
-    """SQL that the parser refuses: its references are then those of the engine's own expressions."""
+def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, context: Resolution) -> None:
+    """SQL that the parser refuses.
+
+    What no dialect reads is an error; else the references are those of the engine's own expressions, with a warning.
+
+    Args:
+        sql: The SQL, without comments.
+        error: What the parser says.
+        dialect: The dialect it was read with.
+        file: Where the SQL is.
+        path: The key that holds it, () for a SQL file.
+        context: Where problems go.
+    """
+    broken = never_closed(sql, dialect)
+    if broken:
+        context.report.error(file, path, f"the SQL is broken: {broken}.", "broken-sql", f"The parser says: {error}.")
+        return
     message = f"the SQL cannot be parsed as {dialect or 'standard SQL'}: {error.rstrip('.')}."
     hint = "Its dependencies are found by pattern matching, as Starlake does, and may miss some."
     context.report.warning(file, path, message, "unparsable-sql", hint)

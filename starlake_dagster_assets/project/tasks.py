@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlake_dagster_assets.project.files import SourceFile
@@ -11,7 +11,7 @@ from starlake_dagster_assets.project.inheritance import acls, merge_task, sink_o
 from starlake_dagster_assets.project.model import Location, Task, TransformDomain
 from starlake_dagster_assets.project.ref_rules import apply_refs
 from starlake_dagster_assets.project.resolution import Resolution
-from starlake_dagster_assets.project.sections import split_statements, strip_comments
+from starlake_dagster_assets.project.sections import made_for_session, split_statements, strip_comments
 from starlake_dagster_assets.project.shape import Parsed
 from starlake_dagster_assets.project.task_checks import check_config, check_sql, check_task
 from starlake_dagster_assets.project.validation import part
@@ -208,14 +208,20 @@ class _Directory:
             self._context.report.error(file, path, "the SQL is empty.", "missing-sql")
             return None
         found = self._context.analyze(sql, dialect)
+        if found.error and sections.get("probe"):
+            # what only a run sets is empty here, which may leave `where a >=`
+            probed = self._context.analyze(strip_comments(sections["probe"], dialect), dialect)
+            found = found if probed.error else replace(probed, parity=found.parity)
         if analyze and found.error:
-            check_sql(found.error, dialect, file, path, self._context)
+            check_sql(sql, found.error, dialect, file, path, self._context)
+        before = strip_comments(sections["presql"], dialect)
+        hidden = made_for_session(";\n".join([*self._own_sql("presql"), before, *item.data.get("presql", ()), sql]))
         return _Code(
             sql=sql,
             source=sections["source"],
-            presql=split_statements(strip_comments(sections["presql"], dialect), dialect),
+            presql=split_statements(before, dialect),
             postsql=split_statements(strip_comments(sections["postsql"], dialect), dialect),
-            references=found.references,
+            references=tuple(name for name in found.references if name.lower() not in hidden),
             parity=found.parity,
             digest=digest,
         )

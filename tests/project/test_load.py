@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -329,3 +331,25 @@ def test_digests_change_with_content_only(load, tmp_path: Path):
     assert changed[1] != first[1]
     assert digests(change={"load/shop/orders.sl.yml": ORDERS + "  comment: x\n"})[0] != first[0]
     assert digests(change={"load/shop/_config.sl.yml": "version: 1\nload: {comment: y}\n"})[0] != first[0]
+
+
+def test_what_only_a_run_sets_does_not_break_the_lineage(load: Callable[..., Any]) -> None:
+    files = {
+        "load/sb/orders.sl.yml": ORDERS,
+        "transform/kpi/window.sql": "select * from sb.orders o\n"
+        "where o.id between {{ sl_data_interval_start }} and ${sl_data_interval_end}",
+        "transform/kpi/quoted.sql": "select * from sb.orders o where o.id > '{{sl_start_date}}'",
+        "transform/kpi/temp.sql": "--SL_PRESQL\ncreate temp table mine as select 1 as id;\n"
+        "--SL_SQL\nselect * from mine join sb.orders using (id)",
+    }
+    project, problems = load(files)
+    assert not problems
+    assert {task.stem: task.references for task in project.tasks} == {
+        "quoted": ("sb.orders",),
+        "temp": ("sb.orders",),
+        "window": ("sb.orders",),
+    }
+    # the text that runs is that of the variables in force
+    assert "between  and $" in project.tasks[2].sql
+    found, _ = load(files, options={"sl_data_interval_start": "1", "sl_data_interval_end": "2"})
+    assert "between 1 and 2" in found.tasks[2].sql

@@ -3,7 +3,26 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.sections import split_sections, split_statements, strip_comments
+from starlake_dagster_assets.project.sections import (
+    made_for_session,
+    never_closed,
+    split_sections,
+    split_statements,
+    strip_comments,
+)
+
+
+def test_what_is_never_closed():
+    assert never_closed("select '(' || \"(\" || $$ ( $$ || `(`, (1)") is None
+    assert never_closed("select 'it''s',\n'(\n', (") == "the ( of line 3 is never closed"
+    assert never_closed(r"select 'it\'s (', 1", "bigquery") is None
+    assert never_closed("select 1)") == "the ) of line 1 closes nothing"
+
+
+def test_temporary_tables():
+    sql = """create or replace temp view A as select 1; CREATE TEMPORARY TABLE if not exists "b" (x int);
+    create table c as select 1; create local temporary table s.d as select 1"""
+    assert made_for_session(sql) == {"a", "b"}
 
 
 def test_sections():
