@@ -216,20 +216,12 @@ def _boolean(definition: TypeDef, patterns: Patterns) -> Scalar:
 
     def value(text: str) -> str:
         trimmed = f"trim({text})"
-        whens = [_true_false(form) for form in (text, trimmed)] if packaged else [matched(trimmed)]
-        result = f"CASE {' '.join(whens)} END"
+        # DuckDB's own booleans are exactly those of the packaged pattern, in any case, without spaces around them.
+        own = f"coalesce(TRY_CAST({text} AS BOOLEAN), TRY_CAST({trimmed} AS BOOLEAN))"
+        result = own if packaged else f"CASE {matched(trimmed)} END"
         return result if ddl.upper() in {"BOOLEAN", "BOOL"} else f"TRY_CAST({result} AS {ddl})"
 
     return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
-
-
-def _true_false(text: str) -> str:
-    """The packaged pattern of booleans, without a regular expression."""
-    low = f"lower({text})"
-    return (
-        f"WHEN {low} IN ('true', 'yes', 'y', '1', 't') THEN true "
-        f"WHEN {low} IN ('false', 'no', 'n', '0', 'f') THEN false"
-    )
 
 
 def _moment(definition: TypeDef) -> Scalar:
@@ -250,7 +242,8 @@ def _moment(definition: TypeDef) -> Scalar:
                 for form in (text, trimmed)
             ]
             return f"CASE {' '.join(whens)} END"
-        whens = [
+        whens = [] if zone else _quick_moment(text, pattern, ddl)
+        whens += [
             f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) "
             f"THEN {_as_target(_read(trimmed, form), ddl, form.zoned, zone)}"
             for form in forms
@@ -258,6 +251,19 @@ def _moment(definition: TypeDef) -> Scalar:
         return f"CASE {' '.join(whens)} END"
 
     return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
+
+
+def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
+    """What a moment prints as is of the pattern that it prints by, and needs no regular expression."""
+    marker = {"yyyy-MM-dd HH:mm:ss": " ", "yyyy-MM-dd'T'HH:mm:ss": "T"}.get(pattern)
+    if marker is None:
+        return []
+    moment = f"TRY_CAST({text} AS TIMESTAMP)"
+    printed = f"{moment}::VARCHAR" if marker == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
+    # The same as AT TIME ZONE 'UTC', without the search for the zone's rules.
+    zoned = ddl.upper() in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
+    value = f"make_timestamptz(epoch_us({moment}))" if zoned else f"CAST({moment} AS {ddl})"
+    return [f"WHEN length({text}) = 19 AND {printed} = {text} THEN {value}"]
 
 
 def _read(text: str, form: DatePattern) -> str:

@@ -66,7 +66,7 @@ class DsvFile:
         """The file as DuckDB parses it, or None when it must not be trusted with it."""
         quote = self.dialect.quote.encode()
         wanted = {byte for byte in (quote, self.dialect.escape.encode(), b"\r") if len(byte) == 1}
-        scan = scan_text(self.path, frozenset(wanted))
+        scan = scan_text(self.path, frozenset({*wanted, *_suspects(self.dialect)}))
         columns = self._columns()
         if not self._trusted(scan, columns):
             return None
@@ -141,7 +141,7 @@ class DsvFile:
             return True
         if self.dialect.escape.encode() in scan.found and self._ends_with_escape():
             return False
-        return not any(_misread(self.path, self.dialect))
+        return scan.found.isdisjoint(_suspects(self.dialect)) or not any(_misread(self.path, self.dialect))
 
     def _ends_with_escape(self) -> bool:
         """DuckDB takes a quote that is open at the end of the file for closed there after an escape."""
@@ -154,6 +154,14 @@ class DsvFile:
             return file.read(4).removeprefix(b"\xef\xbb\xbf")[:1] in b"\r\n"
 
 
+def _suspects(dialect: Dialect) -> frozenset[bytes]:
+    """Without any of these there is nothing to misread; to find them costs far less than to find a pattern."""
+    quote, escape = dialect.quote.encode(), dialect.escape.encode()
+    if not quote:
+        return frozenset()
+    return frozenset({b" " + quote, b"\t" + quote, escape} - {quote, b""})
+
+
 def _misread(path: Path, dialect: Dialect) -> Iterator[bool]:
     """True for each piece of the file where DuckDB drops what is data: spaces at a quote, an escape of nothing."""
     quote, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
@@ -161,10 +169,10 @@ def _misread(path: Path, dialect: Dialect) -> Iterator[bool]:
     if dialect.escape and dialect.escape != dialect.quote:
         escape = re.escape(dialect.escape.encode())
         pattern += rb"|" + escape + rb"(?!" + escape + rb"|" + quote + rb")"
-    suspect = re.compile(pattern)
+    suspect, suspects = re.compile(pattern), _suspects(dialect)
     tail = b"\n"
-    with path.open("rb") as file:
-        while chunk := file.read(4 * _MIB):
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_MIB):
             piece = tail + chunk
-            yield suspect.search(piece) is not None
+            yield any(sign in piece for sign in suspects) and suspect.search(piece) is not None
             tail = piece[-64:] if len(piece) > 64 else piece
