@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -54,7 +55,14 @@ class Sources:
 
     def of(self, kind: str) -> list[SourceFile]:
         """The files of one kind, by path."""
-        return [file for file in self.files.values() if file.kind == kind]
+        return self._by_kind.get(kind, [])
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[SourceFile]]:
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.files.values():
+            found.setdefault(file.kind, []).append(file)
+        return found
 
 
 def read_sources(root: Path) -> Sources:

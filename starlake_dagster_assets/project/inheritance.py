@@ -44,8 +44,9 @@ def resolve_metadata(found: Raw, application: Application) -> Metadata:
     values["ack"] = (values.get("ack") or "").lstrip(".") or None
     values["dag_ref"] = _stem(values.get("dag_ref")) or application.dag_ref_load
     values["schedule"] = values.get("schedule") or None
-    if "write_strategy" in values:
-        values["write_strategy"] = strategy(values["write_strategy"], application)
+    # pydantic copies defaults deeply, which is most of the time spent here
+    values["write_strategy"] = strategy(part(values, "write_strategy"), application)
+    values.setdefault("sink", Sink())
     sink = part(values, "sink")
     name = sink.get("connection_ref") or application.load_connection_ref or application.connection_ref
     connection = application.connections.get(name)

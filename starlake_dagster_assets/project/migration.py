@@ -67,6 +67,9 @@ def _content(kind: str, content: Raw) -> Raw:
         return _task(content)
     if kind == "transform":
         return _transform(content)
+    if kind == "application" and isinstance(content.get("audit"), dict):
+        audit = cast("Raw", content["audit"])
+        return {**content, "audit": {**audit, "sink": _sink(audit["sink"])[0]}} if _is_map(audit, "sink") else content
     if kind == "extract":
         return _rename(content, {"globalJdbcSchema": "default"})
     return content
@@ -163,6 +166,10 @@ def _metadata(content: Raw, *, keep_upsert: bool = False) -> Raw:
     if strategy is not None:
         found["writeStrategy"] = strategy
     return found
+
+
+def _is_map(owner: Raw, key: str) -> bool:
+    return isinstance(owner.get(key), dict)
 
 
 def _has_type(strategy: object) -> bool:

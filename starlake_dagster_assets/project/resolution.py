@@ -76,8 +76,7 @@ class Resolution:
 
     def check_dag(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
         """Reports a `dagRef` that no file of `dags/` has."""
-        known = {dag.stem for dag in self.sources.of("dag")}
-        if name and name.removesuffix(".sl.yml") not in known:
+        if name and name.removesuffix(".sl.yml") not in {dag.stem for dag in self.sources.of("dag")}:
             hint = f"Add metadata/dags/{name.removesuffix('.sl.yml')}.sl.yml, or remove the key."
             self.report.warning(file, path, f"`{name}` is no file of metadata/dags.", "unknown-dag", hint)
 

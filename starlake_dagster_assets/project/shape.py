@@ -217,7 +217,13 @@ class Shape:
         return tuple(found)
 
     def _line(self, path: tuple[str | int, ...]) -> int | None:
-        kept = path if self._document.lines.keys() & set(map(str, path[:1])) else path[1:]
+        lines = self._document.lines
+        kept = path if path and str(path[0]) in lines else path[1:]
+        # `schema` and `schemas` are what older versions call a table file's root
+        for name, more in (("schema", ()), ("schemas", (0,)), ("tables", (0,))):
+            if kept is not path and path[:1] == ("table",) and name in lines:
+                kept = (name, *more, *path[1:])
+                break
         return source_line(self._source, self._text, key_line(self._text, kept))
 
 

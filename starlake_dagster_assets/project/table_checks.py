@@ -170,6 +170,8 @@ def _attribute(attribute: Attribute, file: str, path: KeyPath, context: Resoluti
     if attribute.default is not None and (attribute.required or attribute.array or attribute.attributes):
         message = "a default has no effect on a column that is required, an array or a struct."
         report.warning(file, (*path, "default"), message, "useless-default")
+    if attribute.privacy == "NONE":
+        return
     known = {name.lower() for name in (*PRIVACY, *context.application.privacy_options)}
     word = attribute.privacy.split("(")[0].strip().lower()
     if word not in known and not attribute.privacy.strip().upper().startswith("SQL:"):

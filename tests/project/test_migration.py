@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from starlake_dagster_assets.project.migration import migrate
@@ -127,3 +130,19 @@ tables:
     assert by_stem["inline"].location.line == 4
     assert by_stem["other"].metadata.write_strategy.type == "DELETE_THEN_INSERT"
     assert (project.tasks[0].id, project.tasks[0].write_strategy.type) == ("kpi.result", "OVERWRITE")
+
+
+def test_problems_of_older_files_have_the_line_of_their_own_keys(load: Callable[..., Any]) -> None:
+    lines = "name: orders\n  pattern: x\n  attributes: [{name: a}]\n  metadata:\n    fromat: DSV\n"
+    for text, line in ((f"schema:\n  {lines}", 6), (f"# old\nschemas:\n- {lines}", 7), (f"tables:\n- {lines}", 6)):
+        _, problems = load({"load/sb/orders.sl.yml": text})
+        assert [(p.key, p.line) for p in problems] == [("table.metadata.fromat", line)]
+
+
+def test_the_type_of_an_old_audit_sink_is_dropped(load: Callable[..., Any]) -> None:
+    old = "application:\n  audit:\n    domain: a\n    sink:\n      type: FsSink\n"
+    project, problems = load({"application.sl.yml": old})
+    assert not problems
+    assert project.application.audit.domain == "a"
+    _, problems = load({"application.sl.yml": f"version: 1\n{old}"})
+    assert [p.key for p in problems] == ["application.audit.sink.type"]
