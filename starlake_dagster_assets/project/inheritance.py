@@ -75,8 +75,8 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
 
     Returns:
         The merged keys: lists of SQL, grants and expectations joined (default first), tags united, `sink` merged
-        key by key, the rest task over default. Unlike the engine, nothing is lost or applied twice, and a task's
-        own `freshness` wins.
+        key by key, the rest task over default but `freshness`, which is default over task. Unlike the engine, nothing
+        is lost or applied twice.
     """
     merged = dict(task)
     for key in _JOINED:
@@ -90,7 +90,7 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
     if default.get("sink"):
         merged["sink"] = {**default["sink"], **(part(task, "sink"))}
     for key in (*_SHARED, "write_strategy", "sync_strategy", "streams", "primary_key"):
-        if key not in merged and key in default:
+        if key in default and (key not in merged or key == "freshness"):
             merged[key] = default[key]
     return merged
 

@@ -245,7 +245,9 @@ class _Loading:
         }
         for key, name in names.items():
             resolution.check_connection(name, _APPLICATION, (*at, key))
-        resolution.check_connection(application.audit.connection, _APPLICATION, (*at, "audit", "sink", "connectionRef"))
+        if application.audit.connection != application.connection_ref:
+            place = (*at, "audit", "sink", "connectionRef")
+            resolution.check_connection(application.audit.connection, _APPLICATION, place)
         resolution.check_dag(application.dag_ref_load, _APPLICATION, (*at, "dagRef", "load"))
         resolution.check_dag(application.dag_ref_transform, _APPLICATION, (*at, "dagRef", "transform"))
         for name, cron in application.schedule_presets.items():

@@ -125,7 +125,7 @@ class Shape:
 
     def _envelope(self, key: str, content: dict[str, Any]) -> tuple[dict[str, Any], list[Issue]]:
         if "version" not in content:
-            near = [name for name in content if name != key and nearest(name, [key])]
+            near = [name for name in content if name not in {key, "tables"} and nearest(name, [key])]
             if key in content or not near or not isinstance(content[near[0]], dict | list):
                 content = migrate(key, content)
         elif str(content["version"]) != "1":

@@ -48,7 +48,12 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
     sink = part(data, "sink")
     context.check_connection(sink.get("connection_ref"), file, (*path, "sink", "connectionRef"))
     context.check_dag(data.get("dag_ref"), file, (*path, "dagRef"))
-    check_freshness(part(data, "freshness"), file, path, context)
+    own = part(data, "freshness")
+    check_freshness(own, file, path, context)
+    if own and task.freshness and task.freshness.model_dump(exclude_none=True) != own:
+        message = "is not used: that of `transform.default` wins, in Starlake as well."
+        hint = "Take it out of one of the two."
+        report.warning(file, (*path, "freshness"), message, "freshness-ignored", hint)
     if task.sink.materialized_view not in {"VIEW", "MATERIALIZED_VIEW"} and task.parse_sql:
         check_strategy(task.write_strategy, file, (*path, "writeStrategy"), context)
     if task.write_strategy.types:

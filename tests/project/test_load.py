@@ -196,7 +196,7 @@ task:
             "transform/kpi/three.py": "print(1)\n",
         }
     )
-    assert problems == ()
+    assert [(p.key, p.code) for p in problems] == [("task.freshness", "freshness-ignored")]
     by_stem = {task.stem: task for task in project.tasks}
     assert sorted(by_stem) == ["inline", "one", "three", "two"]
     first = by_stem["one"]
@@ -208,7 +208,7 @@ task:
     assert (first.references, first.parity_references) == (("shop.orders",), ("shop.orders",))
     assert first.tags == ("a", "b")
     assert first.freshness is not None
-    assert first.freshness.warn == "2 days"
+    assert first.freshness.warn == "1 day"
     assert (first.sink.materialized_view, first.sink.partition) == ("VIEW", ("x",))
     assert (first.cron, first.write_strategy.type) == ("0 0 * * 1", "OVERWRITE")
     assert first.sql_location is not None
