@@ -1,16 +1,21 @@
-"""The audit tables (format reference 4.5), with the real engine's own columns, written in the caller's transaction."""
+"""The audit tables (format reference 4.5), with the real engine's own columns.
+
+They are written in the caller's transaction, or, where they are in another file, right after it: a transaction of
+DuckDB writes to one file only.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import duckdb
 
 from starlake_dagster_assets.engine.incoming import Incoming
-from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
+from starlake_dagster_assets.engine.quoting import literal, qualified
+from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project
 
@@ -36,7 +41,10 @@ _EXPECTATIONS = """CREATE TABLE IF NOT EXISTS {name} (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a row of `audit.audit` says. Counts are -1 where they are not known; names as the engine writes them."""
+    """What a row of `audit.audit` says. Counts are -1 where they are not known; names as the engine writes them.
+
+    `database` is that of the table, "" for the application's.
+    """
 
     paths: str
     domain: str
@@ -47,6 +55,7 @@ class Outcome:
     accepted: int = -1
     rejected: int = -1
     message: str = "success"
+    database: str = ""
 
 
 def job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
@@ -62,10 +71,10 @@ def job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
 
 
 class Auditor:
-    """Writes the rows of one job. Everything goes through the caller's transaction.
+    """Writes the rows of one job.
 
     Args:
-        con: The connection of the audit tables.
+        session: The connection of the job.
         project: For `application.audit` and the labels.
         job: The JOBID.
         scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMP, or None for the start of the job.
@@ -74,27 +83,69 @@ class Auditor:
         EngineError: `scheduled` is no such literal.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, job: str, scheduled: str | None) -> None:
-        self._con = con
+    def __init__(self, session: Session, project: Project, job: str, scheduled: str | None) -> None:
+        self._session = session
+        self._con = session.con
         self._project = project
         self._job = job
-        self._scheduled = _scheduled(con, scheduled)
+        self._scheduled = _scheduled(session, scheduled)
         self._clock = time.monotonic()
         self._start = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+        self._waiting: list[Callable[[], None]] = []
 
-    @property
-    def active(self) -> bool:
-        """`application.audit.active`."""
-        return self._project.application.audit.active
+    def committed(self) -> None:
+        """To be called after the caller's commit: writes what could not be written within its transaction."""
+        waiting, self._waiting = self._waiting, []
+        for write in waiting:
+            write()
+
+    def rolled_back(self) -> None:
+        """To be called when the caller's transaction was given up."""
+        self._waiting = []
 
     def record(self, outcome: Outcome) -> None:
-        """Adds a row to `audit.audit`."""
-        if not self.active:
-            return
-        table = self._ensure("audit", _AUDIT)
+        """Adds a row to `audit.audit`, unless `application.audit.active` is false."""
+        if self._project.application.audit.active:
+            self._soon(lambda: self._record(outcome))
+
+    def reject(self, incoming: Incoming, domain: str, schema: str) -> None:
+        """Adds the refused rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
+        self._soon(lambda: self._reject(incoming, domain, schema))
+
+    def expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
+        """Adds rows (NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS) to `audit.expectations`."""
+        if rows:
+            self._soon(lambda: self._expect(domain, schema, rows))
+
+    def loaded_since(self, paths: str, moment: datetime) -> tuple[int, int, int] | None:
+        """The counts of the newest successful LOAD row of these paths.
+
+        Args:
+            paths: The files, as `PATHS` has them.
+            moment: When it began at the earliest (UTC, naive, whole seconds).
+
+        Returns:
+            COUNT, COUNTACCEPTED, COUNTREJECTED; None when there is no such row.
+        """
+        if not self._exists("audit"):
+            return None
+        sql = (
+            f"SELECT COUNT, COUNTACCEPTED, COUNTREJECTED FROM {self._name('audit')} "
+            "WHERE PATHS = ? AND STEP = 'LOAD' AND SUCCESS AND TIMESTAMP >= ? ORDER BY rowid DESC LIMIT 1"
+        )
+        found = self._con.execute(sql, [paths, moment]).fetchall()
+        return (int(found[0][0]), int(found[0][1]), int(found[0][2])) if found else None
+
+    def _soon(self, write: Callable[[], None]) -> None:
+        if self._session.audited_elsewhere:
+            self._waiting.append(write)
+        else:
+            write()
+
+    def _record(self, outcome: Outcome) -> None:
         application = self._project.application
         self._insert(
-            table,
+            self._ensure("audit", _AUDIT),
             [
                 self._job,
                 outcome.paths,
@@ -108,16 +159,13 @@ class Auditor:
                 int((time.monotonic() - self._clock) * 1000),
                 _plain(outcome.message),
                 outcome.step,
-                application.database,
+                outcome.database or application.database,
                 application.tenant,
                 self._scheduled or self._start,
             ],
         )
 
-    def reject(self, incoming: Incoming, domain: str, schema: str) -> None:
-        """Adds the refused rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
-        if not self.active:
-            return
+    def _reject(self, incoming: Incoming, domain: str, schema: str) -> None:
         table = self._ensure("rejected", _REJECTED)
         if incoming.rejects is None:
             return
@@ -127,48 +175,19 @@ class Auditor:
             [self._job, self._start, domain, schema],
         )
 
-    def expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
-        """Adds rows (NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS) to `audit.expectations`."""
-        if not self.active or not rows:
-            return
+    def _expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
         table = self._ensure("expectations", _EXPECTATIONS)
         for row in rows:
             name, params, sql, count, exception, success = row
             head = [self._job, self._project.application.database, domain, schema, self._start]
             self._insert(table, [*head, name, params, sql, count, _plain(exception), success])
 
-    def commits(self, paths: str, transformed: tuple[str, str] | None) -> int:
-        """How many successful loads of some files the audit knows of: tells whether an interrupted one was committed.
-
-        Args:
-            paths: The files, as `PATHS` has them.
-            transformed: Schema and table of the extra TRANSFORM row of a native load, whose LOAD row may be absent.
-        """
-        if not self._exists("audit"):
-            return 0
-        schema, table = transformed or ("", "")
-        sql = (
-            f"SELECT count(*) FROM {self._name('audit')} WHERE SUCCESS AND ((PATHS = ? AND STEP = 'LOAD') "
-            "OR (STEP = 'TRANSFORM' AND DOMAIN = ? AND SCHEMA = ? AND PATHS = SCHEMA))"
-        )
-        return int(self._con.execute(sql, [paths, schema, table]).fetchall()[0][0])
-
-    def loaded_since(self, paths: str, moment: datetime) -> bool:
-        """Whether a successful LOAD row of these paths began at or after a moment (UTC, naive, whole seconds)."""
-        if not self._exists("audit"):
-            return False
-        sql = (
-            f"SELECT count(*) FROM {self._name('audit')} "
-            "WHERE PATHS = ? AND STEP = 'LOAD' AND SUCCESS AND TIMESTAMP >= ?"
-        )
-        return int(self._con.execute(sql, [paths, moment]).fetchall()[0][0]) > 0
-
     def _name(self, table: str) -> str:
-        return qualified(self._project.application.audit.domain, table)
+        return qualified(self._session.audit, self._project.application.audit.domain, table)
 
     def _exists(self, table: str) -> bool:
         sql = (
-            "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() "
+            f"SELECT 1 FROM information_schema.tables WHERE table_catalog = {literal(self._session.audit)} "
             f"AND lower(table_schema) = lower({literal(self._project.application.audit.domain)}) "
             f"AND lower(table_name) = {literal(table)}"
         )
@@ -177,7 +196,8 @@ class Auditor:
     def _ensure(self, table: str, ddl: str) -> str:
         name = self._name(table)
         if not self._exists(table):
-            self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(self._project.application.audit.domain)}")
+            domain = self._project.application.audit.domain
+            self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(self._session.audit, domain)}")
             self._con.execute(ddl.format(name=name))
         return name
 
@@ -191,12 +211,12 @@ def _plain(message: str) -> str:
     return message.translate(table)[:_MESSAGE_LIMIT]
 
 
-def _scheduled(con: duckdb.DuckDBPyConnection, text: str | None) -> datetime | None:
+def _scheduled(session: Session, text: str | None) -> datetime | None:
     """`--scheduledDate` as the engine reads it: `T` becomes a space, quotes go."""
     if text is None:
         return None
     try:
         sql = "SELECT CAST(? AS TIMESTAMP)"
-        return con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
+        return session.con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
     except duckdb.ConversionException as error:
         raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error

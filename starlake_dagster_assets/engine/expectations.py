@@ -1,9 +1,13 @@
-"""Expectations (format reference 7): macro calls rendered to SQL, run after the write and recorded in the audit."""
+"""Expectations (format reference 7): macro calls rendered to SQL, run after the write and recorded in the audit.
+
+Those that can make the command fail run in the transaction that wrote the rows, which they can undo. The others run
+after its commit: DuckDB has no savepoints, and a query that fails while it runs would take the rows with it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,13 +15,13 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.schema_sync import Target
 from starlake_dagster_assets.engine.session import Session
-from starlake_dagster_assets.engine.transaction import QueryAborted, usable
+from starlake_dagster_assets.engine.transaction import usable
 from starlake_dagster_assets.engine.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Expectation, Project
 from starlake_dagster_assets.project.rendering import render
 
-__all__ = ["Checked", "evaluate", "failing"]
+__all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
 
 _ODD = -2147483648
 _LONG = range(-(2**63), 2**63)
@@ -44,53 +48,81 @@ class Checked:
         return (self.name, self.params, self.sql, self.count, self.exception, self.success)
 
 
-def evaluate(
-    session: Session,
-    project: Project,
-    expectations: Sequence[Expectation],
-    target: Target,
-    failed: Mapping[int, str],
-) -> tuple[Checked, ...]:
-    """Runs the expectations of a table on the rows that were just written.
+class ExpectationError(EngineError):
+    """Expectations that block did not hold.
 
     Args:
-        session: The connection, in the transaction that wrote the rows.
-        project: For macros, variables and `application.expectations.active`.
-        expectations: What must hold.
-        target: The table, by its final names.
-        failed: Errors of queries that ended an earlier try of this transaction, by their place.
-
-    Raises:
-        QueryAborted: A query failed in a way that ended the transaction.
+        target: The table.
+        broken: Those that did not hold.
+        checked: What became of all that were run.
     """
-    if not project.application.expectations.active:
-        return ()
-    return tuple(_check(session, project, item, target, index, failed) for index, item in enumerate(expectations))
+
+    def __init__(self, target: Target, broken: Sequence[Checked], checked: Sequence[Checked]) -> None:
+        listed = ", ".join(f"{item.params} ({item.exception or f'count {item.count}'})" for item in broken)
+        super().__init__(f"{len(broken)} expectation(s) of {target} failed: {listed}")
+        self.checked = tuple(checked)
 
 
-def failing(project: Project, checked: Sequence[Checked]) -> tuple[Checked, ...]:
+def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
     """Those that make the command fail: `application.expectations.failOnError`, unless the item says `false`."""
     if not project.application.expectations.fail_on_error:
         return ()
-    return tuple(item for item in checked if not item.success and item.expectation.fail_on_error is not False)
+    return tuple(item for item in expectations if item.fail_on_error is not False)
 
 
-def _check(
-    session: Session, project: Project, item: Expectation, target: Target, index: int, failed: Mapping[int, str]
-) -> Checked:
+def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """Those that are recorded only."""
+    held = blocking(project, expectations)
+    return tuple(item for item in expectations if item not in held)
+
+
+def gate(
+    session: Session, project: Project, expectations: Sequence[Expectation], target: Target
+) -> tuple[Checked, ...]:
+    """Runs the expectations that block, in the transaction that wrote the rows.
+
+    Raises:
+        ExpectationError: One does not hold; the transaction has to be given up.
+    """
+    checked = evaluate(session, project, blocking(project, expectations), target)
+    broken = [item for item in checked if not item.success]
+    if broken:
+        told = (*checked, *evaluate(session, project, others(project, expectations), target))
+        raise ExpectationError(target, broken, told)
+    return checked
+
+
+def evaluate(
+    session: Session, project: Project, expectations: Sequence[Expectation], target: Target
+) -> tuple[Checked, ...]:
+    """Runs expectations on a table as it is, until one ends the transaction under way.
+
+    Args:
+        session: The connection.
+        project: For macros, variables and `application.expectations.active`.
+        expectations: What must hold.
+        target: The table, by its final names.
+    """
+    if not project.application.expectations.active:
+        return ()
+    checked: list[Checked] = []
+    for item in expectations:
+        if not usable(session.con):
+            break
+        checked.append(_check(session, project, item, target))
+    return tuple(checked)
+
+
+def _check(session: Session, project: Project, item: Expectation, target: Target) -> Checked:
     call = _CATEGORY.sub("", item.expect).strip()
-    sql, error = "", failed.get(index)
-    count = 0
+    sql, error, count = "", None, 0
     try:
         sql = _sql(project, call, target)
-        if error is None:
-            count = _count(session, sql)
+        count = _count(session, sql)
     except duckdb.InterruptException:
         raise
     except (duckdb.Error, EngineError) as raised:
         error = str(raised)
-        if not usable(session.con):
-            raise QueryAborted(index, error) from raised
     name, params = call.replace("'", '"'), item.expect.strip().replace("'", '"')
     return Checked(item, name, params, sql, 0 if error else count, error or "", error is None and count == 0)
 

@@ -43,7 +43,8 @@ def export(job: TaskJob, outcome: Outcome) -> bool:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     try:
-        in_transaction(job.session, lambda failed: _body(job, part, outcome))
+        in_transaction(job.session, lambda: _body(job, part, outcome))
+        job.auditor.committed()
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 
 import duckdb
 
 from starlake_dagster_assets.engine.audit import Auditor, Outcome
 from starlake_dagster_assets.engine.ddl import target_columns
-from starlake_dagster_assets.engine.expectations import Checked, evaluate, failing
+from starlake_dagster_assets.engine.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.incoming import Column, Incoming
-from starlake_dagster_assets.engine.ingesting import uri
+from starlake_dagster_assets.engine.ingesting import Counts, Entry, uri
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.read import check_readable, discard, read_incoming
+from starlake_dagster_assets.engine.replay import replay_rejects
 from starlake_dagster_assets.engine.schema_sync import Target, create_schema, reconcile
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.sql import default_schema, run_script
@@ -26,18 +26,9 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
 from starlake_dagster_assets.project.rendering import render
 
-__all__ = ["Counts", "LoadJob", "RejectedError", "check_load", "is_native", "run_load"]
+__all__ = ["LoadJob", "RejectedError", "check_load", "is_native", "record_others", "run_load"]
 
 _NATIVE_FORMATS = {"DSV", "JSON", "JSON_FLAT"}
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows read, accepted, refused."""
-
-    input: int
-    accepted: int
-    rejected: int
 
 
 class RejectedError(EngineError):
@@ -57,7 +48,7 @@ class LoadJob:
         project: The project.
         table: The table.
         strategy: Its write strategy, chosen for these files.
-        files: The files, in `ingesting`.
+        entry: The files, in `ingesting`.
         auditor: Writes the audit rows.
         journal: Where things are told.
     """
@@ -66,7 +57,7 @@ class LoadJob:
     project: Project
     table: Table
     strategy: WriteStrategy
-    files: Sequence[Path]
+    entry: Entry
     auditor: Auditor
     journal: Journal
 
@@ -107,39 +98,59 @@ def run_load(job: LoadJob) -> Counts:
         The rows read, accepted and refused, committed.
 
     Raises:
-        EngineError: The load failed; nothing of it is left but a row of `audit.audit` that says so.
+        EngineError: The load failed; nothing of it is left but a row of `audit.audit` that says so, with the refused
+            rows or the expectations that are the reason.
     """
     try:
         return _read_and_write(job)
     except duckdb.InterruptException:
         raise
-    except RejectedError as error:
-        job.auditor.record(
-            _outcome(job, error.counts, success=False, message=f"{error.counts.rejected} invalid records")
-        )
+    except RejectedError:
         raise
     except Exception as error:
+        job.auditor.rolled_back()
+        if isinstance(error, ExpectationError):
+            _expect(job, error.checked)
         job.auditor.record(_outcome(job, Counts(0, 0, 0), success=False, message=str(error)))
+        job.auditor.committed()
         raise EngineError(f"{job.table.raw}: {error}") from error
+
+
+def record_others(job: LoadJob) -> None:
+    """Runs the expectations that do not block, on rows that are committed, and records them."""
+    _expect(job, evaluate(job.session, job.project, others(job.project, job.table.expectations), job.target))
+    job.auditor.committed()
 
 
 def _read_and_write(job: LoadJob) -> Counts:
     """Reading stays outside of the transaction: it tries ways of parsing, and a refusal would end it."""
-    incoming = read_incoming(job.session.con, job.project, job.table, job.files)
+    incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
+    counts = Counts(incoming.input, incoming.accepted, incoming.rejected)
     try:
         if incoming.rejected and job.project.application.reject_all_on_error:
-            raise RejectedError(_counts(incoming))
-        in_transaction(job.session, lambda failed: _body(job, incoming, failed))
+            raise _refusal(job, incoming, counts)
+        in_transaction(job.session, lambda: _body(job, incoming, counts))
+        job.auditor.committed()
+        replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
     finally:
         insist(lambda: discard(job.session.con, incoming))
-    return _counts(incoming)
+    return counts
 
 
-def _counts(incoming: Incoming) -> Counts:
-    return Counts(incoming.input, incoming.accepted, incoming.rejected)
+def _refusal(job: LoadJob, incoming: Incoming, counts: Counts) -> RejectedError:
+    """Records the refused rows of a file that is refused for them."""
+    message = f"{counts.rejected} invalid records"
+
+    def record() -> None:
+        job.auditor.reject(incoming, job.table.domain_name, job.table.name)
+        job.auditor.record(_outcome(job, counts, success=False, message=message))
+
+    in_transaction(job.session, record)
+    job.auditor.committed()
+    return RejectedError(counts)
 
 
-def _body(job: LoadJob, incoming: Incoming, failed: Mapping[int, str]) -> None:
+def _body(job: LoadJob, incoming: Incoming, counts: Counts) -> None:
     con = job.session.con
     if job.project.application.create_schema_if_not_exists:
         create_schema(con, job.target)
@@ -150,9 +161,9 @@ def _body(job: LoadJob, incoming: Incoming, failed: Mapping[int, str]) -> None:
         _write(job, incoming, existed=existed)
         _script(job, job.table.postsql)
     _grants(job)
-    checked = evaluate(job.session, job.project, job.table.expectations, job.target, failed)
-    _gate(job, checked)
-    _audit(job, incoming, checked, _count(job) - before if job.native else 0)
+    _expect(job, gate(job.session, job.project, job.table.expectations, job.target))
+    _audit(job, incoming, counts, _count(job) - before if job.native else 0)
+    job.entry.mark(job.session, counts)
 
 
 def _columns(job: LoadJob, incoming: Incoming) -> Sequence[Column]:
@@ -201,23 +212,19 @@ def _grants(job: LoadJob) -> None:
         job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
 
 
-def _gate(job: LoadJob, checked: Sequence[Checked]) -> None:
-    broken = failing(job.project, checked)
-    if broken:
-        listed = ", ".join(f"{item.params} ({item.exception or f'count {item.count}'})" for item in broken)
-        raise EngineError(f"{len(broken)} expectation(s) of {job.target} failed: {listed}")
+def _expect(job: LoadJob, checked: Sequence[Checked]) -> None:
+    job.auditor.expect(job.table.final_domain, job.table.final_name, [item.row for item in checked])
 
 
-def _audit(job: LoadJob, incoming: Incoming, checked: Sequence[Checked], added: int) -> None:
-    table, counts = job.table, _counts(incoming)
+def _audit(job: LoadJob, incoming: Incoming, counts: Counts, added: int) -> None:
+    table = job.table
     if job.native:
         names = (table.final_name, table.final_domain, table.final_name)
-        job.auditor.record(Outcome(*names, success=True, step="TRANSFORM"))
+        job.auditor.record(Outcome(*names, success=True, step="TRANSFORM", database=table.database))
         if not counts.rejected:
             counts = Counts(added, added, -1)
     if incoming.rejected or not job.native:
         job.auditor.reject(incoming, table.domain_name, table.name)
-    job.auditor.expect(table.final_domain, table.final_name, [item.row for item in checked])
     # the engine takes counts of -1, -1, -1 for a job that is not to be recorded, though an overwrite may give them
     if counts != Counts(-1, -1, -1):
         job.auditor.record(_outcome(job, counts, success=True, message="success"))
@@ -225,7 +232,7 @@ def _audit(job: LoadJob, incoming: Incoming, checked: Sequence[Checked], added: 
 
 def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> Outcome:
     return Outcome(
-        paths=uri(job.files),
+        paths=uri(job.entry.files),
         domain=job.table.domain_name,
         schema=job.table.name,
         success=success,
@@ -234,6 +241,7 @@ def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> Ou
         accepted=counts.accepted,
         rejected=counts.rejected,
         message=message,
+        database=job.table.database,
     )
 
 

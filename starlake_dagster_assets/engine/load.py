@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -14,8 +14,8 @@ import duckdb
 from starlake_dagster_assets.engine.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.areas import area, move_file
 from starlake_dagster_assets.engine.audit import Auditor, job_id
-from starlake_dagster_assets.engine.ingest import Counts, LoadJob, check_load, is_native, run_load
-from starlake_dagster_assets.engine.ingesting import Passage, leftovers, uri
+from starlake_dagster_assets.engine.ingest import LoadJob, check_load, record_others, run_load
+from starlake_dagster_assets.engine.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.errors import EngineError, nearest
@@ -89,7 +89,6 @@ def load(
         EngineError: At least one file failed; the message has the errors of all of them.
     """
     _order(project)
-    _tell_limits(project, journal)
     tally = _Tally()
     context = _Context(project, request, journal, options, environ, tally)
     domains = _selected(context)
@@ -103,12 +102,6 @@ def load(
         raise EngineError("\n".join(tally.errors))
     journal.info(_SOURCE, "All tables loaded successfully")
     _summary(context)
-
-
-def _tell_limits(project: Project, journal: Journal) -> None:
-    """Settings that the embedded engine answers differently, said once a command."""
-    if project.application.sink_replay_to_file:
-        journal.warn(_SOURCE, "application.sinkReplayToFile: no replay files; rejected rows are in the audit")
 
 
 def _order(project: Project) -> bool:
@@ -192,43 +185,52 @@ def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table
         owner = _table_of(file, tables)
         return owner is not None and owner.connection == connection
 
-    stuck = [file for file in leftovers(passage) if mine(file)]
-    if not stuck and not any(mine(file) for file in _files(passage.stage)):
+    stuck, gone = ([file for file in found if mine(file)] for found in (leftovers(passage), orphans(passage)))
+    if not stuck and not gone and not any(mine(file) for file in _files(passage.stage)):
         context.journal.info(_SOURCE, "No Files found to ingest.")
         return
     try:
         with open_session(context.project, connection, context.journal, context.options) as session:
-            _recover(context, session, passage, stuck)
-            for table, files in _resolved(context, passage, tables):
-                if table.connection != connection:
-                    continue
-                _load_table(context, session, passage, table, files)
+            passage.forget_orphans(gone, session)
+            recovered = passage.recover(stuck, session, Auditor(session, context.project, "", None))
+            for table, files in _resolved(context, passage, tables, recovered):
+                if table.connection == connection:
+                    landed = [item for item in recovered if _table_of(item[0].files[0], tables) is table]
+                    _load_table(context, session, passage, table, landed, files)
     except EngineError as error:
         if context.options.cancelled.is_set():
             raise
         _failed(context, str(error))
 
 
-def _recover(context: _Context, session: Session, passage: Passage, stuck: Sequence[Path]) -> None:
-    for file in stuck:
-        passage.recover(file, Auditor(session.con, context.project, "", None))
-
-
-def _resolved(context: _Context, passage: Passage, tables: Sequence[Table]) -> Iterator[tuple[Table, list[Path]]]:
-    """Files by table, in order of arrival; a file goes to the first table whose pattern matches."""
+def _resolved(
+    context: _Context, passage: Passage, tables: Sequence[Table], recovered: Sequence[tuple[Entry, Counts]]
+) -> Iterator[tuple[Table, list[Path]]]:
+    """Files to load by table, in order of arrival; a file goes to the first table whose pattern matches."""
     by_name = _order(context.project)
-    files = [*leftovers(passage), *_files(passage.stage)]
+    landed = {file for entry, _ in recovered for file in entry.files}
+    files = [file for file in [*leftovers(passage), *_files(passage.stage)] if file not in landed]
     files.sort(key=lambda file: (0 if by_name else file.stat().st_mtime_ns, file.name))
-    found = {file: _table_of(file, tables) for file in files}
+    found = {file: _table_of(file, tables) for file in [*landed, *files]}
     for table in tables:
-        mine = [file for file, owner in found.items() if owner is table]
-        if mine:
-            yield table, mine
+        if any(owner is table for owner in found.values()):
+            yield table, [file for file in files if found[file] is table]
 
 
-def _load_table(context: _Context, session: Session, passage: Passage, table: Table, files: Sequence[Path]) -> None:
-    names = ",".join(file.name for file in files)
+def _load_table(
+    context: _Context,
+    session: Session,
+    passage: Passage,
+    table: Table,
+    landed: Sequence[tuple[Entry, Counts]],
+    files: Sequence[Path],
+) -> None:
+    """Announces the files of a table and loads them; those that landed before are told again, and archived."""
+    named = [*(file for entry, _ in landed for file in entry.files), *files]
+    names = ",".join(file.name for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
+    for entry, counts in landed:
+        _finish(context, passage, _job(context, session, passage, table, entry), counts)
     for group in _jobs(context, table, files):
         if context.options.cancelled.is_set():
             raise EngineError("cancelled")
@@ -247,42 +249,59 @@ def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[li
 
 
 def _load_files(context: _Context, session: Session, passage: Passage, table: Table, files: Sequence[Path]) -> None:
-    project, journal = context.project, context.journal
-    default = f"{passage.domain}-{table.name}-{files[0].name}"
-    auditor = Auditor(session.con, project, job_id(project, context.environ, default), context.request.scheduled)
     if table.metadata.write_strategy.types:
         check_adaptive(table.metadata.write_strategy)
-    strategy = strategy_for(table, project.application, files[0])
-    check_load(session, project, table, strategy)
-    transformed = (table.final_domain, table.final_name) if is_native(table) else None
-    entered = passage.enter(files, auditor, transformed)
-    journal.out(
-        f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entered)}\nTable: {passage.domain}.{table.name}"
+    strategy = strategy_for(table, context.project.application, files[0])
+    check_load(session, context.project, table, strategy)
+    job = _job(context, session, passage, table, Entry(tuple(files), None))
+    entry = passage.enter(files, table.final_domain)
+    context.journal.out(
+        f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entry.files)}\nTable: {passage.domain}.{table.name}"
     )
-    with _given_back(passage, entered):
-        counts = run_load(LoadJob(session, project, table, strategy, entered, auditor, journal))
-    source = _JOBS.get(table.metadata.format, "JsonIngestionJob")
-    journal.info(
-        source,
-        f"ingestion-summary -> files: [{uri(entered)}], domain: {passage.domain}, schema: {table.name}, "
+    job = replace(job, strategy=strategy, entry=entry)
+    with _given_back(passage, job):
+        counts = run_load(job)
+    _finish(context, passage, job, counts)
+
+
+def _job(context: _Context, session: Session, passage: Passage, table: Table, entry: Entry) -> LoadJob:
+    default = f"{passage.domain}-{table.name}-{entry.files[0].name}"
+    name = job_id(context.project, context.environ, default)
+    auditor = Auditor(session, context.project, name, context.request.scheduled)
+    strategy = table.metadata.write_strategy
+    return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal)
+
+
+def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts) -> None:
+    """What follows the commit: the marker line, the expectations that do not block, the archive."""
+    paths = uri(job.entry.files)
+    context.journal.info(
+        _JOBS.get(job.table.metadata.format, "JsonIngestionJob"),
+        f"ingestion-summary -> files: [{paths}], domain: {passage.domain}, schema: {job.table.name}, "
         f"input: {counts.input}, accepted: {counts.accepted}, rejected:{counts.rejected}",
     )
-    started = time.monotonic()
-    passage.leave(entered)
-    journal.out(f"Archive duration takes {int((time.monotonic() - started) * 1000)}ms")
-    context.tally.loaded.append(uri(entered))
+    try:
+        record_others(job)
+    except duckdb.InterruptException as error:
+        raise EngineError("cancelled") from error
+    finally:
+        started = time.monotonic()
+        passage.leave(job.entry, job.session)
+    context.journal.out(f"Archive duration takes {int((time.monotonic() - started) * 1000)}ms")
+    context.tally.loaded.append(paths)
     context.tally.counts.append(counts)
 
 
 @contextmanager
-def _given_back(passage: Passage, files: Sequence[Path]) -> Generator[None]:
+def _given_back(passage: Passage, job: LoadJob) -> Generator[None]:
+    """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
     try:
         yield
-    except duckdb.InterruptException as error:
-        passage.give_back(files)
-        raise EngineError("cancelled") from error
-    except BaseException:
-        passage.give_back(files)
+    except BaseException as error:
+        if job.entry.committed(job.session) is None:
+            passage.give_back(job.entry.files)
+        if isinstance(error, duckdb.InterruptException):
+            raise EngineError("cancelled") from error
         raise
 
 

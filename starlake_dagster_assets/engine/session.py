@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import duckdb
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from starlake_dagster_assets.engine.journal import Journal
-from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Connection, Project
 
@@ -24,6 +24,8 @@ __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_sessi
 
 _POLL_SECONDS = 0.1
 _DUCKDB_LOCKED = "Could not set lock on file"
+_AUDIT = "sl_audit"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Session:
         path: The DuckDB file.
         dialect: The sqlglot dialect the user's SQL is written in; `duckdb` means that it is run as it is.
         home: Catalog and schema in force at the start.
+        audit: Catalog of the audit tables.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -73,6 +76,12 @@ class Session:
     path: Path
     dialect: str
     home: tuple[str, str]
+    audit: str
+
+    @property
+    def audited_elsewhere(self) -> bool:
+        """Whether the audit tables are in another file (`audit.sink.connectionRef`), hence in other transactions."""
+        return self.audit != self.home[0]
 
 
 def database_path(project: Project, name: str, options: EngineOptions) -> Path:
@@ -132,7 +141,9 @@ def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Genera
 
 
 @contextmanager
-def open_session(project: Project, name: str, journal: Journal, options: EngineOptions) -> Generator[Session]:
+def open_session(
+    project: Project, name: str, journal: Journal, options: EngineOptions, *, audited: bool = True
+) -> Generator[Session]:
     """Opens the DuckDB file of a connection and holds it until the block ends; another command waits.
 
     Args:
@@ -140,26 +151,25 @@ def open_session(project: Project, name: str, journal: Journal, options: EngineO
         name: Name of the Starlake connection.
         journal: Told when there is something to wait for.
         options: Settings of the engine.
+        audited: Whether the file of the audit tables is opened too, where it is another one.
 
     Raises:
         EngineError: See `database_path` and `exclusive`; or the file cannot be opened.
     """
     path = database_path(project, name, options)
     connection = _connection(project, name)
-    with exclusive(path, journal, options):
-        con = _connect(path, journal, options)
-        try:
-            if options.opened is not None:
-                options.opened(con)
-            _configure(con, project, options)
-            if connection.engine == "duckdb":
-                _pre_actions(con, connection)
-            _tell_audit(project, path, journal, options)
-            catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
-            dialect = options.transpile_from or connection.dialect
-            yield Session(con, connection, path, dialect, (str(catalog), str(schema)))
-        finally:
-            con.close()
+    with ExitStack() as held:
+        held.enter_context(exclusive(path, journal, options))
+        con = held.enter_context(closing(_connect(path, journal, options)))
+        if options.opened is not None:
+            options.opened(con)
+        _configure(con, project, options)
+        if connection.engine == "duckdb":
+            _pre_actions(con, connection)
+        catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
+        audit = _attach_audit(con, project, path, held, journal, options) if audited else ""
+        dialect = options.transpile_from or connection.dialect
+        yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog))
 
 
 def _connection(project: Project, name: str) -> Connection:
@@ -173,15 +183,34 @@ def _connection(project: Project, name: str) -> Connection:
     raise EngineError(what + hint)
 
 
-def _tell_audit(project: Project, path: Path, journal: Journal, options: EngineOptions) -> None:
-    """The audit rows commit with the rows they speak of, so they are written to the same file."""
+def _attach_audit(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    path: Path,
+    held: ExitStack,
+    journal: Journal,
+    options: EngineOptions,
+) -> str:
+    """Attaches the file of `audit.sink.connectionRef` where it is another one; gives its catalog, or ""."""
     name = project.application.audit.connection
+    if not name:
+        return ""
     try:
-        elsewhere = bool(name) and database_path(project, name, options) != path
-    except EngineError:
-        elsewhere = True
-    if elsewhere and project.application.audit.active:
-        journal.warn("Session", f"audit.sink.connectionRef {name!r} is another database: audit rows go to {path}")
+        audit = database_path(project, name, options)
+    except EngineError as error:
+        journal.warn("Session", f"the audit rows go to {path}: audit.sink.connectionRef: {error}")
+        return ""
+    if audit.resolve() == path.resolve():
+        return ""
+    held.enter_context(exclusive(audit, journal, options))
+    attached = {str(row[0]) for row in con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()}
+    catalog = next(text for text in (_AUDIT, *(f"{_AUDIT}_{n}" for n in range(99))) if text not in attached)
+
+    def attach() -> None:
+        con.execute(f"ATTACH {literal(str(audit))} AS {identifier(catalog)}")
+
+    _patiently(attach, audit, journal, options)
+    return catalog
 
 
 def _substitute_path(project: Project, connection: Connection, options: EngineOptions) -> Path:
@@ -220,27 +249,24 @@ def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
 
 
 def _connect(path: Path, journal: Journal, options: EngineOptions) -> duckdb.DuckDBPyConnection:
-    """Opens the file, waiting for processes that do not know our lock."""
+    return _patiently(lambda: duckdb.connect(str(path)), path, journal, options)
+
+
+def _patiently(action: Callable[[], _T], path: Path, journal: Journal, options: EngineOptions) -> _T:
+    """Opens a file, waiting for processes that do not know our lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     started, announced = time.monotonic(), False
     while True:
-        con = _try_connect(path)
-        if con is not None:
-            return con
+        try:
+            return action()
+        except duckdb.Error as error:
+            if _DUCKDB_LOCKED not in str(error):
+                raise EngineError(f"cannot open {path}: {error}") from error
         if not announced:
             journal.info("Session", f"waiting for {path}: another program has it open")
             announced = True
         _check_wait(path, started, options)
         options.cancelled.wait(_POLL_SECONDS)
-
-
-def _try_connect(path: Path) -> duckdb.DuckDBPyConnection | None:
-    try:
-        return duckdb.connect(str(path))
-    except duckdb.Error as error:
-        if _DUCKDB_LOCKED in str(error):
-            return None
-        raise EngineError(f"cannot open {path}: {error}") from error
 
 
 def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: EngineOptions) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from starlake_dagster_assets.engine.audit import Auditor, Outcome
 from starlake_dagster_assets.engine.ddl import column_type
-from starlake_dagster_assets.engine.expectations import evaluate, failing
+from starlake_dagster_assets.engine.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.incoming import Column
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.resolve import resolve_names
@@ -31,7 +31,7 @@ from starlake_dagster_assets.engine.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Task
 
-__all__ = ["TaskJob", "compiled", "finish", "query", "run_task"]
+__all__ = ["TaskJob", "compiled", "query", "run_task"]
 
 _INCOMING = "sl_incoming"
 _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
@@ -81,29 +81,28 @@ def compiled(job: TaskJob) -> str:
 
 
 def run_task(job: TaskJob, outcome: Outcome) -> None:
-    """Runs a task in one transaction: presql, write, postsql, expectations, audit.
+    """Runs a task in one transaction: presql, write, postsql, expectations that block, audit; then the others.
 
     Raises:
         EngineError: The task cannot be written, or an expectation that blocks does not hold.
         duckdb.Error: DuckDB refuses a statement.
     """
-    in_transaction(job.session, lambda failed: _body(job, outcome, failed))
+    try:
+        in_transaction(job.session, lambda: _body(job, outcome))
+    except ExpectationError as error:
+        job.auditor.rolled_back()
+        _expect(job, error.checked)
+        raise
+    job.auditor.committed()
+    _expect(job, evaluate(job.session, job.project, others(job.project, job.task.expectations), job.target))
+    job.auditor.committed()
 
 
-def finish(job: TaskJob, outcome: Outcome, failed: Mapping[int, str]) -> None:
-    """What follows the write: expectations and the audit row."""
-    if job.task.acl or job.task.rls:
-        job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
-    checked = evaluate(job.session, job.project, job.task.expectations, job.target, failed)
-    broken = failing(job.project, checked)
-    if broken:
-        listed = ", ".join(f"{item.params} ({item.exception or f'count {item.count}'})" for item in broken)
-        raise EngineError(f"{len(broken)} expectation(s) of {job.target} failed: {listed}")
+def _expect(job: TaskJob, checked: Sequence[Checked]) -> None:
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
-    job.auditor.record(outcome)
 
 
-def _body(job: TaskJob, outcome: Outcome, failed: Mapping[int, str]) -> None:
+def _body(job: TaskJob, outcome: Outcome) -> None:
     if job.project.application.create_schema_if_not_exists:
         create_schema(job.session.con, job.target)
     with default_schema(job.session, job.target):
@@ -117,7 +116,10 @@ def _body(job: TaskJob, outcome: Outcome, failed: Mapping[int, str]) -> None:
             _table(job)
         for statement in job.task.postsql:
             run_script(job.session, statement)
-    finish(job, outcome, failed)
+    if job.task.acl or job.task.rls:
+        job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
+    _expect(job, gate(job.session, job.project, job.task.expectations, job.target))
+    job.auditor.record(outcome)
 
 
 def _view(job: TaskJob) -> None:

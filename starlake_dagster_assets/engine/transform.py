@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from starlake_dagster_assets.engine.audit import Auditor, Outcome, job_id
+from starlake_dagster_assets.engine.expectations import ExpectationError
 from starlake_dagster_assets.engine.export import check_export, export
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
@@ -128,13 +129,13 @@ def _run(
     environ: Mapping[str, str],
 ) -> None:
     with open_session(project, task.run_connection, journal, options) as session:
-        auditor = Auditor(session.con, project, job_id(project, environ, task.raw), request.scheduled)
+        auditor = Auditor(session, project, job_id(project, environ, task.raw), request.scheduled)
         job = TaskJob(session, project, task, auditor, journal, request.truncate)
         if request.compile:
             journal.out(compiled(job))
             return
         journal.info("IngestionWorkflow", f"Transforming {task.raw} into {task.id}")
-        outcome = Outcome(task.stem, task.domain, task.table, success=True, step="TRANSFORM")
+        outcome = Outcome(task.stem, task.domain, task.table, success=True, step="TRANSFORM", database=task.database)
         try:
             if task.sink.format is not None and export(job, outcome):
                 return
@@ -142,5 +143,8 @@ def _run(
         except duckdb.InterruptException as error:
             raise EngineError("cancelled") from error
         except (EngineError, duckdb.Error) as error:
+            if not isinstance(error, ExpectationError):
+                auditor.rolled_back()
             auditor.record(replace(outcome, success=False, message=str(error)))
+            auditor.committed()
             raise EngineError(f"{task.raw}: {error}") from error

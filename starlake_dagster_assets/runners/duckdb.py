@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import EngineError, RunnerError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from starlake_dagster_assets.engine.session import EngineOptions
+    from starlake_dagster_assets.project.model import Project
 
 __all__ = ["EmbeddedRunner", "EmbeddedWitness"]
 
 _INTERRUPT_SECONDS = 0.2
+_AUDIT_COLUMNS = {
+    "audit": "JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, STEP",
+    "expectations": "JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS",
+    "rejected": "DOMAIN, SCHEMA, ERROR",
+}
 
 
 @dataclass(frozen=True)
@@ -156,31 +164,34 @@ class EmbeddedHandle:
             self._queue.put(None)
 
 
-@dataclass(frozen=True)
 class EmbeddedWitness:
     """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
 
-    Attributes:
+    The project is loaded once. What a command left is read in one go when its audit rows are asked for: a command has
+    ended by then, and opening a file costs more than reading it.
+
+    Args:
         runner: Says which project and files.
     """
 
-    runner: EmbeddedRunner
+    def __init__(self, runner: EmbeddedRunner) -> None:
+        self._runner = runner
+        self._job = ""
+        self._left: Mapping[str, list[tuple[Any, ...]]] = {}
 
     def audit(self, job_id: str) -> Sequence[AuditRow]:
         """The rows of `audit.audit` with that JOBID, oldest first."""
-        sql = (
-            "SELECT JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, "
-            "STEP FROM {table} WHERE JOBID = ? ORDER BY rowid"
-        )
-        return [AuditRow(*row) for row in self._audit_rows("audit", sql, job_id)]
+        self._job, self._left = job_id, self._read(job_id)
+        return [AuditRow(*row) for row in self._left["audit"]]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
         """The rows of `audit.expectations` with that JOBID, oldest first."""
-        sql = (
-            "SELECT JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS "
-            "FROM {table} WHERE JOBID = ? ORDER BY rowid"
-        )
-        return [ExpectationRow(*row) for row in self._audit_rows("expectations", sql, job_id)]
+        return [ExpectationRow(*row) for row in self._of(job_id)["expectations"]]
+
+    def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
+        """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        rows = self._of(job_id)["rejected"]
+        return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
         """Name and DuckDB type of each column of a table or view; empty when it does not exist."""
@@ -196,38 +207,51 @@ class EmbeddedWitness:
         """The number of rows of a table or view; None when it does not exist."""
         from starlake_dagster_assets.engine.schema_sync import Target, kind_of
 
+        target = Target(schema, table)
         for connection in self._open():
-            target = Target(schema, table)
             if kind_of(connection, target) is not None:
                 return int(connection.execute(f"SELECT count(*) FROM {target.name}").fetchall()[0][0])
         return None
 
-    def _audit_rows(self, name: str, sql: str, job_id: str) -> Iterator[tuple[Any, ...]]:
+    def _of(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
+        if self._job != job_id:
+            self._job, self._left = job_id, self._read(job_id)
+        return self._left
+
+    def _read(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
         from starlake_dagster_assets.engine.schema_sync import Target, kind_of
 
-        for connection, domain in self._open_with_domain():
-            table = Target(domain, name)
-            if kind_of(connection, table) is not None:
-                yield from connection.execute(sql.format(table=table.name), [job_id]).fetchall()
+        found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _AUDIT_COLUMNS}
+        for connection in self._open():
+            for name, columns in _AUDIT_COLUMNS.items():
+                table = Target(self._project.application.audit.domain, name)
+                if kind_of(connection, table) is not None:
+                    sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = ? ORDER BY rowid"
+                    found[name] += connection.execute(sql, [job_id]).fetchall()
+        return found
 
-    def _open(self) -> Iterator[DuckDBPyConnection]:
-        for connection, _ in self._open_with_domain():
-            yield connection
-
-    def _open_with_domain(self) -> Iterator[tuple[DuckDBPyConnection, str]]:
-        """Each existing DuckDB file of the project, with the name of the audit schema."""
-        from starlake_dagster_assets.engine.journal import Journal
-        from starlake_dagster_assets.engine.session import database_path, open_session
+    @cached_property
+    def _project(self) -> Project:
         from starlake_dagster_assets.project.load import load_project
 
-        runner = self.runner
-        options = runner.engine_options({})
+        runner = self._runner
         environ = runner.environ_of(None)
-        project, _ = load_project(Path(runner.root), env=runner.env, options=runner.options, environ=environ)
+        return load_project(Path(runner.root), env=runner.env, options=runner.options, environ=environ)[0]
+
+    def _open(self) -> Iterator[DuckDBPyConnection]:
+        """Each existing DuckDB file of the project."""
+        from starlake_dagster_assets.engine.journal import Journal
+        from starlake_dagster_assets.engine.session import database_path, open_session
+
+        project, options = self._project, self._runner.engine_options({})
         names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
-        paths = {database_path(project, name, options): name for name in sorted(names)}
+        names |= {project.application.audit.connection} & set(project.application.connections)
+        paths: dict[Path, str] = {}
+        for name in sorted(names):
+            with suppress(EngineError):
+                paths[database_path(project, name, options)] = name
         journal = Journal(lambda line: None)
         for path, name in paths.items():
             if path.exists():
-                with open_session(project, name, journal, options) as session:
-                    yield session.con, project.application.audit.domain
+                with open_session(project, name, journal, options, audited=False) as session:
+                    yield session.con

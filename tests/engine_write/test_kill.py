@@ -50,7 +50,8 @@ POINTS = {
     "before the second commit": "before(load, 'run_load', 2)",
     "between commit and archive": "after(load, 'run_load')",
     "between second commit and archive": "after(load, 'run_load', 2)",
-    "between archive and the end of the ticket": "after(ingesting, 'move_file', 2)",
+    "between archive and the end of the marker": "after(ingesting, 'move_file', 2)",
+    "between the marker and the end of the ticket": "after(ingesting, 'insist')",
 }
 ROWS = 40
 
@@ -81,6 +82,7 @@ def assert_whole(bench: Any) -> None:
     assert (bench.files("stage"), bench.files("ingesting"), len(bench.files("archive"))) == ([], [], 4)
     bench.ok("load", "--domains", "shop")
     assert bench.query("SELECT count(*) FROM shop.orders") == [(4 * ROWS,)]
+    assert bench.query("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'zztmp%'") == [(0,)]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -118,6 +120,33 @@ def test_loads_killed_at_any_time_lose_no_row_and_double_none(bench: Any) -> Non
         process.kill()
         process.communicate(timeout=60)
     assert_whole(bench)
+
+
+@pytest.mark.parametrize("audit", ["audit: {active: false}", "audit: {sink: {connectionRef: other}}", "loader: native"])
+def test_a_load_killed_before_its_archive_is_told_by_the_next_one(bench: Any, audit: str) -> None:
+    bench.application(audit)
+    text = (bench.root / "metadata/application.sl.yml").read_text()
+    other = '    other: {type: jdbc, options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/other.db"}}\n'
+    bench.write("metadata/application.sl.yml", text.replace("  connections:\n", "  connections:\n" + other))
+    bench.write("metadata/expectations/c.j2", "{% macro two() %}select count(*) - 2 from sl_this{% endmacro %}")
+    bench.table(extra="expectations: [{expect: 'two()'}]")
+    bench.file("orders_1.csv", "1,a,1", "2,b,1")
+    process = child(bench, "after(load, 'run_load')")
+    process.communicate(timeout=60)
+    assert bench.files("ingesting") == [".orders_1.csv.ticket", "orders_1.csv"]
+    bench.file("orders_2.csv", "3,c,1")
+    bench.ok("load", SL_JOB_ID="second")
+    told = "\n".join(bench.stderr)
+    assert "Ingest resolved file : orders_1.csv,orders_2.csv as table shop.orders" in told
+    assert told.index("orders_1.csv], domain: shop, schema: orders, input: 2, accepted: 2, rejected:0") < told.index(
+        "orders_2.csv], domain: shop, schema: orders, input: 1, accepted: 1, rejected:0"
+    )
+    assert bench.query("SELECT count(*) FROM shop.orders") == [(3,)]
+    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'"
+    assert bench.query(names) == [("orders",)]
+    assert (bench.files("ingesting"), bench.files("archive")) == ([], ["orders_1.csv", "orders_2.csv"])
+    if "sink" not in audit:
+        assert bench.query("SELECT count(*) FROM audit.expectations WHERE JOBID = 'second'") == [(2,)]
 
 
 @pytest.mark.parametrize(("success", "rows"), [(True, 1), (False, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import duckdb
 import pytest
 
 AUDIT = "SELECT PATHS, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, STEP FROM audit.audit ORDER BY rowid"
@@ -141,7 +142,7 @@ def test_audit_can_be_off(bench: Any) -> None:
     bench.table()
     bench.file("orders_1.csv", "1,a,5", "x,b,1")
     bench.ok("load")
-    assert bench.query("SELECT count(*) FROM information_schema.tables") == [(1,)]
+    assert bench.query("SELECT table_name FROM information_schema.tables ORDER BY 1") == [("orders",), ("rejected",)]
 
 
 @pytest.mark.parametrize("kind", ["OVERWRITE_BY_KEY", "adaptative", "UPSERT_BY_KYE"])
@@ -221,7 +222,8 @@ def test_a_failing_expectation_blocks_only_where_the_project_says_so(bench: Any)
     )
     bench.table(extra="expectations: [{expect: 'above(0)', failOnError: false}]")
     bench.ok("load")
-    assert bench.query("SELECT NAME, COUNT, SUCCESS FROM audit.expectations") == [("above(0)", 1, False)]
+    # the run that was refused has recorded why
+    assert bench.query("SELECT NAME, COUNT, SUCCESS FROM audit.expectations") == [("above(0)", 1, False)] * 2
 
 
 def test_an_expectation_that_ends_the_transaction_keeps_the_rows(bench: Any) -> None:
@@ -256,3 +258,48 @@ def test_adaptive_strategies_choose_by_the_file(bench: Any) -> None:
     assert "exactly one condition must hold for orders_both_1.csv, none holds" in bench.errors
     assert bench.query("SELECT id FROM shop.orders ORDER BY 1") == [(1,), (2,)]
     assert bench.files("stage") == ["orders_both_1.csv"]
+
+
+def with_other(bench: Any, extra: str = "") -> None:
+    bench.application(extra)
+    text = bench.write("metadata/application.sl.yml", (bench.root / "metadata/application.sl.yml").read_text())
+    other = '    other: {type: jdbc, options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/other.db"}}\n'
+    text.write_text(text.read_text().replace("  connections:\n", "  connections:\n" + other))
+
+
+def in_other(bench: Any, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(bench.root / "datasets/other.db")) as con:
+        return con.execute(sql).fetchall()
+
+
+def test_a_table_of_another_file_is_audited_where_the_project_says(bench: Any) -> None:
+    with_other(bench, "audit: {sink: {connectionRef: duckdb}}")
+    bench.write("metadata/expectations/c.j2", "{% macro only_one() %}select count(*) - 1 from sl_this{% endmacro %}")
+    bench.table(metadata="sink: {connectionRef: other}", extra="expectations: [{expect: 'only_one()'}]")
+    bench.file("orders_1.csv", "1,a,1", "x,b,1")
+    bench.ok("load")
+    assert in_other(bench, "SELECT table_schema, table_name FROM information_schema.tables") == [("shop", "orders")]
+    assert bench.query("SELECT DOMAIN, COUNT, COUNTREJECTED FROM audit.audit") == [("shop", 2, 1)]
+    assert bench.query("SELECT count(*) FROM audit.rejected") == [(1,)]
+    assert bench.query("SELECT SUCCESS FROM audit.expectations") == [(True,)]
+    bench.table(metadata="sink: {connectionRef: other}", extra="presql: [\"select error('no')\"]")
+    bench.file("orders_2.csv", "2,a,1")
+    assert bench.run("load") == 1
+    assert bench.query("SELECT SUCCESS FROM audit.audit ORDER BY rowid") == [(True,), (False,)]
+    assert in_other(bench, "SELECT count(*) FROM shop.orders") == [(1,)]
+    assert bench.files("stage") == ["orders_2.csv"]
+
+
+@pytest.mark.parametrize("loader", ["native", "spark"])
+def test_a_file_refused_for_its_rows_has_them_recorded(bench: Any, loader: str) -> None:
+    bench.application(f"rejectAllOnError: true\nloader: {loader}")
+    bench.table()
+    bench.file("orders_1.csv", "1,a,5", "x,b,1", "y,b,1")
+    assert bench.run("load") == 1
+    assert "Fail on rejected count requested" in bench.errors
+    assert bench.query("SELECT SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, MESSAGE FROM audit.audit") == [
+        (False, 3, 1, 2, "2 invalid records")
+    ]
+    assert bench.query("SELECT count(*) FROM audit.rejected") == [(2,)]
+    assert bench.query("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'shop'") == [(0,)]
+    assert bench.files("stage") == ["orders_1.csv"]
