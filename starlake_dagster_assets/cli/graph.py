@@ -55,11 +55,13 @@ def show_graph(
     parity: Annotated[bool, typer.Option("--parity", help="Edges as the engine's own expressions find them.")] = False,
     partial: _Partial = False,
 ) -> None:
-    """Prints the graph of tables and tasks: who reads whom."""
-    graph = _read(project, env, partial)
+    """Prints the graph of tables and tasks: who reads whom. A graph with cycles is printed, with exit code 1."""
+    graph, failed = _read(project, env, partial)
     shown = view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
     write = {_Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}[format]
     typer.echo(write(shown))
+    if failed:
+        raise typer.Exit(1)
 
 
 def list_nodes(
@@ -71,7 +73,9 @@ def list_nodes(
     partial: _Partial = False,
 ) -> None:
     """Prints one line a table or task: id, kind, raw name, schedule, file."""
-    graph = _read(project, env, partial)
+    graph, failed = _read(project, env, partial)
+    if failed:
+        raise typer.Exit(1)
     wanted = _selected(graph, selection, exclude)
     rows = [_row(node) for node in graph.nodes.values() if not node.is_files and (wanted is None or node.id in wanted)]
     if as_json:
@@ -102,8 +106,11 @@ def _selected(graph: Graph, selection: list[str] | None, exclude: list[str] | No
     return select(graph, selection or "*", exclude)
 
 
-def _read(project: Path, env: str | None, partial: bool) -> Graph:
-    """The graph; error-level problems go to stderr and end the program unless `partial`."""
+def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
+    """The graph, and whether it has cycles that are not to be passed over.
+
+    Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
+    """
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
     loaded = StarlakeProject(project, env=env, on_error="skip")
@@ -111,6 +118,6 @@ def _read(project: Path, env: str | None, partial: bool) -> Graph:
     errors = [problem for problem in dict.fromkeys([*loaded.problems, *found]) if problem.severity == "error"]
     for problem in errors:
         typer.echo(f"error: {problem}", err=True)
-    if errors and not partial:
+    if not partial and any(problem.code != "cycle" for problem in errors):
         raise typer.Exit(1)
-    return graph
+    return graph, bool(errors) and not partial

@@ -91,6 +91,19 @@ def test_text_and_list(project: Path) -> None:
     }
 
 
+def test_a_graph_with_a_cycle_is_shown_and_fails(project: Path) -> None:
+    (project / "metadata/transform/loop").mkdir()
+    (project / "metadata/transform/loop/aa.sql").write_text("select * from loop.bb")
+    (project / "metadata/transform/loop/bb.sql").write_text("select * from loop.aa")
+    result = run("graph", project, "--format", "json")
+    assert result.exit_code == 1
+    assert ["loop.aa", "loop.bb"] in json.loads(result.stdout)["edges"]
+    assert "cycle: loop.aa → loop.bb → loop.aa" in result.stderr
+    assert run("graph", project, "--format", "json", "--partial").exit_code == 0
+    result = run("list", project)
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
 def test_errors_go_to_stderr_and_stop_unless_partial(project: Path) -> None:
     (project / "metadata/transform/kpi/other.sl.yml").write_text("version: 1\ntask: {table: rev}\n")
     (project / "metadata/transform/kpi/other.sql").write_text("select 1 as id")
