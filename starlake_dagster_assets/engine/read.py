@@ -101,7 +101,8 @@ class _Reading:
         columns = [f"sl_v{index} {column_type(item, self.project)}" for index, item in enumerate(read)]
         columns += ["sl_ok BOOLEAN", "sl_part INTEGER"]
         self.con.execute(f"CREATE TEMP TABLE {self.name('rows')} ({', '.join(columns)})")
-        self.con.execute(f"CREATE TEMP TABLE {self.name('rejects')} (ERROR VARCHAR, PATH VARCHAR)")
+        replay = ", LINE VARCHAR, HEADER VARCHAR" if self.project.application.sink_replay_to_file else ""
+        self.con.execute(f"CREATE TEMP TABLE {self.name('rejects')} (ERROR VARCHAR, PATH VARCHAR{replay})")
 
     def load(self, file: InputFile, part: int) -> None:
         """One plain file, by the first way of reading it that works."""
@@ -148,9 +149,12 @@ class _Reading:
         error, right = _error(typed, source.reason), _right(typed, source.reason)
         path = literal(str(self.files[part - 1]))
         message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
+        replay = self.project.application.sink_replay_to_file
+        header = "NULL" if source.header is None else literal(source.header)
+        more, line = (f", sl_record, {header}", f", {source.line} AS sl_record") if replay else ("", "")
         row = self.con.execute(
-            f"INSERT INTO {self.name('rejects')} SELECT {message}, {path} FROM "
-            f"(SELECT {error} AS sl_error FROM ({inner}) WHERE NOT {right})"
+            f"INSERT INTO {self.name('rejects')} SELECT {message}, {path}{more} FROM "
+            f"(SELECT {error} AS sl_error{line} FROM ({inner}) WHERE NOT {right})"
         ).fetchone()
         if row is None or int(row[0]) != wrong:
             raise EngineError(f"{self.files[part - 1]}: the file changed while it was read")

@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.formats.dsv_records import Dialect, header_of, records
+from starlake_dagster_assets.engine.formats.dsv_writing import header_text, record_sql
 from starlake_dagster_assets.engine.formats.options import dsv_options
-from starlake_dagster_assets.engine.formats.plain_csv import REASON, csv_table, write_plain
+from starlake_dagster_assets.engine.formats.plain_csv import REASON, csv_table, printable, write_plain
 from starlake_dagster_assets.engine.formats.source import Source
 from starlake_dagster_assets.engine.formats.text_scan import TextScan, open_text, scan_text
 from starlake_dagster_assets.engine.quoting import literal
@@ -23,6 +24,7 @@ __all__ = ["DsvFile", "dsv_dialect"]
 _SPELLED = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\", "\\|": "|", "\\0": "\0", "tab": "\t"}
 _NEVER = "\u0001starlake-null\u0001"
 _MIB = 1 << 20
+_TEXT = "sl_text"
 
 
 def dsv_dialect(table: Table) -> Dialect:
@@ -88,7 +90,13 @@ class DsvFile:
         # Line ends in quotes: DuckDB does not keep a CR there, so the count must show that there is none.
         joined = quoted and self.dialect.multiline and b"\r" not in scan.found
         no_empty = self.table.metadata.empty_is_null
-        return Source(sql, self._cells(columns, no_empty), expected_rows=None if joined else lines)
+        return Source(
+            sql,
+            self._cells(columns, no_empty),
+            line=record_sql(columns, self.dialect),
+            header=self._header(),
+            expected_rows=None if joined else lines,
+        )
 
     def careful(self, target: Path) -> Source:
         """The file parsed record by record into a plain CSV that DuckDB cannot misread.
@@ -99,9 +107,16 @@ class DsvFile:
         columns = self._columns()
         width = max(len(columns), 1)
         parsed = islice(records(open_text(self.path), self.dialect, width), 1 if self._with_header() else 0, None)
-        rows = ((item.reason, *(item.fields if item.reason is None else [None] * width)) for item in parsed)
-        sql, count = write_plain(target, columns or ("sl_c0",), rows)
-        return Source(sql, self._cells(columns), reason=REASON, expected_rows=count)
+        rows = (
+            (None, None, *item.fields) if item.reason is None else (item.reason, printable(item.text), *[None] * width)
+            for item in parsed
+        )
+        sql, count = write_plain(target, (_TEXT, *(columns or ("sl_c0",))), rows)
+        line = f"coalesce({_TEXT}, {record_sql(columns, self.dialect)})"
+        return Source(sql, self._cells(columns), REASON, line, self._header(), expected_rows=count)
+
+    def _header(self) -> str | None:
+        return header_text(self._names(), self.dialect) if self._with_header() else None
 
     def _with_header(self) -> bool:
         return dsv_options(self.table).get("header", str(self.table.metadata.with_header)).lower() == "true"

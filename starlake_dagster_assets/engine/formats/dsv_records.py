@@ -32,10 +32,11 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Record:
-    """Fields, or the reason why there are none."""
+    """Fields, or the reason why there are none, with the text of the record."""
 
     fields: tuple[str | None, ...]
     reason: str | None = None
+    text: str = ""
 
 
 class _Open(Exception):
@@ -76,18 +77,18 @@ def header_of(lines: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
 
 def _record(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
     if "\0" in line or UNREADABLE in line:
-        return Record((), "the line holds bytes that are not text in the table's encoding")
+        return Record((), "the line holds bytes that are not text in the table's encoding", _body(line))
     try:
-        return _fit(_split(_body(line), dialect), width)
+        return _fit(_split(_body(line), dialect), width, line)
     except _Broken:
-        return Record((), "text after a closing quote")
+        return Record((), "text after a closing quote", _body(line))
     except _Open:
         return _joined(line, source, waiting, dialect, width)
 
 
 def _joined(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
     """A record whose quoted field goes on in the next lines; if it never ends well, only the line is refused."""
-    refused = Record((), "a quote is not closed")
+    refused = Record((), "a quote is not closed", _body(line))
     parts, taken = [line], 0
     size = len(line)
     while taken < _JOIN_LINES and size < _JOIN_CHARS:
@@ -114,7 +115,7 @@ def _joined(line: str, source: Iterator[str], waiting: deque[str], dialect: Dial
             return refused
         for _ in range(taken):
             waiting.popleft()
-        return _fit(fields, width)
+        return _fit(fields, width, "".join(parts))
     return refused
 
 
@@ -124,13 +125,13 @@ def _body(line: str) -> str:
     return line[:-1] if line.endswith(("\n", "\r")) else line
 
 
-def _fit(fields: list[str], width: int | None) -> Record:
+def _fit(fields: list[str], width: int | None, text: str) -> Record:
     if width is None or len(fields) == width:
         return Record(tuple(fields))
     if len(fields) < width:
         return Record((*fields, *[None] * (width - len(fields))))
     if any(fields[width:]):
-        return Record((), f"{len(fields)} columns found, {width} expected")
+        return Record((), f"{len(fields)} columns found, {width} expected", _body(text))
     return Record(tuple(fields[:width]))
 
 

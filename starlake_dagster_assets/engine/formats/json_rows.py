@@ -9,7 +9,7 @@ from pathlib import Path
 from starlake_dagster_assets.engine.formats.json_documents import array_elements, documents
 from starlake_dagster_assets.engine.formats.lines import LINE, NOT_TEXT, fast_lines
 from starlake_dagster_assets.engine.formats.options import check_options
-from starlake_dagster_assets.engine.formats.plain_csv import REASON, write_plain
+from starlake_dagster_assets.engine.formats.plain_csv import REASON, printable, write_plain
 from starlake_dagster_assets.engine.formats.source import Source
 from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE, open_text
 from starlake_dagster_assets.engine.quoting import literal
@@ -59,8 +59,8 @@ def json_table(rows: str, document: str, reason: str, table: Table) -> str:
     ]
     paths = f"[{', '.join(pointers)}]"
     columns += [f"json_extract_string(sl_doc, {paths}) AS sl_texts", f"json_type(sl_doc, {paths}) AS sl_kinds"]
-    inner = f"SELECT {document} AS sl_doc, {reason} AS {REASON} FROM {rows}"
-    return f"(SELECT {', '.join(['sl_doc', REASON, *columns])} FROM ({inner}))"
+    inner = f"SELECT {document} AS sl_doc, {reason} AS {REASON}, {LINE} FROM {rows}"
+    return f"(SELECT {', '.join(['sl_doc', REASON, LINE, *columns])} FROM ({inner}))"
 
 
 def _pointer(name: str) -> str:
@@ -86,7 +86,7 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
         begins = f"starts_with(ltrim({LINE}, {literal(' ' + chr(9))}), '{{')"
         document = f"CASE WHEN {begins} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
         sql = json_table(found[0], document, "CAST(NULL AS VARCHAR)", table)
-        return Source(sql, json_cells(table), reason=REASON, expected_rows=found[1])
+        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=found[1])
 
     def careful() -> Source:
         pieces = open_text(path)
@@ -97,7 +97,8 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
             f"WHEN json_type({LINE}) <> 'OBJECT' THEN 'not a JSON object' END"
         )
         document = f"CASE WHEN json_valid({LINE}) THEN {LINE}::JSON END"
-        return Source(json_table(rows, document, reason, table), json_cells(table), reason=REASON, expected_rows=count)
+        sql = json_table(rows, document, reason, table)
+        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=count)
 
     yield fast
     yield careful
@@ -106,6 +107,6 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
 def _judged(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
     for text in texts:
         if "\0" in text or UNREADABLE in text or _SURROGATE.search(text):
-            yield NOT_TEXT, None
+            yield NOT_TEXT, printable(text)
         else:
             yield None, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from starlake_dagster_assets.engine.formats.plain_csv import csv_table, write_plain
+from starlake_dagster_assets.engine.formats.plain_csv import csv_table, printable, write_plain
 from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE, open_text, scan_text
 from starlake_dagster_assets.engine.quoting import literal
 
@@ -57,6 +57,6 @@ def _rows(path: Path, keep_blank: bool) -> Iterator[tuple[str | None, str | None
         if not (text if keep_blank else text.strip(_SPACES)):
             continue
         if "\0" in text or UNREADABLE in text:
-            yield NOT_TEXT, None
+            yield NOT_TEXT, printable(text)
         else:
             yield None, text

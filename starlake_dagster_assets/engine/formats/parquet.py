@@ -26,7 +26,8 @@ def parquet_sources(con: duckdb.DuckDBPyConnection, path: Path, shown: str) -> I
         except duckdb.Error as error:
             raise EngineError(f"{shown}: cannot be read as PARQUET: {error}") from error
         cells = {str(row[0]): Cell(identifier(str(row[0])), "typed", str(row[1])) for row in columns}
-        return Source(sql, cells, expected_rows=int(count[0]) if count else 0)
+        fields = ", ".join(f"{literal(name)}: {cell.sql}" for name, cell in cells.items())
+        return Source(sql, cells, line=f"to_json({{{fields}}})", expected_rows=int(count[0]) if count else 0)
 
     if path.stat().st_size:
         yield read

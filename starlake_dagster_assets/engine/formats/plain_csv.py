@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE
 from starlake_dagster_assets.engine.quoting import literal
 
-__all__ = ["REASON", "csv_table", "write_plain"]
+__all__ = ["REASON", "csv_table", "printable", "write_plain"]
 
 REASON = "sl_reason"
 """First column: why the record could not be read, null for the others."""
 
 _MIB = 1 << 20
+_UNPRINTABLE = re.compile(f"[\0{UNREADABLE}\ud800-\udfff]")
 
 
 def csv_table(path: Path, columns: Sequence[str], options: Sequence[str]) -> str:
@@ -41,6 +44,11 @@ def write_plain(target: Path, columns: Sequence[str], rows: Iterable[Sequence[st
     options = ["header=false", "delim=','", "quote='\"'", "escape='\"'", "nullstr=''", "allow_quoted_nulls=false"]
     options += [f"max_line_size={max(2 * _MIB, longest)}", f"buffer_size={max(8 * _MIB, longest * 2)}"]
     return csv_table(target, (REASON, *columns), options), count
+
+
+def printable(text: str) -> str:
+    """A text that DuckDB takes: what stands for bytes that are not text becomes a replacement character."""
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def _quoted(field: str) -> str:

@@ -41,11 +41,11 @@ def position_sources(path: Path, work: Path, table: Table) -> Iterator[Callable[
 
     def fast() -> Source | None:
         found = fast_lines(path, keep_blank=True)
-        return Source(found[0], cells, expected_rows=found[1]) if found else None
+        return Source(found[0], cells, line=LINE, expected_rows=found[1]) if found else None
 
     def careful() -> Source:
         sql, rows = careful_lines(path, work / "lines.csv", keep_blank=True)
-        return Source(sql, cells, reason=REASON, expected_rows=rows)
+        return Source(sql, cells, reason=REASON, line=LINE, expected_rows=rows)
 
     yield fast
     yield careful

@@ -18,10 +18,14 @@ class Source:
         sql: A table expression for a FROM clause.
         cells: Raw values by attribute name, as SQL over `sql`.
         reason: SQL of the reason why a record could not be read at all, NULL for the others.
+        line: SQL of the record as a text, in the form of the file; for replay files.
+        header: The header line that belongs to it, if there is one.
         expected_rows: Rows that `sql` must give; another number means that it cannot be trusted.
     """
 
     sql: str
     cells: Mapping[str, Cell]
     reason: str = "NULL"
+    line: str = "NULL"
+    header: str | None = None
     expected_rows: int | None = None

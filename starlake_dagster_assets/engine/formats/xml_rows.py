@@ -48,6 +48,7 @@ def xml_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[Ca
             json_table(rows, f"{LINE}::JSON", "CAST(NULL AS VARCHAR)", table),
             json_cells(table),
             reason=REASON,
+            line=LINE,
             expected_rows=count,
         )
 
