@@ -21,6 +21,7 @@ from starlake_dagster_assets.graph.nodes import collect_nodes
 from starlake_dagster_assets.graph.parity import EngineNames
 from starlake_dagster_assets.project.model import Project, Task
 from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.references import split_name
 
 __all__ = ["build_graph", "declared_dependencies", "parity_edges"]
 
@@ -35,9 +36,8 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
         project: The resolved project.
 
     Returns:
-        The graph, and the problems found on the way: errors are collisions of names, cycles and declared upstreams
-        that do not exist (codes `collision`, `cycle`, `unknown-upstream`); warnings are ambiguous names, self
-        references, raw names of renamed tables, and edges that the engine's own DAGs lack or invent
+        The graph, and the problems found on the way: errors are collisions of names and cycles (codes `collision`,
+        `cycle`); warnings are declared upstreams that nobody knows (`unknown-upstream`), ambiguous names, self references, raw names of renamed tables, and edges that the engine's own DAGs lack or invent
         (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict is in
         the graph whatever the problems.
     """
@@ -108,10 +108,12 @@ class _Builder:
     def add_declared_edges(self, node: Node) -> None:
         for name in declared_dependencies(node.tags):
             source = self._names.declared(name)
+            if source is None:
+                self._problems.append(self._unknown_upstream(node, name))
+                *_, domain, table = ["", *split_name(name)]
+                source = self._external(domain, table) if domain else None
             if source:
                 self._edge(source, node.id, "declared")
-            else:
-                self._problems.append(self._unknown_upstream(node, name))
 
     def add_files(self) -> None:
         for node in self._files:
@@ -156,10 +158,12 @@ class _Builder:
     def _unknown_upstream(self, node: Node, name: str) -> Problem:
         described = node.task or node.table
         close = nearest(name, [n for made in self.made for n in (made.id, made.raw) if n])
+        others = "it becomes an external asset" if "." in name else "expected <schema>.<table>"
         return Problem(
             file=described.location.file if described else "",
             key="tags",
-            message=f"`{_TAG}{name}` names no table or task of this project.",
+            message=f"`{_TAG}{name}` names no table or task of this project: {others}.",
             hint=f"Did you mean {close}?" if close else "Describe it below metadata/external if others make it.",
+            severity="warning" if "." in name else "error",
             code="unknown-upstream",
         )

@@ -174,10 +174,13 @@ def test_declared_upstreams(make: SimpleNamespace) -> None:
     assert found == {
         *((source, target, "declared") for source, target in (("s.tt", "k.py"), ("s.u", "k.py"), ("k.py", "s.u"))),
         ("s.tt", "k.raw", "sql"),
+        ("k.pi", "k.py", "declared"),
     }
+    assert graph.nodes["k.pi"].kind == "external"
     unknown = next(p for p in problems if p.code == "unknown-upstream")
     assert "k.pi" in unknown.message
     assert unknown.hint == "Did you mean k.py?"
+    assert unknown.severity == "warning"
     assert codes(problems) == ["cycle", "unknown-upstream"]
     assert list(declared_dependencies(("dagster_deps = a.a", "dagster_deps=a.b c.d,e.f", " dagster_deps=;"))) == [
         "a.a",
