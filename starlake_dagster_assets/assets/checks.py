@@ -35,7 +35,7 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey) -> dg.AssetCheckResult:
     if outcome.rejected is not None:
         metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
     if outcome.rejects:
-        sample = "\n\n".join(f"```\n{text}\n```" for text in outcome.rejects)
+        sample = "\n".join(f"- {' '.join(text.removeprefix('ERR ->').split())}" for text in outcome.rejects)
         metadata["starlake/rejected_sample"] = dg.MetadataValue.md(sample)
     words = f"{outcome.rejected} rows were refused" if outcome.rejected else None
     if outcome.rejected is None:
@@ -129,8 +129,9 @@ def _same_type(one: str, other: str) -> bool:
 def _metadata(check: CheckResult, outcome: Outcome) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {
         "starlake/expectation": dg.MetadataValue.text(check.expectation.expect),
-        "starlake/job_id": dg.MetadataValue.text(outcome.job_id),
     }
+    if outcome.job_id:
+        metadata["starlake/job_id"] = dg.MetadataValue.text(outcome.job_id)
     if check.count is not None:
         metadata["starlake/count"] = dg.MetadataValue.int(check.count)
     if check.sql:

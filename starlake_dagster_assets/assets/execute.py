@@ -1,5 +1,6 @@
 """The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -10,6 +11,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.results import Results
+from starlake_dagster_assets.assets.standing import cannot
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings
@@ -18,9 +20,14 @@ from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["run_step"]
 
-_MARKERS = ("Ingest resolved file", "ingestion-summary ->")
+_MARKERS = ("Main: Running Starlake ", "Session: waiting for ", "Ingest resolved file", "ingestion-summary ->")
+_LEVEL = re.compile(r"(?:^|[\s\[])(WARN|ERROR)\b")
+_ECHOES = ("Starlake failed to execute command", "Some tables failed to be loaded")
+"""Lines that say again what the outcome of a table says better."""
 _MOST_LOGGED = 200
 """Lines that one step may put into the event log; the compute log has all of them."""
+_LONGEST = 600
+_HEAD = 80
 
 
 def run_step(
@@ -65,22 +72,37 @@ def run_step(
         for item in outcomes:
             if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
                 lost[item.node.id] = item
-                context.log.error(f"{item.node.id} {item.status}: {item.reason}")
+                (context.log.error if item.status == "failed" else context.log.warning)(_told(item))
             yield from results.of(item)
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
         raise _failure(failed, [outcome for outcome in lost.values() if outcome.status == "skipped"], len(wanted))
+    if results.unanswered:
+        raise cannot(results.unanswered)
 
 
 def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int) -> dg.Failure:
     first = "; ".join(f"{one.node.id} ({_first_line(one.reason)})" for one in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
     also = f" {len(skipped)} skipped because of that." if skipped else ""
-    metadata = {one.node.id: dg.MetadataValue.text(one.reason) for one in (*failed, *skipped)}
+    metadata = {one.node.id: dg.MetadataValue.text(_told(one)) for one in (*failed, *skipped)}
     return dg.Failure(f"{len(failed)} of {wanted} failed: {first}{more}.{also}", metadata=metadata)
 
 
+def _told(outcome: Outcome) -> str:
+    """What became of a node and why; for a failure also the file to look at and the job to look for."""
+    node = outcome.node
+    if outcome.status != "failed":
+        return f"{node.id} {outcome.status}: {outcome.reason}"
+    thing = node.task or node.table
+    places = [thing.location] if thing is not None else []
+    if node.task is not None and node.task.sql_location is not None:
+        places = [node.task.sql_location]
+    where = [str(place) for place in places] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
+    return f"{node.id} failed: {outcome.reason}\n({', '.join(where)})"
+
+
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:300].rstrip(".")
+    return text.strip().partition("\n")[0][:_LONGEST].rstrip(".")
 
 
 def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
@@ -122,7 +144,7 @@ def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:
         sys.stdout.write(line.text + "\n")
         sys.stdout.flush()
         marker = any(word in line.text for word in _MARKERS)
-        warning = " WARN " in line.text or " ERROR " in line.text or line.text.startswith(("WARN ", "ERROR "))
+        warning = _LEVEL.search(line.text[:_HEAD]) is not None and not any(word in line.text for word in _ECHOES)
         if not (marker or warning) or logged >= _MOST_LOGGED:
             return
         logged += 1

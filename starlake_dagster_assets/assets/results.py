@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.checks import drift_result, expectation_resu
 from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.command.outcome import Outcome, Settled
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
@@ -39,6 +40,8 @@ class Results:
         self._secrets = secrets_of(binding.source.model)
         self._lineage = Lineage(binding.translator)
         self._columns: dict[str, Sequence[tuple[str, str]]] = {}
+        self.unanswered: dict[str, Sequence[str]] = {}
+        """Checks asked for without their assets that the environment cannot answer, by node id."""
 
     def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
         """The events of an outcome, or those left over once its command has ended."""
@@ -57,19 +60,24 @@ class Results:
             yield from self._selected(expectation_results(item, key))
 
     def checks_alone(self) -> Iterator[dg.AssetCheckResult]:
-        """Checks selected without their assets: what the warehouse alone can answer."""
-        selected = self._context.selected_asset_keys
+        """Checks selected without their assets, evaluated on the tables as they stand."""
+        chosen = self._context.selected_asset_check_keys
         for key, node in self._binding.nodes.items():
-            named = {check.key for check in self._binding.checks[key].values()}
-            if key in selected or not named & self._context.selected_asset_check_keys:
+            named = {name for name, check in self._binding.checks[key].items() if check.key in chosen}
+            if not named or key in self._context.selected_asset_keys:
                 continue
-            drift = list(self._selected(self._drift(node, key)))
-            yield from drift
-            left = named & self._context.selected_asset_check_keys - {
-                dg.AssetCheckKey(_key(one), one.check_name or "") for one in drift
-            }
-            for check in sorted(left, key=str):
-                self._context.log.warning(f"{check.name} of {node.id} is evaluated when the table is made: not run.")
+            answered: set[str] = set()
+            for result in self._standing(node, key, named):
+                answered.add(result.check_name or "")
+                yield from self._selected(iter([result]))
+            if left := sorted(named - answered):
+                self.unanswered[node.id] = left
+
+    def _standing(self, node: Node, key: dg.AssetKey, named: set[str]) -> Sequence[dg.AssetCheckResult]:
+        witness, project = self._witness, self._binding.source.model
+        if witness is None:
+            return ()
+        return self._ask(lambda: list(standing_results(node, key, named, project, witness))) or ()
 
     # ------------------------------------------------------------------------------------------------- checks
 

@@ -188,7 +188,7 @@ class _Run:
         outcome = Outcome(
             node,
             status,
-            self._desk.redact(verdict.reason),
+            _plain(node, self._desk.redact(verdict.reason)),
             files=verdict.files,
             input=verdict.input,
             accepted=verdict.accepted,
@@ -224,6 +224,13 @@ class _Run:
     def _job(self) -> str:
         self._count += 1
         return f"{self._settings.job_prefix}-{self._count}"
+
+
+def _plain(node: Node, reason: str) -> str:
+    """The reason without the name of the node before it: whoever tells it says that first."""
+    for name in (node.raw, node.id):
+        reason = reason.removeprefix(f"{name}: ") if name else reason
+    return reason
 
 
 def _expected(node: Node) -> Expected:

@@ -147,7 +147,8 @@ def _from_events(events: Sequence[Event]) -> Verdict | None:
     loaded = [event for event in events if isinstance(event, TableLoaded)]
     if failed:
         last = failed[-1]
-        return Verdict("failed", last.files, reason=f"{', '.join(last.missing)}: {last.error}")
+        unsaid = [name for name in last.missing if name not in last.error]
+        return Verdict("failed", last.files, reason=": ".join([*([", ".join(unsaid)] if unsaid else []), last.error]))
     if loaded:
         last = loaded[-1]
         return Verdict("loaded", last.files, last.input, last.accepted, last.rejected)

@@ -19,8 +19,8 @@ from starlake_dagster_assets.errors import EngineError, RunnerError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from starlake_dagster_assets.engine.session import EngineOptions
-    from starlake_dagster_assets.project.model import Project
+    from starlake_dagster_assets.engine.session import EngineOptions, Session
+    from starlake_dagster_assets.project.model import Expectation, Project
 
 __all__ = ["EmbeddedRunner", "EmbeddedWitness"]
 
@@ -213,6 +213,34 @@ class EmbeddedWitness:
                 return int(connection.execute(f"SELECT count(*) FROM {target.name}").fetchall()[0][0])
         return None
 
+    def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
+        """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
+        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+
+        audit = Target(self._project.application.audit.domain, "audit")
+        for connection in self._open():
+            if kind_of(connection, audit) is None:
+                continue
+            mine = "STEP = 'LOAD' AND DOMAIN = $domain AND SCHEMA = $schema"
+            newest = f"SELECT JOBID FROM {audit.name} WHERE {mine} ORDER BY rowid DESC LIMIT 1"
+            whole = f"SELECT {_AUDIT_COLUMNS['audit']} FROM {audit.name} WHERE {mine} AND JOBID = ({newest})"
+            rows = connection.execute(f"{whole} ORDER BY rowid", {"domain": domain, "schema": table}).fetchall()
+            if rows:
+                return [AuditRow(*row) for row in rows]
+        return []
+
+    def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
+        """What becomes of expectations on a table as it is; None when it does not exist. The audit is left alone."""
+        from starlake_dagster_assets.engine.expectations import evaluate
+        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+
+        target = Target(schema, table)
+        for session in self._sessions():
+            if kind_of(session.con, target) is not None:
+                checked = evaluate(session, self._project, expectations, target)
+                return [ExpectationRow("", schema, table, *item.row) for item in checked]
+        return None
+
     def _of(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
         if self._job != job_id:
             self._job, self._left = job_id, self._read(job_id)
@@ -239,6 +267,10 @@ class EmbeddedWitness:
         return load_project(Path(runner.root), env=runner.env, options=runner.options, environ=environ)[0]
 
     def _open(self) -> Iterator[DuckDBPyConnection]:
+        for session in self._sessions():
+            yield session.con
+
+    def _sessions(self) -> Iterator[Session]:
         """Each existing DuckDB file of the project."""
         from starlake_dagster_assets.engine.journal import Journal
         from starlake_dagster_assets.engine.session import database_path, open_session
@@ -254,4 +286,4 @@ class EmbeddedWitness:
         for path, name in paths.items():
             if path.exists():
                 with open_session(project, name, journal, options, audited=False) as session:
-                    yield session.con
+                    yield session

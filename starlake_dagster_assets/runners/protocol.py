@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.project.model import Expectation
 
-__all__ = ["RejectionWitness", "RunHandle", "Runner", "Witness", "is_live"]
+__all__ = ["ExpectationWitness", "LoadWitness", "RejectionWitness", "RunHandle", "Runner", "Witness", "is_live"]
 
 
 class RunHandle(Protocol):
@@ -52,6 +53,24 @@ class RejectionWitness(Protocol):
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
         """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        ...
+
+
+@runtime_checkable
+class LoadWitness(Protocol):
+    """A witness that finds the newest load of a table; optional."""
+
+    def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
+        """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
+        ...
+
+
+@runtime_checkable
+class ExpectationWitness(Protocol):
+    """A witness that can evaluate expectations on a table as it is, without making it; optional."""
+
+    def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
+        """One row an expectation; None when the table does not exist."""
         ...
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeProject, build_definitions
 
 FILES = {
     "metadata/application.sl.yml": """
@@ -141,19 +141,59 @@ def test_a_blocking_expectation_withholds_and_a_table_that_drifted_warns(project
     assert not checks["no_null_item"].passed
 
 
-def test_checks_alone(project, instance):
-    materialize(project, instance)
-    defs = build_definitions(project)
-    key = dg.AssetCheckKey(dg.AssetKey(["shop", "sale"]), "schema_drift")
-    job = dg.define_asset_job("checks", selection=dg.AssetSelection.checks(key))
+def checks_alone(project, instance, *names, starlake=None, raises=True):
+    defs = build_definitions(project, starlake=starlake)
+    keys = [dg.AssetCheckKey(dg.AssetKey(table.split(".")), name) for table, name in names]
+    job = dg.define_asset_job("checks", selection=dg.AssetSelection.checks(*keys))
     merged = dg.Definitions(
-        assets=defs.assets, resources={"starlake": StarlakeDuckDB()}, jobs=[job], executor=defs.executor
+        assets=defs.assets, resources=dict(defs.resources or {}), jobs=[job], executor=dg.in_process_executor
     )
     resolved = getattr(merged, "resolve_job_def", merged.get_job_def)("checks")
-    result = resolved.execute_in_process(instance=instance)
-    (check,) = result.get_asset_check_evaluations()
-    assert check.check_name == "schema_drift" and check.passed
+    result = resolved.execute_in_process(instance=instance, raise_on_error=raises)
     assert not result.get_asset_materialization_events()
+    return result, {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+SALE = [("shop.sale", name) for name in ("schema_drift", "rejected_rows", "no_null_item", "few")]
+
+
+def test_checks_alone(project, root, instance):
+    import duckdb
+
+    materialize(project, instance)
+    _, checks = checks_alone(project, instance, *SALE, raises=False)
+    assert {name: check.passed for name, check in checks.items()} == {
+        "schema_drift": True,
+        "rejected_rows": False,
+        "no_null_item": True,
+        "few": False,
+    }
+    assert checks["rejected_rows"].metadata["starlake/rows_rejected"].value == 1
+    assert "`id`" in checks["rejected_rows"].metadata["starlake/rejected_sample"].value
+    with duckdb.connect(str(root / "x.db")) as con:
+        audited = con.execute("select count(*) from audit.expectations").fetchall()
+        con.execute("update shop.sale set item = null; delete from shop.sale where id > 1")
+    _, checks = checks_alone(project, instance, *SALE[2:], raises=False)
+    assert {name: check.passed for name, check in checks.items()} == {"no_null_item": False, "few": True}
+    assert checks["no_null_item"].metadata["starlake/count"].value == 1
+    with duckdb.connect(str(root / "x.db")) as con:
+        assert con.execute("select count(*) from audit.expectations").fetchall() == audited
+
+
+def test_checks_of_a_table_that_does_not_exist_fail(project, instance):
+    _, checks = checks_alone(project, instance, *SALE, raises=False)
+    assert len(checks) == 4 and not any(check.passed for check in checks.values())
+    assert {check.description for check in checks.values()} == {"The table does not exist yet: materialize it."}
+
+
+def test_checks_that_an_environment_cannot_evaluate_say_so(project, instance):
+    from starlake_dagster_assets.testing import fake_starlake
+
+    result, checks = checks_alone(project, instance, *SALE[2:], starlake=fake_starlake(), raises=False)
+    assert not result.success and not checks
+    failed = next(e for e in result.all_events if e.event_type == dg.DagsterEventType.STEP_FAILURE)
+    assert "shop.sale: few, no_null_item" in failed.step_failure_data.error.message
+    assert "Materialize the table" in failed.step_failure_data.error.message
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+"""Checks run without their assets: what can be said of a table as it stands."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.checks import drift_result, expectation_results, rejected_result
+from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, judge, named_expectations
+from starlake_dagster_assets.command.model import AuditRow
+from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Expectation, Project, Table
+from starlake_dagster_assets.runners.protocol import ExpectationWitness, LoadWitness, RejectionWitness, Witness
+
+__all__ = ["cannot", "standing_results"]
+
+_REJECTED, _DRIFT = RESERVED
+_SAMPLES = 5
+_ABSENT = "The table does not exist yet: materialize it."
+
+
+def standing_results(
+    node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, witness: Witness
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluates checks of a table on what the warehouse holds.
+
+    Args:
+        node: A table or task.
+        key: Its asset key.
+        wanted: Names of its checks, as our own results carry them.
+        project: The project's models.
+        witness: Reads the warehouse.
+
+    Yields:
+        A result for each check that the environment can answer; a table that does not exist fails.
+    """
+    named = [item for item in named_expectations(node, project.application) if item.name in wanted]
+    if named and isinstance(witness, ExpectationWitness):
+        yield from _expectations(node, key, named, witness)
+    if node.table is None:
+        return
+    if _REJECTED in wanted and isinstance(witness, LoadWitness):
+        yield _rejected(node, node.table, key, witness)
+    if _DRIFT in wanted:
+        columns = witness.columns(node.key[-2], node.key[-1])
+        yield drift_result(node, key, project, columns, engine_of(node, project)) or _absent(key, _DRIFT)
+
+
+def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
+    """What to raise for checks that were asked for and that the environment cannot answer, by node id."""
+    told = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
+    return dg.Failure(
+        f"These checks cannot be evaluated without their table here: {told}. Materialize the table: its checks are "
+        "evaluated by the very command that makes it. A warning above may tell more.",
+        allow_retries=False,
+    )
+
+
+def _expectations(
+    node: Node, key: dg.AssetKey, named: Sequence[NamedExpectation], witness: ExpectationWitness
+) -> Iterator[dg.AssetCheckResult]:
+    rows = witness.evaluate(node.key[-2], node.key[-1], [Expectation(expect=item.expect) for item in named])
+    if rows is None:
+        yield from (_absent(key, item.name, blocking=item.blocking) for item in named)
+        return
+    yield from expectation_results(Outcome(node, "materialized", checks=judge(node, named, rows)), key)
+
+
+def _rejected(node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness) -> dg.AssetCheckResult:
+    rows = witness.last_load(table.domain_name, table.name)
+    if not rows:
+        return _absent(key, _REJECTED)
+    counts = [row.rejected for row in rows]
+    outcome = Outcome(
+        node,
+        "materialized",
+        files=_files(rows),
+        rejected=None if any(count < 0 for count in counts) else sum(counts),
+        job_id=rows[-1].job_id,
+    )
+    rejects: Sequence[str] = ()
+    if outcome.rejected and isinstance(witness, RejectionWitness):
+        rejects = witness.rejected(outcome.job_id, table.domain_name, table.name, _SAMPLES)
+    return rejected_result(replace(outcome, rejects=tuple(rejects)), key)
+
+
+def _absent(key: dg.AssetKey, check: str, *, blocking: bool = False) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(passed=False, asset_key=key, check_name=check, severity=severity, description=_ABSENT)
+
+
+def _files(rows: Sequence[AuditRow]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(path.strip().rsplit("/", 1)[-1] for row in rows for path in row.paths.split(",")))
