@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -13,6 +14,7 @@ import dagster as dg
 __all__ = ["continues_after_failed_steps", "in_process_executor", "most_kinds", "quiet", "register_library"]
 
 _LIFECYCLE = ("BetaWarning", "ExperimentalWarning", "PreviewWarning", "SupersessionWarning")
+_QUIET: ContextVar[bool] = ContextVar("starlake_dagster_assets_quiet", default=False)
 
 
 @contextmanager
@@ -21,12 +23,19 @@ def quiet() -> Generator[None, None, None]:
 
     Code references and column lineage work alike in every supported version; owners were marked experimental in 1.9.
     """
+    if _QUIET.get():  # muting costs: once for all assets of a project, not once for each
+        yield
+        return
     with warnings.catch_warnings():
         for name in _LIFECYCLE:
             category = getattr(dg, name, None)
             if category is not None:
                 warnings.simplefilter("ignore", category)
-        yield
+        token = _QUIET.set(True)
+        try:
+            yield
+        finally:
+            _QUIET.reset(token)
 
 
 @cache

@@ -1,6 +1,7 @@
 """What an asset shows before it ever ran: columns, SQL, files, names."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def definition_metadata(node: Node, project: Project, root: Path) -> dict[str, A
             metadata["dagster/column_schema"] = schema
     metadata.update(_settings(node))
     if locations := _locations(node):
-        metadata["dagster/code_references"] = _references(locations, root)
+        metadata["dagster/code_references"] = _references(tuple(locations), root)
     return metadata
 
 
@@ -131,7 +132,8 @@ def _locations(node: Node) -> list[Location]:
     return list(dict.fromkeys(found))
 
 
-def _references(locations: Sequence[Location], root: Path) -> dg.CodeReferencesMetadataValue:
+@lru_cache(maxsize=8)  # a table and its files, one after the other, are described by the same file
+def _references(locations: tuple[Location, ...], root: Path) -> dg.CodeReferencesMetadataValue:
     with quiet():
         return dg.CodeReferencesMetadataValue(
             code_references=[

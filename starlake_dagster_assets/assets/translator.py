@@ -73,7 +73,8 @@ class StarlakeTranslator:
         Raises:
             ProjectError: When two nodes would become the same asset.
         """
-        found = {node.id: self.spec(node) for node in _upstream_first(self.graph)}
+        with quiet():
+            found = {node.id: self.spec(node) for node in _upstream_first(self.graph)}
         collisions(found, self.graph.nodes)
         return found
 
