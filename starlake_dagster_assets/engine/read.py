@@ -146,7 +146,10 @@ class _Reading:
         if not wrong:
             return
         typed, inner = self._typed(source)
-        error, right = _error(typed, source.reason), _right(typed, source.reason)
+        error, unreadable = _error(typed, source.reason), f"{source.reason} IS NOT NULL"
+        # Where all of them are records that could not be read at all, the others need not be typed again.
+        alone = source.reason != "NULL" and self._count(f"FROM {source.sql} WHERE {unreadable}") == wrong
+        chosen = unreadable if alone else f"NOT {_right(typed, source.reason)}"
         path = literal(str(self.files[part - 1]))
         message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
         replay = self.project.application.sink_replay_to_file
@@ -154,7 +157,7 @@ class _Reading:
         more, line = (f", sl_record, {header}", f", {source.line} AS sl_record") if replay else ("", "")
         row = self.con.execute(
             f"INSERT INTO {self.name('rejects')} SELECT {message}, {path}{more} FROM "
-            f"(SELECT {error} AS sl_error{line} FROM ({inner}) WHERE NOT {right})"
+            f"(SELECT {error} AS sl_error{line} FROM ({inner}) WHERE {chosen})"
         ).fetchone()
         if row is None or int(row[0]) != wrong:
             raise EngineError(f"{self.files[part - 1]}: the file changed while it was read")

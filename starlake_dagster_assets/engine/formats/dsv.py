@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from starlake_dagster_assets.engine.formats.dsv_records import Dialect, header_of, records
+from starlake_dagster_assets.engine.formats.dsv_records import Dialect, Record, header_of, plain_line, records
 from starlake_dagster_assets.engine.formats.dsv_writing import header_text, record_sql
 from starlake_dagster_assets.engine.formats.options import dsv_options
 from starlake_dagster_assets.engine.formats.plain_csv import REASON, csv_table, printable, write_plain
@@ -106,11 +106,9 @@ class DsvFile:
         """
         columns = self._columns()
         width = max(len(columns), 1)
-        parsed = islice(records(open_text(self.path), self.dialect, width), 1 if self._with_header() else 0, None)
-        rows = (
-            (None, None, *item.fields) if item.reason is None else (item.reason, printable(item.text), *[None] * width)
-            for item in parsed
-        )
+        plain = plain_line(self.dialect, width)
+        parsed = records(open_text(self.path), self.dialect, width, plain)
+        rows = map(_plain_row, islice(parsed, 1 if self._with_header() else 0, None))
         sql, count = write_plain(target, (_TEXT, *(columns or ("sl_c0",))), rows)
         line = f"coalesce({_TEXT}, {record_sql(columns, self.dialect)})"
         return Source(sql, self._cells(columns), REASON, line, self._header(), expected_rows=count)
@@ -167,6 +165,13 @@ class DsvFile:
     def _starts_empty(self) -> bool:
         with self.path.open("rb") as file:
             return file.read(4).removeprefix(b"\xef\xbb\xbf")[:1] in b"\r\n"
+
+
+def _plain_row(record: Record) -> str | tuple[str | None, ...]:
+    """A record as `write_plain` takes it: reason, text of what was refused, fields."""
+    if record.reason is not None:
+        return (record.reason, printable(record.text))
+    return (None, None, *record.fields) if record.fields else f",,{record.text}"
 
 
 def _suspects(dialect: Dialect) -> frozenset[bytes]:

@@ -7,16 +7,17 @@ next one is a record of its own, so that one stray quote costs one line.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.formats.text_scan import UNREADABLE
 
-__all__ = ["Dialect", "Record", "header_of", "records"]
+__all__ = ["Dialect", "Record", "header_of", "plain_line", "records"]
 
 _JOIN_LINES = 1000
 _JOIN_CHARS = 8 << 20
 _SPACES = " \t\r\n\x0b\x0c"
+_SEAM = '","'
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Record:
-    """Fields, or the reason why there are none, with the text of the record."""
+    """Fields, or the reason why there are none, with the text of the record; or the text of a `plain_line` alone."""
 
     fields: tuple[str | None, ...]
     reason: str | None = None
@@ -47,13 +48,16 @@ class _Broken(Exception):
     """A closing quote is followed by more text."""
 
 
-def records(lines: Iterable[str], dialect: Dialect, width: int | None) -> Iterator[Record]:
+def records(
+    lines: Iterable[str], dialect: Dialect, width: int | None, plain: Callable[[str], Record | None] | None = None
+) -> Iterator[Record]:
     """Split lines into records.
 
     Args:
         lines: Lines with their ends.
         dialect: How to split.
         width: Fields a record has; shorter ones are filled with None, longer ones refused. None: as they come.
+        plain: Tried first on each line that begins a record; what it gives is taken for the record.
 
     Yields:
         One record a line that is not blank, or a group of lines that a quoted field joins.
@@ -64,6 +68,9 @@ def records(lines: Iterable[str], dialect: Dialect, width: int | None) -> Iterat
         line = waiting.popleft() if waiting else next(source, None)
         if line is None:
             return
+        if plain is not None and (simple := plain(line)) is not None:
+            yield simple
+            continue
         if not line.strip(_SPACES) or (dialect.comment and line.startswith(dialect.comment)):
             continue
         yield _record(line, source, waiting, dialect, width)
@@ -73,6 +80,56 @@ def header_of(lines: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
     """The fields of the first record, without the spaces around them; none when the file has no record."""
     first = next(records(lines, dialect, None), None)
     return tuple((field or "").strip() for field in first.fields) if first else ()
+
+
+def plain_line(dialect: Dialect, width: int) -> Callable[[str], Record | None] | None:
+    """Recognizes lines that hold nothing but fields, and quotes them without taking them apart.
+
+    Args:
+        dialect: How to split.
+        width: Fields a record has.
+
+    Returns:
+        A function of a line: a record whose `text` has the fields in double quotes with commas between, or None when
+        the line needs care. None where no line can be told so easily.
+    """
+    if width < 2 or dialect.comment or len(dialect.separator) != 1 or dialect.separator in _SPACES + '"':
+        return None
+    separator, quote, seams = dialect.separator, dialect.quote, width - 1
+    escape = dialect.escape if dialect.escape != quote else ""
+    strange = [sign for sign in ("\0", UNREADABLE, escape, '"') if sign and sign != quote]
+
+    def plain(line: str) -> Record | None:
+        if line.count(separator) < seams or any(sign in line for sign in strange):
+            return None
+        if quote and quote in line:
+            text = _requoted(_body(line).split(quote), separator, seams)
+            return None if text is None else Record((), None, text)
+        if line.count(separator) != seams:
+            return None
+        return Record((), None, '"' + _body(line).replace(separator, '","') + '"')
+
+    return plain
+
+
+def _requoted(pieces: list[str], separator: str, seams: int) -> str | None:
+    """The fields of a line cut at its quotes, all quoted; None where a quote does not stand at the edge of a field."""
+    first, last, between = pieces[0], pieces[-1], pieces[2:-1:2]
+    if len(pieces) % 2 == 0 or sum(piece.count(separator) for piece in pieces[::2]) != seams:
+        return None
+    if not (first == "" or first.endswith(separator)) or not (last == "" or last.startswith(separator)):
+        return None
+    if not all(piece.startswith(separator) and piece.endswith(separator) for piece in between):
+        return None
+    middle = iter(between)
+    texts = [f'"{first[:-1].replace(separator, _SEAM)}",' if first else ""]
+    for number, piece in enumerate(pieces[1:-1:2]):
+        if number:
+            gap = next(middle)
+            texts.append("," if len(gap) == 1 else f',"{gap[1:-1].replace(separator, _SEAM)}",')
+        texts.append(f'"{piece}"')
+    texts.append(f',"{last[1:].replace(separator, _SEAM)}"' if last else "")
+    return "".join(texts)
 
 
 def _record(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:

@@ -24,21 +24,22 @@ def csv_table(path: Path, columns: Sequence[str], options: Sequence[str]) -> str
     return f"read_csv({literal(str(path))}, columns={{{types}}}, auto_detect=false, {', '.join(options)})"
 
 
-def write_plain(target: Path, columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> tuple[str, int]:
+def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Sequence[str | None]]) -> tuple[str, int]:
     """Write rows and say how DuckDB reads them.
 
     Args:
         target: The file to write.
         columns: Names of the columns behind `REASON`.
-        rows: Reason and fields; None is null, an empty text is one.
+        rows: Reason and fields; None is null, an empty text is one, and fields that are missing at the end are null.
+            A text is a row as it is to stand in the file.
 
     Returns:
         The table expression, and the number of rows.
     """
-    longest = count = 0
+    longest, count, seams = 0, 0, len(columns)
     with target.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for row in rows:
-            text = ",".join(["" if field is None else _quoted(field) for field in row]) + "\n"
+            text = (row if isinstance(row, str) else _joined(row, seams)) + "\n"
             longest, count = max(longest, len(text) * 4), count + 1
             file.write(text)
     options = ["header=false", "delim=','", "quote='\"'", "escape='\"'", "nullstr=''", "allow_quoted_nulls=false"]
@@ -49,6 +50,11 @@ def write_plain(target: Path, columns: Sequence[str], rows: Iterable[Sequence[st
 def printable(text: str) -> str:
     """A text that DuckDB takes: what stands for bytes that are not text becomes a replacement character."""
     return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def _joined(row: Sequence[str | None], seams: int) -> str:
+    fields = ",".join(["" if field is None else _quoted(field) for field in row])
+    return fields + "," * (seams + 1 - len(row))
 
 
 def _quoted(field: str) -> str:
