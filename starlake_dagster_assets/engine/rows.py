@@ -96,7 +96,8 @@ class RowCompiler:
         """Every attribute that is read from the file, in order.
 
         Args:
-            cells: Raw values by attribute name; an attribute that the file lacks is absent.
+            cells: Raw values by the file's names; an attribute that the file lacks is absent. Where no name is that of
+                an attribute, one that differs in case only is taken.
 
         Returns:
             One pair an attribute without script.
@@ -105,7 +106,12 @@ class RowCompiler:
             EngineError: When a type, a pattern or a privacy key cannot be used.
         """
         read = [attribute for attribute in self._table.attributes if attribute.script is None]
-        return tuple(self._attribute(attribute, cells.get(attribute.name)) for attribute in read)
+        exact = {attribute.name for attribute in read}
+        folded: dict[str, Cell] = {}
+        for name, cell in cells.items():
+            if name not in exact:
+                folded.setdefault(name.lower(), cell)
+        return tuple(self._attribute(item, cells.get(item.name) or folded.get(item.name.lower())) for item in read)
 
     def _attribute(self, attribute: Attribute, cell: Cell | None) -> Typed:
         path = literal(attribute.name)

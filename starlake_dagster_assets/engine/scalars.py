@@ -6,6 +6,7 @@ The error texts are those of the real engine: ``(int) doesn't match pattern `…
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from starlake_dagster_assets.project.model import TypeDef
 __all__ = ["Scalar", "scalar"]
 
 _TRUE_FALSE = "<-TF->"
+_LOCALE = re.compile(r"^([a-zA-Z]{2})(?:[_-][A-Za-z]{2})?$")
+_NAMES = re.compile("%[bBaA]")
 _INTEGERS = {"long", "int", "short", "byte"}
 _DECIMAL_COMMA = {"cs", "da", "de", "es", "fi", "fr", "it", "nb", "nl", "no", "pl", "pt", "ru", "sv", "tr"}
 
@@ -229,6 +232,14 @@ def _moment(definition: TypeDef) -> Scalar:
     pattern, zone = definition.pattern, definition.zone if definition.primitive_type == "timestamp" else None
     epoch = {"epoch_second": 1_000_000, "epoch_milli": 1_000}.get(pattern)
     forms = () if epoch else date_patterns(pattern, definition.name)
+    language = _LOCALE.match(definition.zone or "")
+    if language:
+        if language.group(1).lower() != "en" and any(_NAMES.search(form.strptime or "") for form in forms):
+            raise EngineError(
+                f"type '{definition.name}': the embedded engine reads names of months and days in English only, "
+                f"and pattern '{pattern}' with zone '{definition.zone}' asks for others"
+            )
+        zone = None
 
     def value(text: str) -> str:
         trimmed = f"trim({text})"

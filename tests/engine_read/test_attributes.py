@@ -111,3 +111,9 @@ def test_privacy_and_types(tmp_path: Path) -> None:
 def test_reject_with_value(tmp_path: Path) -> None:
     read = Read(table(attribute("n", "short")), csv(tmp_path, "n", "x"), within=project(reject_with_value=True))
     assert read.reasons == ["`n` (short) doesn't match pattern `-?\\d+`: x"]
+
+
+def test_names_in_a_header_may_differ_in_case(tmp_path: Path) -> None:
+    target = table(attribute("id", "int"), attribute("Note"))
+    assert Read(target, written(tmp_path / "f.csv", "ID,NOTE\n1,a\n")).rows == [(1, "a")]
+    assert Read(target, written(tmp_path / "f.csv", "ID,id,Note,note\n1,2,a,b\n")).rows == [(2, "a")]

@@ -230,3 +230,39 @@ def test_packaged_types_accept_what_their_patterns_do(
             assert value == float(text)
         elif kind == "date":
             assert str(value) == text.strip(" ")
+
+
+def test_names_of_months_in_another_language_are_refused_by_name(tmp_path: Path) -> None:
+    french = TypeDef(name="fr", primitive_type="date", pattern="d MMMM yyyy", zone="fr_FR")
+    with pytest.raises(EngineError, match=r"English only.*d MMMM yyyy.*fr_FR"):
+        Read(table(attribute("v", "fr")), written(tmp_path / "f.csv", "v\n3 mai 2024\n"), within=project(french))
+    digits = TypeDef(name="fr", primitive_type="timestamp", pattern="dd/MM/yyyy HH:mm", zone="fr_FR")
+    read = Read(
+        table(attribute("v", "fr")), written(tmp_path / "f.csv", "v\n03/05/2024 10:00\n"), within=project(digits)
+    )
+    assert read.rows == [(datetime(2024, 5, 3, 10),)]
+
+
+def test_booleans_are_exactly_those_of_the_pattern(tmp_path: Path) -> None:
+    texts = [
+        "true",
+        "YES",
+        "y",
+        "1",
+        "T",
+        "False",
+        "no",
+        "N",
+        "0",
+        "f",
+        " true ",
+        "on",
+        "off",
+        "2",
+        "01",
+        "tru",
+        "yess",
+    ]
+    read = Read(table(attribute("v", "boolean")), written(tmp_path / "f.csv", "v\n" + "\n".join(texts) + "\n"))
+    assert [row[0] for row in read.rows] == [True] * 5 + [False] * 5 + [True]
+    assert len(read.errors) == 6

@@ -135,7 +135,8 @@ class DsvFile:
         for name, column in zip(self._names(), columns, strict=True):
             cells.setdefault(name, Cell(column, no_empty=no_empty))
         read = [attribute.name for attribute in self.table.attributes if attribute.script is None]
-        if columns and not any(name in cells for name in read):
+        found = {name.lower() for name in cells}
+        if columns and not any(name.lower() in found for name in read):
             raise EngineError(
                 f"{self.shown}: the header has none of the columns of table '{self.table.raw}'. "
                 f"Found: {', '.join(self._names())}. Expected: {', '.join(read)}. "
