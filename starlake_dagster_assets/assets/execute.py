@@ -53,7 +53,8 @@ def run_step(
         dg.Failure: At the end, when something failed: names each with its last error lines.
     """
     results = Results(context, binding, runner, fetch)
-    yield from results.checks_alone()
+    held = _Held(binding)
+    yield from held.back(results.checks_alone())
     made = _made_before(context)
     wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
     secrets = secrets_of(binding.source.model)
@@ -73,11 +74,33 @@ def run_step(
             if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
                 lost[item.node.id] = item
                 (context.log.error if item.status == "failed" else context.log.warning)(_told(item))
-            yield from results.of(item)
+            yield from held.back(results.of(item))
+    yield from held.events
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
         raise _failure(failed, [outcome for outcome in lost.values() if outcome.status == "skipped"], len(wanted))
     if results.unanswered:
         raise cannot(results.unanswered)
+
+
+class _Held:
+    """Failed checks that block: Dagster 1.9 ends the step at the first one, so they come after everything else."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._blocking = {spec.key for spec in binding.check_specs if spec.blocking}
+        self.events: list[StarlakeEvent] = []
+
+    def back(self, events: Iterator[StarlakeEvent]) -> Iterator[StarlakeEvent]:
+        """The events but those that are held."""
+        for event in events:
+            if isinstance(event, dg.AssetCheckResult) and not event.passed and self._blocks(event):
+                self.events.append(event)
+            else:
+                yield event
+
+    def _blocks(self, result: dg.AssetCheckResult) -> bool:
+        assert isinstance(result.asset_key, dg.AssetKey)
+        key = dg.AssetCheckKey(result.asset_key, result.check_name or "")
+        return result.severity is dg.AssetCheckSeverity.ERROR and key in self._blocking
 
 
 def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int) -> dg.Failure:
