@@ -164,6 +164,16 @@ class EmbeddedHandle:
             self._queue.put(None)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What was read of a table: schema, name and state of the files asked for; kind, columns, rows (not of a view)."""
+
+    wanted: tuple[str, str, tuple[tuple[int, int], ...]] | None = None
+    kind: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    rows: int | None = None
+
+
 class EmbeddedWitness:
     """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
 
@@ -177,6 +187,7 @@ class EmbeddedWitness:
     def __init__(self, runner: EmbeddedRunner) -> None:
         self._runner = runner
         self._job = ""
+        self._seen = _Seen()
         self._left: Mapping[str, list[tuple[Any, ...]]] = {}
 
     def audit(self, job_id: str) -> Sequence[AuditRow]:
@@ -195,23 +206,40 @@ class EmbeddedWitness:
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
         """Name and DuckDB type of each column of a table or view; empty when it does not exist."""
-        from starlake_dagster_assets.engine.schema_sync import Target, columns_of
-
-        for connection in self._open():
-            found = columns_of(connection, Target(schema, table))
-            if found:
-                return [(column.name, column.type) for column in found]
-        return []
+        return list(self._look(schema, table).columns)
 
     def row_count(self, schema: str, table: str) -> int | None:
         """The number of rows of a table or view; None when it does not exist."""
+        seen = self._look(schema, table)
+        if seen.kind != "VIEW":
+            return seen.rows
         from starlake_dagster_assets.engine.schema_sync import Target, kind_of
 
         target = Target(schema, table)
-        for connection in self._open():
-            if kind_of(connection, target) is not None:
-                return int(connection.execute(f"SELECT count(*) FROM {target.name}").fetchall()[0][0])
-        return None
+        counts = (_count(con, target.name) for con in self._open() if kind_of(con, target) is not None)
+        return next(counts, None)
+
+    def _look(self, schema: str, table: str) -> _Seen:
+        """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
+        from starlake_dagster_assets.engine.schema_sync import Target, columns_of, kind_of
+
+        wanted = (schema, table, self._stamp())
+        if self._seen.wanted == wanted:
+            return self._seen
+        self._seen = _Seen(wanted)
+        target = Target(schema, table)
+        for con in self._open():
+            if (kind := kind_of(con, target)) is not None:
+                columns = tuple((column.name, column.type) for column in columns_of(con, target))
+                rows = None if kind == "VIEW" else _count(con, target.name)
+                self._seen = _Seen(wanted, kind, columns, rows)
+                break
+        return self._seen
+
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever a command has written."""
+        found = [path.stat() for path in self._files() if path.exists()]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
         """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
@@ -273,7 +301,18 @@ class EmbeddedWitness:
     def _sessions(self) -> Iterator[Session]:
         """Each existing DuckDB file of the project."""
         from starlake_dagster_assets.engine.journal import Journal
-        from starlake_dagster_assets.engine.session import database_path, open_session
+        from starlake_dagster_assets.engine.session import open_session
+
+        project, options = self._project, self._runner.engine_options({})
+        journal = Journal(lambda line: None)
+        for path, name in self._files().items():
+            if path.exists():
+                with open_session(project, name, journal, options, audited=False) as session:
+                    yield session
+
+    def _files(self) -> Mapping[Path, str]:
+        """The DuckDB files of the project, which need not exist, with a connection that names each."""
+        from starlake_dagster_assets.engine.session import database_path
 
         project, options = self._project, self._runner.engine_options({})
         names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
@@ -282,8 +321,8 @@ class EmbeddedWitness:
         for name in sorted(names):
             with suppress(EngineError):
                 paths[database_path(project, name, options)] = name
-        journal = Journal(lambda line: None)
-        for path, name in paths.items():
-            if path.exists():
-                with open_session(project, name, journal, options, audited=False) as session:
-                    yield session
+        return paths
+
+
+def _count(con: DuckDBPyConnection, name: str) -> int:
+    return int(con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
