@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any
+import time
+from dataclasses import replace
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from starlake_dagster_assets.command.model import Line
 
+if TYPE_CHECKING:
+    from starlake_dagster_assets.engine.session import EngineOptions
+
 __all__ = ["register"]
+
+_INTERRUPT_SECONDS = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -25,13 +34,33 @@ def embedded(context: typer.Context) -> None:
     Reads `SL_ROOT`, `SL_ENV`, `SL_LOADER` and the other variables of the real program from the environment.
     """
     from starlake_dagster_assets.engine.console import console
-    from starlake_dagster_assets.engine.launcher import execute
+    from starlake_dagster_assets.engine.launcher import execute, options_of
 
     argv = list(context.args)
     environ = dict(os.environ)
     if argv[:1] == ["console"]:
         sys.exit(console(iter(sys.stdin.readline, ""), environ, _emit))
-    sys.exit(execute(argv, environ, _emit))
+    sys.exit(execute(argv, environ, _emit, _stoppable(options_of(environ))))
+
+
+def _stoppable(options: EngineOptions) -> EngineOptions:
+    """SIGINT and SIGTERM stop the command as a cancelled run does: rolled back, the file back in stage, exit code 1."""
+    cancelled, connections = Event(), list[Any]()
+
+    def insist() -> None:
+        # an interruption that comes between two queries is lost
+        while not time.sleep(_INTERRUPT_SECONDS):
+            for connection in connections[-1:]:
+                connection.interrupt()
+
+    def stop(number: int, frame: object) -> None:
+        if not cancelled.is_set():
+            cancelled.set()
+            Thread(target=insist, daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return replace(options, cancelled=cancelled, opened=connections.append)
 
 
 def _emit(line: Line) -> None:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.export import check_export, export
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
 from starlake_dagster_assets.engine.strategies import check_strategy
-from starlake_dagster_assets.engine.task_write import TaskJob, compiled, run_task
+from starlake_dagster_assets.engine.task_write import TaskJob, compiled, query, run_task
 from starlake_dagster_assets.engine.templates import template_names
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Project, Task
@@ -147,4 +147,15 @@ def _run(
                 auditor.rolled_back()
             auditor.record(replace(outcome, success=False, message=str(error)))
             auditor.committed()
-            raise EngineError(f"{task.raw}: {error}") from error
+            raise EngineError(f"{task.raw}: {error}{_translated(job)}") from error
+
+
+def _translated(job: TaskJob) -> str:
+    """What DuckDB was given, where it is not what the user wrote."""
+    where = job.task.sql_location or job.task.location
+    if job.session.dialect == "duckdb":
+        return f"\n({where})"
+    try:
+        return f"\n({where}, translated from {job.session.dialect}: {query(job)})"
+    except EngineError:
+        return f"\n({where}, in {job.session.dialect})"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlglot
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["to_duckdb"]
+
+_DAYS = {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
+_DATES_ONLY = {"bigquery", "spark", "databricks", "hive"}
 
 
 def to_duckdb(sql: str, dialect: str) -> str:
@@ -15,8 +21,7 @@ def to_duckdb(sql: str, dialect: str) -> str:
 
     Args:
         sql: One or more statements.
-        dialect: sqlglot dialect the SQL is written in; `duckdb` gives it back as it is, and `spark` too when it cannot
-            be parsed as such is an error like any other.
+        dialect: sqlglot dialect the SQL is written in; `duckdb` gives it back as it is.
 
     Returns:
         The statements, separated by `;` and a line break.
@@ -27,6 +32,27 @@ def to_duckdb(sql: str, dialect: str) -> str:
     if dialect == "duckdb":
         return sql
     try:
-        return ";\n".join(sqlglot.transpile(sql, read=dialect, write="duckdb"))
+        trees: list[Any] = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+        return ";\n".join(_dated(tree, dialect).sql(dialect="duckdb") for tree in trees)
     except (SqlglotError, ValueError) as error:
         raise EngineError(f"cannot translate this SQL from {dialect} to DuckDB: {error}\n{sql}") from error
+
+
+def _dated(tree: Any, dialect: str) -> Any:
+    """Dates moved by whole days stay dates, as in the warehouses: DuckDB makes timestamps of them."""
+    found = [*tree.find_all(exp.DateAdd, exp.DateSub, exp.TsOrDsAdd)]
+    for node in reversed(found):
+        unit = str(node.args.get("unit") or "DAY").upper().strip("'\"")
+        if unit in _DAYS and (dialect in _DATES_ONLY or _is_date(node.this)):
+            copy = node.copy()
+            cast = exp.Cast(this=copy, to=exp.DataType.build("DATE"))
+            if node is tree:
+                return cast
+            node.replace(cast)
+    return tree
+
+
+def _is_date(node: Any) -> bool:
+    if isinstance(node, exp.Cast):
+        return bool(node.to.is_type("date"))
+    return isinstance(node, (exp.CurrentDate, exp.TsOrDsToDate, exp.Date, exp.DateAdd, exp.DateSub))

@@ -379,6 +379,8 @@ class Connection(Frozen):
         """The sqlglot dialect of SQL run on this connection."""
         if self.transpile_dialect:
             return self.transpile_dialect.lower()
+        if self.type.lower() == "databricks":
+            return "databricks"
         known = {"postgresql": "postgres", "sqlserver": "tsql"}
         return known.get(self.engine, self.engine)
 

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from typing import Any
 
 import pytest
 
-CHILD = """
-import os, signal, sys
-from starlake_dagster_assets.engine import areas, audit, ingest, ingesting, load, transaction
-from starlake_dagster_assets.engine.launcher import execute
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def before(owner, name, times=1):
-    real, left = getattr(owner, name), [times]
-    def wrapped(*args, **kwargs):
-        left[0] -= 1
-        return die() if left[0] == 0 else real(*args, **kwargs)
-    setattr(owner, name, wrapped)
-
-def after(owner, name, times=1):
-    real, left = getattr(owner, name), [times]
-    def wrapped(*args, **kwargs):
-        result = real(*args, **kwargs)
-        left[0] -= 1
-        return die() if left[0] == 0 else result
-    setattr(owner, name, wrapped)
-
-{hook}
-print("ready", flush=True)
-sys.exit(execute(["load", "--domains", "shop"], dict(os.environ), lambda line: None))
-"""
+from tests.engine_write import killed
 
 POINTS = {
-    "before the ticket": "before(ingesting, '_write')",
-    "between ticket and move": "after(ingesting, '_write')",
-    "between move and transaction": "before(load, 'run_load')",
-    "after the rows were read": "after(ingest, 'read_incoming')",
-    "after the write": "after(ingest, 'write')",
-    "after the audit row": "after(audit.Auditor, 'record')",
-    "before the second commit": "before(load, 'run_load', 2)",
-    "between commit and archive": "after(load, 'run_load')",
-    "between second commit and archive": "after(load, 'run_load', 2)",
-    "between archive and the end of the marker": "after(ingesting, 'move_file', 2)",
-    "between the marker and the end of the ticket": "after(ingesting, 'insist')",
+    "before the ticket": ("before", "ingesting", "_write", 1),
+    "between ticket and move": ("after", "ingesting", "_write", 1),
+    "between move and transaction": ("before", "load", "run_load", 1),
+    "after the rows were read": ("after", "ingest", "read_incoming", 1),
+    "after the write": ("after", "ingest", "write", 1),
+    "after the audit row": ("after", "audit", "Auditor.record", 1),
+    "before the second commit": ("before", "load", "run_load", 2),
+    "between commit and archive": ("after", "load", "run_load", 1),
+    "between second commit and archive": ("after", "load", "run_load", 2),
+    "between archive and the end of the marker": ("after", "ingesting", "move_file", 2),
+    "between the marker and the end of the ticket": ("after", "ingesting", "insist", 1),
 }
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.engine_write.killed", "duckdb"])
 ROWS = 40
 
 
@@ -64,11 +39,20 @@ def fill(bench: Any, loader: str) -> None:
         os.utime(bench.file(f"orders_{number}.csv", *rows), (number + 1, number + 1))
 
 
-def child(bench: Any, hook: str) -> subprocess.Popen[str]:
+def child(bench: Any, point: tuple[str, str, str, int] | None) -> Any:
+    """A load in a process of its own, begun."""
     environ = {**bench.environ, "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(hook=hook)], env=environ, stdout=subprocess.PIPE, text=True
-    )
+    ready = SERVER.Event()
+    process = SERVER.Process(target=killed.command, args=(["load", "--domains", "shop"], environ, point, ready))
+    process.start()
+    assert ready.wait(60)
+    return process
+
+
+def kill_at(bench: Any, point: tuple[str, str, str, int]) -> None:
+    process = child(bench, point)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def assert_whole(bench: Any) -> None:
@@ -88,9 +72,7 @@ def assert_whole(bench: Any) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_load_killed_at_a_point_loses_no_row_and_doubles_none(bench: Any, point: str) -> None:
     fill(bench, "native" if "commit" in point else "spark")
-    process = child(bench, POINTS[point])
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    kill_at(bench, POINTS[point])
     assert_whole(bench)
 
 
@@ -100,8 +82,7 @@ def test_a_native_overwrite_whose_audit_row_the_engine_leaves_out_is_recovered(b
     bench.file("orders_1.csv", "1,a,1", "2,b,1")
     bench.ok("load")
     bench.file("orders_2.csv", "3,c,1")
-    process = child(bench, "after(load, 'run_load')")
-    process.communicate(timeout=60)
+    kill_at(bench, ("after", "load", "run_load", 1))
     assert bench.files("ingesting") != []
     bench.ok("load")
     assert bench.query("SELECT count(*) FROM audit.audit WHERE STEP = 'TRANSFORM'") == [(2,)]
@@ -112,13 +93,11 @@ def test_loads_killed_at_any_time_lose_no_row_and_double_none(bench: Any) -> Non
     fill(bench, "spark")
     choice = random.Random(7)
     for _ in range(4):
-        process = child(bench, "")
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = child(bench, None)
         # not a wait for something to happen: the moment of the kill is what is tried
         time.sleep(choice.uniform(0.0, 0.25))
         process.kill()
-        process.communicate(timeout=60)
+        process.join(60)
     assert_whole(bench)
 
 
@@ -131,8 +110,7 @@ def test_a_load_killed_before_its_archive_is_told_by_the_next_one(bench: Any, au
     bench.write("metadata/expectations/c.j2", "{% macro two() %}select count(*) - 2 from sl_this{% endmacro %}")
     bench.table(extra="expectations: [{expect: 'two()'}]")
     bench.file("orders_1.csv", "1,a,1", "2,b,1")
-    process = child(bench, "after(load, 'run_load')")
-    process.communicate(timeout=60)
+    kill_at(bench, ("after", "load", "run_load", 1))
     assert bench.files("ingesting") == [".orders_1.csv.ticket", "orders_1.csv"]
     bench.file("orders_2.csv", "3,c,1")
     bench.ok("load", SL_JOB_ID="second")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -223,3 +224,26 @@ def test_a_file_larger_than_the_memory_limit_is_loaded(bench: Any) -> None:
     text = [line.text for line in handle.lines()]
     assert handle.wait().exit_code == 0, "\n".join(text[-20:])
     assert runner(bench).witness().row_count("shop", "orders") == rows
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_load_and_gives_the_file_back(bench: Any, number: int) -> None:
+    endless = "create table shop.big as select count(*) c from range(100000000000) a where a.range % 7 = 3"
+    bench.table(extra=f"presql: ['{endless}']")
+    bench.file("orders_1.csv", "1,a,1")
+    program = "from starlake_dagster_assets.cli.embedded import register\nimport typer\napp = typer.Typer()\n"
+    program += "app.callback()(lambda: None)\nregister(app)\napp()"
+    argv = [sys.executable, "-c", program, "embedded", "load"]
+    with subprocess.Popen(
+        argv, env=bench.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Loading\n"
+        process.send_signal(number)
+        try:
+            assert "cancelled" in process.communicate(timeout=30)[1]
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert (bench.files("stage"), bench.files("ingesting")) == (["orders_1.csv"], [])
+    assert bench.query("SELECT count(*) FROM information_schema.tables") == [(0,)]

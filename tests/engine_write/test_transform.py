@@ -204,3 +204,57 @@ def test_unknown_tasks_suggest_the_nearest(bench: Any) -> None:
     bench.task("kpi.total", "select 1 as x")
     assert bench.run("transform", "--name", "kpi.totl") == 1
     assert "Invalid task name kpi.totl; did you mean kpi.total?" in bench.errors
+
+
+WAREHOUSES = {
+    "snowflake": (
+        '{type: jdbc, options: {url: "jdbc:snowflake://x", sfUrl: x}}',
+        "select iff(id > 1, nvl(v, '-'), 'one') as v, dateadd(day, 1, '2024-01-01'::date) as d, "
+        "to_varchar('2024-01-02'::date, 'YYYY-MM') as m from shop.orders qualify row_number() over (order by id) = 1",
+    ),
+    "redshift": (
+        '{type: jdbc, options: {url: "jdbc:redshift://h/db"}}',
+        "select nvl(min(v), 'one') as v, dateadd(day, 1, date '2024-01-01') as d, '2024-01' as m from shop.orders "
+        "where getdate() > date '2024-01-01' and id = 0",
+    ),
+    "postgres": (
+        '{type: jdbc, options: {url: "jdbc:postgresql://h/db"}}',
+        "select 'one' as v, (date '2024-01-01' + interval '1 day')::date as d, "
+        "to_char(date '2024-01-02', 'YYYY-MM') as m "
+        "from shop.orders where v ~ '^a' and id::text ilike '1'",
+    ),
+    "spark": (
+        "{type: fs}",
+        "select `v` as v, date_add(to_date('2024-01-01'), 1) as d, date_format(to_date('2024-01-02'), 'yyyy-MM') as m "
+        "from (select nvl(null, 'one') as v, size(collect_list(id)) as n from shop.orders) where n = 1",
+    ),
+    "databricks": (
+        "{type: databricks}",
+        "select 'one' as v, date_add(to_date('2024-01-01'), 1) as d, '2024-01' as m",
+    ),
+    "bigquery": (
+        "{type: bigquery}",
+        "select if(safe_cast(v as int64) is null, 'one', v) as v, date_add(date '2024-01-01', interval 1 day) as d, "
+        "format_date('%Y-%m', date '2024-01-02') as m from `shop.orders`",
+    ),
+}
+
+
+@pytest.mark.parametrize("warehouse", WAREHOUSES)
+def test_sql_of_a_warehouse_runs_on_duckdb(bench: Any, warehouse: str) -> None:
+    connection, sql = WAREHOUSES[warehouse]
+    text = f"version: 1\napplication:\n  connectionRef: wh\n  connections:\n    wh: {connection}\n"
+    bench.write("metadata/application.sl.yml", text)
+    bench.table()
+    bench.file("orders_1.csv", "1,a,1")
+    assert bench.run("load") == 1
+    assert bench.files("stage") == ["orders_1.csv"]
+    bench.ok("load", SL_DUCKDB_MODE="true")
+    bench.task("kpi.tt", sql)
+    bench.ok("transform", "--name", "kpi.tt", SL_DUCKDB_MODE="true")
+    assert bench.query("SELECT v, d::varchar, m FROM kpi.tt") == [("one", "2024-01-02", "2024-01")]
+    assert bench.query("SELECT typeof(d) FROM kpi.tt") == [("DATE",)]
+    bench.task("kpi.bad", "select no_such(1) as x")
+    assert bench.run("transform", "--name", "kpi.bad", SL_DUCKDB_MODE="true") == 1
+    told = "\n".join(bench.stderr).lower()
+    assert f"(metadata/transform/kpi/bad.sql:1, translated from {warehouse}: select no_such(1) as x)" in told
