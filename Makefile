@@ -17,7 +17,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 
 # make deliver DAY=2    brings the next day's files to the example project
 
-.PHONY: install deliver dev demo test lint types tests tests-oldest format clean
+.PHONY: install deliver dev demo test lint types tests tests-oldest bench format clean
 
 install: $(BIN)/.installed
 
@@ -61,11 +61,14 @@ tests: install
 $(OLDEST)/.installed: pyproject.toml install
 	$(UV) venv --quiet --clear --python ">=3.10,<3.13" $(OLDEST)
 	cd $(OLDEST) && $(UV) pip install --quiet --no-config --python $(CURDIR)/$(OLDEST)/bin/python \
-		-e "$(CURDIR)[duckdb,shell,webserver]" hypothesis pytest pytest-xdist
+		-e "$(CURDIR)[duckdb,shell,webserver]" hypothesis pytest pytest-timeout pytest-xdist
 	@touch $@
 
 tests-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
+
+bench: install
+	$(BIN)/python benchmarks/embedded_load.py
 
 format: install
 	$(BIN)/ruff check --fix .

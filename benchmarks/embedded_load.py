@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from starlake_dagster_assets.engine.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute
 
 __all__ = ["main"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute
 
 CORPUS = Path(__file__).parent / "corpus"
 Step = dict[str, Any]

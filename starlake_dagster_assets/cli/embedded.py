@@ -33,8 +33,8 @@ def embedded(context: typer.Context) -> None:
 
     Reads `SL_ROOT`, `SL_ENV`, `SL_LOADER` and the other variables of the real program from the environment.
     """
-    from starlake_dagster_assets.engine.console import console
-    from starlake_dagster_assets.engine.launcher import execute, options_of
+    from starlake_dagster_assets.engine.commands.console import console
+    from starlake_dagster_assets.engine.commands.launcher import execute, options_of
 
     argv = list(context.args)
     environ = dict(os.environ)

@@ -89,7 +89,7 @@ class EmbeddedRunner:
 
     def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
         """Settings of the engine for a command with that environment."""
-        from starlake_dagster_assets.engine.launcher import options_of
+        from starlake_dagster_assets.engine.commands.launcher import options_of
 
         chosen = options_of({**os.environ, **env})
         return replace(
@@ -149,7 +149,7 @@ class EmbeddedHandle:
             self._connections[:] = [connection]
 
     def _run(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
-        from starlake_dagster_assets.engine.launcher import execute
+        from starlake_dagster_assets.engine.commands.launcher import execute
 
         started = time.monotonic()
         code: int | None = None
@@ -213,7 +213,7 @@ class EmbeddedWitness:
         seen = self._look(schema, table)
         if seen.kind != "VIEW":
             return seen.rows
-        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         target = Target(schema, table)
         counts = (_count(con, target.name) for con in self._open() if kind_of(con, target) is not None)
@@ -221,7 +221,7 @@ class EmbeddedWitness:
 
     def _look(self, schema: str, table: str) -> _Seen:
         """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
-        from starlake_dagster_assets.engine.schema_sync import Target, columns_of, kind_of
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, kind_of
 
         wanted = (schema, table, self._stamp())
         if self._seen.wanted == wanted:
@@ -243,7 +243,7 @@ class EmbeddedWitness:
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
         """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
-        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         audit = Target(self._project.application.audit.domain, "audit")
         for connection in self._open():
@@ -259,8 +259,8 @@ class EmbeddedWitness:
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
         """What becomes of expectations on a table as it is; None when it does not exist. The audit is left alone."""
-        from starlake_dagster_assets.engine.expectations import evaluate
-        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+        from starlake_dagster_assets.engine.writing.expectations import evaluate
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         target = Target(schema, table)
         for session in self._sessions():
@@ -275,7 +275,7 @@ class EmbeddedWitness:
         return self._left
 
     def _read(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
-        from starlake_dagster_assets.engine.schema_sync import Target, kind_of
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _AUDIT_COLUMNS}
         for connection in self._open():

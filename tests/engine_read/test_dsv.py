@@ -9,8 +9,8 @@ from factory import Read, attribute, project, table, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.formats.dsv import DsvFile, dsv_dialect
-from starlake_dagster_assets.engine.read import discard, read_incoming
+from starlake_dagster_assets.engine.reading.formats.dsv import DsvFile, dsv_dialect
+from starlake_dagster_assets.engine.reading.read import discard, read_incoming
 from starlake_dagster_assets.errors import EngineError
 
 ID_NOTE = (attribute("id", "int"), attribute("note"))

@@ -5,7 +5,7 @@ import csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.formats.dsv_records import Dialect, plain_line, records
+from starlake_dagster_assets.engine.reading.formats.dsv_records import Dialect, plain_line, records
 
 DIALECTS = [Dialect(",", '"', "\\"), Dialect(";", "'", "'"), Dialect("|", "", ""), Dialect(",", '"', '"')]
 

@@ -5,7 +5,7 @@ from factory import attribute, project, table
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.engine.areas import area, move_file
-from starlake_dagster_assets.engine.stage import stage, stageable
+from starlake_dagster_assets.engine.commands.stage import stage, stageable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Areas, Domain, Location, Project, Table
 

@@ -8,7 +8,7 @@ from factory import NUMBER, Read, attribute, packaged_types, project, table, wri
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.ddl import column_type
+from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import TypeDef
 

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute
 
 APPLICATION = """
 version: 1

@@ -14,17 +14,17 @@ import pytest
 from tests.engine_write import killed
 
 POINTS = {
-    "before the ticket": ("before", "ingesting", "_write", 1),
-    "between ticket and move": ("after", "ingesting", "_write", 1),
-    "between move and transaction": ("before", "load", "run_load", 1),
-    "after the rows were read": ("after", "ingest", "read_incoming", 1),
-    "after the write": ("after", "ingest", "write", 1),
-    "after the audit row": ("after", "audit", "Auditor.record", 1),
-    "before the second commit": ("before", "load", "run_load", 2),
-    "between commit and archive": ("after", "load", "run_load", 1),
-    "between second commit and archive": ("after", "load", "run_load", 2),
-    "between archive and the end of the marker": ("after", "ingesting", "move_file", 2),
-    "between the marker and the end of the ticket": ("after", "ingesting", "insist", 1),
+    "before the ticket": ("before", "writing.ingesting", "_write", 1),
+    "between ticket and move": ("after", "writing.ingesting", "_write", 1),
+    "between move and transaction": ("before", "commands.load", "run_load", 1),
+    "after the rows were read": ("after", "writing.ingest", "read_incoming", 1),
+    "after the write": ("after", "writing.ingest", "write", 1),
+    "after the audit row": ("after", "writing.audit", "Auditor.record", 1),
+    "before the second commit": ("before", "commands.load", "run_load", 2),
+    "between commit and archive": ("after", "commands.load", "run_load", 1),
+    "between second commit and archive": ("after", "commands.load", "run_load", 2),
+    "between archive and the end of the marker": ("after", "writing.ingesting", "move_file", 2),
+    "between the marker and the end of the ticket": ("after", "writing.ingesting", "insist", 1),
 }
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.engine_write.killed", "duckdb"])
@@ -45,7 +45,8 @@ def child(bench: Any, point: tuple[str, str, str, int] | None) -> Any:
     ready = SERVER.Event()
     process = SERVER.Process(target=killed.command, args=(["load", "--domains", "shop"], environ, point, ready))
     process.start()
-    assert ready.wait(60)
+    while not ready.wait(1):
+        assert process.is_alive(), f"the command ended before it began: {process.exitcode}"
     return process
 
 
@@ -82,7 +83,7 @@ def test_a_native_overwrite_whose_audit_row_the_engine_leaves_out_is_recovered(b
     bench.file("orders_1.csv", "1,a,1", "2,b,1")
     bench.ok("load")
     bench.file("orders_2.csv", "3,c,1")
-    kill_at(bench, ("after", "load", "run_load", 1))
+    kill_at(bench, ("after", "commands.load", "run_load", 1))
     assert bench.files("ingesting") != []
     bench.ok("load")
     assert bench.query("SELECT count(*) FROM audit.audit WHERE STEP = 'TRANSFORM'") == [(2,)]
@@ -110,7 +111,7 @@ def test_a_load_killed_before_its_archive_is_told_by_the_next_one(bench: Any, au
     bench.write("metadata/expectations/c.j2", "{% macro two() %}select count(*) - 2 from sl_this{% endmacro %}")
     bench.table(extra="expectations: [{expect: 'two()'}]")
     bench.file("orders_1.csv", "1,a,1", "2,b,1")
-    kill_at(bench, ("after", "load", "run_load", 1))
+    kill_at(bench, ("after", "commands.load", "run_load", 1))
     assert bench.files("ingesting") == [".orders_1.csv.ticket", "orders_1.csv"]
     bench.file("orders_2.csv", "3,c,1")
     bench.ok("load", SL_JOB_ID="second")

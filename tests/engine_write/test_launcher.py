@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.conditions import evaluate_condition
-from starlake_dagster_assets.engine.console import console
-from starlake_dagster_assets.engine.grammar import UsageError, read
+from starlake_dagster_assets.engine.commands.console import console
+from starlake_dagster_assets.engine.commands.grammar import UsageError, read
+from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
 from starlake_dagster_assets.errors import EngineError
 
 

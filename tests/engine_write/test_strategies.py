@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.strategies import Write, check_strategy, write
+from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, write
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import WriteStrategy
 

@@ -1,0 +1,1 @@
+"""The commands of the real program, answered by the embedded engine."""

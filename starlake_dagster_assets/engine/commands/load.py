@@ -1,0 +1,342 @@
+"""The `load` command (format reference 4.3): files of `stage` into tables, one transaction a file."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+
+from starlake_dagster_assets.engine.areas import area, move_file
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
+from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
+from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
+from starlake_dagster_assets.engine.writing.ingest import LoadJob, check_load, record_others, run_load
+from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
+from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.project.model import Domain, Project, Table
+
+__all__ = ["LoadRequest", "load"]
+
+_SOURCE = "IngestionWorkflow"
+_BY_TIME = "ai.starlake.job.load.IngestionTimeStrategy"
+_BY_NAME = "ai.starlake.job.load.IngestionNameStrategy"
+_JOBS = {
+    "DSV": "DsvIngestionJob",
+    "POSITION": "PositionIngestionJob",
+    "XML": "XmlIngestionJob",
+    "PARQUET": "ParquetIngestionJob",
+}
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """Arguments of `load`. None = not given = all.
+
+    Attributes:
+        domains: `--domains`: directories.
+        tables: `--tables`: file stems.
+        files: `--files`: copied to stage first.
+        scheduled: `--scheduledDate`.
+    """
+
+    domains: tuple[str, ...] | None = None
+    tables: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+    scheduled: str | None = None
+
+
+@dataclass
+class _Tally:
+    """What the command has done so far."""
+
+    loaded: list[str] = field(default_factory=list[str])
+    counts: list[Counts] = field(default_factory=list[Counts])
+    errors: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class _Context:
+    project: Project
+    request: LoadRequest
+    journal: Journal
+    options: EngineOptions
+    environ: Mapping[str, str]
+    tally: _Tally
+
+
+def load(
+    project: Project, request: LoadRequest, journal: Journal, options: EngineOptions, environ: Mapping[str, str]
+) -> None:
+    """Loads the files of the domains and tables asked for.
+
+    A failed file goes back to stage and does not keep the others from being loaded.
+
+    Args:
+        project: The project.
+        request: What to load.
+        journal: Where markers and the summary go.
+        options: Settings of the engine.
+        environ: Environment variables of the command, for the JOBID.
+
+    Raises:
+        EngineError: At least one file failed; the message has the errors of all of them.
+    """
+    _order(project)
+    tally = _Tally()
+    context = _Context(project, request, journal, options, environ, tally)
+    domains = _selected(context)
+    _copy_files(context, domains)
+    journal.info(_SOURCE, f"Domains that will be watched: {','.join(domain.name for domain, _ in domains)}")
+    for domain, tables in domains:
+        with exclusive(area(project, "stage", domain.name), journal, options):
+            _load_domain(context, domain, tables)
+    if tally.errors:
+        journal.error(_SOURCE, "Some tables failed to be loaded")
+        raise EngineError("\n".join(tally.errors))
+    journal.info(_SOURCE, "All tables loaded successfully")
+    _summary(context)
+
+
+def _order(project: Project) -> bool:
+    """Whether files are taken by name only."""
+    wanted = project.application.load_strategy_class
+    if wanted not in {_BY_TIME, _BY_NAME}:
+        raise EngineError(
+            f"application.loadStrategyClass {wanted!r}: the embedded engine has {_BY_TIME} and {_BY_NAME}"
+        )
+    return wanted == _BY_NAME
+
+
+def _selected(context: _Context) -> list[tuple[Domain, list[Table]]]:
+    request, journal = context.request, context.journal
+    named = "all" if request.domains is None else ",".join(request.domains)
+    journal.info(_SOURCE, "Loading all domains" if request.domains is None else f"Loading domains : {named}")
+    only = request.tables
+    journal.info(_SOURCE, "Loading all tables" if only is None else f"Loading tables : {','.join(only)}")
+    known = [domain.directory for domain in context.project.domains]
+    for name in request.domains or ():
+        if name not in known:
+            guess = nearest(name, known)
+            journal.warn("SchemaHandler", f"Domain {name} not found" + (f"; did you mean {guess}?" if guess else ""))
+    result: list[tuple[Domain, list[Table]]] = []
+    for domain in context.project.domains:
+        if request.domains is not None and domain.directory not in request.domains:
+            continue
+        tables = [table for table in domain.tables if only is None or table.stem in only or table.name in only]
+        if tables:
+            result.append((domain, tables))
+        else:
+            journal.warn("SchemaHandler", f"Domain {domain.name} discarded because it's empty")
+    _warn_unknown_tables(context, result)
+    return result
+
+
+def _warn_unknown_tables(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]) -> None:
+    found = {name for _, tables in domains for table in tables for name in (table.stem, table.name)}
+    known = [table.stem for table in context.project.tables]
+    for name in context.request.tables or ():
+        if name not in found:
+            guess = nearest(name, known)
+            text = f"Table {name} not found" + (f"; did you mean {guess}?" if guess and guess != name else "")
+            context.journal.warn("SchemaHandler", text)
+
+
+def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]) -> None:
+    """`--files`: each goes to the stage of the first domain with a table for it, or of the only domain."""
+    for text in context.request.files:
+        file = Path(text.removeprefix("file:"))
+        file = file if file.is_absolute() else Path(context.project.root) / file
+        if not file.is_file():
+            raise EngineError(f"--files: {file} is not a file")
+        fitting = [domain for domain, tables in domains if _table_of(file, tables) is not None]
+        if not fitting and len(domains) != 1:
+            raise EngineError(f"--files: no table of the selected domains has a pattern for {file.name}")
+        stage = area(context.project, "stage", (fitting or [domains[0][0]])[0].name)
+        stage.mkdir(parents=True, exist_ok=True)
+        there = stage / file.name
+        if file.resolve() != there.resolve():
+            part = there.with_name(f".{there.name}.part")
+            shutil.copyfile(file, part)
+            move_file(part, there)
+
+
+def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> None:
+    journal, passage = context.journal, Passage(context.project, domain.name, context.journal)
+    journal.info(_SOURCE, f"Watch Domain: {domain.name}")
+    journal.info(_SOURCE, f"List files in file:{passage.stage}")
+    passage.stage.mkdir(parents=True, exist_ok=True)
+    for connection in sorted({table.connection for table in tables}):
+        _load_connection(context, passage, tables, connection)
+    if context.request.tables is None:
+        _unresolved(passage, domain.tables)
+
+
+def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table], connection: str) -> None:
+    """Loads the files of the tables of one connection, which is held meanwhile."""
+
+    def mine(file: Path) -> bool:
+        owner = _table_of(file, tables)
+        return owner is not None and owner.connection == connection
+
+    stuck, gone = ([file for file in found if mine(file)] for found in (leftovers(passage), orphans(passage)))
+    if not stuck and not gone and not any(mine(file) for file in _files(passage.stage)):
+        context.journal.info(_SOURCE, "No Files found to ingest.")
+        return
+    try:
+        with open_session(context.project, connection, context.journal, context.options) as session:
+            passage.forget_orphans(gone, session)
+            recovered = passage.recover(stuck, session, Auditor(session, context.project, "", None))
+            for table, files in _resolved(context, passage, tables, recovered):
+                if table.connection == connection:
+                    landed = [item for item in recovered if _table_of(item[0].files[0], tables) is table]
+                    _load_table(context, session, passage, table, landed, files)
+    except EngineError as error:
+        if context.options.cancelled.is_set():
+            raise
+        _failed(context, str(error))
+
+
+def _resolved(
+    context: _Context, passage: Passage, tables: Sequence[Table], recovered: Sequence[tuple[Entry, Counts]]
+) -> Iterator[tuple[Table, list[Path]]]:
+    """Files to load by table, in order of arrival; a file goes to the first table whose pattern matches."""
+    by_name = _order(context.project)
+    landed = {file for entry, _ in recovered for file in entry.files}
+    files = [file for file in [*leftovers(passage), *_files(passage.stage)] if file not in landed]
+    files.sort(key=lambda file: (0 if by_name else file.stat().st_mtime_ns, file.name))
+    found = {file: _table_of(file, tables) for file in [*landed, *files]}
+    for table in tables:
+        if any(owner is table for owner in found.values()):
+            yield table, [file for file in files if found[file] is table]
+
+
+def _load_table(
+    context: _Context,
+    session: Session,
+    passage: Passage,
+    table: Table,
+    landed: Sequence[tuple[Entry, Counts]],
+    files: Sequence[Path],
+) -> None:
+    """Announces the files of a table and loads them; those that landed before are told again, and archived."""
+    named = [*(file for entry, _ in landed for file in entry.files), *files]
+    names = ",".join(file.name for file in named)
+    context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
+    for entry, counts in landed:
+        _finish(context, passage, _job(context, session, passage, table, entry), counts)
+    for group in _jobs(context, table, files):
+        if context.options.cancelled.is_set():
+            raise EngineError("cancelled")
+        try:
+            _load_files(context, session, passage, table, group)
+        except EngineError as error:
+            _failed(context, str(error))
+
+
+def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:
+    """One job a file, or one for all of them when loads are grouped (`application.grouped`, `groupedMax`)."""
+    application = context.project.application
+    size = max(1, application.grouped_max) if application.grouped and not table.metadata.write_strategy.types else 1
+    for start in range(0, len(files), size):
+        yield list(files[start : start + size])
+
+
+def _load_files(context: _Context, session: Session, passage: Passage, table: Table, files: Sequence[Path]) -> None:
+    if table.metadata.write_strategy.types:
+        check_adaptive(table.metadata.write_strategy)
+    strategy = strategy_for(table, context.project.application, files[0])
+    check_load(session, context.project, table, strategy)
+    job = _job(context, session, passage, table, Entry(tuple(files), None))
+    entry = passage.enter(files, table.final_domain)
+    context.journal.out(
+        f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entry.files)}\nTable: {passage.domain}.{table.name}"
+    )
+    job = replace(job, strategy=strategy, entry=entry)
+    with _given_back(passage, job):
+        counts = run_load(job)
+    _finish(context, passage, job, counts)
+
+
+def _job(context: _Context, session: Session, passage: Passage, table: Table, entry: Entry) -> LoadJob:
+    default = f"{passage.domain}-{table.name}-{entry.files[0].name}"
+    name = job_id(context.project, context.environ, default)
+    auditor = Auditor(session, context.project, name, context.request.scheduled)
+    strategy = table.metadata.write_strategy
+    return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal)
+
+
+def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts) -> None:
+    """What follows the commit: the marker line, the expectations that do not block, the archive."""
+    paths = uri(job.entry.files)
+    context.journal.info(
+        _JOBS.get(job.table.metadata.format, "JsonIngestionJob"),
+        f"ingestion-summary -> files: [{paths}], domain: {passage.domain}, schema: {job.table.name}, "
+        f"input: {counts.input}, accepted: {counts.accepted}, rejected:{counts.rejected}",
+    )
+    try:
+        record_others(job)
+    except duckdb.InterruptException as error:
+        raise EngineError("cancelled") from error
+    finally:
+        started = time.monotonic()
+        passage.leave(job.entry, job.session)
+    context.journal.out(f"Archive duration takes {int((time.monotonic() - started) * 1000)}ms")
+    context.tally.loaded.append(paths)
+    context.tally.counts.append(counts)
+
+
+@contextmanager
+def _given_back(passage: Passage, job: LoadJob) -> Generator[None]:
+    """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
+    try:
+        yield
+    except BaseException as error:
+        if job.entry.committed(job.session) is None:
+            passage.give_back(job.entry.files)
+        if isinstance(error, duckdb.InterruptException):
+            raise EngineError("cancelled") from error
+        raise
+
+
+def _unresolved(passage: Passage, tables: Sequence[Table]) -> None:
+    """Files that no table of the domain has a pattern for."""
+    for file in _files(passage.stage):
+        if _table_of(file, tables) is None:
+            passage.unresolved.mkdir(parents=True, exist_ok=True)
+            passage.journal.warn(_SOURCE, f"no table of {passage.domain} has a pattern for {file.name}: to unresolved")
+            move_file(file, passage.unresolved / file.name)
+
+
+def _failed(context: _Context, message: str) -> None:
+    context.journal.error(_SOURCE, message)
+    context.tally.errors.append(message)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _table_of(file: Path, tables: Sequence[Table]) -> Table | None:
+    return next((table for table in tables if compile_java(table.pattern).fullmatch(file.name)), None)
+
+
+def _summary(context: _Context) -> None:
+    counts = context.tally.counts
+    context.journal.out(
+        f"Load summary:\nInput records: {sum(item.input for item in counts)}\n"
+        f"Accepted: {sum(item.accepted for item in counts)}\nRejected: {sum(item.rejected for item in counts)}\n"
+        f"Data successfully loaded from {chr(10).join(_tabbed(context.tally.loaded))}"
+    )
+
+
+def _tabbed(paths: Sequence[str]) -> list[str]:
+    return [path if index == 0 else f"\t{path}" for index, path in enumerate(paths)]

@@ -1,0 +1,161 @@
+"""The `transform` command: tasks into tables, views and files, one transaction a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
+from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome, job_id
+from starlake_dagster_assets.engine.writing.expectations import ExpectationError
+from starlake_dagster_assets.engine.writing.export import check_export, export
+from starlake_dagster_assets.engine.writing.strategies import check_strategy
+from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, query, run_task
+from starlake_dagster_assets.engine.writing.templates import template_names
+from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.project.model import Project, Task
+
+__all__ = ["TransformRequest", "UnknownTaskError", "transform"]
+
+
+@dataclass(frozen=True)
+class TransformRequest:
+    """Arguments of `transform`.
+
+    Attributes:
+        name: `--name`: `<domain>.<file stem>`, regardless of case.
+        scheduled: `--scheduledDate`.
+        truncate: `--truncate true`: APPEND empties the table first.
+        recursive: `--recursive`: the tasks it reads run first, each once.
+        compile: `--compile`: prints the SQL and writes nothing.
+    """
+
+    name: str
+    scheduled: str | None = None
+    truncate: bool = False
+    recursive: bool = False
+    compile: bool = False
+
+
+class UnknownTaskError(EngineError):
+    """No task has that name."""
+
+
+def transform(
+    project: Project, request: TransformRequest, journal: Journal, options: EngineOptions, environ: Mapping[str, str]
+) -> None:
+    """Runs a task, or with `recursive` the tasks it depends on and then itself.
+
+    Raises:
+        EngineError: A task is unknown, is refused, or failed; tasks after it are not run.
+    """
+    task = _find(project, request.name)
+    tasks = _upstream(project, task) if request.recursive else [task]
+    for item in tasks:
+        _check(project, item, options)
+    for item in tasks:
+        if options.cancelled.is_set():
+            raise EngineError("cancelled")
+        _run(project, item, request, journal, options, environ)
+
+
+def _find(project: Project, name: str) -> Task:
+    for task in project.tasks:
+        if task.raw.lower() == name.lower():
+            return task
+    guess = nearest(name, [task.raw for task in project.tasks])
+    raise UnknownTaskError(f"Invalid task name {name}" + (f"; did you mean {guess}?" if guess else ""))
+
+
+def _upstream(project: Project, task: Task) -> list[Task]:
+    """The tasks a task reads, before itself; a task that reads itself, or a cycle, is followed once."""
+    by_id = {name.lower(): item for item in project.tasks for name in (item.id, item.raw)}
+    ordered: list[Task] = []
+    opened: set[str] = set()
+    todo: list[tuple[Task, bool]] = [(task, False)]
+    while todo:
+        item, done = todo.pop()
+        if done:
+            ordered.append(item)
+        elif item.raw not in opened:
+            opened.add(item.raw)
+            todo.append((item, True))
+            found = (by_id.get(".".join(name.split(".")[-2:]).lower()) for name in item.references)
+            todo += [(other, False) for other in found if other is not None]
+    return ordered
+
+
+def _check(project: Project, task: Task, options: EngineOptions) -> None:
+    """Refuses by name what the embedded engine does not do, before anything is written."""
+    if task.python is not None:
+        raise EngineError(
+            f"{task.location}: {task.raw} is a Python task, which needs Spark: the embedded engine runs SQL"
+        )
+    if task.sql is None or not task.sql.strip():
+        raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql beside the file")
+    kind = task.sink.materialized_view
+    if kind not in {"TABLE", "VIEW"}:
+        raise EngineError(f"{task.location}: sink.materializedView {kind}: DuckDB has no such views; use VIEW or TABLE")
+    check_export(task)
+    if task.parse_sql and kind == "TABLE":
+        try:
+            check_strategy(task.write_strategy, task.sink.partition, None, template_names(project))
+        except EngineError as error:
+            raise EngineError(f"{task.location}: {error}") from error
+    if task.write_strategy.types:
+        raise EngineError(f"{task.location}: writeStrategy.types chooses by the file that is loaded: a task has none")
+    if _elsewhere(project, task, options):
+        raise EngineError(
+            f"{task.location}: {task.raw} reads on {task.run_connection!r} and writes to {task.connection!r}, "
+            "another file: the embedded engine does both on one DuckDB file"
+        )
+
+
+def _elsewhere(project: Project, task: Task, options: EngineOptions) -> bool:
+    if task.run_connection == task.connection or task.sink.format is not None:
+        return False
+    return database_path(project, task.run_connection, options) != database_path(project, task.connection, options)
+
+
+def _run(
+    project: Project,
+    task: Task,
+    request: TransformRequest,
+    journal: Journal,
+    options: EngineOptions,
+    environ: Mapping[str, str],
+) -> None:
+    with open_session(project, task.run_connection, journal, options) as session:
+        auditor = Auditor(session, project, job_id(project, environ, task.raw), request.scheduled)
+        job = TaskJob(session, project, task, auditor, journal, request.truncate)
+        if request.compile:
+            journal.out(compiled(job))
+            return
+        journal.info("IngestionWorkflow", f"Transforming {task.raw} into {task.id}")
+        outcome = Outcome(task.stem, task.domain, task.table, success=True, step="TRANSFORM", database=task.database)
+        try:
+            if task.sink.format is not None and export(job, outcome):
+                return
+            run_task(job, outcome)
+        except duckdb.InterruptException as error:
+            raise EngineError("cancelled") from error
+        except (EngineError, duckdb.Error) as error:
+            if not isinstance(error, ExpectationError):
+                auditor.rolled_back()
+            auditor.record(replace(outcome, success=False, message=str(error)))
+            auditor.committed()
+            raise EngineError(f"{task.raw}: {error}{_translated(job)}") from error
+
+
+def _translated(job: TaskJob) -> str:
+    """What DuckDB was given, where it is not what the user wrote."""
+    where = job.task.sql_location or job.task.location
+    if job.session.dialect == "duckdb":
+        return f"\n({where})"
+    try:
+        return f"\n({where}, translated from {job.session.dialect}: {query(job)})"
+    except EngineError:
+        return f"\n({where}, in {job.session.dialect})"

@@ -1,0 +1,1 @@
+"""Files become accepted rows and rejected ones."""

@@ -1,0 +1,112 @@
+"""JSON (`format: JSON`, `JSON_FLAT`; `array: true`): one row a document, or one row an element of an array."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.formats.json_documents import array_elements, documents
+from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, fast_lines
+from starlake_dagster_assets.engine.reading.formats.options import check_options
+from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, printable, write_plain
+from starlake_dagster_assets.engine.reading.formats.source import Source
+from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
+from starlake_dagster_assets.engine.reading.rows import Cell
+from starlake_dagster_assets.project.model import Attribute, Table
+
+__all__ = ["json_cells", "json_options", "json_sources", "json_table"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_OPTIONS: Mapping[str, str] = {"multiline": "multiline", "format": "format", "maximum_object_size": "size"}
+
+
+def json_options(table: Table) -> dict[str, str]:
+    """The options of a JSON table; none changes how it is read."""
+    return check_options(table, _OPTIONS)
+
+
+def json_cells(table: Table) -> dict[str, Cell]:
+    """The top-level attributes as columns of `json_table`."""
+    cells: dict[str, Cell] = {}
+    for index, item in enumerate(_read(table), start=1):
+        if _is_scalar(item):
+            nested = f"sl_kinds[{index}] IN ('OBJECT', 'ARRAY')"
+            # A type of the project's own may be a variant: it takes the value out of the document.
+            whole = f"json_extract(sl_doc, {_pointer(item.name)})"
+            cells[item.name] = Cell(whole, "json", text=f"sl_texts[{index}]", nested=nested)
+        else:
+            cells[item.name] = Cell(f"sl_j{index}", "json")
+    return cells
+
+
+def json_table(rows: str, document: str, reason: str, table: Table) -> str:
+    """A table expression with the attributes: scalars as lists of texts and kinds, so that a document is parsed once.
+
+    Args:
+        rows: A table expression.
+        document: SQL of a row's JSON document; NULL gives nulls.
+        reason: SQL of the reason why the row has none.
+        table: The table.
+    """
+    read = _read(table)
+    pointers = [_pointer(item.name) for item in read]
+    columns = [
+        f"json_extract(sl_doc, {pointer}) AS sl_j{index}"
+        for index, (item, pointer) in enumerate(zip(read, pointers, strict=True), start=1)
+        if not _is_scalar(item)
+    ]
+    paths = f"[{', '.join(pointers)}]"
+    columns += [f"json_extract_string(sl_doc, {paths}) AS sl_texts", f"json_type(sl_doc, {paths}) AS sl_kinds"]
+    inner = f"SELECT {document} AS sl_doc, {reason} AS {REASON}, {LINE} FROM {rows}"
+    return f"(SELECT {', '.join(['sl_doc', REASON, LINE, *columns])} FROM ({inner}))"
+
+
+def _pointer(name: str) -> str:
+    return literal("/" + name.replace("~", "~0").replace("/", "~1"))
+
+
+def _read(table: Table) -> list[Attribute]:
+    return [attribute for attribute in table.attributes if attribute.script is None]
+
+
+def _is_scalar(attribute: Attribute) -> bool:
+    return not attribute.array and not attribute.attributes and attribute.type != "variant"
+
+
+def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
+    """The ways to read a file; see `registry.sources`."""
+
+    def fast() -> Source | None:
+        found = None if table.metadata.array else fast_lines(path, keep_blank=False)
+        if found is None:
+            return None
+        # Where a line is not one object the file is read again with care: the object may go on in the next line.
+        begins = f"starts_with(ltrim({LINE}, {literal(' ' + chr(9))}), '{{')"
+        document = f"CASE WHEN {begins} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
+        sql = json_table(found[0], document, "CAST(NULL AS VARCHAR)", table)
+        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=found[1])
+
+    def careful() -> Source:
+        pieces = open_text(path)
+        texts = array_elements(pieces, shown) if table.metadata.array else documents(pieces)
+        rows, count = write_plain(work / "documents.csv", (LINE,), _judged(texts))
+        reason = (
+            f"CASE WHEN {REASON} IS NOT NULL THEN {REASON} WHEN NOT json_valid({LINE}) THEN 'not valid JSON' "
+            f"WHEN json_type({LINE}) <> 'OBJECT' THEN 'not a JSON object' END"
+        )
+        document = f"CASE WHEN json_valid({LINE}) THEN {LINE}::JSON END"
+        sql = json_table(rows, document, reason, table)
+        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=count)
+
+    yield fast
+    yield careful
+
+
+def _judged(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
+    for text in texts:
+        if "\0" in text or UNREADABLE in text or _SURROGATE.search(text):
+            yield NOT_TEXT, printable(text)
+        else:
+            yield None, text

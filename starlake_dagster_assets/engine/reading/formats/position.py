@@ -1,0 +1,51 @@
+"""Fixed-width text (`format: POSITION`): 0-based, inclusive positions of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from starlake_dagster_assets.engine.reading.formats.lines import LINE, careful_lines, fast_lines
+from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON
+from starlake_dagster_assets.engine.reading.formats.source import Source
+from starlake_dagster_assets.engine.reading.rows import Cell
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Table
+
+__all__ = ["position_cells", "position_sources"]
+
+
+def position_cells(table: Table) -> dict[str, Cell]:
+    """Where each attribute stands in a line; a short line gives what there is of it.
+
+    Raises:
+        EngineError: When an attribute has no position, or one that ends before it begins.
+    """
+    cells: dict[str, Cell] = {}
+    for attribute in table.attributes:
+        if attribute.script is not None:
+            continue
+        place = attribute.position
+        if place is None or place.first < 0 or place.last < place.first:
+            raise EngineError(
+                f"table '{table.raw}', attribute '{attribute.name}': format POSITION needs position.first and "
+                f"position.last, counted from 0, both included; found {place}"
+            )
+        cells[attribute.name] = Cell(f"substring({LINE}, {place.first + 1}, {place.last - place.first + 1})")
+    return cells
+
+
+def position_sources(path: Path, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
+    """The ways to read a file; see `registry.sources`."""
+    cells = position_cells(table)
+
+    def fast() -> Source | None:
+        found = fast_lines(path, keep_blank=True)
+        return Source(found[0], cells, line=LINE, expected_rows=found[1]) if found else None
+
+    def careful() -> Source:
+        sql, rows = careful_lines(path, work / "lines.csv", keep_blank=True)
+        return Source(sql, cells, reason=REASON, line=LINE, expected_rows=rows)
+
+    yield fast
+    yield careful

@@ -1,0 +1,132 @@
+"""Which reader reads which format, and the refusal of those that are not files."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from starlake_dagster_assets.engine.reading.formats.dsv import DsvFile, dsv_dialect
+from starlake_dagster_assets.engine.reading.formats.json_rows import json_options, json_sources
+from starlake_dagster_assets.engine.reading.formats.options import check_options
+from starlake_dagster_assets.engine.reading.formats.parquet import parquet_sources
+from starlake_dagster_assets.engine.reading.formats.position import position_cells, position_sources
+from starlake_dagster_assets.engine.reading.formats.source import Source
+from starlake_dagster_assets.engine.reading.formats.text_scan import to_utf8
+from starlake_dagster_assets.engine.reading.formats.xml_rows import xml_options, xml_sources
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Table
+
+__all__ = ["InputFile", "check_format", "sources"]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A plain file to read.
+
+    Attributes:
+        path: Where its bytes are.
+        shown: How messages name it: the file that was staged.
+        work: A directory for temporary files.
+    """
+
+    path: Path
+    shown: str
+    work: Path
+
+
+Attempt = Callable[[], "Source | None"]
+
+
+def check_format(table: Table) -> None:
+    """Refuse what cannot be read, before anything is touched.
+
+    Raises:
+        EngineError: When the format, an option, the dialect or the encoding is not supported.
+    """
+    readers = _readers()
+    if table.metadata.format not in readers:
+        raise EngineError(
+            f"table '{table.raw}': format {table.metadata.format} is not read by the embedded engine; "
+            f"it reads {', '.join(sorted(readers))}"
+        )
+    _codec(table)
+    _check_options(table)
+
+
+def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    """The ways to read a file, the fastest first; a way that gives None, fails or miscounts gives way to the next.
+
+    Args:
+        con: The connection that will run the SQL.
+        table: The table.
+        file: The file.
+
+    Yields:
+        Functions that prepare a source.
+
+    Raises:
+        EngineError: When the file cannot be read at all.
+    """
+    yield from _readers()[table.metadata.format](con, table, _as_utf8(table, file))
+
+
+def _readers() -> dict[str, Callable[[duckdb.DuckDBPyConnection, Table, InputFile], Iterator[Attempt]]]:
+    return {
+        "DSV": _dsv,
+        "JSON": _json,
+        "JSON_FLAT": _json,
+        "POSITION": lambda con, table, file: position_sources(file.path, file.work, table),
+        "XML": _xml,
+        "TEXT_XML": _xml,
+        "PARQUET": lambda con, table, file: parquet_sources(con, file.path, file.shown),
+    }
+
+
+def _dsv(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    reader = DsvFile(file.path, table, dsv_dialect(table), file.shown)
+    yield reader.fast
+    yield lambda: reader.careful(file.work / "records.csv")
+
+
+def _json(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    return json_sources(file.path, file.shown, file.work, table)
+
+
+def _xml(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+    return xml_sources(file.path, file.shown, file.work, table)
+
+
+def _check_options(table: Table) -> None:
+    checks: dict[str, Callable[[Table], object]] = {
+        "DSV": dsv_dialect,
+        "JSON": json_options,
+        "JSON_FLAT": json_options,
+        "POSITION": position_cells,
+        "XML": xml_options,
+        "TEXT_XML": xml_options,
+        "PARQUET": lambda table: check_options(table, {"mergeschema": "mergeSchema"}),
+    }
+    checks[table.metadata.format](table)
+
+
+def _codec(table: Table) -> str:
+    """The Python name of `metadata.encoding`."""
+    encoding = table.metadata.encoding.strip() or "UTF-8"
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise EngineError(f"table '{table.raw}': unknown encoding '{encoding}'") from None
+
+
+def _as_utf8(table: Table, file: InputFile) -> InputFile:
+    """The file itself, or a copy in UTF-8 of a text in another encoding."""
+    codec = _codec(table)
+    if codec in {"utf-8", "ascii"} or table.metadata.format in {"PARQUET", "XML", "TEXT_XML"}:
+        return file
+    target = file.work / "utf8"
+    to_utf8(file.path, codec, target)
+    return InputFile(target, file.shown, file.work)

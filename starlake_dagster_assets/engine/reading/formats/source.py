@@ -1,0 +1,31 @@
+"""What a format's reader hands over: SQL that gives one row a record of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlake_dagster_assets.engine.reading.rows import Cell
+
+__all__ = ["Source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The records of one file, or of one member of an archive.
+
+    Attributes:
+        sql: A table expression for a FROM clause.
+        cells: Raw values by attribute name, as SQL over `sql`.
+        reason: SQL of the reason why a record could not be read at all, NULL for the others.
+        line: SQL of the record as a text, in the form of the file; for replay files.
+        header: The header line that belongs to it, if there is one.
+        expected_rows: Rows that `sql` must give; another number means that it cannot be trusted.
+    """
+
+    sql: str
+    cells: Mapping[str, Cell]
+    reason: str = "NULL"
+    line: str = "NULL"
+    header: str | None = None
+    expected_rows: int | None = None

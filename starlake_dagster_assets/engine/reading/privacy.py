@@ -1,0 +1,135 @@
+"""Privacy keys (`attributes[].privacy`) as SQL over a text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.patterns import python_function
+from starlake_dagster_assets.errors import EngineError, nearest
+
+__all__ = ["apply_privacy", "is_sql", "sql_of"]
+
+PACKAGED: dict[str, str] = {
+    "none": "No",
+    "hide": 'Hide("", 0)',
+    "hide10x": 'Hide("X", 10)',
+    "approxlong20": "ApproxLong(20)",
+    "md5": "Md5",
+    "sha1": "Sha1",
+    "sha256": "Sha256",
+    "sha512": "Sha512",
+    "initials": "Initials",
+}
+_CALL = re.compile(r"^\s*(?:[\w.]*\.)?(\w+)\s*(?:\((.*)\))?\s*$", re.DOTALL)
+_SQL = re.compile(r"^\s*SQL\s*:", re.IGNORECASE)
+
+
+def is_sql(privacy: str) -> bool:
+    """Whether the key is `SQL: <expression>`."""
+    return _SQL.match(privacy) is not None
+
+
+def sql_of(text: str) -> str:
+    """The expression of `SQL: <expression>`; the prefix may be missing (`attributes[].script`)."""
+    return _SQL.sub("", text, count=1).strip()
+
+
+def apply_privacy(
+    con: duckdb.DuckDBPyConnection, text: str, privacy: str, options: Mapping[str, str], where: str
+) -> str | None:
+    """The text as the privacy key lets it be stored.
+
+    Args:
+        con: The connection; sha512 is registered on it.
+        text: SQL of the text.
+        privacy: The key, in any case; `SQL:` ones are not for here.
+        options: `application.privacy.options`: further keys, as names of Starlake's own classes with parameters.
+        where: The attribute, for messages.
+
+    Returns:
+        SQL of the new text, or None when the key changes nothing.
+
+    Raises:
+        EngineError: When the key or what it stands for is not known here.
+    """
+    known = {**PACKAGED, **{key.lower(): value for key, value in options.items()}}
+    key = privacy.strip().lower() or "none"
+    if key not in known:
+        close = nearest(key, known)
+        hint = f" Did you mean '{close}'?" if close else ""
+        raise EngineError(f"{where}: unknown privacy '{privacy}'.{hint} Expected SQL: … or one of {', '.join(known)}")
+    call = _CALL.match(known[key])
+    name = call.group(1).lower() if call else ""
+    given = [part.strip().strip("\"'") for part in (call.group(2) or "").split(",")] if call else []
+    build = _ENGINES.get(name)
+    if build is None:
+        raise EngineError(
+            f"{where}: privacy '{privacy}' stands for '{known[key]}', which the embedded engine cannot run; "
+            "write it as 'SQL: <expression>'"
+        )
+    if name == "sha512":
+        python_function(con, "sl_sha512", _sha512, "VARCHAR", f"{where}: privacy '{privacy}'")
+    return build(text, [part for part in given if part or name == "hide"])
+
+
+def _sha512(text: str) -> str:
+    return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hide(text: str, given: list[str]) -> str:
+    char, count = [*given, "", "0"][:2] if given else ("", "0")
+    shown = literal(char * (int(count) if count.isdigit() else 1))
+    return f"CASE WHEN {text} IS NOT NULL THEN {shown} END"
+
+
+def _approx(text: str, given: list[str]) -> str:
+    percent = int(given[0]) if given and given[0].isdigit() else 100
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    return f"CAST(CAST(round({number} * (1 + (random() * 2 - 1) * {percent} / 100.0)) AS BIGINT) AS VARCHAR)"
+
+
+def _initials(text: str, given: list[str]) -> str:
+    words = f"list_filter(regexp_split_to_array({text}, '\\s+'), lambda w: w <> '')"
+    return f"array_to_string(list_transform({words}, lambda w: w[1] || '.'), '')"
+
+
+def _email(text: str, given: list[str]) -> str:
+    hashed = {"SHA1": "sha1", "SHA256": "sha256"}.get(given[0].upper().replace("-", ""), "md5") if given else "md5"
+    return f"{hashed}(split_part({text}, '@', 1)) || '@' || split_part({text}, '@', 2)"
+
+
+def _address(separator: str) -> Callable[[str, list[str]], str]:
+    def mask(text: str, given: list[str]) -> str:
+        count = int(given[0]) if given and given[0].isdigit() else 1
+        parts, zeros = f"string_split({text}, '{separator}')", ", ".join(["'0'"] * count)
+        return f"array_to_string(list_concat({parts}[:len({parts}) - {count}], [{zeros}]), '{separator}')"
+
+    return mask
+
+
+def _mask(text: str, given: list[str]) -> str:
+    char, count, left, right = given if len(given) == 4 else ["X", "8", "1", "1"]
+    fill = literal(char * int(count))
+    kept = f"left({text}, {int(left)}) || {fill} || right({text}, {int(right)})"
+    return f"CASE WHEN length({text}) <= {int(left)} THEN {text} || {fill} ELSE {kept} END"
+
+
+_ENGINES: Mapping[str, Callable[[str, list[str]], str | None]] = {
+    "no": lambda text, given: None,
+    "hide": _hide,
+    "md5": lambda text, given: f"md5({text})",
+    "sha1": lambda text, given: f"sha1({text})",
+    "sha256": lambda text, given: f"sha256({text})",
+    "sha512": lambda text, given: f"sl_sha512({text})",
+    "initials": _initials,
+    "approxlong": _approx,
+    "email": _email,
+    "ipv4": _address("."),
+    "ipv6": _address(":"),
+    "mask": _mask,
+}

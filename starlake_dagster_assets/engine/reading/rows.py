@@ -1,0 +1,295 @@
+"""Attributes as SQL: for each the typed value of a raw cell and the reason why the row is refused.
+
+Order, as the real loader's: trim, empty to null, default, required, pattern, cast, privacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import identifier, literal
+from starlake_dagster_assets.engine.reading.ddl import column_type, type_of
+from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_sql
+from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
+from starlake_dagster_assets.project.model import Attribute, Project, Table
+
+__all__ = ["Cell", "RowCompiler", "Typed"]
+
+_TRIM = {"NONE": "{}", "LEFT": "ltrim({})", "RIGHT": "rtrim({})", "BOTH": "trim({})"}
+_INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_FLOAT_DDL = {"FLOAT", "DOUBLE"}
+_SAME_KIND = {
+    "long": _INTEGER_DDL,
+    "int": _INTEGER_DDL,
+    "short": _INTEGER_DDL,
+    "byte": _INTEGER_DDL,
+    "double": _INTEGER_DDL | _FLOAT_DDL | {"DECIMAL"},
+    "decimal": _INTEGER_DDL | _FLOAT_DDL | {"DECIMAL"},
+    "boolean": {"BOOLEAN"},
+    "date": {"DATE"},
+    "timestamp": {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S"},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a reader leaves the raw value of an attribute.
+
+    Attributes:
+        sql: SQL of the value.
+        kind: A text, a JSON value, or a value that the file itself types.
+        ddl: DuckDB type of a typed value.
+        no_empty: Whether an empty text cannot occur, because the reader made it null.
+        text: Of a JSON value: SQL of it as a text, when the reader has it.
+        nested: With `text`: SQL of whether it is an object or an array.
+    """
+
+    sql: str
+    kind: Literal["text", "json", "typed"] = "text"
+    ddl: str = "VARCHAR"
+    no_empty: bool = False
+    text: str | None = None
+    nested: str | None = None
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The SQL of an attribute.
+
+    Attributes:
+        value: Its typed value.
+        error: The reason of a refusal, or NULL.
+        accepted: SQL of the computed value → a condition that holds where `error` is NULL, cheaper to evaluate; None
+            where there is none.
+    """
+
+    value: str
+    error: str
+    accepted: Callable[[str], str] | None = None
+
+
+class RowCompiler:
+    """Compiles the attributes of one table.
+
+    Args:
+        con: The connection, where Python functions are registered if need be.
+        project: Types and settings (`emptyIsNull`, `rejectWithValue`, `privacy.options`).
+        table: The table.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, table: Table) -> None:
+        self._con = con
+        self._project = project
+        self._table = table
+        self._patterns = Patterns(con)
+        self._scalars: dict[str, Scalar] = {}
+        self._empty_is_null = table.metadata.empty_is_null
+        self._null_value = table.metadata.null_value
+        self._with_value = project.application.reject_with_value
+
+    def compile(self, cells: Mapping[str, Cell]) -> tuple[Typed, ...]:
+        """Every attribute that is read from the file, in order.
+
+        Args:
+            cells: Raw values by the file's names; an attribute that the file lacks is absent. Where no name is that of
+                an attribute, one that differs in case only is taken.
+
+        Returns:
+            One pair an attribute without script.
+
+        Raises:
+            EngineError: When a type, a pattern or a privacy key cannot be used.
+        """
+        read = [attribute for attribute in self._table.attributes if attribute.script is None]
+        exact = {attribute.name for attribute in read}
+        folded: dict[str, Cell] = {}
+        for name, cell in cells.items():
+            if name not in exact:
+                folded.setdefault(name.lower(), cell)
+        return tuple(self._attribute(item, cells.get(item.name) or folded.get(item.name.lower())) for item in read)
+
+    def _attribute(self, attribute: Attribute, cell: Cell | None) -> Typed:
+        path = literal(attribute.name)
+        if cell is None:
+            return self._absent(attribute, path)
+        if attribute.array or attribute.attributes:
+            json = cell.sql if cell.kind == "json" else self._as_json(cell)
+            return self._json(attribute, json, path, 0)
+        if cell.kind == "json":
+            if cell.text and cell.nested and type_of(attribute, self._project).primitive_type != "variant":
+                return self._json_leaf(attribute, cell.text, cell.nested, self._scalar(attribute), path)
+            return self._json(attribute, cell.sql, path, 0)
+        kind = self._scalar(attribute)
+        if cell.kind == "typed" and not is_nested(cell.ddl):
+            same = _SAME_KIND.get(kind.definition.primitive_type, set())
+            if cell.ddl.split("(")[0] in same:
+                return self._same_kind(attribute, cell.sql, kind, path)
+            return self._text(attribute, f"CAST({cell.sql} AS VARCHAR)", kind, path)
+        if cell.kind == "typed":
+            return self._json(attribute, f"to_json({cell.sql})", path, 0)
+        return self._text(attribute, cell.sql, kind, path, no_empty=cell.no_empty)
+
+    def _scalar(self, attribute: Attribute) -> Scalar:
+        definition = type_of(attribute, self._project)
+        if definition.name not in self._scalars:
+            self._scalars[definition.name] = scalar(definition, self._patterns)
+        return self._scalars[definition.name]
+
+    def _absent(self, attribute: Attribute, path: str) -> Typed:
+        ddl = column_type(attribute, self._project)
+        if attribute.required:
+            return Typed(f"CAST(NULL AS {ddl})", self._reason(path, "'is required'", "NULL"))
+        if attribute.default is None or attribute.array or attribute.attributes:
+            return Typed(f"CAST(NULL AS {ddl})", "NULL")
+        return self._text(attribute, "CAST(NULL AS VARCHAR)", self._scalar(attribute), path)
+
+    def _text(self, attribute: Attribute, raw: str, kind: Scalar, path: str, no_empty: bool = False) -> Typed:
+        return self._prepared(attribute, self._prepare(attribute, raw, kind, no_empty), kind, path)
+
+    def _prepare(self, attribute: Attribute, raw: str, kind: Scalar, no_empty: bool) -> str:
+        text = _TRIM[attribute.trim].format(raw)
+        if self._null_value:
+            text = f"nullif({text}, {literal(self._null_value)})"
+        if (self._empty_is_null or not kind.is_text) and not (no_empty and text == raw):
+            text = f"nullif({text}, '')"
+        if attribute.default is not None and not attribute.required:
+            text = f"coalesce({text}, {literal(attribute.default)})"
+        return text
+
+    def _prepared(self, attribute: Attribute, text: str, kind: Scalar, path: str) -> Typed:
+        refusal = kind.refusal(text)
+        error = "NULL" if refusal == "NULL" else self._reason(path, refusal, text)
+        if attribute.required:
+            missing = self._reason(path, "' can''t be null'", "NULL")
+            error = f"CASE WHEN {text} IS NULL THEN {missing} ELSE {error} END"
+        elif error != "NULL":
+            error = f"CASE WHEN {text} IS NOT NULL THEN {error} END"
+        hidden = self._privacy(attribute, text, kind)
+        if hidden is None:
+            return Typed(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
+        value = kind.value(hidden)
+        clash = self._reason(path, "'input and privacy output type are not compatible'", text)
+        return Typed(value, f"coalesce({error}, CASE WHEN {hidden} IS NOT NULL AND ({value}) IS NULL THEN {clash} END)")
+
+    def _privacy(self, attribute: Attribute, text: str, kind: Scalar) -> str | None:
+        if is_sql(attribute.privacy):
+            return None
+        options = self._project.application.privacy_options
+        where = f"table '{self._table.raw}', attribute '{attribute.name}'"
+        hidden = apply_privacy(self._con, text, attribute.privacy, options, where)
+        # What is hidden by an empty text is null where the type has no empty text.
+        return hidden if hidden is None or kind.is_text else f"nullif({hidden}, '')"
+
+    def _reason(self, path: str, reason: str, value: str) -> str:
+        message = f"'`' || {path} || '` ' || {reason}"
+        return f"({message} || ': ' || coalesce({value}, 'NULL'))" if self._with_value else f"({message})"
+
+    def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> Typed:
+        """A value that the file types as the attribute wants it: no pattern to match, only a range."""
+        if attribute.default is not None and not attribute.required:
+            raw = f"coalesce({raw}, {kind.value(literal(attribute.default))})"
+        if not _no_privacy(attribute):
+            return self._text(attribute, f"CAST({raw} AS VARCHAR)", kind, path)
+        value = f"TRY_CAST({raw} AS {kind.ddl})"
+        failed = f"'cannot be converted to `{kind.definition.primitive_type}` with sl type `{kind.definition.name}`'"
+        missing = self._reason(path, "' can''t be null'", "NULL") if attribute.required else "NULL"
+        refused = self._reason(path, failed, f"CAST({raw} AS VARCHAR)")
+        return Typed(value, f"CASE WHEN {raw} IS NULL THEN {missing} WHEN {value} IS NULL THEN {refused} END")
+
+    @staticmethod
+    def _as_json(cell: Cell) -> str:
+        if cell.kind == "typed":
+            return f"to_json({cell.sql})"
+        text = f"nullif({cell.sql}, '')"
+        return f"CASE WHEN json_valid({text}) THEN {text}::JSON ELSE to_json({text}) END"
+
+    def _json(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+        if attribute.array:
+            return self._json_array(attribute, json, path, depth)
+        if attribute.attributes:
+            return self._json_struct(attribute, json, path, depth)
+        kind = self._scalar(attribute)
+        if kind.definition.primitive_type == "variant":
+            return self._json_variant(attribute, json, kind, path)
+        nested = f"json_type({json}) IN ('OBJECT', 'ARRAY')"
+        return self._json_leaf(attribute, f"({json} ->> '$')", nested, kind, path)
+
+    def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> Typed:
+        inner = self._text(attribute, text, kind, path)
+        wrong = self._reason(path, literal(f"is not a {attribute.type}"), text)
+        quick = inner.accepted
+        return Typed(
+            f"CASE WHEN {nested} THEN NULL ELSE {inner.value} END",
+            f"CASE WHEN {nested} THEN {wrong} ELSE {inner.error} END",
+            (lambda value: f"(NOT coalesce({nested}, false) AND {quick(value)})") if quick else None,
+        )
+
+    def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> Typed:
+        value = f"CASE WHEN json_type({json}) <> 'NULL' THEN {json} END"
+        if attribute.default is not None and not attribute.required:
+            value = f"coalesce({value}, {kind.value(literal(attribute.default))})"
+        missing = self._reason(path, "' can''t be null'", "NULL")
+        error = f"CASE WHEN ({value}) IS NULL THEN {missing} END" if attribute.required else "NULL"
+        return Typed(value if kind.ddl.upper() == "JSON" else f"TRY_CAST({value} AS {kind.ddl})", error)
+
+    def _json_struct(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+        fields: list[str] = []
+        errors: list[str] = []
+        for child in attribute.attributes:
+            child_path = f"{path} || {literal('.' + child.name)}"
+            typed = self._json(child, f"json_extract({json}, {literal(_pointer(child.name))})", child_path, depth)
+            fields.append(f"{identifier(child.final_name)} := {typed.value}")
+            errors.append(typed.error)
+        value = f"CASE WHEN json_type({json}) = 'OBJECT' THEN struct_pack({', '.join(fields)}) END"
+        return Typed(value, self._container(attribute, json, path, "OBJECT", "is not a struct", _joined(errors)))
+
+    def _json_array(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+        element, index = f"sl_e{depth}", f"sl_i{depth}"
+        item = attribute.model_copy(update={"array": False, "required": False, "default": None})
+        typed = self._json(item, element, f"{path} || '[' || ({index} - 1)::VARCHAR || ']'", depth + 1)
+        items = f"json_extract({json}, '$[*]')"
+        ddl = column_type(attribute, self._project)
+        value = f"CAST(list_transform({items}, lambda {element}: {typed.value}) AS {ddl})"
+        inner = f"array_to_string(list_transform({items}, lambda {element}, {index}: {typed.error}), chr(10))"
+        error = "NULL" if typed.error == "NULL" else f"nullif({inner}, '')"
+        whole = f"CASE WHEN json_type({json}) = 'ARRAY' THEN {value} END"
+        return Typed(whole, self._container(attribute, json, path, "ARRAY", "is not an array", error))
+
+    def _container(self, attribute: Attribute, json: str, path: str, kind: str, wrong: str, inner: str) -> str:
+        missing = self._reason(path, "' can''t be null'", "NULL") if attribute.required else "NULL"
+        refused = self._reason(path, literal(wrong), f"({json} ->> '$')")
+        return (
+            f"CASE WHEN {json} IS NULL OR json_type({json}) = 'NULL' THEN {missing} "
+            f"WHEN json_type({json}) <> '{kind}' THEN {refused} ELSE {inner} END"
+        )
+
+
+def is_nested(ddl: str) -> bool:
+    """Whether a DuckDB type is a list, a struct or a map."""
+    return ddl.endswith("]") or ddl.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def _accepted(attribute: Attribute, kind: Scalar, text: str, value: str) -> str:
+    condition = kind.accepted(text, value)
+    if not attribute.required:
+        return condition
+    return f"{text} IS NOT NULL" if condition == "true" else f"({text} IS NOT NULL AND {condition})"
+
+
+def _no_privacy(attribute: Attribute) -> bool:
+    return attribute.privacy.strip().lower() in {"", "none"} or is_sql(attribute.privacy)
+
+
+def _joined(errors: list[str]) -> str:
+    """The errors that there are, one a line, or NULL."""
+    present = [error for error in errors if error != "NULL"]
+    return f"nullif(concat_ws(chr(10), {', '.join(present)}), '')" if present else "NULL"
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")

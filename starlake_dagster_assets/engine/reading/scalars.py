@@ -1,0 +1,300 @@
+"""One scalar value: from its text to a typed value and to the reason why it is refused.
+
+The error texts are those of the real engine: ``(int) doesn't match pattern `…` `` and
+``cannot be converted to `long` with sl type `int` ``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.ddl import scalar_ddl
+from starlake_dagster_assets.engine.reading.java_dates import DatePattern, date_patterns
+from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import TypeDef
+
+__all__ = ["Scalar", "scalar"]
+
+_TRUE_FALSE = "<-TF->"
+_LOCALE = re.compile(r"^([a-zA-Z]{2})(?:[_-][A-Za-z]{2})?$")
+_NAMES = re.compile("%[bBaA]")
+_INTEGERS = {"long", "int", "short", "byte"}
+_DECIMAL_COMMA = {"cs", "da", "de", "es", "fi", "fr", "it", "nb", "nl", "no", "pl", "pt", "ru", "sv", "tr"}
+
+_PLAIN_INTEGER = {r"[-\|\+\|0-9][0-9]*", r"[-|\+|0-9][0-9]*", r"-?\d+", r"[-+]?\d+"}
+_PLAIN_BOOLEAN = r"(?i)true|yes|[y1]|t<-TF->(?i)false|no|[n0]|f"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """How texts of one type are read.
+
+    Attributes:
+        definition: The type.
+        ddl: DuckDB type of the value.
+        matches: SQL of a text → boolean SQL: the text is of the type's pattern.
+        value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
+        checked: Whether `value` can be NULL for a text that matches.
+        finite: Whether infinity is an overflow, to be refused.
+    """
+
+    definition: TypeDef
+    ddl: str
+    matches: Callable[[str], str]
+    value: Callable[[str], str]
+    checked: bool = True
+    finite: bool = False
+    quick: Callable[[str, str], str] | None = None
+    """SQL of a text and of its value → a cheap condition under which the value is accepted without further ado."""
+
+    def accepted(self, text: str, value: str) -> str:
+        """SQL that holds for a text that is accepted; where it is cheap to know it says so at once.
+
+        Args:
+            text: SQL of the text.
+            value: SQL of the typed value, computed before.
+        """
+        if self.definition.primitive_type in {"date", "timestamp", "boolean"}:
+            return f"({text} IS NULL OR {value} IS NOT NULL)"
+        matches = self.matches(text)
+        valid = f"isfinite({value})" if self.finite else f"{value} IS NOT NULL"
+        if matches != "true" and self.checked:
+            matches = f"({valid} AND {matches})"
+        elif self.checked:
+            matches = valid
+        quick = f"{self.quick(text, value)} OR " if self.quick else ""
+        return "true" if matches == "true" else f"({text} IS NULL OR {quick}{matches})"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether an empty text is a value of the type."""
+        return self.definition.primitive_type in {"string", "variant"}
+
+    def refusal(self, text: str) -> str:
+        """SQL of the reason why a text that is not NULL is refused, or of NULL.
+
+        Args:
+            text: SQL of the text.
+
+        Returns:
+            A VARCHAR expression, without the column's name.
+        """
+        kind = self.definition
+        mismatch = literal(f"({kind.name}) doesn't match pattern `{kind.pattern}`")
+        failed = literal(f"cannot be converted to `{kind.primitive_type}` with sl type `{kind.name}`")
+        matches = self.matches(text)
+        if not self.checked:
+            return "NULL" if matches == "true" else f"CASE WHEN NOT ({matches}) THEN {mismatch} END"
+        value = self.value(text)
+        invalid = f"isfinite({value}) IS NOT TRUE" if self.finite else f"({value}) IS NULL"
+        if kind.primitive_type in {"date", "timestamp", "boolean"}:
+            return f"CASE WHEN ({value}) IS NULL THEN {mismatch} END"
+        return f"CASE WHEN NOT ({matches}) THEN {mismatch} WHEN {invalid} THEN {failed} END"
+
+
+def scalar(definition: TypeDef, patterns: Patterns) -> Scalar:
+    """Compile a type (`types[]`, format reference 6.3).
+
+    Args:
+        definition: The type.
+        patterns: Where regular expressions are compiled.
+
+    Returns:
+        How its texts are read.
+
+    Raises:
+        EngineError: When the pattern or the zone cannot be used.
+    """
+    primitive = definition.primitive_type
+    if primitive == "boolean":
+        return _boolean(definition, patterns)
+    if primitive in {"date", "timestamp"}:
+        return _moment(definition)
+    if primitive in _INTEGERS:
+        return _integer(definition, patterns)
+    if primitive in {"double", "decimal"}:
+        return _fraction(definition, patterns)
+    if primitive == "variant":
+        return _variant(definition, patterns)
+    if primitive == "string":
+        return _string(definition, patterns)
+    raise EngineError(f"type '{definition.name}': primitiveType '{primitive}' cannot be read by the embedded engine")
+
+
+def _string(definition: TypeDef, patterns: Patterns) -> Scalar:
+    ddl = scalar_ddl(definition)
+    plain = ddl.upper() in {"VARCHAR", "TEXT", "STRING"}
+
+    def matches(text: str) -> str:
+        return patterns.full_match(text, definition.pattern, definition.name)
+
+    def value(text: str) -> str:
+        return text if plain else f"TRY_CAST({text} AS {ddl})"
+
+    return Scalar(definition, ddl, matches, value, checked=not plain)
+
+
+def _variant(definition: TypeDef, patterns: Patterns) -> Scalar:
+    """Any text: what is JSON is kept as it is, anything else becomes a JSON string."""
+    ddl = scalar_ddl(definition)
+
+    def matches(text: str) -> str:
+        return patterns.full_match(text, definition.pattern, definition.name)
+
+    def value(text: str) -> str:
+        json = f"CASE WHEN json_valid({text}) THEN {text}::JSON ELSE to_json({text}) END"
+        return json if ddl.upper() == "JSON" else f"TRY_CAST({text} AS {ddl})"
+
+    return Scalar(definition, ddl, matches, value, checked=ddl.upper() != "JSON")
+
+
+def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
+    ddl = scalar_ddl(definition)
+    plain = definition.pattern in _PLAIN_INTEGER
+
+    def matches(text: str) -> str:
+        return patterns.full_match(text, definition.pattern, definition.name)
+
+    def quick(text: str, value: str) -> str:
+        # A number that prints as the text it came from is made of digits and perhaps a minus sign.
+        return f"{value}::VARCHAR = {text}"
+
+    def value(text: str) -> str:
+        cast = f"TRY_CAST({text} AS {ddl})"
+        # DuckDB would round `1.5` and read `1e3`.
+        return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
+
+    return Scalar(definition, ddl, matches, value, quick=quick if plain else None)
+
+
+def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
+    ddl = scalar_ddl(definition)
+    zone = definition.zone if definition.primitive_type == "double" else None
+
+    def plain(text: str) -> str:
+        return _without_locale(text, zone, definition.name) if zone else text
+
+    def matches(text: str) -> str:
+        raw = patterns.full_match(text, definition.pattern, definition.name)
+        if not zone:
+            return raw
+        return f"({raw} OR {patterns.full_match(plain(text), definition.pattern, definition.name)})"
+
+    def value(text: str) -> str:
+        return f"TRY_CAST({plain(text)} AS {ddl})"
+
+    return Scalar(definition, ddl, matches, value, finite=ddl.upper() in {"DOUBLE", "FLOAT", "REAL"})
+
+
+def _without_locale(text: str, zone: str, type_name: str) -> str:
+    """A number written in a locale (`zone: fr_FR`) as DuckDB writes it."""
+    language = zone.replace("-", "_").split("_")[0].lower()
+    if language in _DECIMAL_COMMA:
+        return f"replace(regexp_replace({text}, '[.\\s\u00a0\u202f'']', '', 'g'), ',', '.')"
+    if language in {"en", "ja", "zh", "ko", "th", "he", "hi"}:
+        return f"replace({text}, ',', '')"
+    raise EngineError(
+        f"type '{type_name}': the embedded engine does not know how numbers are written in zone '{zone}'; "
+        "expected a locale such as en_US or fr_FR"
+    )
+
+
+def _boolean(definition: TypeDef, patterns: Patterns) -> Scalar:
+    ddl = scalar_ddl(definition)
+    parts = definition.pattern.split(_TRUE_FALSE)
+    if len(parts) != 2:
+        raise EngineError(
+            f"type '{definition.name}': the pattern of a boolean is `<true>{_TRUE_FALSE}<false>`, "
+            f"found `{definition.pattern}`"
+        )
+    packaged = definition.pattern == _PLAIN_BOOLEAN
+
+    def matched(text: str) -> str:
+        true, false = (patterns.full_match(text, part, definition.name) for part in parts)
+        return f"WHEN {true} THEN true WHEN {false} THEN false"
+
+    def value(text: str) -> str:
+        trimmed = f"trim({text})"
+        # DuckDB's own booleans are exactly those of the packaged pattern, in any case, without spaces around them.
+        own = f"coalesce(TRY_CAST({text} AS BOOLEAN), TRY_CAST({trimmed} AS BOOLEAN))"
+        result = own if packaged else f"CASE {matched(trimmed)} END"
+        return result if ddl.upper() in {"BOOLEAN", "BOOL"} else f"TRY_CAST({result} AS {ddl})"
+
+    return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
+
+
+def _moment(definition: TypeDef) -> Scalar:
+    ddl = scalar_ddl(definition)
+    pattern, zone = definition.pattern, definition.zone if definition.primitive_type == "timestamp" else None
+    epoch = {"epoch_second": 1_000_000, "epoch_milli": 1_000}.get(pattern)
+    forms = () if epoch else date_patterns(pattern, definition.name)
+    language = _LOCALE.match(definition.zone or "")
+    if language:
+        if language.group(1).lower() != "en" and any(_NAMES.search(form.strptime or "") for form in forms):
+            raise EngineError(
+                f"type '{definition.name}': the embedded engine reads names of months and days in English only, "
+                f"and pattern '{pattern}' with zone '{definition.zone}' asks for others"
+            )
+        zone = None
+
+    def value(text: str) -> str:
+        trimmed = f"trim({text})"
+        if epoch:
+            digits = f"CASE WHEN regexp_full_match({trimmed}, '[-+]?\\d+') THEN TRY_CAST({trimmed} AS BIGINT) END"
+            return _as_target(f"TRY(make_timestamp(({digits}) * {epoch}))", ddl, zoned=False, zone=None)
+        if pattern == "yyyy-MM-dd" and ddl.upper() == "DATE":
+            # Ten characters that a date prints as are of the pattern, and a date that is in the calendar.
+            whens = [
+                f"WHEN length({form}) = 10 AND TRY_CAST({form} AS DATE)::VARCHAR = {form} THEN TRY_CAST({form} AS DATE)"
+                for form in (text, trimmed)
+            ]
+            return f"CASE {' '.join(whens)} END"
+        whens = [] if zone else _quick_moment(text, pattern, ddl)
+        whens += [
+            f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) "
+            f"THEN {_as_target(_read(trimmed, form), ddl, form.zoned, zone)}"
+            for form in forms
+        ]
+        return f"CASE {' '.join(whens)} END"
+
+    return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
+
+
+def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
+    """What a moment prints as is of the pattern that it prints by, and needs no regular expression."""
+    marker = {"yyyy-MM-dd HH:mm:ss": " ", "yyyy-MM-dd'T'HH:mm:ss": "T"}.get(pattern)
+    if marker is None:
+        return []
+    moment = f"TRY_CAST({text} AS TIMESTAMP)"
+    printed = f"{moment}::VARCHAR" if marker == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
+    # The same as AT TIME ZONE 'UTC', without the search for the zone's rules.
+    zoned = ddl.upper() in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
+    value = f"make_timestamptz(epoch_us({moment}))" if zoned else f"CAST({moment} AS {ddl})"
+    return [f"WHEN length({text}) = 19 AND {printed} = {text} THEN {value}"]
+
+
+def _read(text: str, form: DatePattern) -> str:
+    """A text that matches a form as TIMESTAMP, or as TIMESTAMPTZ when the form is zoned."""
+    if form.strptime is not None:
+        return f"try_strptime({text}, {literal(form.strptime)})"
+    target = "TIMESTAMPTZ" if form.zoned and form.clock else "TIMESTAMP"
+    iso = f"regexp_replace({text}, {literal(f'^(?:{form.regex})$')}, {literal(form.iso or '')})"
+    return f"TRY_CAST({iso} AS {target})"
+
+
+def _as_target(moment: str, ddl: str, zoned: bool, zone: str | None) -> str:
+    """A moment as the column's type; without an offset of its own it is of the type's zone, by default UTC."""
+    kind = ddl.upper()
+    with_zone = kind in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
+    if zoned:
+        if with_zone:
+            return moment
+        return f"CAST(({moment}) AT TIME ZONE 'UTC' AS {ddl})"
+    if zone and zone.upper() not in {"UTC", "Z"} and kind != "DATE":
+        instant = f"(({moment}) AT TIME ZONE {literal(zone)})"
+        return instant if with_zone else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"
+    return f"(({moment}) AT TIME ZONE 'UTC')" if with_zone else f"CAST(({moment}) AS {ddl})"

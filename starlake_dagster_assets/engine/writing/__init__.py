@@ -1,0 +1,1 @@
+"""Rows become tables: strategies, transactions, audit, expectations."""

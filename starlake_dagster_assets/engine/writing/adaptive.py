@@ -1,0 +1,108 @@
+"""Adaptive write strategies (`writeStrategy.types`): one condition a strategy, exactly one true for a file."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
+from starlake_dagster_assets.engine.writing.strategies import BUILT_IN
+from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.project.model import Application, Table, WriteStrategy
+
+__all__ = ["check_adaptive", "strategy_for"]
+
+
+def check_adaptive(strategy: WriteStrategy) -> None:
+    """Refuses what cannot be chosen among: SCD2, custom templates, unknown names.
+
+    Raises:
+        EngineError: A key of `writeStrategy.types` is not an engine's strategy other than SCD2.
+    """
+    known = [name for name in BUILT_IN if name != "SCD2"]
+    for name in strategy.types:
+        if name.upper() not in known:
+            guess = nearest(name, known)
+            hint = f"; did you mean {guess}?" if guess else ""
+            raise EngineError(f"writeStrategy.types: {name!r} is none of {', '.join(known)}{hint}")
+
+
+def strategy_for(table: Table, application: Application, file: Path) -> WriteStrategy:
+    """The strategy for one file.
+
+    Args:
+        table: For `writeStrategy` and `pattern`.
+        application: For the time zone of the dates.
+        file: The file, present: its size and its time of modification are looked at.
+
+    Returns:
+        The table's own strategy, or a copy with the type that holds.
+
+    Raises:
+        EngineError: None or several conditions hold, or one cannot be evaluated.
+    """
+    strategy = table.metadata.write_strategy
+    if not strategy.types:
+        return strategy
+    check_adaptive(strategy)
+    names = _names(application, file)
+    group = _groups(table, file)
+    held = [name for name, text in strategy.types.items() if evaluate_condition(text, names, group)]
+    if len(held) != 1:
+        found = "none holds" if not held else f"{' and '.join(held)} hold"
+        raise EngineError(
+            f"{table.location}: writeStrategy.types: exactly one condition must hold for {file.name}, {found}"
+        )
+    return strategy.model_copy(update={"type": held[0].upper(), "types": {}})
+
+
+def group_by_strategy(
+    table: Table, application: Application, files: Sequence[Path]
+) -> list[tuple[WriteStrategy, list[Path]]]:
+    """Files of one job split by strategy, consecutive files of the same strategy together."""
+    groups: list[tuple[WriteStrategy, list[Path]]] = []
+    for file in files:
+        strategy = strategy_for(table, application, file)
+        if groups and groups[-1][0] == strategy:
+            groups[-1][1].append(file)
+        else:
+            groups.append((strategy, [file]))
+    return groups
+
+
+def _names(application: Application, file: Path) -> Mapping[str, object]:
+    try:
+        zone = ZoneInfo(application.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise EngineError(f"application.timezone {application.timezone!r} is not a time zone") from error
+    stat = file.stat()
+    names: dict[str, object] = {"fileSize": stat.st_size, "fileSizeB": stat.st_size}
+    for power, unit in enumerate(("Ko", "Mo", "Go", "To"), 1):
+        names[f"fileSize{unit}"] = stat.st_size / 1024**power
+    names |= _day("", "dayOfWeek", datetime.now(timezone.utc).astimezone(zone))
+    names |= _day("File", "fileDayOfWeek", datetime.fromtimestamp(stat.st_mtime, timezone.utc).astimezone(zone))
+    return names
+
+
+def _day(prefix: str, week: str, moment: datetime) -> dict[str, object]:
+    return {
+        f"is{prefix}FirstDayOfMonth": moment.day == 1,
+        f"is{prefix}LastDayOfMonth": moment.day == monthrange(moment.year, moment.month)[1],
+        week: moment.isoweekday(),
+    }
+
+
+def _groups(table: Table, file: Path) -> Callable[[int | str], str]:
+    match = compile_java(table.pattern).fullmatch(file.name)
+
+    def group(which: int | str) -> str:
+        try:
+            return (match.group(which) or "") if match else ""
+        except IndexError as error:
+            raise EngineError(f"{table.location}: pattern {table.pattern!r} has no group {which!r}") from error
+
+    return group

@@ -1,0 +1,222 @@
+"""The audit tables (format reference 4.5), with the real engine's own columns.
+
+They are written in the caller's transaction, or, where they are in another file, right after it: a transaction of
+DuckDB writes to one file only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import literal, qualified
+from starlake_dagster_assets.engine.reading.incoming import Incoming
+from starlake_dagster_assets.engine.session import Session
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Project
+
+__all__ = ["Auditor", "Outcome", "job_id"]
+
+_MESSAGE_LIMIT = 8000
+
+_AUDIT = """CREATE TABLE IF NOT EXISTS {name} (
+    JOBID VARCHAR NOT NULL, PATHS TEXT NOT NULL, DOMAIN VARCHAR NOT NULL, SCHEMA VARCHAR NOT NULL,
+    SUCCESS BOOLEAN NOT NULL, COUNT BIGINT NOT NULL, COUNTACCEPTED BIGINT NOT NULL, COUNTREJECTED BIGINT NOT NULL,
+    TIMESTAMP TIMESTAMP NOT NULL, DURATION LONG NOT NULL, MESSAGE VARCHAR NOT NULL, STEP VARCHAR NOT NULL,
+    DATABASE VARCHAR, TENANT VARCHAR, SCHEDULED_DATE TIMESTAMP)"""
+
+_REJECTED = """CREATE TABLE IF NOT EXISTS {name} (
+    JOBID VARCHAR NOT NULL, TIMESTAMP TIMESTAMP NOT NULL, DOMAIN VARCHAR NOT NULL, SCHEMA VARCHAR NOT NULL,
+    ERROR TEXT NOT NULL, PATH TEXT NOT NULL)"""
+
+_EXPECTATIONS = """CREATE TABLE IF NOT EXISTS {name} (
+    JOBID VARCHAR NOT NULL, DATABASE VARCHAR, DOMAIN VARCHAR NOT NULL, SCHEMA VARCHAR NOT NULL,
+    TIMESTAMP TIMESTAMP NOT NULL, NAME VARCHAR NOT NULL, PARAMS VARCHAR NOT NULL, SQL VARCHAR NOT NULL,
+    COUNT BIGINT NOT NULL, EXCEPTION VARCHAR NOT NULL, SUCCESS BOOLEAN NOT NULL)"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a row of `audit.audit` says. Counts are -1 where they are not known; names as the engine writes them.
+
+    `database` is that of the table, "" for the application's.
+    """
+
+    paths: str
+    domain: str
+    schema: str
+    success: bool
+    step: str
+    count: int = -1
+    accepted: int = -1
+    rejected: int = -1
+    message: str = "success"
+    database: str = ""
+
+
+def job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
+    """JOBID: `SL_JOB_ID`, else the variable named by `application.jobIdEnvName`, else a text of its own.
+
+    Args:
+        project: For `jobIdEnvName`.
+        environ: Environment variables of the command.
+        default: What the engine makes up, without its time: the milliseconds of now are added.
+    """
+    named = project.application.job_id_env_name
+    return environ.get("SL_JOB_ID") or (environ.get(named) if named else None) or f"{default}-{int(time.time() * 1000)}"
+
+
+class Auditor:
+    """Writes the rows of one job.
+
+    Args:
+        session: The connection of the job.
+        project: For `application.audit` and the labels.
+        job: The JOBID.
+        scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMP, or None for the start of the job.
+
+    Raises:
+        EngineError: `scheduled` is no such literal.
+    """
+
+    def __init__(self, session: Session, project: Project, job: str, scheduled: str | None) -> None:
+        self._session = session
+        self._con = session.con
+        self._project = project
+        self._job = job
+        self._scheduled = _scheduled(session, scheduled)
+        self._clock = time.monotonic()
+        self._start = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+        self._waiting: list[Callable[[], None]] = []
+
+    def committed(self) -> None:
+        """To be called after the caller's commit: writes what could not be written within its transaction."""
+        waiting, self._waiting = self._waiting, []
+        for write in waiting:
+            write()
+
+    def rolled_back(self) -> None:
+        """To be called when the caller's transaction was given up."""
+        self._waiting = []
+
+    def record(self, outcome: Outcome) -> None:
+        """Adds a row to `audit.audit`, unless `application.audit.active` is false."""
+        if self._project.application.audit.active:
+            self._soon(lambda: self._record(outcome))
+
+    def reject(self, incoming: Incoming, domain: str, schema: str) -> None:
+        """Adds the refused rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
+        self._soon(lambda: self._reject(incoming, domain, schema))
+
+    def expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
+        """Adds rows (NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS) to `audit.expectations`."""
+        if rows:
+            self._soon(lambda: self._expect(domain, schema, rows))
+
+    def loaded_since(self, paths: str, moment: datetime) -> tuple[int, int, int] | None:
+        """The counts of the newest successful LOAD row of these paths.
+
+        Args:
+            paths: The files, as `PATHS` has them.
+            moment: When it began at the earliest (UTC, naive, whole seconds).
+
+        Returns:
+            COUNT, COUNTACCEPTED, COUNTREJECTED; None when there is no such row.
+        """
+        if not self._exists("audit"):
+            return None
+        sql = (
+            f"SELECT COUNT, COUNTACCEPTED, COUNTREJECTED FROM {self._name('audit')} "
+            "WHERE PATHS = ? AND STEP = 'LOAD' AND SUCCESS AND TIMESTAMP >= ? ORDER BY rowid DESC LIMIT 1"
+        )
+        found = self._con.execute(sql, [paths, moment]).fetchall()
+        return (int(found[0][0]), int(found[0][1]), int(found[0][2])) if found else None
+
+    def _soon(self, write: Callable[[], None]) -> None:
+        if self._session.audited_elsewhere:
+            self._waiting.append(write)
+        else:
+            write()
+
+    def _record(self, outcome: Outcome) -> None:
+        application = self._project.application
+        self._insert(
+            self._ensure("audit", _AUDIT),
+            [
+                self._job,
+                outcome.paths,
+                outcome.domain,
+                outcome.schema,
+                outcome.success,
+                outcome.count,
+                outcome.accepted,
+                outcome.rejected,
+                self._start,
+                int((time.monotonic() - self._clock) * 1000),
+                _plain(outcome.message),
+                outcome.step,
+                outcome.database or application.database,
+                application.tenant,
+                self._scheduled or self._start,
+            ],
+        )
+
+    def _reject(self, incoming: Incoming, domain: str, schema: str) -> None:
+        table = self._ensure("rejected", _REJECTED)
+        if incoming.rejects is None:
+            return
+        limit = self._project.application.audit.max_errors
+        self._con.execute(
+            f"INSERT INTO {table} SELECT ?, ?, ?, ?, ERROR, PATH FROM {incoming.rejects} LIMIT {int(limit)}",
+            [self._job, self._start, domain, schema],
+        )
+
+    def _expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
+        table = self._ensure("expectations", _EXPECTATIONS)
+        for row in rows:
+            name, params, sql, count, exception, success = row
+            head = [self._job, self._project.application.database, domain, schema, self._start]
+            self._insert(table, [*head, name, params, sql, count, _plain(exception), success])
+
+    def _name(self, table: str) -> str:
+        return qualified(self._session.audit, self._project.application.audit.domain, table)
+
+    def _exists(self, table: str) -> bool:
+        sql = (
+            f"SELECT 1 FROM information_schema.tables WHERE table_catalog = {literal(self._session.audit)} "
+            f"AND lower(table_schema) = lower({literal(self._project.application.audit.domain)}) "
+            f"AND lower(table_name) = {literal(table)}"
+        )
+        return bool(self._con.execute(sql).fetchall())
+
+    def _ensure(self, table: str, ddl: str) -> str:
+        name = self._name(table)
+        if not self._exists(table):
+            domain = self._project.application.audit.domain
+            self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(self._session.audit, domain)}")
+            self._con.execute(ddl.format(name=name))
+        return name
+
+    def _insert(self, table: str, values: Sequence[object]) -> None:
+        self._con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", list(values))
+
+
+def _plain(message: str) -> str:
+    """A message as the engine stores it: one line, no quotes or braces, cut."""
+    table = str.maketrans({"'": "-", "{": "(", "}": ")", "\n": " "})
+    return message.translate(table)[:_MESSAGE_LIMIT]
+
+
+def _scheduled(session: Session, text: str | None) -> datetime | None:
+    """`--scheduledDate` as the engine reads it: `T` becomes a space, quotes go."""
+    if text is None:
+        return None
+    try:
+        sql = "SELECT CAST(? AS TIMESTAMP)"
+        return session.con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
+    except duckdb.ConversionException as error:
+        raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error

@@ -1,0 +1,153 @@
+"""Expectations (format reference 7): macro calls rendered to SQL, run after the write and recorded in the audit.
+
+Those that can make the command fail run in the transaction that wrote the rows, which they can undo. The others run
+after its commit: DuckDB has no savepoints, and a query that fails while it runs would take the rows with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import identifier
+from starlake_dagster_assets.engine.session import Session
+from starlake_dagster_assets.engine.writing.schema_sync import Target
+from starlake_dagster_assets.engine.writing.transaction import usable
+from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Expectation, Project
+from starlake_dagster_assets.project.rendering import render
+
+__all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
+
+_ODD = -2147483648
+_LONG = range(-(2**63), 2**63)
+_CATEGORY = re.compile(r"^\s*[A-Za-z_][\w-]*\.(?=[A-Za-z_]\w*\s*\()")
+_COMMENT = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of one expectation: the values of its row in `audit.expectations`. `count` 0 means that it held."""
+
+    expectation: Expectation
+    name: str
+    params: str
+    sql: str
+    count: int
+    exception: str
+    success: bool
+
+    @property
+    def row(self) -> tuple[str, str, str, int, str, bool]:
+        """NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS."""
+        return (self.name, self.params, self.sql, self.count, self.exception, self.success)
+
+
+class ExpectationError(EngineError):
+    """Expectations that block did not hold.
+
+    Args:
+        target: The table.
+        broken: Those that did not hold.
+        checked: What became of all that were run.
+    """
+
+    def __init__(self, target: Target, broken: Sequence[Checked], checked: Sequence[Checked]) -> None:
+        listed = ", ".join(f"{item.params} ({item.exception or f'count {item.count}'})" for item in broken)
+        super().__init__(f"{len(broken)} expectation(s) of {target} failed: {listed}")
+        self.checked = tuple(checked)
+
+
+def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """Those that make the command fail: `application.expectations.failOnError`, unless the item says `false`."""
+    if not project.application.expectations.fail_on_error:
+        return ()
+    return tuple(item for item in expectations if item.fail_on_error is not False)
+
+
+def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """Those that are recorded only."""
+    held = blocking(project, expectations)
+    return tuple(item for item in expectations if item not in held)
+
+
+def gate(
+    session: Session, project: Project, expectations: Sequence[Expectation], target: Target
+) -> tuple[Checked, ...]:
+    """Runs the expectations that block, in the transaction that wrote the rows.
+
+    Raises:
+        ExpectationError: One does not hold; the transaction has to be given up.
+    """
+    checked = evaluate(session, project, blocking(project, expectations), target)
+    broken = [item for item in checked if not item.success]
+    if broken:
+        told = (*checked, *evaluate(session, project, others(project, expectations), target))
+        raise ExpectationError(target, broken, told)
+    return checked
+
+
+def evaluate(
+    session: Session, project: Project, expectations: Sequence[Expectation], target: Target
+) -> tuple[Checked, ...]:
+    """Runs expectations on a table as it is, until one ends the transaction under way.
+
+    Args:
+        session: The connection.
+        project: For macros, variables and `application.expectations.active`.
+        expectations: What must hold.
+        target: The table, by its final names.
+    """
+    if not project.application.expectations.active:
+        return ()
+    checked: list[Checked] = []
+    for item in expectations:
+        if not usable(session.con):
+            break
+        checked.append(_check(session, project, item, target))
+    return tuple(checked)
+
+
+def _check(session: Session, project: Project, item: Expectation, target: Target) -> Checked:
+    call = _CATEGORY.sub("", item.expect).strip()
+    sql, error, count = "", None, 0
+    try:
+        sql = _sql(project, call, target)
+        count = _count(session, sql)
+    except duckdb.InterruptException:
+        raise
+    except (duckdb.Error, EngineError) as raised:
+        error = str(raised)
+    name, params = call.replace("'", '"'), item.expect.strip().replace("'", '"')
+    return Checked(item, name, params, sql, 0 if error else count, error or "", error is None and count == 0)
+
+
+def _sql(project: Project, call: str, target: Target) -> str:
+    ordered = sorted(project.macros, key=lambda macro: macro.kind != "expectation")
+    macros = "\n".join(_COMMENT.sub(lambda match: match.group(1) or "", macro.text) for macro in ordered)
+    try:
+        text = render(f"{macros}\n{{{{ {call} }}}}", project.variables).strip()
+    except Exception as error:
+        raise EngineError(f"cannot render expectation {call}: {error}") from error
+    if not text:
+        raise EngineError(
+            f"expectation {call} gives no SQL: is there a macro of that name below metadata/expectations?"
+        )
+    if "sl_this" in text:
+        parts = (target.database, target.schema, target.table)
+        name = ".".join(part if _PLAIN.match(part) else identifier(part) for part in parts if part)
+        text = re.sub("sl_this", lambda _: name, text, flags=re.IGNORECASE)
+    return text
+
+
+def _count(session: Session, sql: str) -> int:
+    rows = session.con.execute(to_duckdb(sql, session.dialect)).fetchmany(2)
+    value = rows[0][0] if len(rows) == 1 and rows[0] else None
+    if not isinstance(value, int) or isinstance(value, bool) or value not in _LONG:
+        return _ODD
+    return value

@@ -1,0 +1,75 @@
+"""Export tasks: `sink.format: csv` writes the rows of a query to a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.writing.audit import Outcome
+from starlake_dagster_assets.engine.writing.schema_sync import create_schema
+from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
+from starlake_dagster_assets.engine.writing.task_write import TaskJob, query
+from starlake_dagster_assets.engine.writing.transaction import in_transaction
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Task
+
+__all__ = ["check_export", "export"]
+
+_EXPORTS = {"csv"}
+_REFUSED = {"xls", "xlsx"}
+
+
+def check_export(task: Task) -> None:
+    """Refuses formats the embedded engine does not write.
+
+    Raises:
+        EngineError: `sink.format` is a spreadsheet.
+    """
+    if (task.sink.format or "").lower() in _REFUSED:
+        raise EngineError(f"{task.location}: sink.format {task.sink.format}: the embedded engine exports csv only")
+
+
+def export(job: TaskJob, outcome: Outcome) -> bool:
+    """Writes the file of an export task; replaces an earlier one only when the new one is whole.
+
+    Returns:
+        False when the task is no export: its format is that of a table.
+    """
+    task = job.task
+    if (task.sink.format or "").lower() not in _EXPORTS:
+        return False
+    file = _file(job)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        in_transaction(job.session, lambda: _body(job, part, outcome))
+        job.auditor.committed()
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+    job.journal.info("SparkAutoTask", f"Exported {task.raw} to file:{file}")
+    return True
+
+
+def _body(job: TaskJob, part: Path, outcome: Outcome) -> None:
+    create_schema(job.session.con, job.target)
+    separator = job.task.sink.options.get("separator") or job.task.sink.options.get("csv:separator") or ","
+    with default_schema(job.session, job.target):
+        for statement in job.task.presql:
+            run_script(job.session, statement)
+        settings = f"FORMAT csv, HEADER true, DELIMITER {literal(separator)}"
+        job.session.con.execute(f"COPY ({query(job)}) TO {literal(str(part))} ({settings})")
+        for statement in job.task.postsql:
+            run_script(job.session, statement)
+    job.auditor.record(outcome)
+
+
+def _file(job: TaskJob) -> Path:
+    task = job.task
+    given = task.sink.options.get("csv:path") or task.sink.options.get("path")
+    if given:
+        path = Path(given.removeprefix("file://").removeprefix("file:"))
+        return path if path.is_absolute() else Path(job.project.root) / path
+    extension = (task.sink.extension or "csv").lstrip(".")
+    return Path(job.project.application.datasets) / "export" / task.domain / f"{task.table}.{extension}"

@@ -1,0 +1,167 @@
+"""Creates a table, or brings an existing one to the columns that are about to be written.
+
+Nothing is ever dropped, unless a task says `syncStrategy: ALL`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
+from starlake_dagster_assets.engine.reading.incoming import Column
+from starlake_dagster_assets.errors import EngineError
+
+__all__ = ["Target", "add_columns", "columns_of", "create", "drop_columns", "kind_of", "reconcile"]
+
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_EQUAL = ({"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}, {"VARCHAR", "JSON"})
+_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table by its final names; `database` is "" for the file itself."""
+
+    schema: str
+    table: str
+    database: str = ""
+
+    @property
+    def name(self) -> str:
+        """Quoted, for SQL."""
+        return qualified(self.database, self.schema, self.table)
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.database, self.schema, self.table) if part)
+
+
+def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
+    """`BASE TABLE`, `VIEW`, or None when there is nothing of that name."""
+    rows = con.execute(
+        "SELECT table_type FROM information_schema.tables WHERE lower(table_schema) = lower(?) "
+        f"AND lower(table_name) = lower(?) AND table_catalog = {_catalog(target)}",
+        [target.schema, target.table],
+    ).fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
+    """Columns of a table or view, in order, with DuckDB's own spelling of their types; empty when it does not exist."""
+    rows = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+        f"AND lower(table_name) = lower(?) AND database_name = {_catalog(target)} ORDER BY column_index",
+        [target.schema, target.table],
+    ).fetchall()
+    return tuple(Column(str(name), str(kind)) for name, kind in rows)
+
+
+def create(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column]) -> None:
+    """Creates an empty table and its schema."""
+    create_schema(con, target)
+    declared = ", ".join(f"{identifier(column.name)} {column.type}" for column in columns)
+    con.execute(f"CREATE TABLE {target.name} ({declared})")
+
+
+def create_schema(con: duckdb.DuckDBPyConnection, target: Target) -> None:
+    """Creates the schema of a table unless it exists."""
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(target.database, target.schema)}")
+
+
+def reconcile(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: Journal) -> bool:
+    """Makes a table take the rows of a load.
+
+    Args:
+        con: The connection, in a transaction.
+        target: The table; created when it does not exist.
+        columns: The columns to be written.
+        journal: Told of columns that were added, widened, or that only the table has.
+
+    Returns:
+        Whether the table existed.
+
+    Raises:
+        EngineError: It is a view, or a column has a type that cannot hold the rows and cannot be widened.
+    """
+    kind = kind_of(con, target)
+    if kind is None:
+        create(con, target, columns)
+        return False
+    if kind != "BASE TABLE":
+        raise EngineError(f"{target} is a view: a table cannot be written under the same name; drop or rename the view")
+    present = {column.name.lower(): column for column in columns_of(con, target)}
+    add_columns(con, target, [column for column in columns if column.name.lower() not in present], journal)
+    for column in columns:
+        if column.name.lower() in present:
+            _fit(con, target, present[column.name.lower()], column, journal)
+    wanted = {column.name.lower() for column in columns}
+    extra = [column.name for column in present.values() if column.name.lower() not in wanted]
+    if extra:
+        journal.warn("SchemaSync", f"{target} has columns that the project does not describe: {', '.join(extra)}; kept")
+    return True
+
+
+def add_columns(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: Journal) -> None:
+    """Adds columns; the rows that are there get nulls."""
+    for column in columns:
+        con.execute(f"ALTER TABLE {target.name} ADD COLUMN {identifier(column.name)} {column.type}")
+        journal.info("SchemaSync", f"added column {column.name} {column.type} to {target}")
+
+
+def drop_columns(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[str], journal: Journal) -> None:
+    """Drops columns with their data (`syncStrategy: ALL`)."""
+    for column in columns:
+        con.execute(f"ALTER TABLE {target.name} DROP COLUMN {identifier(column)}")
+        journal.warn("SchemaSync", f"dropped column {column} of {target}")
+
+
+def _fit(con: duckdb.DuckDBPyConnection, target: Target, found: Column, wanted: Column, journal: Journal) -> None:
+    sql = f"SELECT typeof(CAST(NULL AS {wanted.type}))"
+    kind = str(con.execute(sql).fetchall()[0][0])
+    if _holds(found.type, kind):
+        return
+    if not _holds(kind, found.type):
+        raise EngineError(
+            f"{target}.{found.name} is {found.type} in the database and {wanted.type} in the project, and neither can "
+            f"hold the other; change the attribute's type, or ALTER TABLE {target.name} by hand"
+        )
+    con.execute(f"ALTER TABLE {target.name} ALTER COLUMN {identifier(found.name)} SET DATA TYPE {wanted.type}")
+    journal.info("SchemaSync", f"widened {target}.{found.name} from {found.type} to {wanted.type}")
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether every value of one DuckDB type fits into another without loss."""
+    if outer == inner or outer == "VARCHAR" or any(outer in pair and inner in pair for pair in _EQUAL):
+        return True
+    if outer in _INTEGERS and inner in _INTEGERS:
+        return _INTEGERS.index(outer) >= _INTEGERS.index(inner)
+    if outer == "DOUBLE":
+        return inner in {"FLOAT", "TINYINT", "SMALLINT", "INTEGER"}
+    if outer.startswith("TIMESTAMP"):
+        return inner == "DATE"
+    if outer.startswith("DECIMAL"):
+        return _decimal_holds(outer, inner)
+    return False
+
+
+def _decimal_holds(outer: str, inner: str) -> bool:
+    width, scale = _decimal(outer)
+    if inner in _DIGITS:
+        return width - scale >= _DIGITS[inner]
+    if not inner.startswith("DECIMAL"):
+        return False
+    inner_width, inner_scale = _decimal(inner)
+    return scale >= inner_scale and width - scale >= inner_width - inner_scale
+
+
+def _decimal(kind: str) -> tuple[int, int]:
+    numbers = re.findall(r"\d+", kind)
+    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else (18, 3)
+
+
+def _catalog(target: Target) -> str:
+    return literal(target.database) if target.database else "current_database()"

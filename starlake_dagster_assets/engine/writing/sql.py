@@ -1,0 +1,41 @@
+"""Statements of the user, run as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from starlake_dagster_assets.engine.quoting import qualified
+from starlake_dagster_assets.engine.session import Session
+from starlake_dagster_assets.engine.writing.schema_sync import Target
+from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+from starlake_dagster_assets.errors import EngineError
+
+__all__ = ["default_schema", "run_script"]
+
+_TRANSACTION = {"TRANSACTION"}
+
+
+def run_script(session: Session, sql: str) -> None:
+    """Runs one or more statements in the current transaction.
+
+    Raises:
+        EngineError: They begin or end a transaction, which belongs to the engine.
+        duckdb.Error: DuckDB refuses one.
+    """
+    text = to_duckdb(sql, session.dialect)
+    for statement in session.con.extract_statements(text):
+        if statement.type.name in _TRANSACTION:
+            raise EngineError(f"{statement.query.strip()}: the engine runs each table in one transaction of its own")
+        session.con.execute(statement)
+
+
+@contextmanager
+def default_schema(session: Session, target: Target) -> Generator[None]:
+    """Unqualified names mean tables of the target's schema within the block, as after the engine's `USE`.
+
+    When the block fails, the end of its transaction goes back.
+    """
+    session.con.execute(f"USE {qualified(target.database or session.home[0], target.schema)}")
+    yield
+    session.con.execute(f"USE {qualified(*session.home)}")

@@ -1,0 +1,232 @@
+"""What one task writes: a view, a table by a write strategy, or whatever its own statements do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.reading.ddl import column_type
+from starlake_dagster_assets.engine.reading.incoming import Column
+from starlake_dagster_assets.engine.session import Session
+from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
+from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.resolve import resolve_names
+from starlake_dagster_assets.engine.writing.schema_sync import (
+    Target,
+    add_columns,
+    columns_of,
+    create,
+    create_schema,
+    drop_columns,
+    kind_of,
+)
+from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
+from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, scd2_columns, write
+from starlake_dagster_assets.engine.writing.templates import template_names, write_by_template
+from starlake_dagster_assets.engine.writing.transaction import in_transaction
+from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Project, Task
+
+__all__ = ["TaskJob", "compiled", "query", "run_task"]
+
+_INCOMING = "sl_incoming"
+_PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TaskJob:
+    """What one task works with.
+
+    Attributes:
+        session: The connection it reads and writes.
+        project: The project.
+        task: The task.
+        auditor: Writes the audit rows.
+        journal: Where things are told.
+        truncate: `--truncate true`.
+    """
+
+    session: Session
+    project: Project
+    task: Task
+    auditor: Auditor
+    journal: Journal
+    truncate: bool = False
+
+    @property
+    def target(self) -> Target:
+        """The table by its final names; a database that is not attached belongs to another warehouse."""
+        attached = self.session.con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()
+        known = {str(row[0]) for row in attached}
+        return Target(
+            self.task.domain, self.task.table, self.task.database if self.task.database.lower() in known else ""
+        )
+
+
+def query(job: TaskJob) -> str:
+    """The task's SQL as DuckDB runs it: names resolved, translated, without a last `;`."""
+    sql = (job.task.sql or "").strip().rstrip(";").strip()
+    if job.task.parse_sql:
+        sql = resolve_names(sql, job.project, job.session.dialect)
+    return to_duckdb(sql, job.session.dialect)
+
+
+def compiled(job: TaskJob) -> str:
+    """What `--compile` prints: presql, the query and postsql."""
+    return ";\n".join([*job.task.presql, query(job), *job.task.postsql])
+
+
+def run_task(job: TaskJob, outcome: Outcome) -> None:
+    """Runs a task in one transaction: presql, write, postsql, expectations that block, audit; then the others.
+
+    Raises:
+        EngineError: The task cannot be written, or an expectation that blocks does not hold.
+        duckdb.Error: DuckDB refuses a statement.
+    """
+    try:
+        in_transaction(job.session, lambda: _body(job, outcome))
+    except ExpectationError as error:
+        job.auditor.rolled_back()
+        _expect(job, error.checked)
+        raise
+    job.auditor.committed()
+    _expect(job, evaluate(job.session, job.project, others(job.project, job.task.expectations), job.target))
+    job.auditor.committed()
+
+
+def _expect(job: TaskJob, checked: Sequence[Checked]) -> None:
+    job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
+
+
+def _body(job: TaskJob, outcome: Outcome) -> None:
+    if job.project.application.create_schema_if_not_exists:
+        create_schema(job.session.con, job.target)
+    with default_schema(job.session, job.target):
+        for statement in job.task.presql:
+            run_script(job.session, statement)
+        if not job.task.parse_sql:
+            run_script(job.session, job.task.sql or "")
+        elif job.task.sink.materialized_view == "VIEW":
+            _view(job)
+        else:
+            _table(job)
+        for statement in job.task.postsql:
+            run_script(job.session, statement)
+    if job.task.acl or job.task.rls:
+        job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
+    _expect(job, gate(job.session, job.project, job.task.expectations, job.target))
+    job.auditor.record(outcome)
+
+
+def _view(job: TaskJob) -> None:
+    if kind_of(job.session.con, job.target) == "BASE TABLE":
+        raise EngineError(
+            f"{job.target} is a table: a view cannot be written under the same name; drop or rename the table"
+        )
+    job.session.con.execute(f"CREATE OR REPLACE VIEW {job.target.name} AS {query(job)}")
+
+
+def _table(job: TaskJob) -> None:
+    con, target = job.session.con, job.target
+    kind = kind_of(con, target)
+    if kind not in {None, "BASE TABLE"}:
+        raise EngineError(f"{target} is a view: a table cannot be written under the same name; drop or rename the view")
+    exists = kind is not None
+    if exists:
+        _sync(job)
+    elif _reads_itself(job) and _declared(job):
+        create(con, target, _declared(job))
+    columns = _incoming(job, exists=exists)
+    if kind_of(con, target) is None:
+        create(con, target, columns)
+    _check_columns(job, columns)
+    _write(job, columns, exists=exists)
+    con.execute(f"DROP {'VIEW' if _lazy(job, exists=exists) else 'TABLE'} temp.{_INCOMING}")
+
+
+def _lazy(job: TaskJob, *, exists: bool) -> bool:
+    """Whether the rows may be read as they are written: nothing is removed before, and nothing is read twice."""
+    kind = job.task.write_strategy.type.upper()
+    if _PIVOT.search(job.task.sql or ""):  # a view cannot hold one
+        return False
+    return (kind == "APPEND" and not job.truncate) or (kind == "OVERWRITE" and not exists)
+
+
+def _incoming(job: TaskJob, *, exists: bool) -> tuple[Column, ...]:
+    con = job.session.con
+    what = "VIEW" if _lazy(job, exists=exists) else "TABLE"
+    con.execute(f"CREATE OR REPLACE TEMP {what} {_INCOMING} AS {query(job)}")
+    rows = con.execute(f"DESCRIBE temp.{_INCOMING}").fetchall()
+    # a column that is only NULL has DuckDB's own NULL type, which a table stores as INTEGER
+    return tuple(Column(str(row[0]), "INTEGER" if str(row[1]) == '"NULL"' else str(row[1])) for row in rows)
+
+
+def _check_columns(job: TaskJob, columns: Sequence[Column]) -> None:
+    names = [column.name for column in columns]
+    try:
+        check_strategy(job.task.write_strategy, job.task.sink.partition, names, template_names(job.project))
+    except EngineError as error:
+        raise EngineError(f"{job.task.location}: {error}") from error
+    present = {column.name.lower() for column in columns_of(job.session.con, job.target)}
+    missing = [name for name in names if name.lower() not in present]
+    if missing:
+        raise EngineError(
+            f"the query gives {', '.join(missing)}, which {job.target} does not have; list all columns with their "
+            "types under attributes (syncStrategy ADD adds them), or ALTER TABLE by hand"
+        )
+
+
+def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
+    strategy = job.task.write_strategy
+    start, end = scd2_columns(strategy, job.project.application)
+    if strategy.type.upper() == "SCD2":
+        present = {column.name.lower() for column in columns_of(job.session.con, job.target)}
+        lacking = [Column(name, "TIMESTAMP") for name in (start, end) if name.lower() not in present]
+        add_columns(job.session.con, job.target, lacking, job.journal)
+    order = Write(
+        con=job.session.con,
+        target=job.target.name,
+        incoming=f"temp.{_INCOMING}",
+        columns=[column.name for column in columns],
+        strategy=strategy,
+        partition=job.task.sink.partition,
+        start=start,
+        end=end,
+        now=datetime.now(timezone.utc).replace(tzinfo=None),
+        truncate=job.truncate,
+    )
+    if strategy.type.lower() in template_names(job.project):
+        write_by_template(job.project, job.target, order, exists=exists)
+    else:
+        write(order)
+
+
+def _declared(job: TaskJob) -> tuple[Column, ...]:
+    """The columns of `attributes`, when every one of them has a type (format reference 6.2)."""
+    attributes = [attribute for attribute in job.task.attributes if not attribute.ignore]
+    if not attributes or not all(attribute.type for attribute in attributes):
+        return ()
+    return tuple(Column(attribute.final_name, column_type(attribute, job.project)) for attribute in attributes)
+
+
+def _sync(job: TaskJob) -> None:
+    """Brings the table to the task's `attributes` (`syncStrategy`, `application.syncYamlWithDb`)."""
+    declared = _declared(job)
+    if not declared or job.task.sync_strategy == "NONE" or not job.project.application.sync_yaml_with_db:
+        return
+    con, target = job.session.con, job.target
+    present = {column.name.lower(): column.name for column in columns_of(con, target)}
+    add_columns(con, target, [column for column in declared if column.name.lower() not in present], job.journal)
+    if job.task.sync_strategy == "ALL":
+        kept = {column.name.lower() for column in declared}
+        kept |= {name.lower() for name in scd2_columns(job.task.write_strategy, job.project.application)}
+        drop_columns(con, target, [name for lower, name in present.items() if lower not in kept], job.journal)
+
+
+def _reads_itself(job: TaskJob) -> bool:
+    names = {job.task.id.lower(), job.task.table.lower()}
+    return any(reference.lower() in names for reference in job.task.references)
