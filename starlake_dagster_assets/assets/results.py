@@ -11,6 +11,7 @@ from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.metadata import engine_of
 from starlake_dagster_assets.assets.standing import standing_results
+from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
@@ -55,9 +56,18 @@ class Results:
             return
         if item.status in ("nothing", "skipped"):
             yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
+        if item.status == "nothing":
+            yield from self._unchanged(item, key)
         if item.status == "failed":
             # A failed blocking check withholds the materialization; its result still tells why.
             yield from self._selected(expectation_results(item, key))
+
+    def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+        """The checks of a table that got no new file, so that the last answer is not lost from sight."""
+        if item.checks:
+            yield from self._selected(expectation_results(item, key))
+        if self._columns_of(item.node):
+            yield from self._selected(iter(self._standing(item.node, key, set(RESERVED))))
 
     def checks_alone(self) -> Iterator[dg.AssetCheckResult]:
         """Checks selected without their assets, evaluated on the tables as they stand."""

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.checks import judge, named_expectations
+from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations
 from starlake_dagster_assets.command.model import Command, Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
@@ -197,18 +197,31 @@ class _Run:
             job_id=command.job_id,
             settled=settled,
         )
-        if not settled or status == "nothing":
+        if not settled:
             return outcome
+        if status == "nothing":
+            return self._standing(outcome, named)
         rows = self._desk.expectations(command.job_id) if named else ()
         checks = judge(node, named, rows)
         if status == "failed":
             return replace(outcome, checks=tuple(check for check in checks if check.count is not None))
         rejects = self._rejects(node, outcome)
-        broken = [check for check in checks if check.expectation.blocking and not check.passed]
+        broken = _broken(checks)
         if not broken:
             return replace(outcome, checks=checks, rejects=rejects)
-        reason = "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
-        return replace(outcome, status="failed", reason=self._desk.redact(reason), checks=checks, rejects=rejects)
+        return replace(outcome, status="failed", reason=self._desk.redact(broken), checks=checks, rejects=rejects)
+
+    def _standing(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
+        """No new file: what is there still has to hold, because what reads the table runs all the same."""
+        rows = self._desk.evaluate(outcome.node, named) if named else None
+        if rows is None:
+            return outcome
+        checks = judge(outcome.node, named, rows)
+        if broken := _broken(checks):
+            return replace(
+                outcome, status="failed", reason=self._desk.redact(f"{outcome.reason}; {broken}"), checks=checks
+            )
+        return replace(outcome, checks=checks)
 
     def _rejects(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
         if not outcome.rejected or node.table is None:
@@ -231,6 +244,12 @@ def _plain(node: Node, reason: str) -> str:
     for name in (node.raw, node.id):
         reason = reason.removeprefix(f"{name}: ") if name else reason
     return reason
+
+
+def _broken(checks: Sequence[CheckResult]) -> str:
+    """Why blocking expectations keep a table from being used; "" when they hold."""
+    broken = (check for check in checks if check.expectation.blocking and not check.passed)
+    return "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
 
 
 def _expected(node: Node) -> Expected:

@@ -126,6 +126,34 @@ def test_a_second_run_finds_no_file_and_still_transforms(project, instance):
     assert set(made(result)) == {"kpi.revenue"}
     seen = [e.asset_key.path for e in result.all_events if e.event_type == dg.DagsterEventType.ASSET_OBSERVATION]
     assert seen == [["shop", "item"], ["shop", "sale"]]
+    checks = {(c.asset_key.path[-1], c.check_name): c.passed for c in result.get_asset_check_evaluations()}
+    assert checks == {  # what was said of the tables is said again: they have not changed
+        ("sale", "no_null_item"): True,
+        ("sale", "few"): False,
+        ("sale", "rejected_rows"): False,
+        ("sale", "schema_drift"): True,
+        ("item", "rejected_rows"): True,
+        ("item", "schema_drift"): True,
+    }
+
+
+def test_no_file_ever_says_nothing_of_a_table_that_is_not_there(project, root, instance):
+    for file in (root / "datasets/incoming/shop").iterdir():
+        file.unlink()
+    result = materialize(project, instance, select="kind:table")
+    assert result.success
+    assert result.get_asset_check_evaluations() == []
+
+
+def test_a_blocked_table_stays_blocked_in_a_run_without_files(project, root, instance):
+    (root / "datasets/incoming/shop/sale_2.csv").write_text("id,item\n9,\n")
+    choice = {"exclude": ["kpi.broken", "kpi.after"]}
+    assert set(made(materialize(project, instance, **choice))) == {"shop.item"}
+    result = materialize(project, instance, **choice)
+    assert not result.success
+    assert made(result) == {}  # kpi.revenue would read the rows that broke the expectation
+    checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations() if c.asset_key.path[-1] == "sale"}
+    assert checks["no_null_item"] is False
 
 
 def test_a_blocking_expectation_withholds_and_a_table_that_drifted_warns(project, root, instance):
