@@ -150,3 +150,14 @@ def test_a_file_left_in_ingesting_and_a_newer_one_of_its_name_are_both_loaded(be
     bench.ok("load")
     assert bench.query("SELECT id FROM shop.orders ORDER BY 1") == [(1,), (2,)]
     assert (bench.files("stage"), bench.files("ingesting")) == ([], [])
+
+
+def test_expectations_of_a_recovered_file_are_all_recorded(bench: Any) -> None:
+    bench.application("expectations: {failOnError: true}")
+    bench.write("metadata/expectations/c.j2", "{% macro rows(n) %}select count(*) - {{ n }} from sl_this{% endmacro %}")
+    bench.table(extra="expectations: [{expect: 'rows(1)'}, {expect: 'rows(5)', failOnError: false}]")
+    bench.file("orders_1.csv", "1,a,1")
+    kill_at(bench, ("after", "commands.load", "run_load", 1))
+    bench.ok("load", SL_JOB_ID="second")
+    sql = "SELECT NAME, SUCCESS FROM audit.expectations WHERE JOBID = 'second' ORDER BY rowid"
+    assert bench.query(sql) == [("rows(1)", True), ("rows(5)", False)]

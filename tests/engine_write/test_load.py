@@ -303,3 +303,20 @@ def test_a_file_refused_for_its_rows_has_them_recorded(bench: Any, loader: str) 
     assert bench.query("SELECT count(*) FROM audit.rejected") == [(2,)]
     assert bench.query("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'shop'") == [(0,)]
     assert bench.files("stage") == ["orders_1.csv"]
+
+
+@pytest.mark.parametrize("error", [LookupError("unknown encoding"), duckdb.OutOfMemoryException("full")])
+def test_a_replay_file_that_fails_does_not_fail_the_load(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("starlake_dagster_assets.engine.writing.replay.write_replay", fail)
+    bench.application("sinkReplayToFile: true")
+    bench.table()
+    bench.file("orders_1.csv", "1,a,5", "x,b,1")
+    bench.ok("load")
+    assert f"sinkReplayToFile: no replay file was written: {error}" in "\n".join(bench.stderr)
+    assert [row[1:] for row in bench.query(AUDIT)] == [(True, 2, 1, 1, "LOAD")]
+    assert bench.files("archive") == ["orders_1.csv"]

@@ -230,7 +230,7 @@ def _load_table(
     names = ",".join(file.name for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
     for entry, counts in landed:
-        _finish(context, passage, _job(context, session, passage, table, entry), counts)
+        _finish(context, passage, _job(context, session, passage, table, entry), counts, recovered=True)
     for group in _jobs(context, table, files):
         if context.options.cancelled.is_set():
             raise EngineError("cancelled")
@@ -261,7 +261,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
     job = replace(job, strategy=strategy, entry=entry)
     with _given_back(passage, job):
         counts = run_load(job)
-    _finish(context, passage, job, counts)
+    _finish(context, passage, job, counts, recovered=False)
 
 
 def _job(context: _Context, session: Session, passage: Passage, table: Table, entry: Entry) -> LoadJob:
@@ -272,8 +272,8 @@ def _job(context: _Context, session: Session, passage: Passage, table: Table, en
     return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal)
 
 
-def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts) -> None:
-    """What follows the commit: the marker line, the expectations that do not block, the archive."""
+def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *, recovered: bool) -> None:
+    """What follows the commit: the marker line, the expectations that are not recorded yet, the archive."""
     paths = uri(job.entry.files)
     context.journal.info(
         _JOBS.get(job.table.metadata.format, "JsonIngestionJob"),
@@ -281,7 +281,7 @@ def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts) -
         f"input: {counts.input}, accepted: {counts.accepted}, rejected:{counts.rejected}",
     )
     try:
-        record_others(job)
+        record_others(job, recovered=recovered)
     except duckdb.InterruptException as error:
         raise EngineError("cancelled") from error
     finally:

@@ -11,7 +11,6 @@ import duckdb
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.incoming import Incoming
-from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table
 
 __all__ = ["replay_path", "replay_rejects", "write_replay"]
@@ -24,7 +23,7 @@ def replay_rejects(
 ) -> None:
     """Writes the replay file of a load whose other rows are committed, where the project wants one.
 
-    A file that cannot be written is told of and no more: the load itself has succeeded.
+    Whatever keeps the file from being written is told of and no more: the load itself has succeeded.
 
     Args:
         con: The connection of the reading.
@@ -39,7 +38,9 @@ def replay_rejects(
         path = replay_path(project, table, datetime.now(timezone.utc))
         count = write_replay(con, incoming, path, table)
         journal.info("IngestionWorkflow", f"{count} rejected records are in {path}")
-    except (OSError, EngineError) as error:
+    except duckdb.InterruptException:
+        raise
+    except Exception as error:
         journal.warn("IngestionWorkflow", f"application.sinkReplayToFile: no replay file was written: {error}")
 
 
