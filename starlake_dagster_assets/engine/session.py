@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_sessi
 _POLL_SECONDS = 0.1
 _DUCKDB_LOCKED = "Could not set lock on file"
 _AUDIT = "sl_audit"
+_FILE = "sl_database"
 _T = TypeVar("_T")
 
 
@@ -160,7 +161,7 @@ def open_session(
     connection = _connection(project, name)
     with ExitStack() as held:
         held.enter_context(exclusive(path, journal, options))
-        con = held.enter_context(closing(_connect(path, journal, options)))
+        con = held.enter_context(closing(_connect(path, _schemas(project), journal, options)))
         if options.opened is not None:
             options.opened(con)
         _configure(con, project, options)
@@ -204,7 +205,7 @@ def _attach_audit(
         return ""
     held.enter_context(exclusive(audit, journal, options))
     attached = {str(row[0]) for row in con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()}
-    catalog = next(text for text in (_AUDIT, *(f"{_AUDIT}_{n}" for n in range(99))) if text not in attached)
+    catalog = _free(_AUDIT, attached | _schemas(project))
 
     def attach() -> None:
         con.execute(f"ATTACH {literal(str(audit))} AS {identifier(catalog)}")
@@ -248,8 +249,40 @@ def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
         raise EngineError(f"{subject} is still used by another command after {options.lock_timeout:g} s")
 
 
-def _connect(path: Path, journal: Journal, options: EngineOptions) -> duckdb.DuckDBPyConnection:
-    return _patiently(lambda: duckdb.connect(str(path)), path, journal, options)
+def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOptions) -> duckdb.DuckDBPyConnection:
+    """Opens the file; under another name where DuckDB's own for it, its stem, is also that of a schema.
+
+    `d.t` would be ambiguous in `d.db` with a schema `d`. What is stored in the file does not have that other name.
+    """
+    con = _patiently(lambda: duckdb.connect(str(path)), path, journal, options)
+    stem = str(con.execute("SELECT current_database()").fetchall()[0][0]).lower()
+    if stem not in schemas:
+        return con
+    con.close()
+    name = _free(_FILE, schemas)
+
+    def attach() -> duckdb.DuckDBPyConnection:
+        memory = duckdb.connect(":memory:", config={"temp_directory": f"{path}.tmp"})
+        try:
+            memory.execute(f"ATTACH {literal(str(path))} AS {identifier(name)}; USE {identifier(name)}; DETACH memory")
+        except BaseException:
+            memory.close()
+            raise
+        return memory
+
+    return _patiently(attach, path, journal, options)
+
+
+def _schemas(project: Project) -> Set[str]:
+    """Names of the schemas that the project knows, in lower case."""
+    tables = {table.final_domain for table in project.tables} | {table.domain for table in project.externals}
+    tasks = {task.domain for task in project.tasks}
+    return {name.lower() for name in tables | tasks | {project.application.audit.domain}}
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """The name, with a number where it is taken."""
+    return next(text for text in (name, *(f"{name}_{number}" for number in range(len(taken)))) if text not in taken)
 
 
 def _patiently(action: Callable[[], _T], path: Path, journal: Journal, options: EngineOptions) -> _T:

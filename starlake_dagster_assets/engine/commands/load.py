@@ -237,7 +237,8 @@ def _load_table(
         try:
             _load_files(context, session, passage, table, group)
         except EngineError as error:
-            _failed(context, str(error))
+            where = "" if table.location.file in str(error) or context.options.cancelled.is_set() else table.location
+            _failed(context, f"{where}: {error}" if where else str(error))
 
 
 def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:

@@ -11,7 +11,8 @@ from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome, job_id
 from starlake_dagster_assets.engine.writing.expectations import ExpectationError
-from starlake_dagster_assets.engine.writing.export import check_export, export
+from starlake_dagster_assets.engine.writing.export import export
+from starlake_dagster_assets.engine.writing.refusals import check_schema, check_task_sink
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, query, run_task
 from starlake_dagster_assets.engine.writing.templates import template_names
@@ -96,11 +97,10 @@ def _check(project: Project, task: Task, options: EngineOptions) -> None:
         )
     if task.sql is None or not task.sql.strip():
         raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql beside the file")
-    kind = task.sink.materialized_view
-    if kind not in {"TABLE", "VIEW"}:
-        raise EngineError(f"{task.location}: sink.materializedView {kind}: DuckDB has no such views; use VIEW or TABLE")
-    check_export(task)
-    if task.parse_sql and kind == "TABLE":
+    connection = project.connection(task.connection)
+    if connection is not None:
+        check_task_sink(task, connection)
+    if task.parse_sql and task.sink.materialized_view == "TABLE":
         try:
             check_strategy(task.write_strategy, task.sink.partition, None, template_names(project))
         except EngineError as error:
@@ -137,6 +137,7 @@ def _run(
         journal.info("IngestionWorkflow", f"Transforming {task.raw} into {task.id}")
         outcome = Outcome(task.stem, task.domain, task.table, success=True, step="TRANSFORM", database=task.database)
         try:
+            check_schema(session.con, task.domain, task.location)
             if task.sink.format is not None and export(job, outcome):
                 return
             run_task(job, outcome)

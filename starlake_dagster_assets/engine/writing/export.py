@@ -7,27 +7,13 @@ from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.writing.audit import Outcome
+from starlake_dagster_assets.engine.writing.refusals import is_export
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, query
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
-from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Task
 
-__all__ = ["check_export", "export"]
-
-_EXPORTS = {"csv"}
-_REFUSED = {"xls", "xlsx"}
-
-
-def check_export(task: Task) -> None:
-    """Refuses formats the embedded engine does not write.
-
-    Raises:
-        EngineError: `sink.format` is a spreadsheet.
-    """
-    if (task.sink.format or "").lower() in _REFUSED:
-        raise EngineError(f"{task.location}: sink.format {task.sink.format}: the embedded engine exports csv only")
+__all__ = ["export"]
 
 
 def export(job: TaskJob, outcome: Outcome) -> bool:
@@ -37,7 +23,7 @@ def export(job: TaskJob, outcome: Outcome) -> bool:
         False when the task is no export: its format is that of a table.
     """
     task = job.task
-    if (task.sink.format or "").lower() not in _EXPORTS:
+    if not is_export(task.sink):
         return False
     file = _file(job)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, uri
+from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import Target, create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
@@ -81,8 +82,10 @@ def check_load(session: Session, project: Project, table: Table, strategy: Write
     """Refuses a table that cannot be loaded, before a file is touched.
 
     Raises:
-        EngineError: Its format, a type or its write strategy is not known, or lacks something.
+        EngineError: Its sink, format, a type or its write strategy is not done or not known, or lacks something.
     """
+    check_load_sink(table, session.connection)
+    check_schema(session.con, table.final_domain, table.location)
     check_readable(session.con, project, table)
     names = [column.name for column in target_columns(table, project)]
     try:
@@ -216,7 +219,7 @@ def _run_all(job: LoadJob, statements: Sequence[str]) -> None:
 
 def _grants(job: LoadJob) -> None:
     if job.table.acl or job.table.rls:
-        job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
+        job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
 
 
 def _expect(job: LoadJob, checked: Sequence[Checked]) -> None:

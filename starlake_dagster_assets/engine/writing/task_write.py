@@ -117,7 +117,7 @@ def _body(job: TaskJob, outcome: Outcome) -> None:
         for statement in job.task.postsql:
             run_script(job.session, statement)
     if job.task.acl or job.task.rls:
-        job.journal.info("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
+        job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
     _expect(job, gate(job.session, job.project, job.task.expectations, job.target))
     job.auditor.record(outcome)
 
