@@ -26,6 +26,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1600, "height": 1000}
+TALL = {"width": 1600, "height": 1700}
+TALL_PAGES = ("lineage", "asset-orders")
 
 
 def main() -> None:
@@ -99,8 +101,7 @@ def _pictures(base: str, chromium: str) -> None:
         "asset-checks": "/assets/starbake/Customers?view=checks",
         "asset-events": "/assets/starbake/Orders?view=events",
         "asset-transform": "/assets/Customers/CustomerLifeTimeValue?view=overview",
-        "column-lineage": "/assets/Customers/CustomerLifeTimeValue?view=lineage&column=total_spent",
-        "runs": "/runs",
+        "asset-lineage": "/assets/Customers/CustomerLifeTimeValue?view=lineage",
     }
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
@@ -108,12 +109,14 @@ def _pictures(base: str, chromium: str) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page(viewport=SIZE)
         for name, path in pages.items():
+            page.set_viewport_size(TALL if name in TALL_PAGES else SIZE)
             page.goto(base + path)
             page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(2500)
+            page.wait_for_timeout(5000)
             if name == "lineage":
                 _expand_groups(page)
             page.screenshot(path=str(IMAGES / f"{name}.png"))
+        page.set_viewport_size(SIZE)
         page.goto(base + "/runs")
         page.wait_for_load_state("networkidle")
         page.locator("a[href*='/runs/']").first.click()
@@ -125,13 +128,9 @@ def _pictures(base: str, chromium: str) -> None:
 
 def _expand_groups(page: Any) -> None:
     """Opens all groups of the lineage graph by its context menu."""
-    page.mouse.move(1100, 550)
     page.mouse.click(900, 900, button="right")
     page.get_by_role("menuitem", name="Expand all groups").click()
     page.wait_for_timeout(2500)
-    for _ in range(3):
-        page.mouse.wheel(0, 300)
-    page.wait_for_timeout(1500)
 
 
 if __name__ == "__main__":
