@@ -77,7 +77,7 @@ class Auditor:
         session: The connection of the job.
         project: For `application.audit` and the labels.
         job: The JOBID.
-        scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMP, or None for the start of the job.
+        scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMPTZ, or None for the start of the job.
 
     Raises:
         EngineError: `scheduled` is no such literal.
@@ -212,11 +212,11 @@ def _plain(message: str) -> str:
 
 
 def _scheduled(session: Session, text: str | None) -> datetime | None:
-    """`--scheduledDate` as the engine reads it: `T` becomes a space, quotes go."""
+    """`--scheduledDate` in UTC, whatever offset it is written with; quotes go, as in the engine."""
     if text is None:
         return None
     try:
-        sql = "SELECT CAST(? AS TIMESTAMP)"
+        sql = "SELECT CAST(CAST(? AS TIMESTAMPTZ) AS TIMESTAMP)"  # the session is in UTC
         return session.con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
     except duckdb.ConversionException as error:
         raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error
