@@ -82,7 +82,7 @@ class DsvFile:
             f"escape={literal(escape if quoted else '')}",
             "null_padding=true",
             "strict_mode=true",
-            "buffer_size=8388608",
+            f"buffer_size={8 * _MIB}",
         ]
         if not self.table.metadata.empty_is_null:
             options.append(f"nullstr={literal(_NEVER)}")

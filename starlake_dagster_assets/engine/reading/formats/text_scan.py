@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ __all__ = ["UNREADABLE", "TextScan", "open_text", "scan_text", "to_utf8"]
 UNREADABLE = "\ufdd0"
 """Stands for bytes that are not of the encoding: a code point that Unicode keeps out of texts."""
 
-_CHUNK = 4 << 20
+_CHUNK = 256 << 10  # stays in the processor's cache
 _AFTER_LF = re.compile(rb"\n[ \t\r\n\x0b\x0c]")
 _AFTER_CR = re.compile(rb"\r[ \t\r\x0b\x0c]")
 _SPACES = b" \t\r\n\x0b\x0c"
@@ -77,8 +78,15 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _holds(chunk: bytes, sign: bytes) -> bool:
-    """Whether a byte or a pair of bytes occurs; a byte that does not is told much faster than a pair."""
-    return sign[:1] in chunk and sign in chunk
+    """Whether a byte or a pair of bytes occurs: looking for one byte, and then at the one before, is the fastest."""
+    if len(sign) == 1 or sign[:1] not in chunk:
+        return sign in chunk
+    return _behind(sign).search(chunk) is not None
+
+
+@cache
+def _behind(sign: bytes) -> re.Pattern[bytes]:
+    return re.compile(re.escape(sign[-1:]) + b"(?<=" + re.escape(sign) + b")")
 
 
 def _starts_blank(chunk: bytes) -> bool:
