@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+import duckdb
 import pytest
 
 from starlake_dagster_assets.engine.commands.console import console
@@ -196,3 +197,36 @@ def test_the_console_says_what_a_usage_error_and_a_printing_command_say(bench: A
     failed = json.loads(out[4])
     assert failed["exitCode"] == 1
     assert "Unknown option --nome; did you mean --name?" in failed["serve"]
+
+
+def test_an_audit_that_cannot_be_written_hides_no_error(bench: Any) -> None:
+    bench.query("CREATE SCHEMA audit; CREATE TABLE audit.audit (x INTEGER)")
+    bench.table("lines", metadata="loader: native")
+    bench.table("orders", extra="presql: ['select nothere']")
+    bench.file("lines_1.csv", "1,a,5")
+    bench.file("orders_1.csv", "1,a,5")
+    assert bench.run("load") == 1
+    assert "metadata/load/shop/lines.sl.yml:2: shop.lines: Binder Error: table audit has 1 columns" in bench.errors
+    assert 'metadata/load/shop/orders.sl.yml:2: shop.orders: Binder Error: Referenced column "nothere"' in bench.errors
+    assert "the failure of shop.orders is not in the audit" in "\n".join(bench.stderr)
+    assert bench.files("stage") == ["lines_1.csv", "orders_1.csv"]
+    bench.task("kpi.t", "select nothere")
+    assert bench.run("transform", "--name", "kpi.t") == 1
+    assert 'Referenced column "nothere"' in bench.errors
+
+
+def test_an_audit_in_another_file_that_fails_after_the_commit_says_so(bench: Any) -> None:
+    bench.application("audit: {sink: {connectionRef: other}}")
+    text = (bench.root / "metadata/application.sl.yml").read_text()
+    other = '    other: {type: jdbc, options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/other.db"}}\n'
+    bench.write("metadata/application.sl.yml", text.replace("  connections:\n", "  connections:\n" + other))
+    bench.table()
+    bench.file("orders_1.csv", "1,a,5")
+    (bench.root / "datasets").mkdir(exist_ok=True)
+    with duckdb.connect(str(bench.root / "datasets/other.db")) as con:
+        con.execute("CREATE SCHEMA audit; CREATE TABLE audit.audit (x INTEGER)")
+    assert bench.run("load") == 1
+    assert "its rows are committed, and the next load archives the file, but" in bench.errors
+    bench.ok("load")
+    assert bench.query("SELECT id FROM shop.orders") == [(1,)]
+    assert (bench.files("stage"), bench.files("archive")) == ([], ["orders_1.csv"])

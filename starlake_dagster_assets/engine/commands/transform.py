@@ -14,7 +14,7 @@ from starlake_dagster_assets.engine.writing.expectations import ExpectationError
 from starlake_dagster_assets.engine.writing.export import export
 from starlake_dagster_assets.engine.writing.refusals import check_schema, check_task_sink
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
-from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, query, run_task
+from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
 from starlake_dagster_assets.engine.writing.templates import template_names
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Project, Task
@@ -144,10 +144,8 @@ def _run(
         except duckdb.InterruptException as error:
             raise EngineError("cancelled") from error
         except (EngineError, duckdb.Error) as error:
-            if not isinstance(error, ExpectationError):
-                auditor.rolled_back()
-            auditor.record(replace(outcome, success=False, message=str(error)))
-            auditor.committed()
+            checked = error.checked if isinstance(error, ExpectationError) else ()
+            auditor.failed(replace(outcome, success=False, message=str(error)), lambda: expect(job, checked), journal)
             raise EngineError(f"{task.raw}: {error}{_translated(job)}") from error
 
 

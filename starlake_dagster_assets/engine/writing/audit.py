@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import literal, qualified
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.session import Session
@@ -102,6 +103,26 @@ class Auditor:
     def rolled_back(self) -> None:
         """To be called when the caller's transaction was given up."""
         self._waiting = []
+
+    def failed(self, outcome: Outcome, reasons: Callable[[], None], journal: Journal) -> None:
+        """Adds the row of a job that failed, once its transaction is given up.
+
+        An audit that cannot be written is told of and no more: the failure itself is what the user has to see.
+
+        Args:
+            outcome: The row.
+            reasons: Adds the rows of `audit.expectations` that go with it.
+            journal: Where it is told.
+        """
+        self.rolled_back()
+        try:
+            reasons()
+            self.record(outcome)
+            self.committed()
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            journal.warn("Audit", f"the failure of {outcome.domain}.{outcome.schema} is not in the audit: {error}")
 
     def record(self, outcome: Outcome) -> None:
         """Adds a row to `audit.audit`, unless `application.audit.active` is false."""

@@ -102,7 +102,7 @@ def run_load(job: LoadJob) -> Counts:
 
     Raises:
         EngineError: The load failed; nothing of it is left but a row of `audit.audit` that says so, with the refused
-            rows or the expectations that are the reason.
+            rows or the expectations that are the reason. Or its rows are committed, and what follows the commit failed.
     """
     try:
         return _read_and_write(job)
@@ -111,11 +111,12 @@ def run_load(job: LoadJob) -> Counts:
     except RejectedError:
         raise
     except Exception as error:
-        job.auditor.rolled_back()
-        if isinstance(error, ExpectationError):
-            _expect(job, error.checked)
-        job.auditor.record(_outcome(job, Counts(0, 0, 0), success=False, message=str(error)))
-        job.auditor.committed()
+        if job.entry.committed(job.session) is not None:
+            told = "its rows are committed, and the next load archives the file, but"
+            raise EngineError(f"{job.table.raw}: {told} {error}") from error
+        checked = error.checked if isinstance(error, ExpectationError) else ()
+        outcome = _outcome(job, Counts(0, 0, 0), success=False, message=str(error))
+        job.auditor.failed(outcome, lambda: _expect(job, checked), job.journal)
         raise EngineError(f"{job.table.raw}: {error}") from error
 
 

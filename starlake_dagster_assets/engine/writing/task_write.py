@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
-from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.schema_sync import (
     Target,
@@ -31,7 +31,7 @@ from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Task
 
-__all__ = ["TaskJob", "compiled", "query", "run_task"]
+__all__ = ["TaskJob", "compiled", "expect", "query", "run_task"]
 
 _INCOMING = "sl_incoming"
 _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
@@ -84,21 +84,18 @@ def run_task(job: TaskJob, outcome: Outcome) -> None:
     """Runs a task in one transaction: presql, write, postsql, expectations that block, audit; then the others.
 
     Raises:
-        EngineError: The task cannot be written, or an expectation that blocks does not hold.
+        ExpectationError: An expectation that blocks does not hold.
+        EngineError: The task cannot be written.
         duckdb.Error: DuckDB refuses a statement.
     """
-    try:
-        in_transaction(job.session, lambda: _body(job, outcome))
-    except ExpectationError as error:
-        job.auditor.rolled_back()
-        _expect(job, error.checked)
-        raise
+    in_transaction(job.session, lambda: _body(job, outcome))
     job.auditor.committed()
-    _expect(job, evaluate(job.session, job.project, others(job.project, job.task.expectations), job.target))
+    expect(job, evaluate(job.session, job.project, others(job.project, job.task.expectations), job.target))
     job.auditor.committed()
 
 
-def _expect(job: TaskJob, checked: Sequence[Checked]) -> None:
+def expect(job: TaskJob, checked: Sequence[Checked]) -> None:
+    """Records what became of expectations."""
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
 
 
@@ -118,7 +115,7 @@ def _body(job: TaskJob, outcome: Outcome) -> None:
             run_script(job.session, statement)
     if job.task.acl or job.task.rls:
         job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
-    _expect(job, gate(job.session, job.project, job.task.expectations, job.target))
+    expect(job, gate(job.session, job.project, job.task.expectations, job.target))
     job.auditor.record(outcome)
 
 
