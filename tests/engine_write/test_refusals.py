@@ -39,6 +39,7 @@ def test_a_sink_that_a_load_does_not_write_is_refused_before_a_file_moves(bench:
         ("sink: {format: parquet}", "sink.format parquet: connection 'duckdb' is DuckDB"),
         ("sink: {format: xlsx}", "sink.format xlsx: the embedded engine exports csv only"),
         ("sink: {format: csv, options: {separater: ';'}}", "sink.options.separater"),
+        ("sink: {format: csv, options: {header: 'x,y'}}", "sink.options.header 'x,y': true or false"),
         ("sink: {format: csv}\nexpectations: [{expect: 'x()'}]", "expectations look at a table"),
         ("sink: {sharding: [x]}", "sink.sharding"),
         ("writeStrategy: {types: {APPEND: 'true'}}", "task.writeStrategy.types"),

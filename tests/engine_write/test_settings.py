@@ -134,10 +134,12 @@ def test_sections_run_once_and_in_order_even_when_an_expectation_fails(bench: An
 def test_an_export_has_its_path_and_extension(bench: Any) -> None:
     bench.task("kpi.a", "select 1 as x", "sink: {format: csv, options: {'csv:path': out/a.txt}}")
     bench.task("kpi.b", "select 'a,b' as x", "sink: {format: csv, extension: tsv}")
-    for name in ("kpi.a", "kpi.b"):
+    bench.task("kpi.c", "select 1 as x, 2 as y", "sink: {format: csv, options: {withHeader: false, delimiter: '|'}}")
+    for name in ("kpi.a", "kpi.b", "kpi.c"):
         bench.ok("transform", "--name", name)
     assert (bench.root / "out/a.txt").read_text() == "x\n1\n"
     assert (bench.root / "datasets/export/kpi/b.tsv").read_text() == 'x\n"a,b"\n'
+    assert (bench.root / "datasets/export/kpi/c.csv").read_text() == "1|2\n"
     bench.task("kpi.a", "select error('no') as x", "sink: {format: csv, options: {'csv:path': out/a.txt}}")
     assert bench.run("transform", "--name", "kpi.a") == 1
     assert [path.name for path in (bench.root / "out").iterdir()] == ["a.txt"]

@@ -40,20 +40,27 @@ def export(job: TaskJob, outcome: Outcome) -> bool:
 
 def _body(job: TaskJob, part: Path, outcome: Outcome) -> None:
     create_schema(job.session.con, job.target)
-    separator = job.task.sink.options.get("separator") or job.task.sink.options.get("csv:separator") or ","
+    separator = _option(job, "separator", "delimiter") or ","
+    header = (_option(job, "header", "withHeader") or "true").lower()
     with default_schema(job.session, job.target):
         for statement in job.task.presql:
             run_script(job.session, statement)
-        settings = f"FORMAT csv, HEADER true, DELIMITER {literal(separator)}"
+        settings = f"FORMAT csv, HEADER {header}, DELIMITER {literal(separator)}"
         job.session.con.execute(f"COPY ({query(job)}) TO {literal(str(part))} ({settings})")
         for statement in job.task.postsql:
             run_script(job.session, statement)
     job.auditor.record(outcome)
 
 
+def _option(job: TaskJob, *names: str) -> str | None:
+    """An option of the sink, under any of its names, with or without `csv:`."""
+    options = job.task.sink.options
+    return next((text for name in names for text in (options.get(f"csv:{name}"), options.get(name)) if text), None)
+
+
 def _file(job: TaskJob) -> Path:
     task = job.task
-    given = task.sink.options.get("csv:path") or task.sink.options.get("path")
+    given = _option(job, "path")
     if given:
         path = Path(given.removeprefix("file://").removeprefix("file:"))
         return path if path.is_absolute() else Path(job.project.root) / path

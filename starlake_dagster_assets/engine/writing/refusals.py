@@ -9,7 +9,7 @@ from starlake_dagster_assets.project.model import Connection, Location, Sink, Ta
 
 __all__ = ["check_load_sink", "check_schema", "check_task_sink", "is_export"]
 
-_EXPORT_OPTIONS = ("path", "csv:path", "separator", "csv:separator")
+_EXPORT_OPTIONS = ("path", "separator", "delimiter", "header", "withHeader")
 
 
 def is_export(sink: Sink) -> bool:
@@ -75,12 +75,14 @@ def _check_export(task: Task) -> None:
     if (sink.format or "").lower() != "csv":
         raise EngineError(f"{task.location}: sink.format {sink.format}: the embedded engine exports csv only")
     for name in sink.options:
-        if name not in _EXPORT_OPTIONS:
+        if name.removeprefix("csv:") not in _EXPORT_OPTIONS:
             guess = nearest(name, _EXPORT_OPTIONS)
             hint = f"did you mean {guess}?" if guess else f"it has {', '.join(_EXPORT_OPTIONS)}"
             raise EngineError(
                 f"{task.location}: sink.options.{name}: no option of the embedded engine's exports; {hint}"
             )
+        if name.lower().endswith("header") and sink.options[name].lower() not in {"true", "false"}:
+            raise EngineError(f"{task.location}: sink.options.{name} {sink.options[name]!r}: true or false")
     if task.expectations:
         raise EngineError(
             f"{task.location}: expectations look at a table, and an export writes none; write the table with a task "
