@@ -7,11 +7,11 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.assets.metadata import engine_of
-from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, judge, named_expectations
+from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, named_expectations, standing
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Expectation, Project, Table
+from starlake_dagster_assets.project.model import Project, Table
 from starlake_dagster_assets.runners.protocol import ExpectationWitness, LoadWitness, RejectionWitness, Witness
 
 __all__ = ["cannot", "standing_results"]
@@ -61,11 +61,11 @@ def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
 def _expectations(
     node: Node, key: dg.AssetKey, named: Sequence[NamedExpectation], witness: ExpectationWitness
 ) -> Iterator[dg.AssetCheckResult]:
-    rows = witness.evaluate(node.key[-2], node.key[-1], [Expectation(expect=item.expect) for item in named])
-    if rows is None:
+    checks = standing(node, named, witness)
+    if checks is None:
         yield from (_absent(key, item.name, blocking=item.blocking) for item in named)
         return
-    yield from expectation_results(Outcome(node, "materialized", checks=judge(node, named, rows)), key)
+    yield from expectation_results(Outcome(node, "materialized", checks=checks), key)
 
 
 def _rejected(node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness) -> dg.AssetCheckResult:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application, Expectation
+from starlake_dagster_assets.runners.protocol import ExpectationWitness
 
-__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations"]
+__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing"]
 
 RESERVED = ("rejected_rows", "schema_drift")
 """Names of the checks that every loaded table has: an expectation never takes one."""
@@ -79,6 +80,15 @@ def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[Expectat
     exact = {row.params: row for row in mine}
     near = {_words(row.params): row for row in mine}
     return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)
+
+
+def standing(
+    node: Node, named: Sequence[NamedExpectation], witness: ExpectationWitness
+) -> tuple[CheckResult, ...] | None:
+    """One result an expectation, evaluated on the table as it is; None when the table does not exist."""
+    items = [Expectation(expect=item.expect) for item in named]
+    rows = witness.evaluate(node.key[-2], node.key[-1], items)
+    return None if rows is None else judge(node, named, rows)
 
 
 def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TypeVar
 
-from starlake_dagster_assets.command.checks import NamedExpectation
+from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, standing
 from starlake_dagster_assets.command.model import Command, CommandFailed, Event, ExpectationRow, Line
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
@@ -13,7 +13,7 @@ from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Expectation, Table
+from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import ExpectationWitness, RejectionWitness, Runner, Witness, is_live
 
 __all__ = ["Desk"]
@@ -95,13 +95,12 @@ class Desk:
         witness = self._witness
         return () if witness is None else self._ask(lambda: witness.expectations(job_id)) or ()
 
-    def evaluate(self, node: Node, named: Sequence[NamedExpectation]) -> Sequence[ExpectationRow] | None:
+    def standing(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
         """Expectations on a table as it stands; None where it does not exist or the environment cannot tell."""
         witness = self._witness
         if not isinstance(witness, ExpectationWitness):
             return None
-        items = [Expectation(expect=item.expect) for item in named]
-        return self._ask(lambda: witness.evaluate(node.key[-2], node.key[-1], items))
+        return self._ask(lambda: standing(node, named, witness))
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
         """A few messages of rows that a load refused."""

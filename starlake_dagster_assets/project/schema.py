@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from starlake_dagster_assets.project.schema_values import Bool, FileModel, Int, Text, TextList, TextMap, choice
+from starlake_dagster_assets.project.values import STRATEGIES
 
 __all__ = [
     "AttributeFile",
@@ -35,15 +36,6 @@ FORMATS = (
     "KAFKA",
     "KAFKASTREAM",
     "DATAFRAME",
-)
-STRATEGIES = (
-    "APPEND",
-    "OVERWRITE",
-    "UPSERT_BY_KEY",
-    "UPSERT_BY_KEY_AND_TIMESTAMP",
-    "OVERWRITE_BY_PARTITION",
-    "DELETE_THEN_INSERT",
-    "SCD2",
 )
 PRIMITIVES = (
     "string",

@@ -10,8 +10,8 @@ from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Attribute, Domain, Table, WriteStrategy
 from starlake_dagster_assets.project.resolution import Resolution
-from starlake_dagster_assets.project.schema import STRATEGIES
 from starlake_dagster_assets.project.validation import part
+from starlake_dagster_assets.project.values import STRATEGIES
 
 __all__ = ["PRIVACY", "check_domain", "check_domains", "check_freshness", "check_strategy", "check_table"]
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 __all__ = [
+    "STRATEGIES",
     "Acl",
     "Attribute",
     "Expectation",
@@ -22,6 +23,17 @@ __all__ = [
     "Sink",
     "WriteStrategy",
 ]
+
+STRATEGIES = (
+    "APPEND",
+    "OVERWRITE",
+    "UPSERT_BY_KEY",
+    "UPSERT_BY_KEY_AND_TIMESTAMP",
+    "OVERWRITE_BY_PARTITION",
+    "DELETE_THEN_INSERT",
+    "SCD2",
+)
+"""The engine's own write strategies; anything else is the name of a template."""
 
 Format = Literal[
     "DSV", "POSITION", "JSON", "JSON_FLAT", "XML", "TEXT_XML", "PARQUET", "GENERIC", "KAFKA", "KAFKASTREAM", "DATAFRAME"

@@ -9,29 +9,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.project.load import load_project
-
-APPLICATION = """\
-version: 1
-application:
-  connectionRef: duckdb
-  connections:
-    duckdb:
-      type: jdbc
-      options:
-        url: "jdbc:duckdb:{{SL_ROOT}}/duckdb.db"
-"""
-
-ORDERS = """\
-version: 1
-table:
-  name: orders
-  pattern: "orders-.*.csv"
-  attributes:
-    - name: id
-      type: int
-    - name: amount
-      type: double
-"""
+from tests.project.texts import APPLICATION
 
 
 def write(root: Path, files: Mapping[str, str]) -> Path:

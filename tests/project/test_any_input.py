@@ -5,18 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.load import load_project
-
-APPLICATION = """\
-version: 1
-application:
-  connectionRef: duckdb
-  connections:
-    duckdb:
-      type: jdbc
-      options:
-        url: "jdbc:duckdb:{{SL_ROOT}}/duckdb.db"
-"""
-
+from tests.project.texts import APPLICATION
 
 FULL = """\
 version: 1

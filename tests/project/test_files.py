@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets.project.load import load_project
-from tests.project.conftest import ORDERS, write
+from tests.project.conftest import write
+from tests.project.texts import ORDERS
 
 
 def test_links_in_circles_and_broken_ones_harm_nothing(tmp_path: Path) -> None:

@@ -8,18 +8,7 @@ import pytest
 
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.load import load_project
-
-ORDERS = """\
-version: 1
-table:
-  name: orders
-  pattern: "orders-.*.csv"
-  attributes:
-    - name: id
-      type: int
-    - name: amount
-      type: double
-"""
+from tests.project.texts import ORDERS
 
 
 def table(**metadata: str) -> str:

@@ -3,28 +3,7 @@ from __future__ import annotations
 import pytest
 
 from starlake_dagster_assets.project.load import load_project
-
-ORDERS = """\
-version: 1
-table:
-  name: orders
-  pattern: "orders-.*.csv"
-  attributes:
-    - name: id
-      type: int
-    - name: amount
-      type: double
-"""
-APPLICATION = """\
-version: 1
-application:
-  connectionRef: duckdb
-  connections:
-    duckdb:
-      type: jdbc
-      options:
-        url: "jdbc:duckdb:{{SL_ROOT}}/duckdb.db"
-"""
+from tests.project.texts import APPLICATION, ORDERS
 
 
 def found(problems, code):

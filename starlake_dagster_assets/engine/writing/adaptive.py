@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
-from starlake_dagster_assets.engine.writing.strategies import BUILT_IN
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Application, Table, WriteStrategy
+from starlake_dagster_assets.project.values import STRATEGIES
 
 __all__ = ["check_adaptive", "strategy_for"]
 
@@ -23,7 +23,7 @@ def check_adaptive(strategy: WriteStrategy) -> None:
     Raises:
         EngineError: A key of `writeStrategy.types` is not an engine's strategy other than SCD2.
     """
-    known = [name for name in BUILT_IN if name != "SCD2"]
+    known = [name for name in STRATEGIES if name != "SCD2"]
     for name in strategy.types:
         if name.upper() not in known:
             guess = nearest(name, known)
@@ -58,20 +58,6 @@ def strategy_for(table: Table, application: Application, file: Path) -> WriteStr
             f"{table.location}: writeStrategy.types: exactly one condition must hold for {file.name}, {found}"
         )
     return strategy.model_copy(update={"type": held[0].upper(), "types": {}})
-
-
-def group_by_strategy(
-    table: Table, application: Application, files: Sequence[Path]
-) -> list[tuple[WriteStrategy, list[Path]]]:
-    """Files of one job split by strategy, consecutive files of the same strategy together."""
-    groups: list[tuple[WriteStrategy, list[Path]]] = []
-    for file in files:
-        strategy = strategy_for(table, application, file)
-        if groups and groups[-1][0] == strategy:
-            groups[-1][1].append(file)
-        else:
-            groups.append((strategy, [file]))
-    return groups
 
 
 def _names(application: Application, file: Path) -> Mapping[str, object]:

@@ -15,18 +15,10 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Application, WriteStrategy
+from starlake_dagster_assets.project.values import STRATEGIES
 
-__all__ = ["BUILT_IN", "Write", "check_strategy", "scd2_columns", "write"]
+__all__ = ["Write", "check_strategy", "scd2_columns", "write"]
 
-BUILT_IN = (
-    "APPEND",
-    "OVERWRITE",
-    "UPSERT_BY_KEY",
-    "UPSERT_BY_KEY_AND_TIMESTAMP",
-    "OVERWRITE_BY_PARTITION",
-    "DELETE_THEN_INSERT",
-    "SCD2",
-)
 _KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
 _ORDER = "sl_incoming_position"
 
@@ -40,7 +32,7 @@ class Write:
         target: Quoted name of the table, which exists with all the columns below.
         incoming: Quoted name of a temporary table or view with the rows to write, in order.
         columns: Names of the columns of `incoming`.
-        strategy: What to do; its type is one of `BUILT_IN`.
+        strategy: What to do; its type is one of `STRATEGIES`.
         partition: `sink.partition`.
         start: Name of the SCD2 start column.
         end: Name of the SCD2 end column.
@@ -86,13 +78,13 @@ def check_strategy(
         EngineError: The type is unknown, or lacks its key, timestamp or partition, or names a column that is not there.
     """
     kind = strategy.type.upper()
-    if kind not in BUILT_IN:
+    if kind not in STRATEGIES:
         if strategy.type.lower() in custom:
             return
-        guess = nearest(strategy.type, [*BUILT_IN, *custom])
+        guess = nearest(strategy.type, [*STRATEGIES, *custom])
         hint = f"; did you mean {guess}?" if guess else ""
         raise EngineError(
-            f"writeStrategy.type {strategy.type!r} is neither one of {', '.join(BUILT_IN)} "
+            f"writeStrategy.type {strategy.type!r} is neither one of {', '.join(STRATEGIES)} "
             f"nor a template metadata/write-strategies/duckdb/{strategy.type.lower()}.j2{hint}"
         )
     _require(kind in _KEYED and not strategy.key, f"writeStrategy.type {kind} needs writeStrategy.key")
@@ -117,7 +109,7 @@ def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str
 
 def write(job: Write) -> None:
     """Writes the incoming rows; the first run of a table goes the same way as the others."""
-    _STRATEGIES[job.strategy.type.upper()](job)
+    _WRITERS[job.strategy.type.upper()](job)
 
 
 def _append(job: Write) -> None:
@@ -252,7 +244,7 @@ def _require(missing: bool, message: str) -> None:
         raise EngineError(message)
 
 
-_STRATEGIES: Mapping[str, Callable[[Write], None]] = {
+_WRITERS: Mapping[str, Callable[[Write], None]] = {
     "APPEND": _append,
     "OVERWRITE": _overwrite,
     "UPSERT_BY_KEY": _upsert_by_key,
