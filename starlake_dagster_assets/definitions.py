@@ -93,12 +93,13 @@ def build_definitions(
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
     external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
-    if executor is None and isinstance(where, StarlakeDuckDB):
+    if executor is None and where.single_writer(project):
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *external, *extra],
         resources={**(resources or {}), "starlake": where},
         executor=executor,
+        sensors=where.sensors(),
     )
 
 

@@ -3,7 +3,7 @@
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.runners.fake import FakeRunner, FakeWitness, Script, loaded_lines
-from starlake_dagster_assets.runners.protocol import Runner
+from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 __all__ = ["FakeRunner", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
 
@@ -29,7 +29,7 @@ def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
     class Fake(StarlakeResource):
         """Dagster makes resources anew from their fields for every run: the runner is held by the class."""
 
-        def runner(self, project: ProjectSource) -> Runner:
+        def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
             """The runner of the test."""
             return chosen
 

@@ -56,6 +56,7 @@ def load(
     env: Mapping[str, str] = _NO_ENV,
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
+    spark: Mapping[str, str] = _NO_ENV,
 ) -> Command:
     """`load`: loads the staged files of some tables of one domain, in one process.
 
@@ -67,6 +68,7 @@ def load(
         env: Environment variables of the command.
         secrets: Values that are never shown.
         job_id: Written to `SL_JOB_ID`; the audit rows carry it.
+        spark: Spark properties of this command.
 
     Returns:
         The command.
@@ -77,7 +79,7 @@ def load(
     if not tables:
         raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
     args = (*_scope(domain, tables), *_scheduled(scheduled_date), *_options(options))
-    return Command("load", args, _env(env, job_id), secrets, job_id)
+    return Command("load", args, _env(env, job_id), secrets, job_id, spark)
 
 
 def transform(
@@ -88,6 +90,7 @@ def transform(
     env: Mapping[str, str] = _NO_ENV,
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
+    spark: Mapping[str, str] = _NO_ENV,
 ) -> Command:
     """`transform`: runs one task; never `--recursive`, whose exit code says nothing.
 
@@ -98,6 +101,7 @@ def transform(
         env: Environment variables of the command.
         secrets: Values that are never shown.
         job_id: Written to `SL_JOB_ID`; the audit row carries it.
+        spark: Spark properties of this command.
 
     Returns:
         The command.
@@ -108,7 +112,7 @@ def transform(
     if "." not in _word("task name", name):
         raise CommandError(f"task name {name!r}: expected <domain>.<name>.")
     args = ("--name", name, *_scheduled(scheduled_date), *_options(options))
-    return Command("transform", args, _env(env, job_id), secrets, job_id)
+    return Command("transform", args, _env(env, job_id), secrets, job_id, spark)
 
 
 def scheduled_date_text(moment: datetime) -> str:

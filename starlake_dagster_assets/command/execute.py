@@ -43,10 +43,13 @@ def execute(
     """
     run = _Run(source, runner, settings)
     domains, tasks = ordered(source.graph, selection)
-    for nodes in domains:
-        yield from run.load(nodes)
-    for node in tasks:
-        yield from run.transform(node)
+    try:
+        for nodes in domains:
+            yield from run.load(nodes)
+        for node in tasks:
+            yield from run.transform(node)
+    finally:
+        run.close()
 
 
 def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
@@ -90,9 +93,25 @@ class _Run:
 
     def load(self, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
         """One `stage` and one `load` for the tables of a domain (more where the names fill an argument)."""
-        by_stem = {table.stem: node for node in nodes if (table := node.table) is not None}
-        for stems in argv_chunks(by_stem, build.ARGV_BYTES):
-            yield from self._noted(self._load({stem: by_stem[stem] for stem in stems}))
+        held = self._settings.not_ready(nodes)
+        yield from self._noted(
+            self._without_file(Outcome(node, "nothing", held[node.id])) for node in nodes if node.id in held
+        )
+        alike: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
+        for node in nodes:
+            if node.id not in held:
+                spark = tuple(sorted(self._settings.spark(node).items()))
+                alike.setdefault(spark, {})[_table(node).stem] = node
+        for by_stem in alike.values():
+            for stems in argv_chunks(by_stem, build.ARGV_BYTES):
+                yield from self._noted(self._load({stem: by_stem[stem] for stem in stems}))
+
+    def close(self) -> None:
+        """Gives up what the runner holds between commands."""
+        self._desk.close()
+
+    def _without_file(self, outcome: Outcome) -> Outcome:
+        return self._standing(outcome, named_expectations(outcome.node, self._source.model.application))
 
     def _load(self, nodes: dict[str, Node]) -> Iterator[Outcome | Settled]:
         domain = _table(next(iter(nodes.values()))).domain
@@ -105,6 +124,7 @@ class _Run:
                 scheduled_date=self._settings.scheduled_date,
                 secrets=secrets,
                 job_id=self._job(),
+                spark=self._settings.spark(next(iter(nodes.values()))),
             )
         except CommandError as error:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
@@ -113,7 +133,7 @@ class _Run:
             ending = self._desk.complete(staging)
             if not ending.clean:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
-                yield from (Outcome(node, "failed", reason, job_id=staging.job_id) for node in nodes.values())
+                yield from (Outcome(node, "failed", reason, job_id=self._desk.job_id) for node in nodes.values())
                 return
         yield from self._stream(loading, list(nodes.values()))
 
@@ -171,6 +191,7 @@ class _Run:
                 settings.scheduled_date,
                 secrets=settings.secrets,
                 job_id=self._job(),
+                spark=settings.spark(node),
             )
         except CommandError as error:
             yield Outcome(node, "failed", str(error))
@@ -194,14 +215,14 @@ class _Run:
             accepted=verdict.accepted,
             rejected=verdict.rejected,
             seconds=seconds,
-            job_id=command.job_id,
+            job_id=self._desk.job_id or command.job_id,
             settled=settled,
         )
         if not settled:
             return outcome
         if status == "nothing":
             return self._standing(outcome, named)
-        rows = self._desk.expectations(command.job_id) if named else ()
+        rows = self._desk.expectations(outcome.job_id) if named else ()
         checks = judge(node, named, rows)
         if status == "failed":
             return replace(outcome, checks=tuple(check for check in checks if check.count is not None))

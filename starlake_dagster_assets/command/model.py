@@ -33,6 +33,7 @@ class Command:
         env: Environment variables of this command, on top of the runner's own.
         secrets: Values that must never be shown; redacted in logs and metadata.
         job_id: `SL_JOB_ID`: finds the audit rows of this command.
+        spark: Spark properties of this command, where it runs on Spark.
     """
 
     name: Literal["stage", "preload", "load", "transform"]
@@ -40,6 +41,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     job_id: str = ""
+    spark: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def argv(self) -> tuple[str, ...]:

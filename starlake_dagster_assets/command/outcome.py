@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -19,6 +19,16 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 def _ignore(line: Line) -> None:
     """Takes a line and drops it."""
+
+
+def _plain_spark(node: Node) -> Mapping[str, str]:
+    """No Spark property."""
+    return _EMPTY
+
+
+def _all_ready(nodes: Sequence[Node]) -> Mapping[str, str]:
+    """Nothing is held back."""
+    return _EMPTY
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,8 @@ class RunSettings:
         secrets: Values that are redacted.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
         on_line: Takes every line, redacted.
+        spark: Spark properties of a node; tables that share them are loaded together.
+        not_ready: Asked before the tables of a domain are loaded: by node id, why a table is not loaded now.
     """
 
     job_prefix: str
@@ -82,6 +94,8 @@ class RunSettings:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     hold: bool = False
     on_line: Callable[[Line], None] = _ignore
+    spark: Callable[[Node], Mapping[str, str]] = _plain_spark
+    not_ready: Callable[[Sequence[Node]], Mapping[str, str]] = _all_ready
 
     @property
     def task_options(self) -> Mapping[str, str]:

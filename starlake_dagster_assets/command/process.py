@@ -14,7 +14,15 @@ from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
-from starlake_dagster_assets.runners.protocol import ExpectationWitness, RejectionWitness, Runner, Witness, is_live
+from starlake_dagster_assets.runners.protocol import (
+    ClosingRunner,
+    ExpectationWitness,
+    RejectionWitness,
+    Runner,
+    Witness,
+    is_live,
+    job_id_of,
+)
 
 __all__ = ["Desk"]
 
@@ -36,6 +44,8 @@ class Desk:
         self._witness: Witness | None = runner.witness()
         self.ending = Ending((), None)
         """How the last command ended."""
+        self.job_id = ""
+        """The job id of the last command: an earlier one's where its execution was taken over."""
 
     @property
     def live(self) -> bool:
@@ -69,6 +79,7 @@ class Desk:
         except RunnerError as error:
             self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
             return
+        self.job_id = job_id = job_id_of(handle, command)
         events: list[Event] = []
         secrets = self._settings.secrets | command.secrets
         try:
@@ -87,8 +98,13 @@ class Desk:
             yield event
         rows = None
         if (witness := self._witness) is not None and command.name in ("load", "transform"):
-            rows = self._ask(lambda: witness.audit(command.job_id))
+            rows = self._ask(lambda: witness.audit(job_id))
         self.ending = Ending(tuple(events), result, parser.walked, parser.understood, rows)
+
+    def close(self) -> None:
+        """Gives up what the runner holds between commands."""
+        if isinstance(self._runner, ClosingRunner):
+            self._runner.close()
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
         """The rows of `audit.expectations` of a command."""

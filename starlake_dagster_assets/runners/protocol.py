@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
 from starlake_dagster_assets.project.model import Expectation
 
-__all__ = ["ExpectationWitness", "LoadWitness", "RejectionWitness", "RunHandle", "Runner", "Witness", "is_live"]
+__all__ = [
+    "Attempt",
+    "ClosingRunner",
+    "Execution",
+    "ExpectationWitness",
+    "Ledger",
+    "LoadWitness",
+    "RejectionWitness",
+    "RunHandle",
+    "Runner",
+    "Witness",
+    "is_live",
+    "job_id_of",
+]
 
 
 class RunHandle(Protocol):
@@ -25,6 +40,11 @@ class RunHandle(Protocol):
     def cancel(self) -> None:
         """Ends the command and everything it started; idempotent, returns when nothing of it is left."""
         ...
+
+
+def job_id_of(handle: RunHandle, command: Command) -> str:
+    """The job id that the audit rows carry: of the execution that a handle adopted, else of the command itself."""
+    return str(getattr(handle, "job_id", "") or command.job_id)
 
 
 class Witness(Protocol):
@@ -89,3 +109,76 @@ class Runner(Protocol):
     def witness(self) -> Witness | None:
         """The reader of the audit tables, or None where the environment has none."""
         ...
+
+
+@runtime_checkable
+class ClosingRunner(Protocol):
+    """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
+
+    def close(self) -> None:
+        """The step is over: nothing is held any more. Idempotent; does not raise."""
+        ...
+
+
+# --------------------------------------------------------------------------------------- who asks for a command
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A command that was given to a remote environment.
+
+    Attributes:
+        environment: `dataproc`, `cloud_run`, `fargate`, …
+        id: What the environment calls it.
+        argv: The command.
+        job_id: `SL_JOB_ID` of the command, and its idempotency key.
+        url: Where a person looks at it.
+    """
+
+    environment: str
+    id: str
+    argv: tuple[str, ...]
+    job_id: str
+    url: str = ""
+
+
+class Ledger(Protocol):
+    """Remembers remote executions beyond the life of the process that started them."""
+
+    def record(self, execution: Execution) -> None:
+        """Writes down an execution, before anything else is asked of it."""
+        ...
+
+    def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
+        """The newest execution of that command by an earlier attempt of this step; None when there is none."""
+        ...
+
+
+class _NoLedger:
+    """Remembers nothing: outside Dagster nobody could ask again."""
+
+    def record(self, execution: Execution) -> None:
+        """Drops it."""
+
+    def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
+        """None."""
+        return None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of one step of one run: what a remote environment labels its executions with.
+
+    Attributes:
+        run_id: Of the run.
+        step: Of the step.
+        number: 0 for the first attempt.
+        labels: What else is said of the run, such as the code location and the partition.
+        ledger: Where executions are written down.
+    """
+
+    run_id: str = ""
+    step: str = ""
+    number: int = 0
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ledger: Ledger = field(default_factory=_NoLedger, repr=False)

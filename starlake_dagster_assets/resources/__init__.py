@@ -1,0 +1,6 @@
+"""Where Starlake runs, as Dagster resources: one module an environment, whose packages are imported when it runs."""
+
+from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
+from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
+
+__all__ = ["StarlakeDuckDB", "StarlakeResource"]

@@ -1,0 +1,149 @@
+"""What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
+
+import dagster as dg
+
+from starlake_dagster_assets import __version__
+from starlake_dagster_assets._compat import register_library
+from starlake_dagster_assets.assets.attempt import attempt_of
+from starlake_dagster_assets.assets.binding import current_binding
+from starlake_dagster_assets.assets.execute import run_step
+from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.protocol import Attempt, Runner
+
+__all__ = ["StarlakeResource"]
+
+register_library("starlake-dagster-assets", __version__)
+
+_Self = TypeVar("_Self", bound="StarlakeResource")
+
+
+class StarlakeResource(dg.ConfigurableResource[Any]):
+    """Runs Starlake commands. A subclass says where, in `runner`.
+
+    A field may be given by its own name or by the name that the option has in Starlake's DAG configurations
+    (`option_names`).
+    """
+
+    option_names: ClassVar[Mapping[str, str]] = {}
+    """Field by the name of the option in Starlake's DAG configurations, such as `dataproc_region`: `region`."""
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**_named(type(self), data))
+
+    @classmethod
+    def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
+        """The resource that the options of a DAG configuration describe.
+
+        Args:
+            options: `options` of `dags/<name>.sl.yml`; texts are read as the field's type, lists and mappings from
+                JSON or comma text. Options that are no business of this environment are left alone.
+            fields: Fields that the options do not give; they win.
+
+        Returns:
+            The resource.
+
+        Raises:
+            RunnerError: When a text cannot be read as its field's type.
+        """
+        known = {option: field for option, field in cls.option_names.items() if options.get(option) not in (None, "")}
+        read = {field: _read(cls, option, field, options[option]) for option, field in known.items()}
+        return cls(**{**read, **fields})
+
+    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+        """The runner of a project.
+
+        Args:
+            project: The project whose commands are run.
+            attempt: Who asks, when it is a step of a Dagster run.
+
+        Returns:
+            A runner.
+
+        Raises:
+            RunnerError: When the environment is not there.
+        """
+        raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
+
+    def sensors(self) -> Sequence[dg.SensorDefinition]:
+        """Sensors that the environment needs beside the assets, such as one that sweeps up; none by default."""
+        return ()
+
+    def single_writer(self, project: ProjectSource) -> bool:
+        """Whether steps must run one at a time, as with a DuckDB file; False by default."""
+        return False
+
+    def run(
+        self, context: dg.AssetExecutionContext, *, options: Mapping[str, str] | None = None
+    ) -> StarlakeEventIterator:
+        """Runs what the step selects; to be used as `yield from starlake.run(context)`.
+
+        Args:
+            context: Of the step of a function decorated with `starlake_assets`.
+            options: Variables for every transform (`--options`): no commas in their values.
+
+        Returns:
+            The events, one as each table is known; chain `fetch_row_counts()` and `fetch_column_metadata()`.
+
+        Raises:
+            StarlakeError: Outside such a function.
+        """
+        binding = current_binding()
+        given = dict(options or {})
+        return StarlakeEventIterator(
+            lambda fetch: run_step(context, binding, self.runner(binding.source, attempt_of(context)), given, fetch)
+        )
+
+
+def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields by their own names.
+
+    Raises:
+        RunnerError: A name is unknown, or one field is given by two names.
+    """
+    title = _title(cls)
+    fields = {name: value for name, value in data.items() if name in cls.model_fields}
+    for name in data.keys() - fields.keys():
+        field = cls.option_names.get(name)
+        if field is None:
+            near = difflib.get_close_matches(name, [*cls.model_fields, *cls.option_names], n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else f". It has: {', '.join(sorted(cls.model_fields))}."
+            raise RunnerError(f"{title} has no option `{name}`{hint}")
+        if field in fields:
+            raise RunnerError(f"{title}: `{field}` is given twice, also as `{name}`; keep one.")
+        fields[field] = data[name]
+    return fields
+
+
+def _title(cls: type[Any]) -> str:
+    return cls.__name__
+
+
+def _read(cls: type[StarlakeResource], option: str, field: str, value: Any) -> Any:
+    """A text of a DAG configuration as its field takes it."""
+    if not isinstance(value, str):
+        return value
+    shapes = [get_origin(part) or part for part in _parts(cls.model_fields[field].annotation)]
+    if dict in shapes or list in shapes:
+        text = value.strip()
+        if text[:1] not in "[{":
+            return [part.strip() for part in text.split(",") if part.strip()] if list in shapes else text
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise RunnerError(f"{_title(cls)}: option `{option}` is not JSON ({error}): {value!r}.") from error
+    return value
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The members of a union; the annotation itself when it is none."""
+    origin = get_origin(annotation)
+    if origin in (list, dict) or origin is None:
+        return [annotation]
+    return [leaf for part in get_args(annotation) for leaf in _parts(part)]

@@ -1,0 +1,171 @@
+"""The vocabulary of triggers: free of Dagster, shared with the Airflow export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Clock",
+    "Condition",
+    "Job",
+    "Owner",
+    "PreLoad",
+    "PreLoadStrategy",
+    "Trigger",
+    "Triggers",
+    "Upstream",
+    "Watch",
+]
+
+PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
+Owner = Literal["schedule", "arrival", "lineage", "condition", "none"]
+
+
+@dataclass(frozen=True)
+class PreLoad:
+    """When the files of a table are ready to be loaded.
+
+    Attributes:
+        strategy: `pre_load_strategy`.
+        incoming_path: `incoming_path`: where `imported` looks, instead of the domain's own directory; may name
+            `{domain}`, `{SL_DATASETS}` and other variables, rendered at each tick.
+        pending_path: `pending_path`: where `pending` looks, instead of the domain's stage area.
+        global_ack_file_path: `global_ack_file_path`: the file that `ack` waits for; may name `{domain}`,
+            `{SL_DATASETS}` and the date.
+        ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still come.
+        poke_interval: `pre_load_poke_interval`: seconds between two looks.
+        soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
+        stable_for: Seconds that a file must have kept its size and time before it counts.
+        guard: Who looks again in the run: `files` (a listing), `cli` (`starlake preload`), or nobody.
+    """
+
+    strategy: PreLoadStrategy = "none"
+    incoming_path: str | None = None
+    pending_path: str | None = None
+    global_ack_file_path: str | None = None
+    ack_wait_timeout: float = 3600
+    poke_interval: float = 30
+    soft_fail: bool = True
+    stable_for: float = 10
+    guard: Literal["files", "cli", "none"] = "files"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A cron expression of five fields, in a time zone (IANA name), between a start and an end."""
+
+    cron: str
+    timezone: str = "UTC"
+    start: datetime | None = None
+    end: datetime | None = None
+    catchup: bool = False
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A node that must have been made since the last run."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Every part must hold."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """One part must hold."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = Upstream | AllOf | AnyOf
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What must have happened upstream before a node is made.
+
+    Attributes:
+        condition: Over the nodes that are watched.
+        optional: `optional_dataset_enabled` and tags: watched, but never waited for.
+        slower: Upstreams made less often than the node: their last state counts, they are not waited for.
+        freshness: Seconds within which an upstream's materialization counts, by node id; none = any since a run.
+        data_cycle: `data_cycle`: cron of the cycle in which the upstreams must be made together; None = no cycle.
+        min_interval: `min_timedelta_between_runs`: seconds between two runs.
+    """
+
+    condition: Condition
+    optional: frozenset[str] = frozenset()
+    slower: frozenset[str] = frozenset()
+    freshness: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    data_cycle: str | None = None
+    min_interval: float = 0
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Who makes a node; exactly one owner.
+
+    Attributes:
+        node: Its id.
+        owner: `schedule`: `clock` is there (and `preload`, when its tick waits for files); `arrival`: `preload` is
+            there; `lineage` and `condition`: `watch` is there; `none`: a person, or the job of what reads it.
+        job: Name of the job it runs in.
+    """
+
+    node: str
+    owner: Owner
+    job: str
+    preload: PreLoad | None = None
+    clock: Clock | None = None
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Nodes that are run together: what one DAG configuration and one trigger have in common.
+
+    Attributes:
+        name: Letters, digits and underscores; unique.
+        nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
+        description: `comment` of the DAG configuration.
+        dag: Name of the DAG configuration; None where there is none.
+        tags: `tags`.
+        options: `options` as they stand, for what is not said by the fields.
+        pool: `default_pool`.
+        retries: `retries`.
+        retry_delay: `retry_delay`, seconds.
+        max_active_runs: `max_active_runs`.
+        priority: `priority_weight`.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    description: str | None = None
+    dag: str | None = None
+    tags: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    pool: str | None = None
+    retries: int | None = None
+    retry_delay: float | None = None
+    max_active_runs: int | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """All triggers of a project: by node id, and the jobs by name."""
+
+    triggers: Mapping[str, Trigger]
+    jobs: Mapping[str, Job]
+    warnings: tuple[str, ...] = ()
