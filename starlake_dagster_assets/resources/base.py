@@ -28,7 +28,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     """Runs Starlake commands. A subclass says where, in `runner`.
 
     A field may be given by its own name or by the name that the option has in Starlake's DAG configurations
-    (`option_names`).
+    (`option_names`); a list or a mapping also as JSON, a list also as comma text.
     """
 
     option_names: ClassVar[Mapping[str, str]] = {}
@@ -42,8 +42,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """The resource that the options of a DAG configuration describe.
 
         Args:
-            options: `options` of `dags/<name>.sl.yml`; texts are read as the field's type, lists and mappings from
-                JSON or comma text. Options that are no business of this environment are left alone.
+            options: `options` of `dags/<name>.sl.yml`, texts. Those that are no business of this environment are left
+                alone.
             fields: Fields that the options do not give; they win.
 
         Returns:
@@ -52,9 +52,11 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         Raises:
             RunnerError: When a text cannot be read as its field's type.
         """
-        known = {option: field for option, field in cls.option_names.items() if options.get(option) not in (None, "")}
-        read = {field: _read(cls, option, field, options[option]) for option, field in known.items()}
-        return cls(**{**read, **fields})
+        known = {option: value for option, value in options.items() if option in cls.option_names}
+        given = {option: value for option, value in known.items() if value not in (None, "")}
+        return cls(
+            **{option: value for option, value in given.items() if cls.option_names[option] not in fields}, **fields
+        )
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
         """The runner of a project.
@@ -118,27 +120,25 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
         if field in fields:
             raise RunnerError(f"{title}: `{field}` is given twice, also as `{name}`; keep one.")
         fields[field] = data[name]
-    return fields
+    return {name: _read(cls, name, value) for name, value in fields.items()}
 
 
 def _title(cls: type[Any]) -> str:
     return cls.__name__
 
 
-def _read(cls: type[StarlakeResource], option: str, field: str, value: Any) -> Any:
-    """A text of a DAG configuration as its field takes it."""
-    if not isinstance(value, str):
-        return value
+def _read(cls: type[StarlakeResource], field: str, value: Any) -> Any:
+    """The value of a field; a text for a list or a mapping is read."""
     shapes = [get_origin(part) or part for part in _parts(cls.model_fields[field].annotation)]
-    if dict in shapes or list in shapes:
-        text = value.strip()
-        if text[:1] not in "[{":
-            return [part.strip() for part in text.split(",") if part.strip()] if list in shapes else text
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise RunnerError(f"{_title(cls)}: option `{option}` is not JSON ({error}): {value!r}.") from error
-    return value
+    if not isinstance(value, str) or isinstance(value, dg.EnvVar) or not {dict, list} & set(shapes):
+        return value
+    text = value.strip()
+    if list in shapes and text[:1] != "[":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RunnerError(f"{_title(cls)}: `{field}` is not JSON ({error}): {value!r}.") from error
 
 
 def _parts(annotation: Any) -> list[Any]:

@@ -1,0 +1,338 @@
+"""A local ECS and CloudWatch Logs for the real boto3: runs each task's container as a process.
+
+What it does is what the API's documentation says of RunTask (client tokens, failures in a 200 answer, 8192 characters
+of overrides), DescribeTasks (MISSING), StopTask (stopCode UserInitiated) and GetLogEvents (forward tokens that stay the
+same at the end). An operation it does not know is answered with 501, so that a test cannot pass by accident.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+__all__ = ["FakeAws", "Fault", "Task"]
+
+ACCOUNT = "000000000000"
+_LIMIT = 8192
+
+
+@dataclass
+class Fault:
+    """What happens to the next calls of an operation.
+
+    Attributes:
+        code: Error code (`ThrottlingException`, …); "" cuts the connection.
+        status: HTTP status.
+        times: How many calls.
+        after: The call takes effect first; only its answer is lost.
+        message: Text of the error.
+    """
+
+    code: str
+    status: int = 400
+    times: int = 1
+    after: bool = False
+    message: str = "injected"
+
+
+@dataclass
+class Task:
+    """One task: the request that made it, and its process."""
+
+    arn: str
+    request: Mapping[str, Any]
+    status: str = "PROVISIONING"
+    exit_code: int | None = None
+    stop_code: str | None = None
+    reason: str | None = None
+    lines: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    seen: int = 0
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """The override of its container."""
+        return self.request["overrides"]["containerOverrides"][0]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of the override."""
+        return {pair["name"]: pair["value"] for pair in self.container.get("environment", [])}
+
+
+class FakeAws:
+    """The server.
+
+    Args:
+        program: What the container runs before its command: an argument list.
+        environ: The environment that the task definition gives.
+        log_driver: `awslogs`, or another one that nobody can read.
+        starts: Describe calls until a task runs.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        *,
+        log_driver: str = "awslogs",
+        starts: int = 1,
+    ) -> None:
+        self.program = list(program)
+        self.environ = dict(environ or {})
+        self.log_driver = log_driver
+        self.starts = starts
+        self.tasks: dict[str, Task] = {}
+        self.tokens: dict[str, tuple[str, str]] = {}
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self.failures: list[Mapping[str, str]] = []
+        self.never_start: str | None = None
+        """The reason why tasks stop before their container starts."""
+        self.forgotten: set[str] = set()
+        self.faults: dict[str, list[Fault]] = {}
+        self.lock = threading.RLock()
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                fake.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> FakeAws:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the server and what still runs."""
+        self._server.shutdown()
+        self._server.server_close()
+        for task in self.tasks.values():
+            _kill(task)
+
+    def fail(self, operation: str, code: str, **how: Any) -> None:
+        """Lets the next calls of an operation fail."""
+        self.faults.setdefault(operation, []).append(Fault(code, **how))
+
+    def count(self, operation: str) -> int:
+        """How many calls of an operation came."""
+        return sum(1 for name, _ in self.calls if name == operation)
+
+    # ------------------------------------------------------------------------------------------------- http
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answers one call."""
+        operation = handler.headers["X-Amz-Target"].partition(".")[2]
+        request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])) or b"{}")
+        with self.lock:
+            self.calls.append((operation, request))
+            fault = self._fault(operation)
+            if fault is None or fault.after:
+                status, body = self._do(operation, request)
+            else:
+                status, body = 0, {}
+        if fault is not None:
+            if not fault.code:
+                handler.close_connection = True
+                handler.connection.close()
+                return
+            status, body = fault.status, {"__type": fault.code, "message": fault.message}
+        text = json.dumps(body).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/x-amz-json-1.1")
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
+    def _fault(self, operation: str) -> Fault | None:
+        waiting = self.faults.get(operation, [])
+        if not waiting:
+            return None
+        waiting[0].times -= 1
+        return waiting.pop(0) if waiting[0].times <= 0 else waiting[0]
+
+    def _do(self, operation: str, request: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        action: Callable[[Mapping[str, Any]], dict[str, Any]] | None = {
+            "RunTask": self._run_task,
+            "DescribeTasks": self._describe_tasks,
+            "ListTasks": self._list_tasks,
+            "StopTask": self._stop_task,
+            "DescribeTaskDefinition": self._describe_task_definition,
+            "GetLogEvents": self._get_log_events,
+        }.get(operation)
+        if action is None:
+            return 501, {"__type": "FakeBug", "message": f"the fake does not know {operation}"}
+        try:
+            return 200, action(request)
+        except _Refused as refused:
+            return 400, {"__type": refused.code, "message": refused.text}
+
+    # -------------------------------------------------------------------------------------------------- ecs
+
+    def _run_task(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(request["overrides"], separators=(",", ":"))) > _LIMIT:
+            raise _Refused("InvalidParameterException", "Container Overrides length must be at most 8192")
+        token = request["clientToken"]
+        wish = json.dumps({key: value for key, value in request.items() if key != "clientToken"}, sort_keys=True)
+        if token in self.tokens:
+            arn, before = self.tokens[token]
+            if before != wish:
+                raise _Refused("ConflictException", "the client token was used with other parameters")
+            return {"tasks": [self._shown(self.tasks[arn])], "failures": []}
+        if self.failures:
+            return {"tasks": [], "failures": [self.failures.pop(0)]}
+        cluster = request.get("cluster", "default")
+        arn = f"arn:aws:ecs:eu-west-3:{ACCOUNT}:task/{cluster}/{uuid.uuid4().hex}"
+        self.tokens[token] = (arn, wish)
+        self.tasks[arn] = Task(arn, request)
+        return {"tasks": [self._shown(self.tasks[arn])], "failures": []}
+
+    def _describe_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        found, missing = [], []
+        for arn in request["tasks"]:
+            if arn in self.tasks and arn not in self.forgotten:
+                self._advance(self.tasks[arn])
+                found.append(self._shown(self.tasks[arn]))
+            else:
+                missing.append({"arn": arn, "reason": "MISSING"})
+        return {"tasks": found, "failures": missing}
+
+    def _list_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        stopped = request.get("desiredStatus", "RUNNING") == "STOPPED"
+        arns = [
+            task.arn
+            for task in self.tasks.values()
+            if (task.status == "STOPPED") == stopped and task.request.get("startedBy") == request.get("startedBy")
+        ]
+        return {"taskArns": arns}
+
+    def _stop_task(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        task = self.tasks.get(request["task"])
+        if task is None or task.arn in self.forgotten:
+            raise _Refused("InvalidParameterException", "The referenced task was not found.")
+        if task.status != "STOPPED":
+            task.stop_code, task.reason = "UserInitiated", request.get("reason")
+            if task.process is None:
+                task.status = "STOPPED"
+            else:
+                _kill(task)
+        return {"task": self._shown(task)}
+
+    def _describe_task_definition(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        options = {"awslogs-group": "/ecs/starlake", "awslogs-stream-prefix": "sl", "awslogs-region": "eu-west-3"}
+        container = {
+            "name": "starlake",
+            "image": "starlake",
+            "logConfiguration": {"logDriver": self.log_driver, "options": options},
+        }
+        name = request["taskDefinition"]
+        if name == "unknown":
+            raise _Refused("ClientException", "Unable to describe task definition.")
+        return {"taskDefinition": {"family": name, "containerDefinitions": [{"name": "sidecar"}, container]}}
+
+    def _advance(self, task: Task) -> None:
+        task.seen += 1
+        if task.status != "PROVISIONING" or task.seen < self.starts:
+            return
+        if self.never_start is not None:
+            task.status, task.stop_code, task.reason = "STOPPED", "TaskFailedToStart", self.never_start
+            return
+        task.status = "RUNNING"
+        environ = {"PATH": os.environ["PATH"], **self.environ, **task.environ}
+        task.process = subprocess.Popen(
+            [*self.program, *task.container["command"]],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._watch, args=(task,), daemon=True).start()
+
+    def _watch(self, task: Task) -> None:
+        process = task.process
+        assert process is not None
+        assert process.stdout is not None
+        for line in process.stdout:
+            with self.lock:
+                task.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+        code = process.wait()
+        process.stdout.close()
+        with self.lock:
+            task.exit_code = code if code >= 0 else 128 - code
+            task.stop_code = task.stop_code or "EssentialContainerExited"
+            task.reason = task.reason or "Essential container in task exited"
+            task.status = "STOPPED"
+
+    def _shown(self, task: Task) -> dict[str, Any]:
+        container: dict[str, Any] = {"name": "starlake", "lastStatus": task.status}
+        if task.exit_code is not None:
+            container["exitCode"] = task.exit_code
+        shown: dict[str, Any] = {
+            "taskArn": task.arn,
+            "lastStatus": task.status,
+            "desiredStatus": "STOPPED" if task.stop_code else "RUNNING",
+            "containers": [{"name": "sidecar", "lastStatus": task.status, "exitCode": 0}, container],
+            "startedBy": task.request.get("startedBy", ""),
+        }
+        if task.stop_code:
+            shown |= {"stopCode": task.stop_code, "stoppedReason": task.reason or ""}
+        return shown
+
+    # ------------------------------------------------------------------------------------------------- logs
+
+    def _get_log_events(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        task = next((one for one in self.tasks.values() if request["logStreamName"].endswith(_id(one.arn))), None)
+        expected = f"sl/starlake/{_id(task.arn)}" if task else None
+        if task is None or request["logStreamName"] != expected or request["logGroupName"] != "/ecs/starlake":
+            raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
+        if not task.lines:
+            raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
+        start = int(request.get("nextToken", "f/0").partition("/")[2])
+        page = task.lines[start : start + 3]  # small pages, so that tokens matter
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in page]
+        return {
+            "events": events,
+            "nextForwardToken": f"f/{start + len(page)}",
+            "nextBackwardToken": f"b/{start}",
+        }
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+def _id(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def _kill(task: Task) -> None:
+    if task.process is not None and task.process.poll() is None:
+        os.killpg(task.process.pid, signal.SIGTERM)
+        try:
+            task.process.wait(3)
+        except subprocess.TimeoutExpired:
+            os.killpg(task.process.pid, signal.SIGKILL)

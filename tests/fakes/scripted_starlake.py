@@ -1,0 +1,499 @@
+"""Stands in for the `starlake` program: prints and returns what the real one was seen to print and return.
+
+Standard library only. A JSON file tells it what to do (`SCRIPTED_STARLAKE`, written by `tests.fakes.script.Scripted`):
+
+    journal       each process appends its argument list, environment, pids and console commands here
+    variables     names of the environment variables whose values are journalled
+    startup       seconds that the program takes to start
+    console       whether the version has `console`
+    tables        by `domain.table`: {"do": ..., "files": [...], "rows": 1, "rejected": 0, "seconds": 0}
+    tasks         by name: {"do": ..., "seconds": 0}; a task that is not named succeeds, unless `only` is true
+    noise         lines printed before anything else; `noise_megabytes` of filler
+    ignore_term   TERM does nothing
+    orphan        leaves a grandchild behind that keeps the output open
+    engine        "embedded": the embedded engine does the work
+
+A table does: load, reject (bad rows refused, exit 0), refuse (the whole file refused after its summary, exit 1), fail,
+part (the last file fails), nothing, crash_before, crash_after, hang, kill. A task does: ok, fail, unknown, crash, hang,
+kill. A table that is not named is loaded from the files of `$SL_ROOT/datasets/stage/<domain>` that begin with its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "stage": ("--domains", "--tables", "--options", "--reportFormat"),
+    "preload": (
+        "--domain",
+        "--tables",
+        "--strategy",
+        "--globalAckFilePath",
+        "--notReadySentinel",
+        "--options",
+        "--reportFormat",
+    ),
+    "load": (
+        "--domains",
+        "--tables",
+        "--files",
+        "--options",
+        "--scheduledDate",
+        "--accessToken",
+        "--test",
+        "--primaryKeys",
+        "--reportFormat",
+    ),
+    "transform": (
+        "--name",
+        "--options",
+        "--scheduledDate",
+        "--compile",
+        "--tags",
+        "--truncate",
+        "--recursive",
+        "--accessToken",
+        "--reportFormat",
+    ),
+    "validate": ("--reload", "--reportFormat"),
+    "settings": ("--test-connection", "--reportFormat"),
+    "lineage": ("--task", "--all", "--print", "--json", "--output", "--verbose", "--reload", "--objects"),
+    "freshness": ("--tables", "--persist", "--connection", "--database"),
+    "dag-generate": ("--outputDir", "--clean", "--tags", "--tasks", "--withRoles"),
+}
+FLAGS = {"--recursive", "--compile", "--all", "--print", "--json", "--verbose", "--clean", "--tasks", "--reload"}
+REQUIRED = {"transform": "--name", "preload": "--domain"}
+
+
+class Script:
+    """What one process was told."""
+
+    def __init__(self) -> None:
+        path = os.environ.get("SCRIPTED_STARLAKE")
+        self.told: dict[str, Any] = {}
+        if path:
+            with open(path, encoding="utf-8") as file:
+                self.told = json.load(file)
+        self.informs = os.environ.get("SL_LOG_LEVEL", "error").lower() in ("info", "debug", "trace")
+
+    def note(self, **what: Any) -> None:
+        """Appends a line to the journal: whole lines, also from several processes at once."""
+        if "journal" not in self.told:
+            return
+        text = json.dumps({"pid": os.getpid(), **what}) + "\n"
+        handle = os.open(self.told["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, text.encode())
+        finally:
+            os.close(handle)
+
+    def log(self, level: str, logger: str, text: str) -> None:
+        """A log line; below the level of the program it does not exist."""
+        if level in ("ERROR", "FATAL") or self.informs:
+            err(f"{time.strftime('%y/%m/%d %H:%M:%S')} {level} {logger}: {text}")
+
+    def info(self, logger: str, text: str) -> None:
+        """An INFO line."""
+        self.log("INFO", logger, text)
+
+
+def out(text: str) -> None:
+    """A line of stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def err(text: str) -> None:
+    """A line of stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+class Refused(Exception):
+    """The command line is not of the grammar: usage, exit code 1."""
+
+
+class Failed(Exception):
+    """The command failed; its text is the exception that is printed."""
+
+
+# ------------------------------------------------------------------------------------------------- the grammar
+
+
+def parse(argv: list[str]) -> dict[str, str]:
+    """The options of a command.
+
+    Raises:
+        Refused: With the lines that the program prints.
+    """
+    command, rest = argv[0], argv[1:]
+    known, found, errors = OPTIONS[command], {}, []
+    while rest:
+        name = rest.pop(0)
+        if name not in known:
+            errors.append(f"Error: Unknown {'option' if name.startswith('-') else 'argument'} {quoted(name)}")
+            continue
+        if name in FLAGS:
+            found[name] = "true"
+            continue
+        if not rest:
+            errors.append(f"Error: Missing value after {name}")
+            continue
+        value = rest.pop(0)
+        if name == "--options" and any("=" not in pair for pair in value.split(",")):
+            errors.append(f"Error: Option --options failed when given '{value}'. Expected a key=value pair")
+        found[name] = value
+    if (needed := REQUIRED.get(command)) and needed not in found:
+        errors.append(f"Error: Missing option {needed}")
+    if errors:
+        raise Refused("\n".join(errors))
+    return found
+
+
+def quoted(name: str) -> str:
+    """An argument in quotes, an option as it is."""
+    return name if name.startswith("-") else f"'{name}'"
+
+
+# ------------------------------------------------------------------------------------------------- the commands
+
+
+def run(script: Script, argv: list[str]) -> int:
+    """Runs one command as a process does: its exit code."""
+    typed = " ".join(argv)
+    script.info("Main", "Starlake Version 1.6.0")
+    script.info("Main", f"Running Starlake {typed}")
+    if not argv or argv[0] in ("help", "--help"):
+        out("Usage: starlake <command> [options]\nCommands:\n" + "\n".join(f"  {name}" for name in sorted(OPTIONS)))
+        return 0
+    if argv[0] in ("version", "--version"):
+        out("1.6.0")
+        return 0
+    if argv[0] == "console" and script.told.get("console", True):
+        return console(script)
+    if argv[0] not in OPTIONS:
+        out(f"ERROR: Unknown command --> {argv[0]}")
+        err(f"\n{'-' * 50}\n\n{'-' * 50}\nUnknown command {argv[0]}")
+        return 1
+    try:
+        done = do(script, argv)
+    except Refused as refused:
+        err(f"\n{'-' * 50}\n{refused}\nstarlake {argv[0]} [options]\nUsage: starlake {argv[0]} [options]\n")
+        return 1
+    except Failed as failed:
+        sys.stderr.write(f"Starlake failed to execute command with args {typed}")
+        if str(failed):
+            script.log("ERROR", "Main", str(failed))
+            err(f'Exception in thread "main" {failed}\n\tat ai.starlake.job.Main$.main(Main.scala:100)')
+        else:
+            err("")
+        return 1
+    if done is not None:
+        return done
+    script.info("Main", f"Successfully {typed}")
+    return 0
+
+
+def do(script: Script, argv: list[str]) -> int | None:
+    """Runs one command; None when it ended well.
+
+    Raises:
+        Refused: Of the grammar.
+        Failed: It failed.
+    """
+    options = parse(argv)
+    if script.told.get("engine") == "embedded":
+        return embedded(argv)
+    if argv[0] == "stage":
+        return stage(options)
+    if argv[0] == "preload":
+        return preload(script, argv, options)
+    if argv[0] == "load":
+        return load(script, options)
+    if argv[0] == "transform":
+        return transform(script, options)
+    if argv[0] == "validate":
+        out("SUCCESS: Connection duckdb is valid")
+        out("No errors or warnings found")
+    if argv[0] == "settings" and (name := options.get("--test-connection")):
+        wrong = script.told.get("connections", {}).get(name)
+        out(f"SUCCESS: Connection {name} is valid" if wrong is None else f"ERROR: {wrong}")
+    return None
+
+
+def root() -> str:
+    """SL_ROOT as a path."""
+    return os.environ.get("SL_ROOT", ".").removeprefix("file://")
+
+
+def area(name: str, domain: str) -> str:
+    """A directory of a domain."""
+    return os.path.join(root(), "datasets", name, domain)
+
+
+def listed(folder: str) -> list[str]:
+    """The files of a directory; none where it is not there."""
+    try:
+        return sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
+    except OSError:
+        return []
+
+
+def stage(options: dict[str, str]) -> None:
+    """Moves what is incoming."""
+    domain = options.get("--domains", "")
+    source, target = area("incoming", domain), area("stage", domain)
+    if files := listed(source):
+        os.makedirs(target, exist_ok=True)
+        out(f"Moving {len(files)} file(s) from {source} to file:{target}")
+        for name in files:
+            out(f"Moving {name}")
+            os.replace(os.path.join(source, name), os.path.join(target, name))
+
+
+def preload(script: Script, argv: list[str], options: dict[str, str]) -> int | None:
+    """Says which tables have files; the exit code of the real one."""
+    domain, strategy = options["--domain"], options.get("--strategy", "imported").lower()
+    tables = [name for name in options.get("--tables", "").split(",") if name]
+    script.info("PreLoadCmd$", f"Pre loading domain {domain} with strategy {strategy}")
+    if script.told.get("preload") == "crash":
+        raise Failed("java.lang.OutOfMemoryError: Java heap space")
+    sentinel = options.get("--notReadySentinel")
+    if strategy == "ack":
+        path = options.get("--globalAckFilePath", "").removeprefix("file://")
+        ready = os.path.exists(path)
+        if ready:
+            os.remove(path)
+        counts: dict[str, int] = {}
+    else:
+        files = listed(area("incoming" if strategy == "imported" else "stage", domain))
+        counts = {table: sum(name.startswith(table) for name in files) for table in tables}
+        ready = any(counts.values())
+    if not ready and sentinel:
+        open(sentinel.removeprefix("file://"), "w").close()
+        script.info("PreLoadCmd$", f"Wrote not-ready sentinel to {sentinel}")
+        return None
+    if strategy == "ack":
+        if not ready:
+            raise Failed("")
+        return None
+    script.info("Main", f"Preload Successfully {' '.join(argv)}")
+    width = max([6, *map(len, tables)])
+    wide = max(6, len(domain))
+    bar = f"+{'-' * wide}+{'-' * width}+--------+"
+    rows = [f"|{domain:>{wide}}|{table:>{width}}|{min(count, 1):>8}|" for table, count in sorted(counts.items())]
+    head = f"|{'domain':>{wide}}|{'table':>{width}}|loadable|"
+    script.info("Main", "\n" + "\n".join([bar, head, bar, *rows, bar]) + "\n")
+    return 0 if ready else 1
+
+
+def load(script: Script, options: dict[str, str]) -> int | None:
+    """Loads the tables one after the other; a failed one does not stop the others."""
+    domain = options.get("--domains", "")
+    script.info("IngestionWorkflow", f"Loading domains : {domain}")
+    errors: list[str] = []
+    total = 0
+    for table in [name for name in options.get("--tables", "").split(",") if name]:
+        told = script.told.get("tables", {}).get(f"{domain}.{table}")
+        if told is None:
+            files = [name for name in listed(area("stage", domain)) if name.startswith(table)]
+            told = {"do": "load", "files": files, "move": True} if files else {"do": "nothing"}
+        total += ingest(script, domain, table, told, errors)
+    if errors:
+        script.log("ERROR", "IngestionWorkflow", "Some tables failed to be loaded")
+        raise Failed(f"java.lang.Exception: {'; '.join(errors)}")
+    out(f"Load summary:\nInput records: {total}\nAccepted: {total}\nRejected: 0\nData successfully loaded from \n")
+    script.info("IngestionWorkflow", "All tables loaded successfully")
+    return None
+
+
+def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors: list[str]) -> int:
+    """Loads one table; gives the rows accepted."""
+    deed = told["do"]
+    if deed == "nothing":
+        return 0
+    files = told.get("files") or [f"{table}.csv"]
+    if deed == "crash_before":
+        crash(script)
+    script.info("IngestionWorkflow", f"Ingest resolved file : {','.join(files)} as table {domain}.{table}")
+    time.sleep(told.get("seconds", 0))
+    if deed in ("hang", "kill"):
+        halt(deed)
+    accepted = 0
+    for index, name in enumerate(files):
+        path = f"file:{area('ingesting', domain)}/{name}"
+        out(f"Loading\nFormat: DSV\nFile(s): {path}\nTable: {domain}.{table}")
+        if deed == "fail" or (deed == "part" and index == len(files) - 1):
+            error = told.get("error", f"java.sql.SQLException: Conversion Error: could not read {name} of {table}")
+            script.log("ERROR", "DsvIngestionJob", error)
+            errors.append(error)
+            continue
+        rows, rejected = told.get("rows", 1), told.get("rejected", 1 if deed in ("reject", "refuse") else 0)
+        script.info(
+            "DsvIngestionJob",
+            f"ingestion-summary -> files: [{path}], domain: {domain}, schema: {table}, "
+            f"input: {rows + rejected}, accepted: {rows}, rejected:{rejected}",
+        )
+        if deed == "refuse":
+            error = "ai.starlake.exceptions.DisallowRejectRecordException: Fail on rejected count requested"
+            script.log("ERROR", "IngestionWorkflow", error)
+            errors.append(error)
+            continue
+        accepted += rows
+        archive = area("archive", domain)
+        if told.get("move"):
+            os.makedirs(archive, exist_ok=True)
+            os.replace(os.path.join(area("stage", domain), name), os.path.join(archive, name))
+        script.info("IngestionWorkflow", f"Backing up file {path} to file:{archive}/{name}")
+    if deed == "crash_after":
+        crash(script)
+    time.sleep(told.get("after", 0))
+    return accepted
+
+
+def transform(script: Script, options: dict[str, str]) -> None:
+    """Runs one task."""
+    name = options["--name"]
+    tasks = script.told.get("tasks", {})
+    told = tasks.get(name) or {"do": "unknown" if script.told.get("only") else "ok"}
+    script.info("IngestionWorkflow", f"Transforming with config \nname={name}\noptions={options.get('--options', '')}")
+    time.sleep(told.get("seconds", 0))
+    deed = told["do"]
+    if deed == "unknown":
+        raise Failed(f"ai.starlake.utils.StarlakeNotFoundException: Invalid task name {name}")
+    if deed == "fail":
+        raise Failed(told.get("error", 'java.sql.SQLException: Binder Error: Referenced column "nosuchcol" not found'))
+    if deed == "crash":
+        crash(script)
+    if deed in ("hang", "kill"):
+        halt(deed)
+
+
+def crash(script: Script) -> None:
+    """Ends at once, without a last word of its own."""
+    err('Exception in thread "main" java.lang.OutOfMemoryError: Java heap space')
+    script.note(event="crashed")
+    os._exit(1)
+
+
+def halt(deed: str) -> None:
+    """Hangs until a signal comes, or kills itself."""
+    if deed == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        time.sleep(60)
+
+
+def embedded(argv: list[str]) -> int:
+    """The embedded engine's command line does the work; its lines are ours."""
+    program = os.environ.get("SCRIPTED_EMBEDDED", "starlake-dagster")
+    done = subprocess.run([*shlex.split(program), "embedded", *argv], check=False)
+    if done.returncode:
+        return done.returncode
+    return 0
+
+
+# -------------------------------------------------------------------------------------------------- the console
+
+
+def console(script: Script) -> int:
+    """One process for many commands, read from stdin; ends with 0 in every case."""
+    for text in sys.stdin:
+        typed = text.strip()
+        out(f"> {typed}")
+        if typed == "exit":
+            return 0
+        script.note(event="console", argv=typed.split())
+        began = time.monotonic()
+        answer(script, typed.split())
+        out(f"Time: {int((time.monotonic() - began) * 1000)}ms")
+    return 0
+
+
+def answer(script: Script, argv: list[str]) -> None:
+    """What the console prints for one command."""
+    if not argv:
+        return
+    if argv[0] not in OPTIONS:
+        out(f"\n{'-' * 50}\n\n{'-' * 50}\nUnknown command {argv[0]}")
+        return
+    try:
+        with held() as printed:
+            code = do(script, argv) or 0
+    except Refused as refused:
+        out(str(refused))
+        return
+    except Failed as failed:
+        if "StarlakeNotFoundException" not in str(failed):
+            out(json.dumps({"serve": f"{failed}\n\tat ai.starlake.job.Main.run(Main.scala:1)", "exitCode": 1}))
+        return
+    told = {} if argv[0] == "transform" else {"serve": "\n".join(printed)}
+    out(json.dumps({**told, "exitCode": code}, separators=(",", ":")))
+
+
+@contextlib.contextmanager
+def held() -> Any:
+    """What a command prints to stdout is kept, as the console does."""
+    import io
+
+    before, sys.stdout = sys.stdout, io.StringIO()
+    lines: list[str] = []
+    try:
+        yield lines
+    finally:
+        lines.extend(sys.stdout.getvalue().splitlines())
+        sys.stdout = before
+
+
+# -------------------------------------------------------------------------------------------------- the process
+
+
+def main() -> int:
+    """The process."""
+    if os.environ.get("SL_HTTP_PORT"):
+        err("curl: (7) Failed to connect")
+        return 7
+    script = Script()
+    argv = sys.argv[1:]
+    wanted = script.told.get("variables", [])
+    script.note(
+        event="start",
+        argv=argv,
+        parent=os.getppid(),
+        group=os.getpgrp(),
+        names=sorted(os.environ),
+        env={name: os.environ[name] for name in wanted if name in os.environ},
+        cwd=os.getcwd(),
+    )
+
+    def ended(signum: int, frame: Any) -> None:
+        script.note(event="signal", signal=signum)
+        if not script.told.get("ignore_term"):
+            sys.exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGINT, ended)
+    if script.told.get("orphan"):
+        subprocess.Popen(["sleep", "30"])
+    time.sleep(script.told.get("startup", 0))
+    for text in script.told.get("noise", []):
+        sys.stderr.buffer.write(text.encode("latin-1") + b"\n")
+        sys.stderr.flush()
+    filler = ("26/01/01 00:00:00 INFO Filler: " + "x" * 88 + "\n") * 8192
+    for _ in range(script.told.get("noise_megabytes", 0)):
+        sys.stderr.write(filler)
+    code = run(script, argv)
+    script.note(event="end", code=code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
