@@ -12,6 +12,7 @@ __all__ = [
     "RunnerError",
     "SelectionError",
     "StarlakeError",
+    "UnreachableError",
     "nearest",
 ]
 
@@ -42,6 +43,10 @@ class CommandError(StarlakeError):
 
 class RunnerError(StarlakeError):
     """An execution environment that could not run a command."""
+
+
+class UnreachableError(RunnerError):
+    """A remote environment does not answer. What it runs goes on: a retry of the step takes it over."""
 
 
 class EngineError(StarlakeError):

@@ -86,6 +86,7 @@ class _Run:
         self._source = source
         self._settings = settings
         self._desk = Desk(runner, settings)
+        self._argv_bytes = min(build.ARGV_BYTES, getattr(runner, "argv_bytes", None) or build.ARGV_BYTES)
         self._lost: dict[str, str] = {}
         self._count = 0
 
@@ -103,7 +104,7 @@ class _Run:
                 spark = tuple(sorted(self._settings.spark(node).items()))
                 alike.setdefault(spark, {})[_table(node).stem] = node
         for by_stem in alike.values():
-            for stems in argv_chunks(by_stem, build.ARGV_BYTES):
+            for stems in argv_chunks(by_stem, self._argv_bytes):
                 yield from self._noted(self._load({stem: by_stem[stem] for stem in stems}))
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
 from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.command.source import redact
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import (
@@ -76,6 +76,8 @@ class Desk:
         self.ending = Ending((), None)
         try:
             handle = self._runner.start(command)
+        except UnreachableError:
+            raise
         except RunnerError as error:
             self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
             return
@@ -90,6 +92,8 @@ class Desk:
                     events.append(event)
                     yield event
             result = handle.wait()
+        except UnreachableError:  # what runs there goes on, and is taken over by a retry
+            raise
         except BaseException:
             handle.cancel()
             raise

@@ -10,7 +10,7 @@ from typing import Protocol
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import Project
 
-__all__ = ["ProjectSource", "redact", "secrets_of"]
+__all__ = ["ProjectSource", "names_secret", "redact", "secrets_of"]
 
 _SECRET_KEY = re.compile(
     r"passw|pwd|secret|token|credential|api_?key|private_?key|access_?key|account_?key|jsonkeyfile|sas", re.I
@@ -48,12 +48,17 @@ class ProjectSource(Protocol):
         ...
 
 
+def names_secret(name: str) -> bool:
+    """Whether a variable or an option of that name holds a secret."""
+    return _SECRET_KEY.search(name) is not None
+
+
 def secrets_of(project: Project) -> frozenset[str]:
     """Values that must not be shown: connection options and variables whose names say that they are secret."""
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
-    return frozenset(value for key, value in pairs if _SECRET_KEY.search(key) and len(value) >= _SHORTEST)
+    return frozenset(value for key, value in pairs if names_secret(key) and len(value) >= _SHORTEST)
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:

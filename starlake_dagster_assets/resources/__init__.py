@@ -2,5 +2,6 @@
 
 from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
 from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
+from starlake_dagster_assets.resources.fargate import StarlakeFargate as StarlakeFargate
 
-__all__ = ["StarlakeDuckDB", "StarlakeResource"]
+__all__ = ["StarlakeDuckDB", "StarlakeFargate", "StarlakeResource"]

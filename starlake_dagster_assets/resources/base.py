@@ -1,6 +1,5 @@
 """What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
@@ -14,7 +13,7 @@ from starlake_dagster_assets.assets.binding import current_binding
 from starlake_dagster_assets.assets.execute import run_step
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import RunnerError, nearest
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 __all__ = ["StarlakeResource"]
@@ -114,8 +113,8 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
     for name in data.keys() - fields.keys():
         field = cls.option_names.get(name)
         if field is None:
-            near = difflib.get_close_matches(name, [*cls.model_fields, *cls.option_names], n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else f". It has: {', '.join(sorted(cls.model_fields))}."
+            near = nearest(name, [*cls.model_fields, *cls.option_names])
+            hint = f"; did you mean `{near}`?" if near else f". It has: {', '.join(sorted(cls.model_fields))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         if field in fields:
             raise RunnerError(f"{title}: `{field}` is given twice, also as `{name}`; keep one.")

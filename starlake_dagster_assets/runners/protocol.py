@@ -129,7 +129,7 @@ class Execution:
 
     Attributes:
         environment: `dataproc`, `cloud_run`, `fargate`, …
-        id: What the environment calls it.
+        id: What the environment calls it; "" while it is being submitted.
         argv: The command.
         job_id: `SL_JOB_ID` of the command, and its idempotency key.
         url: Where a person looks at it.
@@ -146,11 +146,15 @@ class Ledger(Protocol):
     """Remembers remote executions beyond the life of the process that started them."""
 
     def record(self, execution: Execution) -> None:
-        """Writes down an execution, before anything else is asked of it."""
+        """Writes down an execution: before it is submitted, and again as soon as it has an id."""
+        ...
+
+    def ended(self, execution: Execution, state: str) -> None:
+        """Writes down that its end was seen: it is never taken over again."""
         ...
 
     def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
-        """The newest execution of that command by an earlier attempt of this step; None when there is none."""
+        """The execution of that command by an earlier attempt of this step whose end nobody saw; else None."""
         ...
 
 
@@ -158,6 +162,9 @@ class _NoLedger:
     """Remembers nothing: outside Dagster nobody could ask again."""
 
     def record(self, execution: Execution) -> None:
+        """Drops it."""
+
+    def ended(self, execution: Execution, state: str) -> None:
         """Drops it."""
 
     def find(self, environment: str, argv: Sequence[str]) -> Execution | None:

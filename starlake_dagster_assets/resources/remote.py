@@ -1,0 +1,76 @@
+"""What the resources of remote environments share: variables of the commands, and how executions are watched."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from starlake_dagster_assets.command.source import ProjectSource, names_secret
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.runners.remote import Environment, Policy
+
+__all__ = ["StarlakeRemoteResource"]
+
+
+class StarlakeRemoteResource(StarlakeResource):
+    """Runs each Starlake command as an execution of a remote service. A subclass says which, in `environment`."""
+
+    root: str | None = Field(
+        default=None,
+        description="SL_ROOT there, such as gs://bucket/starbake; what the service itself says by default.",
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment variables of every command. Anyone who may look at an execution "
+        "reads them: secrets belong in the service's own secret store.",
+    )
+    log_level: str = Field(default="info", description="SL_LOG_LEVEL; the lines that tell of tables are of level info.")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds after which an execution is cancelled.")
+    poll_interval: float = Field(
+        default=5, gt=0, description="Seconds between two looks, growing while nothing changes."
+    )
+    attempts: int = Field(default=6, ge=1, description="How often a call of the service is tried.")
+
+    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+        """The service that runs commands.
+
+        Args:
+            project: The project whose commands are run.
+            attempt: Who asks.
+
+        Raises:
+            RunnerError: When its packages are not installed, or its fields do not fit together.
+        """
+        raise RunnerError("This resource does not say where commands run: override environment(project, attempt).")
+
+    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+        """The runner of a project.
+
+        Raises:
+            RunnerError: When the environment is not there.
+        """
+        from starlake_dagster_assets.runners.driving import RemoteRunner
+
+        who = attempt or Attempt()
+        return RemoteRunner(self.environment(project, who), who, self.policy())
+
+    def policy(self) -> Policy:
+        """How executions are watched."""
+        longest = max(30.0, self.poll_interval)
+        return Policy(poll=self.poll_interval, longest_poll=longest, timeout=self.timeout, attempts=self.attempts)
+
+    def variables(self, project: ProjectSource) -> Mapping[str, str]:
+        """The environment variables of every command.
+
+        Raises:
+            RunnerError: When the name of one says that it holds a secret.
+        """
+        for name in self.env:
+            if names_secret(name):
+                raise RunnerError(
+                    f"{type(self).__name__}: env `{name}` looks like a secret, and anyone who may look at an execution "
+                    "could read it. Give it to the service through its own secret store instead."
+                )
+        given = {"SL_LOG_LEVEL": self.log_level, "SL_ENV": project.env, "SL_ROOT": self.root, **self.env}
+        return {name: value for name, value in given.items() if value is not None}

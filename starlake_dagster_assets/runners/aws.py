@@ -1,0 +1,83 @@
+"""boto3, imported when it is used, and what its errors mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.remote import Verdict
+
+__all__ = ["aws_client", "aws_error", "aws_verdict"]
+
+_AGAIN = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "LimitExceededException",
+    }
+)
+_UNSENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
+_CREDENTIALS = (
+    "CredentialRetrievalError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "SSOTokenLoadError",
+    "TokenRetrievalError",
+    "UnauthorizedSSOTokenError",
+)
+
+
+def aws_client(service: str, region: str, profile: str | None, endpoint_url: str | None) -> Any:
+    """A client that makes one call an attempt: when to try again is decided by who knows what the call did.
+
+    Raises:
+        RunnerError: When boto3 is not installed, or the profile is not there.
+    """
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ModuleNotFoundError as error:
+        raise RunnerError(
+            "Fargate needs boto3, which is not installed: pip install 'starlake-dagster-assets[fargate]'."
+        ) from error
+    config = Config(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 1, "mode": "standard"})
+    try:
+        session: Any = boto3.Session(profile_name=profile, region_name=region)
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+    except BotoCoreError as error:
+        raise RunnerError(f"AWS: {error}. Give another `profile`, or none where the machine has a role.") from error
+
+
+def aws_error(error: Exception) -> str:
+    """The code of an AWS answer; "" for any other error."""
+    response: Any = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""  # pyright: ignore[reportUnknownMemberType]
+
+
+def aws_verdict(error: Exception) -> Verdict:
+    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, ClientError):
+        code = aws_error(error)
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+        if code in _AGAIN or status == 429:
+            return Verdict("retry", f"AWS is throttling ({code}): {error}")
+        return Verdict("ambiguous" if status >= 500 else "fatal", str(error))
+    if isinstance(error, BotoCoreError):
+        name = type(error).__name__
+        if name in _CREDENTIALS:
+            return Verdict("fatal", f"AWS credentials: {error}")
+        if name in _UNSENT:
+            return Verdict("retry", str(error))
+        sent = name.endswith(("TimeoutError", "ClosedError", "HTTPClientError", "ConnectionError"))
+        return Verdict("ambiguous" if sent else "fatal", str(error))
+    return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", str(error))
