@@ -69,7 +69,7 @@ class StarlakeRemoteResource(StarlakeResource):
         for name in self.env:
             if names_secret(name):
                 raise RunnerError(
-                    f"{type(self).__name__}: env `{name}` looks like a secret, and anyone who may look at an execution "
+                    f"env `{name}` looks like a secret, and anyone who may look at an execution "
                     "could read it. Give it to the service through its own secret store instead."
                 )
         given = {"SL_LOG_LEVEL": self.log_level, "SL_ENV": project.env, "SL_ROOT": self.root, **self.env}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.remote import Verdict
@@ -58,8 +59,7 @@ def aws_client(service: str, region: str, profile: str | None, endpoint_url: str
 
 def aws_error(error: Exception) -> str:
     """The code of an AWS answer; "" for any other error."""
-    response: Any = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""  # pyright: ignore[reportUnknownMemberType]
+    return str(_answer(error, "Error").get("Code", ""))
 
 
 def aws_verdict(error: Exception) -> Verdict:
@@ -68,7 +68,7 @@ def aws_verdict(error: Exception) -> Verdict:
 
     if isinstance(error, ClientError):
         code = aws_error(error)
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+        status = int(_answer(error, "ResponseMetadata").get("HTTPStatusCode", 400))
         if code in _AGAIN or status == 429:
             return Verdict("retry", f"AWS is throttling ({code}): {error}")
         return Verdict("ambiguous" if status >= 500 else "fatal", str(error))
@@ -81,3 +81,8 @@ def aws_verdict(error: Exception) -> Verdict:
         sent = name.endswith(("TimeoutError", "ClosedError", "HTTPClientError", "ConnectionError"))
         return Verdict("ambiguous" if sent else "fatal", str(error))
     return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", str(error))
+
+
+def _answer(error: Exception, part: str) -> Mapping[str, Any]:
+    response = cast("Mapping[str, Any]", getattr(error, "response", None) or {})
+    return response.get(part, {})

@@ -1,0 +1,323 @@
+"""The real boto3 against a local ECS whose tasks are real processes."""
+
+import threading
+
+import pytest
+
+from starlake_dagster_assets.command import build
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.runners.driving import RemoteRunner
+from starlake_dagster_assets.runners.fargate import OVERRIDES_LIMIT, FargateEnvironment
+from starlake_dagster_assets.runners.protocol import Attempt, Execution
+from starlake_dagster_assets.runners.remote import Policy
+from tests.fakes.script import alive
+
+FAST = Policy(poll=0.02, longest_poll=0.05, attempts=4, longest_pause=0.02, settle=0.4, cancelling=10)
+LOAD = Command("load", ("--domains", "sales", "--tables", "orders"), {"SL_JOB_ID": "job-1"}, job_id="job-1")
+
+
+class Memory:
+    """A ledger that two attempts share."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Execution] = {}
+        self.recorded: list[Execution] = []
+
+    def record(self, execution: Execution) -> None:
+        self.recorded.append(execution)
+        self.open[execution.job_id] = execution
+
+    def ended(self, execution: Execution, state: str) -> None:
+        self.open.pop(execution.job_id, None)
+
+    def find(self, environment, argv):
+        return next((one for one in self.open.values() if one.argv == tuple(argv)), None)
+
+
+def environment(aws, **fields) -> FargateEnvironment:
+    given = {
+        "task_definition": "starlake",
+        "container": "starlake",
+        "subnets": ("subnet-1", "subnet-2"),
+        "cluster": "data",
+        "env": {"SL_LOG_LEVEL": "info"},
+        "endpoint_url": aws.url,
+    }
+    return FargateEnvironment(**{**given, **fields})
+
+
+def runner(aws, *, policy=FAST, attempt=None, **fields) -> RemoteRunner:
+    return RemoteRunner(environment(aws, **fields), attempt or Attempt("run-1", "step"), policy)
+
+
+def texts(handle) -> list[str]:
+    return [line.text for line in handle.lines()]
+
+
+def test_a_load_is_followed_line_by_line(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}})
+    handle = runner(aws).start(LOAD)
+    lines = texts(handle)
+    assert handle.wait().exit_code == 0
+    (call,) = scripted.calls()
+    assert call.argv == LOAD.argv
+    assert call.env == {"SL_JOB_ID": "job-1", "SL_LOG_LEVEL": "info"}
+    assert sum("ingestion-summary" in line for line in lines) == 1
+    task = next(iter(aws.tasks.values()))
+    assert any(task.arn in line and "eu-west-3.console.aws.amazon.com" in line for line in lines)
+
+
+def test_what_is_asked_of_ecs(aws):
+    chosen = runner(aws, security_groups=("sg-1",), cpu=2048, memory=4096, assign_public_ip=True)
+    chosen.start(Command("stage", ("--domains", "it's $(here)"), {"SL_JOB_ID": "j"}, job_id="j")).wait()
+    request = next(iter(aws.tasks.values())).request
+    assert request["networkConfiguration"] == {
+        "awsvpcConfiguration": {
+            "subnets": ["subnet-1", "subnet-2"],
+            "securityGroups": ["sg-1"],
+            "assignPublicIp": "ENABLED",
+        }
+    }
+    assert request["overrides"]["cpu"] == "2048"
+    assert request["overrides"]["memory"] == "4096"
+    assert request["overrides"]["containerOverrides"][0]["command"] == ["stage", "--domains", "it's $(here)"]
+    assert request["launchType"] == "FARGATE"
+    assert request["count"] == 1
+    assert {"key": "run_id", "value": "run-1"} in request["tags"]
+    assert len(request["startedBy"]) <= 36
+    assert len(request["clientToken"]) <= 64
+
+
+def test_spot_is_a_capacity_provider(aws):
+    runner(aws, capacity_provider="FARGATE_SPOT").start(LOAD).wait()
+    request = next(iter(aws.tasks.values())).request
+    assert request["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    assert "launchType" not in request
+
+
+def test_a_failed_command_has_its_exit_code(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "fail"}})
+    handle = runner(aws).start(LOAD)
+    assert "Some tables failed" in "\n".join(texts(handle))
+    assert handle.wait().exit_code == 1
+
+
+def test_a_killed_container_says_memory(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "kill"}})
+    handle = runner(aws).start(LOAD)
+    assert "memory" in texts(handle)[-1]
+    assert handle.wait().exit_code == 137
+
+
+def test_a_task_that_never_starts_fails_with_the_reason(aws):
+    aws.never_start = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
+    handle = runner(aws).start(LOAD)
+    assert "CannotPullContainerError" in texts(handle)[-1]
+    result = handle.wait()
+    assert (result.exit_code, result.cancelled) == (None, False)
+
+
+def test_a_task_that_an_operator_stopped_is_cancelled_not_done(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    handle = runner(aws).start(LOAD)
+    lines = handle.lines()
+    while not any(task.status == "RUNNING" for task in aws.tasks.values()):
+        next(lines)
+        break
+    arn = next(iter(aws.tasks))
+    environment(aws).cancel(arn)
+    list(lines)
+    assert handle.wait().cancelled
+
+
+def test_cancelling_stops_the_process(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    handle = runner(aws).start(LOAD)
+    for line in handle.lines():
+        if "Ingest resolved" in line.text:
+            break
+    handle.cancel()
+    handle.cancel()
+    assert handle.wait().cancelled
+    assert aws.count("StopTask") == 1
+    assert not alive(scripted.calls()[0].pid)
+
+
+def test_a_timeout_stops_the_task_and_is_no_success(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    policy = Policy(poll=0.02, timeout=0.5, settle=0.2, cancelling=10)
+    handle = runner(aws, policy=policy).start(LOAD)
+    assert any("not over after 0.5 seconds" in text for text in texts(handle))
+    assert handle.wait().exit_code is None
+    assert not alive(scripted.calls()[0].pid)
+
+
+def test_a_lost_answer_runs_once(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load"}})
+    aws.fail("RunTask", "ServerException", status=500, after=True)
+    assert runner(aws).start(LOAD).wait().exit_code == 0
+    assert len(aws.tasks) == len(scripted.calls()) == 1
+
+
+def test_a_cut_connection_runs_once(aws, scripted):
+    aws.fail("RunTask", "", after=True)
+    assert runner(aws).start(LOAD).wait().exit_code == 0
+    assert len(scripted.calls()) == 1
+
+
+def test_no_capacity_is_tried_again_with_another_token(aws):
+    aws.failures = [{"reason": "Capacity is unavailable at this time. Please try again later"}] * 2
+    assert runner(aws).start(LOAD).wait().exit_code == 0
+    tokens = [request["clientToken"] for name, request in aws.calls if name == "RunTask"]
+    assert len(set(tokens)) == 3
+
+
+def test_no_capacity_at_all_says_so(aws):
+    aws.failures = [{"reason": "RESOURCE:MEMORY"}] * 10
+    with pytest.raises(UnreachableError, match="no room for the task in eu-west-3: RESOURCE:MEMORY"):
+        runner(aws).start(LOAD)
+    assert not aws.tasks
+
+
+def test_a_refusal_is_an_error_with_its_reason(aws):
+    aws.failures = [{"reason": "MISSING", "detail": "no such task definition"}]
+    with pytest.raises(RunnerError, match="did not start the task on cluster 'data': MISSING no such task definition"):
+        runner(aws).start(LOAD)
+
+
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServerException", 503)])
+def test_an_outage_while_it_runs_is_waited_for(aws, scripted, code, status):
+    scripted.tables({"sales.orders": {"do": "load"}})
+    aws.fail("DescribeTasks", code, status=status, times=3)
+    assert runner(aws).start(LOAD).wait().exit_code == 0
+
+
+def test_an_outage_that_lasts_cancels_nothing_and_a_retry_takes_over(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "seconds": 1}})
+    memory = Memory()
+    handle = runner(aws, attempt=Attempt("run-1", "step", 0, ledger=memory)).start(LOAD)
+    aws.fail("DescribeTasks", "ServerException", status=503, times=50)
+    with pytest.raises(UnreachableError, match="does not answer after 4 tries"):
+        handle.wait()
+    assert aws.count("StopTask") == 0
+    aws.faults.clear()
+    second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
+    retried = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory)).start(second)
+    lines = texts(retried)
+    assert "taking over" in lines[0]
+    assert any("ingestion-summary" in line for line in lines)
+    assert retried.job_id == "job-1"
+    assert retried.wait().exit_code == 0
+    assert len(scripted.calls()) == 1
+    assert not memory.open
+
+
+def test_a_failed_execution_is_not_taken_over(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "fail"}})
+    memory = Memory()
+    first = runner(aws, attempt=Attempt("run-1", "step", 0, ledger=memory)).start(LOAD)
+    while not all(task.status == "STOPPED" for task in aws.tasks.values()):
+        environment(aws).status(next(iter(aws.tasks)))
+    scripted.tables({"sales.orders": {"do": "load"}})
+    second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
+    retried = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory)).start(second)
+    assert retried.wait().exit_code == 0
+    assert retried.job_id == "job-2"
+    assert len(aws.tasks) == 2
+    assert first.wait().exit_code == 1
+
+
+def test_a_worker_that_died_while_submitting_leaves_one_task(aws, scripted):
+    """The intent was written down, the id was not."""
+    scripted.tables({"sales.orders": {"do": "load"}})
+    memory = Memory()
+
+    class Dies(Memory):
+        def record(self, execution):
+            memory.record(execution)
+            if execution.id:
+                memory.open[execution.job_id] = memory.recorded[0]
+                raise SystemExit
+
+    class Gone(FargateEnvironment):
+        def cancel(self, execution):
+            """A killed worker cancels nothing."""
+
+    gone = Gone(**{name: getattr(environment(aws), name) for name in FargateEnvironment.__match_args__})
+    with pytest.raises(SystemExit):
+        RemoteRunner(gone, Attempt("run-1", "step", 0, ledger=Dies()), FAST).start(LOAD)
+    second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
+    retried = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory)).start(second)
+    assert retried.wait().exit_code == 0
+    assert retried.job_id == "job-1"
+    assert len(aws.tasks) == 1
+
+
+def test_interrupted_while_submitting_ends_what_was_started(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+
+    class Interrupts(Memory):
+        def record(self, execution):
+            if execution.id:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner(aws, attempt=Attempt("r", "s", ledger=Interrupts())).start(LOAD)
+    assert {task.status for task in aws.tasks.values()} == {"STOPPED"}
+
+
+def test_a_forgotten_task_is_lost_not_done(aws):
+    handle = runner(aws).start(LOAD)
+    aws.forgotten = set(aws.tasks)
+    assert "does not know the task any more" in texts(handle)[-1]
+    assert handle.wait().exit_code is None
+
+
+def test_without_readable_logs_the_result_still_comes(aws, scripted):
+    aws.log_driver = "splunk"
+    scripted.tables({"sales.orders": {"do": "fail"}})
+    handle = runner(aws).start(LOAD)
+    warnings = [text for text in texts(handle) if text.startswith("WARN")]
+    assert len(warnings) == 1
+    assert "splunk" in warnings[0]
+    assert handle.wait().exit_code == 1
+
+
+def test_many_tables_are_cut_to_fit_the_overrides(aws):
+    limit = runner(aws).argv_bytes
+    names = [f"table_{number:05d}" for number in range(10_000)]
+    fitting = names[: limit // 12]
+    command = build.load("sales", fitting, job_id="x" * 80)
+    assert runner(aws).start(command).wait().exit_code == 0
+    with pytest.raises(RunnerError, match=f"ECS allows {OVERRIDES_LIMIT} of overrides"):
+        runner(aws).start(build.load("sales", names[:1000], job_id="y"))
+
+
+def test_credentials_that_are_missing_are_named(aws, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(RunnerError, match="AWS credentials: Unable to locate credentials"):
+        runner(aws).start(LOAD)
+
+
+def test_a_profile_that_is_not_there_is_named(aws):
+    with pytest.raises(RunnerError, match=r"profile \(nosuch\) could not be found"):
+        runner(aws, profile="nosuch").start(LOAD)
+
+
+def test_two_commands_at_once_are_two_tasks(aws, scripted):
+    shared = runner(aws)
+    results = []
+
+    def one(number):
+        command = Command("transform", ("--name", f"kpi.t{number}"), {"SL_JOB_ID": f"j{number}"}, job_id=f"j{number}")
+        results.append(shared.start(command).wait().exit_code)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [0] * 4
+    assert len(scripted.calls("transform")) == 4
