@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations
 from starlake_dagster_assets.command.model import Command, Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
-from starlake_dagster_assets.command.reconcile import Expected, Verdict, reconcile_load, reconcile_transform
+from starlake_dagster_assets.command.reconcile import Ending, Expected, Verdict, reconcile_load, reconcile_transform
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -47,7 +48,8 @@ def execute(
         for nodes in domains:
             yield from run.load(nodes)
         for node in tasks:
-            yield from run.transform(node)
+            yield from run.transform(node, read=any(node.id in source.graph.upstream[task.id] for task in tasks))
+        yield from run.settle()
     finally:
         run.close()
 
@@ -79,6 +81,27 @@ def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node,
     return tuple(tuple(group) for group in domains.values()), tuple(tasks)
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """A command as typed, the job id of its audit rows, how long it took for one node, and its exit code."""
+
+    command: str
+    job_id: str
+    seconds: float
+    exit_code: int | None
+
+
+@dataclass(frozen=True)
+class _Unsettled:
+    """A task that was made while its runner kept the warehouse to itself; `told` where its outcome is out already."""
+
+    node: Node
+    task: Task
+    ending: Ending
+    ran: _Ran
+    told: bool
+
+
 class _Run:
     """The state of one run: which nodes are lost to those that read them."""
 
@@ -88,6 +111,7 @@ class _Run:
         self._desk = Desk(runner, settings)
         self._argv_bytes = min(build.ARGV_BYTES, getattr(runner, "argv_bytes", None) or build.ARGV_BYTES)
         self._lost: dict[str, str] = {}
+        self._unsettled: list[_Unsettled] = []
         self._count = 0
 
     # ------------------------------------------------------------------------------------------------- loads
@@ -134,7 +158,9 @@ class _Run:
             ending = self._desk.complete(staging)
             if not ending.clean:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
-                yield from (Outcome(node, "failed", reason, job_id=self._desk.job_id) for node in nodes.values())
+                ran = self._ran(staging, 0.0)
+                lost = (self._judged(node, Verdict("failed", reason=reason), ran, False) for node in nodes.values())
+                yield from (replace(outcome, settled=True) for outcome in lost)
                 return
         yield from self._stream(loading, list(nodes.values()))
 
@@ -149,15 +175,15 @@ class _Run:
                 node = by_name.get((event.domain, event.table)) if isinstance(event, TableLoaded) else None
                 if node is None or node.id in early or not self._may_tell(node):
                     continue
-                verdict = _told(event)
-                early[node.id] = self._judged(node, verdict, command, clock.seconds(node), self._desk.live)
+                ran = self._ran(command, clock.seconds(node))
+                early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
                 yield early[node.id]
         verdicts = reconcile_load([_expected(node) for node in nodes], self._desk.ending)
         for name, node in by_name.items():
             told = early.get(node.id)
             if told is not None and told.settled and verdicts[name].status == "loaded":
                 continue
-            outcome = self._judged(node, verdicts[name], command, clock.seconds(node), True)
+            outcome = self._judged(node, verdicts[name], self._ran(command, clock.seconds(node)), True)
             yield outcome if told is None or outcome.status != "materialized" else Settled(outcome)
 
     def _may_tell(self, node: Node) -> bool:
@@ -174,11 +200,21 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------- transforms
 
-    def transform(self, node: Node) -> Iterator[Outcome | Settled]:
-        """One `transform`, unless something it reads was lost in this run."""
-        yield from self._noted(self._transform(node, _task(node)))
+    def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | Settled]:
+        """One `transform`, unless something it reads was lost in this run.
 
-    def _transform(self, node: Node, task: Task) -> Iterator[Outcome | Settled]:
+        Args:
+            node: A task.
+            read: Whether another task of this run reads it.
+        """
+        yield from self._noted(self._transform(node, _task(node), read))
+
+    def settle(self) -> Iterator[Outcome | Settled]:
+        """Judges the tasks whose runner kept the warehouse to itself, which it now lets go of."""
+        self._desk.release()
+        yield from self._noted(self._settle())
+
+    def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | Settled]:
         lost = [up for up in self._source.graph.upstream[node.id] if up in self._lost]
         if lost:
             reasons = ", ".join(f"{up} {self._lost[up]}" for up in lost)
@@ -198,13 +234,41 @@ class _Run:
             yield Outcome(node, "failed", str(error))
             return
         ending = self._desk.complete(command)
+        ran = self._ran(command, ending.result.seconds if ending.result else 0.0)
         verdict = reconcile_transform(task.domain, task.table, ending)
-        seconds = ending.result.seconds if ending.result else 0.0
-        yield self._judged(node, verdict, command, seconds, True)
+        if not self._desk.held:
+            yield from self._settle()
+            yield self._judged(node, verdict, ran, True)
+            return
+        outcome = self._judged(node, verdict, ran, False)
+        if verdict.status != "loaded":
+            yield replace(outcome, settled=True)
+            return
+        blocking = any(item.blocking for item in named_expectations(node, self._source.model.application))
+        self._unsettled.append(_Unsettled(node, task, ending, ran, told=not blocking))
+        if not blocking:
+            yield outcome
+        elif read:
+            self._desk.release()
+            yield from self._settle()
+
+    def _settle(self) -> Iterator[Outcome | Settled]:
+        waiting, self._unsettled = self._unsettled, []
+        for one in waiting:
+            ending = replace(one.ending, rows=self._desk.audit(one.ran.job_id))
+            verdict = reconcile_transform(one.task.domain, one.task.table, ending)
+            outcome = self._judged(one.node, verdict, one.ran, True)
+            yield Settled(outcome) if one.told and outcome.status == "materialized" else outcome
+
+    def _ran(self, command: Command, seconds: float) -> _Ran:
+        """What is known of the last command."""
+        typed = self._desk.redact(shlex.join(("starlake", *command.argv)))
+        result = self._desk.ending.result
+        return _Ran(typed, self._desk.job_id or command.job_id, seconds, result.exit_code if result else None)
 
     # ---------------------------------------------------------------------------------------------- verdicts
 
-    def _judged(self, node: Node, verdict: Verdict, command: Command, seconds: float, settled: bool) -> Outcome:
+    def _judged(self, node: Node, verdict: Verdict, ran: _Ran, settled: bool) -> Outcome:
         named = named_expectations(node, self._source.model.application)
         status = "materialized" if verdict.status == "loaded" else verdict.status
         outcome = Outcome(
@@ -215,9 +279,11 @@ class _Run:
             input=verdict.input,
             accepted=verdict.accepted,
             rejected=verdict.rejected,
-            seconds=seconds,
-            job_id=self._desk.job_id or command.job_id,
+            seconds=ran.seconds,
+            job_id=ran.job_id,
             settled=settled,
+            command=ran.command,
+            exit_code=ran.exit_code,
         )
         if not settled:
             return outcome

@@ -51,10 +51,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of output, without its end."""
+    """One line of output, without its end; `raw` are its bytes where they are not UTF-8."""
 
     text: str
     stream: Literal["stdout", "stderr"] = "stderr"
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class Outcome:
         job_id: Finds its audit rows.
         checks: Results of its expectations.
         settled: False while its command still runs: a `Settled` follows.
+        command: The command as typed.
+        exit_code: Of the command; None where it has not ended, was cancelled or lost.
     """
 
     node: Node
@@ -62,6 +64,8 @@ class Outcome:
     job_id: str = ""
     checks: tuple[CheckResult, ...] = ()
     settled: bool = True
+    command: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True)

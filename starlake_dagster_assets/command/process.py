@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, standing
-from starlake_dagster_assets.command.model import Command, CommandFailed, Event, ExpectationRow, Line
+from starlake_dagster_assets.command.model import (
+    AuditRow,
+    Command,
+    CommandFailed,
+    Event,
+    ExpectationRow,
+    Line,
+    TableFailed,
+)
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
 from starlake_dagster_assets.command.reconcile import Ending
@@ -17,11 +26,13 @@ from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
     ExpectationWitness,
+    HoldingRunner,
     RejectionWitness,
     Runner,
     Witness,
     is_live,
     job_id_of,
+    secrets_held,
 )
 
 __all__ = ["Desk"]
@@ -41,6 +52,7 @@ class Desk:
     def __init__(self, runner: Runner, settings: RunSettings) -> None:
         self._runner = runner
         self._settings = settings
+        self._secrets = settings.secrets | secrets_held(runner)
         self._witness: Witness | None = runner.witness()
         self.ending = Ending((), None)
         """How the last command ended."""
@@ -52,9 +64,19 @@ class Desk:
         """Whether the warehouse can be read while a command runs."""
         return is_live(self._witness)
 
+    @property
+    def held(self) -> bool:
+        """Whether the runner keeps the warehouse to itself until it is released."""
+        return isinstance(self._runner, HoldingRunner) and self._runner.holding
+
+    def release(self) -> None:
+        """Makes the runner let go of the warehouse."""
+        if isinstance(self._runner, HoldingRunner):
+            self._runner.release()
+
     def redact(self, text: str) -> str:
         """The text without secrets."""
-        return redact(text, self._settings.secrets)
+        return redact(text, self._secrets)
 
     def complete(self, command: Command) -> Ending:
         """Runs a command to its end."""
@@ -83,12 +105,11 @@ class Desk:
             return
         self.job_id = job_id = job_id_of(handle, command)
         events: list[Event] = []
-        secrets = self._settings.secrets | command.secrets
+        secrets = self._secrets | command.secrets
         try:
             for line in handle.lines():
-                text = redact(line.text, secrets)
-                self._settings.on_line(Line(text, line.stream))
-                for event in parser.feed(text):
+                self._settings.on_line(_hidden(line, secrets))
+                for event in parser.feed(line.text):  # unredacted: a password may be the name of a table
                     events.append(event)
                     yield event
             result = handle.wait()
@@ -100,15 +121,19 @@ class Desk:
         for event in parser.finish(result.exit_code):
             events.append(event)
             yield event
-        rows = None
-        if (witness := self._witness) is not None and command.name in ("load", "transform"):
-            rows = self._ask(lambda: witness.audit(job_id))
-        self.ending = Ending(tuple(events), result, parser.walked, parser.understood, rows)
+        asked = command.name in ("load", "transform") and not self.held
+        told = tuple(_without(event, secrets) for event in events)
+        self.ending = Ending(told, result, parser.walked, parser.understood, self.audit(job_id) if asked else None)
 
     def close(self) -> None:
         """Gives up what the runner holds between commands."""
         if isinstance(self._runner, ClosingRunner):
             self._runner.close()
+
+    def audit(self, job_id: str) -> Sequence[AuditRow] | None:
+        """The audit rows of a command; None where nobody can read them."""
+        witness = self._witness
+        return None if witness is None else self._ask(lambda: witness.audit(job_id))
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
         """The rows of `audit.expectations` of a command."""
@@ -136,3 +161,20 @@ class Desk:
         except Exception as error:  # any driver may be behind it; a witness that cannot speak must not fail the run
             self._settings.on_line(Line(self.redact(f"WARN the audit tables cannot be read: {error}")))
             return None
+
+
+def _hidden(line: Line, secrets: frozenset[str]) -> Line:
+    """The line without secrets."""
+    if not secrets:
+        return line
+    raw = line.raw
+    for secret in secrets if raw is not None else ():
+        raw = raw.replace(secret.encode(), b"***") if raw else raw
+    return Line(redact(line.text, secrets), line.stream, raw)
+
+
+def _without(event: Event, secrets: frozenset[str]) -> Event:
+    """The event without secrets in what the program said of it."""
+    return (
+        replace(event, error=redact(event.error, secrets)) if isinstance(event, (TableFailed, CommandFailed)) else event
+    )

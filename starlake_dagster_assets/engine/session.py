@@ -43,6 +43,7 @@ class EngineOptions:
         temp_directory: Where DuckDB spills; None = beside the database, as DuckDB does.
         lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
         variables: Variables of the project, below those of `--options`.
+        read_only: Files are only read.
         cancelled: Set to make the command stop at the next safe point.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
     """
@@ -55,6 +56,7 @@ class EngineOptions:
     temp_directory: Path | None = None
     lock_timeout: float = -1
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    read_only: bool = False
     cancelled: Event = field(default_factory=Event)
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 
@@ -254,7 +256,7 @@ def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOpt
 
     `d.t` would be ambiguous in `d.db` with a schema `d`. What is stored in the file does not have that other name.
     """
-    con = _patiently(lambda: duckdb.connect(str(path)), path, journal, options)
+    con = _patiently(lambda: duckdb.connect(str(path), read_only=options.read_only), path, journal, options)
     stem = str(con.execute("SELECT current_database()").fetchall()[0][0]).lower()
     if stem not in schemas:
         return con
@@ -264,7 +266,9 @@ def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOpt
     def attach() -> duckdb.DuckDBPyConnection:
         memory = duckdb.connect(":memory:", config={"temp_directory": f"{path}.tmp"})
         try:
-            memory.execute(f"ATTACH {literal(str(path))} AS {identifier(name)}; USE {identifier(name)}; DETACH memory")
+            mode = " (READ_ONLY)" if options.read_only else ""
+            memory.execute(f"ATTACH {literal(str(path))} AS {identifier(name)}{mode}")
+            memory.execute(f"USE {identifier(name)}; DETACH memory")
         except BaseException:
             memory.close()
             raise

@@ -15,14 +15,17 @@ __all__ = [
     "ClosingRunner",
     "Execution",
     "ExpectationWitness",
+    "HoldingRunner",
     "Ledger",
     "LoadWitness",
     "RejectionWitness",
     "RunHandle",
     "Runner",
     "Witness",
+    "is_eager",
     "is_live",
     "job_id_of",
+    "secrets_held",
 ]
 
 
@@ -118,6 +121,33 @@ class ClosingRunner(Protocol):
     def close(self) -> None:
         """The step is over: nothing is held any more. Idempotent; does not raise."""
         ...
+
+
+@runtime_checkable
+class HoldingRunner(Protocol):
+    """A runner that can keep the warehouse to itself between commands, as a warm JVM does with a DuckDB file."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether nobody else can read the warehouse now."""
+        ...
+
+    def release(self) -> None:
+        """Lets go of it."""
+        ...
+
+
+def is_eager(runner: Runner) -> bool:
+    """Whether a table is told as it lands rather than when its command has ended: a true attribute `eager`.
+
+    What the warehouse knows of it is then told later.
+    """
+    return bool(getattr(runner, "eager", False))
+
+
+def secrets_held(runner: Runner) -> frozenset[str]:
+    """Values that the commands of a runner know and nobody may see: its attribute `secrets`."""
+    return frozenset(getattr(runner, "secrets", ()))
 
 
 # --------------------------------------------------------------------------------------- who asks for a command

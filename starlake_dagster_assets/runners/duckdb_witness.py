@@ -1,0 +1,226 @@
+"""Reads what commands left in the DuckDB files of a project: the second witness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.errors import EngineError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from starlake_dagster_assets.engine.session import EngineOptions, Session
+    from starlake_dagster_assets.project.model import Expectation, Project
+
+__all__ = ["DuckDBWitness", "duckdb_witness", "used_connections", "writes_duckdb_file"]
+
+_PATIENCE_SECONDS = 10.0
+_AUDIT_COLUMNS = {
+    "audit": "JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, STEP",
+    "expectations": "JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS",
+    "rejected": "DOMAIN, SCHEMA, ERROR",
+}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was read of a table: schema, name and state of the files asked for; kind, columns, rows (not of a view)."""
+
+    wanted: tuple[str, str, tuple[tuple[int, int], ...]] | None = None
+    kind: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    rows: int | None = None
+
+
+class DuckDBWitness:
+    """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
+
+    The project is loaded once. What a command left is read in one go when its audit rows are asked for: a command has
+    ended by then, and opening a file costs more than reading it.
+
+    Args:
+        project: Gives the project; asked once, when it is needed.
+        options: Which files, how long to wait for them, and whether they are only read.
+    """
+
+    def __init__(self, project: Callable[[], Project], options: EngineOptions) -> None:
+        self._ask_project = project
+        self._options = options
+        self._job = ""
+        self._seen = _Seen()
+        self._left: Mapping[str, list[tuple[Any, ...]]] = {}
+
+    def audit(self, job_id: str) -> Sequence[AuditRow]:
+        """The rows of `audit.audit` with that JOBID, oldest first."""
+        self._job, self._left = job_id, self._read(job_id)
+        return [AuditRow(*row) for row in self._left["audit"]]
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
+        """The rows of `audit.expectations` with that JOBID, oldest first."""
+        return [ExpectationRow(*row) for row in self._of(job_id)["expectations"]]
+
+    def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
+        """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        rows = self._of(job_id)["rejected"]
+        return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
+
+    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
+        """Name and DuckDB type of each column of a table or view; empty when it does not exist."""
+        return list(self._look(schema, table).columns)
+
+    def row_count(self, schema: str, table: str) -> int | None:
+        """The number of rows of a table or view; None when it does not exist."""
+        seen = self._look(schema, table)
+        if seen.kind != "VIEW":
+            return seen.rows
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+
+        target = Target(schema, table)
+        counts = (_count(con, target.name) for con in self._open() if kind_of(con, target) is not None)
+        return next(counts, None)
+
+    def _look(self, schema: str, table: str) -> _Seen:
+        """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, kind_of
+
+        wanted = (schema, table, self._stamp())
+        if self._seen.wanted == wanted:
+            return self._seen
+        self._seen = _Seen(wanted)
+        target = Target(schema, table)
+        for con in self._open():
+            if (kind := kind_of(con, target)) is not None:
+                columns = tuple((column.name, column.type) for column in columns_of(con, target))
+                rows = None if kind == "VIEW" else _count(con, target.name)
+                self._seen = _Seen(wanted, kind, columns, rows)
+                break
+        return self._seen
+
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever a command has written."""
+        found = [path.stat() for path in self._files() if path.exists()]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
+
+    def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
+        """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+
+        audit = Target(self._project.application.audit.domain, "audit")
+        for connection in self._open():
+            if kind_of(connection, audit) is None:
+                continue
+            mine = "STEP = 'LOAD' AND DOMAIN = $domain AND SCHEMA = $schema"
+            newest = f"SELECT JOBID FROM {audit.name} WHERE {mine} ORDER BY rowid DESC LIMIT 1"
+            whole = f"SELECT {_AUDIT_COLUMNS['audit']} FROM {audit.name} WHERE {mine} AND JOBID = ({newest})"
+            rows = connection.execute(f"{whole} ORDER BY rowid", {"domain": domain, "schema": table}).fetchall()
+            if rows:
+                return [AuditRow(*row) for row in rows]
+        return []
+
+    def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
+        """What becomes of expectations on a table as it is; None when it does not exist. The audit is left alone."""
+        from starlake_dagster_assets.engine.writing.expectations import evaluate
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+
+        target = Target(schema, table)
+        for session in self._sessions():
+            if kind_of(session.con, target) is not None:
+                checked = evaluate(session, self._project, expectations, target)
+                return [ExpectationRow("", schema, table, *item.row) for item in checked]
+        return None
+
+    def _of(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
+        if self._job != job_id:
+            self._job, self._left = job_id, self._read(job_id)
+        return self._left
+
+    def _read(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+
+        found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _AUDIT_COLUMNS}
+        for connection in self._open():
+            for name, columns in _AUDIT_COLUMNS.items():
+                table = Target(self._project.application.audit.domain, name)
+                if kind_of(connection, table) is not None:
+                    sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = ? ORDER BY rowid"
+                    found[name] += connection.execute(sql, [job_id]).fetchall()
+        return found
+
+    @cached_property
+    def _project(self) -> Project:
+        return self._ask_project()
+
+    def _open(self) -> Iterator[DuckDBPyConnection]:
+        for session in self._sessions():
+            yield session.con
+
+    def _sessions(self) -> Iterator[Session]:
+        """Each existing DuckDB file of the project."""
+        from starlake_dagster_assets.engine.journal import Journal
+        from starlake_dagster_assets.engine.session import open_session
+
+        project, options = self._project, self._options
+        journal = Journal(lambda line: None)
+        for path, name in self._files().items():
+            if path.exists():
+                with open_session(project, name, journal, options, audited=False) as session:
+                    yield session
+
+    def _files(self) -> Mapping[Path, str]:
+        """The DuckDB files of the project, which need not exist, with a connection that names each."""
+        from starlake_dagster_assets.engine.session import database_path
+
+        paths: dict[Path, str] = {}
+        for name in sorted(used_connections(self._project)):
+            with suppress(EngineError):
+                paths[database_path(self._project, name, self._options)] = name
+        return paths
+
+
+def used_connections(project: Project) -> frozenset[str]:
+    """Names of the connections that tables, tasks and the audit of a project use."""
+    names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
+    return frozenset(names | {project.application.audit.connection} & set(project.application.connections))
+
+
+def writes_duckdb_file(project: Project) -> bool:
+    """Whether anything of a project is in a DuckDB file, which has one writer."""
+    found = (project.connection(name) for name in used_connections(project))
+    return any(_is_file(connection.options) for connection in found if connection and connection.engine == "duckdb")
+
+
+def duckdb_witness(project: Project) -> DuckDBWitness | None:
+    """Reads the DuckDB files that another program writes: read-only, for a moment each time.
+
+    Args:
+        project: The project.
+
+    Returns:
+        None where the project has no such file, or duckdb is not installed.
+    """
+    if not writes_duckdb_file(project):
+        return None
+    try:
+        from starlake_dagster_assets.engine.session import EngineOptions
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "duckdb":
+            raise
+        return None
+    return DuckDBWitness(lambda: project, EngineOptions(read_only=True, lock_timeout=_PATIENCE_SECONDS))
+
+
+def _is_file(options: Mapping[str, str]) -> bool:
+    url = options.get("url", "").lower()
+    rest = url.removeprefix("jdbc:duckdb:")
+    elsewhere = rest.startswith((":memory:", "md:")) or rest == ""
+    return url.startswith("jdbc:duckdb:") and not elsewhere and "ducklake:" not in url
+
+
+def _count(con: DuckDBPyConnection, name: str) -> int:
+    return int(con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
