@@ -1,7 +1,8 @@
 """Where Starlake runs, as Dagster resources: one module an environment, whose packages are imported when it runs."""
 
 from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
+from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun as StarlakeCloudRun
 from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
 from starlake_dagster_assets.resources.fargate import StarlakeFargate as StarlakeFargate
 
-__all__ = ["StarlakeDuckDB", "StarlakeFargate", "StarlakeResource"]
+__all__ = ["StarlakeCloudRun", "StarlakeDuckDB", "StarlakeFargate", "StarlakeResource"]

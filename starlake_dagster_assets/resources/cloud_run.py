@@ -1,0 +1,63 @@
+"""Google Cloud Run as a Dagster resource."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.runners.protocol import Attempt
+from starlake_dagster_assets.runners.remote import Environment
+
+__all__ = ["StarlakeCloudRun"]
+
+
+class StarlakeCloudRun(StarlakeRemoteResource):
+    """Runs Starlake commands as executions of a Cloud Run job.
+
+    Examples:
+        ::
+
+            StarlakeCloudRun(project="my-project", job="starlake", region="europe-west1")
+    """
+
+    option_names: ClassVar[Mapping[str, str]] = {
+        "cloud_run_project_id": "project",
+        "cloud_run_job_name": "job",
+        "cloud_run_region": "region",
+        "cloud_run_job_region": "region",
+        "cloud_run_service_account": "impersonate",
+        "sl_env_var": "env",
+    }
+
+    project: str = Field(description="Google Cloud project.")
+    job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
+    region: str = Field(default="europe-west1", description="Where the job is.")
+    container: str | None = Field(default=None, description="Container of a job with several; the first by default.")
+    impersonate: str | None = Field(default=None, description="Service account to act as.")
+    endpoint: str | None = Field(default=None, description="host:port of Cloud Run; Google's own by default.")
+    logging_endpoint: str | None = Field(
+        default=None, description="host:port of Cloud Logging; Google's own by default."
+    )
+    local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
+
+    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+        """Cloud Run.
+
+        Raises:
+            RunnerError: When a variable of `env` looks like a secret.
+        """
+        from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment
+
+        return CloudRunEnvironment(
+            project=self.project,
+            job=self.job,
+            region=self.region,
+            container=self.container,
+            impersonate=self.impersonate,
+            env=self.variables(project),
+            endpoint=self.endpoint,
+            logging_endpoint=self.logging_endpoint,
+            local=self.local,
+        )

@@ -1,0 +1,131 @@
+"""The real Starlake program on this machine, as a Dagster resource."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
+from starlake_dagster_assets.runners.launchers import launch
+from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.runners.shell_env import inherited, log_level, secret_values
+
+__all__ = ["StarlakeShell"]
+
+
+class StarlakeShell(StarlakeResource):
+    """Runs the `starlake` program on this machine, a supervised process for each command.
+
+    Examples:
+        ::
+
+            StarlakeShell(starlake="/opt/starlake/starlake", env={"PGPASSWORD": dg.EnvVar("PGPASSWORD")})
+    """
+
+    option_names: ClassVar[Mapping[str, str]] = {
+        "SL_STARLAKE_PATH": "starlake",
+        "sl_env_var": "env",
+        "sl_include_env_vars": "include_env_vars",
+    }
+
+    starlake: str | None = Field(
+        default=None,
+        description="The program (SL_STARLAKE_PATH): a path, or a name on the PATH; by default the variable "
+        "SL_STARLAKE_PATH, else `starlake`.",
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables of the processes (sl_env_var); EnvVar for secrets. Never on a command line.",
+    )
+    include_env_vars: list[str] | None = Field(
+        default=None,
+        description="Variables that are inherited (sl_include_env_vars), as names or patterns such as PG*, beside what "
+        "a JVM, Starlake and the clouds' credentials need; all by default, as with `*`.",
+    )
+    secrets: list[str] = Field(
+        default_factory=list,
+        description="Names of variables whose values are never shown, beside those given by EnvVar and those whose "
+        "names say it.",
+    )
+    cwd: str | None = Field(default=None, description="Directory of the processes; the project's by default.")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds that one command may take.")
+    grace: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds that a command has to end by itself when it is stopped: INT, TERM half way, KILL.",
+    )
+    log_level: Literal["info", "debug", "trace", "all"] = Field(
+        default="info", description="SL_LOG_LEVEL; below info no table could be told as it lands."
+    )
+    launcher: Literal["process", "dagster_shell", "console"] = Field(
+        default="process",
+        description="How processes are started: our own; through dagster_shell; or one warm JVM for all transforms.",
+    )
+    stage_command: Literal["stage", "import"] = Field(
+        default="stage", description="`import` for versions of Starlake before the command was renamed."
+    )
+
+    def __init__(self, **data: Any) -> None:
+        given = next((data[name] for name in ("env", "sl_env_var") if isinstance(data.get(name), Mapping)), {})
+        hidden = [name for name, value in given.items() if isinstance(value, dg.EnvVar)]
+        named = data.get("secrets") or []
+        if hidden and isinstance(named, list):
+            # Dagster makes the resource anew from its fields with the values in place: the names are kept as a field.
+            data["secrets"] = sorted({*named, *hidden})
+        super().__init__(**data)
+
+    def __repr_args__(self) -> Any:
+        """The fields without the values of variables."""
+        for name, value in super().__repr_args__():
+            yield name, dict.fromkeys(value, "***") if name == "env" and isinstance(value, Mapping) else value
+
+    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+        """The runner of the chosen launcher.
+
+        Raises:
+            RunnerError: What the launcher needs is not installed.
+        """
+        shell = self._shell(project)
+        if self.launcher != "console":
+            return shell
+        from starlake_dagster_assets.runners.console import ConsoleRunner
+
+        return ConsoleRunner(shell, exclusive=self.single_writer(project))
+
+    def single_writer(self, project: ProjectSource) -> bool:
+        """Whether the project writes a DuckDB file, which has one writer."""
+        return writes_duckdb_file(project.model)
+
+    def _shell(self, project: ProjectSource) -> ShellRunner:
+        start = launch
+        if self.launcher == "dagster_shell":
+            from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
+
+            start = launch_by_dagster_shell
+        mine = inherited(os.environ, self.include_env_vars)
+        environ = {**mine, **{name: value for name, value in self.env.items() if name != "SL_HTTP_PORT"}}
+        environ["SL_ROOT"] = str(Path(project.root).absolute())
+        environ["SL_LOG_LEVEL"] = self._level(environ)
+        if project.env is not None:
+            environ["SL_ENV"] = project.env
+        return ShellRunner(
+            starlake=self.starlake or self.env.get("SL_STARLAKE_PATH") or os.environ.get("SL_STARLAKE_PATH") or "starlake",
+            root=Path(project.root),
+            environ=environ,
+            cwd=Path(self.cwd) if self.cwd else None,
+            timeout=self.timeout,
+            grace=self.grace,
+            secrets=secret_values(self.env, mine, self.secrets),
+            launcher=start,
+            stage_command=self.stage_command,
+            audit=duckdb_witness(project.model),
+        )
+
+    def _level(self, environ: Mapping[str, str]) -> str:
+        return log_level(None if self.log_level == "info" else self.log_level, environ.get("SL_LOG_LEVEL"))

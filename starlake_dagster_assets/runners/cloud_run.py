@@ -1,0 +1,193 @@
+"""Starlake commands as executions of a Cloud Run job, through google-cloud-run (Jobs v2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+
+from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.runners.cloud_logging import CloudLog
+from starlake_dagster_assets.runners.gcp import CALL, gcp_client, gcp_verdict, missing_extra
+from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
+
+__all__ = ["CloudRunEnvironment"]
+
+_KEY = "SL_DAGSTER_KEY"
+"""Environment variable that carries the key of a submission: RunJob has no request id."""
+_RECENT = 100
+_NO_ENV: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class CloudRunEnvironment:
+    """Where executions run.
+
+    Attributes:
+        project: Google Cloud project.
+        job: Name of the Cloud Run job; its container's entry point is the program.
+        region: Where the job is.
+        container: Of a job with several; the first by default.
+        impersonate: Service account to act as.
+        env: Environment variables of every command; anyone who may look at an execution reads them.
+        endpoint: Of Cloud Run; Google's own by default.
+        logging_endpoint: Of Cloud Logging; Google's own by default.
+        local: The endpoints are servers of one's own, without TLS and credentials.
+    """
+
+    project: str
+    job: str
+    region: str = "europe-west1"
+    container: str | None = None
+    impersonate: str | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: _NO_ENV)
+    endpoint: str | None = None
+    logging_endpoint: str | None = None
+    local: bool = False
+    _warnings: list[Line] = field(default_factory=list[Line], init=False, repr=False, compare=False)
+
+    name = "cloud_run"
+
+    # --------------------------------------------------------------------------------------------- executions
+
+    def submit(self, submission: Submission) -> str:
+        """RunJob: gives the name of the execution."""
+        _ = self._retries_are_told
+        env = {**self.env, **submission.command.env, _KEY: submission.key}
+        override: dict[str, Any] = {
+            "args": list(submission.command.argv),
+            "env": [{"name": name, "value": value} for name, value in sorted(env.items())],
+        }
+        if self.container is not None:
+            override["name"] = self.container
+        overrides: dict[str, Any] = {"container_overrides": [override]}
+        if submission.timeout is not None:
+            overrides["timeout"] = {"seconds": max(1, int(submission.timeout))}
+        operation = self._jobs.run_job(request={"name": self._job_name, "overrides": overrides}, **CALL)
+        return str(operation.metadata.name)
+
+    def find(self, submission: Submission) -> str | None:
+        """The execution with the key of a submission, among the newest."""
+        listed = self._executions.list_executions(request={"parent": self._job_name, "page_size": _RECENT}, **CALL)
+        for execution in islice(listed, _RECENT):
+            for container in execution.template.containers:
+                if any(pair.name == _KEY and pair.value == submission.key for pair in container.env):
+                    return str(execution.name)
+        return None
+
+    def status(self, execution: str) -> Status:
+        """GetExecution; the exit code comes from its task."""
+        from google.api_core.exceptions import NotFound
+
+        url = self.url(execution)
+        try:
+            found = self._executions.get_execution(name=execution, **CALL)
+        except NotFound:
+            return Status("lost", None, "Cloud Run does not know the execution any more", url)
+        if not found.completion_time:
+            return Status("running" if found.running_count else "pending", None, "", url)
+        told = [one for one in found.conditions if one.type_ == "Completed"]
+        reason = told[0].message if told else ""
+        if found.cancelled_count and not found.failed_count:
+            return Status("cancelled", None, reason, url)
+        if found.succeeded_count and not found.failed_count:
+            return Status("succeeded", 0, "", url)
+        code, why = self._exit(execution)
+        return Status("failed", code, why or reason or "the execution failed", url)
+
+    def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
+        """Cloud Logging, as far as it has come."""
+        lines, following = self._log(execution).after(cursor)
+        told = [*self._warnings, *lines]
+        self._warnings.clear()
+        return told, following
+
+    def cancel(self, execution: str) -> None:
+        """CancelExecution; one that is over is no error."""
+        from google.api_core.exceptions import FailedPrecondition, NotFound
+
+        try:
+            self._executions.cancel_execution(name=execution, **CALL)
+        except (FailedPrecondition, NotFound):
+            return
+
+    def verdict(self, error: Exception) -> Verdict:
+        """What an error means for a call."""
+        return gcp_verdict(error)
+
+    def close(self) -> None:
+        """Nothing is held between commands."""
+
+    def url(self, execution: str) -> str:
+        """The execution's page in the Google Cloud console."""
+        short = execution.rpartition("/")[2]
+        place = f"https://console.cloud.google.com/run/jobs/executions/details/{self.region}/{short}/logs"
+        return f"{place}?project={self.project}"
+
+    # ------------------------------------------------------------------------------------------------ details
+
+    def _exit(self, execution: str) -> tuple[int | None, str]:
+        for task in self._tasks.list_tasks(parent=execution, **CALL):
+            result = task.last_attempt_result
+            if result.exit_code or result.term_signal or result.status.message:
+                code = int(result.exit_code) or (128 + int(result.term_signal) if result.term_signal else None)
+                memory = "killed, often because the memory limit was reached" if code == 137 else ""
+                return code, "; ".join(part for part in (memory, result.status.message) if part)
+        return None, ""
+
+    @cached_property
+    def _retries_are_told(self) -> bool:
+        """A failing load would be run again by Cloud Run itself: said once; whether it had to be."""
+        try:
+            retries = int(self._jobs.get_job(name=self._job_name, **CALL).template.template.max_retries)
+        except Exception as error:
+            if self.verdict(error).kind != "fatal":  # whoever may not read the job may still run it
+                raise
+            retries = 0
+        if retries:
+            text = f"WARN cloud_run: job {self.job} has maxRetries {retries}: Cloud Run runs a failing command again"
+            self._warnings.append(Line(f"{text}; set it to 0 (gcloud run jobs update {self.job} --max-retries 0)"))
+        return bool(retries)
+
+    def _log(self, execution: str) -> CloudLog:
+        short = execution.rpartition("/")[2]
+        query = f'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="{short}"'
+        return CloudLog(self._logging, self.project, query)
+
+    @property
+    def _job_name(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}/jobs/{self.job}"
+
+    # ------------------------------------------------------------------------------------------------ clients
+
+    @cached_property
+    def _jobs(self) -> Any:
+        return self._client("JobsClient")
+
+    @cached_property
+    def _executions(self) -> Any:
+        return self._client("ExecutionsClient")
+
+    @cached_property
+    def _tasks(self) -> Any:
+        return self._client("TasksClient")
+
+    @cached_property
+    def _logging(self) -> Any:
+        try:
+            from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
+        except ModuleNotFoundError as error:
+            raise missing_extra("cloud-run", error) from error
+        endpoint = self.logging_endpoint
+        return gcp_client(LoggingServiceV2Client, endpoint=endpoint, local=self.local, impersonate=self.impersonate)
+
+    def _client(self, name: str) -> Any:
+        try:
+            from google.cloud import run_v2
+        except ModuleNotFoundError as error:
+            raise missing_extra("cloud-run", error) from error
+        kind: Any = getattr(run_v2, name)
+        return gcp_client(kind, endpoint=self.endpoint, local=self.local, impersonate=self.impersonate)
