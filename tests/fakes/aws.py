@@ -8,16 +8,15 @@ same at the end). An operation it does not know is answered with 501, so that a 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.fakes.containers import Container
 
 __all__ = ["FakeAws", "Fault", "Task"]
 
@@ -54,8 +53,7 @@ class Task:
     exit_code: int | None = None
     stop_code: str | None = None
     reason: str | None = None
-    lines: list[str] = field(default_factory=list)
-    process: subprocess.Popen[bytes] | None = None
+    process: Container | None = None
     seen: int = 0
 
     @property
@@ -128,7 +126,8 @@ class FakeAws:
         self._server.shutdown()
         self._server.server_close()
         for task in self.tasks.values():
-            _kill(task)
+            if task.process is not None:
+                task.process.stop()
 
     def fail(self, operation: str, code: str, **how: Any) -> None:
         """Lets the next calls of an operation fail."""
@@ -235,7 +234,7 @@ class FakeAws:
             if task.process is None:
                 task.status = "STOPPED"
             else:
-                _kill(task)
+                task.process.stop()
         return {"task": self._shown(task)}
 
     def _describe_task_definition(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,28 +257,12 @@ class FakeAws:
             task.status, task.stop_code, task.reason = "STOPPED", "TaskFailedToStart", self.never_start
             return
         task.status = "RUNNING"
-        environ = {"PATH": os.environ["PATH"], **self.environ, **task.environ}
-        task.process = subprocess.Popen(
-            [*self.program, *task.container["command"]],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        threading.Thread(target=self._watch, args=(task,), daemon=True).start()
+        argv = [*self.program, *task.container["command"]]
+        task.process = Container(argv, {**self.environ, **task.environ}, lambda code: self._ended(task, code))
 
-    def _watch(self, task: Task) -> None:
-        process = task.process
-        assert process is not None
-        assert process.stdout is not None
-        for line in process.stdout:
-            with self.lock:
-                task.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
-        code = process.wait()
-        process.stdout.close()
+    def _ended(self, task: Task, code: int) -> None:
         with self.lock:
-            task.exit_code = code if code >= 0 else 128 - code
+            task.exit_code = code
             task.stop_code = task.stop_code or "EssentialContainerExited"
             task.reason = task.reason or "Essential container in task exited"
             task.status = "STOPPED"
@@ -306,10 +289,11 @@ class FakeAws:
         expected = f"sl/starlake/{_id(task.arn)}" if task else None
         if task is None or request["logStreamName"] != expected or request["logGroupName"] != "/ecs/starlake":
             raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
-        if not task.lines:
+        lines = [text for _, text in list(task.process.lines)] if task.process else []
+        if not lines:
             raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
         start = int(request.get("nextToken", "f/0").partition("/")[2])
-        page = task.lines[start : start + 3]  # small pages, so that tokens matter
+        page = lines[start : start + 3]  # small pages, so that tokens matter
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in page]
         return {
@@ -327,12 +311,3 @@ class _Refused(Exception):
 
 def _id(arn: str) -> str:
     return arn.rpartition("/")[2]
-
-
-def _kill(task: Task) -> None:
-    if task.process is not None and task.process.poll() is None:
-        os.killpg(task.process.pid, signal.SIGTERM)
-        try:
-            task.process.wait(3)
-        except subprocess.TimeoutExpired:
-            os.killpg(task.process.pid, signal.SIGKILL)

@@ -32,23 +32,24 @@ class Container:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        self._silent = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def stop(self) -> None:
-        """TERM, and KILL where that does not help."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(3)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """TERM, and KILL where that does not help; returns when nothing of it writes any more."""
+        if self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal.SIGTERM)
+        if not self._silent.wait(3):
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self._silent.wait(3)
 
     def _watch(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             text = line.decode("utf-8", "replace").rstrip("\n")
             self.lines.append((datetime.now(timezone.utc), text))
+        self._silent.set()
         code = self.process.wait()
         self.process.stdout.close()
         self._ended(code if code >= 0 else 128 - code)
