@@ -13,7 +13,7 @@ __all__ = ["attempt_of"]
 
 _KEY = "starlake/execution"
 _PAGE = 1000
-_RETRY_TAGS = ("dagster/parent_run_id",)
+_ENDED = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
 def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
@@ -23,7 +23,21 @@ def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
     if context.has_partition_key:
         labels["partition"] = context.partition_key
     ledger = _EventLedger(context.instance, run, step, first=context.retry_number == 0)
-    return Attempt(run.run_id, step, context.retry_number, labels, ledger)
+    return Attempt(
+        run.run_id, step, context.retry_number, labels, ledger, lambda: _others_ended(context.instance, run, step)
+    )
+
+
+def _others_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> bool:
+    """Whether every other step of the run has ended."""
+    snapshot = run.execution_plan_snapshot_id
+    plan = instance.get_execution_plan_snapshot(snapshot) if snapshot else None
+    others = {key for key in (plan.step_keys_to_execute if plan is not None else ()) if key != step}
+    if not others:
+        return True
+    stats = instance.get_run_step_stats(run.run_id, step_keys=sorted(others))
+    ended = {one.step_key for one in stats if one.status is not None and one.status.value in _ENDED}
+    return others <= ended
 
 
 class _EventLedger:

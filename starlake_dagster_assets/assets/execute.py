@@ -9,6 +9,7 @@ from datetime import datetime
 import dagster as dg
 
 from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.compute_log import compute_log
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.standing import cannot
@@ -16,7 +17,7 @@ from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings
 from starlake_dagster_assets.command.source import secrets_of
-from starlake_dagster_assets.runners.protocol import Runner
+from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
 
 __all__ = ["run_step"]
 
@@ -57,7 +58,7 @@ def run_step(
     yield from held.back(results.checks_alone())
     made = _made_before(context)
     wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
-    secrets = secrets_of(binding.source.model)
+    secrets = secrets_of(binding.source.model) | secrets_held(runner)
     window = _window(context)
     settings = RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
@@ -65,7 +66,7 @@ def run_step(
         scheduled_date=window[1] if window else None,
         window=window,
         secrets=secrets,
-        hold=bool(fetch),
+        hold=bool(fetch) and not is_eager(runner),
         on_line=_listener(context),
     )
     lost: dict[str, Outcome] = {}
@@ -77,7 +78,8 @@ def run_step(
             yield from held.back(results.of(item))
     yield from held.events
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
-        raise _failure(failed, [outcome for outcome in lost.values() if outcome.status == "skipped"], len(wanted))
+        skipped = [outcome for outcome in lost.values() if outcome.status == "skipped"]
+        raise _failure(failed, skipped, len(wanted), compute_log(context))
     if results.unanswered:
         raise cannot(results.unanswered)
 
@@ -103,16 +105,17 @@ class _Held:
         return result.severity is dg.AssetCheckSeverity.ERROR and key in self._blocking
 
 
-def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int) -> dg.Failure:
+def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int, log: str) -> dg.Failure:
     first = "; ".join(f"{one.node.id} ({_first_line(one.reason)})" for one in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
     also = f" {len(skipped)} skipped because of that." if skipped else ""
-    metadata = {one.node.id: dg.MetadataValue.text(_told(one)) for one in (*failed, *skipped)}
+    metadata = {one.node.id: dg.MetadataValue.text(f"{_told(one)}\n{log}") for one in failed}
+    metadata |= {one.node.id: dg.MetadataValue.text(_told(one)) for one in skipped}
     return dg.Failure(f"{len(failed)} of {wanted} failed: {first}{more}.{also}", metadata=metadata)
 
 
 def _told(outcome: Outcome) -> str:
-    """What became of a node and why; for a failure also the file to look at and the job to look for."""
+    """What became of a node and why; for a failure also the file to look at, the job to look for, and the command."""
     node = outcome.node
     if outcome.status != "failed":
         return f"{node.id} {outcome.status}: {outcome.reason}"
@@ -121,7 +124,14 @@ def _told(outcome: Outcome) -> str:
     if node.task is not None and node.task.sql_location is not None:
         places = [node.task.sql_location]
     where = [str(place) for place in places] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
-    return f"{node.id} failed: {outcome.reason}\n({', '.join(where)})"
+    code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
+    typed = f"\n{_cut(outcome.command)}{code}" if outcome.command else ""
+    return f"{node.id} failed: {outcome.reason}\n({', '.join(where)}){typed}"
+
+
+def _cut(command: str) -> str:
+    """A command as typed, without the middle of a list of hundreds of tables."""
+    return command if len(command) <= _LONGEST else f"{command[:_LONGEST]} … {command[-_HEAD:]}"
 
 
 def _first_line(text: str) -> str:
@@ -164,8 +174,7 @@ def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:
 
     def take(line: Line) -> None:
         nonlocal logged
-        sys.stdout.write(line.text + "\n")
-        sys.stdout.flush()
+        _print(line)
         marker = any(word in line.text for word in _MARKERS)
         warning = _LEVEL.search(line.text[:_HEAD]) is not None and not any(word in line.text for word in _ECHOES)
         if not (marker or warning) or logged >= _MOST_LOGGED:
@@ -174,3 +183,14 @@ def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:
         (context.log.warning if warning else context.log.info)(line.text)
 
     return take
+
+
+def _print(line: Line) -> None:
+    """A line to the compute log, as it came: bytes that are not UTF-8 too."""
+    out = sys.stdout
+    if line.raw is not None and hasattr(out, "buffer"):
+        out.flush()
+        out.buffer.write(line.raw + b"\n")
+    else:
+        out.write(line.text + "\n")
+    out.flush()

@@ -15,7 +15,7 @@ from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.runners.protocol import Runner, Witness
+from starlake_dagster_assets.runners.protocol import Runner, Witness, secrets_held
 
 __all__ = ["Results"]
 
@@ -38,7 +38,7 @@ class Results:
         self._witness = runner.witness()
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
-        self._secrets = secrets_of(binding.source.model)
+        self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
         self._lineage = Lineage(binding.translator)
         self._columns: dict[str, Sequence[tuple[str, str]]] = {}
         self.unanswered: dict[str, Sequence[str]] = {}
@@ -48,6 +48,7 @@ class Results:
         """The events of an outcome, or those left over once its command has ended."""
         if isinstance(item, Settled):
             yield from self._late_checks(item.outcome)
+            yield from self._late_metadata(item.outcome.node)
             return
         key = self._keys[item.node.id]
         if item.status == "materialized":
@@ -99,6 +100,12 @@ class Results:
         key = self._keys[outcome.node.id]
         yield from self._selected(expectation_results(outcome, key))
         yield from self._selected(self._drift(outcome.node, key))
+
+    def _late_metadata(self, node: Node) -> Iterator[dg.AssetObservation]:
+        """What the warehouse says of a table that was told before it could be read."""
+        found = self._fetched(node, self._witness) if self._witness is not None else {}
+        if found:
+            yield dg.AssetObservation(asset_key=self._keys[node.id], metadata=found)
 
     def _checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         key = self._keys[outcome.node.id]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import CommandError
 
-__all__ = ["ARGV_BYTES", "load", "scheduled_date_text", "stage", "transform"]
+__all__ = ["ARGV_BYTES", "load", "options_argument", "scheduled_date_text", "stage", "transform"]
 
 ARGV_BYTES = 96 * 1024
 """Bytes that one list argument may take: Linux refuses a single argument above 128 KiB."""
@@ -44,7 +44,7 @@ def stage(
     Raises:
         CommandError: When a name or an option cannot be said on the command line.
     """
-    return Command("stage", (*_scope(domain, tables), *_options(options)), _env(env, job_id), secrets, job_id)
+    return Command("stage", (*_scope(domain, tables), *options_argument(options)), _env(env, job_id), secrets, job_id)
 
 
 def load(
@@ -78,7 +78,7 @@ def load(
     """
     if not tables:
         raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
-    args = (*_scope(domain, tables), *_scheduled(scheduled_date), *_options(options))
+    args = (*_scope(domain, tables), *_scheduled(scheduled_date), *options_argument(options))
     return Command("load", args, _env(env, job_id), secrets, job_id, spark)
 
 
@@ -111,7 +111,7 @@ def transform(
     """
     if "." not in _word("task name", name):
         raise CommandError(f"task name {name!r}: expected <domain>.<name>.")
-    args = ("--name", name, *_scheduled(scheduled_date), *_options(options))
+    args = ("--name", name, *_scheduled(scheduled_date), *options_argument(options))
     return Command("transform", args, _env(env, job_id), secrets, job_id, spark)
 
 
@@ -140,7 +140,12 @@ def _scheduled(moment: datetime | None) -> tuple[str, ...]:
     return () if moment is None else ("--scheduledDate", scheduled_date_text(moment))
 
 
-def _options(options: Mapping[str, str] | None) -> tuple[str, ...]:
+def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
+    """`--options` and its value; nothing where there are no options.
+
+    Raises:
+        CommandError: When an option cannot be said.
+    """
     if not options:
         return ()
     pairs: list[str] = []

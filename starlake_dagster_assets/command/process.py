@@ -113,6 +113,7 @@ class Desk:
                     events.append(event)
                     yield event
             result = handle.wait()
+            self.job_id = job_id = job_id_of(handle, command)  # it may have changed hands
         except UnreachableError:  # what runs there goes on, and is taken over by a retry
             raise
         except BaseException:

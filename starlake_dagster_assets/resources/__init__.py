@@ -4,5 +4,6 @@ from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeR
 from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun as StarlakeCloudRun
 from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
 from starlake_dagster_assets.resources.fargate import StarlakeFargate as StarlakeFargate
+from starlake_dagster_assets.resources.shell import StarlakeShell as StarlakeShell
 
-__all__ = ["StarlakeCloudRun", "StarlakeDuckDB", "StarlakeFargate", "StarlakeResource"]
+__all__ = ["StarlakeCloudRun", "StarlakeDuckDB", "StarlakeFargate", "StarlakeResource", "StarlakeShell"]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import dagster as dg
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
-from starlake_dagster_assets.runners.launchers import launch
+from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
 from starlake_dagster_assets.runners.shell_env import inherited, log_level, secret_values
@@ -72,18 +72,18 @@ class StarlakeShell(StarlakeResource):
     )
 
     def __init__(self, **data: Any) -> None:
-        given = next((data[name] for name in ("env", "sl_env_var") if isinstance(data.get(name), Mapping)), {})
-        hidden = [name for name, value in given.items() if isinstance(value, dg.EnvVar)]
-        named = data.get("secrets") or []
-        if hidden and isinstance(named, list):
+        given = data.get("env", data.get("sl_env_var"))
+        pairs = cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ()
+        hidden = {name for name, value in pairs if isinstance(value, dg.EnvVar)}
+        if hidden and isinstance(data.get("secrets", []), list):
             # Dagster makes the resource anew from its fields with the values in place: the names are kept as a field.
-            data["secrets"] = sorted({*named, *hidden})
+            data["secrets"] = sorted({*data.get("secrets", []), *hidden})
         super().__init__(**data)
 
     def __repr_args__(self) -> Any:
         """The fields without the values of variables."""
         for name, value in super().__repr_args__():
-            yield name, dict.fromkeys(value, "***") if name == "env" and isinstance(value, Mapping) else value
+            yield name, dict.fromkeys(self.env, "***") if name == "env" else value
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
         """The runner of the chosen launcher.
@@ -103,7 +103,7 @@ class StarlakeShell(StarlakeResource):
         return writes_duckdb_file(project.model)
 
     def _shell(self, project: ProjectSource) -> ShellRunner:
-        start = launch
+        start: Launcher = launch
         if self.launcher == "dagster_shell":
             from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
 
@@ -115,9 +115,10 @@ class StarlakeShell(StarlakeResource):
         if project.env is not None:
             environ["SL_ENV"] = project.env
         return ShellRunner(
-            starlake=self.starlake or self.env.get("SL_STARLAKE_PATH") or os.environ.get("SL_STARLAKE_PATH") or "starlake",
+            starlake=self.starlake or environ.get("SL_STARLAKE_PATH") or "starlake",
             root=Path(project.root),
             environ=environ,
+            options=project.options,
             cwd=Path(self.cwd) if self.cwd else None,
             timeout=self.timeout,
             grace=self.grace,

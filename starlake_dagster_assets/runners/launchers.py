@@ -17,17 +17,17 @@ __all__ = ["Launcher", "Program", "SupervisedProgram", "launch", "supervised"]
 
 
 class Program(Protocol):
-    """A program that runs with all that it starts.
+    """A program that runs with all that it starts."""
 
-    Attributes:
-        stdout: What it prints, unbuffered and without blocking; ends when nothing of its tree is left.
-        stderr: Its errors, alike.
-        stdin: Where it reads from, or None when it reads nothing.
-    """
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it prints, unbuffered and without blocking; ends when nothing of its tree is left."""
+        ...
 
-    stdout: IO[bytes]
-    stderr: IO[bytes]
-    stdin: IO[bytes] | None
+    @property
+    def stderr(self) -> IO[bytes]:
+        """What it says on the other stream, alike."""
+        ...
 
     def stop(self) -> None:
         """Asks for the end of the tree: INT, then TERM, then KILL; returns at once."""

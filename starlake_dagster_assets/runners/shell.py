@@ -14,8 +14,9 @@ from signal import Signals
 from threading import RLock
 from typing import Literal
 
+from starlake_dagster_assets.command.build import options_argument
 from starlake_dagster_assets.command.model import Command, Line, RunResult
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.runners.launchers import Launcher, Program, launch
 from starlake_dagster_assets.runners.protocol import Witness
 from starlake_dagster_assets.runners.pump import Pump
@@ -25,6 +26,7 @@ __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
 _POLL_SECONDS = 0.25
 _LAST_SECONDS = 10.0
 _SPLITTING = "SL_RUN_MODE"
+_OPTIONS = "--options"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class ShellRunner:
         cwd: Its directory; the project's by default.
         timeout: Seconds that a command may take; None = as long as it wants.
         grace: Seconds between INT and KILL of a command that is to end; TERM is half way.
+        options: Variables of every command, below its own `--options`.
         secrets: Values that are never shown.
         launcher: What starts a process.
         stage_command: `import` for Starlake before `stage` had its name.
@@ -50,6 +53,7 @@ class ShellRunner:
     cwd: Path | None = None
     timeout: float | None = None
     grace: float = 10.0
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     launcher: Launcher = launch
     stage_command: Literal["stage", "import"] = "stage"
@@ -80,13 +84,27 @@ class ShellRunner:
         """
         refuse_windows()
         name = self.stage_command if command.name == "stage" else command.name
-        argv = [find_program(self.starlake, self.environ), name, *command.args]
-        if self.environ.get(_SPLITTING) == "main" and any(not part or part.split() != [part] for part in command.args):
+        args = self._args(command)
+        split = [part for part in args if part.split() != [part]]
+        if split and self.environ.get(_SPLITTING) == "main":
             raise RunnerError(
-                f"{_SPLITTING}=main makes the launcher of Starlake cut arguments at blanks, and `{command.name}` has "
-                f"some: {[part for part in command.args if part.split() != [part]]}. Take {_SPLITTING} away."
+                f"{_SPLITTING}=main makes the launcher of Starlake cut arguments at blanks, and `{name}` has some: "
+                f"{split}. Take {_SPLITTING} out of its environment."
             )
-        return argv
+        return [find_program(self.starlake, self.environ), name, *args]
+
+    def _args(self, command: Command) -> tuple[str, ...]:
+        """The arguments of a command, with the project's own variables."""
+        if not self.options:
+            return command.args
+        try:
+            own = options_argument(self.options)
+        except CommandError as error:
+            raise RunnerError(str(error)) from error
+        if _OPTIONS not in command.args:
+            return (*command.args, *own)
+        at = command.args.index(_OPTIONS) + 1  # the last of two values counts
+        return (*command.args[:at], f"{own[1]},{command.args[at]}", *command.args[at + 1 :])
 
     def environ_of(self, command: Command) -> dict[str, str]:
         """The environment of a command."""
