@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Scripted:
     @property
     def environ(self) -> dict[str, str]:
         """Variables that the program needs."""
-        program = f"{sys.executable} -m starlake_dagster_assets.cli"
+        program = shlex.join([sys.executable, "-c", "from starlake_dagster_assets.cli import main; main()"])
         return {"SCRIPTED_STARLAKE": str(self._script), "SCRIPTED_EMBEDDED": program}
 
     def tell(self, **told: Any) -> Scripted:
