@@ -15,7 +15,7 @@ from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settle
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import Ending, Expected, Verdict, reconcile_load, reconcile_transform
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import CommandError
+from starlake_dagster_assets.errors import CommandError, UnreachableError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import argv_chunks, topological
 from starlake_dagster_assets.project.model import Table, Task
@@ -44,14 +44,19 @@ def execute(
     """
     run = _Run(source, runner, settings)
     domains, tasks = ordered(source.graph, selection)
+    read = {up for task in tasks for up in source.graph.upstream[task.id]}
     try:
         for nodes in domains:
             yield from run.load(nodes)
         for node in tasks:
-            yield from run.transform(node, read=any(node.id in source.graph.upstream[task.id] for task in tasks))
+            yield from run.transform(node, read=node.id in read)
         yield from run.settle()
-    finally:
+    except UnreachableError:  # what runs there still needs what the runner holds
+        raise
+    except BaseException:
         run.close()
+        raise
+    run.close()
 
 
 def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:

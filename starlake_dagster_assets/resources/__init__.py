@@ -2,8 +2,20 @@
 
 from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
 from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun as StarlakeCloudRun
+from starlake_dagster_assets.resources.dataproc import DataprocCluster as DataprocCluster
+from starlake_dagster_assets.resources.dataproc import DataprocServerless as DataprocServerless
+from starlake_dagster_assets.resources.dataproc import StarlakeDataproc as StarlakeDataproc
 from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
 from starlake_dagster_assets.resources.fargate import StarlakeFargate as StarlakeFargate
 from starlake_dagster_assets.resources.shell import StarlakeShell as StarlakeShell
 
-__all__ = ["StarlakeCloudRun", "StarlakeDuckDB", "StarlakeFargate", "StarlakeResource", "StarlakeShell"]
+__all__ = [
+    "DataprocCluster",
+    "DataprocServerless",
+    "StarlakeCloudRun",
+    "StarlakeDataproc",
+    "StarlakeDuckDB",
+    "StarlakeFargate",
+    "StarlakeResource",
+    "StarlakeShell",
+]

@@ -118,7 +118,15 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         if field in fields:
             raise RunnerError(f"{title}: `{field}` is given twice, also as `{name}`; keep one.")
-        fields[field] = data[name]
+        if "." not in field:
+            fields[field] = data[name]
+            continue
+        whole, _, part = field.partition(".")
+        below: Any = fields.get(whole)
+        if below is not None and not isinstance(below, dict):
+            raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
+        inner = next(one for one in _parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
+        fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
     return {name: _read(cls, name, value) for name, value in fields.items()}
 
 
@@ -126,7 +134,7 @@ def _title(cls: type[Any]) -> str:
     return cls.__name__
 
 
-def _read(cls: type[StarlakeResource], field: str, value: Any) -> Any:
+def _read(cls: type[Any], field: str, value: Any) -> Any:
     """The value of a field; a text for a list or a mapping is read."""
     shapes = [get_origin(part) or part for part in _parts(cls.model_fields[field].annotation)]
     if not isinstance(value, str) or isinstance(value, dg.EnvVar) or not {dict, list} & set(shapes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
@@ -212,6 +212,7 @@ class Attempt:
         number: 0 for the first attempt.
         labels: What else is said of the run, such as the code location and the partition.
         ledger: Where executions are written down.
+        others_ended: Whether no other step of the run is running or still to come.
     """
 
     run_id: str = ""
@@ -219,3 +220,4 @@ class Attempt:
     number: int = 0
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     ledger: Ledger = field(default_factory=_NoLedger, repr=False)
+    others_ended: Callable[[], bool] = field(default=lambda: True, repr=False)

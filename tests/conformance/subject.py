@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.runners.protocol import Attempt, Execution, Runner
-from tests.fakes.script import Scripted
+from tests.fakes.script import Scripted, alive
 
 __all__ = ["Deed", "Ledger", "Running", "ScriptedRunning", "Subject"]
 
@@ -109,6 +110,9 @@ class ScriptedRunning:
         return len(self.scripted.calls())
 
     def alive(self) -> bool:
-        from tests.fakes.script import alive
-
-        return any(alive(call.pid) for call in self.scripted.calls())
+        until = time.monotonic() + 2  # a process that is ending is seen a little longer
+        while left := any(alive(call.pid) for call in self.scripted.calls()):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
+        return left

@@ -1,0 +1,208 @@
+"""Google Cloud Dataproc as a Dagster resource: an existing cluster, a cluster a run, or Serverless batches."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
+from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
+from starlake_dagster_assets.runners.driver_output import DriverOutput
+from starlake_dagster_assets.runners.protocol import Attempt
+from starlake_dagster_assets.runners.remote import Environment
+
+__all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
+
+
+class DataprocCluster(dg.Config):
+    """The cluster that is made for a run and deleted at its end; names and defaults are those of Starlake's options."""
+
+    name: str = Field(default="dataproc-cluster", description="The run's id follows it.")
+    image_version: str = Field(default="2.2-debian12", description="Image of the machines.")
+    master_machine_type: str = "n1-standard-4"
+    master_disk_type: str = "pd-standard"
+    master_disk_size: int = Field(default=1024, ge=10, description="GB.")
+    worker_machine_type: str = "n1-standard-4"
+    worker_disk_type: str = "pd-standard"
+    worker_disk_size: int = Field(default=1024, ge=10, description="GB.")
+    num_workers: int = Field(default=4, ge=0, description="0 = a single node.")
+    subnet: str = Field(default="default", description="Name or URI.")
+    service_account: str | None = Field(default=None, description="Of the machines; Dataproc's own by default.")
+    internal_ip_only: bool = Field(default=True, description="No public addresses.")
+    idle_delete_ttl: int = Field(
+        default=3600, ge=300, description="Seconds without a job after which Dataproc deletes the cluster by itself."
+    )
+    max_age: int = Field(default=86400, ge=600, description="Seconds after which Dataproc deletes it in any case.")
+    metadata: dict[str, str] = Field(default_factory=dict, description="Metadata of the machines.")
+    properties: dict[str, str] = Field(
+        default_factory=dict, description="Software properties, such as spark:spark.sql.shuffle.partitions."
+    )
+    extra: dict[str, Any] = Field(default_factory=dict, description="Raw ClusterConfig, merged last.")
+    create_timeout: float = Field(default=900, gt=0, description="Seconds that the creation may take.")
+
+
+class DataprocServerless(dg.Config):
+    """Serverless batches instead of a cluster."""
+
+    version: str | None = Field(default=None, description="Runtime version; Dataproc's newest by default.")
+    subnet: str | None = Field(default=None, description="Name or URI.")
+    service_account: str | None = Field(default=None, description="Of the driver.")
+    ttl: int | None = Field(default=None, ge=600, description="Seconds after which Dataproc ends a batch by itself.")
+
+
+class StarlakeDataproc(StarlakeRemoteResource):
+    """Runs Starlake commands as Spark jobs on Dataproc.
+
+    With `cluster` jobs go to a cluster that is there; with `serverless` each is a batch; otherwise `ephemeral` is made
+    for each run.
+
+    Examples:
+        ::
+
+            StarlakeDataproc(
+                project="my-project",
+                jars=["gs://my-bucket/starlake-core-assembly.jar"],
+                bucket="my-bucket",
+                ephemeral=DataprocCluster(num_workers=2),
+            )
+    """
+
+    option_names: ClassVar[Mapping[str, str]] = {
+        "cluster_id": "cluster",
+        "dataproc_job_wait_timeout": "timeout",
+        "dataproc_project_id": "project",
+        "dataproc_region": "region",
+        "spark_bucket": "bucket",
+        "spark_executor_cores": "executor_cores",
+        "spark_executor_instances": "executor_instances",
+        "spark_executor_memory": "executor_memory",
+        "spark_jar_list": "jars",
+        "spark_job_main_class": "main_class",
+        "sl_env_var": "env",
+        **{
+            f"dataproc_{name}": f"ephemeral.{name}"
+            for name in (
+                "image_version",
+                "idle_delete_ttl",
+                "master_disk_size",
+                "master_disk_type",
+                "master_machine_type",
+                "name",
+                "num_workers",
+                "service_account",
+                "subnet",
+                "worker_disk_size",
+                "worker_disk_type",
+                "worker_machine_type",
+            )
+        },
+        "dataproc_cluster_metadata": "ephemeral.metadata",
+    }
+
+    project: str = Field(description="Google Cloud project.")
+    region: str = Field(default="europe-west1", description="Where clusters and batches are.")
+    jars: list[str] = Field(min_length=1, description="URIs of Starlake and its libraries: a list, comma text or JSON.")
+    bucket: str | None = Field(default=None, description="Staging bucket.")
+    main_class: str = Field(default="ai.starlake.job.Main", description="Class of the driver.")
+    cluster: str | None = Field(default=None, description="A cluster that is there.")
+    ephemeral: DataprocCluster | None = Field(default=None, description="The cluster that is made for a run.")
+    serverless: DataprocServerless | None = Field(default=None, description="Batches instead of a cluster.")
+    executor_memory: str = Field(default="11g", description="spark.executor.memory.")
+    executor_cores: int = Field(default=4, ge=1, description="spark.executor.cores.")
+    executor_instances: int = Field(default=1, ge=1, description="spark.executor.instances.")
+    spark_properties: dict[str, str] = Field(default_factory=dict, description="Spark properties of every command.")
+    deploy_mode: Literal["client", "cluster"] = Field(
+        default="client",
+        description="Where the driver of a cluster job is: its lines are followed in client mode only.",
+    )
+    timeout: float | None = Field(default=3600, gt=0, description="Seconds after which a job is cancelled.")
+    impersonate: str | None = Field(default=None, description="Service account to act as.")
+    endpoint: str | None = Field(default=None, description="host:port of Dataproc; the region's own by default.")
+    storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
+    local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
+
+    @classmethod
+    def from_dataproc_resource(cls, resource: Any, **fields: Any) -> "StarlakeDataproc":
+        """The settings of a `DataprocResource` of dagster-gcp.
+
+        Args:
+            resource: Its `project_id`, `region` and `cluster_name` are taken: the cluster must be there.
+            fields: What it does not say, such as `jars`; they win.
+        """
+        taken = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
+        return cls(**{**taken, **fields})
+
+    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+        """Jobs or batches.
+
+        Raises:
+            RunnerError: When more than one of `cluster`, `ephemeral` and `serverless` is given, or a variable of `env`
+                looks like a secret.
+        """
+        given = [name for name in ("cluster", "ephemeral", "serverless") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise RunnerError(f"StarlakeDataproc: {' and '.join(given)} are given; keep one.")
+        program = Program(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
+        output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
+        service = self._service()
+        if "serverless" in given:
+            return DataprocBatches(service, program, output, bucket=self.bucket, **self._dumped("serverless"))
+        cluster = self.cluster or EphemeralClusters(
+            service,
+            self._plan(),
+            attempt.run_id or "local",
+            {name: value for name, value in attempt.labels.items() if name != "partition"},
+            program.env,
+            poll=self.poll_interval,
+            others_ended=attempt.others_ended,
+        )
+        return DataprocJobs(service, program, output, cluster, self.deploy_mode)
+
+    def sensors(self) -> Sequence[dg.SensorDefinition]:
+        """For clusters that are made for runs: one that deletes those whose run has ended."""
+        if self.cluster is not None or self._dumped("serverless"):
+            return ()
+        from starlake_dagster_assets.resources.dataproc_sweeper import build_sweeper
+
+        return (build_sweeper(),)
+
+    def sweep(self, instance: dg.DagsterInstance) -> list[str]:
+        """Deletes the clusters of runs that have ended.
+
+        Args:
+            instance: Knows the runs. A cluster of a run that it does not know may be another deployment's: it is
+                deleted only when it is older than it could be.
+
+        Returns:
+            Their names.
+        """
+        service, swept = self._service(), list[str]()
+        for name, run_id, age in service.managed():
+            run = instance.get_run_by_id(run_id)
+            if (run is not None and run.is_finished) or (run is None and age > self._plan().max_age):
+                service.delete(name)
+                swept.append(name)
+        return swept
+
+    def _service(self) -> ClusterService:
+        return ClusterService(self.project, self.region, self.impersonate, self.endpoint, self.local)
+
+    def _spark(self) -> dict[str, str]:
+        return {
+            "spark.executor.memory": self.executor_memory,
+            "spark.executor.cores": str(self.executor_cores),
+            "spark.executor.instances": str(self.executor_instances),
+            **self.spark_properties,
+        }
+
+    def _plan(self) -> ClusterPlan:
+        return ClusterPlan(bucket=self.bucket, **self._dumped("ephemeral"))
+
+    def _dumped(self, name: str) -> dict[str, Any]:
+        """The fields of a nested configuration; none where it is not given."""
+        config: Any = getattr(self, name)
+        return config.model_dump() if config is not None else {}

@@ -1,0 +1,31 @@
+"""The sensor that deletes Dataproc clusters whose run has ended: a worker was killed, or the network was away."""
+
+from typing import Any, cast
+
+import dagster as dg
+
+__all__ = ["build_sweeper"]
+
+
+def build_sweeper(*, interval: int = 60) -> dg.SensorDefinition:
+    """A sensor that sweeps with the resource `starlake`.
+
+    Args:
+        interval: Seconds between two looks.
+
+    Returns:
+        A sensor that is on by itself: a cluster that nobody needs costs money.
+    """
+
+    def sweep(context: dg.SensorEvaluationContext, starlake: dg.ResourceParam[Any]) -> dg.SkipReason:
+        swept = starlake.sweep(context.instance)
+        return dg.SkipReason(f"deleted {', '.join(swept)}" if swept else "no cluster is left of a run that has ended")
+
+    sensor: Any = cast("Any", dg).sensor
+    decorate = sensor(
+        name="starlake_dataproc_sweeper",
+        description="Deletes Dataproc clusters whose run has ended.",
+        minimum_interval_seconds=interval,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    return decorate(sweep)

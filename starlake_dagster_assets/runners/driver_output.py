@@ -1,0 +1,63 @@
+"""What a Dataproc driver prints: objects in a bucket that grow while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.runners.gcp import gcp_credentials, missing_extra
+
+__all__ = ["DriverOutput"]
+
+
+@dataclass(frozen=True)
+class DriverOutput:
+    """Reads driver output from Cloud Storage.
+
+    Attributes:
+        project: Google Cloud project.
+        impersonate: Service account to act as.
+        endpoint: URL of Cloud Storage; Google's own by default.
+    """
+
+    project: str
+    impersonate: str | None = None
+    endpoint: str | None = None
+
+    def after(self, uri: str, cursor: str | None, *, over: bool) -> tuple[Sequence[Line], str | None]:
+        """The whole lines after a cursor, and the next cursor.
+
+        Args:
+            uri: `gs://bucket/…/driveroutput`: what the names of the objects begin with.
+            cursor: Bytes read so far, over all objects.
+            over: Nothing more will be written: a last line without its end counts as well.
+        """
+        read = passed = int(cursor or 0)
+        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        data, before = b"", 0
+        for blob in sorted(self._client.list_blobs(bucket, prefix=prefix, timeout=30), key=lambda one: str(one.name)):
+            size = int(blob.size or 0)
+            if before + size > passed:
+                data += blob.download_as_bytes(start=passed - before, end=size - 1, timeout=60)
+                passed = before + size
+            before += size
+        whole = data if over else data[: data.rfind(b"\n") + 1]
+        lines = [Line(text) for text in whole.decode("utf-8", "replace").splitlines()]
+        return lines, str(read + len(whole))
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            from google.auth.credentials import AnonymousCredentials
+            from google.cloud import storage
+        except ModuleNotFoundError as error:
+            raise missing_extra("dataproc", error) from error
+        make: Any = storage.Client
+        if self.endpoint is None:
+            return make(project=self.project, credentials=gcp_credentials(self.impersonate))
+        anonymous: Any = AnonymousCredentials
+        options: Mapping[str, str] = {"api_endpoint": self.endpoint}
+        return make(project=self.project, credentials=anonymous(), client_options=options)

@@ -1,0 +1,263 @@
+"""The real google-cloud-dataproc against a local Dataproc whose drivers are real processes."""
+
+import threading
+
+import dagster as dg
+import grpc
+import pytest
+from dagster_gcp import DataprocResource
+
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
+from starlake_dagster_assets.runners.protocol import Attempt
+from tests.fakes.dataproc import FakeDataproc
+from tests.fakes.script import Scripted
+
+SEEDS = {
+    "dataproc_project_id": "p",
+    "dataproc_region": "europe-west3",
+    "dataproc_name": "Nightly_Load",
+    "dataproc_subnet": "private",
+    "dataproc_service_account": "sl@p.iam.gserviceaccount.com",
+    "dataproc_image_version": "2.3-debian12",
+    "dataproc_master_machine_type": "n2-standard-4",
+    "dataproc_master_disk_type": "pd-ssd",
+    "dataproc_master_disk_size": "200",
+    "dataproc_worker_machine_type": "n2-highmem-8",
+    "dataproc_worker_disk_type": "pd-ssd",
+    "dataproc_worker_disk_size": "300",
+    "dataproc_num_workers": "2",
+    "dataproc_idle_delete_ttl": "600",
+    "dataproc_cluster_metadata": '{"team": "data"}',
+    "dataproc_job_wait_timeout": "7200",
+    "spark_jar_list": "gs://b/a.jar, gs://b/b.jar",
+    "spark_bucket": "staging-bucket",
+    "spark_job_main_class": "ai.starlake.job.Main",
+    "spark_executor_memory": "8g",
+    "spark_executor_cores": "2",
+    "spark_executor_instances": "3",
+}
+
+
+class Project:
+    env = "GCP"
+
+
+@pytest.fixture
+def scripted(tmp_path):
+    return Scripted(tmp_path / "scripted").tell(variables=["SL_ENV", "SL_ROOT", "SL_JOB_ID", "SL_LOG_LEVEL"])
+
+
+@pytest.fixture
+def server(scripted):
+    with FakeDataproc([str(scripted.path)], scripted.environ) as fake:
+        yield fake
+
+
+def resource(server, **fields) -> StarlakeDataproc:
+    given = {
+        "project": "p",
+        "jars": ["gs://b/starlake.jar"],
+        "poll_interval": 0.02,
+        "endpoint": server.endpoint,
+        "storage_endpoint": server.gcs.url,
+        "local": True,
+    }
+    return StarlakeDataproc(**{**given, **fields})
+
+
+def command(number: int = 1) -> Command:
+    job = f"job-{number}"
+    return Command("transform", ("--name", f"kpi.t{number}"), {"SL_JOB_ID": job}, job_id=job)
+
+
+def test_the_options_of_a_dag_configuration_reach_the_requests(server):
+    described = StarlakeDataproc.from_options(
+        {**SEEDS, "tags": "x"},
+        endpoint=server.endpoint,
+        storage_endpoint=server.gcs.url,
+        local=True,
+        poll_interval=0.02,
+    )
+    assert described.timeout == 7200
+    runner = described.runner(Project(), Attempt("0123456789abcdef", "step"))
+    assert runner.start(command()).wait().exit_code == 0
+    (cluster,) = server.made
+    assert cluster.cluster_name == "nightly-load-0123456789ab"
+    config = cluster.config
+    assert config.gce_cluster_config.subnetwork_uri == "private"
+    assert config.gce_cluster_config.service_account == "sl@p.iam.gserviceaccount.com"
+    assert config.gce_cluster_config.internal_ip_only
+    assert dict(config.gce_cluster_config.metadata) == {"team": "data"}
+    assert config.software_config.image_version == "2.3-debian12"
+    assert config.config_bucket == "staging-bucket"
+    for group, machine, size, count in (
+        (config.master_config, "n2-standard-4", 200, 1),
+        (config.worker_config, "n2-highmem-8", 300, 2),
+    ):
+        assert (group.machine_type_uri, group.num_instances) == (machine, count)
+        assert (group.disk_config.boot_disk_type, group.disk_config.boot_disk_size_gb) == ("pd-ssd", size)
+    assert config.lifecycle_config.idle_delete_ttl.total_seconds() == 600
+    assert config.lifecycle_config.auto_delete_ttl.total_seconds() == 86400
+    (job,) = server.jobs.values()
+    assert list(job.spark_job.jar_file_uris) == ["gs://b/a.jar", "gs://b/b.jar"]
+    assert job.spark_job.main_class == "ai.starlake.job.Main"
+    sizes = {name: job.spark_job.properties[f"spark.executor.{name}"] for name in ("memory", "cores", "instances")}
+    assert sizes == {"memory": "8g", "cores": "2", "instances": "3"}
+
+
+def test_the_defaults_are_those_of_starlake(server):
+    resource(server).runner(Project(), Attempt("run", "step")).start(command()).wait()
+    config = server.made[0].config
+    assert config.software_config.image_version == "2.2-debian12"
+    assert (config.master_config.machine_type_uri, config.worker_config.num_instances) == ("n1-standard-4", 4)
+    assert config.worker_config.disk_config.boot_disk_size_gb == 1024
+    assert config.lifecycle_config.idle_delete_ttl.seconds == 3600
+    properties = next(iter(server.jobs.values())).spark_job.properties
+    assert properties["spark.executor.memory"] == "11g"
+
+
+def test_variables_reach_a_driver_in_client_mode_by_the_cluster(server, scripted):
+    chosen = resource(server, root="gs://b/starbake", env={"SL_METRICS": "x"})
+    chosen.runner(Project(), Attempt("run", "step")).start(command()).wait()
+    (call,) = scripted.calls()
+    assert call.env == {"SL_ENV": "GCP", "SL_ROOT": "gs://b/starbake", "SL_LOG_LEVEL": "info"}
+
+
+def test_each_command_has_its_own_variables_in_cluster_mode_and_in_batches(server, scripted):
+    for fields in ({"deploy_mode": "cluster"}, {"serverless": DataprocServerless()}):
+        resource(server, **fields).runner(Project(), Attempt("run", "step")).start(command()).wait()
+    assert [call.env["SL_JOB_ID"] for call in scripted.calls()] == ["job-1", "job-1"]
+
+
+def test_three_steps_share_one_cluster(server, scripted):
+    codes = []
+
+    def step(number):
+        runner = resource(server).runner(Project(), Attempt("run-1", f"step-{number}", others_ended=lambda: False))
+        codes.append(runner.start(command(number)).wait().exit_code)
+        runner.close()
+
+    threads = [threading.Thread(target=step, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0, 0, 0]
+    assert len(server.made) == 1
+    assert len(server.clusters) == 1
+    last = resource(server).runner(Project(), Attempt("run-1", "step-9"))
+    last.close()
+    assert not server.clusters
+
+
+def test_two_runs_have_two_clusters(server):
+    for run in ("aaaa-1", "bbbb-2"):
+        resource(server).runner(Project(), Attempt(run, "step")).start(command()).wait()
+    assert len({cluster.cluster_name for cluster in server.made}) == 2
+
+
+def test_a_quota_is_said_and_leaves_nothing(server):
+    server.quota = "Insufficient 'CPUS' quota. Requested 20.0, available 4.0."
+    with pytest.raises(RunnerError, match=r"could not make cluster .*Insufficient 'CPUS' quota"):
+        resource(server).runner(Project(), Attempt("run", "step")).start(command())
+    assert not server.clusters
+
+
+def test_an_existing_cluster_is_left_alone(server):
+    resource(server).runner(Project(), Attempt("run-1", "a", others_ended=lambda: False)).start(command()).wait()
+    (name,) = server.clusters
+    runner = resource(server, cluster_id=name).runner(Project(), Attempt("run-2", "b"))
+    assert runner.start(command(2)).wait().exit_code == 0
+    runner.close()
+    assert len(server.made) == 1
+    assert name in server.clusters
+
+
+def test_a_lost_answer_to_the_creation_makes_one_cluster(server):
+    server.fail("CreateCluster", grpc.StatusCode.UNAVAILABLE, after=True)
+    runner = resource(server).runner(Project(), Attempt("run", "step"))
+    assert runner.start(command()).wait().exit_code == 0
+    assert len(server.made) == 1
+
+
+def test_a_single_node(server):
+    resource(server, ephemeral=DataprocCluster(num_workers=0)).runner(Project(), Attempt("r", "s")).start(command())
+    config = server.made[0].config
+    assert not config.worker_config.num_instances
+    assert config.software_config.properties["dataproc:dataproc.allow.zero.workers"] == "true"
+
+
+def test_raw_configuration_is_merged_last(server):
+    extra = {"gce_cluster_config": {"tags": ["no-ip"]}, "software_config": {"optional_components": ["ICEBERG"]}}
+    resource(server, ephemeral=DataprocCluster(extra=extra)).runner(Project(), Attempt("r", "s")).start(command())
+    config = server.made[0].config
+    assert list(config.gce_cluster_config.tags) == ["no-ip"]
+    assert config.gce_cluster_config.subnetwork_uri == "default"
+
+
+def test_spark_properties_of_a_command_win(server):
+    spark = {"spark.executor.memory": "32g"}
+    one = Command("transform", ("--name", "kpi.t1"), {}, job_id="j", spark=spark)
+    resource(server, spark_properties={"spark.a": "1"}).runner(Project(), Attempt("r", "s")).start(one).wait()
+    properties = next(iter(server.jobs.values())).spark_job.properties
+    assert properties["spark.executor.memory"] == "32g"
+    assert properties["spark.a"] == "1"
+
+
+def test_the_sweeper_deletes_what_a_run_left_behind(server):
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = instance.create_run_for_job(_job, status=dg.DagsterRunStatus.FAILURE)
+        going = instance.create_run_for_job(_job, status=dg.DagsterRunStatus.STARTED)
+        chosen = resource(server)
+        for run in (ended.run_id, going.run_id, "unknown-new", "unknown-old"):
+            chosen.runner(Project(), Attempt(run, "s")).start(command()).wait()
+        names = [cluster.cluster_name for cluster in server.made]
+        server.age(names[3], 90_000)
+        (sensor,) = chosen.sensors()
+        with dg.build_sensor_context(instance=instance, resources={"starlake": chosen}) as context:
+            skipped = sensor(context)
+            assert sorted(server.deleted) == sorted([names[0], names[3]])
+            assert names[0] in skipped.skip_message
+            assert "no cluster is left" in sensor(context).skip_message
+
+
+@dg.job(name="nothing")
+def _job():
+    """A job of no step."""
+
+
+def test_only_ephemeral_clusters_need_a_sweeper(server):
+    assert resource(server, cluster="c").sensors() == ()
+    assert resource(server, serverless=DataprocServerless()).sensors() == ()
+
+
+def test_one_kind_of_place_only(server):
+    with pytest.raises(RunnerError, match="cluster and serverless are given; keep one"):
+        resource(server, cluster="c", serverless=DataprocServerless()).runner(Project())
+
+
+@pytest.mark.filterwarnings("ignore:Class `DataprocResource`")
+def test_settings_of_dagster_gcp_are_taken():
+    theirs = DataprocResource(project_id="p", region="us-central1", cluster_name="shared", cluster_config_dict={})
+    ours = StarlakeDataproc.from_dataproc_resource(theirs, jars="gs://b/a.jar")
+    assert (ours.project, ours.region, ours.cluster, ours.jars) == ("p", "us-central1", "shared", ["gs://b/a.jar"])
+
+
+def test_a_secret_does_not_go_into_a_job(server):
+    with pytest.raises(RunnerError, match="env `PG_PASSWORD` looks like a secret"):
+        resource(server, env={"PG_PASSWORD": "s3cr3t"}).runner(Project())
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("dataproc_num_worker", "dataproc_num_workers"), ("spark_jars_list", "spark_jar_list")]
+)
+def test_an_unknown_option_names_the_nearest(name, hint):
+    with pytest.raises(RunnerError, match=f"no option `{name}`; did you mean `{hint}`"):
+        StarlakeDataproc(**{"project": "p", "jars": ["a"], name: "2"})
+
+
+def test_limits_that_dataproc_has():
+    with pytest.raises(ValueError, match="idle_delete_ttl"):
+        DataprocCluster(idle_delete_ttl=60)
