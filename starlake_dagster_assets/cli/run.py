@@ -6,6 +6,7 @@ import json
 import sys
 import uuid
 from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,28 @@ import typer
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["register"]
 
 _WORDS = {"materialized": "materialized", "failed": "failed", "nothing": "skipped", "skipped": "skipped"}
 _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
+
+
+class Environment(str, Enum):
+    """Where commands run: the embedded engine, or the real program on this machine."""
+
+    duckdb = "duckdb"
+    shell = "shell"
+
+
+class Launcher(str, Enum):
+    """How the real program is started; see `StarlakeShell`."""
+
+    process = "process"
+    dagster_shell = "dagster_shell"
+    console = "console"
 
 
 def register(app: typer.Typer) -> None:
@@ -34,29 +51,36 @@ def run(
     options: Annotated[list[str] | None, typer.Option("--option", help="A variable, NAME=VALUE.")] = None,
     database: Annotated[Path | None, typer.Option(help="DuckDB file; the connection's own by default.")] = None,
     transpile_from: Annotated[str | None, typer.Option(help="SQL dialect of the project, such as bigquery.")] = None,
+    environment: Annotated[Environment, typer.Option(help="The embedded engine, or the program.")] = Environment.duckdb,
+    starlake: Annotated[str | None, typer.Option(help="The program; SL_STARLAKE_PATH by default.")] = None,
+    launcher: Annotated[Launcher, typer.Option(help="How the program is started.")] = Launcher.process,
     verbose: Annotated[bool, typer.Option(help="Show what the engine prints (stderr).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Loads and transforms a whole project, or a selection of it, with the embedded engine."""
+    """Loads and transforms a whole project, or a selection of it."""
     from starlake_dagster_assets.command.execute import execute, ordered
     from starlake_dagster_assets.command.outcome import RunSettings
     from starlake_dagster_assets.command.source import secrets_of
     from starlake_dagster_assets.graph.select import select as select_nodes
     from starlake_dagster_assets.runners.embedded import embedded_runner
+    from starlake_dagster_assets.runners.protocol import is_eager
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
     given = _variables(options or [])
     source = StarlakeProject(project, env=env, options=given)
     chosen = select_nodes(source.graph, select or "*", exclude or None)
+    if environment is Environment.shell:
+        runner = _real_program(source, starlake, launcher)
+    else:
+        runner = embedded_runner(
+            source.root, env=source.env, options=given, database=database, transpile_from=transpile_from
+        )
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,
         secrets=secrets_of(source.model),
-        hold=True,
+        hold=not is_eager(runner),
         on_line=_echo if verbose else _drop,
-    )
-    runner = embedded_runner(
-        source.root, env=source.env, options=given, database=database, transpile_from=transpile_from
     )
     domains, tasks = ordered(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
@@ -64,6 +88,8 @@ def run(
     for item in execute(source, chosen, runner, settings):
         if isinstance(item, Outcome):
             report.add(item)
+        else:
+            report.settle(item.outcome)
     report.end()
     if report.failed:
         raise typer.Exit(1)
@@ -96,12 +122,25 @@ class _Report:
         """Takes an outcome and prints its line."""
         node = outcome.node
         self._outcomes[node.id] = outcome
-        rows = outcome.accepted
-        if node.kind == "task" and outcome.status == "materialized" and self._witness is not None:
-            rows = self._witness.row_count(node.key[-2], node.key[-1])
-        self._rows[node.id] = rows
+        rows = self._rows[node.id] = self._count(outcome)
         cells = [_cell(outcome.input), _cell(rows), _cell(outcome.rejected), f"{outcome.seconds:.2f}"]
         self._line(node.id, *cells, note=_note(outcome), style=_WORDS[outcome.status])
+
+    def settle(self, outcome: Outcome) -> None:
+        """Takes what is known of an outcome now that its command has ended."""
+        self._outcomes[outcome.node.id] = outcome
+        self._rows[outcome.node.id] = self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> int | None:
+        """The rows of a task's result, once the warehouse can be read; those that a load accepted."""
+        node = outcome.node
+        if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._witness is None:
+            return outcome.accepted
+        try:
+            return self._witness.row_count(node.key[-2], node.key[-1])
+        except Exception as error:  # any driver may be behind it; the task was made
+            print(f"{node.id}: its rows cannot be counted: {error}", file=sys.stderr)
+            return None
 
     def end(self) -> None:
         """Prints the totals."""
@@ -162,6 +201,12 @@ def _variables(texts: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{text!r}: expected NAME=VALUE.", param_hint="--option")
         found[name] = value
     return found
+
+
+def _real_program(source: ProjectSource, starlake: str | None, launcher: Launcher) -> Runner:
+    from starlake_dagster_assets.resources.shell import StarlakeShell
+
+    return StarlakeShell(starlake=starlake, launcher=launcher.value).runner(source)
 
 
 def _echo(line: Line) -> None:
