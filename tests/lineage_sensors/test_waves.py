@@ -1,0 +1,212 @@
+"""The decision against a specification written another way: one that keeps the whole history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from starlake_dagster_assets.triggers.evaluate import (
+    Fire,
+    Memory,
+    Seen,
+    Wait,
+    cycle_of,
+    evaluate,
+    recovered,
+    requested,
+    settled,
+)
+from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream, Watch
+from tests.lineage_sensors.conftest import all_of, any_of
+
+NODES = ("a", "b", "c", "d")
+A, B, C = (Upstream(name) for name in "abc")
+EXPRESSIONS = {
+    "a and b and c": AllOf((A, B, C)),
+    "a or b or c": AnyOf((A, B, C)),
+    "a and (b or c)": AllOf((A, AnyOf((B, C)))),
+    "(a and b) or c": AnyOf((AllOf((A, B)), C)),
+    "a": A,
+}
+
+
+class Waves(RuleBasedStateMachine):
+    """Two sensors over one history; the specification is a set of event numbers that no run has answered yet."""
+
+    @initialize(
+        texts=st.tuples(*[st.sampled_from(sorted(EXPRESSIONS))] * 2), gaps=st.tuples(*[st.sampled_from([0, 50])] * 2)
+    )
+    def start(self, texts, gaps):
+        self.now, self.number = 1_000.0, 0
+        self.history: list[tuple[int, str]] = []
+        self.texts = texts
+        self.watches = [Watch(EXPRESSIONS[text], min_interval=gap) for text, gap in zip(texts, gaps, strict=True)]
+        self.gaps = gaps
+        self.cursors: list[str | None] = [None, None]
+        self.open: list[set[int]] = [set(), set()]
+        self.refused: list[set[int]] = [set(), set()]
+        self.last = [0.0, 0.0]
+        self.runs: list[dict[str, tuple[int, float, float]]] = [{}, {}]
+
+    @rule(nodes=st.lists(st.sampled_from(NODES), min_size=1, max_size=4))
+    def upstream_run(self, nodes):
+        for node in nodes:
+            self.number += 1
+            self.history.append((self.number, node))
+            for side in (0, 1):
+                self.open[side].add(self.number)
+
+    @rule(seconds=st.sampled_from([1, 30, 60]))
+    def clock(self, seconds):
+        self.now += seconds
+
+    def seen(self):
+        return {node: Seen(number, self.now) for number, node in self.history}
+
+    def expected(self, side):
+        """Whether the specification has a run now: which nodes have an unanswered event, by eval of the expression."""
+        watched = [node for node in "abc" if node in self.texts[side]]
+        waiting = {node for number, node in self.history if number in self.open[side]}
+        newest = {node: number for number, node in self.history}
+        waiting = {node for node in waiting if newest[node] in self.open[side]}
+        holds = eval(self.texts[side], {}, {node: node in waiting for node in "abc"})
+        fresh = any(newest[node] not in self.refused[side] for node in watched if node in waiting)
+        quiet = not self.last[side] or self.now - self.last[side] >= self.gaps[side]
+        return bool(holds and fresh and quiet), {newest[node] for node in watched if node in waiting}
+
+    @rule(side=st.sampled_from([0, 1]), success=st.booleans(), lost=st.booleans())
+    def tick(self, side, success, lost):
+        names = [node for node in "abc" if node in self.texts[side]]
+        seen = {node: one for node, one in self.seen().items() if node in names}
+        memory = Memory.load(self.cursors[side], names)
+        if memory.key and memory.requested:
+            memory = settled(memory) if memory.key in self.runs[side] else memory
+        known = max(self.runs[side].items(), key=lambda item: item[1][0], default=None)
+        highest = max([0, *memory.consumed.values(), *memory.requested.values()])
+        if known is not None and known[1][0] > highest:
+            memory = settled(recovered(memory, seen, known[0], *known[1]))
+        verdict = evaluate(f"s{side}", self.watches[side], seen, memory, self.now)
+        due, wave = self.expected(side)
+        assert isinstance(verdict, Fire) is due, (verdict, self.texts[side])
+        if not isinstance(verdict, Fire):
+            assert verdict.reason
+            return
+        assert set(verdict.ids.values()) == wave
+        assert verdict.key not in self.runs[side], "a wave was run twice"
+        again = evaluate(f"s{side}", self.watches[side], seen, memory, self.now)
+        assert again == verdict, "a replay of a tick asks for another run"
+        self.last[side] = self.now
+        if success:
+            self.runs[side][verdict.key] = (max(verdict.ids.values()), self.now, verdict.window[1].timestamp())
+            reached = {node: number for number, node in self.history if number in wave}
+            self.open[side] -= {number for number, node in self.history if number <= reached.get(node, 0)}
+            self.refused[side] = set()
+        else:
+            self.refused[side] |= wave
+        if not (lost and success):
+            self.cursors[side] = requested(memory, verdict, self.now).dump()
+
+    @invariant()
+    def nothing_is_forgotten(self):
+        for side in (0, 1):
+            newest = {node: number for number, node in self.history}
+            answered = max([0, *(reach for reach, _, _ in self.runs[side].values())])
+            for node, number in newest.items():
+                if node in self.texts[side] and number > answered:
+                    assert number in self.open[side]
+
+
+Waves.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWaves = Waves.TestCase
+
+
+def seen(**ids: int) -> dict[str, Seen]:
+    return {node: Seen(number, 1_000 + number) for node, number in ids.items()}
+
+
+def test_a_slower_upstream_does_not_hold_and_an_optional_one_is_not_waited_for():
+    watch = Watch(all_of("daily", "monthly", "maybe"), slower=frozenset({"monthly"}), optional=frozenset({"maybe"}))
+    wave = evaluate("s", watch, seen(daily=5), Memory(), 2_000)
+    assert isinstance(wave, Fire) and dict(wave.ids) == {"daily": 5}
+    after = settled(requested(Memory(), wave, 2_000))
+    later = evaluate("s", watch, seen(daily=5, monthly=6, maybe=7), after, 2_000)
+    assert isinstance(later, Wait) and "Waits for daily" in later.reason
+    wave = evaluate("s", watch, seen(daily=8, monthly=6, maybe=7), after, 2_000)
+    assert isinstance(wave, Fire) and dict(wave.ids) == {"daily": 8, "monthly": 6, "maybe": 7}
+
+
+def test_told_otherwise_the_monthly_table_is_waited_for():
+    assert isinstance(evaluate("s", Watch(all_of("daily", "monthly")), seen(daily=5), Memory(), 2_000), Wait)
+
+
+def test_what_is_older_than_its_freshness_counts_no_more():
+    watch = Watch(all_of("a", "b"), freshness={"a": 60})
+    assert isinstance(evaluate("s", watch, seen(a=1, b=2), Memory(), 1_050), Fire)
+    late = evaluate("s", watch, seen(a=1, b=2), Memory(), 1_100)
+    assert isinstance(late, Wait) and "which counts for 1 min only" in late.reason and "Waits for a." in late.reason
+
+
+DAY = datetime(2024, 5, 2, tzinfo=timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(("hour_of_b", "fires"), [(2, True), (23.99, True), (24, False), (-1, False)])
+def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, fires):
+    watch = Watch(all_of("a", "b"), data_cycle="0 0 * * *")
+    found = {"a": Seen(1, DAY + 3_600), "b": Seen(2, DAY + hour_of_b * 3_600)}
+    verdict = evaluate("s", watch, found, Memory(), DAY + 90_000)
+    assert isinstance(verdict, Fire) is fires
+    if isinstance(verdict, Fire):
+        assert verdict.window == (datetime(2024, 5, 2, tzinfo=timezone.utc), datetime(2024, 5, 3, tzinfo=timezone.utc))
+    else:
+        assert "for another cycle" in verdict.reason and "in the cycle from 2024-05-0" in verdict.reason
+
+
+def test_cycles_are_those_of_the_time_zone_over_a_change_of_the_clock():
+    start, end = cycle_of("0 0 * * *", datetime(2024, 3, 31, 12, tzinfo=timezone.utc).timestamp(), "Europe/Paris")
+    assert (end.timestamp() - start.timestamp()) == 23 * 3_600
+
+
+def test_the_interval_goes_on_where_the_run_before_ended():
+    watch = Watch(any_of("a"))
+    first = evaluate("s", watch, seen(a=1), Memory(), 2_000)
+    assert isinstance(first, Fire) and [one.timestamp() for one in first.window] == [1_001, 1_001]
+    second = evaluate("s", watch, seen(a=9), settled(requested(Memory(), first, 2_000)), 3_000)
+    assert isinstance(second, Fire) and [one.timestamp() for one in second.window] == [1_001, 1_009]
+
+
+def test_the_interval_is_that_of_the_upstreams_partitions():
+    hours = [datetime(2024, 5, 2, hour, tzinfo=timezone.utc) for hour in range(4)]
+    found = {"a": Seen(1, DAY, window=(hours[0], hours[1])), "b": Seen(2, DAY, window=(hours[2], hours[3]))}
+    verdict = evaluate("s", Watch(all_of("a", "b")), found, Memory(), DAY)
+    assert isinstance(verdict, Fire) and verdict.window == (hours[0], hours[3])
+
+
+def test_a_memory_outlives_renames_and_removals_and_does_not_grow():
+    memory = Memory(consumed={"a": 1, "b": 2}, requested={"b": 3}, key="s:3:x", at=5.5, until=6)
+    text = memory.dump()
+    assert Memory.load(text, ["a", "b"]) == memory
+    assert Memory.load(text, ["b", "new"]) == replace(memory, consumed={"b": 2})
+    assert len(Memory.load(text, ["b"]).dump()) < len(text)
+    for broken in (None, "", "{}", "[]", "null", "[99,{},{},0,0,0]", '{"AssetKey([\'a\'])": ["p", 1, {}]}', "not json"):
+        assert Memory.load(broken, ["a"]) == Memory()
+
+
+def test_a_cursor_of_a_thousand_nodes_is_small():
+    memory = Memory(consumed={f"some_domain.some_table_{number}": 10_000_000 + number for number in range(1_000)})
+    assert len(memory.dump()) < 30_000
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=9), st.integers(1, 10**9), max_size=9))
+def test_any_memory_comes_back(ids):
+    assert Memory.load(Memory(consumed=ids).dump(), ids).consumed == ids
+
+
+def test_long_lists_of_names_are_cut():
+    names = [f"t{number:03}" for number in range(500)]
+    verdict = evaluate("s", Watch(all_of(*names)), {}, Memory(), 0)
+    assert isinstance(verdict, Wait) and len(verdict.reason) < 500 and "492 more" in verdict.reason
