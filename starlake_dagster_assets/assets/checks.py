@@ -19,11 +19,12 @@ _LOOSE = re.compile(r'[\s"]+')
 def expectation_results(outcome: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
     """One result an expectation: its count, its SQL, and what it raised."""
     for check in outcome.checks:
+        stops = check.expectation.blocking and not check.unknown
         yield dg.AssetCheckResult(
             passed=check.passed,
             asset_key=key,
             check_name=check.expectation.name,
-            severity=dg.AssetCheckSeverity.ERROR if check.expectation.blocking else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
             description=check.reason or None,
             metadata=_metadata(check, outcome),
         )

@@ -11,7 +11,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application, Expectation
 from starlake_dagster_assets.runners.protocol import ExpectationWitness
 
-__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing"]
+__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing", "unread"]
 
 RESERVED = ("rejected_rows", "schema_drift")
 """Names of the checks that every loaded table has: an expectation never takes one."""
@@ -32,7 +32,17 @@ class NamedExpectation:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What became of one expectation; `count` is None where nothing was counted, `reason` says why it failed."""
+    """What became of one expectation.
+
+    Attributes:
+        expectation: Which.
+        passed: Whether it held.
+        count: What it counted; None where nothing was.
+        sql: Its query.
+        exception: What the query raised.
+        reason: Why it did not pass.
+        unknown: Nobody can tell: the environment has no witness. It blocks nothing.
+    """
 
     expectation: NamedExpectation
     passed: bool
@@ -40,6 +50,7 @@ class CheckResult:
     sql: str = ""
     exception: str = ""
     reason: str = ""
+    unknown: bool = False
 
 
 def named_expectations(node: Node, application: Application) -> tuple[NamedExpectation, ...]:
@@ -80,6 +91,14 @@ def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[Expectat
     exact = {row.params: row for row in mine}
     near = {_words(row.params): row for row in mine}
     return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)
+
+
+def unread(named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...]:
+    """One result an expectation where nobody can read what became of it."""
+    reason = (
+        "The audit tables of this warehouse cannot be read here: whether it held is only known to the engine's log."
+    )
+    return tuple(CheckResult(item, passed=False, reason=reason, unknown=True) for item in named)
 
 
 def standing(

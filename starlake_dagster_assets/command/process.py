@@ -65,6 +65,11 @@ class Desk:
         return is_live(self._witness)
 
     @property
+    def blind(self) -> bool:
+        """Whether nobody here can read the warehouse at all."""
+        return self._witness is None
+
+    @property
     def held(self) -> bool:
         """Whether the runner keeps the warehouse to itself until it is released."""
         return isinstance(self._runner, HoldingRunner) and self._runner.holding

@@ -24,7 +24,8 @@ __all__ = ["ConsoleRunner", "speakable"]
 
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 15.0
-_STARTS = 2
+_LIVES = 2
+"""How many may die in a step."""
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _TIME = re.compile(r"^(?:> )?Time: ?\d+ ?ms\s*$")
 _OWN = {"SL_JOB_ID"}
@@ -59,7 +60,7 @@ class ConsoleRunner:
         self._shell = shell
         self._exclusive = exclusive
         self._console: _Console | None = None
-        self._starts = 0
+        self._lives = _LIVES
         self._known = True
 
     @property
@@ -83,19 +84,18 @@ class ConsoleRunner:
             RunnerError: Neither can be started.
         """
         if self._console is not None and self._console.ended:
+            self._lives -= 1
             self._drop()
         if not self._may_talk(command):
             self.release()
             return self._shell.start(command)
         if self._console is None:
-            self._starts += 1
             self._console = _Console(self._program(command), command.job_id)
         return _Answer(self, self._console, command, self._shell.timeout)
 
     def _may_talk(self, command: Command) -> bool:
         """Whether a JVM can take a command: what the project's own options give would be empty there too."""
-        startable = self._console is not None or self._starts < _STARTS
-        return self._known and startable and not self._shell.options and speakable(command)
+        return self._known and self._lives > 0 and not self._shell.options and speakable(command)
 
     def release(self) -> None:
         """Ends the JVM where it keeps the warehouse to itself."""
@@ -117,6 +117,7 @@ class ConsoleRunner:
         if unknown:
             self._known = False
         if self._console is not None:
+            self._lives -= 1
             self._console.kill()
             self._drop()
 

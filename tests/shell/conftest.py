@@ -39,7 +39,7 @@ class Bench:
         self.root = work / "project"
         self.scripted = Scripted(work / "scripted")
         (work / "home").mkdir()
-        self.instance = dg.DagsterInstance.local_temp(str(work / "home"))
+        self.instance = dg.DagsterInstance.local_temp(str(work / "home"), overrides={"telemetry": {"enabled": False}})
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
