@@ -6,11 +6,22 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from types import MappingProxyType
+from typing import Literal
 
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import CommandError
 
-__all__ = ["ARGV_BYTES", "load", "options_argument", "scheduled_date_text", "stage", "transform"]
+__all__ = [
+    "ARGV_BYTES",
+    "list_argument",
+    "load",
+    "options_argument",
+    "path_argument",
+    "preload",
+    "scheduled_date_text",
+    "stage",
+    "transform",
+]
 
 ARGV_BYTES = 96 * 1024
 """Bytes that one list argument may take: Linux refuses a single argument above 128 KiB."""
@@ -115,6 +126,54 @@ def transform(
     return Command("transform", args, _env(env, job_id), secrets, job_id, spark)
 
 
+def preload(
+    domain: str,
+    tables: Sequence[str] = (),
+    *,
+    strategy: Literal["imported", "pending", "ack"],
+    ack_file: str | None = None,
+    not_ready_sentinel: str | None = None,
+    options: Mapping[str, str] | None = None,
+    env: Mapping[str, str] = _NO_ENV,
+    secrets: frozenset[str] = frozenset(),
+    job_id: str = "",
+) -> Command:
+    """`preload`: asks whether the files of a domain are there. It has no `--scheduledDate`.
+
+    Args:
+        domain: Directory name below `metadata/load`.
+        tables: File stems. `pending` needs them: without, Starlake answers "ready" whatever is there.
+        strategy: `imported` looks at the incoming area, `pending` at the stage area, `ack` waits for a file.
+        ack_file: `--globalAckFilePath`: a path or URI; with `ack` only, which consumes it.
+        not_ready_sentinel: `--notReadySentinel`: written when the files are not there, which is no failure then
+            (Starlake 1.5.15 and later).
+        options: Variables for this command (`--options`).
+        env: Environment variables of the command.
+        secrets: Values that are never shown.
+        job_id: Written to `SL_JOB_ID`.
+
+    Returns:
+        The command.
+
+    Raises:
+        CommandError: When something cannot be said, or what the strategy needs is missing.
+    """
+    if strategy == "pending" and not tables:
+        raise CommandError(f"preload of domain {domain!r}: `pending` without tables is always ready; name them.")
+    if (strategy == "ack") != (ack_file is not None):
+        needed = "needs the path of the ack file" if strategy == "ack" else "looks at no ack file"
+        raise CommandError(f"preload of domain {domain!r}: strategy `{strategy}` {needed}.")
+    args = (
+        *("--domain", _word("domain", domain)),
+        *(list_argument("--tables", "table", tables)),
+        *("--strategy", strategy),
+        *path_argument("--globalAckFilePath", ack_file),
+        *path_argument("--notReadySentinel", not_ready_sentinel),
+        *options_argument(options),
+    )
+    return Command("preload", args, _env(env, job_id), secrets, job_id)
+
+
 def scheduled_date_text(moment: datetime) -> str:
     """A moment as `--scheduledDate` takes it: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
 
@@ -126,14 +185,33 @@ def scheduled_date_text(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
+def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """An option whose value is a list; nothing where there are no names, because an empty list names nothing.
+
+    Raises:
+        CommandError: When a name cannot be said, or the names do not fit one argument.
+    """
+    joined = ",".join(_word(what, name) for name in names)
+    if len(names) > 1 and len(joined.encode("utf-8", "surrogatepass")) > ARGV_BYTES:
+        raise CommandError(f"{len(names)} {what}s do not fit one argument ({option}): cut the list.")
+    return (option, joined) if names else ()
+
+
+def path_argument(option: str, path: str | None) -> tuple[str, ...]:
+    """An option whose value is a path or URI; nothing where there is none.
+
+    Raises:
+        CommandError: When it is empty, begins an option or holds a control character.
+    """
+    if path is None:
+        return ()
+    if not path.strip() or path.startswith("-") or _CONTROL.search(path):
+        raise CommandError(f"{option}: expected a path or URI, found {path!r}.")
+    return (option, path)
+
+
 def _scope(domain: str, tables: Sequence[str]) -> tuple[str, ...]:
-    scope = ("--domains", _word("domain", domain))
-    if not tables:
-        return scope
-    joined = ",".join(_word("table", table) for table in tables)
-    if len(tables) > 1 and len(joined.encode("utf-8", "surrogatepass")) > ARGV_BYTES:
-        raise CommandError(f"{len(tables)} tables of domain {domain!r} do not fit one argument: cut the list.")
-    return (*scope, "--tables", joined)
+    return ("--domains", _word("domain", domain), *list_argument("--tables", "table", tables))
 
 
 def _scheduled(moment: datetime | None) -> tuple[str, ...]:

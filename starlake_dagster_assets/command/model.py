@@ -28,7 +28,7 @@ class Command:
     """One Starlake command, as an argument list.
 
     Attributes:
-        name: `stage`, `preload`, `load` or `transform`.
+        name: Of the command; `stage` is `import` in versions before the rename, which the runner knows.
         args: The arguments after the name, one item each; never a shell string.
         env: Environment variables of this command, on top of the runner's own.
         secrets: Values that must never be shown; redacted in logs and metadata.
@@ -36,7 +36,9 @@ class Command:
         spark: Spark properties of this command, where it runs on Spark.
     """
 
-    name: Literal["stage", "preload", "load", "transform"]
+    name: Literal[
+        "stage", "preload", "load", "transform", "validate", "settings", "lineage", "freshness", "dag-generate"
+    ]
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     secrets: frozenset[str] = field(default=frozenset(), repr=False)

@@ -67,7 +67,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "settings": ("--test-connection", "--reportFormat"),
     "lineage": ("--task", "--all", "--print", "--json", "--output", "--verbose", "--reload", "--objects"),
     "freshness": ("--tables", "--persist", "--connection", "--database"),
-    "dag-generate": ("--outputDir", "--clean", "--tags", "--tasks", "--withRoles"),
+    "dag-generate": ("--outputDir", "--clean", "--tags", "--tasks", "--domains", "--withRoles"),
 }
 FLAGS = {"--recursive", "--compile", "--all", "--print", "--json", "--verbose", "--clean", "--tasks", "--reload"}
 REQUIRED = {"transform": "--name", "preload": "--domain"}
@@ -141,7 +141,7 @@ def parse(argv: list[str]) -> dict[str, str]:
         if name not in known:
             errors.append(f"Error: Unknown {'option' if name.startswith('-') else 'argument'} {quoted(name)}")
             continue
-        if name in FLAGS:
+        if name in FLAGS or (command, name) == ("dag-generate", "--domains"):
             found[name] = "true"
             continue
         if not rest:
