@@ -9,13 +9,16 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.lineage import build_lineage_sensors, lineage_groups
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
+from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Job, Trigger, Triggers, Upstream, Watch
 from tests.assets.conftest import DAGSTERS_OWN, Make, Source, make_source, make_table, make_task
 
 __all__ = ["World", "all_of", "any_of", "watching"]
 
+EXPERIMENTAL = "ignore:.* (is|are) experimental"
+"""What was not yet fixed in Dagster 1.9: reporting events from outside, contexts of multi-asset sensors."""
 LOAD = [line for name in "abc" for line in loaded_lines("sales", name)]
 
 
@@ -61,6 +64,10 @@ class World:
             sensor.name: sensor
             for sensor in build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)
         }
+        self.monitored = {
+            group.name: [dg.AssetKey(node.split(".")) for node in watched(group.watch.condition)]
+            for group in lineage_groups(self.source, self.triggers)
+        }
         self.defs = dg.Definitions(assets=made.assets, sensors=list(self.sensors.values()), resources=made.resources)
         self.repository = self.defs.get_repository_def()
 
@@ -75,7 +82,7 @@ class World:
         name = name or next(iter(self.sensors))
         sensor = self.sensors[name]
         context = dg.build_multi_asset_sensor_context(
-            monitored_assets=sensor._monitored_assets,
+            monitored_assets=self.monitored[name],
             repository_def=self.repository,
             instance=self.instance,
             cursor=self.cursors.get(name),
@@ -148,5 +155,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            for text in DAGSTERS_OWN:
+            for text in (*DAGSTERS_OWN, EXPERIMENTAL):
                 item.add_marker(pytest.mark.filterwarnings(text))
