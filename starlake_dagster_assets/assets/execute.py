@@ -159,9 +159,12 @@ def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
 
 
 def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
+    """The data interval: of the partitions, else the one that a sensor or a schedule gave to the run in its tags."""
     partitions = context.assets_def.partitions_def
     if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-        return None
+        tags = context.run.tags
+        start, end = (tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
+        return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
     if not (context.has_partition_key or context.has_partition_key_range):
         return None
     window = context.partition_time_window

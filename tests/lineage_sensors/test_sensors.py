@@ -205,3 +205,59 @@ def test_partitions_are_mapped_and_each_runs_once(world, make):
     (request,) = it.tick()
     assert request.partition_key == "2024-01-03"
     assert it.tick() == "Nothing new was seen upstream."
+
+
+def test_a_run_of_one_upstream_gets_its_interval_under_the_documented_names(world):
+    """W20, W21, W24: `sl_start_date` and `sl_end_date`, also for a single upstream and without any cron."""
+    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}))
+    for _ in range(2):
+        it.made("sales.a")
+        it.daemon()
+    commands = [command.argv for command in it.runner.commands if command.argv[0] == "transform"]
+    assert len(commands) == 2
+    said = [dict(pair.split("=", 1) for pair in argv[argv.index("--options") + 1].split(",")) for argv in commands]
+    assert all(options["sl_end_date"] == options["sl_data_interval_end"] for options in said)
+    assert said[0]["sl_end_date"] == said[1]["sl_start_date"], "the second interval goes on where the first ended"
+    assert all("--scheduledDate" in argv for argv in commands)
+
+
+def test_what_was_made_before_a_redeploy_breaks_no_tick(world):
+    """W22: a new sensor object over the same cursor and old events."""
+    it = world(watching(ALL))
+    it.made(*ABC)
+    assert len(it.tick()) == 1
+    again = world(watching(ALL), cursors=it.cursors)
+    assert "before the last run" in again.tick()
+
+
+def test_a_tick_asks_for_the_runs_of_its_own_trigger_only(world, monkeypatch):
+    """W25: no scan of all the runs of a job, and none at all where nothing has moved."""
+    it = world(watching(ALL))
+    limits = []
+    real = it.instance.get_run_records
+
+    def counted(filters=None, limit=None, **more):
+        limits.append((limit, filters.tags))
+        return real(filters, limit=limit, **more)
+
+    monkeypatch.setattr(it.instance, "get_run_records", counted)
+    it.tick()
+    assert limits == []
+    it.made(*ABC)
+    it.tick()
+    assert limits and all(tags and "starlake/trigger" in tags for limit, tags in limits if limit is not None)
+
+
+class Odd(StarlakeTranslator):
+    def get_partitions_def(self, node):
+        return dg.StaticPartitionsDefinition(["2024-05-02T06:00:00.123-0500", "a_b", "é:+ T"])
+
+
+@pytest.mark.parametrize("key", ["2024-05-02T06:00:00.123-0500", "a_b", "é:+ T"])
+def test_partition_keys_arrive_as_they_are(world, make, key):
+    """W26: fractions of seconds, negative offsets, underscores."""
+    source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
+    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}), source, translator=Odd())
+    it.made("sales.a", partition=key)
+    (request,) = it.tick()
+    assert request.partition_key == key
