@@ -76,10 +76,12 @@ class DagsterDev:
             except subprocess.TimeoutExpired:
                 continue
 
-    def launch(self, assets: Sequence[str] = (), checks: Sequence[tuple[str, str]] = ()) -> str:
+    def launch(
+        self, assets: Sequence[str] = (), checks: Sequence[tuple[str, str]] = (), location: str = "starbake"
+    ) -> str:
         """Starts a run of assets, or of checks alone, and returns its id."""
         selector: dict[str, Any] = {
-            "repositoryLocationName": "starbake",
+            "repositoryLocationName": location,
             "repositoryName": "__repository__",
             "pipelineName": "__ASSET_JOB",
             "assetSelection": [{"path": asset.split("/")} for asset in assets],
