@@ -128,8 +128,9 @@ class EmbeddedHandle:
             yield line
 
     def wait(self) -> RunResult:
-        """Blocks until the command has ended."""
+        """Blocks until the command has ended. Lines not read are dropped."""
         self._thread.join()
+        self._drained = True
         return self._result or RunResult(None, 0.0, cancelled=self._cancelled.is_set())
 
     def cancel(self) -> None:
