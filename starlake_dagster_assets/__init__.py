@@ -13,27 +13,56 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
     from starlake_dagster_assets.definitions import build_definitions
-    from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
+    from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
+    from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+    from starlake_dagster_assets.resources import (
+        DataprocCluster,
+        DataprocServerless,
+        StarlakeCloudRun,
+        StarlakeDataproc,
+        StarlakeDuckDB,
+        StarlakeFargate,
+        StarlakeResource,
+        StarlakeShell,
+    )
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
 __all__ = [
+    "DataprocCluster",
+    "DataprocServerless",
+    "StarlakeCloudRun",
+    "StarlakeDataproc",
     "StarlakeDuckDB",
     "StarlakeEventIterator",
+    "StarlakeFargate",
     "StarlakeProject",
     "StarlakeResource",
+    "StarlakeShell",
     "StarlakeTranslator",
+    "automation_conditions",
+    "build_condition_sensors",
     "build_definitions",
+    "build_lineage_sensors",
     "build_starlake_assets",
     "starlake_assets",
 ]
 
 _HOMES = {
+    "DataprocCluster": "resources",
+    "DataprocServerless": "resources",
+    "StarlakeCloudRun": "resources",
+    "StarlakeDataproc": "resources",
     "StarlakeDuckDB": "resources",
     "StarlakeEventIterator": "assets.iterator",
+    "StarlakeFargate": "resources",
     "StarlakeProject": "starlake_project",
     "StarlakeResource": "resources",
+    "StarlakeShell": "resources",
     "StarlakeTranslator": "assets.translator",
+    "automation_conditions": "automation.conditions",
+    "build_condition_sensors": "automation.conditions",
     "build_definitions": "definitions",
+    "build_lineage_sensors": "automation.lineage",
     "build_starlake_assets": "assets.decorator",
     "starlake_assets": "assets.decorator",
 }

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -68,6 +69,7 @@ def run_step(
         secrets=secrets,
         hold=bool(fetch) and not is_eager(runner),
         on_line=_listener(context),
+        **_spark(binding, runner),
     )
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
@@ -82,6 +84,11 @@ def run_step(
         raise _failure(failed, skipped, len(wanted), compute_log(context))
     if results.unanswered:
         raise cannot(results.unanswered)
+
+
+def _spark(binding: Binding, runner: Runner) -> dict[str, Any]:
+    """What the translator says of Spark, where commands run on it: elsewhere it would only cut loads in pieces."""
+    return {"spark": binding.translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
 
 
 class _Held:

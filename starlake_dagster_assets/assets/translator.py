@@ -11,6 +11,7 @@ from starlake_dagster_assets.assets import metadata as shown
 from starlake_dagster_assets.assets.names import collisions, group_name, key_part, owners_of, tags_of
 from starlake_dagster_assets.command.checks import RESERVED, named_expectations
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.command.spark import spark_of
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model import Project
@@ -163,6 +164,10 @@ class StarlakeTranslator:
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
         """None: unpartitioned."""
         return None
+
+    def get_spark_config(self, node: Node) -> Mapping[str, str]:
+        """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""
+        return spark_of(node.tags)
 
     def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
         """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""

@@ -79,6 +79,7 @@ class DataprocJobs:
     deploy_mode: Literal["client", "cluster"] = "client"
 
     name = "dataproc"
+    uses_spark = True
 
     def submit(self, submission: Submission) -> str:
         """SubmitJob under an id made from the key: a second submission finds the first."""
@@ -183,6 +184,7 @@ class DataprocBatches:
     ttl: int | None = None
 
     name = "dataproc_serverless"
+    uses_spark = True
 
     def submit(self, submission: Submission) -> str:
         """CreateBatch under an id made from the key: a second submission finds the first."""

@@ -54,6 +54,11 @@ class RemoteRunner:
         """Bytes that one list of names may take; None where the environment sets no limit of its own."""
         return getattr(self.environment, "argv_bytes", None)
 
+    @property
+    def uses_spark(self) -> bool:
+        """Whether the Spark properties of a command mean anything there."""
+        return bool(getattr(self.environment, "uses_spark", False))
+
     def start(self, command: Command) -> RemoteHandle:
         """Takes over the execution that an earlier attempt left, or submits the command.
 

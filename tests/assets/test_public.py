@@ -24,12 +24,21 @@ def modules_after(code: str) -> set[str]:
 
 def test_the_public_names():
     assert starlake_dagster_assets.__all__ == [
+        "DataprocCluster",
+        "DataprocServerless",
+        "StarlakeCloudRun",
+        "StarlakeDataproc",
         "StarlakeDuckDB",
         "StarlakeEventIterator",
+        "StarlakeFargate",
         "StarlakeProject",
         "StarlakeResource",
+        "StarlakeShell",
         "StarlakeTranslator",
+        "automation_conditions",
+        "build_condition_sensors",
         "build_definitions",
+        "build_lineage_sensors",
         "build_starlake_assets",
         "starlake_assets",
     ]

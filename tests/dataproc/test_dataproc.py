@@ -7,6 +7,7 @@ import grpc
 import pytest
 from dagster_gcp import DataprocResource
 
+from starlake_dagster_assets import StarlakeProject, build_starlake_assets
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
@@ -204,6 +205,31 @@ def test_spark_properties_of_a_command_win(server):
     properties = next(iter(server.jobs.values())).spark_job.properties
     assert properties["spark.executor.memory"] == "32g"
     assert properties["spark.a"] == "1"
+
+
+def test_tags_give_a_table_its_own_spark_properties(server, scripted, tmp_path):
+    """Tables that share them are one command, in a real run."""
+    root = tmp_path / "project"
+    files = {
+        "application.sl.yml": "version: 1\napplication: {}\n",
+        "load/sales/_config.sl.yml": "version: 1\nload: {name: sales}\n",
+    }
+    for name, tag in (("small", "x=1"), ("other", "x=2"), ("large", "spark_executor_memory=32g")):
+        files[f"load/sales/{name}.sl.yml"] = (
+            f"version: 1\ntable: {{name: {name}, pattern: '{name}.*', tags: ['{tag}'], "
+            "attributes: [{name: id, type: int}]}\n"
+        )
+    for name, text in files.items():
+        (root / "metadata" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "metadata" / name).write_text(text)
+    scripted.tell(tables={f"sales.{name}": {"do": "load"} for name in ("small", "other", "large")})
+    server.environ["SL_LOG_LEVEL"] = "info"
+    assets = build_starlake_assets(StarlakeProject(root), row_counts=False, columns=False)
+    assert dg.materialize(assets, resources={"starlake": resource(server)}).success
+    loads = [job.spark_job for job in server.jobs.values() if job.spark_job.args[0] == "load"]
+    memory = {spark.args[4]: spark.properties["spark.executor.memory"] for spark in loads}
+    assert memory in ({"small,other": "11g", "large": "32g"}, {"other,small": "11g", "large": "32g"})
+    assert not server.clusters
 
 
 def test_the_sweeper_deletes_what_a_run_left_behind(server):
