@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
-    from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+    from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.resources import (
         DataprocCluster,
         DataprocServerless,
