@@ -31,7 +31,7 @@ def main() -> None:
 
 def _register() -> None:
     """Adds the commands; each module below names one."""
-    from starlake_dagster_assets.cli import check, embedded, graph, run
+    from starlake_dagster_assets.cli import check, doctor, embedded, graph, run
 
-    for module in (check, graph, run, embedded):
+    for module in (check, graph, run, embedded, doctor):
         module.register(app)

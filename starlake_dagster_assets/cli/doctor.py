@@ -1,0 +1,50 @@
+"""`starlake-dagster doctor`: what is there to run a project with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+_SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
+_COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    project: Annotated[Path | None, typer.Argument(help="Directory of a Starlake project.")] = None,
+    env: Annotated[str | None, typer.Option(help="Environment: env.<NAME>.sl.yml.")] = None,
+    starlake: Annotated[str | None, typer.Option(help="The starlake program; SL_STARLAKE_PATH by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+) -> None:
+    """Says which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken."""
+    from starlake_dagster_assets.doctor import Finding, examine
+
+    found: list[Finding] = []
+    for finding in examine(project, env=env, starlake=starlake):
+        found.append(finding)
+        if not as_json:
+            _print(finding.level, finding.topic, finding.text, finding.advice)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2))
+    if any(finding.level == "error" for finding in found):
+        raise typer.Exit(1)
+
+
+def _print(level: str, topic: str, text: str, advice: str) -> None:
+    sign = f"{_SIGNS[level]:<4}"
+    if sys.stdout.isatty():
+        sign = typer.style(sign, fg=_COLORS[level])
+    print(f"{sign}  {topic}: {text}", flush=True)
+    if advice:
+        print(f"      {advice}", flush=True)

@@ -1,0 +1,206 @@
+"""What is there to run a project with, and what is missing: each finding says what to do."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from starlake_dagster_assets import _compat
+from starlake_dagster_assets.command import inspect
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.command.source import redact, secrets_of
+from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.resources.shell import StarlakeShell
+from starlake_dagster_assets.runners.protocol import Runner
+from starlake_dagster_assets.runners.shell import find_program
+from starlake_dagster_assets.starlake_project import StarlakeProject
+
+__all__ = ["Finding", "examine"]
+
+Level = Literal["ok", "warning", "error"]
+_EXTRAS: Mapping[str, str] = {
+    "duckdb": "duckdb",
+    "dataproc": "google-cloud-dataproc",
+    "cloud-run": "google-cloud-run",
+    "fargate": "boto3",
+    "shell": "dagster-shell",
+}
+_VERSION = re.compile(r"Starlake Version (\S+)")
+_JAVA = re.compile(r'version "([^"]+)"')
+_INFO = ("info", "debug", "trace", "all")
+_PATIENCE = 120.0
+"""Seconds that one command of the program may take."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: Whether it is as it should be.
+        topic: What was looked at.
+        text: What was found.
+        advice: What to do; "" where nothing has to be done.
+    """
+
+    level: Level
+    topic: str
+    text: str
+    advice: str = ""
+
+
+def examine(root: Path | None, *, env: str | None = None, starlake: str | None = None) -> Iterator[Finding]:
+    """Looks at everything, one finding after the other.
+
+    Args:
+        root: The project; None looks at the installation alone.
+        env: `SL_ENV`.
+        starlake: The program; SL_STARLAKE_PATH or `starlake` on the PATH by default.
+
+    Yields:
+        The findings. Nothing is raised: what goes wrong is a finding.
+    """
+    yield from _dagster()
+    yield from _extras()
+    project = None
+    if root is not None:
+        source = StarlakeProject(root, env=env)
+        found, project = _project(source)
+        yield found
+    yield from _variables(os.environ)
+    path = starlake or os.environ.get("SL_STARLAKE_PATH") or "starlake"
+    try:
+        program = find_program(path, os.environ)
+    except RunnerError as error:
+        yield Finding("warning", "starlake", str(error), "The embedded engine needs none; StarlakeShell does.")
+        return
+    yield _java()
+    if root is None or project is None:
+        yield Finding("ok", "starlake", program)
+        return
+    runner = StarlakeShell(starlake=program, timeout=_PATIENCE).runner(StarlakeProject(root, env=env))
+    yield from _starlake(program, runner)
+    yield from _connections(project, runner)
+
+
+def _dagster() -> Iterator[Finding]:
+    features = {
+        "components": hasattr(dg, "Component"),
+        "steps that go on after a failed one": _compat.continues_after_failed_steps(),
+        "freshness policies": hasattr(getattr(dg, "FreshnessPolicy", None), "time_window"),
+    }
+    lacking = [name for name, there in features.items() if not there]
+    text = f"{dg.__version__}" + (f", without {', '.join(lacking)}" if lacking else "")
+    yield Finding("warning" if lacking else "ok", "dagster", text, "A newer Dagster has them." if lacking else "")
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        advice = "Set it, or runs are forgotten when `dagster dev` ends."
+        yield Finding("warning", "DAGSTER_HOME", "not set", advice)
+    elif not Path(home).is_dir():
+        yield Finding("error", "DAGSTER_HOME", f"{home} is no directory", "Make it.")
+    else:
+        yield Finding("ok", "DAGSTER_HOME", home)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, package in _EXTRAS.items():
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            install = f"pip install 'starlake-dagster-assets[{extra}]'"
+            yield Finding("ok", f"extra {extra}", f"{package} is not installed", f"Where it is needed: {install}")
+            continue
+        if package == "duckdb" and not version.startswith(("0.", "1.")):
+            text = f"duckdb {version}: the real engine's driver cannot open its files"
+            yield Finding("warning", "extra duckdb", text, "Install a version below 2.")
+        else:
+            yield Finding("ok", f"extra {extra}", f"{package} {version}")
+
+
+def _project(source: StarlakeProject) -> tuple[Finding, Project | None]:
+    try:
+        model = source.model
+    except ProjectError as error:
+        first = str(error).splitlines()[0]
+        return Finding("error", "project", first, f"starlake-dagster check {source.root} shows all."), None
+    warnings = sum(problem.severity == "warning" for problem in source.problems)
+    text = f"{len(model.tables)} tables, {len(model.tasks)} tasks" + (f", {warnings} warnings" if warnings else "")
+    advice = f"starlake-dagster check {source.root} shows them." if warnings else ""
+    return Finding("warning" if warnings else "ok", "project", text, advice), model
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    if environ.get("SL_HTTP_PORT"):
+        text = f"{environ['SL_HTTP_PORT']}: the launcher would ask a server instead of running"
+        yield Finding("warning", "SL_HTTP_PORT", text, "Unset it; StarlakeShell leaves it out.")
+    level = environ.get("SL_LOG_LEVEL")
+    if level is not None and level.lower() not in _INFO:
+        text = f"{level}: tables would not be told as they land"
+        yield Finding("warning", "SL_LOG_LEVEL", text, "Unset it; StarlakeShell sets info.")
+
+
+def _java() -> Finding:
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if java is None or not Path(java).exists():
+        advice = "Install a JDK, 17 or later, or set JAVA_HOME."
+        return Finding("warning", "java", f"not found ({java or 'PATH'})", advice)
+    try:
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("error", "java", f"{java}: {error}", "Set JAVA_HOME to a JDK that works.")
+    found = _JAVA.search(done.stderr + done.stdout)
+    if done.returncode or found is None:
+        return Finding("error", "java", f"{java} does not say its version", "Set JAVA_HOME to a JDK that works.")
+    return Finding("ok", "java", f"{found[1]} ({java})")
+
+
+def _starlake(program: str, runner: Runner) -> Iterator[Finding]:
+    lines, code = _run(runner, inspect.settings())
+    version = next((found[1] for line in lines if (found := _VERSION.search(line))), None)
+    if code != 0:
+        yield Finding("error", "starlake", f"{program} settings: exit code {code}: {_last(lines)}", "Run it by hand.")
+        return
+    if version is None:
+        text = f"{program} prints no line of level info"
+        advice = "Tables cannot be told as they land; their results come from the audit tables at the end."
+        yield Finding("warning", "starlake", text, advice)
+    else:
+        yield Finding("ok", "starlake", f"{version} ({program})")
+    lines, code = _run(runner, inspect.validate())
+    if code != 0:
+        yield Finding("warning", "starlake validate", _last(lines), "Run it by hand: it names what it does not like.")
+
+
+def _connections(project: Project, runner: Runner) -> Iterator[Finding]:
+    secrets = secrets_of(project)
+    for name in project.application.connections:
+        lines, _ = _run(runner, inspect.settings(name))
+        said = next((line for line in lines if line.startswith(("SUCCESS:", "ERROR:"))), None)
+        if said is not None and said.startswith("SUCCESS"):
+            yield Finding("ok", f"connection {name}", "opens")
+            continue
+        text = redact(said.removeprefix("ERROR:").strip() if said else _last(lines), secrets)
+        yield Finding("error", f"connection {name}", text, "Look at its options in metadata/application.sl.yml.")
+
+
+def _run(runner: Runner, command: Command) -> tuple[Sequence[str], int | None]:
+    try:
+        handle = runner.start(command)
+        lines = [line.text for line in handle.lines()]
+        return lines, handle.wait().exit_code
+    except RunnerError as error:
+        return [str(error)], None
+
+
+def _last(lines: Sequence[str]) -> str:
+    said = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("at ")]
+    return said[-1][:300] if said else "it printed nothing"
