@@ -31,7 +31,7 @@ def main() -> None:
 
 def _register() -> None:
     """Adds the commands; each module below names one."""
-    from starlake_dagster_assets.cli import check, doctor, embedded, graph, run
+    from starlake_dagster_assets.cli import airflow, check, doctor, embedded, graph, run
 
-    for module in (check, graph, run, embedded, doctor):
+    for module in (check, graph, run, embedded, airflow, doctor):
         module.register(app)

@@ -1,0 +1,161 @@
+"""Writes the DAG files of a project; knows its own files by their first line."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlake_dagster_assets.airflow.ids import Ids
+from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Naming, Plan
+from starlake_dagster_assets.airflow.plain import plain_triggers
+from starlake_dagster_assets.airflow.plan import Granularity, Split, plan_dags
+from starlake_dagster_assets.airflow.render import MARKER, render
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.select import select as select_nodes
+from starlake_dagster_assets.triggers.model import Triggers
+
+__all__ = ["ExportReport", "export_airflow"]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did, or would do.
+
+    Attributes:
+        written: Files that are new or changed.
+        unchanged: Files that were right.
+        removed: Files of an earlier export that nothing makes any more.
+        notes: What cannot be said in Airflow, by name.
+        plan: What the files say.
+    """
+
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    removed: tuple[str, ...]
+    notes: tuple[str, ...]
+    plan: Plan
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Files that are not as they should be."""
+        return tuple(sorted([*self.written, *self.removed]))
+
+
+def export_airflow(
+    project: ProjectSource,
+    output: str | Path,
+    *,
+    environment: EnvironmentName = "shell",
+    select: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    split: Split = "domain",
+    granularity: Granularity = "task",
+    ids: Ids = "starlake",
+    options: AirflowOptions | None = None,
+    triggers: Triggers | None = None,
+    naming: Naming | None = None,
+    check: bool = False,
+) -> ExportReport:
+    """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
+
+    Args:
+        project: The project.
+        output: Directory of the files; made when it is not there.
+        environment: Where commands run.
+        select: Which nodes, in the selection grammar; all by default.
+        exclude: Which of them not.
+        split: What the nodes of a DAG have in common besides their trigger.
+        granularity: A task a table, or one `load` for all tables of a domain.
+        ids: Task ids of starlake-airflow, or of asset keys.
+        options: For every DAG.
+        triggers: Who makes each node; the crons of the project, and lineage, by default.
+        naming: What a translator says.
+        check: Write nothing.
+
+    Returns:
+        What was done, or would be.
+
+    Raises:
+        ProjectError: For names that collide, circles, and a file in the way that is not ours.
+        SelectionError: When the selection names nothing.
+    """
+    given = options or AirflowOptions()
+    chosen = select_nodes(project.graph, select or "*", exclude)
+    timezone = project.model.application.timezone or "UTC"
+    found = triggers or plain_triggers(project.graph, timezone)
+    plan = plan_dags(
+        project.graph,
+        found,
+        select=chosen,
+        naming=naming,
+        options=given,
+        split=split,
+        granularity=granularity,
+        ids=ids,
+        waits=environment == "shell",
+    )
+    root = given.root or str(project.root)
+    files = {f"{dag.id}.py": render(dag, environment, root, project.env) for dag in plan.dags}
+    files["pools.json"] = _json({pool: {"slots": 16, "description": "Starlake"} for pool in plan.pools})
+    files["asset_map.json"] = _json(
+        {
+            "exported_by": "starlake-dagster",
+            "assets": {
+                node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
+                for node, (dag, task) in sorted(plan.places.items())
+            },
+            "external": list(plan.external),
+        }
+    )
+    return _write(Path(output), files, plan, check)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def _write(output: Path, files: dict[str, str], plan: Plan, check: bool) -> ExportReport:
+    ours = _ours(output)
+    strange = [name for name in files if name.endswith(".py") and (output / name).exists() and name not in ours]
+    if strange:
+        raise ProjectError([f"{output / name}: was not exported by us; move it away." for name in strange])
+    written = [name for name, text in files.items() if _read(output / name) != text]
+    removed = sorted(ours - files.keys())
+    if not check:
+        output.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            _replace(output / name, files[name])
+        for name in removed:
+            (output / name).unlink()
+    unchanged = [name for name in files if name not in written]
+    return ExportReport(tuple(sorted(written)), tuple(sorted(unchanged)), tuple(removed), plan.notes, plan)
+
+
+def _ours(output: Path) -> set[str]:
+    found: set[str] = set()
+    for path in output.glob("*.py"):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if file.readline().rstrip("\n") == MARKER:
+                found.add(path.name)
+    return found
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all; the name does not end in `.py` until it is whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode("utf-8"))
+    os.chmod(name, 0o644)
+    os.replace(name, path)
