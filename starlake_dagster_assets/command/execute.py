@@ -13,7 +13,14 @@ from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation
 from starlake_dagster_assets.command.model import Command, Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
-from starlake_dagster_assets.command.reconcile import Ending, Expected, Verdict, reconcile_load, reconcile_transform
+from starlake_dagster_assets.command.reconcile import (
+    Ending,
+    Expected,
+    Verdict,
+    doubted,
+    reconcile_load,
+    reconcile_transform,
+)
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import CommandError, UnreachableError
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -184,6 +191,8 @@ class _Run:
                 early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
                 yield early[node.id]
         verdicts = reconcile_load([_expected(node) for node in nodes], self._desk.ending)
+        if self._desk.blind:
+            verdicts = doubted(verdicts, self._desk.ending, {one for one in by_name if self._blocking(by_name[one])})
         for name, node in by_name.items():
             told = early.get(node.id)
             if told is not None and told.settled and verdicts[name].status == "loaded":
@@ -191,11 +200,13 @@ class _Run:
             outcome = self._judged(node, verdicts[name], self._ran(command, clock.seconds(node)), True)
             yield outcome if told is None or outcome.status != "materialized" else Settled(outcome)
 
+    def _blocking(self, node: Node) -> bool:
+        return any(one.blocking for one in named_expectations(node, self._source.model.application))
+
     def _may_tell(self, node: Node) -> bool:
         if self._desk.live:
             return True
-        named = named_expectations(node, self._source.model.application)
-        return not self._settings.hold and not any(item.blocking for item in named)
+        return not self._settings.hold and not self._blocking(node)
 
     def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
         known = self._source.graph.domains.get(domain)
@@ -249,7 +260,7 @@ class _Run:
         if verdict.status != "loaded":
             yield replace(outcome, settled=True)
             return
-        blocking = any(item.blocking for item in named_expectations(node, self._source.model.application))
+        blocking = self._blocking(node)
         self._unsettled.append(_Unsettled(node, task, ending, ran, told=not blocking))
         if not blocking:
             yield outcome

@@ -6,7 +6,7 @@ program returned 0 and every announced file has its own row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,7 +21,7 @@ from starlake_dagster_assets.command.model import (
     TableStarted,
 )
 
-__all__ = ["Ending", "Expected", "Verdict", "reconcile_load", "reconcile_transform"]
+__all__ = ["Ending", "Expected", "Verdict", "doubted", "reconcile_load", "reconcile_transform"]
 
 UNKNOWN_LOG = "the log holds no line that is known (is SL_LOG_LEVEL=info set?), and there is no audit table to ask."
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
@@ -97,6 +97,32 @@ def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tupl
         One verdict a table, by (domain, table) as announced.
     """
     return {(one.domain, one.table): _table(one, ending) for one in expected}
+
+
+def doubted(
+    verdicts: Mapping[tuple[str, str], Verdict], ending: Ending, blocking: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Verdict]:
+    """The verdicts where nobody can read the audit: a load that failed though no table did failed by an expectation.
+
+    Args:
+        verdicts: On every table of the load.
+        ending: How it ended.
+        blocking: The tables with an expectation that blocks.
+
+    Returns:
+        The same, but for tables that landed and may not be used.
+    """
+    code = ending.result.exit_code if ending.result is not None else None
+    if not code or any(verdict.status == "failed" for verdict in verdicts.values()):
+        return verdicts
+    reason = f"the load ended with exit code {code} after its rows were written, as it does when an expectation fails"
+    reason = f"{reason}, and the audit cannot be read here: {ending.error}"
+    return {
+        name: replace(verdict, status="failed", reason=reason)
+        if name in blocking and verdict.status == "loaded"
+        else verdict
+        for name, verdict in verdicts.items()
+    }
 
 
 def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
-from starlake_dagster_assets.runners.protocol import Attempt
+from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
+from starlake_dagster_assets.runners.protocol import Attempt, Witness
 from starlake_dagster_assets.runners.remote import Environment
 
 __all__ = ["StarlakeCloudRun"]
@@ -40,7 +41,14 @@ class StarlakeCloudRun(StarlakeRemoteResource):
     logging_endpoint: str | None = Field(
         default=None, description="host:port of Cloud Logging; Google's own by default."
     )
+    bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
     local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
+
+    def witness(self, project: ProjectSource) -> Witness | None:
+        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed."""
+        return bigquery_witness(
+            project.model, self.project, impersonate=self.impersonate, endpoint=self.bigquery_endpoint
+        )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Cloud Run.

@@ -9,10 +9,11 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
 from starlake_dagster_assets.runners.driver_output import DriverOutput
-from starlake_dagster_assets.runners.protocol import Attempt
+from starlake_dagster_assets.runners.protocol import Attempt, Witness
 from starlake_dagster_assets.runners.remote import Environment
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
@@ -123,6 +124,7 @@ class StarlakeDataproc(StarlakeRemoteResource):
     impersonate: str | None = Field(default=None, description="Service account to act as.")
     endpoint: str | None = Field(default=None, description="host:port of Dataproc; the region's own by default.")
     storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
+    bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
     local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
 
     @classmethod
@@ -135,6 +137,12 @@ class StarlakeDataproc(StarlakeRemoteResource):
         """
         taken = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
         return cls(**{**taken, **fields})
+
+    def witness(self, project: ProjectSource) -> Witness | None:
+        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed."""
+        return bigquery_witness(
+            project.model, self.project, impersonate=self.impersonate, endpoint=self.bigquery_endpoint
+        )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Jobs or batches.

@@ -7,7 +7,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource, names_secret
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.base import StarlakeResource
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.runners.protocol import Attempt, Runner, Witness
 from starlake_dagster_assets.runners.remote import Environment, Policy
 
 __all__ = ["StarlakeRemoteResource"]
@@ -53,7 +53,11 @@ class StarlakeRemoteResource(StarlakeResource):
         from starlake_dagster_assets.runners.driving import RemoteRunner
 
         who = attempt or Attempt()
-        return RemoteRunner(self.environment(project, who), who, self.policy())
+        return RemoteRunner(self.environment(project, who), who, self.policy(), self.witness(project))
+
+    def witness(self, project: ProjectSource) -> Witness | None:
+        """The reader of the audit tables; none by default, and checks are then warnings that say so."""
+        return None
 
     def policy(self) -> Policy:
         """How executions are watched."""

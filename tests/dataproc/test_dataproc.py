@@ -1,6 +1,7 @@
 """The real google-cloud-dataproc against a local Dataproc whose drivers are real processes."""
 
 import threading
+from types import SimpleNamespace
 
 import dagster as dg
 import grpc
@@ -42,7 +43,12 @@ SEEDS = {
 
 
 class Project:
+    """What a resource asks of a project: its environment, and where its audit is."""
+
     env = "GCP"
+    model = SimpleNamespace(
+        connection=lambda name: None, application=SimpleNamespace(audit=SimpleNamespace(connection="spark"))
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,133 @@
+"""The real google-cloud-bigquery against a local BigQuery: what the audit says of a command."""
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import StarlakeProject, build_starlake_assets
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources import StarlakeCloudRun
+from starlake_dagster_assets.runners.bigquery_witness import BigQueryWitness, bigquery_witness
+from tests.fakes.bigquery import FakeBigQuery
+from tests.fakes.cloud_run import FakeCloudRun
+from tests.fakes.script import Scripted
+
+AUDIT = """
+CREATE SCHEMA p.audit; CREATE SCHEMA p.sales;
+CREATE TABLE p.audit.audit (JOBID VARCHAR, PATHS VARCHAR, DOMAIN VARCHAR, SCHEMA VARCHAR, SUCCESS BOOLEAN, COUNT BIGINT,
+  COUNTACCEPTED BIGINT, COUNTREJECTED BIGINT, DURATION BIGINT, MESSAGE VARCHAR, STEP VARCHAR);
+CREATE TABLE p.audit.expectations (JOBID VARCHAR, DOMAIN VARCHAR, SCHEMA VARCHAR, NAME VARCHAR, PARAMS VARCHAR,
+  SQL VARCHAR, COUNT BIGINT, EXCEPTION VARCHAR, SUCCESS BOOLEAN);
+CREATE TABLE p.sales.orders (id INTEGER, name VARCHAR);
+INSERT INTO p.sales.orders VALUES (1, 'a'), (2, 'b');
+CREATE VIEW p.sales.recent AS SELECT * FROM p.sales.orders WHERE id > 1;
+"""
+APPLICATION = """version: 1
+application:
+  connectionRef: bq
+  audit: {sink: {connectionRef: bq}}
+  connections:
+    bq: {type: BIGQUERY, options: {projectId: p, location: EU}}
+"""
+TABLE = """version: 1
+table:
+  name: orders
+  pattern: "orders.*"
+  attributes: [{name: id, type: int}, {name: name, type: string}]
+  expectations: [{expect: "is_unique('id')", failOnError: true}]
+"""
+
+
+@pytest.fixture
+def bigquery():
+    with FakeBigQuery() as server:
+        server.con.execute(AUDIT)
+        yield server
+
+
+@pytest.fixture
+def witness(bigquery):
+    return BigQueryWitness("p", endpoint=bigquery.url)
+
+
+def test_the_rows_of_a_job_and_no_others(bigquery, witness):
+    bigquery.con.execute(
+        "INSERT INTO p.audit.audit VALUES ('j1', 'f.csv', 'sales', 'orders', true, 3, 2, 1, 40, NULL, 'LOAD'), "
+        "('j2', '', 'sales', 'orders', false, NULL, NULL, NULL, NULL, 'boom', 'LOAD')"
+    )
+    (row,) = witness.audit("j1")
+    assert (row.success, row.count, row.accepted, row.rejected, row.message) == (True, 3, 2, 1, "")
+    (row,) = witness.audit("j2")
+    assert (row.success, row.count, row.message) == (False, 0, "boom")
+    assert witness.audit("j1' OR '1'='1") == []
+    assert witness.expectations("j1") == []
+
+
+def test_tables_views_and_what_is_not_there(witness):
+    assert witness.columns("sales", "orders") == [("id", "INTEGER"), ("name", "STRING")]
+    assert witness.row_count("sales", "orders") == 2
+    assert witness.row_count("sales", "recent") == 1
+    assert witness.row_count("sales", "none") is None
+    assert witness.columns("sales", "none") == []
+    assert witness.rejected("j", "sales", "orders", 5) == []  # the table of refused rows was never made
+
+
+def test_a_name_cannot_leave_its_quotes(bigquery, witness):
+    with pytest.raises(RunnerError, match="backtick"):
+        BigQueryWitness("p", domain="a`; DROP", endpoint=bigquery.url).audit("j")
+
+
+def project(root) -> StarlakeProject:
+    for name, text in {
+        "application.sl.yml": APPLICATION,
+        "load/sales/_config.sl.yml": "version: 1\nload: {name: sales}\n",
+        "load/sales/orders.sl.yml": TABLE,
+        "expectations/e.j2": "{% macro is_unique(c) %}SELECT 0 FROM sl_this{% endmacro %}",
+    }.items():
+        path = root / "metadata" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return StarlakeProject(root)
+
+
+def test_only_a_project_that_audits_into_bigquery_has_one(tmp_path):
+    source = project(tmp_path)
+    found = bigquery_witness(source.model, "other")
+    assert found is not None
+    assert found.project == "p"
+    (tmp_path / "metadata" / "application.sl.yml").write_text("version: 1\napplication: {}\n")
+    assert bigquery_witness(StarlakeProject(tmp_path).model, "other") is None
+
+
+@pytest.mark.parametrize(("count", "passes"), [(0, True), (4, False)])
+def test_expectations_of_a_cloud_run_execution_come_from_bigquery(bigquery, tmp_path, count, passes):
+    scripted = Scripted(tmp_path / "scripted").tables({"sales.orders": {"do": "load", "rows": 2}})
+    source = project(tmp_path / "project")
+
+    class Audited(FakeCloudRun):
+        """The engine's own words in the audit: what it would have written under the job id it was given."""
+
+        def _ended(self, name, code):
+            env = {pair.name: pair.value for pair in self.executions[name].template.containers[0].env}
+            bigquery.con.cursor().execute(
+                "INSERT INTO p.audit.expectations VALUES (?, 'sales', 'orders', 'is_unique', 'is_unique(''id'')', '', ?, '', ?)",
+                [env["SL_JOB_ID"], count, passes],
+            )
+            super()._ended(name, code)
+
+    with Audited([str(scripted.path)], scripted.environ) as server:
+        starlake = StarlakeCloudRun(
+            project="p",
+            job="starlake",
+            poll_interval=0.02,
+            endpoint=server.endpoint,
+            logging_endpoint=server.endpoint,
+            bigquery_endpoint=bigquery.url,
+            local=True,
+        )
+        assets = build_starlake_assets(source)
+        result = dg.materialize(assets, resources={"starlake": starlake}, raise_on_error=False)
+    assert result.success == passes
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    (check,) = [one for name, one in checks.items() if name not in ("rejected_rows", "schema_drift")]
+    assert check.passed == passes
+    assert bool(result.get_asset_materialization_events()) == passes
