@@ -139,7 +139,12 @@ class StarlakeDataproc(StarlakeRemoteResource):
         return cls(**{**taken, **fields})
 
     def witness(self, project: ProjectSource) -> Witness | None:
-        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed."""
+        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed.
+
+        A driver in client mode has no job id of its own: nothing of it could be found.
+        """
+        if self.deploy_mode == "client" and not self._dumped("serverless"):
+            return None
         return bigquery_witness(
             project.model, self.project, impersonate=self.impersonate, endpoint=self.bigquery_endpoint
         )
