@@ -211,7 +211,7 @@ class OutputParser:
 
     def _last_words(self, exit_code: int | None) -> str:
         if self._errors:
-            said = [text for text in self._errors if not text.startswith("Exception in thread")]
+            said = [text for text in self._errors if not text.startswith("Exception in thread")] or [*self._errors]
             last = max((index for index, text in enumerate(said) if text.startswith("Main: ")), default=0)
             return "\n".join(said[last:]).removeprefix("Main: ")
         if exit_code is None:

@@ -185,6 +185,33 @@ def test_a_blocking_expectation_that_is_read_gives_the_jvm_up_before_it_is_judge
         assert "not run: kpi.first failed" in said
 
 
+HOLDING = """
+import duckdb
+con = duckdb.connect(os.path.join(os.environ["SL_ROOT"], "x.db"))  # and never closed, as the JVM does
+con.execute("create schema if not exists kpi")
+for line in sys.stdin:
+    print("> " + line.strip(), flush=True)
+    if line.strip() == "exit":
+        break
+    name = line.split()[2]
+    con.execute(f"create or replace table {name} as select * from range(3) r(n)")
+    print('{"exitCode":0}', flush=True)
+    print("Time: 1ms", flush=True)
+"""
+
+
+def test_a_file_that_the_jvm_keeps_open_is_read_when_it_has_ended(bench: Any, tmp_path: Path) -> None:
+    bench.project(tasks={"first": "select 1 as n", "second": "select * from kpi.first"}, duckdb=True)
+    program = tmp_path / "starlake"
+    program.write_text(f"#!{sys.executable}\nimport os, sys\n{HOLDING}")
+    program.chmod(0o755)
+    result = bench.materialize(bench.resource(starlake=str(program), launcher="console"))
+    assert result.success and made(result) == ["kpi/first", "kpi/second"]
+    assert not any("cannot be read" in event.user_message for event in events(bench, result))
+    observed = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    assert [_metadata(event)["dagster/row_count"].value for event in observed] == [3, 3]
+
+
 def test_an_expectation_that_nobody_can_read_is_a_warning(bench: Any) -> None:
     bench.project(tasks={"first": "select 1 as id", "second": "select * from kpi.first"})
     expecting(bench, 5)
