@@ -109,7 +109,8 @@ def test_expectations_of_a_cloud_run_execution_come_from_bigquery(bigquery, tmp_
         def _ended(self, name, code):
             env = {pair.name: pair.value for pair in self.executions[name].template.containers[0].env}
             bigquery.con.cursor().execute(
-                "INSERT INTO p.audit.expectations VALUES (?, 'sales', 'orders', 'is_unique', 'is_unique(''id'')', '', ?, '', ?)",
+                "INSERT INTO p.audit.expectations "
+                "VALUES (?, 'sales', 'orders', 'is_unique', 'is_unique(''id'')', '', ?, '', ?)",
                 [env["SL_JOB_ID"], count, passes],
             )
             super()._ended(name, code)
