@@ -13,6 +13,7 @@ from starlake_dagster_assets.assets.decorator import (
 )
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
 
@@ -33,7 +34,7 @@ def build_definitions(
     steps: Steps = "project",
     row_counts: bool = True,
     columns: bool = True,
-    options: Mapping[str, str] | None = None,
+    options: TaskOptions | None = None,
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
 ) -> dg.Definitions:
@@ -53,7 +54,7 @@ def build_definitions(
         steps: How many steps a run has; see `build_starlake_assets`.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
-        options: Variables for every transform.
+        options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of the steps.
         retry_policy: How a failed step is retried.
 

@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.binding import bind, bound_body
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.plan import topological
@@ -108,7 +109,7 @@ def build_starlake_assets(
     around: Iterable[Any] = (),
     row_counts: bool = True,
     columns: bool = True,
-    options: Mapping[str, str] | None = None,
+    options: TaskOptions | None = None,
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     op_tags: Mapping[str, Any] | None = None,
@@ -128,7 +129,7 @@ def build_starlake_assets(
         around: Assets of your own that read the project's: what reads those in turn gets a step of its own.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
-        options: Variables for every transform.
+        options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of the steps.
         retry_policy: How a failed step is retried.
         op_tags: Tags of the steps.

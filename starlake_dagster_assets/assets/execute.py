@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.standing import cannot
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
+from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
 
@@ -36,7 +36,7 @@ def run_step(
     context: dg.AssetExecutionContext,
     binding: Binding,
     runner: Runner,
-    options: Mapping[str, str],
+    options: TaskOptions,
     fetch: Fetch,
 ) -> Iterator[StarlakeEvent]:
     """Runs what the step selects and has not made yet in this run.
@@ -45,7 +45,7 @@ def run_step(
         context: Of the step.
         binding: The project and its assets.
         runner: Where commands run.
-        options: Variables for every transform.
+        options: Variables of transforms.
         fetch: What is read from the warehouse for each table made.
 
     Yields:
@@ -130,10 +130,11 @@ def _told(outcome: Outcome) -> str:
     places = [thing.location] if thing is not None else []
     if node.task is not None and node.task.sql_location is not None:
         places = [node.task.sql_location]
-    where = [str(place) for place in places] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
+    where = [str(place) for place in places if place.file] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
     code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
     typed = f"\n{_cut(outcome.command)}{code}" if outcome.command else ""
-    return f"{node.id} failed: {outcome.reason}\n({', '.join(where)}){typed}"
+    also = f"\n({', '.join(where)})" if where else ""
+    return f"{node.id} failed: {outcome.reason}{also}{typed}"
 
 
 def _cut(command: str) -> str:

@@ -75,6 +75,8 @@ def _settings(node: Node) -> Mapping[str, Any]:
     thing = node.task or node.table
     if thing is None:
         return {}
+    if not node.is_described:
+        return {"starlake/schedule": thing.cron} if thing.cron else {}
     found: dict[str, str | None] = {}
     if node.table is not None:
         found |= {"starlake/pattern": node.table.pattern, "starlake/format": node.table.metadata.format}
@@ -126,7 +128,7 @@ def _type(attribute: Attribute) -> str:
 
 def _locations(node: Node) -> list[Location]:
     thing = node.task or node.external or node.table
-    found = [thing.location] if thing is not None else []
+    found = [thing.location] if thing is not None and node.is_described else []
     if node.task is not None and node.task.sql_location is not None:
         found.append(node.task.sql_location)
     return list(dict.fromkeys(found))

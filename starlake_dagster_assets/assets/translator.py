@@ -153,9 +153,9 @@ class StarlakeTranslator:
         return shown.definition_metadata(node, self.project, self.source.root)
 
     def get_code_version(self, node: Node) -> str | None:
-        """A hash of the YAML, the SQL and the macros; None for what this project does not make."""
+        """A hash of the YAML, the SQL and the macros; None for what this project does not make or describe."""
         thing = None if node.kind == "external" else node.task or node.table
-        return thing.digest[:16] if thing is not None else None
+        return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
         """None: nothing is run by itself."""
@@ -181,9 +181,9 @@ class StarlakeTranslator:
         if node.kind == "table":
             rejected, drift = RESERVED
             checks.append(dg.AssetCheckSpec(rejected, asset=key, description="No row was refused by the load."))
-            checks.append(
-                dg.AssetCheckSpec(drift, asset=key, description="The table has the columns that the project describes.")
-            )
+            if node.is_described:
+                text = "The table has the columns that the project describes."
+                checks.append(dg.AssetCheckSpec(drift, asset=key, description=text))
         return checks
 
 

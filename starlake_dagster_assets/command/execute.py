@@ -240,7 +240,7 @@ class _Run:
         try:
             command = build.transform(
                 task.raw,
-                settings.task_options,
+                settings.task_options(node),
                 settings.scheduled_date,
                 secrets=settings.secrets,
                 job_id=self._job(),

@@ -12,7 +12,10 @@ from starlake_dagster_assets.command.checks import CheckResult
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Outcome", "RunSettings", "Settled"]
+__all__ = ["Outcome", "RunSettings", "Settled", "TaskOptions"]
+
+TaskOptions = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
+"""Variables of transforms (`--options`): the same for all, or asked for each."""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -81,7 +84,7 @@ class RunSettings:
 
     Attributes:
         job_prefix: Job ids are `<prefix>-<n>`; unique for the run.
-        options: Variables for every transform (`--options`).
+        options: Variables of transforms (`--options`).
         scheduled_date: `--scheduledDate` of every load and transform.
         window: Start and end of the data interval, for the transforms' `sl_…` variables.
         secrets: Values that are redacted.
@@ -92,7 +95,7 @@ class RunSettings:
     """
 
     job_prefix: str
-    options: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    options: TaskOptions = field(default_factory=lambda: _EMPTY)
     scheduled_date: datetime | None = None
     window: tuple[datetime, datetime] | None = None
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
@@ -101,11 +104,11 @@ class RunSettings:
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark
     not_ready: Callable[[Sequence[Node]], Mapping[str, str]] = _all_ready
 
-    @property
-    def task_options(self) -> Mapping[str, str]:
+    def task_options(self, node: Node) -> Mapping[str, str]:
         """The options of a transform: the user's, and the window's where there is one."""
+        given = self.options(node) if callable(self.options) else self.options
         if self.window is None:
-            return self.options
+            return given
         start, end = (moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)
         window = {
             "sl_start_date": start,
@@ -113,4 +116,4 @@ class RunSettings:
             "sl_data_interval_start": start,
             "sl_data_interval_end": end,
         }
-        return {**window, **self.options}
+        return {**window, **given}

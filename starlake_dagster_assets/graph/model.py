@@ -45,6 +45,12 @@ class Node:
         return self.task is not None and self.task.sink.materialized_view in {"VIEW", "MATERIALIZED_VIEW"}
 
     @property
+    def is_described(self) -> bool:
+        """Whether a file of the project describes it; else no more than its name is known."""
+        described = self.task or self.external or self.table
+        return described is not None and bool(described.location.file)
+
+    @property
     def domain(self) -> str:
         """The final schema name, the first part of a group."""
         return self.key[:-1][-1] if len(self.key) > 1 else self.id

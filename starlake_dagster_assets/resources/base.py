@@ -12,6 +12,7 @@ from starlake_dagster_assets.assets.attempt import attempt_of
 from starlake_dagster_assets.assets.binding import current_binding
 from starlake_dagster_assets.assets.execute import run_step
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError, nearest
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
@@ -80,14 +81,12 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """Whether steps must run one at a time, as with a DuckDB file; False by default."""
         return False
 
-    def run(
-        self, context: dg.AssetExecutionContext, *, options: Mapping[str, str] | None = None
-    ) -> StarlakeEventIterator:
+    def run(self, context: dg.AssetExecutionContext, *, options: TaskOptions | None = None) -> StarlakeEventIterator:
         """Runs what the step selects; to be used as `yield from starlake.run(context)`.
 
         Args:
             context: Of the step of a function decorated with `starlake_assets`.
-            options: Variables for every transform (`--options`): no commas in their values.
+            options: Variables of transforms (`--options`), or a function of the node: no commas in their values.
 
         Returns:
             The events, one as each table is known; chain `fetch_row_counts()` and `fetch_column_metadata()`.
@@ -96,7 +95,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             StarlakeError: Outside such a function.
         """
         binding = current_binding()
-        given = dict(options or {})
+        given = options or {}
         return StarlakeEventIterator(
             lambda fetch: run_step(context, binding, self.runner(binding.source, attempt_of(context)), given, fetch)
         )

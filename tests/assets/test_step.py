@@ -68,6 +68,16 @@ def test_a_subset_runs_only_what_is_selected(sales, instance):
     assert materialized(result) == ["sales.orders", "kpi.summary"]
 
 
+def test_variables_of_transforms_may_differ_from_task_to_task(sales, instance):
+    runner = FakeRunner()
+    build = {"options": lambda node: {"country": "FR"} if node.raw == "kpi.people" else {}}
+    run(sales, runner, instance, build=build, selection=[key("kpi.people"), key("kpi.revenue")])
+    assert [command.args for command in runner.commands] == [
+        ("--name", "kpi.people", "--options", "country=FR"),
+        ("--name", "kpi.revenue"),
+    ]
+
+
 def test_a_failed_table_takes_only_those_that_read_it_with_it(sales, instance):
     lines = [
         *loaded_lines("sales", "customers"),
