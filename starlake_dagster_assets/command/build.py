@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Literal
@@ -21,6 +22,7 @@ __all__ = [
     "scheduled_date_text",
     "stage",
     "transform",
+    "with_options",
 ]
 
 ARGV_BYTES = 96 * 1024
@@ -28,6 +30,8 @@ ARGV_BYTES = 96 * 1024
 
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OPTIONS = "--options"
+_TAKE_OPTIONS = ("stage", "preload", "load", "transform")
 
 
 def stage(
@@ -235,7 +239,22 @@ def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
         if _CONTROL.search(value):
             raise CommandError(f"option {key!r}: its value contains a line break or control character.")
         pairs.append(f"{key}={value}")
-    return ("--options", ",".join(pairs))
+    return (_OPTIONS, ",".join(pairs))
+
+
+def with_options(command: Command, options: Mapping[str, str]) -> Command:
+    """The command with more `--options`, such as the project's own variables; what it says itself wins.
+
+    Raises:
+        CommandError: When an option cannot be said.
+    """
+    own = options_argument(options)
+    if not own or command.name not in _TAKE_OPTIONS:
+        return command
+    if _OPTIONS not in command.args:
+        return replace(command, args=(*command.args, *own))
+    at = command.args.index(_OPTIONS) + 1  # the last of two values counts
+    return replace(command, args=(*command.args[:at], f"{own[1]},{command.args[at]}", *command.args[at + 1 :]))
 
 
 def _word(what: str, text: str) -> str:

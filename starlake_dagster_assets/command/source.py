@@ -13,8 +13,11 @@ from starlake_dagster_assets.project.model import Project
 __all__ = ["ProjectSource", "names_secret", "redact", "secrets_of"]
 
 _SECRET_KEY = re.compile(
-    r"passw|pwd|secret|token|credential|api_?key|private_?key|access_?key|account_?key|jsonkeyfile|sas", re.I
+    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
+    r"|(?:api|private|access|account|encryption)[-_.]?key",
+    re.I,
 )
+_IN_URL = re.compile(r"(?:passw\w*|pwd|token|secret\w*)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@", re.I)
 _SHORTEST = 4
 """Shorter values are not redacted: they would blot out half of every log."""
 
@@ -54,11 +57,13 @@ def names_secret(name: str) -> bool:
 
 
 def secrets_of(project: Project) -> frozenset[str]:
-    """Values that must not be shown: connection options and variables whose names say that they are secret."""
+    """Values that must not be shown: connection options and variables whose names say so, and passwords in URLs."""
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
-    return frozenset(value for key, value in pairs if names_secret(key) and len(value) >= _SHORTEST)
+    found = [value for key, value in pairs if names_secret(key)]
+    found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
+    return frozenset(value for value in found if len(value) >= _SHORTEST)
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
+from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt, Witness
 from starlake_dagster_assets.runners.remote import Environment
 
@@ -54,9 +55,11 @@ class StarlakeCloudRun(StarlakeRemoteResource):
         """Cloud Run.
 
         Raises:
-            RunnerError: When a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
         """
         from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment
+
+        need("cloud-run", "google.cloud.run_v2", "google.cloud.logging_v2")
 
         return CloudRunEnvironment(
             project=self.project,

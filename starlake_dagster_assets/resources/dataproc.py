@@ -13,6 +13,7 @@ from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
 from starlake_dagster_assets.runners.driver_output import DriverOutput
+from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt, Witness
 from starlake_dagster_assets.runners.remote import Environment
 
@@ -153,9 +154,10 @@ class StarlakeDataproc(StarlakeRemoteResource):
         """Jobs or batches.
 
         Raises:
-            RunnerError: When more than one of `cluster`, `ephemeral` and `serverless` is given, or a variable of `env`
-                looks like a secret.
+            RunnerError: When the extra is not installed, more than one of `cluster`, `ephemeral` and `serverless` is
+                given, or a variable of `env` looks like a secret.
         """
+        need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
         given = [name for name in ("cluster", "ephemeral", "serverless") if getattr(self, name) is not None]
         if len(given) > 1:
             raise RunnerError(f"StarlakeDataproc: {' and '.join(given)} are given; keep one.")
@@ -193,6 +195,7 @@ class StarlakeDataproc(StarlakeRemoteResource):
         Returns:
             Their names.
         """
+        need("dataproc", "google.cloud.dataproc_v1")
         service, swept = self._service(), list[str]()
         for name, run_id, age in service.managed():
             run = instance.get_run_by_id(run_id)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt
 from starlake_dagster_assets.runners.remote import Environment
 
@@ -65,9 +66,11 @@ class StarlakeFargate(StarlakeRemoteResource):
         """ECS.
 
         Raises:
-            RunnerError: When a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
         """
         from starlake_dagster_assets.runners.fargate import FargateEnvironment
+
+        need("fargate", "boto3")
 
         return FargateEnvironment(
             task_definition=self.task_definition,

@@ -1,6 +1,7 @@
 """What the resources of remote environments share: variables of the commands, and how executions are watched."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,6 +10,7 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.runners.protocol import Attempt, Runner, Witness
 from starlake_dagster_assets.runners.remote import Environment, Policy
+from starlake_dagster_assets.runners.shell_env import DROPPED, log_level
 
 __all__ = ["StarlakeRemoteResource"]
 
@@ -25,7 +27,9 @@ class StarlakeRemoteResource(StarlakeResource):
         description="Environment variables of every command. Anyone who may look at an execution "
         "reads them: secrets belong in the service's own secret store.",
     )
-    log_level: str = Field(default="info", description="SL_LOG_LEVEL; the lines that tell of tables are of level info.")
+    log_level: Literal["info", "debug", "trace", "all"] = Field(
+        default="info", description="SL_LOG_LEVEL; below info no table could be told as it lands."
+    )
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which an execution is cancelled.")
     poll_interval: float = Field(
         default=5, gt=0, description="Seconds between two looks, growing while nothing changes."
@@ -53,7 +57,8 @@ class StarlakeRemoteResource(StarlakeResource):
         from starlake_dagster_assets.runners.driving import RemoteRunner
 
         who = attempt or Attempt()
-        return RemoteRunner(self.environment(project, who), who, self.policy(), self.witness(project))
+        options = project.options
+        return RemoteRunner(self.environment(project, who), who, self.policy(), self.witness(project), options)
 
     def witness(self, project: ProjectSource) -> Witness | None:
         """The reader of the audit tables; none by default, and checks are then warnings that say so."""
@@ -76,5 +81,6 @@ class StarlakeRemoteResource(StarlakeResource):
                     f"env `{name}` looks like a secret, and anyone who may look at an execution "
                     "could read it. Give it to the service through its own secret store instead."
                 )
-        given = {"SL_LOG_LEVEL": self.log_level, "SL_ENV": project.env, "SL_ROOT": self.root, **self.env}
-        return {name: value for name, value in given.items() if value is not None}
+        level = log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
+        given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
+        return {name: value for name, value in given.items() if value is not None and name not in DROPPED}

@@ -14,7 +14,7 @@ from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, write
 from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
-from starlake_dagster_assets.runners.shell_env import inherited, log_level, secret_values
+from starlake_dagster_assets.runners.shell_env import DROPPED, inherited, log_level, secret_values
 
 __all__ = ["StarlakeShell"]
 
@@ -109,9 +109,9 @@ class StarlakeShell(StarlakeResource):
 
             start = launch_by_dagster_shell
         mine = inherited(os.environ, self.include_env_vars)
-        environ = {**mine, **{name: value for name, value in self.env.items() if name != "SL_HTTP_PORT"}}
+        environ = {**mine, **{name: value for name, value in self.env.items() if name not in DROPPED}}
         environ["SL_ROOT"] = str(Path(project.root).absolute())
-        environ["SL_LOG_LEVEL"] = self._level(environ)
+        environ["SL_LOG_LEVEL"] = log_level(self.log_level, environ.get("SL_LOG_LEVEL"))
         if project.env is not None:
             environ["SL_ENV"] = project.env
         return ShellRunner(
@@ -127,6 +127,3 @@ class StarlakeShell(StarlakeResource):
             stage_command=self.stage_command,
             audit=duckdb_witness(project.model),
         )
-
-    def _level(self, environ: Mapping[str, str]) -> str:
-        return log_level(None if self.log_level == "info" else self.log_level, environ.get("SL_LOG_LEVEL"))

@@ -39,16 +39,12 @@ def aws_client(service: str, region: str, profile: str | None, endpoint_url: str
     """A client that makes one call an attempt: when to try again is decided by who knows what the call did.
 
     Raises:
-        RunnerError: When boto3 is not installed, or the profile is not there.
+        RunnerError: When the profile is not there.
     """
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ModuleNotFoundError as error:
-        raise RunnerError(
-            "Fargate needs boto3, which is not installed: pip install 'starlake-dagster-assets[fargate]'."
-        ) from error
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
     config = Config(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 1, "mode": "standard"})
     try:
         session: Any = boto3.Session(profile_name=profile, region_name=region)

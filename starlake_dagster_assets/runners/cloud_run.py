@@ -11,7 +11,7 @@ from typing import Any
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.runners.cloud_logging import CloudLog
-from starlake_dagster_assets.runners.gcp import CALL, gcp_client, gcp_verdict, missing_extra
+from starlake_dagster_assets.runners.gcp import CALL, gcp_client, gcp_verdict
 from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
 
 __all__ = ["CloudRunEnvironment"]
@@ -177,17 +177,13 @@ class CloudRunEnvironment:
 
     @cached_property
     def _logging(self) -> Any:
-        try:
-            from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
-        except ModuleNotFoundError as error:
-            raise missing_extra("cloud-run", error) from error
+        from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
+
         endpoint = self.logging_endpoint
         return gcp_client(LoggingServiceV2Client, endpoint=endpoint, local=self.local, impersonate=self.impersonate)
 
     def _client(self, name: str) -> Any:
-        try:
-            from google.cloud import run_v2
-        except ModuleNotFoundError as error:
-            raise missing_extra("cloud-run", error) from error
+        from google.cloud import run_v2
+
         kind: Any = getattr(run_v2, name)
         return gcp_client(kind, endpoint=self.endpoint, local=self.local, impersonate=self.impersonate)

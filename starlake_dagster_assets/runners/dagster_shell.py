@@ -23,6 +23,9 @@ from starlake_dagster_assets.runners.launchers import supervised
 __all__ = ["launch_by_dagster_shell"]
 
 _MISSING = 127
+_TRIES = 5
+"""dagster_shell forks with a `preexec_fn`, which no process with threads survives for sure: gRPC's own handlers may end
+the child before it has become a shell."""
 
 
 def launch_by_dagster_shell(
@@ -72,8 +75,10 @@ class DagsterShellProgram:
         )
         # Held until the shell has ended: a pipe that nobody has opened yet would read as ended.
         writers = [os.open(path, os.O_WRONLY) for path in (out, err)]
+        self._begun = folder / "begun"
         words = shlex.join(supervised(argv, str(control), grace))
-        text = f"exec {words} </dev/null >{shlex.quote(str(out))} 2>{shlex.quote(str(err))}\n"
+        redirected = f"</dev/null >{shlex.quote(str(out))} 2>{shlex.quote(str(err))}"
+        text = f": >{shlex.quote(str(self._begun))}\nexec {words} {redirected}\n"
         self._code: int | None = None
         self._thread = threading.Thread(target=self._run, args=(text, environ, cwd, writers), daemon=True)
         self._thread.start()
@@ -109,10 +114,13 @@ class DagsterShellProgram:
         silent = logging.getLogger(f"{__name__}.silent")
         silent.setLevel(logging.CRITICAL)
         try:
-            _, code = execute_shell_command(
-                text, "NONE", silent, cwd=str(cwd), env=dict(environ), log_shell_command=False
-            )
-            self._code = code
+            for _ in range(_TRIES):
+                self._code = execute_shell_command(
+                    text, "NONE", silent, cwd=str(cwd), env=dict(environ), log_shell_command=False
+                )[1]
+                if self._begun.exists():
+                    return
+            raise RunnerError(f"its shell ended {_TRIES} times before it began (exit code {self._code})")
         except Exception as error:  # whatever it raises, somebody waits for the end of the pipes
             self._code = _MISSING
             with suppress(OSError):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.runners.gcp import gcp_credentials, missing_extra
+from starlake_dagster_assets.runners.gcp import gcp_credentials
 
 __all__ = ["DriverOutput"]
 
@@ -50,11 +50,9 @@ class DriverOutput:
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            from google.auth.credentials import AnonymousCredentials
-            from google.cloud import storage
-        except ModuleNotFoundError as error:
-            raise missing_extra("dataproc", error) from error
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
         make: Any = storage.Client
         if self.endpoint is None:
             return make(project=self.project, credentials=gcp_credentials(self.impersonate))

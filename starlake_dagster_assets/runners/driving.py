@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, TypeVar
+from types import MappingProxyType
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
+from starlake_dagster_assets.command.build import with_options
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.command.source import redact
-from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.errors import CommandError, RunnerError
+from starlake_dagster_assets.runners.calls import Calls, Clock
 from starlake_dagster_assets.runners.protocol import Attempt, Execution, Witness
-from starlake_dagster_assets.runners.remote import Environment, Policy, Status, Submission
+from starlake_dagster_assets.runners.remote import Environment, Policy, Status, Submission, refuse_secrets
 
 __all__ = ["RemoteHandle", "RemoteRunner"]
 
-_T = TypeVar("_T")
 _GROWTH = 1.3
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time, so that tests need not wait: seconds that only go forward, and a pause that an event ends."""
-
-    now: Callable[[], float] = time.monotonic
-    pause: Callable[[Event, float], bool] = Event.wait
 
 
 @dataclass(frozen=True)
@@ -40,6 +30,7 @@ class RemoteRunner:
         attempt: Who asks.
         policy: How executions are watched.
         reader: Of the audit tables, where there is one.
+        options: Variables of every command, below its own `--options`.
         clock: Time.
     """
 
@@ -47,6 +38,7 @@ class RemoteRunner:
     attempt: Attempt = field(default_factory=Attempt)
     policy: Policy = field(default_factory=Policy)
     reader: Witness | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -63,10 +55,15 @@ class RemoteRunner:
         """Takes over the execution that an earlier attempt left, or submits the command.
 
         Raises:
-            RunnerError: When the environment refuses it.
+            RunnerError: When the environment refuses it, or an option holds a secret that could be read there.
             UnreachableError: When the environment does not answer; nothing is cancelled.
         """
-        return RemoteHandle(self, command)
+        try:
+            whole = with_options(command, self.options)
+        except CommandError as error:
+            raise RunnerError(str(error)) from error
+        refuse_secrets(whole, self.environment.name)
+        return RemoteHandle(self, whole)
 
     def witness(self) -> Witness | None:
         """The reader of the audit tables."""
@@ -89,7 +86,7 @@ class RemoteHandle:
         self._runner = runner
         self._policy = runner.policy
         self._command = command
-        self._calls = _Calls(runner.environment, runner.policy, runner.clock)
+        self._calls = Calls(runner.environment, runner.policy, runner.clock)
         self._began = runner.clock.now()
         self._stop = Event()
         self._result: RunResult | None = None
@@ -240,78 +237,10 @@ class RemoteHandle:
         return Line(redact(f"{level} {self._runner.environment.name}: {text}", self._command.secrets))
 
 
-class _Calls:
-    """Calls to an environment, tried again where that may help."""
-
-    def __init__(self, environment: Environment, policy: Policy, clock: Clock) -> None:
-        self._environment = environment
-        self._policy = policy
-        self._clock = clock
-
-    def read(self, call: Callable[[], _T]) -> _T:
-        """A call that may be made twice.
-
-        Raises:
-            RunnerError: When it will not work.
-            UnreachableError: When it did not work in any try.
-        """
-        try:
-            return self._retrying(lambda error: self._environment.verdict(error).kind != "fatal")(call)
-        except Exception as error:
-            raise self._told(error) from error
-
-    def submit(self, submission: Submission) -> str:
-        """One execution, whatever happens on the way.
-
-        Raises:
-            RunnerError: When the environment refuses it.
-            UnreachableError: When it did not work in any try.
-        """
-        looked = False
-
-        def once() -> str:
-            nonlocal looked
-            if looked and (found := self._environment.find(submission)) is not None:
-                return found
-            try:
-                return self._environment.submit(submission)
-            except Exception as error:
-                looked = looked or self._environment.verdict(error).kind == "ambiguous"
-                raise
-
-        return self.read(once)
-
-    def _retrying(self, again: Callable[[Any], bool]) -> Retrying:
-        pause = wait_random_exponential(multiplier=1, max=self._policy.longest_pause)
-        return Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, Exception) and again(error)),
-            stop=stop_after_attempt(self._policy.attempts),
-            wait=lambda state: _pause_of(state, pause),
-            sleep=self._pause,
-            reraise=True,
-        )
-
-    def _pause(self, seconds: float) -> None:
-        self._clock.pause(Event(), seconds)
-
-    def _told(self, error: Exception) -> RunnerError:
-        if isinstance(error, RunnerError):
-            return error
-        verdict = self._environment.verdict(error)
-        if verdict.kind == "fatal":
-            return RunnerError(f"{self._environment.name}: {verdict.text}")
-        tries = self._policy.attempts
-        return UnreachableError(f"{self._environment.name} does not answer after {tries} tries: {verdict.text}")
-
-
-def _pause_of(state: RetryCallState, pause: wait_random_exponential) -> float:
-    return pause(state)
-
-
 class _Follower:
     """The lines of one execution. Lines that cannot be read fail nothing: that is said once."""
 
-    def __init__(self, environment: Environment, execution: str, calls: _Calls, secrets: frozenset[str]) -> None:
+    def __init__(self, environment: Environment, execution: str, calls: Calls, secrets: frozenset[str]) -> None:
         self._environment = environment
         self._execution = execution
         self._calls = calls

@@ -12,8 +12,8 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from starlake_dagster_assets.command.model import Command, Line, RunResult
-from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.duckdb_witness import DuckDBWitness
+from starlake_dagster_assets.runners.extras import need
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -59,11 +59,7 @@ class EmbeddedRunner:
         Raises:
             RunnerError: DuckDB is not installed.
         """
-        try:
-            import duckdb as _  # noqa: F401
-        except ImportError as error:
-            message = "the embedded engine needs DuckDB: pip install 'starlake-dagster-assets[duckdb]'"
-            raise RunnerError(message) from error
+        need("duckdb", "duckdb")
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env))
 
     def witness(self) -> DuckDBWitness:

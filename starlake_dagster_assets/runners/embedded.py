@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["embedded_runner"]
@@ -35,16 +35,9 @@ def embedded_runner(
     Raises:
         RunnerError: When duckdb is not installed.
     """
-    try:
-        from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+    need("duckdb", "duckdb")
+    from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
 
-        _import_duckdb()
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "duckdb":
-            raise
-        raise RunnerError(
-            "The embedded engine needs duckdb, which is not installed: pip install 'starlake-dagster-assets[duckdb]'."
-        ) from error
     return EmbeddedRunner(
         root,
         env=env,
@@ -54,8 +47,3 @@ def embedded_runner(
         memory_limit=memory_limit,
         threads=threads,
     )
-
-
-def _import_duckdb() -> None:
-    """Fails now where duckdb is missing, rather than in the thread of the first command."""
-    import duckdb as _  # noqa: F401

@@ -8,18 +8,13 @@ from typing import Any, TypeVar, cast
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.remote import Verdict
 
-__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_verdict", "missing_extra"]
+__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_verdict"]
 
 _T = TypeVar("_T")
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 CALL: dict[str, Any] = {"retry": None, "timeout": 30}
 """For every call: the clients' own retries go on for up to fifteen minutes in silence; ours are counted and told."""
-
-
-def missing_extra(extra: str, error: ModuleNotFoundError) -> RunnerError:
-    """One line that says what to install; the error itself where something else is missing."""
-    return RunnerError(f"{error.name} is not installed: pip install 'starlake-dagster-assets[{extra}]'.")
 
 
 def gcp_credentials(impersonate: str | None) -> Any:

@@ -8,9 +8,12 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from starlake_dagster_assets.command.model import Command, Line
+from starlake_dagster_assets.command.source import names_secret
+from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict"]
+__all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict", "refuse_secrets"]
 
+_LONG = 8
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
 
 
@@ -125,3 +128,28 @@ class Environment(Protocol):
     def close(self) -> None:
         """The step is over: what was held for it is given up."""
         ...
+
+
+def refuse_secrets(command: Command, environment: str) -> None:
+    """Raises where an option holds a secret: what an execution was told can be read by whoever may look at it.
+
+    Args:
+        command: On its way.
+        environment: Where to.
+
+    Raises:
+        RunnerError: Names the option, and not its value.
+    """
+    given = zip(command.args, command.args[1:], strict=False)
+    pairs = [pair.partition("=") for name, value in given if name == "--options" for pair in value.split(",")]
+    for name, _, value in pairs:
+        if names_secret(name) or any(_holds(value, secret) for secret in command.secrets):
+            raise RunnerError(
+                f"{environment}: the option `{name}` of {command.name} looks like a secret, and anyone who may look at "
+                "an execution could read it. Give it to the service through its own secret store instead."
+            )
+
+
+def _holds(value: str, secret: str) -> bool:
+    """Whether a value gives a secret away; a short one may well be part of an innocent word."""
+    return secret == value or (len(secret) >= _LONG and secret in value)

@@ -14,7 +14,7 @@ from signal import Signals
 from threading import RLock
 from typing import Literal
 
-from starlake_dagster_assets.command.build import options_argument
+from starlake_dagster_assets.command.build import with_options
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.runners.launchers import Launcher, Program, launch
@@ -26,7 +26,6 @@ __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
 _POLL_SECONDS = 0.25
 _LAST_SECONDS = 10.0
 _SPLITTING = "SL_RUN_MODE"
-_OPTIONS = "--options"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,10 @@ class ShellRunner:
         """
         refuse_windows()
         name = self.stage_command if command.name == "stage" else command.name
-        args = self._args(command)
+        try:
+            args = with_options(command, self.options).args
+        except CommandError as error:
+            raise RunnerError(str(error)) from error
         split = [part for part in args if part.split() != [part]]
         if split and self.environ.get(_SPLITTING) == "main":
             raise RunnerError(
@@ -92,19 +94,6 @@ class ShellRunner:
                 f"{split}. Take {_SPLITTING} out of its environment."
             )
         return [find_program(self.starlake, self.environ), name, *args]
-
-    def _args(self, command: Command) -> tuple[str, ...]:
-        """The arguments of a command, with the project's own variables."""
-        if not self.options:
-            return command.args
-        try:
-            own = options_argument(self.options)
-        except CommandError as error:
-            raise RunnerError(str(error)) from error
-        if _OPTIONS not in command.args:
-            return (*command.args, *own)
-        at = command.args.index(_OPTIONS) + 1  # the last of two values counts
-        return (*command.args[:at], f"{own[1]},{command.args[at]}", *command.args[at + 1 :])
 
     def environ_of(self, command: Command) -> dict[str, str]:
         """The environment of a command."""

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from starlake_dagster_assets.command.source import names_secret
 
-__all__ = ["ALWAYS", "inherited", "log_level", "secret_values"]
+__all__ = ["ALWAYS", "DROPPED", "inherited", "log_level", "secret_values"]
 
 ALWAYS: Sequence[str] = (
     *(
@@ -30,7 +30,7 @@ ALWAYS: Sequence[str] = (
 )
 """Inherited in any case: what a shell, a JVM, Spark, Starlake and the clouds' own credentials need."""
 
-_DROPPED = ("SL_HTTP_PORT",)
+DROPPED = ("SL_HTTP_PORT",)
 """Turns the launcher into a client of a server (environments reference 1.3)."""
 _VERBOSE = ("info", "debug", "trace", "all")
 _SHORTEST = 4
@@ -47,11 +47,17 @@ def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict
     """
     wanted = ("*",) if include is None else (*ALWAYS, *include)
     kept = {name: value for name, value in environ.items() if any(fnmatchcase(name, one) for one in wanted)}
-    return {name: value for name, value in kept.items() if name not in _DROPPED}
+    return {name: value for name, value in kept.items() if name not in DROPPED}
 
 
-def log_level(*chosen: str | None) -> str:
-    """The first level that shows at least what `info` does; without such lines no table is told as it lands."""
+def log_level(field: str, variable: str | None) -> str:
+    """`SL_LOG_LEVEL`: what shows at least the lines of level `info`, without which no table is told as it lands.
+
+    Args:
+        field: Of the resource; its default, `info`, leaves the word to the variable.
+        variable: `SL_LOG_LEVEL` as it was given.
+    """
+    chosen = (field if field.lower() != "info" else None, variable)
     return next((level.lower() for level in chosen if level and level.lower() in _VERBOSE), "info")
 
 

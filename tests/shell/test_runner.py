@@ -80,6 +80,29 @@ def test_environment_and_directory(scripted: Scripted, tmp_path: Path, launcher:
     assert call.group != os.getpgrp()
 
 
+@pytest.mark.parametrize(("deaths", "code"), [(2, 0), (9, 127)])
+def test_a_shell_that_dies_before_it_has_begun_is_started_again(scripted: Scripted, deaths: int, code: int) -> None:
+    # dagster_shell forks with a preexec_fn: fork handlers, such as gRPC's, run in the child and may end it
+    doomed = [scripted.work / f"death-{number}" for number in range(deaths)]
+    for path in doomed:
+        path.touch()
+
+    def die() -> None:
+        for path in doomed:
+            if path.exists():
+                path.unlink()
+                os._exit(134)
+
+    os.register_at_fork(after_in_child=die)
+    handle = runner(scripted, launcher=launch_by_dagster_shell).start(LOAD)
+    said = [line.text for line in handle.lines()]
+    assert handle.wait().exit_code == code
+    assert len(scripted.calls()) == (code == 0)
+    assert any("before it began" in line for line in said) == (code != 0)
+    for path in doomed:
+        path.unlink(missing_ok=True)
+
+
 def test_stdin_is_empty(tmp_path: Path) -> None:
     handle = program(tmp_path, "print(len(sys.stdin.read()))").start(LOAD)
     assert [line.text for line in handle.lines()] == ["0"]

@@ -1,0 +1,27 @@
+"""Packages that only some environments need: an extra each, imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+from starlake_dagster_assets.errors import RunnerError
+
+__all__ = ["need"]
+
+
+def need(extra: str, *modules: str) -> None:
+    """Raises one line that says what to install where a module is missing.
+
+    Args:
+        extra: Of this package, which installs the modules.
+        modules: Their names.
+
+    Raises:
+        RunnerError: Names the module and the extra.
+    """
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        install = f"pip install 'starlake-dagster-assets[{extra}]'"
+        raise RunnerError(f"{error.name} is not installed, and this environment needs it: {install}.") from error

@@ -1,0 +1,145 @@
+"""What the resources of all remote environments share."""
+
+import sys
+
+import pytest
+
+from starlake_dagster_assets import StarlakeProject
+from starlake_dagster_assets.command import build
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.runners.driving import RemoteRunner
+from starlake_dagster_assets.runners.protocol import Attempt
+from starlake_dagster_assets.runners.remote import Status, Verdict
+
+MAKE = {
+    "cloud_run": lambda **fields: StarlakeCloudRun(project="p", job="j", local=True, endpoint="localhost:1", **fields),
+    "fargate": lambda **fields: StarlakeFargate(task_definition="t", container="c", subnets="s-1", **fields),
+    "dataproc": lambda **fields: StarlakeDataproc(project="p", jars="gs://b/j.jar", local=True, **fields),
+    "dataproc_serverless": lambda **fields: StarlakeDataproc(
+        project="p", jars="gs://b/j.jar", local=True, serverless=DataprocServerless(), **fields
+    ),
+}
+PACKAGES = {
+    "cloud_run": ("google.cloud.run_v2", "cloud-run"),
+    "fargate": ("boto3", "fargate"),
+    "dataproc": ("google.cloud.dataproc_v1", "dataproc"),
+    "dataproc_serverless": ("google.cloud.storage", "dataproc"),
+}
+EVERY = pytest.mark.parametrize("place", MAKE)
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "application.sl.yml").write_text("version: 1\napplication: {}\n")
+    return StarlakeProject(tmp_path, env="PROD", options={"country": "fr"})
+
+
+def variables(place, project, **fields):
+    environment = MAKE[place](**fields).environment(project, Attempt())
+    return dict(environment.program.env if place.startswith("dataproc") else environment.env)
+
+
+class Remembering:
+    """A service that takes everything and does nothing."""
+
+    name = "remembering"
+
+    def __init__(self):
+        self.taken = []
+
+    def submit(self, submission):
+        self.taken.append(submission.command.argv)
+        return "it"
+
+    def status(self, execution):
+        return Status("succeeded", 0)
+
+    def logs(self, execution, cursor):
+        return (), None
+
+    def verdict(self, error):
+        return Verdict("fatal", str(error))
+
+
+@EVERY
+def test_a_missing_package_is_one_line_that_names_the_extra(place, project, monkeypatch):
+    module, extra = PACKAGES[place]
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(RunnerError) as told:
+        MAKE[place]().runner(project)
+    assert str(told.value).splitlines() == [
+        f"{module} is not installed, and this environment needs it: pip install 'starlake-dagster-assets[{extra}]'."
+    ]
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("fields", "level"),
+    [
+        ({}, "info"),
+        ({"env": {"SL_LOG_LEVEL": "error"}}, "info"),
+        ({"env": {"SL_LOG_LEVEL": "TRACE"}}, "trace"),
+        ({"log_level": "debug"}, "debug"),
+    ],
+)
+def test_the_lines_that_tell_of_tables_are_always_there(place, project, fields, level):
+    assert variables(place, project, **fields)["SL_LOG_LEVEL"] == level
+
+
+@EVERY
+def test_the_variables_of_every_command(place, project):
+    env = {"SL_HTTP_PORT": "8080", "SL_METRICS": "on"}
+    assert variables(place, project, env=env, root="gs://b/starbake") == {
+        "SL_ENV": "PROD",
+        "SL_ROOT": "gs://b/starbake",
+        "SL_LOG_LEVEL": "info",
+        "SL_METRICS": "on",
+    }
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["PGPASSWORD", "DB_PASS", "PGPASS", "API_KEY", "SasToken", "client-secret"])
+def test_a_variable_that_looks_like_a_secret_is_refused_without_its_value(place, project, name):
+    with pytest.raises(RunnerError, match=name) as told:
+        variables(place, project, env={name: "n0body-may-see-this"})
+    assert "n0body-may-see-this" not in str(told.value)
+
+
+@EVERY
+def test_the_variables_of_the_project_are_options_of_every_command(place, project):
+    runner = MAKE[place]().runner(project)
+    assert runner.options == {"country": "fr"}
+    service = Remembering()
+    RemoteRunner(service, options=runner.options).start(build.load("sales", ["orders"])).wait()
+    given = build.transform("kpi.a", {"day": "1", "country": "be"})
+    RemoteRunner(service, options=runner.options).start(given).wait()
+    assert service.taken == [
+        ("load", "--domains", "sales", "--tables", "orders", "--options", "country=fr"),
+        ("transform", "--name", "kpi.a", "--options", "country=fr,day=1,country=be"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "secrets"),
+    [({"token": "x"}, frozenset()), ({"a": "b", "greeting": "my-n0body-may"}, frozenset({"n0body-may"}))],
+)
+def test_an_option_that_gives_a_secret_away_is_not_sent(options, secrets):
+    service = Remembering()
+    with pytest.raises(RunnerError, match=list(options)[-1]) as told:
+        RemoteRunner(service).start(build.transform("kpi.a", options, secrets=secrets))
+    assert "n0body-may" not in str(told.value)
+    assert not service.taken
+
+
+def test_a_short_secret_is_no_part_of_an_innocent_word():
+    service = Remembering()
+    RemoteRunner(service).start(build.transform("kpi.a", {"to": "latest"}, secrets=frozenset({"test"}))).wait()
+    assert len(service.taken) == 1
+
+
+@EVERY
+def test_an_unknown_level_is_refused(place, project):
+    with pytest.raises(Exception, match="log_level"):
+        MAKE[place](log_level="error")
