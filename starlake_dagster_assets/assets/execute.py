@@ -67,6 +67,7 @@ def run_step(
         scheduled_date=window[1] if window else None,
         window=window,
         secrets=secrets,
+        again=bool(context.retry_number or context.run.parent_run_id),
         hold=bool(fetch) and not is_eager(runner),
         on_line=_listener(context),
         **_spark(binding, runner),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations, unread
-from starlake_dagster_assets.command.model import Command, Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.command.model import Command, Event, TableLoaded
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import (
@@ -22,6 +21,7 @@ from starlake_dagster_assets.command.reconcile import (
     reconcile_transform,
 )
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.command.watching import Watch
 from starlake_dagster_assets.errors import CommandError, UnreachableError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import argv_chunks, topological
@@ -179,17 +179,21 @@ class _Run:
     def _stream(self, command: Command, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
         by_name = {(_table(node).domain_name, _table(node).name): node for node in nodes}
         repeated = [name for name, node in by_name.items() if _table(node).metadata.write_strategy.types]
-        clock = _Clock()
+        watch = Watch()
         early: dict[str, Outcome] = {}
-        with closing(self._desk.start(command, expected=list(by_name), repeated=repeated)) as events:
-            for event in events:
-                clock.note(event)
-                node = by_name.get((event.domain, event.table)) if isinstance(event, TableLoaded) else None
-                if node is None or node.id in early or not self._may_tell(node):
-                    continue
-                ran = self._ran(command, clock.seconds(node))
-                early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
-                yield early[node.id]
+        try:
+            with closing(self._desk.start(command, expected=list(by_name), repeated=repeated)) as events:
+                for event in events:
+                    watch.note(event)
+                    node = by_name.get((event.domain, event.table)) if isinstance(event, TableLoaded) else None
+                    if node is None or node.id in early or not self._may_tell(node):
+                        continue
+                    ran = self._ran(command, watch.seconds((event.domain, event.table)))
+                    early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
+                    yield early[node.id]
+        finally:  # also of a load that was cancelled: it has ended
+            for name, node in by_name.items():
+                self._desk.put_back(_table(node), watch.unfinished(name))
         verdicts = reconcile_load([_expected(node) for node in nodes], self._desk.ending)
         if self._desk.blind:
             verdicts = doubted(verdicts, self._desk.ending, {one for one in by_name if self._blocking(by_name[one])})
@@ -197,8 +201,16 @@ class _Run:
             told = early.get(node.id)
             if told is not None and told.settled and verdicts[name].status == "loaded":
                 continue
-            outcome = self._judged(node, verdicts[name], self._ran(command, clock.seconds(node)), True)
+            verdict = self._left(node, verdicts[name])
+            outcome = self._judged(node, verdict, self._ran(command, watch.seconds(name)), True)
             yield outcome if told is None or outcome.status != "materialized" else Settled(outcome)
+
+    def _left(self, node: Node, verdict: Verdict) -> Verdict:
+        """No new file, but one that an earlier load took and did not bring to its end: a retry is no success then."""
+        if verdict.status != "nothing" or not (names := self._desk.left(_table(node))):
+            return verdict
+        status = "failed" if self._settings.again else "nothing"
+        return replace(verdict, status=status, reason=_taken(names))
 
     def _blocking(self, node: Node) -> bool:
         return any(one.blocking for one in named_expectations(node, self._source.model.application))
@@ -357,6 +369,14 @@ def _broken(checks: Sequence[CheckResult]) -> str:
     return "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
 
 
+def _taken(names: Sequence[str]) -> str:
+    """What to do with files that an earlier load took."""
+    return (
+        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
+        "well, so that its rows may be there or not. Move it to the area `stage` to load it again, or away."
+    )
+
+
 def _expected(node: Node) -> Expected:
     table = _table(node)
     return Expected(table.domain_name, table.name, table.final_domain, table.final_name, table.domain)
@@ -365,26 +385,6 @@ def _expected(node: Node) -> Expected:
 def _told(event: Event) -> Verdict:
     assert isinstance(event, TableLoaded)
     return Verdict("loaded", event.files, event.input, event.accepted, event.rejected)
-
-
-class _Clock:
-    """When each table of a load began and ended, in seconds."""
-
-    def __init__(self) -> None:
-        self._began: dict[tuple[str, str], float] = {}
-        self._ended: dict[tuple[str, str], float] = {}
-
-    def note(self, event: Event) -> None:
-        """Takes an event as it comes."""
-        if isinstance(event, TableStarted):
-            self._began.setdefault((event.domain, event.table), time.monotonic())
-        elif isinstance(event, (FileLoaded, TableLoaded, TableFailed)):
-            self._ended[(event.domain, event.table)] = time.monotonic()
-
-    def seconds(self, node: Node) -> float:
-        """How long the load of a table took; 0 where its lines were not seen."""
-        name = (_table(node).domain_name, _table(node).name)
-        return max(0.0, self._ended.get(name, 0.0) - self._began.get(name, 0.0)) if name in self._began else 0.0
 
 
 def _table(node: Node) -> Table:

@@ -88,6 +88,7 @@ class RunSettings:
         scheduled_date: `--scheduledDate` of every load and transform.
         window: Start and end of the data interval, for the transforms' `sl_…` variables.
         secrets: Values that are redacted.
+        again: An earlier attempt of the same run did not end well.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
@@ -99,6 +100,7 @@ class RunSettings:
     scheduled_date: datetime | None = None
     window: tuple[datetime, datetime] | None = None
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    again: bool = False
     hold: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from starlake_dagster_assets.runners.protocol import (
     ExpectationWitness,
     HoldingRunner,
     RejectionWitness,
+    ReturningRunner,
     Runner,
     Witness,
     is_live,
@@ -152,6 +153,16 @@ class Desk:
         if not isinstance(witness, ExpectationWitness):
             return None
         return self._ask(lambda: standing(node, named, witness))
+
+    def left(self, table: Table) -> Sequence[str]:
+        """Files of a table that a load took and did not bring to its end."""
+        return self._runner.left(table) if isinstance(self._runner, ReturningRunner) else ()
+
+    def put_back(self, table: Table, names: Collection[str]) -> None:
+        """Brings files that a load took, and of which no row landed, back to where the next load finds them."""
+        if names and isinstance(self._runner, ReturningRunner):
+            for text in self._runner.put_back(table, names):
+                self._settings.on_line(Line(self.redact(text)))
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
         """A few messages of rows that a load refused."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
+from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
@@ -126,4 +127,5 @@ class StarlakeShell(StarlakeResource):
             launcher=start,
             stage_command=self.stage_command,
             audit=duckdb_witness(project.model),
+            files=IngestingFiles(project.model),
         )

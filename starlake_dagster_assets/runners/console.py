@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.launchers import SupervisedProgram, launch
 from starlake_dagster_assets.runners.protocol import RunHandle, Witness, job_id_of
 from starlake_dagster_assets.runners.pump import Pump
@@ -76,6 +77,14 @@ class ConsoleRunner:
     def witness(self) -> Witness | None:
         """The reader of the audit tables."""
         return self._shell.witness()
+
+    def left(self, table: Table) -> Sequence[str]:
+        """Files that a load took and did not bring to its end."""
+        return self._shell.left(table)
+
+    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
+        """Brings such files back to where the next load finds them."""
+        return self._shell.put_back(table, names)
 
     def start(self, command: Command) -> RunHandle:
         """Gives a command to the JVM, or starts a process for it.

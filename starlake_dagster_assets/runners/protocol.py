@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
-from starlake_dagster_assets.project.model import Expectation
+from starlake_dagster_assets.project.model import Expectation, Table
 
 __all__ = [
     "Attempt",
@@ -19,6 +19,7 @@ __all__ = [
     "Ledger",
     "LoadWitness",
     "RejectionWitness",
+    "ReturningRunner",
     "RunHandle",
     "Runner",
     "Witness",
@@ -134,6 +135,22 @@ class HoldingRunner(Protocol):
 
     def release(self) -> None:
         """Lets go of it."""
+        ...
+
+
+@runtime_checkable
+class ReturningRunner(Protocol):
+    """A runner that sees the files that a load took and did not bring to its end; optional.
+
+    The program leaves them in `ingesting` for ever: no later load takes them up.
+    """
+
+    def left(self, table: Table) -> Sequence[str]:
+        """Names of the files of a table that are there while nothing is being loaded."""
+        ...
+
+    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
+        """Brings files of a table back to `stage`; gives a log line for each that was there."""
         ...
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Literal
 from starlake_dagster_assets.command.build import with_options
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import CommandError, RunnerError
+from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, Program, launch
 from starlake_dagster_assets.runners.protocol import Witness
 from starlake_dagster_assets.runners.pump import Pump
@@ -44,6 +46,7 @@ class ShellRunner:
         launcher: What starts a process.
         stage_command: `import` for Starlake before `stage` had its name.
         audit: Reads the audit tables, where that can be done.
+        files: What loads took and did not bring to their end.
     """
 
     starlake: str
@@ -57,6 +60,7 @@ class ShellRunner:
     launcher: Launcher = launch
     stage_command: Literal["stage", "import"] = "stage"
     audit: Witness | None = field(default=None, repr=False)
+    files: IngestingFiles | None = field(default=None, repr=False)
 
     eager = True
     """A JVM takes its time: a table is told as it lands, and what the warehouse knows of it once it has ended."""
@@ -74,6 +78,14 @@ class ShellRunner:
     def witness(self) -> Witness | None:
         """The reader of the audit tables."""
         return self.audit
+
+    def left(self, table: Table) -> Sequence[str]:
+        """Files that a load took and did not bring to its end."""
+        return self.files.left(table) if self.files is not None else ()
+
+    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
+        """Brings such files back to where the next load finds them."""
+        return self.files.put_back(table, names) if self.files is not None else ()
 
     def argv(self, command: Command) -> list[str]:
         """The program and the arguments of a command.

@@ -15,7 +15,8 @@ Standard library only. A JSON file tells it what to do (`SCRIPTED_STARLAKE`, wri
 
 A table does: load, reject (bad rows refused, exit 0), refuse (the whole file refused after its summary, exit 1), fail,
 part (the last file fails), nothing, crash_before, crash_after, hang, kill. A task does: ok, fail, unknown, crash, hang,
-kill. A table that is not named is loaded from the files of `$SL_ROOT/datasets/stage/<domain>` that begin with its name.
+kill. A table that is not named, or is told to `move`, takes the files of `$SL_ROOT/datasets/stage/<domain>` that begin
+with its name: they go through `ingesting`, where those that fail stay, to `archive`.
 """
 
 from __future__ import annotations
@@ -303,9 +304,9 @@ def load(script: Script, options: dict[str, str]) -> int | None:
     total = 0
     for table in [name for name in options.get("--tables", "").split(",") if name]:
         told = script.told.get("tables", {}).get(f"{domain}.{table}")
-        if told is None:
+        if told is None or told.get("move"):
             files = [name for name in listed(area("stage", domain)) if name.startswith(table)]
-            told = {"do": "load", "files": files, "move": True} if files else {"do": "nothing"}
+            told = {"do": "load", "move": True, **(told or {}), "files": files} if files else {"do": "nothing"}
         total += ingest(script, domain, table, told, errors)
     if errors:
         script.log("ERROR", "IngestionWorkflow", "Some tables failed to be loaded")
@@ -324,9 +325,7 @@ def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors
     if deed == "crash_before":
         crash(script)
     script.info("IngestionWorkflow", f"Ingest resolved file : {','.join(files)} as table {domain}.{table}")
-    time.sleep(told.get("seconds", 0))
-    if deed in ("hang", "kill"):
-        halt(deed)
+    take(domain, files, told)
     accepted = 0
     for index, name in enumerate(files):
         path = f"file:{area('ingesting', domain)}/{name}"
@@ -350,13 +349,28 @@ def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors
         accepted += rows
         archive = area("archive", domain)
         if told.get("move"):
-            os.makedirs(archive, exist_ok=True)
-            os.replace(os.path.join(area("stage", domain), name), os.path.join(archive, name))
+            moved(domain, name, "ingesting", "archive")
         script.info("IngestionWorkflow", f"Backing up file {path} to file:{archive}/{name}")
     if deed == "crash_after":
         crash(script)
     time.sleep(told.get("after", 0))
     return accepted
+
+
+def take(domain: str, files: list[str], told: dict[str, Any]) -> None:
+    """A table's load begins; it may be all there is of it."""
+    if told.get("move"):
+        for name in files:
+            moved(domain, name, "stage", "ingesting")
+    time.sleep(told.get("seconds", 0))
+    if told["do"] in ("hang", "kill"):
+        halt(told["do"])
+
+
+def moved(domain: str, name: str, source: str, target: str) -> None:
+    """Moves a file from one area to another."""
+    os.makedirs(area(target, domain), exist_ok=True)
+    os.replace(os.path.join(area(source, domain), name), os.path.join(area(target, domain), name))
 
 
 def transform(script: Script, options: dict[str, str]) -> None:

@@ -1,0 +1,38 @@
+"""What is seen of a load while it runs: when each table began and ended, and which of its files have not landed."""
+
+from __future__ import annotations
+
+import time
+
+from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+
+__all__ = ["Watch"]
+
+Name = tuple[str, str]
+
+
+class Watch:
+    """Takes the events of one load; tables go by (domain, table) as they are announced."""
+
+    def __init__(self) -> None:
+        self._began: dict[Name, float] = {}
+        self._ended: dict[Name, float] = {}
+        self._open: dict[Name, set[str]] = {}
+
+    def note(self, event: Event) -> None:
+        """Takes an event as it comes."""
+        if isinstance(event, TableStarted):
+            self._began.setdefault((event.domain, event.table), time.monotonic())
+            self._open.setdefault((event.domain, event.table), set()).update(event.files)
+        elif isinstance(event, (FileLoaded, TableLoaded, TableFailed)):
+            self._ended[(event.domain, event.table)] = time.monotonic()
+        if isinstance(event, FileLoaded):
+            self._open.get((event.domain, event.table), set[str]()).discard(event.file)
+
+    def seconds(self, name: Name) -> float:
+        """How long the load of a table took; 0 where its lines were not seen."""
+        return max(0.0, self._ended.get(name, 0.0) - self._began.get(name, 0.0)) if name in self._began else 0.0
+
+    def unfinished(self, name: Name) -> frozenset[str]:
+        """The files that were announced for a table and have no summary: none of their rows landed."""
+        return frozenset(self._open.get(name, ()))
