@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations, unread
-from starlake_dagster_assets.command.model import Command, Event, TableLoaded
+from starlake_dagster_assets.command.model import Command, TableLoaded
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import (
@@ -185,10 +185,13 @@ class _Run:
             with closing(self._desk.start(command, expected=list(by_name), repeated=repeated)) as events:
                 for event in events:
                     watch.note(event)
-                    node = by_name.get((event.domain, event.table)) if isinstance(event, TableLoaded) else None
+                    if not isinstance(event, TableLoaded):
+                        continue
+                    name = (event.domain, event.table)
+                    node = by_name.get(name)
                     if node is None or node.id in early or not self._may_tell(node):
                         continue
-                    ran = self._ran(command, watch.seconds((event.domain, event.table)))
+                    ran = self._ran(command, watch.seconds(name))
                     early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
                     yield early[node.id]
         finally:  # also of a load that was cancelled: it has ended
@@ -382,8 +385,7 @@ def _expected(node: Node) -> Expected:
     return Expected(table.domain_name, table.name, table.final_domain, table.final_name, table.domain)
 
 
-def _told(event: Event) -> Verdict:
-    assert isinstance(event, TableLoaded)
+def _told(event: TableLoaded) -> Verdict:
     return Verdict("loaded", event.files, event.input, event.accepted, event.rejected)
 
 

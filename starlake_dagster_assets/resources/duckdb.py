@@ -21,6 +21,7 @@ class StarlakeDuckDB(StarlakeResource):
     )
     memory_limit: str | None = Field(default=None, description="DuckDB's memory_limit, such as 4GB.")
     threads: int | None = Field(default=None, description="DuckDB's threads.")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds that one command may take.")
     options: dict[str, str] = Field(default_factory=dict, description="Variables for every command.")
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
@@ -37,6 +38,7 @@ class StarlakeDuckDB(StarlakeResource):
             transpile_from=self.transpile_from,
             memory_limit=self.memory_limit,
             threads=self.threads,
+            timeout=self.timeout,
         )
 
     def single_writer(self, project: ProjectSource) -> bool:

@@ -41,6 +41,7 @@ class EmbeddedRunner:
         threads: DuckDB's `threads`.
         temp_directory: Where DuckDB spills.
         lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
+        timeout: Seconds that a command may take; None = as long as it wants.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class EmbeddedRunner:
     threads: int | None = None
     temp_directory: Path | None = None
     lock_timeout: float = -1
+    timeout: float | None = None
 
     def start(self, command: Command) -> EmbeddedHandle:
         """Starts a command in a thread.
@@ -60,7 +62,7 @@ class EmbeddedRunner:
             RunnerError: DuckDB is not installed.
         """
         need("duckdb", "duckdb")
-        return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env))
+        return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
     def witness(self) -> DuckDBWitness:
         """The reader of the audit tables of the same file."""
@@ -103,16 +105,21 @@ class EmbeddedRunner:
 class EmbeddedHandle:
     """One command that was started; see `runners.protocol.RunHandle`."""
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions, timeout: float | None = None
+    ) -> None:
         self._queue: SimpleQueue[Line | None] = SimpleQueue()
         self._cancelled = Event()
         self._connections: list[DuckDBPyConnection] = []
         self._lock = Lock()
         self._result: RunResult | None = None
-        self._drained = False
+        self._drained = self._late = False
+        self._timeout = timeout
         engine = replace(options, cancelled=self._cancelled, opened=self._opened)
         self._thread = Thread(target=self._run, args=(argv, environ, engine), name=f"starlake {argv[0]}", daemon=True)
         self._thread.start()
+        if timeout is not None:
+            Thread(target=self._watch, args=(timeout,), name=f"{self._thread.name} timeout", daemon=True).start()
 
     def lines(self) -> Iterator[Line]:
         """Its lines as they come; ends when the command has ended or was cancelled."""
@@ -141,6 +148,12 @@ class EmbeddedHandle:
                 connection.interrupt()
             self._thread.join(_INTERRUPT_SECONDS)
 
+    def _watch(self, timeout: float) -> None:
+        self._thread.join(timeout)
+        if self._thread.is_alive() and not self._cancelled.is_set():
+            self._late = True
+            self.cancel()
+
     def _opened(self, connection: DuckDBPyConnection) -> None:
         with self._lock:
             self._connections[:] = [connection]
@@ -157,5 +170,10 @@ class EmbeddedHandle:
             code = 1
         finally:
             stopped = self._cancelled.is_set() and code != 0
-            self._result = RunResult(None if stopped else code, time.monotonic() - started, cancelled=stopped)
+            late = stopped and self._late
+            if late:
+                text = f"ERROR StarlakeDuckDB: stopped: it took more than {self._timeout:g} seconds (timeout)."
+                self._queue.put(Line(text))
+            seconds = time.monotonic() - started
+            self._result = RunResult(None if stopped else code, seconds, cancelled=stopped and not late)
             self._queue.put(None)

@@ -20,6 +20,7 @@ def embedded_runner(
     transpile_from: str | None = None,
     memory_limit: str | None = None,
     threads: int | None = None,
+    timeout: float | None = None,
 ) -> Runner:
     """The runner of the embedded engine for a project.
 
@@ -31,6 +32,7 @@ def embedded_runner(
         transpile_from: SQL dialect of the project.
         memory_limit: DuckDB's `memory_limit`, such as `4GB`.
         threads: DuckDB's `threads`.
+        timeout: Seconds that a command may take; None = as long as it wants.
 
     Raises:
         RunnerError: When duckdb is not installed.
@@ -46,4 +48,5 @@ def embedded_runner(
         transpile_from=transpile_from,
         memory_limit=memory_limit,
         threads=threads,
+        timeout=timeout,
     )

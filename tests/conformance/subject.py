@@ -15,9 +15,38 @@ from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.runners.protocol import Attempt, Execution, Runner
 from tests.fakes.script import Scripted, alive
 
-__all__ = ["Deed", "Ledger", "Running", "ScriptedRunning", "Subject"]
+__all__ = ["SECRET", "Deed", "Ledger", "Running", "ScriptedRunning", "Subject", "write_project"]
 
-Deed = Literal["success", "part_failure", "all_failed", "no_file", "hang", "fails_later"]
+Deed = Literal["success", "part_failure", "all_failed", "no_file", "hang", "fails_later", "tells_secret"]
+SECRET = "n0body-may-see-this"
+_APPLICATION = f"""version: 1
+application:
+  connectionRef: duckdb
+  connections:
+    duckdb:
+      type: jdbc
+      options:
+        url: "jdbc:duckdb:{{{{SL_ROOT}}}}/datasets/duckdb.db"
+    crm: {{type: jdbc, options: {{url: "jdbc:postgresql://crm/x", user: sl, password: {SECRET}}}}}
+"""
+_TABLE = """version: 1
+table:
+  name: %(name)s
+  pattern: "%(name)s.*\\\\.csv"
+  metadata: {format: DSV, withHeader: true, separator: ","}
+  attributes: [{name: id, type: int}]
+"""
+
+
+def write_project(root: Path) -> Path:
+    """A project of two tables, with a password in its connections."""
+    files = {"application.sl.yml": _APPLICATION, "load/sales/_config.sl.yml": "version: 1\nload:\n  name: sales\n"}
+    files |= {f"load/sales/{name}.sl.yml": _TABLE % {"name": name} for name in ("orders", "customers")}
+    for name, text in files.items():
+        path = root / "metadata" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
 
 
 class Ledger:
@@ -43,12 +72,21 @@ class Running(Protocol):
         """Arranges what a command will find, and gives the command."""
         ...
 
+    root: Path
+    """Of the project."""
+    faults: dict[str, Callable[[], None]]
+    """What can be arranged: `outage`, `recovery`; of remote ones more."""
+
     def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
         """A runner, as a worker that has just started makes it."""
         ...
 
     def processes(self) -> int:
         """How many executions there were."""
+        ...
+
+    def arguments(self) -> list[tuple[str, ...]]:
+        """The argument lists of the programs that were started."""
         ...
 
     def alive(self) -> bool:
@@ -63,14 +101,11 @@ class Subject:
     Attributes:
         name: In the names of the tests.
         open: From a directory to the environment.
-        times_out: Whether it has a timeout.
-        remote: Whether it drives a service: outages, lost answers and take-over are then tried; `outage` and
-            `lost_answer` of what `open` gives arrange them.
+        remote: Whether it drives a service: throttling, lost answers and take-over are then tried.
     """
 
     name: str
     open: Callable[[Path, pytest.MonkeyPatch], Any]
-    times_out: bool = True
     remote: bool = False
 
 
@@ -80,6 +115,10 @@ _TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "all_failed": {"sales.orders": {"do": "fail"}, "sales.customers": {"do": "fail"}},
     "no_file": {"sales.orders": {"do": "nothing"}, "sales.customers": {"do": "nothing"}},
     "hang": {"sales.orders": {"do": "hang"}},
+    "tells_secret": {
+        "sales.orders": {"do": "fail", "error": f"java.lang.X: {SECRET} is wrong"},
+        "sales.customers": {"do": "load"},
+    },
     "fails_later": {"sales.orders": {"do": "load", "seconds": 1.5}, "sales.customers": {"do": "load"}},
 }
 
@@ -96,18 +135,28 @@ class ScriptedRunning:
         self, work: Path, make: Callable[[Attempt, float | None], Runner], **faults: Callable[[], None]
     ) -> None:
         self.scripted = Scripted(work / "scripted")
+        self.root = write_project(work / "project")
         self._make = make
         self.faults = faults
 
     def prepare(self, deed: Deed, job_id: str = "job-1") -> Command:
-        self.scripted.tables(_TABLES[deed])
+        noise = [f"26/01/01 00:00:00 WARN Main: {SECRET}"] if deed == "tells_secret" else []
+        self.scripted.tell(noise=noise).tables(_TABLES[deed])
         return build.load("sales", ["orders", "customers"], job_id=job_id)
+
+    root: Path
+    """Of the project."""
+    faults: dict[str, Callable[[], None]]
+    """What can be arranged: `outage`, `recovery`; of remote ones more."""
 
     def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
         return self._make(attempt or Attempt("run-1", "step"), timeout)
 
     def processes(self) -> int:
         return len(self.scripted.calls())
+
+    def arguments(self) -> list[tuple[str, ...]]:
+        return [call.argv for call in self.scripted.calls()]
 
     def alive(self) -> bool:
         until = time.monotonic() + 2  # a process that is ending is seen a little longer

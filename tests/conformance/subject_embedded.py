@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,26 +14,10 @@ from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from tests.conformance.subject import Deed, Subject
+from tests.conformance.subject import SECRET, Deed, Subject, write_project
 
 __all__ = ["SUBJECTS"]
 
-APPLICATION = """version: 1
-application:
-  connectionRef: duckdb
-  connections:
-    duckdb:
-      type: jdbc
-      options:
-        url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db"
-"""
-TABLE = """version: 1
-table:
-  name: %(name)s
-  pattern: "%(name)s.*\\\\.csv"
-  metadata: {format: DSV, withHeader: true, separator: ","}
-  attributes: [{name: id, type: int}]
-"""
 SLOW = "select count(*) as n from range(100000000) a, range(1000000) b where a.range + b.range > 7"
 
 
@@ -39,40 +25,46 @@ class EmbeddedRunning:
     """A project in a directory."""
 
     def __init__(self, work: Path) -> None:
-        self.root = work / "project"
-        self._files(
-            {
-                "application.sl.yml": APPLICATION,
-                "load/sales/_config.sl.yml": "version: 1\nload:\n  name: sales\n",
-                "load/sales/orders.sl.yml": TABLE % {"name": "orders"},
-                "load/sales/customers.sl.yml": TABLE % {"name": "customers"},
-                "transform/kpi/slow.sql": SLOW,
-            }
-        )
+        self.root = write_project(work / "project")
+        self._holding: subprocess.Popen[bytes] | None = None
+        self.faults = {"outage": self._hold, "recovery": self._let_go}
 
-    def _files(self, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            path = self.root / "metadata" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    def _hold(self) -> None:
+        """Another program has the file open."""
+        path = self.root / "datasets" / "duckdb.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        script = f"import duckdb, sys; con = duckdb.connect({str(path)!r}); print(flush=True); sys.stdin.read()"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._holding = subprocess.Popen([sys.executable, "-c", script], **pipes)
+        assert self._holding.stdout is not None and self._holding.stdout.readline()
+
+    def _let_go(self) -> None:
+        if self._holding is not None:
+            self._holding.communicate()
 
     def prepare(self, deed: Deed, job_id: str = "job-1") -> Command:
         if deed == "hang":
+            slow = self.root / "metadata" / "transform" / "kpi" / "slow.sql"
+            slow.parent.mkdir(parents=True, exist_ok=True)
+            slow.write_text(SLOW)
             return build.transform("kpi.slow", job_id=job_id)
         stage = self.root / "datasets" / "stage" / "sales"
         stage.mkdir(parents=True, exist_ok=True)
         for name in ("orders", "customers"):
-            broken = deed == "all_failed" or (deed == "part_failure" and name == "customers")
+            broken = deed in ("all_failed", "tells_secret") or (deed == "part_failure" and name == "customers")
             (stage / f"{name}_1.csv").unlink(missing_ok=True)
             if deed != "no_file":
-                (stage / f"{name}_1.csv").write_text("not;the;columns\n1;2;3\n" if broken else "id\n1\n2\n")
+                (stage / f"{name}_1.csv").write_text(f"{SECRET};the;columns\n1;2;3\n" if broken else "id\n1\n2\n")
         return build.load("sales", ["orders", "customers"], job_id=job_id)
 
     def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
-        return EmbeddedRunner(self.root)
+        return EmbeddedRunner(self.root, timeout=timeout)
 
     def processes(self) -> int:
         return 0
+
+    def arguments(self) -> list[tuple[str, ...]]:
+        return []
 
     def alive(self) -> bool:
         return False
@@ -80,7 +72,9 @@ class EmbeddedRunning:
 
 @contextmanager
 def opened(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRunning]:
-    yield EmbeddedRunning(work)
+    running = EmbeddedRunning(work)
+    yield running
+    running.faults["recovery"]()
 
 
-SUBJECTS = [Subject("embedded", opened, times_out=False)]
+SUBJECTS = [Subject("embedded", opened)]

@@ -27,7 +27,11 @@ def shell(launcher: Launcher, around: Callable[[ShellRunner], Runner] = lambda o
             path = str(running.scripted.path)
             return around(ShellRunner(path, work, environ, timeout=timeout, grace=2, launcher=launcher))
 
-        running = ScriptedRunning(work, make)
+        running = ScriptedRunning(
+            work, make, outage=lambda: program.rename(away), recovery=lambda: away.rename(program)
+        )
+        program = running.scripted.path
+        away = program.with_suffix(".away")
         yield running
 
     return opened

@@ -1,21 +1,28 @@
 """What every runner must do, whatever it drives. A new one needs a `subject_*.py` beside this file."""
 
 import importlib
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.command.model import CommandFailed, CommandSucceeded, Line, TableLoaded
 from starlake_dagster_assets.command.parse import OutputParser
-from starlake_dagster_assets.errors import UnreachableError
+from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from tests.conformance.subject import Ledger
+from tests.conformance.subject import SECRET, Ledger
 
 FILES = sorted(Path(__file__).parent.glob("subject_*.py"))
-SUBJECTS = [one for path in FILES for one in importlib.import_module(f"tests.conformance.{path.stem}").SUBJECTS]
+SUBJECTS_OF = {path: importlib.import_module(f"tests.conformance.{path.stem}").SUBJECTS for path in FILES}
+SUBJECTS = [one for subjects in SUBJECTS_OF.values() for one in subjects]
 EVERY = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda one: one.name)
 REMOTE = pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.remote], ids=lambda one: one.name)
+LOCAL = [(path.stem, one.name) for path in FILES for one in SUBJECTS_OF[path] if not one.remote]
 NAMES = [("sales", "orders"), ("sales", "customers")]
 
 
@@ -128,7 +135,7 @@ def test_cancelling_what_is_over_changes_nothing(running):
     assert handle.wait() == result
 
 
-@pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.times_out], ids=lambda one: one.name)
+@EVERY
 def test_a_timeout_is_no_success(running):
     handle = running.runner(timeout=0.8).start(running.prepare("hang"))
     lines = [line.text for line in handle.lines()]
@@ -145,14 +152,75 @@ def test_a_runner_serves_one_command_after_the_other(running):
     assert (first, second) == ({"orders"}, {"orders", "customers"})
 
 
-# -------------------------------------------------------------------------------------------------- remote ones
-
-
-@REMOTE
+@EVERY
 def test_unavailable_then_available(running):
     running.faults["outage"]()
-    loaded, _, code = told(running.runner().start(running.prepare("success")))
-    assert (loaded, code) == ({"orders", "customers"}, 0)
+    command = running.prepare("success")
+    try:
+        handle = running.runner().start(command)
+    except RunnerError as error:  # a program that is not there: it says so at once, and waits for nothing
+        assert "does not exist" in str(error)
+        running.faults["recovery"]()
+        handle = running.runner().start(command)
+    parser = OutputParser(NAMES)
+    for line in handle.lines():
+        parser.feed(line.text)
+        if "waiting for" in line.text:
+            running.faults["recovery"]()
+    events = parser.finish(handle.wait().exit_code)
+    assert [type(one) for one in events] == [CommandSucceeded]
+
+
+class Playing(StarlakeResource):
+    """Runs commands in the environment of a test."""
+
+    def runner(self, project, attempt=None):
+        return AT_WORK[0].runner(attempt)
+
+
+AT_WORK = []
+
+
+@EVERY
+def test_a_secret_is_seen_nowhere_of_a_run(running, tmp_path, monkeypatch, capfd):
+    running.prepare("tells_secret")
+    monkeypatch.setattr(f"{__name__}.AT_WORK", [running])
+    defs = build_definitions(StarlakeProject(running.root, cache_dir=tmp_path / "cache"), starlake=Playing())
+    resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
+    job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        everything = "\n".join(f"{event!r} {event.user_message}" for event in instance.all_logs(result.run_id))
+    printed = capfd.readouterr()
+    assert not result.success
+    assert "***" in everything and "***" in printed.out
+    assert SECRET not in everything + printed.out + printed.err
+    for path in [*home.rglob("*"), *(tmp_path / "cache").rglob("*")]:
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    assert not any(SECRET in word for argv in running.arguments() for word in argv)
+
+
+# --------------------------------------------------------------------------------------------------- local ones
+
+
+@pytest.mark.parametrize(("module", "name"), LOCAL)
+def test_a_worker_that_is_killed_leaves_nothing_running_and_the_next_one_does_the_work(
+    module, name, tmp_path, monkeypatch
+):
+    argv = [sys.executable, "-m", "tests.conformance.worker", module, name, str(tmp_path)]
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "at work\n"
+        worker.kill()
+    (subject,) = [one for one in SUBJECTS if one.name == name]
+    with subject.open(tmp_path, monkeypatch) as running:
+        assert not running.alive()
+        assert told(running.runner(Attempt("run-1", "step", 1)).start(running.prepare("success")))[2] == 0
+
+
+# -------------------------------------------------------------------------------------------------- remote ones
 
 
 @REMOTE
