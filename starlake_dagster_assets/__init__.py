@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
+    from starlake_dagster_assets.automation.build import build_automation
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
+    from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.resources import (
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
         StarlakeShell,
     )
     from starlake_dagster_assets.starlake_project import StarlakeProject
+    from starlake_dagster_assets.triggers.build import build_triggers
+    from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = [
     "DataprocCluster",
     "DataprocServerless",
+    "StarlakeAutomation",
     "StarlakeCloudRun",
     "StarlakeDataproc",
     "StarlakeDuckDB",
@@ -40,16 +45,20 @@ __all__ = [
     "StarlakeShell",
     "StarlakeTranslator",
     "automation_conditions",
+    "build_automation",
     "build_condition_sensors",
     "build_definitions",
+    "build_jobs",
     "build_lineage_sensors",
     "build_starlake_assets",
+    "build_triggers",
     "starlake_assets",
 ]
 
 _HOMES = {
     "DataprocCluster": "resources",
     "DataprocServerless": "resources",
+    "StarlakeAutomation": "triggers.settings",
     "StarlakeCloudRun": "resources",
     "StarlakeDataproc": "resources",
     "StarlakeDuckDB": "resources",
@@ -60,10 +69,13 @@ _HOMES = {
     "StarlakeShell": "resources",
     "StarlakeTranslator": "assets.translator",
     "automation_conditions": "automation.conditions",
+    "build_automation": "automation.build",
     "build_condition_sensors": "automation.conditions",
     "build_definitions": "definitions",
+    "build_jobs": "automation.jobs",
     "build_lineage_sensors": "automation.lineage",
     "build_starlake_assets": "assets.decorator",
+    "build_triggers": "triggers.build",
     "starlake_assets": "assets.decorator",
 }
 

@@ -13,9 +13,12 @@ from starlake_dagster_assets.assets.decorator import (
 )
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
+from starlake_dagster_assets.triggers.build import build_triggers, restricted
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["build_definitions"]
 
@@ -37,8 +40,11 @@ def build_definitions(
     options: TaskOptions | None = None,
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
+    automation: StarlakeAutomation | None = None,
 ) -> dg.Definitions:
-    """Everything that a project makes and reads: assets, external assets, checks, and the resource that runs them.
+    """Everything that a project makes and reads, the resource that runs it, and what starts it.
+
+    Assets, external assets, checks, jobs, sensors and schedules.
 
     Args:
         project: The project.
@@ -57,6 +63,9 @@ def build_definitions(
         options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of the steps.
         retry_policy: How a failed step is retried.
+        automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
+            one follow what they read, and all of them are stopped until someone switches them on.
+            `StarlakeAutomation.off()` leaves the jobs alone.
 
     Returns:
         The definitions, for a `definitions.py`.
@@ -71,7 +80,8 @@ def build_definitions(
             defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
     """
     where = starlake if starlake is not None else StarlakeDuckDB()
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    triggers = build_triggers(project, automation)
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     extra = list(extra_assets)
     assets = build_starlake_assets(
         project,
@@ -94,13 +104,18 @@ def build_definitions(
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
     external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
+    if triggers.warnings:
+        dg.get_dagster_logger("starlake").warning("\n".join(triggers.warnings))
+    started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
     if executor is None and where.single_writer(project):
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *external, *extra],
         resources={**(resources or {}), "starlake": where},
         executor=executor,
-        sensors=where.sensors(),
+        jobs=started.jobs,
+        schedules=started.schedules,
+        sensors=[*where.sensors(), *started.sensors],
     )
 
 

@@ -15,6 +15,8 @@ from starlake_dagster_assets.command.spark import spark_of
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.triggers.evaluate import watched
+from starlake_dagster_assets.triggers.model import Trigger, Triggers
 
 __all__ = ["StarlakeTranslator"]
 
@@ -31,17 +33,22 @@ class StarlakeTranslator:
     """
 
     _source: ProjectSource | None = None
+    _triggers: Triggers | None = None
     _specs: dict[str, dg.AssetSpec]
 
-    def bound_to(self: _Self, source: ProjectSource) -> _Self:
+    def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """A copy that knows the project and remembers its specs; the original is left as it is.
 
         A translator that is already bound to this very project is given back.
+
+        Args:
+            source: The project.
+            triggers: What starts its nodes (`build_triggers`); kept as they are where none are given.
         """
-        if self._source is source:
+        if self._source is source and (triggers is None or self._triggers is triggers):
             return self
         bound = copy.copy(self)
-        vars(bound).update(_source=source, _specs={})
+        vars(bound).update(_source=source, _triggers=triggers, _specs={})
         return bound
 
     @property
@@ -60,6 +67,11 @@ class StarlakeTranslator:
     def graph(self) -> Graph:
         """The graph of the project."""
         return self.source.graph
+
+    def trigger(self, node: Node) -> Trigger:
+        """What starts a node; nothing where the translator was bound without triggers."""
+        known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
+        return known or Trigger(node.id, "none", "")
 
     def spec(self, node: Node) -> dg.AssetSpec:
         """`get_asset_spec`, asked once for each node."""
@@ -158,8 +170,16 @@ class StarlakeTranslator:
         return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
-        """None: nothing is run by itself."""
-        return None
+        """That its upstreams have moved, where `triggering` is `condition`; else None."""
+        trigger = self.trigger(node)
+        if trigger.owner != "condition" or trigger.watch is None:
+            return None
+        from starlake_dagster_assets.automation.conditions import condition_of
+
+        nodes = self.graph.nodes
+        return condition_of(
+            trigger.watch, {up: self.get_asset_key(nodes[up]) for up in watched(trigger.watch.condition)}
+        )
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
         """None: unpartitioned."""

@@ -56,6 +56,8 @@ def condition_of(watch: Watch, keys: Mapping[str, dg.AssetKey]) -> dg.Automation
     condition: Any = dg.AutomationCondition
     with quiet():
         moved = _said(watch.condition, watch.optional | watch.slower, keys)
+        for node in sorted(watch.present):
+            moved = moved & ~condition.asset_matches(keys[node], condition.missing())
         told = moved & ~condition.in_progress() & ~condition.any_deps_in_progress()
         return told.with_label("its upstreams have moved since it was last requested")
 

@@ -256,7 +256,9 @@ def _policy(watch: Watch) -> str:
             sorted(watch.optional),
             sorted(watch.slower),
             sorted(watch.freshness.items()),
+            sorted(watch.present),
             watch.data_cycle,
+            watch.beyond,
             watch.min_interval,
         )
     )

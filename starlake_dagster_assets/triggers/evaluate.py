@@ -174,6 +174,8 @@ def evaluate(
     counted = {node for node in moved if cycle is None or _within(look, node, cycle)}
     if not _holds(watch.condition, counted, watch.optional | watch.slower):
         return Wait(_awaited(look, nodes, counted, cycle))
+    if missing := sorted(watch.present - seen.keys()):
+        return Wait(f"{_made(look, sorted(counted))}; waits for {_names(missing)}, never made so far.")
     if not any(seen[node].id > memory.requested.get(node, 0) for node in counted):
         return Wait(
             f"The run of this wave ({memory.key}) did not succeed: it is left to its retries, "
@@ -276,7 +278,8 @@ def _cycle(look: _Look, moved: list[str]) -> tuple[datetime, datetime] | None:
 
 
 def _within(look: _Look, node: str, cycle: tuple[datetime, datetime]) -> bool:
-    return cycle[0].timestamp() <= look.moment(node) < cycle[1].timestamp()
+    more = look.watch.freshness.get(node, 0) if look.watch.beyond else 0
+    return cycle[0].timestamp() - more <= look.moment(node) < cycle[1].timestamp() + more
 
 
 def _window(look: _Look, counted: set[str], cycle: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:

@@ -15,6 +15,7 @@ __all__ = [
     "Condition",
     "Job",
     "Owner",
+    "Partitions",
     "PreLoad",
     "PreLoadStrategy",
     "Trigger",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
+Partitions = Literal["none", "cron", "sink"]
 Owner = Literal["schedule", "arrival", "lineage", "condition", "none"]
 
 
@@ -100,7 +102,9 @@ class Watch:
         optional: `optional_dataset_enabled` and tags: watched, but never waited for.
         slower: Upstreams made less often than the node: their last state counts, they are not waited for.
         freshness: Seconds within which an upstream's materialization counts, by node id; none = any since a run.
+        present: Watched nodes that must have been made at least once, whenever: what reads them would fail without.
         data_cycle: `data_cycle`: cron of the cycle in which the upstreams must be made together; None = no cycle.
+        beyond: `beyond_data_cycle_enabled`: a cycle is wider by the `freshness` of an upstream, on both sides.
         min_interval: `min_timedelta_between_runs`: seconds between two runs.
     """
 
@@ -108,7 +112,9 @@ class Watch:
     optional: frozenset[str] = frozenset()
     slower: frozenset[str] = frozenset()
     freshness: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    present: frozenset[str] = frozenset()
     data_cycle: str | None = None
+    beyond: bool = False
     min_interval: float = 0
 
 
@@ -121,6 +127,7 @@ class Trigger:
         owner: `schedule`: `clock` is there (and `preload`, when its tick waits for files); `arrival`: `preload` is
             there; `lineage` and `condition`: `watch` is there; `none`: a person, or the job of what reads it.
         job: Name of the job it runs in.
+        partitions: `partitions`: of its cron, of the partition column of its sink, or none.
     """
 
     node: str
@@ -129,6 +136,7 @@ class Trigger:
     preload: PreLoad | None = None
     clock: Clock | None = None
     watch: Watch | None = None
+    partitions: Partitions = "none"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def test_the_public_names():
     assert starlake_dagster_assets.__all__ == [
         "DataprocCluster",
         "DataprocServerless",
+        "StarlakeAutomation",
         "StarlakeCloudRun",
         "StarlakeDataproc",
         "StarlakeDuckDB",
@@ -36,10 +37,13 @@ def test_the_public_names():
         "StarlakeShell",
         "StarlakeTranslator",
         "automation_conditions",
+        "build_automation",
         "build_condition_sensors",
         "build_definitions",
+        "build_jobs",
         "build_lineage_sensors",
         "build_starlake_assets",
+        "build_triggers",
         "starlake_assets",
     ]
     for name in starlake_dagster_assets.__all__:

@@ -1,0 +1,53 @@
+"""Everything that starts the assets of a project: jobs, sensors and schedules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.conditions import build_condition_sensors
+from starlake_dagster_assets.automation.jobs import build_jobs
+from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.triggers.model import Triggers
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+
+__all__ = ["Automation", "build_automation"]
+
+
+@dataclass(frozen=True)
+class Automation:
+    """What starts the assets of a project, for `dg.Definitions`."""
+
+    jobs: Sequence[Any] = ()
+    sensors: Sequence[dg.SensorDefinition] = ()
+    schedules: Sequence[dg.ScheduleDefinition] = ()
+
+
+def build_automation(
+    project: ProjectSource,
+    triggers: Triggers,
+    *,
+    automation: StarlakeAutomation | None = None,
+    translator: StarlakeTranslator | None = None,
+) -> Automation:
+    """The jobs of a project and what starts them.
+
+    Args:
+        project: The project.
+        triggers: Of the project (`build_triggers`).
+        automation: Whether sensors and schedules are on from the start (`status`).
+        translator: What the assets look like.
+    """
+    chosen = automation or StarlakeAutomation()
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    sensor_status = dg.DefaultSensorStatus(chosen.status)
+    jobs = build_jobs(project, triggers, translator=bound)
+    timezone = chosen.timezone or project.model.application.timezone
+    lineage = build_lineage_sensors(
+        project, triggers, translator=bound, status=sensor_status, timezone=timezone, jobs=jobs
+    )
+    conditions = build_condition_sensors(project, triggers, translator=bound, status=sensor_status)
+    return Automation(list(jobs.values()), [*lineage, *conditions])

@@ -1,0 +1,49 @@
+"""One Dagster job for each job of the triggers."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.names import tags_of
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.triggers.model import Job, Triggers
+
+__all__ = ["build_jobs"]
+
+DAG = "starlake/dag"
+"""Tag of a job: its DAG configuration."""
+
+
+def build_jobs(
+    project: ProjectSource, triggers: Triggers, *, translator: StarlakeTranslator | None = None
+) -> dict[str, Any]:
+    """The jobs of a project, to be started by its sensors and schedules, or by hand.
+
+    Args:
+        project: The project.
+        triggers: Of the project.
+        translator: What the assets look like.
+
+    Returns:
+        Asset jobs by name; `priority_weight` is their `dagster/priority`, `tags` are their tags.
+    """
+    bound = (translator or StarlakeTranslator()).bound_to(project)
+    define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
+    found: dict[str, Any] = {}
+    for job in triggers.jobs.values():
+        keys = [bound.spec(project.graph.nodes[node]).key for node in job.nodes]
+        selection = dg.AssetSelection.assets(*keys)
+        found[job.name] = define(job.name, selection=selection, description=_described(job), tags=_tags(job))
+    return found
+
+
+def _tags(job: Job) -> Mapping[str, str]:
+    own = {} if job.priority is None else {"dagster/priority": str(job.priority)}
+    dag = {} if job.dag is None else tags_of([f"{DAG}={job.dag}"])
+    return {**tags_of(job.tags), **dag, **own}
+
+
+def _described(job: Job) -> str:
+    return job.description or f"Makes {', '.join(job.nodes[:20])}{' and more' if len(job.nodes) > 20 else ''}."

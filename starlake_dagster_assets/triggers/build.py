@@ -1,0 +1,241 @@
+"""From the words of a project to its triggers and jobs: exactly one owner for each table and task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from types import MappingProxyType
+from zoneinfo import available_timezones
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.triggers.dags import Dags
+from starlake_dagster_assets.triggers.jobs import Jobs
+from starlake_dagster_assets.triggers.model import Clock, Owner, PreLoad, Trigger, Triggers, Watch
+from starlake_dagster_assets.triggers.options import OptionReader, merged
+from starlake_dagster_assets.triggers.settings import NodeSettings, StarlakeAutomation
+from starlake_dagster_assets.triggers.watches import Watches
+
+__all__ = ["build_triggers", "restricted", "trigger_problems"]
+
+_FOLLOWS = "lineage"
+
+
+def build_triggers(project: ProjectSource, automation: StarlakeAutomation | None = None) -> Triggers:
+    """What starts each table and task of a project, and the job that it runs in.
+
+    Args:
+        project: The project.
+        automation: What holds for all of it; a tag of a table or task wins, then its DAG configuration.
+
+    Returns:
+        One trigger for each table and task that is on no cycle, and the jobs; the warnings name options that nobody
+        knows and values that were left out.
+
+    Raises:
+        ProjectError: Names each value that cannot be read, and where it is.
+
+    Examples:
+        ::
+
+            triggers = build_triggers(StarlakeProject("starbake"), StarlakeAutomation(timezone="Europe/Paris"))
+            triggers.triggers["kpi.revenue"].owner
+    """
+    builder = _Builder(project.model, project.graph, automation or StarlakeAutomation())
+    triggers = builder.build()
+    wrong = [problem for problem in builder.reader.problems if problem.severity == "error"]
+    if wrong:
+        raise ProjectError(wrong)
+    return triggers
+
+
+def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
+    """What is wrong with the DAG configurations and tags of a project.
+
+    Args:
+        model: The models.
+        graph: Its graph.
+    """
+    builder = _Builder(model, graph, StarlakeAutomation())
+    builder.build()
+    return builder.reader.problems
+
+
+def restricted(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
+    """The triggers of some nodes; jobs make those alone, and jobs of nothing are left out.
+
+    Args:
+        triggers: Of the project.
+        nodes: Ids.
+    """
+    jobs = {
+        name: replace(job, nodes=kept)
+        for name, job in triggers.jobs.items()
+        if (kept := tuple(node for node in job.nodes if node in nodes))
+    }
+    return replace(triggers, triggers={n: t for n, t in triggers.triggers.items() if n in nodes}, jobs=jobs)
+
+
+class _Builder:
+    def __init__(self, model: Project, graph: Graph, automation: StarlakeAutomation) -> None:
+        self._model, self._graph, self._automation = model, graph, automation
+        self.reader = OptionReader(model)
+        self._dags = Dags(model, self.reader)
+        self._needed: dict[str, list[str]] = {}
+        """What runs first in the job of a node (`run_dependencies_first`)."""
+
+    def build(self) -> Triggers:
+        """The triggers; what is wrong is with the reader."""
+        self.reader.unknown(self._model.dags.values())
+        clocks = {node: clock.cron for node, (_, clock, _) in self._own.items() if clock is not None}
+        watches = Watches(self._model, self._graph, self._order, self._settings, clocks, self.reader)
+        watched = watches.of(self._followed())
+        owners = {node: self._owner(node, watched.get(node)) for node in self._order}
+        jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed)
+        triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
+        return Triggers(triggers, jobs.jobs, tuple(str(one) for one in self.reader.problems))
+
+    @cached_property
+    def _order(self) -> list[str]:
+        """What can be made, upstream first; what is on a cycle or after one is reported elsewhere."""
+        return topological(self._graph, ())
+
+    @cached_property
+    def _settings(self) -> Mapping[str, NodeSettings]:
+        found: dict[str, NodeSettings] = {}
+        for node_id in self._order:
+            node = self._graph.nodes[node_id]
+            dag = self._dags.of(node)
+            said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+            found[node_id] = merged(self.reader.of_tags(node), *said, self._automation)
+        return found
+
+    def _job_settings(self, node: Node) -> NodeSettings:
+        """What holds for the job of a node: the settings without the node's own tags."""
+        dag = self._dags.of(node)
+        said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+        return merged(*said, self._automation)
+
+    # ------------------------------------------------------------------------------------------------ owners
+
+    @cached_property
+    def _own(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
+        """What starts each node by itself: its cron, its files, or what it reads."""
+        return {node: self._owned(self._graph.nodes[node]) for node in self._order}
+
+    def _owned(self, node: Node) -> tuple[Owner, Clock | None, PreLoad | None]:
+        settings = self._settings[node.id]
+        made = node.task or node.table
+        assert made is not None
+        preload = _preload(settings) if node.kind == "table" else None
+        if made.cron and self._automation.schedules:
+            return "schedule", self._clock(node, made.cron, settings), preload
+        if preload is not None and self._automation.arrivals:
+            return "arrival", None, preload
+        follows = node.kind == "task" and settings.triggering != "none"
+        return (_FOLLOWS if follows else "none"), None, preload
+
+    def _clock(self, node: Node, cron: str, settings: NodeSettings) -> Clock:
+        zone = settings.timezone or self._model.application.timezone or "UTC"
+        if zone not in available_timezones():
+            near = nearest(zone, available_timezones())
+            hint = f" Did you mean `{near}`?" if near else ""
+            self._wrong(node, f"timezone: no time zone `{zone}`.{hint}")
+            zone = "UTC"
+        return Clock(cron, zone, settings.start_date, settings.end_date, bool(settings.catchup))
+
+    def _made_here(self, node: str) -> list[str]:
+        return [up for up in self._graph.upstream[node] if up in self._own]
+
+    def _followed(self) -> dict[str, list[str]]:
+        """What each task that follows others watches; takes what runs first into its job (`run_dependencies_first`)."""
+        taken: set[str] = set()
+        watched: dict[str, list[str]] = {}
+        for node in reversed(self._order):
+            owner = self._own[node][0]
+            if node in taken or owner not in (_FOLLOWS, "schedule"):
+                continue
+            if self._settings[node].run_dependencies_first:
+                first, rest = self._first(node, every=owner == "schedule")
+                self._needed[node] = first
+                taken.update(one for one in first if self._own[one][0] in (_FOLLOWS, "none"))
+            else:
+                rest = self._made_here(node)
+            if owner == _FOLLOWS and rest:
+                watched[node] = rest
+        return {node: watched[node] for node in self._order if node in watched and node not in taken}
+
+    def _first(self, node: str, *, every: bool) -> tuple[list[str], list[str]]:
+        """What runs before a node in its job, and what is watched instead because something else starts it."""
+        first: dict[str, None] = {}
+        rest: dict[str, None] = {}
+        stack = [node]
+        while stack:
+            for up in self._made_here(stack.pop()):
+                if not every and self._own[up][0] not in (_FOLLOWS, "none"):
+                    rest.setdefault(up)
+                elif up not in first:
+                    first.setdefault(up)
+                    stack.append(up)
+        return list(first), sorted(rest)
+
+    def _owner(self, node: str, watch: Watch | None) -> Trigger:
+        owner, clock, preload = self._own[node]
+        if owner == _FOLLOWS:
+            owner = "none" if watch is None else self._by(node, watch)
+        if owner == "condition" and watch is not None:  # a condition cannot say how long a materialization counts
+            watch = replace(watch, freshness=MappingProxyType({}))
+        partitions = self._settings[node].partitions or "none"
+        return Trigger(node, owner, "", preload, clock, watch, partitions)
+
+    def _by(self, node: str, watch: Watch) -> Owner:
+        """Whether a sensor or a condition makes what follows others."""
+        if self._settings[node].triggering != "condition":
+            return "lineage"
+        unsaid = {
+            "data_cycle": watch.data_cycle is not None,
+            "min_timedelta_between_runs": watch.min_interval > 0,
+        }
+        if not any(unsaid.values()):
+            return "condition"
+        words = ", ".join(name for name, there in unsaid.items() if there)
+        message = f"{words} cannot be said as a condition: a lineage sensor makes {node}."
+        self._wrong(self._graph.nodes[node], message, warning=True)
+        return "lineage"
+
+    def _wrong(self, node: Node, message: str, *, warning: bool = False) -> None:
+        thing = node.task or node.table
+        assert thing is not None
+        where = thing.location
+        self.reader.report(
+            Problem(
+                file=where.file,
+                line=where.line,
+                message=message,
+                severity="warning" if warning else "error",
+                code="bad-option",
+            )
+        )
+
+
+def _preload(settings: NodeSettings) -> PreLoad | None:
+    """What a load waits for; None where it waits for nothing."""
+    if settings.pre_load_strategy in (None, "none"):
+        return None
+    said = {
+        "strategy": settings.pre_load_strategy,
+        "incoming_path": settings.incoming_path,
+        "pending_path": settings.pending_path,
+        "global_ack_file_path": settings.global_ack_file_path,
+        "ack_wait_timeout": settings.ack_wait_timeout,
+        "poke_interval": settings.pre_load_poke_interval,
+        "soft_fail": settings.pre_load_sensor_soft_fail,
+        "stable_for": settings.stable_for,
+        "guard": settings.guard,
+    }
+    return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})

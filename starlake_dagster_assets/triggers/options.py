@@ -1,0 +1,203 @@
+"""Options of DAG configurations and tags, read as settings; what nobody knows is reported with the nearest name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import DagConfig, Project
+from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.rendering import RenderError, render
+from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings, said_wrong
+
+__all__ = ["KNOWN_ELSEWHERE", "OptionReader", "merged", "task_options"]
+
+_ELSEWHERE = """
+    sl_env_var sl_include_env_vars cluster_id cluster_config_name spark_config_name spark_bucket spark_jar_list
+    spark_job_main_class spark_executor_cores spark_executor_instances spark_executor_memory
+    dataproc_project_id dataproc_region dataproc_name dataproc_image_version dataproc_idle_delete_ttl dataproc_subnet
+    dataproc_service_account dataproc_cluster_metadata dataproc_num_workers dataproc_job_wait_timeout
+    dataproc_master_disk_size dataproc_master_disk_type dataproc_master_machine_type dataproc_worker_disk_size
+    dataproc_worker_disk_type dataproc_worker_machine_type
+    cloud_run_project_id cloud_run_job_name cloud_run_region cloud_run_job_region cloud_run_service_account
+    cloud_run_async cloud_run_async_poke_interval
+    aws_profile aws_region aws_cluster_name aws_task_definition_name aws_task_definition_container_name
+    aws_task_private_subnets aws_task_security_groups cpu memory fargate_async fargate_async_poke_interval
+    pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
+    cron_period_frequency default_dag_args sl_schedule_parameter_name sl_schedule_format
+    stage_location sl_incoming_file_stage warehouse packages allow_overlapping_execution
+"""
+KNOWN_ELSEWHERE = frozenset(_ELSEWHERE.split())
+"""Options that are no business of triggers: of environments, of other orchestrators, or without an effect here."""
+_OWN_NAMES = frozenset({*NodeSettings.model_fields, *FORMER_NAMES})
+_OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "retries", "retry_delay", "tags"})
+_IN_TAGS = _OWN_NAMES - _OF_JOBS
+_VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
+
+
+class OptionReader:
+    """Reads what is said of the nodes of a project; gathers what is wrong on the way.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._tasks = {task.raw for task in project.tasks}
+        self._read: dict[tuple[str, tuple[tuple[str, str], ...]], NodeSettings] = {}
+        self._seen: dict[Problem, None] = {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found wrong, once."""
+        return tuple(self._seen)
+
+    def report(self, problem: Problem) -> None:
+        """Notes a problem."""
+        self._seen.setdefault(problem)
+
+    def unknown(self, dags: Iterable[DagConfig]) -> None:
+        """Reports the options that nobody knows."""
+        known = [*sorted(_OWN_NAMES | KNOWN_ELSEWHERE), *sorted(self._tasks)]
+        for dag in dags:
+            for name in dag.options:
+                if name in _OWN_NAMES or name in KNOWN_ELSEWHERE or name in self._tasks or _VARIABLE.fullmatch(name):
+                    continue
+                near = nearest(name, known)
+                hint = f"Did you mean `{near}`?" if near else "It has no effect."
+                self._warn(dag, name, f"nobody knows the option `{name}`.", "unknown-option", hint)
+
+    def of_dag(self, dag: DagConfig, variables: Mapping[str, str]) -> NodeSettings:
+        """The settings that a DAG configuration says of a node.
+
+        Args:
+            dag: The configuration.
+            variables: Of the node, such as `domain` and `table`; those of the project count too.
+        """
+        own = {name: text for name, text in dag.options.items() if name in _OWN_NAMES and text.strip()}
+        if "SL_TIMEZONE" in dag.options and "timezone" not in own:
+            own["timezone"] = dag.options["SL_TIMEZONE"]
+        texts = {name: self.rendered(dag, name, text, variables) for name, text in own.items()}
+        key = (dag.name, tuple(texts.items()))
+        if key not in self._read:
+            self._read[key] = self._parsed(dag, {name: text for name, text in texts.items() if text.strip()})
+        return self._read[key]
+
+    def rendered(self, dag: DagConfig, name: str, text: str, variables: Mapping[str, str]) -> str:
+        """A value with its variables replaced; one that is no template as it stands, reported."""
+        if "{" not in text:
+            return text
+        try:
+            return render(text, {**self._project.variables, **variables})
+        except RenderError as error:
+            self._wrong(dag, name, f"`{text}` is no template: {error.message}.")
+            return ""
+
+    def of_tags(self, node: Node) -> NodeSettings:
+        """The settings among the tags of a node; a later tag wins over an earlier one."""
+        pairs = (tag.partition("=") for tag in node.tags)
+        said = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip() in _IN_TAGS}
+        if not said:
+            return _NOTHING
+        key = ("", tuple(said.items()))
+        if key not in self._read:
+            found, wrong = _kept(said)
+            thing = node.task or node.table
+            where = thing.location if thing is not None else None
+            for text in wrong:
+                message = f"the tag is no setting: {text}"
+                file, line = (where.file, where.line) if where is not None else (node.id, None)
+                self.report(
+                    Problem(file=file, line=line, key="tags", message=message, severity="warning", code="bad-option")
+                )
+            self._read[key] = found
+        return self._read[key]
+
+    def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
+        found, wrong = _kept(texts)
+        for text in wrong:
+            self._wrong(dag, "", text)
+        return found
+
+    def _wrong(self, dag: DagConfig, name: str, message: str) -> None:
+        key = f"dag.options.{name}" if name else "dag.options"
+        self.report(
+            Problem(file=dag.location.file, line=dag.location.line, key=key, message=message, code="bad-option")
+        )
+
+    def _warn(self, dag: DagConfig, name: str, message: str, code: str, hint: str) -> None:
+        self.report(
+            Problem(
+                file=dag.location.file,
+                line=dag.location.line,
+                key=f"dag.options.{name}",
+                message=message,
+                hint=hint,
+                severity="warning",
+                code=code,
+            )
+        )
+
+
+def merged(*said: NodeSettings) -> NodeSettings:
+    """Settings in which the first word that says a thing counts.
+
+    Args:
+        said: The nearest first.
+    """
+    values: dict[str, Any] = {}
+    for settings in reversed(said):
+        fields = NodeSettings.model_fields
+        given = ((name, getattr(settings, name)) for name in settings.model_fields_set if name in fields)
+        values.update({name: value for name, value in given if value is not None})
+    return NodeSettings.model_construct(**values)
+
+
+def task_options(project: Project, node: Node) -> Mapping[str, str]:
+    """The variables that its DAG configuration gives to one task: `"<domain.task>": {"options": "k=v,…"}`.
+
+    Args:
+        project: The project.
+        node: A task; others have none.
+
+    Returns:
+        The pairs, for `--options` of its transform.
+    """
+    task = node.task
+    dag = project.dags.get(task.dag_ref or "") if task is not None else None
+    text = dag.options.get(node.raw, "") if dag is not None else ""
+    if not text:
+        return {}
+    variables = {**project.variables, "domain": node.domain, "name": node.raw, "task": node.raw}
+    return dict(_pairs(render(text, variables)))
+
+
+def _pairs(text: str) -> Iterable[tuple[str, str]]:
+    """`k=v,…`, bare or as the `options` of a JSON mapping."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    inner = str(cast("dict[str, Any]", found).get("options", "")) if isinstance(found, dict) else text
+    pairs = (part.partition("=") for part in inner.split(","))
+    return ((name.strip(), value.strip()) for name, sign, value in pairs if sign and name.strip())
+
+
+def _kept(texts: Mapping[str, str]) -> tuple[NodeSettings, list[str]]:
+    """What can be read of some texts, and what is wrong with the rest."""
+    try:
+        return NodeSettings.model_validate(texts), []
+    except ValidationError as error:
+        bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+        left = {name: text for name, text in texts.items() if name not in bad} if bad else {}
+        return NodeSettings.model_validate(left), said_wrong(error)
+
+
+_NOTHING = NodeSettings()
