@@ -40,9 +40,8 @@ def build_jobs(
 
 
 def _tags(job: Job) -> Mapping[str, str]:
-    own = {} if job.priority is None else {"dagster/priority": str(job.priority)}
-    dag = {} if job.dag is None else tags_of([f"{DAG}={job.dag}"])
-    return {**tags_of(job.tags), **dag, **own}
+    said = [*job.tags, *([f"{DAG}={job.dag}"] if job.dag else [])]
+    return tags_of(said) if job.priority is None else {**tags_of(said), "dagster/priority": str(job.priority)}
 
 
 def _described(job: Job) -> str:
