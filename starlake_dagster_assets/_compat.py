@@ -5,13 +5,24 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
 import dagster as dg
 
-__all__ = ["continues_after_failed_steps", "in_process_executor", "most_kinds", "quiet", "register_library"]
+__all__ = [
+    "TimeWindow",
+    "continues_after_failed_steps",
+    "has_freshness_policies",
+    "in_process_executor",
+    "most_kinds",
+    "quiet",
+    "register_library",
+    "time_window_policy",
+]
 
 _LIFECYCLE = ("BetaWarning", "ExperimentalWarning", "PreviewWarning", "SupersessionWarning")
 _QUIET: ContextVar[bool] = ContextVar("starlake_dagster_assets_quiet", default=False)
@@ -62,6 +73,32 @@ def in_process_executor() -> dg.ExecutorDefinition:
     return dg.in_process_executor.configured(
         {"step_dependency_config": {"require_upstream_step_success": False}}, name="in_process"
     )
+
+
+@dataclass(frozen=True)
+class TimeWindow:
+    """What `FreshnessPolicy.time_window` says, for a Dagster that does not have it.
+
+    Attributes:
+        fail_window: How old an asset may become.
+        warn_window: How old before it is warned about.
+    """
+
+    fail_window: timedelta
+    warn_window: timedelta | None = None
+
+
+@cache
+def has_freshness_policies() -> bool:
+    """Whether an asset may have a `FreshnessPolicy` of a time window; the class of that name was another one in 1.9."""
+    return hasattr(getattr(dg, "FreshnessPolicy", None), "time_window")
+
+
+def time_window_policy(fail_window: timedelta, warn_window: timedelta | None = None) -> Any:
+    """A `FreshnessPolicy.time_window`, or a `TimeWindow` where Dagster has none."""
+    if not has_freshness_policies():
+        return TimeWindow(fail_window, warn_window)
+    return cast("Any", dg).FreshnessPolicy.time_window(fail_window=fail_window, warn_window=warn_window)
 
 
 def register_library(name: str, version: str) -> None:

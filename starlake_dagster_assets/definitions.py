@@ -14,6 +14,7 @@ from starlake_dagster_assets.assets.decorator import (
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.build import build_automation
+from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
@@ -61,8 +62,9 @@ def build_definitions(
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
         options: Variables of transforms: the same for all, or a function of the node.
-        pool: Concurrency pool of the steps.
-        retry_policy: How a failed step is retried.
+        pool: Concurrency pool of all steps. By default `default_pool` of their nodes, else
+            `starlake/duckdb/<file name>` where they write a DuckDB file.
+        retry_policy: How a failed step is retried. By default `retries` and `retry_delay` of what failed in it.
         automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
             one follow what they read, and all of them are stopped until someone switches them on.
             `StarlakeAutomation.off()` leaves the jobs alone.
@@ -95,6 +97,7 @@ def build_definitions(
         columns=columns,
         options=options,
         pool=pool,
+        default_pool=where.pool(project),
         retry_policy=retry_policy,
     )
     made = _keys([*assets, *extra])
@@ -107,6 +110,7 @@ def build_definitions(
     if triggers.warnings:
         dg.get_dagster_logger("starlake").warning("\n".join(triggers.warnings))
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
+    checks, freshness = build_freshness_checks(bound, [project.graph.nodes[node] for node in nodes])
     if executor is None and where.single_writer(project):
         executor = in_process_executor()
     return dg.Definitions(
@@ -115,7 +119,8 @@ def build_definitions(
         executor=executor,
         jobs=started.jobs,
         schedules=started.schedules,
-        sensors=[*where.sensors(), *started.sensors],
+        sensors=[*where.sensors(), *started.sensors, *freshness],
+        asset_checks=checks,
     )
 
 

@@ -45,7 +45,7 @@ def starlake_assets(
         name: Name of the step; the function's by default.
         translator: What the assets look like.
         partitions_def: Partitions of all these assets.
-        backfill_policy: How a backfill cuts them into runs.
+        backfill_policy: How a backfill cuts them into runs; a range is one run by default.
         op_tags: Tags of the step.
         pool: Concurrency pool of the step.
         retry_policy: How a failed step is retried; a retry runs only what this run has not materialized.
@@ -111,6 +111,7 @@ def build_starlake_assets(
     columns: bool = True,
     options: TaskOptions | None = None,
     pool: str | None = None,
+    default_pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     op_tags: Mapping[str, Any] | None = None,
 ) -> list[dg.AssetsDefinition]:
@@ -130,8 +131,9 @@ def build_starlake_assets(
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
         options: Variables of transforms: the same for all, or a function of the node.
-        pool: Concurrency pool of the steps.
-        retry_policy: How a failed step is retried.
+        pool: Concurrency pool of all steps, whatever their nodes say (`default_pool`).
+        default_pool: Concurrency pool of the steps whose nodes say none.
+        retry_policy: How a failed step is retried, whatever its nodes say (`retries`, `retry_delay`).
         op_tags: Tags of the steps.
 
     Returns:
@@ -152,7 +154,15 @@ def build_starlake_assets(
         yield from events.fetch_column_metadata() if columns else events
 
     return [
-        _definition(run, bound, nodes, name=step, pool=pool, retry_policy=retry_policy, op_tags=op_tags)
+        _definition(
+            run,
+            bound,
+            nodes,
+            name=step,
+            pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or default_pool,
+            retry_policy=retry_policy,
+            op_tags=op_tags,
+        )
         for step, nodes in steps_of(bound, chosen, steps, base, around)
     ]
 
@@ -185,10 +195,18 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
     return tuple(node for node in topological(project.graph, made) if node in made)
 
 
+def _single_run() -> dg.BackfillPolicy:
+    with quiet():
+        return dg.BackfillPolicy.single_run()
+
+
 def _definition(
     fn: Callable[..., Any], translator: StarlakeTranslator, nodes: Sequence[str], *, name: str, **settings: Any
 ) -> dg.AssetsDefinition:
     binding = bind(translator, nodes)
+    if settings.get("backfill_policy") is None and any(spec.partitions_def is not None for spec in binding.specs):
+        # A range is one run: one command a domain and task, whose window goes from the first start to the last end.
+        settings["backfill_policy"] = _single_run()
     given = {key: value for key, value in settings.items() if value is not None}
     with quiet():
         decorate = dg.multi_asset(

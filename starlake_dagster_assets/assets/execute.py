@@ -13,11 +13,13 @@ from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.compute_log import compute_log
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.results import Results
+from starlake_dagster_assets.assets.retries import retry_of
 from starlake_dagster_assets.assets.standing import cannot
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.source import secrets_of
+from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
 
 __all__ = ["run_step"]
@@ -53,7 +55,28 @@ def run_step(
 
     Raises:
         dg.Failure: At the end, when something failed: names each with its last error lines.
+        dg.RetryRequested: Instead, from that failure, while something that failed has a retry left.
     """
+    culprits: list[Node] = []
+    try:
+        yield from _run(context, binding, runner, options, fetch, culprits)
+    except Exception as error:
+        selected = [node for key, node in binding.nodes.items() if key in context.selected_asset_keys]
+        policies = [binding.translator.get_retry_policy(node) for node in culprits or selected]
+        again = retry_of(context, policies, error)
+        if again is None:
+            raise
+        raise again from error
+
+
+def _run(
+    context: dg.AssetExecutionContext,
+    binding: Binding,
+    runner: Runner,
+    options: TaskOptions,
+    fetch: Fetch,
+    culprits: list[Node],
+) -> Iterator[StarlakeEvent]:
     results = Results(context, binding, runner, fetch)
     held = _Held(binding)
     yield from held.back(results.checks_alone())
@@ -82,6 +105,7 @@ def run_step(
     yield from held.events
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
         skipped = [outcome for outcome in lost.values() if outcome.status == "skipped"]
+        culprits.extend(outcome.node for outcome in failed)
         raise _failure(failed, skipped, len(wanted), compute_log(context))
     if results.unanswered:
         raise cannot(results.unanswered)
@@ -148,11 +172,19 @@ def _first_line(text: str) -> str:
 
 
 def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
-    """What an earlier attempt of this step already materialized in this run, for the same partition."""
+    """What an earlier attempt of this step already materialized in this run, for all of its partitions."""
     if not context.retry_number:
         return set()
-    partition = context.partition_key if context.has_partition_key else None
+    partitions = set(context.partition_keys) if _partitioned(context) else set[str]()
     made: set[dg.AssetKey] = set()
+    for key, found in _made_partitions(context).items():
+        if None in found or (partitions and partitions <= found):
+            made.add(key)
+    return made
+
+
+def _made_partitions(context: dg.AssetExecutionContext) -> dict[dg.AssetKey, set[str | None]]:
+    made: dict[dg.AssetKey, set[str | None]] = {}
     cursor: str | None = None
     while True:
         page = context.instance.get_records_for_run(
@@ -160,11 +192,15 @@ def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
         )
         for record in page.records:
             event = record.event_log_entry.dagster_event
-            if event is not None and event.asset_key is not None and event.partition in (None, partition):
-                made.add(event.asset_key)
+            if event is not None and event.asset_key is not None:
+                made.setdefault(event.asset_key, set()).add(event.partition)
         if not page.has_more:
             return made
         cursor = page.cursor
+
+
+def _partitioned(context: dg.AssetExecutionContext) -> bool:
+    return context.has_partition_key or context.has_partition_key_range
 
 
 def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
@@ -174,7 +210,7 @@ def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | No
         tags = context.run.tags
         start, end = (tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
         return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
-    if not (context.has_partition_key or context.has_partition_key_range):
+    if not _partitioned(context):
         return None
     window = context.partition_time_window
     return window.start, window.end

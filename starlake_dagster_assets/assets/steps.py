@@ -1,4 +1,4 @@
-"""Which assets share a step: so few steps as the way of running, partitions and assets of the user's own allow."""
+"""Which assets share a step: so few steps as the way of running, partitions, pools and the user's own assets allow."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -33,15 +33,20 @@ def steps_of(
     Returns:
         The steps, names unique.
     """
-    graph = translator.graph
-    floor = _floors(translator, chosen, list(around))
+    kinds = {node: _kind(translator, node) for node in chosen}
+    floor = _floors(translator, chosen, list(around), kinds)
     named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
     sets: dict[tuple[str, int, Any], list[str]] = {}
     for step, node in named:
-        partitions = translator.spec(graph.nodes[node]).partitions_def
-        sets.setdefault((step, floor.get(node, 0), partitions), []).append(node)
+        sets.setdefault((step, floor.get(node, 0), kinds[node]), []).append(node)
     taken: set[str] = set()
     return [(_free(step, taken), tuple(nodes)) for (step, _, _), nodes in sets.items()]
+
+
+def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
+    """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool."""
+    known = translator.graph.nodes[node]
+    return translator.spec(known).partitions_def, translator.get_pool(known)
 
 
 def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:
@@ -56,10 +61,16 @@ def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps,
     return found
 
 
-def _floors(translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any]) -> Mapping[str, int]:
-    """How many assets of the user's own stand, one after the other, between a node and the beginning of the project."""
+def _floors(
+    translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any], kinds: Mapping[str, Hashable]
+) -> Mapping[str, int]:
+    """How often the way from the beginning of the project to a node leaves its steps.
+
+    That is: through an asset of the user's own, or from nodes of one kind to those of another. What is left and come
+    back to cannot be one step.
+    """
     outside = _outside(around)
-    if not outside:
+    if not outside and len(set(kinds.values())) < 2:
         return {}
     graph = translator.graph
     keys = {translator.spec(graph.nodes[node]).key: node for node in graph.nodes}
@@ -71,12 +82,16 @@ def _floors(translator: StarlakeTranslator, chosen: Sequence[str], around: Seque
         # An external node of the graph that the user makes is known by its key.
         reads[node] |= {dep.asset_key for dep in spec.deps if dep.asset_key in outside}
     floors: dict[Hashable, int] = {}
+
+    def _leaves(dep: Hashable, one: Hashable) -> bool:
+        return one in inside and (dep in outside or (dep in inside and kinds[str(dep)] != kinds[str(one)]))
+
     try:
         order = list(TopologicalSorter(reads).static_order())
     except CycleError:  # Dagster says which assets form the circle
         return {}
     for one in order:
-        before = [floors.get(dep, -1) + (1 if one in inside and dep in outside else 0) for dep in reads.get(one, ())]
+        before = [floors.get(dep, -1) + (1 if _leaves(dep, one) else 0) for dep in reads.get(one, ())]
         floors[one] = max([0 if one in inside else -1, *before])
     return {node: floors[node] for node in chosen}
 

@@ -6,9 +6,13 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import most_kinds, quiet
+from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
 from starlake_dagster_assets.assets import metadata as shown
+from starlake_dagster_assets.assets.freshness import freshness_policy
+from starlake_dagster_assets.assets.mappings import partition_mapping
 from starlake_dagster_assets.assets.names import collisions, group_name, key_part, owners_of, tags_of
+from starlake_dagster_assets.assets.retries import retry_policy
+from starlake_dagster_assets.automation.partitions import node_partitions
 from starlake_dagster_assets.command.checks import RESERVED, named_expectations
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.command.spark import spark_of
@@ -16,7 +20,7 @@ from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.triggers.evaluate import watched
-from starlake_dagster_assets.triggers.model import Trigger, Triggers
+from starlake_dagster_assets.triggers.model import Job, Trigger, Triggers
 
 __all__ = ["StarlakeTranslator"]
 
@@ -35,20 +39,21 @@ class StarlakeTranslator:
     _source: ProjectSource | None = None
     _triggers: Triggers | None = None
     _specs: dict[str, dg.AssetSpec]
+    _partitions: Mapping[str, dg.PartitionsDefinition[Any]] | None = None
 
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """A copy that knows the project and remembers its specs; the original is left as it is.
 
-        A translator that is already bound to this very project is given back.
+        A translator that is already bound to this very project, and to triggers where some are given, is given back.
 
         Args:
             source: The project.
-            triggers: What starts its nodes (`build_triggers`); kept as they are where none are given.
+            triggers: What starts its nodes (`build_triggers`).
         """
-        if self._source is source and (triggers is None or self._triggers is triggers):
+        if self._source is source and (triggers is None or self._triggers is not None):
             return self
         bound = copy.copy(self)
-        vars(bound).update(_source=source, _triggers=triggers, _specs={})
+        vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None)
         return bound
 
     @property
@@ -72,6 +77,10 @@ class StarlakeTranslator:
         """What starts a node; nothing where the translator was bound without triggers."""
         known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
         return known or Trigger(node.id, "none", "")
+
+    def job(self, node: Node) -> Job | None:
+        """The job that a node is started in; None where the translator was bound without triggers."""
+        return self._triggers.jobs.get(self.trigger(node).job) if self._triggers is not None else None
 
     def spec(self, node: Node) -> dg.AssetSpec:
         """`get_asset_spec`, asked once for each node."""
@@ -104,6 +113,8 @@ class StarlakeTranslator:
         """
         external = node.kind == "external"
         kinds = sorted(self.get_kinds(node), key=_kind_rank)[: most_kinds()]
+        # Dagster 1.9 has no such policies on specs: there `build_definitions` makes checks of them.
+        fresh = {"freshness_policy": self.get_freshness_policy(node)} if has_freshness_policies() else {}
         with quiet():
             return dg.AssetSpec(
                 key=self.get_asset_key(node),
@@ -117,7 +128,8 @@ class StarlakeTranslator:
                 owners=list(self.get_owners(node)),
                 tags=self.get_tags(node),
                 kinds=set(kinds),
-                partitions_def=self.get_partitions_def(node),
+                partitions_def=None if external else self.get_partitions_def(node),
+                **({} if external else fresh),
             )
 
     # -------------------------------------------------------------------------------------------- the hooks
@@ -128,7 +140,9 @@ class StarlakeTranslator:
 
     def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
         """What the node reads."""
-        return [dg.AssetDep(self.spec(self.graph.nodes[up]).key) for up in self.graph.upstream[node.id]]
+        mine = None if node.kind == "external" else self.get_partitions_def(node)
+        ups = [self.spec(self.graph.nodes[up]) for up in self.graph.upstream[node.id]]
+        return [dg.AssetDep(up.key, partition_mapping=partition_mapping(mine, up.partitions_def)) for up in ups]
 
     def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:
         """What the node reads besides, unknown to the project; nothing by default."""
@@ -182,8 +196,37 @@ class StarlakeTranslator:
         )
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
-        """None: unpartitioned."""
-        return None
+        """By the cron of its schedule or the column of its sink, as `partitions` says; else unpartitioned."""
+        if self._triggers is None:
+            return None
+        if self._partitions is None:  # all at once: the bad crons of a project are one error
+            vars(self).update(_partitions=node_partitions(self.source, self._triggers))
+        return (self._partitions or {}).get(node.id)
+
+    def get_freshness_policy(self, node: Node) -> Any:
+        """`freshness`: `warn` and `error` of a table or task.
+
+        Returns:
+            A `dagster.FreshnessPolicy`; None where nothing is said. For a Dagster that has none, what
+            `_compat.time_window_policy` gives, of which `build_definitions` makes freshness checks.
+        """
+        return freshness_policy(node)
+
+    def get_retry_policy(self, node: Node) -> dg.RetryPolicy | None:
+        """`retries` and `retry_delay` of the node's DAG configuration or of the project's automation.
+
+        A step is retried as long as something that failed in it has a retry left.
+        """
+        job = self.job(node)
+        return retry_policy(job.retries, job.retry_delay) if job is not None else None
+
+    def get_pool(self, node: Node) -> str | None:
+        """`default_pool` of the node's DAG configuration or of the project's automation.
+
+        A step has one pool: nodes of different pools are made in steps of their own.
+        """
+        job = self.job(node)
+        return job.pool if job is not None else None
 
     def get_spark_config(self, node: Node) -> Mapping[str, str]:
         """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""

@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.jobs import build_jobs
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.schedules import build_schedules
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
@@ -50,4 +51,6 @@ def build_automation(
         project, triggers, translator=bound, status=sensor_status, timezone=timezone, jobs=jobs
     )
     conditions = build_condition_sensors(project, triggers, translator=bound, status=sensor_status)
-    return Automation(list(jobs.values()), [*lineage, *conditions])
+    schedule_status = dg.DefaultScheduleStatus(chosen.status)
+    schedules = build_schedules(project, triggers, translator=bound, status=schedule_status, jobs=jobs)
+    return Automation(list(jobs.values()), [*lineage, *conditions], schedules)

@@ -7,6 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.names import tags_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Job, Triggers
 
@@ -27,7 +28,7 @@ def build_jobs(
         translator: What the assets look like.
 
     Returns:
-        Asset jobs by name; `priority_weight` is their `dagster/priority`, `tags` are their tags.
+        Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`).
     """
     bound = (translator or StarlakeTranslator()).bound_to(project)
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
@@ -40,8 +41,7 @@ def build_jobs(
 
 
 def _tags(job: Job) -> Mapping[str, str]:
-    said = [*job.tags, *([f"{DAG}={job.dag}"] if job.dag else [])]
-    return tags_of(said) if job.priority is None else {**tags_of(said), "dagster/priority": str(job.priority)}
+    return {**job_tags(job), **(tags_of([f"{DAG}={job.dag}"]) if job.dag else {})}
 
 
 def _described(job: Job) -> str:

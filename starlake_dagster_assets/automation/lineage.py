@@ -10,6 +10,7 @@ import dagster as dg
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
 from starlake_dagster_assets.automation.lineage_partitions import partitioned_tick
 from starlake_dagster_assets.automation.waves import (
     INTERVAL_END,
@@ -92,7 +93,7 @@ def build_lineage_sensors(
     for group in lineage_groups(project, triggers):
         if group.job not in known:
             made = triggers.jobs[group.job].nodes if group.job in triggers.jobs else group.nodes
-            keys = [_key(bound, node) for node in made]
+            keys = [asset_key(bound, node) for node in made]
             define = cast("Any", dg).define_asset_job
             known[group.job] = define(group.job, selection=dg.AssetSelection.assets(*keys))
         options = _Options(settle, tick_seconds, timezone, dict(tags or {}))
@@ -113,7 +114,8 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
     for job, policies in sorted(by_watch.items()):
         made = triggers.jobs[job].nodes if job in triggers.jobs else ()
         for members in policies.values():
-            nodes = {one.node for one in members} | _first(project, triggers, members, set(made))
+            nodes = {one.node for one in members}
+            nodes |= unowned_upstreams(project, triggers, nodes, made)
             name = job if len(policies) == 1 else f"{job}_{members[0].node}"
             watch = members[0].watch
             assert watch is not None
@@ -138,8 +140,8 @@ def _sensor(
     status: dg.DefaultSensorStatus,
     minimum_interval_seconds: int,
 ) -> dg.SensorDefinition:
-    keys = {node: _key(translator, node) for node in watched(group.watch.condition)}
-    targets = [_key(translator, node) for node in group.nodes]
+    keys = {node: asset_key(translator, node) for node in watched(group.watch.condition)}
+    targets = [asset_key(translator, node) for node in group.nodes]
     parts = {node: _partitions(translator, node) for node in (*keys, *group.nodes)}
     partitioned = [node for node in group.nodes if parts[node] is not None]
 
@@ -167,7 +169,7 @@ def _sensor(
                     memory,
                     keys=keys,
                     partitions={node: parts[node] for node in keys},
-                    target=(_key(translator, target), parts[target]),
+                    target=(asset_key(translator, target), parts[target]),
                     deadline=time.monotonic() + options.tick_seconds,
                 )
                 runs = [_request(one, options, None if group.whole else targets) for one in requests]
@@ -235,19 +237,6 @@ def _request(one: dg.RunRequest, options: _Options, targets: Sequence[dg.AssetKe
     )
 
 
-def _first(project: ProjectSource, triggers: Triggers, members: Sequence[Trigger], made: set[str]) -> set[str]:
-    """What nobody owns of what the members need, within their job."""
-    found: set[str] = set()
-    stack = [one.node for one in members]
-    while stack:
-        for up in project.graph.upstream.get(stack.pop(), ()):
-            owner = triggers.triggers[up].owner if up in triggers.triggers else "none"
-            if up in made and owner == "none" and up not in found:
-                found.add(up)
-                stack.append(up)
-    return found
-
-
 def _policy(watch: Watch) -> str:
     """The policy as text: equal for equal policies, whatever the order of their sets."""
     return repr(
@@ -262,13 +251,6 @@ def _policy(watch: Watch) -> str:
             watch.min_interval,
         )
     )
-
-
-def _key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
-    known = translator.graph.nodes.get(node)
-    if known is not None:
-        return translator.spec(known).key
-    return dg.AssetKey(node.split("/" if "/" in node else "."))
 
 
 def _partitions(translator: StarlakeTranslator, node: str) -> Any:

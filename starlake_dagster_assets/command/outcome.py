@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
@@ -86,7 +86,8 @@ class RunSettings:
         job_prefix: Job ids are `<prefix>-<n>`; unique for the run.
         options: Variables of transforms (`--options`).
         scheduled_date: `--scheduledDate` of every load and transform.
-        window: Start and end of the data interval, for the transforms' `sl_…` variables.
+        window: Start and end of the data interval, for the transforms' `sl_…` variables: as the clocks of its own time
+            zone show them, so that `cast(… as date)` is the day that people there mean.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
@@ -111,7 +112,7 @@ class RunSettings:
         given = self.options(node) if callable(self.options) else self.options
         if self.window is None:
             return given
-        start, end = (moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)
+        start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)
         window = {
             "sl_start_date": start,
             "sl_end_date": end,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Attribute, Domain, Table, WriteStrategy
 from starlake_dagster_assets.project.resolution import Resolution
@@ -23,7 +25,6 @@ PRIVACY = ("none", "hide", "hide10X", "approxLong20", "md5", "sha1", "sha256", "
 _DOMAIN_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,100}", re.ASCII)
 _TABLE_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,256}", re.ASCII)
 _COLUMN_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{1,767}", re.ASCII)
-_DURATION = re.compile(r"\d+\s*(?:d|day|days|h|hour|hours|min|mins|minute|minutes|m)", re.IGNORECASE)
 _KEYED = frozenset({"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"})
 _ALMOST = {"OVERWRITE_BY_KEY": "UPSERT_BY_KEY", "OVERWRITE_BY_KEY_AND_TIMESTAMP": "UPSERT_BY_KEY_AND_TIMESTAMP"}
 
@@ -55,6 +56,7 @@ def check_domain(domain: Domain, metadata: dict[str, Any], context: Resolution) 
     context.check_connection(sink.get("connection_ref"), file, ("load", "metadata", "sink", "connectionRef"))
     context.check_dag(metadata.get("dag_ref"), file, ("load", "metadata", "dagRef"))
     context.cron(metadata.get("schedule"), file, ("load", "metadata", "schedule"))
+    check_freshness(part(metadata, "freshness"), file, ("load", "metadata"), context)
     _names(context, file, ("load", "name"), "domain", domain.name, _DOMAIN_NAME)
 
 
@@ -211,13 +213,21 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: Resolution
 
 
 def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Resolution) -> None:
-    """Durations that nobody can read."""
+    """Durations that nobody can read, and a warning that would come after the error."""
+    said: dict[str, timedelta] = {}
     for key in ("warn", "error"):
         value = found.get(key)
-        if value and not _DURATION.fullmatch(str(value).strip()):
+        length = duration(str(value)) if value else None
+        if length is not None:
+            said[key] = length
+        elif value:
             message = f"`{value}` is no duration."
             hint = "Write it as `3 days`, `2 hours` or `30 minutes`."
             context.report.error(file, (*path, "freshness", key), message, "invalid-duration", hint)
+    if len(said) == 2 and said["warn"] >= said["error"]:
+        message = f"`{found['warn']}` never warns: the error comes after `{found['error']}`."
+        hint = "Make `warn` shorter than `error`, or leave it out."
+        context.report.warning(file, (*path, "freshness", "warn"), message, "freshness-order", hint)
 
 
 def _streams(table: Table, path: KeyPath, context: Resolution) -> None:

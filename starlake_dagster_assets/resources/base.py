@@ -81,6 +81,10 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """Whether steps must run one at a time, as with a DuckDB file; False by default."""
         return False
 
+    def pool(self, project: ProjectSource) -> str | None:
+        """The concurrency pool of the steps, where what they write must not be written by two runs; none by default."""
+        return None
+
     def run(self, context: dg.AssetExecutionContext, *, options: TaskOptions | None = None) -> StarlakeEventIterator:
         """Runs what the step selects; to be used as `yield from starlake.run(context)`.
 

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.runners.embedded import embedded_runner
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
@@ -44,3 +45,7 @@ class StarlakeDuckDB(StarlakeResource):
     def single_writer(self, project: ProjectSource) -> bool:
         """True: a DuckDB file has one writer."""
         return True
+
+    def pool(self, project: ProjectSource) -> str | None:
+        """`starlake/duckdb/<file name>`: with a limit of 1, no two runs write the file at once."""
+        return duckdb_pool(project, self.database)

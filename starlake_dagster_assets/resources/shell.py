@@ -10,6 +10,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
@@ -102,6 +103,10 @@ class StarlakeShell(StarlakeResource):
     def single_writer(self, project: ProjectSource) -> bool:
         """Whether the project writes a DuckDB file, which has one writer."""
         return writes_duckdb_file(project.model)
+
+    def pool(self, project: ProjectSource) -> str | None:
+        """`starlake/duckdb/<file name>`, where the project writes a DuckDB file."""
+        return duckdb_pool(project)
 
     def _shell(self, project: ProjectSource) -> ShellRunner:
         start: Launcher = launch

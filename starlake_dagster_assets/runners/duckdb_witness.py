@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions, Session
     from starlake_dagster_assets.project.model import Expectation, Project
 
-__all__ = ["DuckDBWitness", "duckdb_witness", "used_connections", "writes_duckdb_file"]
+__all__ = ["DuckDBWitness", "duckdb_file_names", "duckdb_witness", "used_connections", "writes_duckdb_file"]
 
 _PATIENCE_SECONDS = 10.0
 _AUDIT_COLUMNS = {
@@ -191,8 +191,14 @@ def used_connections(project: Project) -> frozenset[str]:
 
 def writes_duckdb_file(project: Project) -> bool:
     """Whether anything of a project is in a DuckDB file, which has one writer."""
-    found = (project.connection(name) for name in used_connections(project))
-    return any(_is_file(connection.options) for connection in found if connection and connection.engine == "duckdb")
+    return bool(duckdb_file_names(project))
+
+
+def duckdb_file_names(project: Project) -> tuple[str, ...]:
+    """Names, without directories, of the DuckDB files that a project uses."""
+    found = (project.connection(name) for name in sorted(used_connections(project)))
+    files = (_file(connection.options) for connection in found if connection and connection.engine == "duckdb")
+    return tuple(dict.fromkeys(name for name in files if name))
 
 
 def duckdb_witness(project: Project) -> DuckDBWitness | None:
@@ -215,11 +221,14 @@ def duckdb_witness(project: Project) -> DuckDBWitness | None:
     return DuckDBWitness(lambda: project, EngineOptions(read_only=True, lock_timeout=_PATIENCE_SECONDS))
 
 
-def _is_file(options: Mapping[str, str]) -> bool:
-    url = options.get("url", "").lower()
-    rest = url.removeprefix("jdbc:duckdb:")
-    elsewhere = rest.startswith((":memory:", "md:")) or rest == ""
-    return url.startswith("jdbc:duckdb:") and not elsewhere and "ducklake:" not in url
+def _file(options: Mapping[str, str]) -> str:
+    """The name of the file of a connection; "" where it is none."""
+    url = options.get("url", "")
+    path = url[len("jdbc:duckdb:") :]
+    elsewhere = path.lower().startswith((":memory:", "md:")) or "ducklake:" in url.lower()
+    if elsewhere or not url.lower().startswith("jdbc:duckdb:"):
+        return ""
+    return PurePath(path.split(";")[0].split("?")[0]).name
 
 
 def _count(con: DuckDBPyConnection, name: str) -> int:

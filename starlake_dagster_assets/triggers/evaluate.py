@@ -290,7 +290,8 @@ def _window(look: _Look, counted: set[str], cycle: tuple[datetime, datetime] | N
         return cycle
     times = [look.seen[node].time for node in counted]
     start = min(look.memory.until or min(times), max(times))
-    return datetime.fromtimestamp(start, timezone.utc), datetime.fromtimestamp(max(times), timezone.utc)
+    zone = ZoneInfo(look.timezone)
+    return datetime.fromtimestamp(start, zone), datetime.fromtimestamp(max(times), zone)
 
 
 def _key(name: str, ids: Mapping[str, int]) -> str:

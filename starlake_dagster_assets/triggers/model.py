@@ -60,7 +60,15 @@ class PreLoad:
 
 @dataclass(frozen=True)
 class Clock:
-    """A cron expression of five fields, in a time zone (IANA name), between a start and an end."""
+    """A cron expression of five fields, in a time zone (IANA name).
+
+    Attributes:
+        cron: The expression.
+        timezone: IANA name.
+        start: `start_date`: data intervals that begin before are not made; without offset a time of the time zone.
+        end: `end_date`: nor those that begin after.
+        catchup: `catchup`: intervals that were missed, since the start or the last one made, are made up for.
+    """
 
     cron: str
     timezone: str = "UTC"

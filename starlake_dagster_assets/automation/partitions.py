@@ -1,0 +1,187 @@
+"""Time partitions of tables and tasks: by the cron of a schedule, or by the partition column of a sink."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import dagster as dg
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
+
+__all__ = [
+    "PARTITIONS_START",
+    "check_clocks",
+    "clock_windows",
+    "node_partitions",
+    "window_before",
+    "windows_between",
+]
+
+PARTITIONS_START = datetime(2025, 1, 1)
+"""When partitions begin where no `start_date` is said, in the time zone of the clock: the same after every reload."""
+
+_SINK_CRONS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "monthly": "0 0 1 * *"}
+_TAG = "partition="
+_TICK = timedelta(microseconds=1)
+_Windows = dg.TimeWindowPartitionsDefinition
+
+
+def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, dg.TimeWindowPartitionsDefinition]:
+    """The partitions of the nodes whose trigger asks for them, by node id.
+
+    `cron` partitions those that have a clock. `sink` partitions those whose first `sink.partition` column is a date or
+    a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` says it where the type does not.
+
+    Args:
+        project: The project.
+        triggers: Of the project.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, or whose tag says no kind of
+            partition.
+    """
+    found: dict[str, dg.TimeWindowPartitionsDefinition] = {}
+    problems: list[str] = []
+    for node, trigger in sorted(triggers.triggers.items()):
+        windows = _tried(project.graph.nodes[node], lambda one=trigger: _of(project, one), problems)
+        if windows is not None:
+            found[node] = windows
+    if problems:
+        raise ProjectError(problems)
+    return found
+
+
+def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
+    """Looks at the clocks of all triggers.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, with its file and line.
+    """
+    problems: list[str] = []
+    for node, trigger in sorted(triggers.triggers.items()):
+        if (clock := trigger.clock) is not None:
+            _tried(project.graph.nodes[node], lambda one=clock: clock_windows(one), problems)
+    if problems:
+        raise ProjectError(problems)
+
+
+def clock_windows(clock: Clock) -> dg.TimeWindowPartitionsDefinition:
+    """The data intervals of a clock as partitions: one from each tick to the next.
+
+    Keys are days (`2025-03-10`) where the cron ticks once a day at most, else days and minutes (`2025-03-10-14:00`);
+    the hour that a night of autumn has twice carries its offset the second time.
+
+    Args:
+        clock: Its start is `PARTITIONS_START` where it has none.
+
+    Raises:
+        ValueError: When Dagster does not know the cron or the time zone.
+    """
+    windows = _windows(clock, clock.start or PARTITIONS_START, None)
+    if clock.end is None:
+        return windows
+    after = windows.get_next_partition_window(_moment(clock.end, clock.timezone) + _TICK, respect_bounds=False)
+    assert after is not None  # there is always another tick
+    return _windows(clock, clock.start or PARTITIONS_START, after.start)
+
+
+def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
+    """The last window that has closed at a moment; None when none has within the bounds of the partitions."""
+    found = windows.get_prev_partition_window(moment, respect_bounds=False)
+    if found is None or found.start.timestamp() < windows.start.timestamp():
+        return None
+    if windows.end is not None and found.end.timestamp() > windows.end.timestamp():
+        return None
+    return found.start, found.end
+
+
+def windows_between(
+    windows: dg.TimeWindowPartitionsDefinition, after: datetime | None, until: datetime, most: int
+) -> list[tuple[datetime, datetime]]:
+    """The windows that have closed after one moment and until another, oldest first.
+
+    Args:
+        windows: Of a clock.
+        after: None = since the start.
+        until: The last moment.
+        most: How many at most: the oldest.
+    """
+    found: list[tuple[datetime, datetime]] = []
+    at = windows.start if after is None else after
+    while len(found) < most:
+        window = windows.get_next_partition_window(at, respect_bounds=False)
+        if window is None or window.end > until or (windows.end is not None and window.end > windows.end):
+            break
+        found.append((window.start, window.end))
+        at = window.end
+    return found
+
+
+def _windows(clock: Clock, start: datetime, end: datetime | None) -> dg.TimeWindowPartitionsDefinition:
+    minute, hour, *_ = clock.cron.split()
+    bounds: dict[str, Any] = {} if end is None else {"end": end}
+    first = _moment(start, clock.timezone)
+    try:
+        return dg.TimeWindowPartitionsDefinition(
+            start=first,
+            fmt="%Y-%m-%d" if minute.isdigit() and hour.isdigit() else "%Y-%m-%d-%H:%M",
+            timezone=clock.timezone,
+            cron_schedule=clock.cron,
+            **bounds,
+        )
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ValueError(
+            f"Dagster does not know the schedule `{clock.cron}`: it takes five fields of numbers and names with "
+            "`*` `,` `-` `/`, `L` for the last day of the month and `1#2` for the second Monday."
+        ) from error
+
+
+def _moment(moment: datetime, timezone: str) -> datetime:
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"`{timezone}` is no time zone; expected a name such as Europe/Paris.") from error
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def _tried(node: Node, make: Callable[[], _Windows | None], problems: list[str]) -> _Windows | None:
+    try:
+        return make()
+    except ValueError as error:
+        thing = node.task or node.table
+        problems.append(f"{thing.location if thing else node.id}: {node.id}: {error}")
+        return None
+
+
+def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
+    if trigger.partitions == "cron":
+        return clock_windows(trigger.clock) if trigger.clock else None
+    grain = _grain(project.graph.nodes[trigger.node], project.model.types) if trigger.partitions == "sink" else None
+    if grain is None:
+        return None
+    mine = trigger.clock or Clock("", project.model.application.timezone)
+    return clock_windows(replace(mine, cron=_SINK_CRONS[grain]))
+
+
+def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
+    """How long a partition of the sink is; None where the project does not say that it is one of time."""
+    for tag in node.tags:
+        if tag.lower().startswith(_TAG):
+            said = tag.lower().removeprefix(_TAG)
+            if said not in _SINK_CRONS:
+                raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
+            return said
+    thing = node.task or node.table
+    sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
+    if thing is None or sink is None or not sink.partition:
+        return None
+    named = {attribute.final_name.lower(): attribute.type for attribute in thing.attributes}
+    name = named.get(sink.partition[0].lower(), "")
+    primitive = types[name].primitive_type if name in types else name
+    return "daily" if primitive.lower().startswith(("date", "timestamp")) else None

@@ -1,0 +1,230 @@
+"""Schedules: one for each clock of a job, in its time zone, each run with the data interval of its tick."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
+from starlake_dagster_assets.automation.jobs import build_jobs
+from starlake_dagster_assets.automation.partitions import (
+    check_clocks,
+    clock_windows,
+    window_before,
+    windows_between,
+)
+from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
+
+__all__ = ["ScheduleGroup", "build_schedules", "schedule_groups"]
+
+_MOST_CAUGHT_UP = 100
+"""Runs that one tick asks for; the next tick goes on where it stopped."""
+_TEXT = 500
+_Window = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class ScheduleGroup:
+    """Nodes of a job that tick together.
+
+    Attributes:
+        name: Of the schedule.
+        job: Name of the job.
+        clock: When.
+        nodes: Ids of what a run makes, in topological order.
+        partitions: What they are partitioned by; None = unpartitioned.
+        whole: Whether that is all that the job makes.
+    """
+
+    name: str
+    job: str
+    clock: Clock
+    nodes: tuple[str, ...]
+    partitions: dg.PartitionsDefinition[Any] | None
+    whole: bool
+
+
+def build_schedules(
+    project: ProjectSource,
+    triggers: Triggers,
+    *,
+    translator: StarlakeTranslator | None = None,
+    status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    jobs: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[dg.ScheduleDefinition]:
+    """One schedule for each clock of a job, and for each kind of partitions of its nodes.
+
+    A tick asks for one run: of the partition whose window has just closed, or of unpartitioned assets with the data
+    interval from the tick before to this one in its tags. Outside `start_date` and `end_date` it says so and asks for
+    none. With `catchup` it asks for the intervals that have no run yet as well.
+
+    Args:
+        project: The project.
+        triggers: Those with the owner `schedule` and without files to wait for are taken.
+        translator: What the assets look like.
+        status: Whether the schedules are on from the start.
+        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
+        tags: Of every run.
+
+    Returns:
+        The schedules, by name.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, with its file and line.
+
+    Examples:
+        ::
+
+            schedules = build_schedules(project, build_triggers(project, StarlakeAutomation()))
+    """
+    check_clocks(project, triggers)
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
+    groups = schedule_groups(bound, triggers)
+    return [_schedule(bound, group, known[group.job], status, dict(tags or {})) for group in groups]
+
+
+def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[ScheduleGroup]:
+    """What the schedules make, by name.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project.
+    """
+    by_job: dict[str, dict[Clock, list[Trigger]]] = {}
+    for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
+        waits = trigger.preload is not None and trigger.preload.strategy != "none"
+        if trigger.owner == "schedule" and trigger.clock is not None and not waits:
+            by_job.setdefault(trigger.job, {}).setdefault(trigger.clock, []).append(trigger)
+    groups: list[ScheduleGroup] = []
+    for job, clocks in sorted(by_job.items()):
+        made = set(triggers.jobs[job].nodes)
+        parts: list[tuple[Clock, dg.PartitionsDefinition[Any] | None, set[str]]] = []
+        for clock, members in clocks.items():
+            nodes = {one.node for one in members}
+            nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
+            parts.extend((clock, partitions, part) for partitions, part in _by_partitions(translator, nodes))
+        labels = _labels(translator, [(clock, partitions) for clock, partitions, _ in parts])
+        for label, (clock, partitions, nodes) in zip(labels, parts, strict=True):
+            order = tuple(node for node in topological(translator.graph, nodes) if node in nodes)
+            name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
+            groups.append(ScheduleGroup(name, job, clock, order, partitions, nodes == made))
+    return sorted(groups, key=lambda group: group.name)
+
+
+def _by_partitions(
+    translator: StarlakeTranslator, nodes: Iterable[str]
+) -> list[tuple[dg.PartitionsDefinition[Any] | None, set[str]]]:
+    """The nodes by what they are partitioned by; unpartitioned ones run with the others where these are of one kind."""
+    found: dict[Any, set[str]] = {}
+    for node in sorted(nodes):
+        found.setdefault(translator.spec(translator.graph.nodes[node]).partitions_def, set()).add(node)
+    if len(found) == 2 and None in found:
+        plain = found.pop(None)
+        return [(partitions, part | plain) for partitions, part in found.items()]
+    return list(found.items())
+
+
+def _labels(
+    translator: StarlakeTranslator, parts: Sequence[tuple[Clock, dg.PartitionsDefinition[Any] | None]]
+) -> list[str]:
+    """What tells the schedules of one job apart; "" where there is one. Others that come or go change no label."""
+    if len(parts) == 1:
+        return [""]
+    presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}
+    labels = [
+        presets.get(clock.cron) or re.sub(r"\W+", "_", clock.cron.replace("*", "x").replace("/", "by"))
+        for clock, _ in parts
+    ]
+    return [
+        label if labels.count(label) == 1 else f"{label}_{hashlib.sha256(repr(part).encode()).hexdigest()[:6]}"
+        for label, part in zip(labels, parts, strict=True)
+    ]
+
+
+def _schedule(
+    translator: StarlakeTranslator,
+    group: ScheduleGroup,
+    job: Any,
+    status: dg.DefaultScheduleStatus,
+    tags: Mapping[str, str],
+) -> dg.ScheduleDefinition:
+    keys = None if group.whole else [asset_key(translator, node) for node in group.nodes]
+
+    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        moment = context.scheduled_execution_time
+        windows = _due(context, group, moment)
+        if not windows:
+            yield dg.SkipReason(_outside(group.clock, moment))
+        for start, end in windows:
+            made = {TRIGGER: group.name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+            key = end.astimezone(timezone.utc).isoformat()
+            for partition in _partitions(context, group.partitions, (start, end)):
+                yield dg.RunRequest(
+                    run_key=key if partition is None else f"{key} {partition}",
+                    partition_key=partition,
+                    tags={**tags, **made},
+                    asset_selection=keys,
+                )
+
+    nodes = ", ".join(group.nodes)
+    return dg.ScheduleDefinition(
+        name=group.name,
+        job=job,
+        cron_schedule=group.clock.cron,
+        execution_timezone=group.clock.timezone,
+        execution_fn=cast("Any", tick),
+        default_status=status,
+        description=f"Makes {nodes} at `{group.clock.cron}` ({group.clock.timezone})."[:_TEXT],
+        metadata={"starlake/makes": nodes[:_TEXT]},
+    )
+
+
+def _due(context: dg.ScheduleEvaluationContext, group: ScheduleGroup, moment: datetime) -> list[_Window]:
+    """The windows that a tick asks for, oldest first; none outside of start and end."""
+    mine = group.partitions
+    windows = mine if isinstance(mine, dg.TimeWindowPartitionsDefinition) else clock_windows(group.clock)
+    last = window_before(windows, moment)
+    if not group.clock.catchup:
+        return [last] if last else []
+    after = _asked(context.instance, group.name)
+    if after is None and group.clock.start is None:
+        return [last] if last else []
+    return windows_between(windows, after, moment, _MOST_CAUGHT_UP) or ([last] if last else [])
+
+
+def _asked(instance: dg.DagsterInstance, name: str) -> datetime | None:
+    """The end of the newest interval that the schedule has asked a run for."""
+    runs = instance.get_runs(dg.RunsFilter(tags={TRIGGER: name}), limit=_MOST_CAUGHT_UP)
+    ends = [datetime.fromisoformat(run.tags[INTERVAL_END]) for run in runs if INTERVAL_END in run.tags]
+    return max(ends, default=None)
+
+
+def _partitions(
+    context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
+) -> Sequence[str | None]:
+    """The partition of the window; every one where partitions are not of time."""
+    if partitions is None:
+        return [None]
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return partitions.get_partition_keys_in_time_window(dg.TimeWindow(*window))
+    return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
+
+
+def _outside(clock: Clock, moment: datetime) -> str:
+    said = [
+        f"{name} is {bound.isoformat()}"
+        for name, bound in (("start_date", clock.start), ("end_date", clock.end))
+        if bound
+    ]
+    return f"Nothing to make at {moment.isoformat()}: its data interval is outside of the dates; {', '.join(said)}."

@@ -1,0 +1,30 @@
+"""Durations in words, as `freshness` has them: `3 days`, `2 hours`, `30 minutes`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+__all__ = ["duration"]
+
+_TEXT = re.compile(
+    r"(\d{1,6})\s*(?:(?P<days>d|day|days)|(?P<hours>h|hour|hours)|(?P<minutes>m|min|mins|minute|minutes))",
+    re.I | re.ASCII,
+)
+
+
+def duration(text: str) -> timedelta | None:
+    """The duration that a text says.
+
+    Args:
+        text: A number, then days, hours or minutes, also as `d`, `h`, `min` or `m`. Seconds are refused, by Starlake's
+            own `validate` as well.
+
+    Returns:
+        The duration, at least a minute; None when the text says none.
+    """
+    match = _TEXT.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        return None
+    unit = next(name for name, found in match.groupdict().items() if found)
+    return timedelta(**{unit: int(match[1])})

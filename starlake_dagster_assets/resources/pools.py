@@ -1,0 +1,23 @@
+"""The concurrency pool of a DuckDB file, which has one writer."""
+
+import re
+from pathlib import PurePath
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.runners.duckdb_witness import duckdb_file_names
+
+__all__ = ["duckdb_pool"]
+
+
+def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | None:
+    """`starlake/duckdb/<file name>`: the same for every project that writes the file, wherever it is mounted.
+
+    Args:
+        project: The project.
+        database: The file, where it is not that of the project's connection.
+
+    Returns:
+        None where the project writes no DuckDB file. Of several files the first, by the names of their connections.
+    """
+    names = (PurePath(database).name,) if database else duckdb_file_names(project.model)
+    return f"starlake/duckdb/{re.sub(r'[^A-Za-z0-9_.-]', '_', names[0])}" if names else None
