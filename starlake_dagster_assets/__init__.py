@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
     from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+    from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.resources import (
         DataprocCluster,
@@ -52,6 +53,7 @@ __all__ = [
     "build_lineage_sensors",
     "build_starlake_assets",
     "build_triggers",
+    "definitions_from_dag_context",
     "starlake_assets",
 ]
 
@@ -76,6 +78,7 @@ _HOMES = {
     "build_lineage_sensors": "automation.lineage",
     "build_starlake_assets": "assets.decorator",
     "build_triggers": "triggers.build",
+    "definitions_from_dag_context": "dag_generate",
     "starlake_assets": "assets.decorator",
 }
 

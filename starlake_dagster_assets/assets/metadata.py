@@ -35,7 +35,8 @@ def describe(node: Node) -> str | None:
     thing = node.task or node.external or node.table
     parts: list[str] = []
     if node.is_files and node.table is not None:
-        parts.append(f"Files for {node.table.id} that match `{node.table.pattern}`.")
+        which = f" that match `{node.table.pattern}`" if node.is_described else ""
+        parts.append(f"Files for {node.table.id}{which}.")
     elif thing is not None and thing.comment:
         parts.append(thing.comment)
     sql = (node.task.source_sql or node.task.sql) if node.task else None

@@ -160,9 +160,11 @@ def _called(node: ast.Call, known: Mapping[str, Any]) -> Any:
 def _computed(value: Any) -> Iterator[_Computed]:
     if isinstance(value, _Computed):
         yield value
-    parts: Any = value if isinstance(value, list) else ()
+    parts: list[Any] = []
     if isinstance(value, dict):
-        parts = cast("dict[Any, Any]", value).values()
+        parts = list(cast("dict[Any, Any]", value).values())
+    elif isinstance(value, list):
+        parts = cast("list[Any]", value)
     for part in parts:
         yield from _computed(part)
 
@@ -173,7 +175,7 @@ def _unknown(file: Path, name: str, computed: _Computed) -> Problem:
         line=computed.line,
         key=name,
         message=f"`{computed.text}` is known only when the file runs, and it is read, not run.",
-        hint=f"Write the value there, or pass it: definitions_from_dag_context({name}=...).",
+        hint="Write the value there, or call definitions_from_dag_context at the end of the file itself.",
         code="dag-context",
     )
 

@@ -52,7 +52,7 @@ def project_of_names(
         variables=dict(variables),
         application=application,
         types={},
-        domains=tuple(names.domains()),
+        domains=tuple(names.domains(datasets)),
         transforms=tuple(names.transforms()),
     )
 
@@ -72,6 +72,13 @@ class _Names:
                 self._nodes[key] = self._nodes[key].with_more(node) if key in self._nodes else node
                 if node.kind == "table" and node.name.lower() not in self._by_name:
                     self._add(DagTable(*_split(node.name), path=node.path))
+        self._imported = {
+            table.domain
+            for one in contexts
+            if one.options.get("pre_load_strategy", "").strip().lower() == "imported"
+            for schedule in one.schedules
+            for table in schedule.tables
+        }
         self._files = {key: context for context in reversed(contexts) for key in context.nodes}
 
     def _add(self, table: DagTable) -> None:
@@ -80,8 +87,8 @@ class _Names:
         self._by_name.setdefault(table.id.lower(), table.id.lower())
         self._by_name.setdefault(table.raw.lower(), table.id.lower())
 
-    def domains(self) -> Iterable[Domain]:
-        """The load domains."""
+    def domains(self, datasets: str) -> Iterable[Domain]:
+        """The load domains; files come in where `imported` looks for them, as it was with these DAG files."""
         crons = {node.name.lower(): node for key, node in self._nodes.items() if key[0] == "table"}
         found: dict[str, list[Table]] = {}
         for name, table in self._tables.items():
@@ -89,7 +96,15 @@ class _Names:
             found.setdefault(table.domain, []).append(_table(table, node))
         for name, tables in found.items():
             final = tables[0].final_domain
-            yield Domain(directory=name, name=name, final_name=final, tables=tuple(tables), location=_NOWHERE)
+            incoming = f"{datasets}/incoming/{name}" if name in self._imported else None
+            yield Domain(
+                directory=name,
+                name=name,
+                final_name=final,
+                incoming=incoming,
+                tables=tuple(tables),
+                location=_NOWHERE,
+            )
 
     def transforms(self) -> Iterable[TransformDomain]:
         """The transform domains.

@@ -105,9 +105,22 @@ class DagProject:
         """Ids of the tables and tasks that the files themselves run, without what those read."""
         return frozenset(self._found)
 
-    @cached_property
+    @property
     def model(self) -> Project:
         """The project, its schedules and DAG configurations those of the files."""
+        return self._model
+
+    @property
+    def graph(self) -> Graph:
+        """The project's graph; without the project, what the files' trees say.
+
+        Raises:
+            ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a circle.
+        """
+        return self._graph
+
+    @cached_property
+    def _model(self) -> Project:
         domains = tuple(
             domain.model_copy(update={"tables": tuple(self._table(one) for one in domain.tables)})
             for domain in self._plain.domains
@@ -122,12 +135,7 @@ class DagProject:
         return self._plain.model_copy(update=changes)
 
     @cached_property
-    def graph(self) -> Graph:
-        """The project's graph; without the project, what the files' trees say.
-
-        Raises:
-            ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a circle.
-        """
+    def _graph(self) -> Graph:
         if self._base is None:
             graph, problems = build_graph(self.model)
             if errors := [problem for problem in problems if problem.severity == "error"]:
@@ -169,7 +177,7 @@ class DagProject:
             filename=f"{part.job}.py",
             comment=context.description,
             options=options,
-            location=Location(file=context.file, line=context.line),
+            location=Location(file=context.file or context.name, line=context.line),
         )
 
     # ------------------------------------------------------------------------------------------------- names

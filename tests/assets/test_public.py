@@ -44,6 +44,7 @@ def test_the_public_names():
         "build_lineage_sensors",
         "build_starlake_assets",
         "build_triggers",
+        "definitions_from_dag_context",
         "starlake_assets",
     ]
     for name in starlake_dagster_assets.__all__:
