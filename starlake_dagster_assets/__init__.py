@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
+    from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
     from starlake_dagster_assets.automation.build import build_automation
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
     from starlake_dagster_assets.automation.jobs import build_jobs
@@ -46,6 +47,7 @@ __all__ = [
     "StarlakeShell",
     "StarlakeTranslator",
     "automation_conditions",
+    "build_arrival_sensors",
     "build_automation",
     "build_condition_sensors",
     "build_definitions",
@@ -72,6 +74,7 @@ _HOMES = {
     "StarlakeTranslator": "assets.translator",
     "automation_conditions": "automation.conditions",
     "build_automation": "automation.build",
+    "build_arrival_sensors": "automation.arrivals",
     "build_condition_sensors": "automation.conditions",
     "build_definitions": "definitions",
     "build_jobs": "automation.jobs",

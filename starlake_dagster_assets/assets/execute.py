@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOp
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
+from starlake_dagster_assets.triggers.guard import GuardedRun
+from starlake_dagster_assets.triggers.tags import NO_FILES
 
 __all__ = ["run_step"]
 
@@ -57,6 +60,8 @@ def run_step(
         dg.Failure: At the end, when something failed: names each with its last error lines.
         dg.RetryRequested: Instead, from that failure, while something that failed has a retry left.
     """
+    if without_files := context.run.tags.get(NO_FILES):
+        raise dg.Failure(without_files, allow_retries=False)
     culprits: list[Node] = []
     try:
         yield from _run(context, binding, runner, options, fetch, culprits)
@@ -95,6 +100,9 @@ def _run(
         on_line=_listener(context),
         **_spark(binding, runner),
     )
+    if not settings.again:  # what repeats another attempt finds its files on their way already
+        guard = GuardedRun(binding.translator.get_pre_load, binding.source, runner, settings, context.run.tags)
+        settings = replace(settings, not_ready=guard)
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for item in outcomes:

@@ -20,7 +20,7 @@ from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.triggers.evaluate import watched
-from starlake_dagster_assets.triggers.model import Job, Trigger, Triggers
+from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
 
 __all__ = ["StarlakeTranslator"]
 
@@ -227,6 +227,10 @@ class StarlakeTranslator:
         """
         job = self.job(node)
         return job.pool if job is not None else None
+
+    def get_pre_load(self, node: Node) -> PreLoad | None:
+        """Which files a load waits for, and who looks at them once more in the run; what its trigger says."""
+        return self.trigger(node).preload
 
     def get_spark_config(self, node: Node) -> Mapping[str, str]:
         """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""

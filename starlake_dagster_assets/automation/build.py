@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
 from starlake_dagster_assets.automation.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.jobs import build_jobs
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
@@ -50,7 +51,8 @@ def build_automation(
     lineage = build_lineage_sensors(
         project, triggers, translator=bound, status=sensor_status, timezone=timezone, jobs=jobs
     )
+    arrivals = build_arrival_sensors(project, triggers, translator=bound, status=sensor_status, jobs=jobs)
     conditions = build_condition_sensors(project, triggers, translator=bound, status=sensor_status)
     schedule_status = dg.DefaultScheduleStatus(chosen.status)
     schedules = build_schedules(project, triggers, translator=bound, status=schedule_status, jobs=jobs)
-    return Automation(list(jobs.values()), [*lineage, *conditions], schedules)
+    return Automation(list(jobs.values()), [*lineage, *arrivals, *conditions], schedules)

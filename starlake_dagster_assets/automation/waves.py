@@ -15,7 +15,9 @@ __all__ = [
     "UPSTREAMS",
     "WAVE",
     "coming",
+    "is_over",
     "newest",
+    "of_this_location",
     "standing",
     "time_window",
 ]
@@ -88,7 +90,7 @@ def standing(context: Any, name: str, memory: Memory, seen: Mapping[str, Seen]) 
     runs = [
         record
         for record in context.instance.get_run_records(filters, limit=_RUNS, order_by="id")
-        if _here(record.dagster_run, context)
+        if of_this_location(record.dagster_run, context)
     ]
     asked = [record for record in runs if _horizon(record) is not None]
     if asked:
@@ -103,7 +105,7 @@ def standing(context: Any, name: str, memory: Memory, seen: Mapping[str, Seen]) 
     states = {run.status for run in mine}
     if not mine or dg.DagsterRunStatus.SUCCESS in states:
         return settled(memory), ""
-    return memory, next((run.run_id for run in mine if run.status not in _OVER), "")
+    return memory, next((run.run_id for run in mine if not is_over(run)), "")
 
 
 def coming(
@@ -149,7 +151,12 @@ def _planned(instance: dg.DagsterInstance, run: str) -> set[dg.AssetKey]:
     return {event.asset_key for event in events if event is not None and event.asset_key is not None}
 
 
-def _here(run: Any, context: Any) -> bool:
+def is_over(run: dg.DagsterRun) -> bool:
+    """Whether a run has ended, in whatever way."""
+    return run.status in _OVER
+
+
+def of_this_location(run: Any, context: Any) -> bool:
     """Whether a run is of the code location of the sensor; another one may have a sensor of the same name."""
     origin = getattr(run, "remote_job_origin", None) or getattr(run, "external_job_origin", None)
     mine = getattr(context, "code_location_origin", None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations, unread
 from starlake_dagster_assets.command.model import Command, TableLoaded
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
+from starlake_dagster_assets.command.outcome import Held, Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import (
     Ending,
@@ -131,9 +131,7 @@ class _Run:
     def load(self, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
         """One `stage` and one `load` for the tables of a domain (more where the names fill an argument)."""
         held = self._settings.not_ready(nodes)
-        yield from self._noted(
-            self._without_file(Outcome(node, "nothing", held[node.id])) for node in nodes if node.id in held
-        )
+        yield from self._noted(self._held(node, held[node.id]) for node in nodes if node.id in held)
         alike: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
         for node in nodes:
             if node.id not in held:
@@ -147,8 +145,11 @@ class _Run:
         """Gives up what the runner holds between commands."""
         self._desk.close()
 
-    def _without_file(self, outcome: Outcome) -> Outcome:
-        return self._standing(outcome, named_expectations(outcome.node, self._source.model.application))
+    def _held(self, node: Node, held: Held) -> Outcome:
+        if held.failed:
+            return Outcome(node, "failed", self._desk.redact(held.reason))
+        outcome = Outcome(node, "nothing", self._desk.redact(held.reason))
+        return self._standing(outcome, named_expectations(node, self._source.model.application))
 
     def _load(self, nodes: dict[str, Node]) -> Iterator[Outcome | Settled]:
         domain = _table(next(iter(nodes.values()))).domain

@@ -12,7 +12,7 @@ from starlake_dagster_assets.command.checks import CheckResult
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Outcome", "RunSettings", "Settled", "TaskOptions"]
+__all__ = ["Held", "Outcome", "RunSettings", "Settled", "TaskOptions"]
 
 TaskOptions = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
 """Variables of transforms (`--options`): the same for all, or asked for each."""
@@ -29,9 +29,25 @@ def _plain_spark(node: Node) -> Mapping[str, str]:
     return _EMPTY
 
 
-def _all_ready(nodes: Sequence[Node]) -> Mapping[str, str]:
+@dataclass(frozen=True)
+class Held:
+    """Why a table is not loaded now.
+
+    Attributes:
+        reason: One sentence.
+        failed: Whether that is a failure: nobody could tell if its files are there.
+    """
+
+    reason: str
+    failed: bool = False
+
+
+_NONE_HELD: Mapping[str, Held] = MappingProxyType({})
+
+
+def _all_ready(nodes: Sequence[Node]) -> Mapping[str, Held]:
     """Nothing is held back."""
-    return _EMPTY
+    return _NONE_HELD
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ class RunSettings:
     hold: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark
-    not_ready: Callable[[Sequence[Node]], Mapping[str, str]] = _all_ready
+    not_ready: Callable[[Sequence[Node]], Mapping[str, Held]] = _all_ready
 
     def task_options(self, node: Node) -> Mapping[str, str]:
         """The options of a transform: the user's, and the window's where there is one."""

@@ -132,7 +132,7 @@ class _Builder:
         settings = self._settings[node.id]
         made = node.task or node.table
         assert made is not None
-        preload = _preload(settings) if node.kind == "table" else None
+        preload = self._preload(node, settings) if node.kind == "table" else None
         if made.cron and self._automation.schedules:
             return "schedule", self._clock(node, made.cron, settings), preload
         if preload is not None and self._automation.arrivals:
@@ -140,14 +140,37 @@ class _Builder:
         follows = node.kind == "task" and settings.triggering != "none"
         return (_FOLLOWS if follows else "none"), None, preload
 
+    def _preload(self, node: Node, settings: NodeSettings) -> PreLoad | None:
+        """What a load waits for; None where it waits for nothing."""
+        if settings.pre_load_strategy in (None, "none"):
+            return None
+        said = {
+            "strategy": settings.pre_load_strategy,
+            "incoming_path": settings.incoming_path,
+            "pending_path": settings.pending_path,
+            "global_ack_file_path": settings.global_ack_file_path,
+            "ack_wait_timeout": settings.ack_wait_timeout,
+            "poke_interval": settings.pre_load_poke_interval,
+            "soft_fail": settings.pre_load_sensor_soft_fail,
+            "stable_for": settings.stable_for,
+            "guard": settings.guard,
+            "timezone": self._zone(node, settings),
+            "storage_options": self._automation.storage_options,
+        }
+        return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})
+
     def _clock(self, node: Node, cron: str, settings: NodeSettings) -> Clock:
+        zone = self._zone(node, settings)
+        return Clock(cron, zone, settings.start_date, settings.end_date, bool(settings.catchup))
+
+    def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
         if zone not in available_timezones():
             near = nearest(zone, available_timezones())
             hint = f" Did you mean `{near}`?" if near else ""
             self._wrong(node, f"timezone: no time zone `{zone}`.{hint}")
             zone = "UTC"
-        return Clock(cron, zone, settings.start_date, settings.end_date, bool(settings.catchup))
+        return zone
 
     def _made_here(self, node: str) -> list[str]:
         return [up for up in self._graph.upstream[node] if up in self._own]
@@ -221,21 +244,3 @@ class _Builder:
                 code="bad-option",
             )
         )
-
-
-def _preload(settings: NodeSettings) -> PreLoad | None:
-    """What a load waits for; None where it waits for nothing."""
-    if settings.pre_load_strategy in (None, "none"):
-        return None
-    said = {
-        "strategy": settings.pre_load_strategy,
-        "incoming_path": settings.incoming_path,
-        "pending_path": settings.pending_path,
-        "global_ack_file_path": settings.global_ack_file_path,
-        "ack_wait_timeout": settings.ack_wait_timeout,
-        "poke_interval": settings.pre_load_poke_interval,
-        "soft_fail": settings.pre_load_sensor_soft_fail,
-        "stable_for": settings.stable_for,
-        "guard": settings.guard,
-    }
-    return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})

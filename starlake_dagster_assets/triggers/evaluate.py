@@ -5,23 +5,21 @@ A *wave* is the set of materializations that one run answers: every watched node
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream, Watch
+from starlake_dagster_assets.triggers.words import instant, listed, short, span
 
 __all__ = ["Fire", "Memory", "Seen", "Wait", "cycle_of", "evaluate", "recovered", "requested", "settled", "watched"]
 
 _VERSION = 1
-_MOST_NAMED = 8
 _EMPTY: Mapping[str, int] = MappingProxyType({})
 
 
@@ -62,7 +60,7 @@ class Memory:
 
     def dump(self) -> str:
         """The cursor: JSON whose size grows with the number of watched nodes only."""
-        ids = [{_short(node): number for node, number in part.items()} for part in (self.consumed, self.requested)]
+        ids = [{short(node): number for node, number in part.items()} for part in (self.consumed, self.requested)]
         return json.dumps([_VERSION, *ids, self.key, self.at, self.until], separators=(",", ":"))
 
     @classmethod
@@ -79,9 +77,9 @@ class Memory:
             return cls()
         if version != _VERSION:
             return cls()
-        short = {_short(node): node for node in nodes}
+        names = {short(node): node for node in nodes}
         parts = (
-            {short[name]: int(number) for name, number in ids.items() if name in short} for ids in (consumed, last)
+            {names[name]: int(number) for name, number in ids.items() if name in names} for ids in (consumed, last)
         )
         return cls(*parts, key=str(key), at=float(at), until=float(until))
 
@@ -175,21 +173,21 @@ def evaluate(
     if not _holds(watch.condition, counted, watch.optional | watch.slower):
         return Wait(_awaited(look, nodes, counted, cycle))
     if missing := sorted(watch.present - seen.keys()):
-        return Wait(f"{_made(look, sorted(counted))}; waits for {_names(missing)}, never made so far.")
+        return Wait(f"{_made(look, sorted(counted))}; waits for {listed(missing)}, never made so far.")
     if not any(seen[node].id > memory.requested.get(node, 0) for node in counted):
         return Wait(
             f"The run of this wave ({memory.key}) did not succeed: it is left to its retries, "
-            f"and a new run waits until one of {_names(sorted(counted))} is made again."
+            f"and a new run waits until one of {listed(sorted(counted))} is made again."
         )
     left = {node: run for node, run in (coming or {}).items() if node in nodes}
     if left:
-        runs = _names(sorted(set(left.values())))
-        return Wait(f"{_made(look, sorted(counted))}; {runs} will still make {_names(sorted(left))}.", due=True)
+        runs = listed(sorted(set(left.values())))
+        return Wait(f"{_made(look, sorted(counted))}; {runs} will still make {listed(sorted(left))}.", due=True)
     rest = memory.at + watch.min_interval - now
     if memory.at and rest > 0:
         return Wait(
-            f"{_made(look, sorted(counted))}; the last run was requested at {_at(memory.at)}, the next one may be in "
-            f"{_span(rest)} (minimum interval {_span(watch.min_interval)}).",
+            f"{_made(look, sorted(counted))}; the last run was requested at {instant(memory.at)}, the next one may be "
+            f"in {span(rest)} (minimum interval {span(watch.min_interval)}).",
             due=True,
         )
     ids = {node: seen[node].id for node in nodes if node in seen and not look.used(node)}
@@ -264,9 +262,9 @@ def _lacking(condition: Condition, counted: set[str], patient: frozenset[str]) -
     needed = [part for part in open_parts if _truth(part, counted, patient) is False] or open_parts
     texts = [_lacking(part, counted, patient) for part in needed]
     if isinstance(condition, AnyOf):
-        text = _names(texts, "or")
+        text = listed(texts, "or")
         return f"({text})" if len(texts) > 1 else text
-    return _names(texts)
+    return listed(texts)
 
 
 def _cycle(look: _Look, moved: list[str]) -> tuple[datetime, datetime] | None:
@@ -295,12 +293,7 @@ def _window(look: _Look, counted: set[str], cycle: tuple[datetime, datetime] | N
 
 
 def _key(name: str, ids: Mapping[str, int]) -> str:
-    text = json.dumps([name, sorted(ids.items())])
-    return f"{name}:{max(ids.values())}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _short(node: str) -> str:
-    return hashlib.sha256(node.encode()).hexdigest()[:12]
+    return f"{name}:{max(ids.values())}:{short(json.dumps([name, sorted(ids.items())]))}"
 
 
 # ------------------------------------------------------------------------------------------------------- words
@@ -312,43 +305,20 @@ def _awaited(look: _Look, nodes: Iterable[str], counted: set[str], cycle: tuple[
     why = [_standing(look, node, cycle) for node in nodes if node not in counted and node not in patient]
     seen = f"Seen: {_made(look, sorted(counted))}." if counted else "Nothing new was seen."
     where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
-    return f"Waits for {lacking}{where}. {seen} {_names(why, ';')}".rstrip(" ") + ("." if why else "")
+    return f"Waits for {lacking}{where}. {seen} {listed(why, ';')}".rstrip(" ") + ("." if why else "")
 
 
 def _standing(look: _Look, node: str, cycle: tuple[datetime, datetime] | None) -> str:
     if node not in look.seen:
         return f"{node} was never made"
-    when = _at(look.seen[node].time)
+    when = instant(look.seen[node].time)
     if look.used(node):
         return f"{node} was last made at {when}, before the last run"
     if look.expired(node):
         limit = look.watch.freshness[node]
-        return f"{node} was made at {when}, which counts for {_span(limit)} only"
+        return f"{node} was made at {when}, which counts for {span(limit)} only"
     return f"{node} was made at {when}, for another cycle" if cycle else f"{node} was made at {when}"
 
 
 def _made(look: _Look, nodes: list[str]) -> str:
-    return _names([f"{node} at {_at(look.seen[node].time)}" for node in nodes])
-
-
-def _names(texts: list[str], word: str = "and") -> str:
-    shown = texts[:_MOST_NAMED]
-    if len(texts) > _MOST_NAMED:
-        shown.append(f"{len(texts) - _MOST_NAMED} more")
-    if word == ";":
-        return "; ".join(shown)
-    return ", ".join(shown[:-1]) + f" {word} {shown[-1]}" if len(shown) > 1 else "".join(shown)
-
-
-def _at(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _span(seconds: float) -> str:
-    parts: list[Any] = []
-    rest = max(1, round(seconds))
-    for word, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number} {word}")
-    return " ".join(parts[:2])
+    return listed([f"{node} at {instant(look.seen[node].time)}" for node in nodes])

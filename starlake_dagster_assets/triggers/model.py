@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "AllOf",
@@ -45,6 +45,9 @@ class PreLoad:
         soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
         stable_for: Seconds that a file must have kept its size and time before it counts.
         guard: Who looks again in the run: `files` (a listing), `cli` (`starlake preload`), or nobody.
+        timezone: Of the dates in paths, an IANA name.
+        storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`; by
+            default they find their credentials themselves.
     """
 
     strategy: PreLoadStrategy = "none"
@@ -56,6 +59,10 @@ class PreLoad:
     soft_fail: bool = True
     stable_for: float = 10
     guard: Literal["files", "cli", "none"] = "files"
+    timezone: str = "UTC"
+    storage_options: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ class StarlakeAutomation(NodeSettings):
     Attributes:
         schedules: Whether crons start anything.
         arrivals: Whether files start anything.
+        storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`, for
+            looks at files; by default they find their credentials themselves.
         status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's own default), or
             `RUNNING` from the start.
 
@@ -166,6 +168,7 @@ class StarlakeAutomation(NodeSettings):
 
     schedules: bool = True
     arrivals: bool = True
+    storage_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, repr=False)
     status: Literal["STOPPED", "RUNNING"] = "STOPPED"
 
     if not TYPE_CHECKING:  # type checkers see the fields

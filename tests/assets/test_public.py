@@ -38,6 +38,7 @@ def test_the_public_names():
         "StarlakeTranslator",
         "automation_conditions",
         "build_automation",
+        "build_arrival_sensors",
         "build_condition_sensors",
         "build_definitions",
         "build_jobs",

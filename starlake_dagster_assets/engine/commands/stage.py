@@ -10,7 +10,7 @@ from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.engine.areas import area, incoming_directory, move_file
 from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.project.landing import Landing, acknowledged
 from starlake_dagster_assets.project.model import Domain, Project, Table
 
 __all__ = ["stage", "stageable"]
@@ -94,22 +94,11 @@ def _arrivals(folder: Path, tables: Sequence[Table]) -> list[_Arrival]:
     """Files of a directory by the tables whose pattern matches the whole name, without those that wait for an ack."""
     if not folder.is_dir():
         return []
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    patterns = [(table, compile_java(table.pattern), _ack(table)) for table in tables]
-    found: list[_Arrival] = []
-    for path in files:
-        for table, pattern, extension in patterns:
-            if pattern.fullmatch(path.name) is None:
-                continue
-            ack = path.with_name(f"{path.stem}.{extension}") if extension else None
-            if ack is None or (ack != path and ack.is_file()):
-                found.append(_Arrival(path, table, ack))
-    return found
-
-
-def _ack(table: Table) -> str:
-    """`metadata.ack` of the table, the domain's already merged under it, without a leading dot; "" = none."""
-    return (table.metadata.ack or "").strip().lstrip(".")
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [
+        _Arrival(folder / claim.name, claim.table, folder / claim.ack if claim.ack else None)
+        for claim in acknowledged(Landing(tables).claims(names), set(names).__contains__)
+    ]
 
 
 def _refuse_shared(arrivals: Sequence[_Arrival], domain: Domain) -> None:

@@ -1,0 +1,143 @@
+"""Where files are waited for: paths with variables and dates, rendered anew at each look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from starlake_dagster_assets.errors import StarlakeError, nearest
+from starlake_dagster_assets.project.environment import clock
+from starlake_dagster_assets.project.model import Domain, Project
+from starlake_dagster_assets.project.rendering import RenderError, render
+from starlake_dagster_assets.triggers.model import PreLoad
+
+__all__ = ["DEFAULT_ACK", "ack_path", "directory", "is_absolute", "rendered"]
+
+DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
+"""`global_ack_file_path` where none is given, as in Starlake's own packages."""
+
+_BRACES = re.compile(r"(?<![{$])\{([^{}]+)\}(?!\})")
+_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
+_DATE = re.compile(r"(?:YYYY|yyyy|YY|yy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
+_PARTS = {
+    **{"YYYY": "%Y", "yyyy": "%Y", "YY": "%y", "yy": "%y", "MM": "%m", "DD": "%d", "dd": "%d"},
+    **{"HH": "%H", "hh": "%H", "mm": "%M", "ss": "%S"},
+}
+_STRFTIME = re.compile(r"%[YymdHMSj]")
+
+
+def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
+    """The directory that `imported` or `pending` looks at, and that is listed for `ack`.
+
+    Args:
+        pre_load: Its strategy, and `incoming_path` or `pending_path`: one that does not name `{domain}` holds a
+            directory for each domain.
+        project: Whose variables are used.
+        domain: The domain of the tables.
+        moment: Gives the date, in the time zone of the project.
+
+    Returns:
+        An absolute path or URL.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable, or there is no directory at all.
+    """
+    pending = pre_load.strategy == "pending"
+    given = pre_load.pending_path if pending else pre_load.incoming_path
+    if given:
+        path = rendered(given, project, domain, moment, "pending_path" if pending else "incoming_path")
+        return path if _names_domain(given) else f"{path.rstrip('/')}/{domain.name}"
+    if pending:
+        stage = project.application.areas.stage
+        base = stage if is_absolute(stage) else f"{project.application.datasets.rstrip('/')}/{stage}"
+        return _absolute(f"{base.rstrip('/')}/{domain.name}", project)
+    if not domain.incoming:
+        raise StarlakeError(
+            f"{domain.location}: domain '{domain.name}' has no metadata.directory, so there is nowhere to look for its "
+            "files; set load.metadata.directory, or the option incoming_path"
+        )
+    return _absolute(domain.incoming, project)
+
+
+def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
+    """The file that `ack` waits for (`global_ack_file_path`).
+
+    Args:
+        pre_load: Its strategy and path.
+        project: Whose variables are used.
+        domain: `{domain}`.
+        moment: Gives the date, in the time zone of the project.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable.
+    """
+    text = pre_load.global_ack_file_path or DEFAULT_ACK
+    return rendered(text, project, domain, moment, "global_ack_file_path")
+
+
+def rendered(text: str, project: Project, domain: Domain, moment: datetime, option: str) -> str:
+    """A path with its variables and dates.
+
+    Args:
+        text: May hold `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
+            `${name}`; a date as `{YYYY-MM-DD}`, `{{ds}}`, `{{sl_date}}` or in the codes of strftime (`%Y-%m-%d`).
+        project: Its variables.
+        domain: Its raw name is `{domain}`.
+        moment: Gives the date.
+        option: The name of the option, for the message.
+
+    Raises:
+        StarlakeError: When a name is not known.
+    """
+    known = _variables(project, domain, moment)
+    named = [match[1] or match[2] for match in _NAME.finditer(text)]
+    braces = [match[1].strip() for match in _BRACES.finditer(text)]
+    for name in [*named, *(one for one in braces if not _DATE.fullmatch(one))]:
+        if name not in known:
+            near = nearest(name, known)
+            raise StarlakeError(
+                f"{option}: {text!r} names `{name}`, which is no variable of the project"
+                + (f"; did you mean `{near}`?" if near else "; a date is written {YYYY-MM-DD} or %Y-%m-%d.")
+            )
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1].strip()
+        return known[name] if name in known else moment.strftime(_strftime(name))
+
+    try:
+        text = render(_BRACES.sub(value, _STRFTIME.sub(lambda code: moment.strftime(code[0]), text)), known)
+    except RenderError as error:
+        raise StarlakeError(f"{option}: {error.message}: {text!r}") from error
+    return _absolute(text, project)
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path stands on its own: a URL, or one that begins at the root."""
+    return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
+
+
+def _variables(project: Project, domain: Domain, moment: datetime) -> Mapping[str, str]:
+    datasets = _absolute(project.application.datasets, project)
+    return {
+        **project.variables,
+        **clock(moment),
+        "ds": f"{moment:%Y-%m-%d}",
+        "ds_nodash": f"{moment:%Y%m%d}",
+        "domain": domain.name,
+        "SL_ROOT": project.root,
+        "SL_DATASETS": datasets,
+    }
+
+
+def _names_domain(text: str) -> bool:
+    return re.search(r"\{\s*domain\s*\}", text) is not None
+
+
+def _strftime(pattern: str) -> str:
+    return re.sub("|".join(_PARTS), lambda match: _PARTS[match[0]], pattern)
+
+
+def _absolute(path: str, project: Project) -> str:
+    return path if is_absolute(path) else str(PurePosixPath(project.root) / path)

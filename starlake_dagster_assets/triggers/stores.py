@@ -1,0 +1,281 @@
+"""Looks at the files of a directory, on a local disk or wherever fsspec reaches (`gs://`, `s3://`, `abfs://`, …)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote, urlparse
+
+from starlake_dagster_assets.errors import StarlakeError
+
+__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of"]
+
+StoreOptions = Mapping[str, Mapping[str, Any]]
+"""Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "http://minio:9000"}}`."""
+
+_T = TypeVar("_T")
+_EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
+_SPARK_NAMES = {"s3a": "s3", "s3n": "s3"}
+"""Protocols as Hadoop spells them."""
+_STAMPS = ("etag", "ETag", "generation", "md5Hash", "mtime", "updated", "last_modified", "LastModified", "created")
+
+
+class StoreError(StarlakeError):
+    """A place that cannot be looked at: nobody knows whether files are there."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as one look saw it.
+
+    Attributes:
+        name: Without its directory.
+        size: Bytes.
+        stamp: What changes whenever it is written or put there anew: times, inode, etag or generation, as the store
+            has them. Only ever compared with itself: the clock of the store does not matter.
+    """
+
+    name: str
+    size: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a directory.
+
+    Attributes:
+        place: The directory.
+        names: Of its files, sorted.
+        exists: False where there is no such directory (yet).
+    """
+
+    place: str
+    names: Sequence[str]
+    exists: bool
+    _stat: Callable[[str], File | None]
+
+    def files(self, names: Sequence[str]) -> tuple[File, ...]:
+        """The files of some names; one that has gone in the meantime is left out."""
+        return tuple(file for name in names if (file := self._stat(name)) is not None)
+
+
+class Store:
+    """Where files are.
+
+    Args:
+        options: Arguments of fsspec's file systems, by protocol.
+        seconds: How long an answer is waited for.
+    """
+
+    def __init__(self, options: StoreOptions = MappingProxyType({}), seconds: float = 40) -> None:
+        self._options = options
+        self._seconds = seconds
+
+    def listing(self, place: str) -> Listing:
+        """What lies in a directory, not below it.
+
+        Args:
+            place: Absolute path or URL.
+
+        Raises:
+            StoreError: When it cannot be looked at, or does not answer in time.
+        """
+        local = _local(place)
+        return self._asked(place, lambda: _local_listing(local) if local else self._remote_listing(place))
+
+    def file(self, path: str) -> File | None:
+        """One file; None where it is not there.
+
+        Args:
+            path: Absolute path or URL.
+
+        Raises:
+            StoreError: When it cannot be looked at, or does not answer in time.
+        """
+        local = _local(path)
+        return self._asked(path, lambda: _local_file(local) if local else self._remote_file(path))
+
+    def consume(self, path: str, seen: str) -> bool:
+        """Deletes a file that was answered, unless it has been put there anew since.
+
+        Args:
+            path: Absolute path or URL.
+            seen: `content_of` the file that was answered.
+
+        Returns:
+            Whether it is gone; False where a newer one lies there.
+
+        Raises:
+            StoreError: When it cannot be deleted.
+        """
+        local = _local(path)
+        return self._asked(path, lambda: _local_consume(local, seen) if local else self._remote_consume(path, seen))
+
+    def remove(self, path: str) -> None:
+        """Deletes a file, whatever it is; nothing where it is not there.
+
+        Raises:
+            StoreError: When it cannot be deleted.
+        """
+        if (file := self.file(path)) is not None:
+            self.consume(path, content_of(file))
+
+    # ---------------------------------------------------------------------------------------------- remote
+
+    def _asked(self, place: str, question: Callable[[], _T]) -> _T:
+        """The answer of a store, in a thread that a dead network cannot make us wait for."""
+        answer: list[Any] = []
+
+        def ask() -> None:
+            try:
+                answer.append((question(), None))
+            except Exception as error:  # any client library may be behind it
+                answer.append((None, error))
+
+        if _local(place):
+            ask()  # a thread costs more than a local disk
+        else:
+            thread = threading.Thread(target=ask, daemon=True, name="starlake-store")
+            thread.start()
+            thread.join(self._seconds)
+        if not answer:
+            raise StoreError(f"{place}: no answer in {self._seconds:g} s.")
+        value, error = answer[0]
+        if isinstance(error, StoreError):
+            raise error
+        if error is not None:
+            words = str(error).strip() or type(error).__name__
+            raise StoreError(f"{place} cannot be looked at: {type(error).__name__}: {words}") from error
+        return cast("_T", value)
+
+    def _system(self, url: str) -> tuple[Any, str]:
+        import fsspec
+
+        scheme, rest = url.split("://", 1)
+        protocol = _SPARK_NAMES.get(scheme, scheme)
+        options = {**self._options.get(scheme, {}), **self._options.get(protocol, {})}
+        try:
+            core = cast("Any", fsspec).core
+            system, path = core.url_to_fs(f"{protocol}://{rest}", use_listings_cache=False, **options)
+        except ImportError as error:
+            extra = _EXTRAS.get(protocol)
+            hint = f"pip install 'starlake-dagster-assets[{extra}]'" if extra else str(error)
+            raise StoreError(f"{url}: the package for {protocol}:// is not installed: {hint}") from error
+        except ValueError as error:
+            raise StoreError(f"{url}: fsspec knows no {protocol}:// ({error}).") from error
+        return system, path
+
+    def _remote_listing(self, place: str) -> Listing:
+        system, path = self._system(place)
+        system.invalidate_cache()
+        try:
+            entries = system.ls(path, detail=True)
+        except FileNotFoundError:
+            _reach(system, path, place)
+            return Listing(place, (), False, lambda name: None)
+        marker = path.rstrip("/")  # of an empty directory, which some clients show as a file in itself
+        kept = (one for one in entries if one.get("type") == "file" and str(one["name"]).rstrip("/") != marker)
+        found = {_name(entry): entry for entry in kept}
+        return Listing(place, sorted(found), True, lambda name: _remote_seen(found[name]) if name in found else None)
+
+    def _remote_file(self, url: str) -> File | None:
+        system, path = self._system(url)
+        system.invalidate_cache()
+        try:
+            entry = system.info(path)
+        except FileNotFoundError:
+            _reach(system, path, url)
+            return None
+        return _remote_seen(entry) if entry.get("type") == "file" else None
+
+    def _remote_consume(self, url: str, seen: str) -> bool:
+        file = self._remote_file(url)
+        if file is None:
+            return True
+        if content_of(file) != seen:
+            return False
+        system, path = self._system(url)
+        with suppress(FileNotFoundError):
+            system.rm_file(path)
+        return True
+
+
+def content_of(file: File) -> str:
+    """What tells a file from another one of the same name, however it was moved.
+
+    A local file that is renamed has another change time; the last part of its stamp is left out.
+    """
+    return f"{file.size}:{file.stamp.rpartition('/')[0] or file.stamp}"
+
+
+# --------------------------------------------------------------------------------------------------- local disk
+
+
+def _local(place: str) -> Path | None:
+    if place.startswith("file:"):
+        return Path(unquote(urlparse(place).path))
+    return None if "://" in place else Path(place)
+
+
+def _local_listing(folder: Path) -> Listing:
+    def seen(name: str) -> File | None:
+        return _local_file(folder / name)
+
+    try:
+        with os.scandir(folder) as entries:
+            return Listing(str(folder), sorted(entry.name for entry in entries if entry.is_file()), True, seen)
+    except FileNotFoundError:
+        return Listing(str(folder), (), False, seen)
+
+
+def _local_file(path: Path | str) -> File | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return File(os.path.basename(path), found.st_size, f"{found.st_mtime_ns}-{found.st_ino}/{found.st_ctime_ns}")
+
+
+def _local_consume(path: Path, seen: str) -> bool:
+    """Renames first, so that a file put there in this very moment is not the one that is deleted."""
+    taken = path.with_name(f".{path.name}.{sha256(seen.encode()).hexdigest()[:12]}.consumed")
+    if not taken.exists():
+        try:
+            os.rename(path, taken)
+        except FileNotFoundError:
+            return True
+    file = _local_file(taken)
+    if file is not None and content_of(file) != seen:
+        if not path.exists():
+            os.rename(taken, path)
+        return False
+    taken.unlink(missing_ok=True)
+    return not path.exists()
+
+
+# ------------------------------------------------------------------------------------------------ object stores
+
+
+def _reach(system: Any, path: str, place: str) -> None:
+    """Nothing there, or no such bucket? The clients answer both with `FileNotFoundError`."""
+    bucket = path.strip("/").partition("/")[0]
+    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
+    if _EXTRAS.keys() & set(protocols) and not system.exists(bucket):
+        raise StoreError(f"{place}: the bucket or container {bucket} is not there, or not ours to see.")
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"]).rstrip("/").rpartition("/")[2]
+
+
+def _remote_seen(entry: Mapping[str, Any]) -> File:
+    stamps = "-".join(str(entry[key]) for key in _STAMPS if entry.get(key) is not None)
+    return File(_name(entry), int(entry.get("size") or 0), stamps.replace("/", "_"))

@@ -1,0 +1,272 @@
+"""The guard in a run: a table whose files are not there is an observation, what nobody can tell is a failure."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
+from starlake_dagster_assets.triggers.model import PreLoad
+from tests.arrivals.conftest import sales_in, tables
+
+QUICK = PreLoad("imported", stable_for=0)
+SUCCESS = "26/11/22 19:01:38 INFO Main: Successfully preload"
+
+
+def loading(command: Command) -> Script | None:
+    """A load that finds a file of each table that it is asked for."""
+    if command.name != "load":
+        return None
+    names = command.args[command.args.index("--tables") + 1].split(",")
+    return Script([*(line for name in names for line in loaded_lines("sales", name))])
+
+
+def by_hand(here):
+    """A run of all tables that a person started."""
+    request = dg.RunRequest(asset_selection=[dg.AssetKey(["sales", name]) for name in ("customers", "items", "orders")])
+    return here.execute(request)
+
+
+def told(result):
+    made = sorted(event.asset_key.path[-1] for event in result.get_asset_materialization_events())
+    observed = {
+        event.asset_observation_data.asset_observation.asset_key.path[-1]: (
+            event.asset_observation_data.asset_observation.description
+            or str(event.asset_observation_data.asset_observation.metadata)
+        )
+        for event in result.all_events
+        if event.event_type_value == "ASSET_OBSERVATION"
+    }
+    return made, observed
+
+
+def commands(here, name=None):
+    return [command for command in here.runner.commands if name in (None, command.name)]
+
+
+def test_a_run_by_hand_loads_what_is_there_and_observes_the_rest(world, incoming):
+    here = world(QUICK, runner=FakeRunner(loading))
+    (incoming / "orders_1.csv").touch()
+    result = by_hand(here)
+    made, observed = told(result)
+    assert (result.success, made) == (True, ["orders"])
+    assert sorted(observed) == ["customers", "items"]
+    assert "not ready: no file of it is in" in observed["items"]
+    (load,) = commands(here, "load")
+    assert "orders" in load.args
+
+
+def test_nothing_there_starts_no_program(world):
+    here = world(QUICK, runner=FakeRunner(loading))
+    result = by_hand(here)
+    assert (result.success, told(result)[0], commands(here)) == (True, [], [])
+
+
+def test_a_file_that_waits_in_the_stage_area_is_loaded(world, tmp_path):
+    here = world(QUICK, runner=FakeRunner(loading))
+    stage = tmp_path / "datasets" / "stage" / "sales"
+    stage.mkdir(parents=True)
+    (stage / "items_1.csv").touch()
+    assert told(by_hand(here))[0] == ["items"]
+
+
+def test_a_file_that_is_still_being_written_is_left_to_the_next_run(world, incoming):
+    here = world(PreLoad("imported", stable_for=1), runner=FakeRunner(loading))
+    (incoming / "orders_1.csv").touch()
+    (incoming / "items_1.csv").touch()
+    over = threading.Event()
+
+    def write() -> None:
+        with (incoming / "orders_1.csv").open("a") as file:
+            while not over.wait(0.05):
+                file.write("more\n")
+                file.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made, observed = told(by_hand(here))
+    finally:
+        over.set()
+        writer.join()
+    assert made == ["items"]
+    assert "not ready: orders_1.csv changed within 1 s and may still be written" in observed["orders"]
+
+
+def test_what_the_sensor_found_stable_is_not_waited_for_again(world, incoming, monkeypatch):
+    from starlake_dagster_assets.triggers import scene
+
+    here = world(PreLoad("imported", stable_for=20), runner=FakeRunner(loading))
+    (incoming / "orders_1.csv").touch()
+    (request,) = here.settled()
+    monkeypatch.setattr(scene.time, "sleep", lambda seconds: pytest.fail("a second look"))
+    result = here.execute(request)
+    assert told(result)[0] == ["orders"] == tables(request)
+
+
+def test_files_that_were_taken_while_the_run_was_queued_are_observed(world, incoming):
+    here = world(QUICK, runner=FakeRunner(loading))
+    (incoming / "orders_1.csv").touch()
+    (request,) = here.settled()
+    (incoming / "orders_1.csv").unlink()
+    result = here.execute(request)
+    assert result.success
+    assert "not ready" in told(result)[1]["orders"]
+
+
+def test_a_store_that_cannot_be_reached_is_a_failure(world, incoming):
+    here = world(QUICK, runner=FakeRunner(loading))
+    incoming.rmdir()
+    incoming.write_text("")
+    result = by_hand(here)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "nobody can tell whether its files are there" in failure.step_failure_data.error.message
+    assert commands(here) == []
+
+
+def test_without_a_guard_nobody_looks(world):
+    here = world(PreLoad("imported", guard="none"), runner=FakeRunner(loading))
+    assert told(by_hand(here))[0] == ["customers", "items", "orders"]
+
+
+def test_a_retry_is_not_held_by_files_that_are_on_their_way(world, incoming):
+    def once_broken(command: Command) -> Script | None:
+        if command.name == "load" and (incoming / "orders_1.csv").exists():
+            (incoming / "orders_1.csv").unlink()
+            return Script(["26/11/22 19:01:46 ERROR Main: connection lost"], 1)
+        return loading(command)
+
+    here = world(QUICK, runner=FakeRunner(once_broken), assets={"retry_policy": dg.RetryPolicy(max_retries=1)})
+    (incoming / "orders_1.csv").touch()
+    assert "orders" in told(by_hand(here))[0]
+    assert len(commands(here, "load")) == 2
+
+
+def test_a_run_by_hand_takes_the_ack_file(world, incoming, tmp_path):
+    ack = PreLoad("ack", global_ack_file_path="{SL_DATASETS}/go", stable_for=0)
+    here = world(ack, runner=FakeRunner(loading))
+    made, observed = told(by_hand(here))
+    assert made == []
+    assert f"not ready: the ack file {tmp_path}/datasets/go is not there" in observed["orders"]
+    (tmp_path / "datasets" / "go").touch()
+    assert told(by_hand(here))[0] == ["customers", "items", "orders"]
+    assert not (tmp_path / "datasets" / "go").exists()
+
+
+def test_a_run_whose_ack_was_seen_is_not_held(world, tmp_path):
+    ack = PreLoad("ack", global_ack_file_path="{SL_DATASETS}/go")
+    here = world(ack, runner=FakeRunner(loading))
+    (tmp_path / "datasets" / "go").touch()
+    (request,) = here.tick()
+    here.accept(request)
+    here.tick()
+    assert told(here.execute(request))[0] == ["customers", "items", "orders"]
+
+
+# ------------------------------------------------------------------------------------- guard="cli": starlake preload
+
+CLI = replace(QUICK, guard="cli")
+BEGUN = "26/11/22 19:01:25 INFO PreLoadCmd$: Pre loading domain sales with strategy imported"
+DONE = "26/11/22 19:01:26 INFO Main: Preload Successfully preload --domain sales"
+OLD = "Error: Unknown option --notReadySentinel"
+FAILED = "Starlake failed to execute command with args preload --domain sales"
+
+
+def loadable(**counts: int) -> list[str]:
+    bar = "+------+---------+--------+"
+    rows = [f"| sales|{name:>9}|{count:>8}|" for name, count in counts.items()]
+    return ["26/11/22 19:01:26 INFO Main: ", bar, "|domain|    table|loadable|", bar, *rows, bar, ""]
+
+
+def playing(*scripts: Script):
+    """`preload` plays one script after the other."""
+    left = [*scripts]
+    return FakeRunner(lambda command: left.pop(0) if command.name == "preload" else loading(command))
+
+
+def test_preload_says_which_tables_have_files(world):
+    here = world(CLI, runner=playing(Script([BEGUN, DONE, *loadable(orders=1, items=0, customers=0)])))
+    made, observed = told(by_hand(here))
+    assert made == ["orders"]
+    assert "not ready: starlake preload (imported) found no file of it" in observed["items"]
+    (preload,) = commands(here, "preload")
+    assert preload.args[:6] == (
+        "--domain",
+        "sales",
+        "--tables",
+        "customers,items,orders",
+        "--strategy",
+        "imported",
+    )
+
+
+def test_the_sentinel_is_not_ready_and_no_failure(world, tmp_path):
+    def preload(command: Command) -> Script | None:
+        if command.name != "preload":
+            return loading(command)
+        sentinel = tmp_path / command.args[command.args.index("--notReadySentinel") + 1]
+        sentinel.parent.mkdir(parents=True, exist_ok=True)
+        sentinel.touch()
+        return Script([BEGUN, SUCCESS])
+
+    here = world(CLI, runner=FakeRunner(preload))
+    result = by_hand(here)
+    made, observed = told(result)
+    assert (result.success, made, sorted(observed)) == (True, [], ["customers", "items", "orders"])
+    assert list((tmp_path / "datasets" / ".not_ready").iterdir()) == []
+    assert [command.name for command in commands(here)] == ["preload"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "verdict"),
+    [
+        ([BEGUN, DONE, *loadable(orders=0, items=0, customers=0)], 1, "not ready"),
+        ([BEGUN, DONE, *loadable(orders=1, items=1, customers=1)], 0, "ready"),
+        ([BEGUN, FAILED + " 26/11/22 19:01:46 ERROR Main: java.lang.OutOfMemoryError: Java heap space"], 1, "crashed"),
+        ([BEGUN], 137, "crashed"),
+        ([BEGUN], None, "crashed"),
+        (["nonsense"], 1, "crashed"),
+    ],
+)
+def test_a_version_without_sentinel_is_understood_by_its_words(world, lines, code, verdict):
+    here = world(CLI, runner=playing(Script([OLD], 1), Script(lines, code)))
+    result = by_hand(here)
+    made, observed = told(result)
+    assert result.success == (verdict != "crashed")
+    assert made == (["customers", "items", "orders"] if verdict == "ready" else [])
+    assert len(observed) == (3 if verdict == "not ready" else 0)
+    assert "--notReadySentinel" not in commands(here, "preload")[1].args
+
+
+def test_a_crash_with_the_sentinel_is_a_failure(world):
+    here = world(CLI, runner=playing(Script([BEGUN, FAILED, "26/11/22 19:01:46 ERROR Main: 403 Forbidden"], 1)))
+    result = by_hand(here)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "starlake preload failed: 403 Forbidden" in failure.step_failure_data.error.message
+
+
+@pytest.mark.parametrize(("lines", "code", "held"), [([BEGUN, FAILED], 1, True), ([BEGUN, SUCCESS], 0, False)])
+def test_an_ack_of_a_version_without_sentinel(world, tmp_path, lines, code, held):
+    ack = PreLoad("ack", global_ack_file_path="{SL_DATASETS}/go", guard="cli")
+    here = world(ack, runner=playing(Script([OLD], 1), Script(lines, code)))
+    result = by_hand(here)
+    assert result.success
+    assert bool(told(result)[1]) is held
+    preload = commands(here, "preload")[0]
+    assert preload.args[preload.args.index("--globalAckFilePath") + 1] == f"{tmp_path}/datasets/go"
+
+
+def test_the_guard_looks_where_the_options_say(world, tmp_path):
+    place = tmp_path / "elsewhere" / "sales"
+    place.mkdir(parents=True)
+    here = world(
+        PreLoad("imported", stable_for=0, incoming_path=f"{tmp_path}/elsewhere"),
+        source=sales_in("/nowhere", str(tmp_path)),
+        runner=FakeRunner(loading),
+    )
+    (place / "orders_1.csv").touch()
+    assert told(by_hand(here))[0] == ["orders"]
