@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
     from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+    from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.resources import (
@@ -69,6 +70,7 @@ _HOMES = {
     "StarlakeEventIterator": "assets.iterator",
     "StarlakeFargate": "resources",
     "StarlakeProject": "starlake_project",
+    "StarlakeProjectComponent": "component",
     "StarlakeResource": "resources",
     "StarlakeShell": "resources",
     "StarlakeTranslator": "assets.translator",
@@ -98,7 +100,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    from starlake_dagster_assets._compat import has_components
+
+    # `dg` looks for components here; it is not in `__all__`, because older versions of Dagster have none
+    components = {"StarlakeProjectComponent"} if has_components() else set[str]()
+    return sorted({*globals(), *__all__, *components, "__version__"})
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ import dagster as dg
 __all__ = [
     "TimeWindow",
     "continues_after_failed_steps",
+    "has_components",
     "has_freshness_policies",
     "in_process_executor",
     "most_kinds",
@@ -66,6 +67,12 @@ def continues_after_failed_steps() -> bool:
     return "step_dependency_config" in getattr(schema.config_type, "fields", {})
 
 
+def has_components() -> bool:
+    """Whether there are components that keep a state."""
+    return hasattr(dg, "StateBackedComponent")
+
+
+@cache  # Dagster merges definitions whose executors are one object
 def in_process_executor() -> dg.ExecutorDefinition:
     """One process for all steps; where Dagster can, a failed step does not stop those whose inputs are there."""
     if not continues_after_failed_steps():

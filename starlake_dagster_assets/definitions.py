@@ -7,6 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.assets.decorator import (
+    Execute,
     Selection,
     build_starlake_assets,
     external_specs,
@@ -42,6 +43,8 @@ def build_definitions(
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     automation: StarlakeAutomation | None = None,
+    execute: Execute | None = None,
+    resource_key: str = "starlake",
 ) -> dg.Definitions:
     """Everything that a project makes and reads, the resource that runs it, and what starts it.
 
@@ -68,6 +71,8 @@ def build_definitions(
         automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
             one follow what they read, and all of them are stopped until someone switches them on.
             `StarlakeAutomation.off()` leaves the jobs alone.
+        execute: A body of your own for the steps; see `build_starlake_assets`.
+        resource_key: Key of the resource: another one for each project of a code location that has several.
 
     Returns:
         The definitions, for a `definitions.py`.
@@ -99,6 +104,8 @@ def build_definitions(
         pool=pool,
         default_pool=where.pool(project),
         retry_policy=retry_policy,
+        execute=execute,
+        resource_key=resource_key,
     )
     made = _keys([*assets, *extra])
     nodes = [
@@ -115,7 +122,7 @@ def build_definitions(
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *external, *extra],
-        resources={**(resources or {}), "starlake": where},
+        resources={**(resources or {}), resource_key: where},
         executor=executor,
         jobs=started.jobs,
         schedules=started.schedules,

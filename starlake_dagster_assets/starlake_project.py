@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.prepared import read_prepared, write_prepared
 from starlake_dagster_assets.project.problems import Problem
 
 if TYPE_CHECKING:
@@ -29,12 +31,19 @@ class StarlakeProject:
         options: Variables that win over the env files, as `--options` of the command line.
         cache_dir: Where the manifest is kept that makes the next load cheap; by default the user's cache directory.
         on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them.
+        manifest: The file that `prepare` writes. Where it is given, the project is taken from it, and its directory is
+            not looked at: made when the image of a code location is built, it saves each process the parsing.
 
-    Example:
-        ```python
-        project = StarlakeProject("starbake", env="DUCKDB")
-        [table.id for table in project.model.tables]
-        ```
+    Examples:
+        ::
+
+            project = StarlakeProject("starbake", env="DUCKDB")
+            [table.id for table in project.model.tables]
+
+        With a manifest, written anew under `dagster dev` and by `starlake-dagster prepare` when an image is built::
+
+            project = StarlakeProject("starbake", env="DUCKDB", manifest="starbake.manifest.json")
+            project.prepare_if_dev()
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class StarlakeProject:
         options: Mapping[str, str] | None = None,
         cache_dir: str | Path | None = None,
         on_error: Literal["raise", "skip"] = "raise",
+        manifest: str | Path | None = None,
     ) -> None:
         if on_error not in {"raise", "skip"}:
             raise ProjectError([f"on_error takes `raise` or `skip`, not `{on_error}`."])
@@ -52,7 +62,8 @@ class StarlakeProject:
         self._env = env or None
         self._options = dict(options or {})
         self._cache_dir = Path(cache_dir) if cache_dir else None
-        self._on_error = on_error
+        self._on_error: Literal["raise", "skip"] = on_error
+        self._manifest = Path(manifest).expanduser().absolute() if manifest else None
 
     @property
     def root(self) -> Path:
@@ -88,6 +99,42 @@ class StarlakeProject:
         return self._loaded[1]
 
     @property
+    def manifest(self) -> Path | None:
+        """The file that the project is taken from, None where it is read from its directory."""
+        return self._manifest
+
+    def prepare(self, manifest: str | Path | None = None) -> Path:
+        """Reads the project's files and writes what they say into one file.
+
+        Args:
+            manifest: The file; that of the project by default.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ProjectError: When the project has errors and `on_error` is `raise`, or there is no file to write to.
+        """
+        path = Path(manifest).expanduser().absolute() if manifest else self._manifest
+        if path is None:
+            raise ProjectError([f"{self!r} has no manifest: say where it is to be written."])
+        fresh = StarlakeProject(
+            self._root, env=self._env, options=self._options, cache_dir=self._cache_dir, on_error=self._on_error
+        )
+        fresh.graph  # noqa: B018 - what cannot be loaded is not written
+        write_prepared(path, fresh._loaded[0], fresh.problems, env=self._env, options=self._options)
+        return path
+
+    def prepare_if_dev(self) -> None:
+        """`prepare` under `dagster dev` and `dg dev`, so that a change of the project is seen; nothing elsewhere.
+
+        Raises:
+            ProjectError: As `prepare`.
+        """
+        if os.environ.get("DAGSTER_IS_DEV_CLI"):
+            self.prepare()
+
+    @property
     def graph(self) -> Graph:
         """The assets and their dependencies.
 
@@ -108,6 +155,8 @@ class StarlakeProject:
 
     @cached_property
     def _loaded(self) -> tuple[Project, tuple[Problem, ...]]:
+        if self._manifest is not None:
+            return read_prepared(self._manifest, self._root, env=self._env, options=self._options)
         return load_project(self._root, env=self._env, options=self._options, cache_dir=self._cache_dir)
 
     def __repr__(self) -> str:

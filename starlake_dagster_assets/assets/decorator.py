@@ -1,12 +1,13 @@
 """`@starlake_assets`, and the assets of a whole project at once."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import bind, bound_body
+from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
@@ -17,9 +18,20 @@ from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources import StarlakeResource
 
-__all__ = ["build_starlake_assets", "external_specs", "selected_nodes", "starlake_assets"]
+__all__ = [
+    "Execute",
+    "Selection",
+    "build_starlake_assets",
+    "default_name",
+    "external_specs",
+    "materialize",
+    "selected_nodes",
+    "starlake_assets",
+]
 
 Selection = str | Sequence[str]
+Execute = Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]
+"""The body of a step: what `starlake_assets` decorates."""
 
 
 def starlake_assets(
@@ -114,6 +126,8 @@ def build_starlake_assets(
     default_pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     op_tags: Mapping[str, Any] | None = None,
+    execute: Execute | None = None,
+    resource_key: str = "starlake",
 ) -> list[dg.AssetsDefinition]:
     """The assets of a project, ready to run.
 
@@ -135,6 +149,9 @@ def build_starlake_assets(
         default_pool: Concurrency pool of the steps whose nodes say none.
         retry_policy: How a failed step is retried, whatever its nodes say (`retries`, `retry_delay`).
         op_tags: Tags of the steps.
+        execute: A body of your own for the steps, a generator of events; `row_counts`, `columns` and `options` are then
+            its own business.
+        resource_key: Key of the resource that runs them.
 
     Returns:
         One definition a step, in an order in which they can run.
@@ -146,12 +163,13 @@ def build_starlake_assets(
     bound = (translator or StarlakeTranslator()).bound_to(project)
     bound.specs()
     chosen = selected_nodes(project, select, exclude)
-    base = name or f"starlake_{group_name(project.root.name)}"
 
-    def run(context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Any:
-        events = starlake.run(context, options=options)
-        events = events.fetch_row_counts() if row_counts else events
-        yield from events.fetch_column_metadata() if columns else events
+    def run(context: dg.AssetExecutionContext) -> Any:
+        starlake: StarlakeResource = getattr(context.resources, resource_key)
+        if execute is not None:
+            yield from execute(context, starlake)
+        else:
+            yield from materialize(context, starlake, options=options, row_counts=row_counts, columns=columns)
 
     return [
         _definition(
@@ -162,9 +180,37 @@ def build_starlake_assets(
             pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or default_pool,
             retry_policy=retry_policy,
             op_tags=op_tags,
+            required_resource_keys={resource_key},
         )
-        for step, nodes in steps_of(bound, chosen, steps, base, around)
+        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project), around)
     ]
+
+
+def materialize(
+    context: dg.AssetExecutionContext,
+    starlake: StarlakeResource,
+    *,
+    options: Mapping[str, str] | None = None,
+    row_counts: bool = True,
+    columns: bool = True,
+) -> Iterator[StarlakeEvent]:
+    """The body of the steps of `build_starlake_assets`: runs what a step selects.
+
+    Args:
+        context: Of the step.
+        starlake: Where commands run.
+        options: Variables for every transform.
+        row_counts: Count the rows of each table made.
+        columns: Read its columns and trace their lineage.
+    """
+    events = starlake.run(context, options=options)
+    events = events.fetch_row_counts() if row_counts else events
+    yield from events.fetch_column_metadata() if columns else events
+
+
+def default_name(project: ProjectSource) -> str:
+    """The name of the step of a whole project: `starlake_<directory>`."""
+    return f"starlake_{group_name(project.root.name)}"
 
 
 def external_specs(

@@ -18,7 +18,7 @@ from starlake_dagster_assets.project.model import (
 from starlake_dagster_assets.project.schedules import PRESETS
 from starlake_dagster_assets.project.validation import part
 
-__all__ = ["forced_variables", "resolve_application", "resolve_refs"]
+__all__ = ["SETTINGS", "forced_variables", "resolve_application", "resolve_refs"]
 
 _TEXTS = {
     "connection_ref": "SL_CONNECTION_REF",
@@ -43,6 +43,14 @@ _FLAGS = {
     "create_schema_if_not_exists": "SL_CREATE_SCHEMA_IF_NOT_EXISTS",
 }
 _AREAS = ("incoming", "stage", "unresolved", "archive", "ingesting", "replay")
+
+SETTINGS = frozenset(
+    {*_TEXTS.values(), *_FLAGS.values(), *(f"SL_AREA_{name.upper()}" for name in _AREAS), "SL_INCOMING"}
+    | {"SL_LOADER", "SL_GROUPED_MAX", "SL_DATASETS", "SL_DAG_REF_LOAD", "SL_DAG_REF_TRANSFORM", "SL_AUDIT_ACTIVE"}
+    | {"SL_AUDIT_DOMAIN", "SL_AUDIT_DATABASE", "SL_AUDIT_SINK_CONNECTION_REF", "SL_DETAILED_LOAD_AUDIT"}
+    | {"SL_EXPECTATIONS_ACTIVE", "SL_EXPECTATIONS_FAIL_ON_ERROR"}
+)
+"""The variables of the process that stand in for what `application.sl.yml` does not set."""
 
 
 def resolve_application(

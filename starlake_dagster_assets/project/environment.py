@@ -8,7 +8,7 @@ from datetime import datetime
 
 from starlake_dagster_assets.project.rendering import substitute
 
-__all__ = ["CLOCK", "PATHS", "EnvFiles", "Variables", "choose_env", "clock", "resolve_variables"]
+__all__ = ["CLOCK", "PATHS", "RUN", "EnvFiles", "Variables", "choose_env", "clock", "resolve_variables"]
 
 _DEPTH = 10
 _LARGEST = 65_536

@@ -1,0 +1,68 @@
+"""Where a component's commands run, as YAML says it: `{type: shell, starlake: /opt/starlake/starlake}`."""
+
+from functools import cache
+from typing import Annotated, Any, Literal, Union, cast
+
+import dagster as dg
+from pydantic import ConfigDict, Field, create_model
+
+from starlake_dagster_assets import resources
+from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["environment_type", "resolve_environment"]
+
+_TYPES: dict[str, type[StarlakeResource]] = {
+    "duckdb": resources.StarlakeDuckDB,
+    "shell": resources.StarlakeShell,
+    "dataproc": resources.StarlakeDataproc,
+    "cloud_run": resources.StarlakeCloudRun,
+    "fargate": resources.StarlakeFargate,
+}
+
+
+class _Environment(dg.Model):
+    """The fields of a resource; what it does not know the resource refuses, with the nearest name that it knows."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@cache
+def environment_type() -> Any:
+    """The type of the YAML attribute: a mapping with `type` and the fields of that resource."""
+    models = [_model(kind, resource) for kind, resource in _TYPES.items()]
+    return Annotated[Union[tuple(models)], Field(discriminator="type")]  # noqa: UP007 - the members are a list
+
+
+def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeResource:
+    """The resource that YAML describes.
+
+    Args:
+        context: Resolves `{{ … }}`.
+        model: What YAML says: `type` and fields. A value `{env: NAME}` is read from that variable when a run starts,
+            as `dg.EnvVar`, so that neither the UI nor a log shows it.
+
+    Raises:
+        RunnerError: When the resource has no such field.
+    """
+    given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
+    kind = given.pop("type")
+    return _TYPES[kind](**{name: _secret(value) for name, value in given.items()})
+
+
+def _secret(value: Any) -> Any:
+    """The value with each `{env: NAME}` in it made a variable."""
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        if list(held) == ["env"] and isinstance(held["env"], str):
+            return dg.EnvVar(held["env"])
+        return {name: _secret(one) for name, one in held.items()}
+    return value
+
+
+def _model(kind: str, resource: type[StarlakeResource]) -> type[_Environment]:
+    about = (resource.__doc__ or "").partition("\n")[0]
+    fields: dict[str, Any] = {
+        name: (Any, Field(default=None, description=field.description)) for name, field in resource.model_fields.items()
+    }
+    fields["type"] = (cast("Any", Literal)[kind], Field(description=about))
+    return cast("Any", create_model)(f"{kind}_environment", __base__=_Environment, __doc__=about, **fields)
