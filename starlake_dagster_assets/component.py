@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -24,14 +24,26 @@ from starlake_dagster_assets.assets.decorator import default_name, materialize
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
-from starlake_dagster_assets.component_environment import environment_type, resolve_environment
+from starlake_dagster_assets.component_attributes import (
+    automation_type,
+    environment_type,
+    resolve_automation,
+    resolve_environment,
+)
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
 from starlake_dagster_assets.starlake_project import StarlakeProject
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["StarlakeProjectComponent", "StarlakeProjectScaffolder"]
+__all__ = ["ComponentTranslator", "StarlakeProjectComponent", "StarlakeProjectScaffolder"]
+
+
+if TYPE_CHECKING:
+    _Automation = StarlakeAutomation
+else:
+    _Automation = Any  # Dagster judges the fields of pydantic models, also of those that a resolver makes
 
 
 class StarlakeProjectParams(BaseModel):
@@ -107,6 +119,15 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         TranslationFn[Node] | None,
         TranslationFnResolver[Node](template_vars_for_translation_fn=lambda node: {"node": node}),
     ] = None
+    automation: Annotated[
+        _Automation,
+        dg.Resolver(
+            resolve_automation,
+            model_field_type=automation_type(),
+            description="What starts the assets: crons, files, what they read; see StarlakeAutomation.",
+            examples=[{"pre_load_strategy": "imported", "status": "RUNNING"}],
+        ),
+    ] = field(default_factory=StarlakeAutomation)
     steps: Annotated[
         Steps, dg.Resolver.default(description="How many steps a run has: one a project, a group or a task.")
     ] = "project"
@@ -123,7 +144,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     defs_state: ResolvedDefsStateConfig = field(default_factory=DefsStateConfigArgs.local_filesystem)
 
     def __post_init__(self) -> None:
-        self._translator: _ComponentTranslator = _ComponentTranslator(self)
+        self.translator: ComponentTranslator = ComponentTranslator(self)
 
     # ------------------------------------------------------------------------------------------ to be overridden
 
@@ -133,7 +154,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         Args:
             node: What it is in the project.
         """
-        return self._translator.translated(node)
+        return self.translator.translated(node)
 
     def execute(self, context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Iterator[StarlakeEvent]:
         """Runs what a step selects.
@@ -172,17 +193,17 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         if state_path is None:
             raise ProjectError([self._no_state()])
         project = self._project(state_path)
-        self._translator = self._translator.bound_to(project)
         name = self.name or default_name(project)
         return build_definitions(
             project,
             starlake=self.starlake,
             select=self.select,
             exclude=self.exclude,
-            translator=self._translator,
+            translator=self.translator,
             name=name,
             steps=self.steps,
             pool=self.pool,
+            automation=self.automation,
             execute=self.execute,
             resource_key=name,
         )
@@ -199,7 +220,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         )
 
 
-class _ComponentTranslator(StarlakeTranslator):
+class ComponentTranslator(StarlakeTranslator):
     """Asks the component, whose methods may be overridden, and applies its `translation`."""
 
     def __init__(self, component: StarlakeProjectComponent) -> None:
@@ -207,6 +228,7 @@ class _ComponentTranslator(StarlakeTranslator):
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
         """The spec that the component gives."""
+        self._component.translator = self  # the copy that knows the project
         return self._component.get_asset_spec(node)
 
     def translated(self, node: Node) -> dg.AssetSpec:

@@ -190,7 +190,7 @@ def materialize(
     context: dg.AssetExecutionContext,
     starlake: StarlakeResource,
     *,
-    options: Mapping[str, str] | None = None,
+    options: TaskOptions | None = None,
     row_counts: bool = True,
     columns: bool = True,
 ) -> Iterator[StarlakeEvent]:
@@ -199,7 +199,7 @@ def materialize(
     Args:
         context: Of the step.
         starlake: Where commands run.
-        options: Variables for every transform.
+        options: Variables of transforms: the same for all, or a function of the node.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
     """

@@ -23,6 +23,7 @@ newest_only = pytest.mark.newest_only
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Function `load_definitions_from_module"),
     pytest.mark.filterwarnings("ignore:Class `.*CodeReference"),
+    pytest.mark.filterwarnings("ignore:Class `MultiAssetSensorDefinition`"),
 ]
 
 
@@ -126,7 +127,7 @@ def test_where_commands_run_is_a_type_and_the_fields_of_its_resource(sandbox, de
     dataproc = {"type": "dataproc", "project": "p", "dataproc_region": "r", "cluster": "c", "jars": "gs://b/s.jar"}
     from pydantic import TypeAdapter
 
-    from starlake_dagster_assets.component_environment import environment_type
+    from starlake_dagster_assets.component_attributes import environment_type
 
     assert TypeAdapter(environment_type()).validate_python(dataproc).dataproc_region == "r"
 
@@ -136,6 +137,16 @@ def test_an_unknown_field_suggests_the_nearest(sandbox, dev):
     path = scaffold(sandbox, starlake={"type": "duckdb", "databaze": "x"})
     error = refusal(sandbox, path)
     assert "did you mean `database`" in str(error)
+
+
+@newest_only
+def test_what_starts_the_assets(sandbox, dev):
+    path = scaffold(sandbox, automation={"triggering": "sensor", "status": "RUNNING", "retries": "{{ 1 + 1 }}"})
+    with sandbox.load_component_and_build_defs(path) as (component, defs):
+        assert component.automation.retries == 2
+        assert {sensor.default_status for sensor in defs.sensors} == {dg.DefaultSensorStatus.RUNNING}
+    refused = refusal(sandbox, scaffold(sandbox, automation={"retrys": 2}))
+    assert "did you mean `retries`" in str(refused)
 
 
 @newest_only
@@ -200,11 +211,11 @@ def test_overridden_in_python(sandbox, dev):
 @newest_only
 def test_two_projects_in_one_location_do_not_collide(sandbox, dev):
     shutil.copytree(sandbox.project_root / "starbake", sandbox.project_root / "second")
-    scaffold(sandbox)
-    scaffold(sandbox, project="{{ context.project_root }}/second", translation={"key_prefix": "second"})
+    scaffold(sandbox, select="domain:starbake")
+    scaffold(sandbox, project="{{ context.project_root }}/second", select="domain:reference")
     with sandbox.build_all_defs() as defs:
         assert {"starlake_starbake", "starlake_second"} <= set(defs.resources)
-        assert {ORDERS, ORDERS.with_prefix("second")} <= set(specs(defs))
+        assert {ORDERS, dg.AssetKey(["reference", "Shops"])} <= set(specs(defs))
 
 
 @newest_only

@@ -1,4 +1,4 @@
-"""Where a component's commands run, as YAML says it: `{type: shell, starlake: /opt/starlake/starlake}`."""
+"""The attributes of a component that YAML says in another way than Python: where commands run, and what starts them."""
 
 from functools import cache
 from typing import Annotated, Any, Literal, Union, cast
@@ -8,8 +8,9 @@ from pydantic import ConfigDict, Field, create_model
 
 from starlake_dagster_assets import resources
 from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["environment_type", "resolve_environment"]
+__all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment"]
 
 _TYPES: dict[str, type[StarlakeResource]] = {
     "duckdb": resources.StarlakeDuckDB,
@@ -20,8 +21,8 @@ _TYPES: dict[str, type[StarlakeResource]] = {
 }
 
 
-class _Environment(dg.Model):
-    """The fields of a resource; what it does not know the resource refuses, with the nearest name that it knows."""
+class _Fields(dg.Model):
+    """Fields as YAML has them; the Python class refuses what it does not know, with the nearest name that it knows."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -49,6 +50,22 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     return _TYPES[kind](**{name: _secret(value) for name, value in given.items()})
 
 
+@cache
+def automation_type() -> Any:
+    """The type of the YAML attribute: the settings of `StarlakeAutomation`."""
+    fields: dict[str, Any] = dict.fromkeys(StarlakeAutomation.model_fields, (Any, None))
+    return cast("Any", create_model)("automation", __base__=_Fields, __doc__=StarlakeAutomation.__doc__, **fields)
+
+
+def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAutomation:
+    """The settings that YAML gives.
+
+    Raises:
+        ProjectError: When a setting is not known, or its value cannot be read.
+    """
+    return StarlakeAutomation(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+
+
 def _secret(value: Any) -> Any:
     """The value with each `{env: NAME}` in it made a variable."""
     if isinstance(value, dict):
@@ -59,10 +76,10 @@ def _secret(value: Any) -> Any:
     return value
 
 
-def _model(kind: str, resource: type[StarlakeResource]) -> type[_Environment]:
+def _model(kind: str, resource: type[StarlakeResource]) -> type[_Fields]:
     about = (resource.__doc__ or "").partition("\n")[0]
     fields: dict[str, Any] = {
         name: (Any, Field(default=None, description=field.description)) for name, field in resource.model_fields.items()
     }
     fields["type"] = (cast("Any", Literal)[kind], Field(description=about))
-    return cast("Any", create_model)(f"{kind}_environment", __base__=_Environment, __doc__=about, **fields)
+    return cast("Any", create_model)(f"{kind}_environment", __base__=_Fields, __doc__=about, **fields)
