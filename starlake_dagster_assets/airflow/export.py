@@ -11,12 +11,12 @@ from pathlib import Path
 
 from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Naming, Plan
-from starlake_dagster_assets.airflow.plain import plain_triggers
 from starlake_dagster_assets.airflow.plan import Granularity, Split, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.select import select as select_nodes
+from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.model import Triggers
 
 __all__ = ["ExportReport", "export_airflow"]
@@ -73,7 +73,7 @@ def export_airflow(
         granularity: A task a table, or one `load` for all tables of a domain.
         ids: Task ids of starlake-airflow, or of asset keys.
         options: For every DAG.
-        triggers: Who makes each node; the crons of the project, and lineage, by default.
+        triggers: Who makes each node; what the project says (`build_triggers`) by default.
         naming: What a translator says.
         check: Write nothing.
 
@@ -86,8 +86,7 @@ def export_airflow(
     """
     given = options or AirflowOptions()
     chosen = select_nodes(project.graph, select or "*", exclude)
-    timezone = project.model.application.timezone or "UTC"
-    found = triggers or plain_triggers(project.graph, timezone)
+    found = triggers or build_triggers(project)
     plan = plan_dags(
         project.graph,
         found,

@@ -23,6 +23,7 @@ from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
 from starlake_dagster_assets.triggers.guard import GuardedRun
+from starlake_dagster_assets.triggers.options import task_options
 from starlake_dagster_assets.triggers.tags import NO_FILES
 
 __all__ = ["run_step"]
@@ -91,7 +92,10 @@ def _run(
     window = _window(context)
     settings = RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
-        options=options,
+        options=lambda node: {
+            **task_options(binding.source.model, node),
+            **(options(node) if callable(options) else options),
+        },
         scheduled_date=window[1] if window else None,
         window=window,
         secrets=secrets,

@@ -41,7 +41,7 @@ def build_jobs(
 
 
 def _tags(job: Job) -> Mapping[str, str]:
-    return {**job_tags(job), **(tags_of([f"{DAG}={job.dag}"]) if job.dag else {})}
+    return {**job_tags(job), **({DAG: tags_of([f"dag={job.dag}"])["dag"]} if job.dag else {})}
 
 
 def _described(job: Job) -> str:

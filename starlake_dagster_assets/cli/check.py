@@ -42,13 +42,15 @@ def _read(project: Path, env: str | None) -> tuple[list[Problem], str]:
     from starlake_dagster_assets.errors import ProjectError
     from starlake_dagster_assets.graph.build import build_graph
     from starlake_dagster_assets.project.load import load_project
+    from starlake_dagster_assets.triggers.build import trigger_problems
 
     try:
         model, loaded = load_project(project, env=env)
     except ProjectError as error:
         return [Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project")], ""
-    _, built = build_graph(model)
-    unique = {(problem.code, str(problem)): problem for problem in (*loaded, *built)}
+    graph, built = build_graph(model)
+    found = (*loaded, *built, *trigger_problems(model, graph))
+    unique = {(problem.code, str(problem)): problem for problem in found}
     problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
     return problems, f"{_count(len(model.tables), 'table')}, {_count(len(model.tasks), 'task')}: "
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -319,10 +320,18 @@ class RefsFile(FileModel):
     refs: tuple[RefFile, ...]
 
 
+def _written_out(options: Any) -> Any:
+    """The options of one task (`"<domain.task>": {"options": "k=v"}`) as the JSON that they stand for."""
+    if not isinstance(options, dict):
+        return options
+    found = cast("dict[str, Any]", options)
+    return {name: json.dumps(value) if isinstance(value, dict) else value for name, value in found.items()}
+
+
 class DagFile(FileModel):
     """`dag`."""
 
     template: Text
     filename: Text
     comment: Text | None = None
-    options: TextMap | None = None
+    options: Annotated[TextMap, BeforeValidator(_written_out)] | None = None

@@ -8,12 +8,13 @@ from functools import cached_property
 from types import MappingProxyType
 
 from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.schedules import PRESETS, cron_of
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.expression import ExpressionError, joined, named_nodes, parse_expression
-from starlake_dagster_assets.triggers.frequency import period_of, seconds_of
+from starlake_dagster_assets.triggers.frequency import period_of
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream, Watch
 from starlake_dagster_assets.triggers.options import OptionReader
 from starlake_dagster_assets.triggers.settings import NodeSettings
@@ -131,7 +132,8 @@ class Watches:
         if node is None or made is None:
             return None
         said = node.task.freshness if node.task else node.table.metadata.freshness if node.table else None
-        return seconds_of(said.error) or seconds_of(said.warn) if said is not None else None
+        limits = [duration(text) for text in (said.error, said.warn) if text] if said is not None else []
+        return next((limit.total_seconds() for limit in limits if limit is not None), None)
 
     def _cycle(self, node: Node, crons: Sequence[str]) -> str | None:
         settings = self.settings[node.id]

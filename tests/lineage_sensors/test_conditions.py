@@ -21,6 +21,7 @@ WATCHES = [
     Watch(AnyOf((AllOf((A, B)), C))),
     Watch(AllOf((A, B, C)), optional=frozenset("b"), slower=frozenset("c")),
     Watch(AllOf((A, B)), slower=frozenset("ab")),
+    Watch(AnyOf((A, B, C)), present=frozenset("bc")),
 ]
 
 

@@ -1,0 +1,117 @@
+"""`build_definitions`: jobs, sensors and conditions of a project, as Dagster has them."""
+
+from __future__ import annotations
+
+import logging
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import StarlakeTranslator, build_definitions
+from starlake_dagster_assets.testing import fake_starlake
+from tests.triggers.conftest import Place, dag, project, table, task
+
+LINEAGE = "transform_kpi_kpi_x_lineage"
+
+
+def chain(*dags, **changes):
+    tables = [table("a", "daily"), table("b")]
+    return project(tables, [task("x", ["sales.a", "sales.b"], **changes), task("y", ["kpi.x"])], dags)
+
+
+def test_a_project_has_jobs_and_sensors_that_are_off(locate):
+    location = locate(chain())
+    assert location.jobs == ["load_sales_daily", "load_sales_manual", "transform_kpi"]
+    assert location.sensors == [LINEAGE, "transform_kpi_kpi_y_lineage"]
+    statuses = {sensor.default_status for sensor in location.repository.sensor_defs}
+    assert statuses == {dg.DefaultSensorStatus.STOPPED}
+
+
+def test_they_can_be_on_from_the_start(locate):
+    location = locate(chain(), status="RUNNING")
+    assert {one.default_status for one in location.repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+
+
+def test_nothing_starts_by_itself_where_it_is_off(locate):
+    location = locate(chain(), triggering="none", schedules=False, arrivals=False)
+    assert location.sensors == [] and list(location.repository.schedule_defs) == []
+    assert location.jobs == ["load_sales_manual", "transform_kpi_manual"]
+
+
+def test_a_wave_runs_what_follows_it(locate):
+    location = locate(chain())
+    location.made("sales.a")
+    assert "waits for sales.b, never made so far" in location.tick(LINEAGE)
+    location.made("sales.b")
+    (request,) = location.tick(LINEAGE)
+    assert location.run("transform_kpi", request.tags, request.asset_selection) == ["kpi.x"]
+    assert isinstance(location.tick(LINEAGE), str)
+
+
+def test_a_job_makes_what_it_says_with_its_tags(locate):
+    dags = [dag("d", "nightly.py", comment="By night", tags="pii night", priority_weight="3")]
+    location = locate(chain(*dags, dag="d", schedule="daily"))
+    job = location.repository.get_job("nightly")
+    assert (job.description, job.tags["dagster/priority"], job.tags["starlake/dag"]) == ("By night", "3", "d")
+    assert {"pii", "night"} <= job.tags.keys()
+    assert location.run("nightly") == ["kpi.x"]
+
+
+def test_conditions_are_on_the_assets_and_have_their_sensor(locate):
+    location = locate(chain(), triggering="condition")
+    assert location.sensors == ["kpi_conditions"]
+    watched = dg.AssetSelection.assets("kpi/x")
+    first = dg.evaluate_automation_conditions(location.defs, location.instance, asset_selection=watched)
+    location.made("sales.a")
+    second = dg.evaluate_automation_conditions(location.defs, location.instance, watched, cursor=first.cursor)
+    assert second.total_requested == 0, "sales.b was never made"
+    location.made("sales.b")
+    third = dg.evaluate_automation_conditions(location.defs, location.instance, watched, cursor=second.cursor)
+    assert third.total_requested == 1
+
+
+def test_a_selection_has_the_jobs_of_its_nodes(instance):
+    location = Place(instance, chain(), options={"select": "kpi.x"})
+    assert location.jobs == ["transform_kpi"]
+    (sensor,) = location.sensors
+    location.made("sales.a", "sales.b")
+    assert isinstance(location.tick(sensor), list)
+
+
+def test_a_job_may_have_the_name_of_a_step_or_of_a_group(locate):
+    location = locate(chain(dag("d", "starlake_project.py"), dag="d", schedule="daily"))
+    assert location.run("starlake_project") == ["kpi.x"]
+
+
+def test_a_translator_of_the_user_names_the_assets(instance):
+    class Mine(StarlakeTranslator):
+        def get_asset_key(self, node):
+            return super().get_asset_key(node).with_prefix("dwh")
+
+    location = Place(instance, chain(), options={"translator": Mine()})
+    location.made("dwh.sales.a", "dwh.sales.b")
+    (request,) = location.tick(LINEAGE)
+    assert location.run("transform_kpi", request.tags, request.asset_selection) == ["dwh.kpi.x"]
+
+
+def test_what_nobody_knows_is_warned_about_once(caplog):
+    source = chain(dag("d", retrys="2"), dag="d")
+    build_definitions(source, starlake=fake_starlake())
+    assert caplog.text.count("nobody knows the option `retrys`. Did you mean `retries`?") == 1
+
+
+def test_a_project_that_says_nothing_wrong_is_quiet(caplog):
+    with caplog.at_level(logging.WARNING):
+        build_definitions(chain(), starlake=fake_starlake())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, "a=1,b=2"), ({"b": "3"}, "a=1,b=3")])
+def test_the_options_of_one_task_reach_its_transform_alone(instance, given, wanted):
+    options = {"kpi.x": '{"options": "a=1,b=2"}'}
+    location = Place(instance, chain(dag("d", **options), dag="d", schedule="daily"), options={"options": given})
+    location.run("kpi")
+    (command,) = location.runner.commands
+    assert command.argv == ("transform", "--name", "kpi.x", "--options", wanted)
+    location.run("transform_kpi")
+    assert "a=1" not in " ".join(location.runner.commands[-1].argv)

@@ -1,0 +1,108 @@
+"""What is said, where, and what is not understood."""
+
+from __future__ import annotations
+
+import pytest
+
+from starlake_dagster_assets import StarlakeAutomation, resources
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.triggers.frequency import period_of
+from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE, task_options
+from tests.triggers.conftest import dag, made, project, table, task, trigger
+
+
+def test_the_nearer_word_wins():
+    dags = [dag("loads", pre_load_strategy="pending")]
+    tables = [table("a", dag="loads"), table("b"), table("c", dag="loads", tags=("pre_load_strategy=ack",))]
+    triggers = made(project(tables, dags=dags), pre_load_strategy="imported").triggers
+    said = {node: one.preload.strategy for node, one in triggers.items() if one.preload}
+    assert said == {"sales.a": "pending", "sales.b": "imported", "sales.c": "ack"}
+
+
+def test_the_tag_of_a_table_wins_over_that_of_its_domain():
+    both = table("a", tags=("pre_load_strategy=ack", "pii", "pre_load_strategy=pending"))
+    assert trigger(project([both]), "sales.a").preload.strategy == "pending"
+
+
+def test_an_unknown_option_is_a_warning_with_the_file_the_line_and_the_nearest_name():
+    dags = [dag("loads", pre_load_stratgy="ack", sl_env_var="{}", **{"kpi.y": "{}", "kpi.x": "{}", "SL_ROOT": "/p"})]
+    (first, second) = made(project([table("a", dag="loads")], [task("x")], dags)).warnings
+    assert first.startswith("metadata/dags/loads.sl.yml:2: dag.options.pre_load_stratgy: nobody knows the option")
+    assert first.endswith("Did you mean `pre_load_strategy`?")
+    assert "kpi.y" in second and second.endswith("Did you mean `kpi.x`?")
+
+
+def test_the_options_of_every_environment_are_known():
+    classes = [getattr(resources, name) for name in resources.__all__]
+    names = {option for one in classes for option in getattr(one, "option_names", {})}
+    assert len(names) > 30
+    assert {name for name in names if not name.startswith("SL_")} <= KNOWN_ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("retries", "many", "retries: Input should be a valid integer"),
+        ("pre_load_strategy", "files", "'none', 'imported', 'pending' or 'ack'; found 'files'"),
+        ("start_date", "tomorrow", "`tomorrow` is no date such as 2024-05-02"),
+        ("timezone", "Europe/Pari", "no time zone `Europe/Pari`. Did you mean `Europe/Paris`?"),
+        ("dataset_triggering_strategy", "a & (b", "not closed"),
+        ("dataset_triggering_strategy", "kpi.x & a", "cannot wait for itself"),
+        ("data_cycle", "dayly", "unknown schedule preset `dayly`. Did you mean `daily`?"),
+        ("tags", "{% if %}", "no template"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, message):
+    tables = [table("a", "daily"), table("b")]
+    source = project(tables, [task("x", ["sales.a", "sales.b"], dag="d"), task("y", (), "daily", dag="d")])
+    source.model = source.model.model_copy(update={"dags": {"d": dag("d", **{option: value})}})
+    with pytest.raises(ProjectError) as caught:
+        made(source)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("metadata/")
+
+
+def test_a_tag_that_is_no_setting_is_left_alone_with_a_warning():
+    triggers = made(project([table("a", tags=("guard=alice", "owner=x", "retries=often"))]))
+    (warning,) = triggers.warnings
+    assert warning.startswith("metadata/load/sales/a.sl.yml:3: tags: the tag is no setting: guard:")
+
+
+def test_the_former_name_is_the_same_option():
+    source = project([table("a")], [task("x", ["sales.a"], "daily")])
+    assert made(source, load_dependencies=True) == made(source, run_dependencies_first=True)
+    with pytest.raises(ProjectError, match="also given as `load_dependencies`"):
+        StarlakeAutomation(load_dependencies=True, run_dependencies_first=False)
+
+
+def test_a_setting_that_is_not_there_suggests_the_nearest():
+    with pytest.raises(ProjectError, match=r"StarlakeAutomation: no setting `time_zone`; did you mean `timezone`\?"):
+        StarlakeAutomation(time_zone="UTC")
+
+
+def test_values_are_templates_of_the_node_and_the_project():
+    dags = [dag("loads", "x.py", incoming_path="/in/{{domain}}/{{ table }}/${DB_PASSWORD}", tags="{{schedule}} sales")]
+    triggers = made(project([table("a", "daily", dag="loads")], dags=dags), pre_load_strategy="imported")
+    assert triggers.triggers["sales.a"].preload.incoming_path == "/in/sales/a/hunter22"
+    assert triggers.jobs["x"].tags == ("daily", "sales")
+
+
+def test_the_time_zone_is_that_of_the_dag_configuration_then_of_the_project():
+    dags = [dag("one", timezone="Asia/Tokyo"), dag("two", SL_TIMEZONE="America/Lima")]
+    tables = [table(name, "daily", dag=ref) for name, ref in [("a", "one"), ("b", "two"), ("c", None)]]
+    triggers = made(project(tables, dags=dags, timezone="Europe/Paris")).triggers.values()
+    assert [one.clock.timezone for one in triggers] == ["Asia/Tokyo", "America/Lima", "Europe/Paris"]
+
+
+@pytest.mark.parametrize("text", ["a=1, b = x y", '{"options": "a=1,b=x y"}'])
+def test_a_task_may_have_options_of_its_own(text):
+    source = project([], [task("x", dag="d"), task("y", dag="d")], [dag("d", **{"kpi.x": text})])
+    nodes = source.graph.nodes
+    assert task_options(source.model, nodes["kpi.x"]) == {"a": "1", "b": "x y"}
+    assert task_options(source.model, nodes["kpi.y"]) == {}
+
+
+def test_a_period_does_not_depend_on_the_day():
+    crons = ["*/5 * * * *", "0 * * * *", "0 8 * * *", "0 8 * * 1-5", "0 0 * * 1", "0 0 1 * *", "0 0 1 1 *"]
+    periods = [period_of(cron) for cron in crons]
+    assert periods == sorted(periods) and len(set(periods)) == len(crons)
