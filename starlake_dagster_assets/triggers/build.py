@@ -132,10 +132,10 @@ class _Builder:
         settings = self._settings[node.id]
         made = node.task or node.table
         assert made is not None
-        preload = self._preload(node, settings) if node.kind == "table" else None
+        preload = self._preload(node, settings) if node.kind == "table" and self._automation.arrivals else None
         if made.cron and self._automation.schedules:
             return "schedule", self._clock(node, made.cron, settings), preload
-        if preload is not None and self._automation.arrivals:
+        if preload is not None:
             return "arrival", None, preload
         follows = node.kind == "task" and settings.triggering != "none"
         return (_FOLLOWS if follows else "none"), None, preload
@@ -184,23 +184,23 @@ class _Builder:
             if node in taken or owner not in (_FOLLOWS, "schedule"):
                 continue
             if self._settings[node].run_dependencies_first:
-                first, rest = self._first(node, every=owner == "schedule")
+                first, rest = self._first(node)
                 self._needed[node] = first
-                taken.update(one for one in first if self._own[one][0] in (_FOLLOWS, "none"))
+                taken.update(first)
             else:
                 rest = self._made_here(node)
             if owner == _FOLLOWS and rest:
                 watched[node] = rest
         return {node: watched[node] for node in self._order if node in watched and node not in taken}
 
-    def _first(self, node: str, *, every: bool) -> tuple[list[str], list[str]]:
+    def _first(self, node: str) -> tuple[list[str], list[str]]:
         """What runs before a node in its job, and what is watched instead because something else starts it."""
         first: dict[str, None] = {}
         rest: dict[str, None] = {}
         stack = [node]
         while stack:
             for up in self._made_here(stack.pop()):
-                if not every and self._own[up][0] not in (_FOLLOWS, "none"):
+                if self._own[up][0] not in (_FOLLOWS, "none"):
                     rest.setdefault(up)
                 elif up not in first:
                     first.setdefault(up)

@@ -13,7 +13,7 @@ from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import DagConfig, Project
 from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.rendering import RenderError, render
+from starlake_dagster_assets.project.rendering import RenderError, render, substitute
 from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings, said_wrong
 
 __all__ = ["KNOWN_ELSEWHERE", "OptionReader", "merged", "task_options"]
@@ -37,6 +37,8 @@ KNOWN_ELSEWHERE = frozenset(_ELSEWHERE.split())
 """Options that are no business of triggers: of environments, of other orchestrators, or without an effect here."""
 _OWN_NAMES = frozenset({*NodeSettings.model_fields, *FORMER_NAMES})
 _OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "retries", "retry_delay", "tags"})
+_AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
+"""Paths that may name the date: only the variables of the DAG are replaced here."""
 _IN_TAGS = _OWN_NAMES - _OF_JOBS
 _VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
 
@@ -84,7 +86,10 @@ class OptionReader:
         own = {name: text for name, text in dag.options.items() if name in _OWN_NAMES and text.strip()}
         if "SL_TIMEZONE" in dag.options and "timezone" not in own:
             own["timezone"] = dag.options["SL_TIMEZONE"]
-        texts = {name: self.rendered(dag, name, text, variables) for name, text in own.items()}
+        texts = {
+            name: substitute(text, variables) if name in _AT_EACH_LOOK else self.rendered(dag, name, text, variables)
+            for name, text in own.items()
+        }
         key = (dag.name, tuple(texts.items()))
         if key not in self._read:
             self._read[key] = self._parsed(dag, {name: text for name, text in texts.items() if text.strip()})

@@ -35,7 +35,8 @@ def test_what_starts_can_be_chosen():
     assert owners(everything(), triggering="condition")["kpi.x"] == "condition"
     assert owners(everything(), triggering="none")["kpi.x"] == "none"
     assert owners(everything(), schedules=False)["kpi.y"] == "lineage"
-    assert set(owners(everything(), **dict(StarlakeAutomation.off())).values()) == {"none"}
+    off = build_triggers(everything(), StarlakeAutomation.off()).triggers
+    assert {one.owner for one in off.values()} == {"none"}
 
 
 def test_a_scheduled_load_may_wait_for_files():
@@ -197,10 +198,11 @@ def test_dependencies_that_run_first_are_in_the_job_and_what_has_its_own_trigger
     assert {triggers.triggers[node].job for node in ("sales.b", "kpi.x", "kpi.y")} == {"transform_kpi"}
 
 
-def test_a_schedule_runs_all_that_it_reads_first():
-    source = project([table("a", "daily")], [task("x", ["sales.a"]), task("y", ["kpi.x"], "weekly")])
+def test_a_schedule_runs_what_nobody_else_starts_first():
+    tables = [table("a", "daily"), table("b")]
+    source = project(tables, [task("x", ["sales.a", "sales.b"]), task("y", ["kpi.x"], "weekly")])
     triggers = made(source, run_dependencies_first=True)
-    assert triggers.jobs["transform_kpi_weekly"].nodes == ("sales.a", "kpi.x", "kpi.y")
+    assert triggers.jobs["transform_kpi_weekly"].nodes == ("sales.b", "kpi.x", "kpi.y")
     assert triggers.triggers["sales.a"].owner == "schedule"
 
 

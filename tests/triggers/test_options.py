@@ -81,10 +81,15 @@ def test_a_setting_that_is_not_there_suggests_the_nearest():
 
 
 def test_values_are_templates_of_the_node_and_the_project():
-    dags = [dag("loads", "x.py", incoming_path="/in/{{domain}}/{{ table }}/${DB_PASSWORD}", tags="{{schedule}} sales")]
+    dags = [dag("loads", "x.py", tags="{{schedule}} ${DB_PASSWORD}")]
     triggers = made(project([table("a", "daily", dag="loads")], dags=dags), pre_load_strategy="imported")
-    assert triggers.triggers["sales.a"].preload.incoming_path == "/in/sales/a/hunter22"
-    assert triggers.jobs["x"].tags == ("daily", "sales")
+    assert triggers.jobs["x"].tags == ("daily", "hunter22")
+
+
+def test_a_path_keeps_what_is_known_at_each_look_only():
+    dags = [dag("loads", incoming_path="/in/{{domain}}/{{ table }}/{{sl_date}}/${KEY}/{YYYY}")]
+    one = trigger(project([table("a", dag="loads")], dags=dags), "sales.a", pre_load_strategy="imported")
+    assert one.preload.incoming_path == "/in/sales/a/{{sl_date}}/${KEY}/{YYYY}"
 
 
 def test_the_time_zone_is_that_of_the_dag_configuration_then_of_the_project():
