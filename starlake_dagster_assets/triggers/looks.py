@@ -143,7 +143,9 @@ class Watched:
     def _taken(self, claims: Sequence[Claim], listing: Listing) -> Sequence[Claim]:
         """What Starlake would take now: `stage` what has its ack file, `load` each file for the first table."""
         if self._staged:
-            return list({claim.name: claim for claim in reversed(claims)}.values())[::-1]
+            first = {claim.name: claim for claim in reversed(claims)}
+            # a table that is known by name only has no pattern of its own: it takes no file away from another
+            return [claim for claim in claims if claim is first[claim.name] or not claim.table.location.file]
         return acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
 
     def _unmatched(self, claims: Sequence[Claim], listing: Listing) -> list[str]:

@@ -31,6 +31,8 @@ _STRFTIME = re.compile(r"%[YymdHMSj]")
 def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
     """The directory that `imported` or `pending` looks at, and that is listed for `ack`.
 
+    Files of a domain without a directory of its own are put into the stage area by others: `ack` lists that.
+
     Args:
         pre_load: Its strategy, and `incoming_path` or `pending_path`: one that does not name `{domain}` holds a
             directory for each domain.
@@ -44,7 +46,8 @@ def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datet
     Raises:
         StarlakeError: When the path names an unknown variable, or there is no directory at all.
     """
-    pending = pre_load.strategy == "pending"
+    elsewhere = pre_load.strategy == "ack" and not (pre_load.incoming_path or domain.incoming)
+    pending = pre_load.strategy == "pending" or elsewhere
     given = pre_load.pending_path if pending else pre_load.incoming_path
     if given:
         path = rendered(given, project, domain, moment, "pending_path" if pending else "incoming_path")

@@ -10,6 +10,7 @@ import pytest
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.triggers.places import directory
 from starlake_dagster_assets.triggers.stores import StoreError
 from tests.arrivals.conftest import sales_in, tables
 
@@ -528,3 +529,11 @@ def test_without_a_partition_yet_files_wait(world, incoming, clock):
     clock.now = SIX
     (request,) = here.tick()
     assert request.partition_key == "2024-05-01"
+
+
+def test_ack_of_a_domain_without_a_directory_lists_the_stage_area():
+    source = sales_in("")
+    (domain,) = source.model.domains
+    at = datetime(2024, 5, 2, tzinfo=timezone.utc)
+    assert directory(PreLoad("ack"), source.model, domain, at) == "/project/datasets/stage/sales"
+    assert directory(PreLoad("ack", incoming_path="/in"), source.model, domain, at) == "/in/sales"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -204,6 +206,56 @@ def test_what_the_files_do_not_name_is_left_to_others(bakery: StarlakeProject) -
     assert graph.get(dg.AssetKey(["Customers", "HighValueCustomers"])).parent_keys == {
         dg.AssetKey(["Customers", "CustomerLifeTimeValue"])
     }
+
+
+# --------------------------------------------------------------------------------------- what starts, and with what
+
+
+def tick(defs: dg.Definitions, instance: dg.DagsterInstance) -> dg.RunRequest:
+    """The run that the one sensor asks for."""
+    (sensor,) = defs.sensors or ()
+    repository = defs.get_repository_def()
+    context = dg.build_sensor_context(instance=instance, repository_def=repository, sensor_name=sensor.name)
+    result = sensor.evaluate_tick(context)
+    assert result.run_requests, result.skip_message
+    return result.run_requests[0]
+
+
+@pytest.mark.parametrize("strategy", ["imported", "pending", "ack"])
+def test_without_the_project_files_are_waited_for_by_domain(
+    scripted: Scripted, options: Any, instance: dg.DagsterInstance, tmp_path: Path, strategy: str
+) -> None:
+    said = {"pre_load_strategy": strategy, "stable_for": "0", "global_ack_file_path": f"{tmp_path}/{{domain}}.ack"}
+    (tmp_path / "starbake.ack").write_text("")
+    loads = [{**SCHEDULES[0], "cron": None}]
+    defs = definitions_from_dag_context(schedules=loads, options={**options, **said}, file="starbake.py")
+    request = tick(defs, instance)
+    job = defs.get_repository_def().get_job("starbake")
+    result = job.execute_in_process(instance=instance, asset_selection=request.asset_selection, tags=request.tags)
+    assert sorted(made(result)) == [f"starbake/{table}" for table in TABLES]
+    assert [call.argv[0] for call in scripted.calls()] == (["stage"] if strategy == "imported" else []) + ["load"]
+
+
+def test_a_tick_runs_the_file_with_its_data_interval(
+    scripted: Scripted, options: Any, instance: dg.DagsterInstance
+) -> None:
+    zone = {"SL_TIMEZONE": "Europe/Paris"}
+    defs = definitions_from_dag_context(
+        task_deps=TASK_DEPS, options={**options, **zone}, cron="0 6 * * *", file="values.py"
+    )
+    (schedule,) = defs.schedules or ()
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "Europe/Paris")
+    at = datetime(2026, 3, 2, 6, tzinfo=ZoneInfo("Europe/Paris"))
+    context = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
+    )
+    (request,) = schedule.evaluate_tick(context).run_requests or ()
+    job = defs.get_repository_def().get_job("values")
+    job.execute_in_process(instance=instance, tags=request.tags, asset_selection=request.asset_selection)
+    (call,) = scripted.calls("transform")
+    assert call.argv[3:5] == ("--scheduledDate", "2026-03-02T05:00:00+0000")
+    assert "sl_start_date=2026-03-01T06:00:00,sl_end_date=2026-03-02T06:00:00" in call.argv[-1]
 
 
 # ------------------------------------------------------------------------------------------------- triggers
