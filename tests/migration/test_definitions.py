@@ -159,6 +159,14 @@ def test_no_phantom_keys_are_recorded(scripted: Scripted, options: Any, instance
     assert keys == {f"starbake/{table}" for table in TABLES}
 
 
+def test_variables_of_one_transform(scripted: Scripted, options: Any, instance: dg.DagsterInstance) -> None:
+    extra = {"Customers.HighValueCustomers": {"options": "country=FR,rule=a=b"}}
+    defs = definitions_from_dag_context(task_deps=TASK_DEPS, options=options, jobs=extra, file="x.py")
+    run(defs, "x", instance)
+    (call,) = scripted.calls("transform")
+    assert call.argv[-2:] == ("--options", "country=FR,rule=a=b")
+
+
 # --------------------------------------------------------------------- the example project, by the embedded engine
 
 
