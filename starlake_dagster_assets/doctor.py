@@ -19,8 +19,9 @@ from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.errors import ProjectError, RunnerError
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.resources.shell import StarlakeShell
+from starlake_dagster_assets.runners.console import has_console
 from starlake_dagster_assets.runners.protocol import Runner
-from starlake_dagster_assets.runners.shell import find_program
+from starlake_dagster_assets.runners.shell import ShellRunner, find_program
 from starlake_dagster_assets.starlake_project import StarlakeProject
 
 __all__ = ["Finding", "examine"]
@@ -35,6 +36,9 @@ _EXTRAS: Mapping[str, str] = {
 }
 _VERSION = re.compile(r"Starlake Version (\S+)")
 _JAVA = re.compile(r'version "([^"]+)"')
+_OLDEST_JAVA = 17
+_VALID = re.compile(r"^SUCCESS: Connection (.+) is valid")
+_FOUND = re.compile(r"^Found (\d+) (error|warning)s?")
 _INFO = ("info", "debug", "trace", "all")
 _PATIENCE = 120.0
 """Seconds that one command of the program may take."""
@@ -76,19 +80,23 @@ def examine(root: Path | None, *, env: str | None = None, starlake: str | None =
         found, project = _project(source)
         yield found
     yield from _variables(os.environ)
+    yield _java()
     path = starlake or os.environ.get("SL_STARLAKE_PATH") or "starlake"
     try:
         program = find_program(path, os.environ)
     except RunnerError as error:
         yield Finding("warning", "starlake", str(error), "The embedded engine needs none; StarlakeShell does.")
         return
-    yield _java()
     if root is None or project is None:
-        yield Finding("ok", "starlake", program)
+        yield Finding("ok", "starlake", program, "Give a project to see its version, its features and the connections.")
         return
-    runner = StarlakeShell(starlake=program, timeout=_PATIENCE).runner(StarlakeProject(root, env=env))
-    yield from _starlake(program, runner)
-    yield from _connections(project, runner)
+    runner = StarlakeShell(starlake=program, timeout=_PATIENCE).shell(StarlakeProject(root, env=env))
+    findings = [*_starlake(program, runner)]
+    yield from findings
+    if any(finding.level == "error" for finding in findings):
+        return
+    yield from _features(runner)
+    yield from _project_there(project, runner)
 
 
 def _dagster() -> Iterator[Finding]:
@@ -151,7 +159,7 @@ def _java() -> Finding:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).exists():
-        advice = "Install a JDK, 17 or later, or set JAVA_HOME."
+        advice = f"Install a JDK, {_OLDEST_JAVA} or later, or set JAVA_HOME; the embedded engine needs none."
         return Finding("warning", "java", f"not found ({java or 'PATH'})", advice)
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
@@ -160,6 +168,10 @@ def _java() -> Finding:
     found = _JAVA.search(done.stderr + done.stdout)
     if done.returncode or found is None:
         return Finding("error", "java", f"{java} does not say its version", "Set JAVA_HOME to a JDK that works.")
+    major = int(re.sub(r"^1\.", "", found[1]).partition(".")[0].partition("-")[0] or 0)
+    if major < _OLDEST_JAVA:
+        advice = f"Starlake needs {_OLDEST_JAVA} or later: set JAVA_HOME to one."
+        return Finding("warning", "java", f"{found[1]} ({java})", advice)
     return Finding("ok", "java", f"{found[1]} ({java})")
 
 
@@ -175,14 +187,42 @@ def _starlake(program: str, runner: Runner) -> Iterator[Finding]:
         yield Finding("warning", "starlake", text, advice)
     else:
         yield Finding("ok", "starlake", f"{version} ({program})")
-    lines, code = _run(runner, inspect.validate())
-    if code != 0:
-        yield Finding("warning", "starlake validate", _last(lines), "Run it by hand: it names what it does not like.")
 
 
-def _connections(project: Project, runner: Runner) -> Iterator[Finding]:
+def _features(runner: ShellRunner) -> Iterator[Finding]:
+    lines, code = _run(runner, inspect.usage("stage"))
+    if code == 0:
+        yield Finding("ok", "feature stage", "there")
+    else:
+        advice = "StarlakeShell(stage_command='import') is for versions before the command was renamed."
+        yield Finding("warning", "feature stage", f"not there: {_last(lines)}", advice)
+    if has_console(runner):
+        yield Finding("ok", "feature console", "there: launcher='console' runs the transforms of a step over one JVM")
+    else:
+        yield Finding("ok", "feature console", "not there: launcher='console' takes a process a transform")
+    lines, _ = _run(runner, inspect.usage("preload"))
+    if any("--notReadySentinel" in line for line in lines):
+        yield Finding("ok", "feature notReadySentinel", "there: `preload` tells files that are not there from a crash")
+    else:
+        yield Finding("ok", "feature notReadySentinel", "not there (before 1.5.15)")
+
+
+def _project_there(project: Project, runner: Runner) -> Iterator[Finding]:
+    """What the program itself says of the project and its connections."""
     secrets = secrets_of(project)
+    lines, code = _run(runner, inspect.validate(), printed=True)
+    known = {found[1] for line in lines if (found := _VALID.match(line))}
+    counts = {found[2]: index for index, line in enumerate(lines) if (found := _FOUND.match(line)) and found[1] != "0"}
+    by_hand = "Run `starlake validate` by hand: it names what it does not like."
+    if counts:
+        first = redact(" ".join(lines[min(counts.values()) :][:3]), secrets)[:300]
+        yield Finding("error" if "error" in counts else "warning", "starlake validate", first, by_hand)
+    elif code != 0 and known >= set(project.application.connections):
+        yield Finding("warning", "starlake validate", redact(_last(lines), secrets), by_hand)
     for name in project.application.connections:
+        if name in known:
+            yield Finding("ok", f"connection {name}", "opens")
+            continue
         lines, _ = _run(runner, inspect.settings(name))
         said = next((line for line in lines if line.startswith(("SUCCESS:", "ERROR:"))), None)
         if said is not None and said.startswith("SUCCESS"):
@@ -192,10 +232,11 @@ def _connections(project: Project, runner: Runner) -> Iterator[Finding]:
         yield Finding("error", f"connection {name}", text, "Look at its options in metadata/application.sl.yml.")
 
 
-def _run(runner: Runner, command: Command) -> tuple[Sequence[str], int | None]:
+def _run(runner: Runner, command: Command, *, printed: bool = False) -> tuple[Sequence[str], int | None]:
+    """The lines of a command, of stdout alone where only what it printed matters, and its exit code."""
     try:
         handle = runner.start(command)
-        lines = [line.text for line in handle.lines()]
+        lines = [line.text for line in handle.lines() if line.stream == "stdout" or not printed]
         return lines, handle.wait().exit_code
     except RunnerError as error:
         return [str(error)], None

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from starlake_dagster_assets.command.build import list_argument, path_argument
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import CommandError
 
-__all__ = ["dag_generate", "freshness", "lineage", "settings", "validate"]
+__all__ = ["dag_generate", "freshness", "lineage", "settings", "usage", "validate"]
+
+
+def usage(name: Literal["stage", "preload", "load", "transform"]) -> Command:
+    """`<command> --help`: its options on stdout; 1 where this version has no such command."""
+    return Command(name, ("--help",))
 
 
 def validate(*, reload: bool = False) -> Command:
-    """`validate`: the project and its connections. It returns 0 whatever it finds: its lines tell.
+    """`validate`: the project and its connections. Its lines tell what it found, whatever it returns.
 
     Args:
         reload: `--reload`: reads the project anew.

@@ -93,7 +93,7 @@ class StarlakeShell(StarlakeResource):
         Raises:
             RunnerError: What the launcher needs is not installed.
         """
-        shell = self._shell(project)
+        shell = self.shell(project)
         if self.launcher != "console":
             return shell
         from starlake_dagster_assets.runners.console import ConsoleRunner
@@ -108,7 +108,12 @@ class StarlakeShell(StarlakeResource):
         """`starlake/duckdb/<file name>`, where the project writes a DuckDB file."""
         return duckdb_pool(project)
 
-    def _shell(self, project: ProjectSource) -> ShellRunner:
+    def shell(self, project: ProjectSource) -> ShellRunner:
+        """What starts a process a command, whatever the launcher.
+
+        Raises:
+            RunnerError: What the launcher needs is not installed.
+        """
         start: Launcher = launch
         if self.launcher == "dagster_shell":
             from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell

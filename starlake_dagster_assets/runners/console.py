@@ -21,7 +21,7 @@ from starlake_dagster_assets.runners.protocol import RunHandle, Witness, job_id_
 from starlake_dagster_assets.runners.pump import Pump
 from starlake_dagster_assets.runners.shell import ShellRunner, how_it_ended
 
-__all__ = ["ConsoleRunner", "speakable"]
+__all__ = ["ConsoleRunner", "has_console", "speakable"]
 
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 15.0
@@ -41,6 +41,29 @@ def speakable(command: Command) -> bool:
     if command.name != "transform" or "--options" in command.args or set(command.env) - _OWN:
         return False
     return all(_PLAIN.fullmatch(part) for part in command.args) and not command.args[-1].endswith("?")
+
+
+def has_console(shell: ShellRunner) -> bool:
+    """Whether this version of the program has a console: one is started, and told to end.
+
+    Raises:
+        RunnerError: The program cannot be started.
+    """
+    program = _started(shell, Command("settings"))
+    console = _Console(program, "")
+    try:
+        with suppress(OSError):
+            assert program.stdin is not None
+            program.stdin.write(b"exit\n")
+            program.stdin.close()
+        until = time.monotonic() + (shell.timeout or _EXIT_SECONDS)
+        said: list[Line] = []
+        while not console.silent and time.monotonic() < until:
+            said += console.read()
+        return any(line.text.startswith("> exit") for line in said)
+    finally:
+        console.kill()
+        console.drop()
 
 
 class ConsoleRunner:
@@ -99,7 +122,7 @@ class ConsoleRunner:
             self.release()
             return self._shell.start(command)
         if self._console is None:
-            self._console = _Console(self._program(command), command.job_id)
+            self._console = _Console(_started(self._shell, command), command.job_id)
         return _Answer(self, self._console, command, self._shell.timeout)
 
     def _may_talk(self, command: Command) -> bool:
@@ -135,10 +158,10 @@ class ConsoleRunner:
         if console is not None:
             console.drop()
 
-    def _program(self, command: Command) -> SupervisedProgram:
-        shell = self._shell
-        argv = [shell.argv(command)[0], "console"]
-        return launch(argv, shell.environ_of(command), shell.directory, shell.grace, talks=True)
+
+def _started(shell: ShellRunner, command: Command) -> SupervisedProgram:
+    argv = [shell.argv(command)[0], "console"]
+    return launch(argv, shell.environ_of(command), shell.directory, shell.grace, talks=True)
 
 
 class _Console:

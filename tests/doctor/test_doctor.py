@@ -69,6 +69,36 @@ def test_all_is_well(project, scripted, java, tmp_path):
     assert found["DAGSTER_HOME"]["level"] == "ok"
 
 
+def test_what_the_version_can_do(project, scripted, java):
+    place = {**scripted.environ, "SL_STARLAKE_PATH": str(scripted.path), "JAVA_HOME": str(java)}
+    found = doctor(str(project), **place)[1]
+    assert [found[f"feature {name}"]["text"].partition(":")[0] for name in ("stage", "console")] == ["there", "there"]
+    assert found["feature notReadySentinel"]["text"].startswith("there")
+    scripted.tell(console=False, without=["stage", "--notReadySentinel"])
+    found = doctor(str(project), **place)[1]
+    assert found["feature stage"]["level"] == "warning" and "stage_command='import'" in found["feature stage"]["advice"]
+    assert found["feature console"]["text"].startswith("not there")
+    assert found["feature notReadySentinel"]["text"].startswith("not there")
+
+
+def test_what_the_program_finds_wrong_in_the_project(project, scripted, java):
+    scripted.tell(validate=["SUCCESS: Connection crm is valid", "Found 2 errors", "table a: s3cr3t-pass is no type"])
+    place = {**scripted.environ, "SL_STARLAKE_PATH": str(scripted.path), "JAVA_HOME": str(java)}
+    code, found, printed = doctor(str(project), **place)
+    assert code == 1
+    assert found["starlake validate"]["text"] == "Found 2 errors table a: *** is no type"
+    assert found["connection crm"]["text"] == found["connection warehouse"]["text"] == "opens"
+    assert [call.argv[-1] for call in scripted.calls("settings") if len(call.argv) > 1] == ["warehouse"]
+    assert "s3cr3t-pass" not in printed
+
+
+def test_an_old_java_is_said(project, java):
+    (java / "bin" / "java").write_text("#!/bin/sh\necho 'java version \"1.8.0_202\"' >&2\n")
+    found = doctor(JAVA_HOME=str(java), PATH="/nowhere")[1]
+    assert (found["java"]["level"], found["java"]["text"].split()[0]) == ("warning", "1.8.0_202")
+    assert "17 or later" in found["java"]["advice"]
+
+
 def test_a_connection_that_does_not_open_is_an_error_without_its_password(project, scripted, java):
     scripted.tell(connections={"crm": "FATAL: password s3cr3t-pass is wrong for sl"})
     code, found, printed = doctor(
@@ -87,6 +117,7 @@ def test_nothing_is_there(tmp_path):
     assert code == 1
     assert found["starlake"]["level"] == "warning"
     assert "embedded engine needs none" in found["starlake"]["advice"]
+    assert found["java"]["text"] == "not found (PATH)"
     assert found["DAGSTER_HOME"]["level"] == "error"
     assert {"SL_HTTP_PORT", "SL_LOG_LEVEL"} <= set(found)
 

@@ -6,6 +6,8 @@ Standard library only. A JSON file tells it what to do (`SCRIPTED_STARLAKE`, wri
     variables     names of the environment variables whose values are journalled
     startup       seconds that the program takes to start
     console       whether the version has `console`
+    without       names of commands and options that the version does not have
+    validate      lines that `validate` prints
     tables        by `domain.table`: {"do": ..., "files": [...], "rows": 1, "rejected": 0, "seconds": 0}
     tasks         by name: {"do": ..., "seconds": 0}; a task that is not named succeeds, unless `only` is true
     noise         lines printed before anything else; `noise_megabytes` of filler
@@ -118,6 +120,10 @@ def err(text: str) -> None:
     sys.stderr.flush()
 
 
+class Usage(Exception):
+    """The command line asks for the options of a command."""
+
+
 class Refused(Exception):
     """The command line is not of the grammar: usage, exit code 1."""
 
@@ -136,6 +142,8 @@ def parse(argv: list[str]) -> dict[str, str]:
         Refused: With the lines that the program prints.
     """
     command, rest = argv[0], argv[1:]
+    if rest == ["--help"]:
+        raise Usage
     known, found, errors = OPTIONS[command], {}, []
     while rest:
         name = rest.pop(0)
@@ -186,6 +194,9 @@ def run(script: Script, argv: list[str]) -> int:
         return 1
     try:
         done = do(script, argv)
+    except Usage:
+        out("\n".join([f"Usage: starlake {argv[0]} [options]", *(f"  {name} <value>" for name in OPTIONS[argv[0]])]))
+        return 0
     except Refused as refused:
         err(f"\n{'-' * 50}\n{refused}\nstarlake {argv[0]} [options]\nUsage: starlake {argv[0]} [options]\n")
         return 1
@@ -222,8 +233,7 @@ def do(script: Script, argv: list[str]) -> int | None:
     if argv[0] == "transform":
         return transform(script, options)
     if argv[0] == "validate":
-        out("SUCCESS: Connection duckdb is valid")
-        out("No errors or warnings found")
+        out("\n".join(script.told.get("validate", ["No errors or warnings found"])))
     if argv[0] == "settings" and (name := options.get("--test-connection")):
         wrong = script.told.get("connections", {}).get(name)
         out(f"SUCCESS: Connection {name} is valid" if wrong is None else f"ERROR: {wrong}")
@@ -476,6 +486,9 @@ def main() -> int:
         err("curl: (7) Failed to connect")
         return 7
     script = Script()
+    for name in script.told.get("without", []):
+        OPTIONS.pop(name, None)
+        OPTIONS.update({command: tuple(one for one in known if one != name) for command, known in OPTIONS.items()})
     argv = sys.argv[1:]
     wanted = script.told.get("variables", [])
     script.note(
