@@ -12,6 +12,7 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.compute_log import compute_log
+from starlake_dagster_assets.assets.earlier import made_before, partitioned, taken_before
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
@@ -86,7 +87,7 @@ def _run(
     results = Results(context, binding, runner, fetch)
     held = _Held(binding)
     yield from held.back(results.checks_alone())
-    made = _made_before(context)
+    made = made_before(context)
     wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
     secrets = secrets_of(binding.source.model) | secrets_held(runner)
     window = _window(context)
@@ -100,6 +101,7 @@ def _run(
         window=window,
         secrets=secrets,
         again=bool(context.retry_number or context.run.parent_run_id),
+        taken=taken_before(context, binding),
         hold=bool(fetch) and not is_eager(runner),
         on_line=_listener(context),
         **_spark(binding, runner),
@@ -183,38 +185,6 @@ def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0][:_LONGEST].rstrip(".")
 
 
-def _made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
-    """What an earlier attempt of this step already materialized in this run, for all of its partitions."""
-    if not context.retry_number:
-        return set()
-    partitions = set(context.partition_keys) if _partitioned(context) else set[str]()
-    made: set[dg.AssetKey] = set()
-    for key, found in _made_partitions(context).items():
-        if None in found or (partitions and partitions <= found):
-            made.add(key)
-    return made
-
-
-def _made_partitions(context: dg.AssetExecutionContext) -> dict[dg.AssetKey, set[str | None]]:
-    made: dict[dg.AssetKey, set[str | None]] = {}
-    cursor: str | None = None
-    while True:
-        page = context.instance.get_records_for_run(
-            context.run.run_id, cursor=cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1000
-        )
-        for record in page.records:
-            event = record.event_log_entry.dagster_event
-            if event is not None and event.asset_key is not None:
-                made.setdefault(event.asset_key, set()).add(event.partition)
-        if not page.has_more:
-            return made
-        cursor = page.cursor
-
-
-def _partitioned(context: dg.AssetExecutionContext) -> bool:
-    return context.has_partition_key or context.has_partition_key_range
-
-
 def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
     """The data interval: of the partitions, else the one that a sensor or a schedule gave to the run in its tags."""
     partitions = context.assets_def.partitions_def
@@ -222,7 +192,7 @@ def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | No
         tags = context.run.tags
         start, end = (tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
         return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
-    if not _partitioned(context):
+    if not partitioned(context):
         return None
     window = context.partition_time_window
     return window.start, window.end

@@ -17,9 +17,10 @@ from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, Witness, secrets_held
 
-__all__ = ["Results"]
+__all__ = ["Results", "files_of_failure"]
 
 _T = TypeVar("_T")
+_FILES = "starlake/files"
 
 
 class Results:
@@ -60,6 +61,9 @@ class Results:
         if item.status == "nothing":
             yield from self._unchanged(item, key)
         if item.status == "failed":
+            if item.files:  # a retry must know that they were taken
+                told = {"starlake/status": "failed", _FILES: ", ".join(item.files)}
+                yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
             # A failed blocking check withholds the materialization; its result still tells why.
             yield from self._selected(expectation_results(item, key))
 
@@ -144,7 +148,7 @@ class Results:
         counts = {"input": outcome.input, "accepted": outcome.accepted, "rejected": outcome.rejected}
         metadata |= {f"starlake/rows_{name}": count for name, count in counts.items() if count is not None}
         if outcome.files:
-            metadata["starlake/files"] = ", ".join(outcome.files)
+            metadata[_FILES] = ", ".join(outcome.files)
         witness = self._witness
         if witness is not None and outcome.settled:
             metadata |= self._fetched(outcome.node, witness)
@@ -175,6 +179,18 @@ class Results:
         except Exception as error:  # metadata is a courtesy: whatever a driver raises, the table was made
             self._context.log.warning(redact(f"the warehouse cannot be read: {error}", self._secrets))
             return None
+
+
+def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
+    """The files that a load took and that failed, where an observation tells of such; else none."""
+    if _text(observation, "starlake/status") != "failed":
+        return ()
+    return tuple(name for name in _text(observation, _FILES).split(", ") if name)
+
+
+def _text(observation: dg.AssetObservation, name: str) -> str:
+    value = observation.metadata.get(name)
+    return value.text or "" if isinstance(value, dg.TextMetadataValue) else ""
 
 
 def _key(result: dg.AssetCheckResult) -> dg.AssetKey:

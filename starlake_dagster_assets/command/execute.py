@@ -211,10 +211,11 @@ class _Run:
 
     def _left(self, node: Node, verdict: Verdict) -> Verdict:
         """No new file, but one that an earlier load took and did not bring to its end: a retry is no success then."""
-        if verdict.status != "nothing" or not (names := self._desk.left(_table(node))):
+        if verdict.status != "nothing":
             return verdict
+        names = self._desk.left(_table(node)) or self._settings.taken.get(node.id, ())
         status = "failed" if self._settings.again else "nothing"
-        return replace(verdict, status=status, reason=_taken(names))
+        return replace(verdict, status=status, reason=_taken(names)) if names else verdict
 
     def _blocking(self, node: Node) -> bool:
         return any(one.blocking for one in named_expectations(node, self._source.model.application))
@@ -377,7 +378,8 @@ def _taken(names: Sequence[str]) -> str:
     """What to do with files that an earlier load took."""
     return (
         f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
-        "well, so that its rows may be there or not. Move it to the area `stage` to load it again, or away."
+        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
+        "a new run."
     )
 
 

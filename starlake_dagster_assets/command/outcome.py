@@ -106,6 +106,7 @@ class RunSettings:
             zone show them, so that `cast(… as date)` is the day that people there mean.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
+        taken: By node id, files that its load took and did not bring to its end.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
@@ -118,6 +119,7 @@ class RunSettings:
     window: tuple[datetime, datetime] | None = None
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     again: bool = False
+    taken: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
     hold: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark

@@ -1,6 +1,7 @@
 """What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -37,6 +38,9 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     def __init__(self, **data: Any) -> None:
         super().__init__(**_named(type(self), data))
 
+    option_variables: ClassVar[Mapping[str, str]] = {}
+    """Environment variable by the field that Starlake's own packages take from it where no option says it."""
+
     @classmethod
     def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
         """The resource that the options of a DAG configuration describe.
@@ -54,9 +58,11 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         known = {option: value for option, value in options.items() if option in cls.option_names}
         given = {option: value for option, value in known.items() if value not in (None, "")}
-        return cls(
-            **{option: value for option, value in given.items() if cls.option_names[option] not in fields}, **fields
-        )
+        given = {option: value for option, value in given.items() if cls.option_names[option] not in fields}
+        said = {*fields, *(cls.option_names[option] for option in given)}
+        there = {field: name for field, name in cls.option_variables.items() if name in os.environ}
+        unsaid = {field: dg.EnvVar(name) for field, name in there.items() if field not in said}
+        return cls(**unsaid, **given, **fields)
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
         """The runner of a project.

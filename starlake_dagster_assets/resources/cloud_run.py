@@ -33,6 +33,8 @@ class StarlakeCloudRun(StarlakeRemoteResource):
         "sl_env_var": "env",
     }
 
+    option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
+
     project: str = Field(description="Google Cloud project.")
     job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
     region: str = Field(default="europe-west1", description="Where the job is.")

@@ -105,6 +105,8 @@ class StarlakeDataproc(StarlakeRemoteResource):
         "dataproc_cluster_metadata": "ephemeral.metadata",
     }
 
+    option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
+
     project: str = Field(description="Google Cloud project.")
     region: str = Field(default="europe-west1", description="Where clusters and batches are.")
     jars: list[str] = Field(min_length=1, description="URIs of Starlake and its libraries: a list, comma text or JSON.")

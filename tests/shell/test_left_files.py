@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
+from starlake_dagster_assets.runners.shell import ShellRunner
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["process", "console"])
 
@@ -79,6 +80,31 @@ def test_a_file_with_a_summary_stays_where_it_is_and_a_retry_says_so(bench: Any)
     later = bench.materialize(bench.resource())
     assert later.success and not made(later)
     assert any("b-1.csv in the area `ingesting`" in text for text in observed(later))
+
+
+def test_a_retry_where_nobody_sees_the_files_remembers_what_was_taken(bench: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(ShellRunner, "left", lambda self, table: ())  # as in a remote environment
+    monkeypatch.setattr(ShellRunner, "put_back", lambda self, table, names: ())
+    bench.project(["a", "b", "c"])
+    (bench.root / "datasets/incoming/sales/c-1.csv").unlink()
+    given(bench, do="fail")
+    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    assert not result.success
+    assert set(reasons(result)) == {"sales.b"}
+    assert "b-1.csv in the area `ingesting`" in reasons(result)["sales.b"]
+
+
+def test_a_retry_after_a_load_that_never_began_takes_no_file_for_a_failed_one(bench: Any) -> None:
+    bench.project(["b"])
+    (bench.root / "datasets/incoming/sales/b-1.csv").unlink()
+    broken = bench.scripted.path.with_suffix(".broken")
+    bench.scripted.path.rename(broken)
+    program = bench.root / "starlake"
+    program.write_text(f'#!/bin/sh\nmv "{broken}" "{bench.scripted.path}"\nexit 1\n')  # works the next time
+    program.chmod(0o755)
+    program.rename(bench.scripted.path)
+    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    assert result.success and not made(result)
 
 
 def test_only_a_file_of_the_table_that_is_there_goes_back(bench: Any, tmp_path: Path) -> None:
