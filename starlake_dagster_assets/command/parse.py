@@ -201,8 +201,9 @@ class OutputParser:
 
     def _verdict(self, table: TableState, exit_code: int | None) -> Event:
         missing = [name for name, state in table.files.items() if state in (FileState.ANNOUNCED, FileState.REFUSED)]
-        if exit_code is None or (exit_code != 0 and (self._archives or table.errors)):
-            # The program archives what it has finished with: a file that it left behind is not done.
+        if exit_code is None or (exit_code != 0 and ((self._archives and self.walked) or table.errors)):
+            # A program that came to its end has archived what is done: a file that it left behind is not. One that
+            # crashed had landed what it had summed up.
             missing = [name for name, state in table.files.items() if state is not FileState.CONFIRMED]
         if not missing:
             return self._loaded(table)

@@ -1,6 +1,7 @@
 """The lines of real processes, and what can happen to lines."""
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,65 @@ def archived(domain, file):
 ERROR = f"{AT}ERROR IngestionWorkflow: java.lang.Exception: no"
 SOME_FAILED = f"{AT}ERROR IngestionWorkflow: Some tables failed to be loaded"
 DONE = f"{AT}INFO Main: Successfully load --domains d"
+
+
+def lines_of(name):
+    folder = TRANSCRIPTS / name
+    return (folder / "stderr").read_bytes().decode("utf-8", "replace").splitlines()
+
+
+LOADS = ["load-domain-native", "load-part-failure-native", "load-rejects-spark", "load-rejects-all-on-error-spark"]
+
+
+@pytest.mark.parametrize("name", LOADS)
+@pytest.mark.parametrize("code", [None, 1, 137])
+def test_a_real_process_that_ends_after_any_line(name, code):
+    lines = lines_of(name)
+    announced = {event.table: event.files for event in kinds(parse(lines, code), TableStarted)}
+    marked = [at for at, line in enumerate(lines) if any(word in line for word in ("ngest", "Backing", "ERROR"))]
+    for cut in [0, *(at + after for at in marked for after in (0, 1))]:
+        seen = lines[:cut]
+        loaded = {event.table for event in kinds(parse(seen, code), TableLoaded)}
+        summed_up = {
+            table
+            for table, files in announced.items()
+            if all(any("ingestion-summary" in line and f"/{file}]" in line for line in seen) for file in files)
+        }
+        archived_now = {
+            table
+            for table, files in announced.items()
+            if all(any("Backing up" in line and f"/{file} to" in line for line in seen) for file in files)
+        }
+        assert archived_now <= loaded <= (archived_now if code is None else summed_up), cut
+        if not any("ERROR" in line for line in seen) and code is not None:
+            assert loaded == summed_up, cut
+
+
+@pytest.mark.parametrize("name", LOADS)
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda line: f"\x1b[32m{line}\x1b[0m",
+        lambda line: f"{line}\r",
+        lambda line: line.replace("26/11/22 ", "2026-11-22 ", 1),
+        lambda line: f"[main] {line}",
+        lambda line: f"2026-11-22T19:00:03.123Z stderr F {line}",
+        lambda line: f"caf\ufffd {line}",
+    ],
+    ids=["ansi", "crlf", "date", "thread", "container", "bytes"],
+)
+def test_a_real_process_whose_lines_were_altered_on_the_way(name, alter):
+    code = json.loads((TRANSCRIPTS / name / "run.json").read_text())["exit"]
+    plain = kinds(parse(lines_of(name), code), TableLoaded, FileLoaded)
+    assert kinds(parse([alter(line) for line in lines_of(name)], code), TableLoaded, FileLoaded) == plain
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_a_real_process_whose_streams_are_one(name):
+    code = json.loads((TRANSCRIPTS / name / "run.json").read_text())["exit"]
+    lines, printed = lines_of(name), (TRANSCRIPTS / name / "stdout").read_text().splitlines()
+    mixed = [one for pair in zip_longest(lines, printed) for one in pair if one is not None]
+    assert kinds(parse(mixed, code), TableLoaded) == kinds(parse(lines, code), TableLoaded)
 
 
 def test_a_domain_in_one_process():
