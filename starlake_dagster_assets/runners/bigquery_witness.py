@@ -10,7 +10,7 @@ from typing import Any
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.runners.gcp import gcp_credentials
+from starlake_dagster_assets.runners.gcp import gcp_http_client
 
 __all__ = ["BigQueryWitness", "bigquery_witness"]
 
@@ -108,15 +108,10 @@ class BigQueryWitness:
 
     @cached_property
     def _client(self) -> Any:
-        from google.auth.credentials import AnonymousCredentials
         from google.cloud import bigquery
 
-        make: Any = bigquery.Client
-        if self.endpoint is None:
-            return make(project=self.project, credentials=gcp_credentials(self.impersonate))
-        anonymous: Any = AnonymousCredentials
-        options: Mapping[str, str] = {"api_endpoint": self.endpoint}
-        return make(project=self.project, credentials=anonymous(), client_options=options)
+        kind: type[Any] = bigquery.Client
+        return gcp_http_client(kind, project=self.project, endpoint=self.endpoint, impersonate=self.impersonate)
 
 
 def bigquery_witness(

@@ -112,14 +112,12 @@ class DataprocJobs:
         return job_id if self._get(job_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """GetJob. Dataproc tells no exit code: 1 stands for a driver that failed."""
+        """GetJob."""
         url = self.url(execution)
         job = self._get(execution)
         if job is None:
             return Status("lost", None, "Dataproc does not know the job any more", url)
-        state = _JOB_STATES.get(job.status.state.name, "running")
-        code = {"succeeded": 0, "failed": 1}.get(state)
-        return Status(state, code, str(job.status.details) if state in ("failed", "cancelled") else "", url)
+        return _status(_JOB_STATES.get(job.status.state.name, "running"), job.status.details, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """The driver's output, as far as it is written."""
@@ -216,14 +214,12 @@ class DataprocBatches:
         return batch_id if self._get(batch_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """GetBatch. Dataproc tells no exit code: 1 stands for a driver that failed."""
+        """GetBatch."""
         url = self.url(execution)
         batch = self._get(execution)
         if batch is None:
             return Status("lost", None, "Dataproc does not know the batch any more", url)
-        state = _BATCH_STATES.get(batch.state.name, "running")
-        code = {"succeeded": 0, "failed": 1}.get(state)
-        return Status(state, code, str(batch.state_message) if state in ("failed", "cancelled") else "", url)
+        return _status(_BATCH_STATES.get(batch.state.name, "running"), batch.state_message, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """The driver's output, as far as it is written."""
@@ -279,6 +275,16 @@ def _id(key: str) -> str:
 
 def _labels(submission: Submission) -> dict[str, str]:
     return {label(name): label(value) for name, value in submission.labels.items()}
+
+
+def _status(state: State, details: Any, url: str) -> Status:
+    """Dataproc tells no exit code: 1 stands for a driver that failed."""
+    return Status(
+        state,
+        {"succeeded": 0, "failed": 1}.get(state),
+        str(details) if state in ("failed", "cancelled") else "",
+        url,
+    )
 
 
 def _known(call: Callable[[], Any]) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.runners.gcp import gcp_credentials
+from starlake_dagster_assets.runners.gcp import gcp_http_client
 
 __all__ = ["DriverOutput"]
 
@@ -50,12 +50,7 @@ class DriverOutput:
 
     @cached_property
     def _client(self) -> Any:
-        from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
 
-        make: Any = storage.Client
-        if self.endpoint is None:
-            return make(project=self.project, credentials=gcp_credentials(self.impersonate))
-        anonymous: Any = AnonymousCredentials
-        options: Mapping[str, str] = {"api_endpoint": self.endpoint}
-        return make(project=self.project, credentials=anonymous(), client_options=options)
+        kind: type[Any] = storage.Client
+        return gcp_http_client(kind, project=self.project, endpoint=self.endpoint, impersonate=self.impersonate)

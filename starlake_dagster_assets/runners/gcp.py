@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.remote import Verdict
 
-__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_verdict"]
+__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_http_client", "gcp_verdict"]
 
 _T = TypeVar("_T")
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -59,6 +59,24 @@ def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate
         return make(transport=transport(channel=grpc.insecure_channel(endpoint or "localhost:443")))
     options = {"api_endpoint": endpoint} if endpoint else {}
     return make(credentials=gcp_credentials(impersonate), client_options=options)
+
+
+def gcp_http_client(kind: type[_T], *, project: str, endpoint: str | None, impersonate: str | None) -> _T:
+    """A client of an HTTP service, such as Cloud Storage or BigQuery.
+
+    Args:
+        kind: Its class.
+        project: Google Cloud project.
+        endpoint: URL of a server of one's own, without credentials; the service's own by default.
+        impersonate: Service account to act as.
+    """
+    make: Any = kind
+    if endpoint is None:
+        return make(project=project, credentials=gcp_credentials(impersonate))
+    from google.auth.credentials import AnonymousCredentials
+
+    anonymous: Any = AnonymousCredentials
+    return make(project=project, credentials=anonymous(), client_options={"api_endpoint": endpoint})
 
 
 def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> Verdict:

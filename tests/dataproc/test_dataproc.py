@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from typing import ClassVar
 
 import dagster as dg
 import grpc
@@ -46,6 +47,7 @@ class Project:
     """What a resource asks of a project: its environment, and where its audit is."""
 
     env = "GCP"
+    options: ClassVar[dict[str, str]] = {}
     model = SimpleNamespace(
         connection=lambda name: None, application=SimpleNamespace(audit=SimpleNamespace(connection="spark"))
     )
