@@ -21,7 +21,7 @@ from starlake_dagster_assets.command.reconcile import (
     reconcile_transform,
 )
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.command.watching import Watch
+from starlake_dagster_assets.command.watching import Watch, taken
 from starlake_dagster_assets.errors import CommandError, UnreachableError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import argv_chunks, topological
@@ -215,7 +215,7 @@ class _Run:
             return verdict
         names = self._desk.left(_table(node)) or self._settings.taken.get(node.id, ())
         status = "failed" if self._settings.again else "nothing"
-        return replace(verdict, status=status, reason=_taken(names)) if names else verdict
+        return replace(verdict, status=status, reason=taken(names)) if names else verdict
 
     def _blocking(self, node: Node) -> bool:
         return any(one.blocking for one in named_expectations(node, self._source.model.application))
@@ -372,15 +372,6 @@ def _broken(checks: Sequence[CheckResult]) -> str:
     """Why blocking expectations keep a table from being used; "" when they hold."""
     broken = (check for check in checks if check.expectation.blocking and not (check.passed or check.unknown))
     return "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
-
-
-def _taken(names: Sequence[str]) -> str:
-    """What to do with files that an earlier load took."""
-    return (
-        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
-        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
-        "a new run."
-    )
 
 
 def _expected(node: Node) -> Expected:

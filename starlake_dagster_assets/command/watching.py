@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "taken"]
 
 Name = tuple[str, str]
 
@@ -36,3 +37,12 @@ class Watch:
     def unfinished(self, name: Name) -> frozenset[str]:
         """The files that were announced for a table and have no summary: none of their rows landed."""
         return frozenset(self._open.get(name, ()))
+
+
+def taken(names: Sequence[str]) -> str:
+    """What to do with files that an earlier load took."""
+    return (
+        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
+        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
+        "a new run."
+    )
