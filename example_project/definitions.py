@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
 
@@ -73,4 +73,11 @@ def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     )
 
 
-defs = build_definitions(project, starlake=StarlakeDuckDB(), extra_assets=[weekly_report])
+defs = build_definitions(
+    project,
+    starlake=StarlakeDuckDB(),
+    extra_assets=[weekly_report],
+    # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the
+    # crons of the project would: then the files of a load are waited for at its ticks only.
+    automation=StarlakeAutomation(pre_load_strategy="imported", schedules=False),
+)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
     from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+    from starlake_dagster_assets.automation.schedules import build_schedules
     from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
@@ -54,6 +55,7 @@ __all__ = [
     "build_definitions",
     "build_jobs",
     "build_lineage_sensors",
+    "build_schedules",
     "build_starlake_assets",
     "build_triggers",
     "definitions_from_dag_context",
@@ -81,6 +83,7 @@ _HOMES = {
     "build_definitions": "definitions",
     "build_jobs": "automation.jobs",
     "build_lineage_sensors": "automation.lineage",
+    "build_schedules": "automation.schedules",
     "build_starlake_assets": "assets.decorator",
     "build_triggers": "triggers.build",
     "definitions_from_dag_context": "dag_generate",

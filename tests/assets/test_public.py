@@ -43,6 +43,7 @@ def test_the_public_names():
         "build_definitions",
         "build_jobs",
         "build_lineage_sensors",
+        "build_schedules",
         "build_starlake_assets",
         "build_triggers",
         "definitions_from_dag_context",
