@@ -6,19 +6,10 @@ from typing import Annotated, Any, Literal, Union, cast
 import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
-from starlake_dagster_assets import resources
-from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.resources import ENVIRONMENTS, StarlakeResource
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment"]
-
-_TYPES: dict[str, type[StarlakeResource]] = {
-    "duckdb": resources.StarlakeDuckDB,
-    "shell": resources.StarlakeShell,
-    "dataproc": resources.StarlakeDataproc,
-    "cloud_run": resources.StarlakeCloudRun,
-    "fargate": resources.StarlakeFargate,
-}
 
 
 class _Fields(dg.Model):
@@ -30,7 +21,7 @@ class _Fields(dg.Model):
 @cache
 def environment_type() -> Any:
     """The type of the YAML attribute: a mapping with `type` and the fields of that resource."""
-    models = [_model(kind, resource) for kind, resource in _TYPES.items()]
+    models = [_model(kind, resource) for kind, resource in ENVIRONMENTS.items()]
     return Annotated[Union[tuple(models)], Field(discriminator="type")]  # noqa: UP007 - the members are a list
 
 
@@ -47,7 +38,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     """
     given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
     kind = given.pop("type")
-    return _TYPES[kind](**{name: _secret(value) for name, value in given.items()})
+    return ENVIRONMENTS[kind](**{name: _secret(value) for name, value in given.items()})
 
 
 @cache

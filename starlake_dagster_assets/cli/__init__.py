@@ -1,8 +1,13 @@
-"""The command line `starlake-dagster`: one module a command, imported when the program starts."""
+"""The command line `starlake-dagster`: one module a command, imported when the program starts.
+
+Exit codes: 0 done; 1 the project, or something that was run, is not as it should be; 2 the command was not understood;
+3 a fault of this program; 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -12,26 +17,58 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="starlake-dagster",
-    help="Starlake projects as Dagster assets.",
+    help="Starlake projects as Dagster assets: check them, look at them, run them, deploy them.",
+    epilog="Exit codes: 0 done, 1 something is wrong or failed, 2 not understood, 3 a fault of this program.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def main() -> None:
-    """Entry point: runs a command, prints an error of ours as one message and exits with 1."""
+    """Entry point: runs a command; an error is one message on stderr, with a traceback after `--debug` only."""
     _register()
+    debug = "--debug" in sys.argv[1:2]
     try:
         app()
     except StarlakeError as error:
+        if debug:
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stdout = None
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"fault: {type(error).__name__}: {error}", file=sys.stderr)
+        print("This is a fault of starlake-dagster: `starlake-dagster --debug …` shows where.", file=sys.stderr)
+        sys.exit(3)
 
 
 def _register() -> None:
     """Adds the commands; each module below names one."""
-    from starlake_dagster_assets.cli import airflow, check, doctor, embedded, graph, run
+    from starlake_dagster_assets.cli import airflow, check, doctor, embedded, graph, init, prepare, run
 
-    for module in (check, graph, run, embedded, airflow, doctor):
+    app.callback()(_program)
+    for module in (init, check, graph, run, prepare, airflow, doctor, embedded):
         module.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from starlake_dagster_assets import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def _program(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; before the command.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Starlake projects as Dagster assets: check them, look at them, run them, deploy them."""

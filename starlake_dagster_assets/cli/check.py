@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from starlake_dagster_assets.cli.options import Env, ProjectDirectory
 from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["register"]
@@ -20,9 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    project: Annotated[Path, typer.Argument(help="The directory that holds metadata/application.sl.yml.")] = Path("."),
-    env: Annotated[str | None, typer.Option("--env", help="The environment (env.NAME.sl.yml).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    project: ProjectDirectory = Path("."),
+    env: Env = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
     problems, read = _read(project, env)
@@ -57,7 +59,11 @@ def _read(project: Path, env: str | None) -> tuple[list[Problem], str]:
 
 def _print(problems: Sequence[Problem], errors: int, warnings: int, read: str) -> None:
     for problem in problems:
-        print(f"{problem}" if problem.severity == "error" else f"{_warning(problem)}")
+        text = f"{problem}" if problem.severity == "error" else f"{_warning(problem)}"
+        if sys.stdout.isatty():
+            where, _, rest = text.partition(": ")
+            text = f"{typer.style(where, fg='red' if problem.severity == 'error' else 'yellow', bold=True)}: {rest}"
+        print(text)
     files = len({problem.file for problem in problems})
     where = f" in {_count(files, 'file')}" if files else ""
     print(f"{read}{_count(errors, 'error')}, {_count(warnings, 'warning')}{where}")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from starlake_dagster_assets.cli.options import Env
+
 __all__ = ["register"]
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
@@ -22,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    project: Annotated[Path | None, typer.Argument(help="Directory of a Starlake project.")] = None,
-    env: Annotated[str | None, typer.Option(help="Environment: env.<NAME>.sl.yml.")] = None,
+    project: Annotated[Path | None, typer.Argument(metavar="PROJECT", help="A project to look at, too.")] = None,
+    env: Env = None,
     starlake: Annotated[str | None, typer.Option(help="The starlake program; SL_STARLAKE_PATH by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
 ) -> None:

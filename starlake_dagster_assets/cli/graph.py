@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select
 from starlake_dagster_assets.graph.build import build_graph
+from starlake_dagster_assets.graph.html import to_html
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.nodes import node_file
 from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
@@ -19,23 +21,12 @@ __all__ = ["register"]
 
 
 class _Format(str, Enum):
+    html = "html"
     json = "json"
     mermaid = "mermaid"
     text = "text"
 
 
-_Project = Annotated[Path, typer.Argument(help="Directory of the Starlake project.")]
-_Env = Annotated[str | None, typer.Option("--env", help="Environment: reads metadata/env.<NAME>.sl.yml (SL_ENV).")]
-_Select = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select",
-        "-s",
-        help="domain:x, tag:x, kind:table|task|view|external|files, a name with * and ?, +name, name+, 2+name+1. "
-        "Spaces unite, commas intersect; may be repeated.",
-    ),
-]
-_Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Taken away, in the grammar of --select.")]
 _Partial = Annotated[bool, typer.Option("--partial", help="Show what can be read, though the project has errors.")]
 
 
@@ -46,11 +37,15 @@ def register(app: typer.Typer) -> None:
 
 
 def show_graph(
-    project: _Project = Path("."),
-    env: _Env = None,
-    selection: _Select = None,
-    exclude: _Exclude = None,
-    format: Annotated[_Format, typer.Option("--format", "-f", help="What to print.")] = _Format.text,  # noqa: A002
+    project: ProjectDirectory = Path("."),
+    env: Env = None,
+    selection: Select = None,
+    exclude: Exclude = None,
+    format: Annotated[  # noqa: A002
+        _Format, typer.Option("--format", "-f", help="What to print; html is one page that needs no network.")
+    ] = _Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into a file instead.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Show incoming files too.")] = False,
     parity: Annotated[bool, typer.Option("--parity", help="Edges as the engine's own expressions find them.")] = False,
     partial: _Partial = False,
@@ -58,17 +53,22 @@ def show_graph(
     """Prints the graph of tables and tasks: who reads whom. A graph with cycles is printed, with exit code 1."""
     graph, failed = _read(project, env, partial)
     shown = view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
-    write = {_Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}[format]
-    typer.echo(write(shown))
+    writers = {_Format.html: to_html, _Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}
+    text = writers[_Format.json if as_json else format](shown)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        typer.echo(f"{out}: {len(shown.nodes)} nodes, {len(shown.edges)} edges", err=True)
     if failed:
         raise typer.Exit(1)
 
 
 def list_nodes(
-    project: _Project = Path("."),
-    env: _Env = None,
-    selection: _Select = None,
-    exclude: _Exclude = None,
+    project: ProjectDirectory = Path("."),
+    env: Env = None,
+    selection: Select = None,
+    exclude: Exclude = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of lines.")] = False,
     partial: _Partial = False,
 ) -> None:

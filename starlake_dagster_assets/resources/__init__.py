@@ -1,5 +1,7 @@
 """Where Starlake runs, as Dagster resources: one module an environment, whose packages are imported when it runs."""
 
+from collections.abc import Mapping
+
 from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
 from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun as StarlakeCloudRun
 from starlake_dagster_assets.resources.dataproc import DataprocCluster as DataprocCluster
@@ -10,6 +12,7 @@ from starlake_dagster_assets.resources.fargate import StarlakeFargate as Starlak
 from starlake_dagster_assets.resources.shell import StarlakeShell as StarlakeShell
 
 __all__ = [
+    "ENVIRONMENTS",
     "DataprocCluster",
     "DataprocServerless",
     "StarlakeCloudRun",
@@ -19,3 +22,12 @@ __all__ = [
     "StarlakeResource",
     "StarlakeShell",
 ]
+
+ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
+    "duckdb": StarlakeDuckDB,
+    "shell": StarlakeShell,
+    "dataproc": StarlakeDataproc,
+    "cloud_run": StarlakeCloudRun,
+    "fargate": StarlakeFargate,
+}
+"""The resources by the words that YAML and the command line have for them."""

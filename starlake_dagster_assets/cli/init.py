@@ -1,0 +1,62 @@
+"""`starlake-dagster init`: a project to start from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from starlake_dagster_assets.errors import StarlakeError
+
+__all__ = ["register"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_WITHOUT = shutil.ignore_patterns("datasets", "__pycache__", "generate.py", ".gitattributes", "*.pyc")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command("init")(init)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Made, or empty.")],
+    example: Annotated[
+        bool, typer.Option("--example", help="Starbake, the bakery chain: 5 tables, 11 transforms, every feature.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Writes a Starlake project and the definitions.py that shows it in Dagster, with files ready to be loaded.
+
+    By default the smallest project that does something: one table, one transform, one file of rows.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise StarlakeError(f"{directory} is there and not empty. Name a directory that is to be made.")
+    if example:
+        source = _example()
+        shutil.copytree(source, directory, ignore=_WITHOUT, dirs_exist_ok=True)
+        incoming = directory / "starbake" / "datasets" / "incoming"
+        shutil.copytree(source / "deliveries" / "day1", incoming)
+        project = "starbake"
+    else:
+        shutil.copytree(_PACKAGE / "cli" / "starter", directory, ignore=_WITHOUT, dirs_exist_ok=True)
+        project = "starlake"
+        shutil.copytree(directory / "files", directory / project / "datasets" / "incoming" / "sales")
+        shutil.rmtree(directory / "files")
+    written = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    if as_json:
+        print(json.dumps({"directory": str(directory), "project": project, "files": written}, indent=2))
+        return
+    print(f"{len(written)} files written to {directory}. Next:")
+    print(f"  cd {directory}")
+    print("  dagster dev -f definitions.py      # http://127.0.0.1:3000: Assets > View lineage > Materialize all")
+    print(f"  starlake-dagster run {project} --env DUCKDB      # the same without Dagster")
+
+
+def _example() -> Path:
+    """The example: inside an installed package, beside one that is developed."""
+    places = (_PACKAGE / "example_project", _PACKAGE.parent / "example_project")
+    return next(place for place in places if (place / "definitions.py").exists())

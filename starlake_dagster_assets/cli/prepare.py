@@ -1,0 +1,47 @@
+"""`starlake-dagster prepare`: a project in one file, for the image of a code location."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, variables
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command("prepare")(prepare)
+
+
+def prepare(
+    project: ProjectDirectory = Path("."),
+    env: Env = None,
+    options: Options = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; PROJECT.manifest.json beside the project by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Parses a project once and writes what was found, without secrets, so that code locations load without parsing.
+
+    Give the file to StarlakeProject(manifest=…). A component keeps its own: dg utils refresh-defs-state.
+    """
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+    root = project.expanduser().resolve()
+    source = StarlakeProject(
+        root, env=env, options=variables(options), manifest=out or root.with_name(f"{root.name}.manifest.json")
+    )
+    path = source.prepare()
+    model, size = source.model, path.stat().st_size
+    tables, tasks = len(model.tables), len(model.tasks)
+    if as_json:
+        found = {"manifest": str(path), "env": model.env, "tables": tables, "tasks": tasks, "bytes": size}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        print(f"{path}: {tables} tables, {tasks} tasks, {size / 1000:.0f} kB")

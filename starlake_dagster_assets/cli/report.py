@@ -1,0 +1,189 @@
+"""What `starlake-dagster run` shows: lines as they come, a live table on a terminal, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.runners.protocol import Witness
+
+__all__ = ["Report", "report_for"]
+
+_WORDS = {"materialized": "materialized", "failed": "failed", "nothing": "skipped", "skipped": "skipped"}
+_COLORS = {"materialized": "green", "failed": "red", "skipped": "yellow"}
+_COLUMNS = ("rows in", "accepted", "rejected", "seconds")
+
+
+@contextmanager
+def report_for(names: Sequence[str], witness: Witness | None, *, as_json: bool) -> Generator[Report, None, None]:
+    """The report of a run, closed when it is over: totals are printed even when the run is interrupted.
+
+    Args:
+        names: What will be told, in order.
+        witness: Counts the rows of a task's result.
+        as_json: One JSON object at the end instead.
+    """
+    kind = _Json if as_json else _Live if sys.stdout.isatty() else _Lines
+    report = kind(names, witness)
+    report.begin()
+    try:
+        yield report
+    finally:
+        report.end()
+
+
+class Report:
+    """Remembers what became of each table and task.
+
+    Args:
+        names: What will be told, in order.
+        witness: Counts the rows of a task's result.
+    """
+
+    def __init__(self, names: Sequence[str], witness: Witness | None) -> None:
+        self.names = names
+        self.outcomes: dict[str, Outcome] = {}
+        self._rows: dict[str, int | None] = {}
+        self._witness = witness
+
+    def begin(self) -> None:
+        """Before the first outcome."""
+
+    def add(self, outcome: Outcome) -> None:
+        """Takes an outcome."""
+        self.settle(outcome)
+        self.told(outcome)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Takes what is known of an outcome now that its command has ended."""
+        self.outcomes[outcome.node.id] = outcome
+        self._rows[outcome.node.id] = self._count(outcome)
+
+    def told(self, outcome: Outcome) -> None:
+        """Shows an outcome."""
+
+    def end(self) -> None:
+        """After the last one."""
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return self.totals["failed"]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many were materialized, failed and skipped."""
+        words = [_WORDS[outcome.status] for outcome in self.outcomes.values()]
+        return {word: words.count(word) for word in _COLORS}
+
+    def cells(self, outcome: Outcome) -> list[str]:
+        """Rows in, accepted and rejected, and seconds."""
+        counts = (outcome.input, self._rows[outcome.node.id], outcome.rejected)
+        return ["-" if count is None else str(count) for count in counts] + [f"{outcome.seconds:.2f}"]
+
+    def json(self, outcome: Outcome) -> dict[str, Any]:
+        """An outcome for a machine."""
+        return {
+            "id": outcome.node.id,
+            "kind": outcome.node.kind,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "input": outcome.input,
+            "accepted": self._rows[outcome.node.id],
+            "rejected": outcome.rejected,
+            "seconds": round(outcome.seconds, 3),
+            "files": list(outcome.files),
+        }
+
+    def _count(self, outcome: Outcome) -> int | None:
+        """The rows of a task's result, once the warehouse can be read; those that a load accepted."""
+        node = outcome.node
+        if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._witness is None:
+            return outcome.accepted
+        try:
+            return self._witness.row_count(node.key[-2], node.key[-1])
+        except Exception as error:  # any driver may be behind it; the task was made
+            print(f"{node.id}: its rows cannot be counted: {error}", file=sys.stderr)
+            return None
+
+    def _total(self) -> str:
+        totals = self.totals
+        return f"{totals['materialized']} assets materialized, {totals['failed']} failed, {totals['skipped']} skipped"
+
+
+class _Json(Report):
+    """One object at the end."""
+
+    def end(self) -> None:
+        """Prints it."""
+        print(json.dumps({"assets": [self.json(one) for one in self.outcomes.values()], **self.totals}, indent=2))
+
+
+class _Lines(Report):
+    """A line a table as it becomes known, then the totals: for files and pipes."""
+
+    def begin(self) -> None:
+        """Prints the names of the columns."""
+        self._width = max((len(name) for name in self.names), default=4)
+        self._line("table", _COLUMNS)
+
+    def told(self, outcome: Outcome) -> None:
+        """Prints a line."""
+        self._line(outcome.node.id, self.cells(outcome), _note(outcome))
+
+    def end(self) -> None:
+        """Prints the totals."""
+        print(self._total(), flush=True)
+
+    def _line(self, name: str, cells: Sequence[str], note: str = "") -> None:
+        text = f"{name:<{self._width}}" + "".join(f"  {cell:>9}" for cell in cells)
+        print(f"{text}  {note}".rstrip(), flush=True)
+
+
+class _Live(Report):
+    """A bar while it runs, what failed as it fails, then a table of everything: for a terminal."""
+
+    def begin(self) -> None:
+        """Shows the bar."""
+        self._console = Console(highlight=False)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+        self._bar = self._progress.add_task("starting", total=len(self.names))
+        self._progress.start()
+
+    def told(self, outcome: Outcome) -> None:
+        """Moves the bar."""
+        if outcome.status == "failed":
+            self._progress.console.print(Text(f"{outcome.node.id} {_note(outcome)}", style="red"))
+        self._progress.update(self._bar, advance=1, description=f"after {outcome.node.id}")
+
+    def end(self) -> None:
+        """Shows the table and the totals."""
+        self._progress.stop()
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("table")
+        for name in _COLUMNS:
+            table.add_column(name, justify="right")
+        table.add_column("")
+        for outcome in self.outcomes.values():
+            name = Text(outcome.node.id, style=_COLORS[_WORDS[outcome.status]])
+            table.add_row(name, *self.cells(outcome), Text(_note(outcome)))
+        self._console.print(table)
+        self._console.print(Text(self._total(), style="red" if self.failed else "green"))
+
+
+def _note(outcome: Outcome) -> str:
+    """What did not go well, on one line."""
+    if outcome.status == "materialized":
+        broken = [check.expectation.expect for check in outcome.checks if not check.passed]
+        return f"expectation failed: {', '.join(broken)}" if broken else ""
+    return f"{_WORDS[outcome.status]}: {' '.join(outcome.reason.split())}"

@@ -1,0 +1,8 @@
+"""The Dagster code location: the whole Starlake project in one line."""
+
+from pathlib import Path
+
+from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
+
+project = StarlakeProject(Path(__file__).parent / "starlake", env="DUCKDB")
+defs = build_definitions(project, starlake=StarlakeDuckDB())
