@@ -263,7 +263,7 @@ def test_what_is_inherited() -> None:
 
 
 def test_the_level_never_hides_the_markers(bench: Any, monkeypatch: Any) -> None:
-    assert [log_level(None, level) for level in (None, "error", "DEBUG", "off")] == ["info", "info", "debug", "info"]
+    assert [log_level("info", level) for level in (None, "error", "DEBUG", "off")] == ["info", "info", "debug", "info"]
     bench.project(["a"])
     monkeypatch.setenv("SL_LOG_LEVEL", "error")
     monkeypatch.setenv("SL_HTTP_PORT", "8080")
