@@ -218,6 +218,8 @@ def _partitions(
         return [None]
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         return partitions.get_partition_keys_in_time_window(dg.TimeWindow(*window))
+    if isinstance(partitions, dg.StaticPartitionsDefinition):
+        return partitions.get_partition_keys()
     return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
 
 

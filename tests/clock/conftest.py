@@ -105,6 +105,13 @@ def sales(make: Make) -> Source:
 
 @pytest.fixture
 def instance() -> Iterable[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def lasting() -> Iterable[dg.DagsterInstance]:
+    """An instance that a tick may ask: slower."""
     with dg.instance_for_test() as instance:
         yield instance
 
@@ -112,7 +119,7 @@ def instance() -> Iterable[dg.DagsterInstance]:
 @pytest.fixture
 def world(instance, sales):
     def build(triggers: Triggers, source: Source | None = None, **options: Any) -> World:
-        return World(instance, source or sales, triggers, **options)
+        return World(options.pop("instance", instance), source or sales, triggers, **options)
 
     return build
 

@@ -119,9 +119,9 @@ def test_outside_of_start_and_end_a_tick_says_so(world):
     assert "outside of the dates" in it.tick(at(2026, 4, 1, 5))
 
 
-def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world):
+def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, lasting):
     clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
-    it = world(scheduled({"load": (SALES, clock)}))
+    it = world(scheduled({"load": (SALES, clock)}), instance=lasting)
     asked = it.tick(at(2026, 3, 5, 5))
     assert [interval(one)[0][:10] for one in asked] == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
     for one in asked:
