@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
@@ -59,6 +60,7 @@ __all__ = [
     "build_starlake_assets",
     "build_triggers",
     "definitions_from_dag_context",
+    "export_airflow",
     "starlake_assets",
 ]
 
@@ -85,6 +87,7 @@ _HOMES = {
     "build_lineage_sensors": "automation.lineage",
     "build_schedules": "automation.schedules",
     "build_starlake_assets": "assets.decorator",
+    "export_airflow": "airflow.export",
     "build_triggers": "triggers.build",
     "definitions_from_dag_context": "dag_generate",
     "starlake_assets": "assets.decorator",

@@ -8,18 +8,31 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from starlake_dagster_assets.airflow.ids import Ids
-from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Naming, Plan
-from starlake_dagster_assets.airflow.plan import Granularity, Split, plan_dags
+from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
+from starlake_dagster_assets.airflow.plan import Request, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.model import Triggers
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["ExportReport", "export_airflow"]
+__all__ = ["ExportReport", "NamingSource", "export_airflow"]
+
+_MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
+"""The first line of our files, and that of earlier versions."""
+
+
+class NamingSource(Protocol):
+    """Something that names the nodes of a project; `StarlakeTranslator` is one."""
+
+    def naming(self, source: ProjectSource) -> Naming:
+        """The names of a project's nodes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,8 @@ def export_airflow(
     granularity: Granularity = "task",
     ids: Ids = "starlake",
     options: AirflowOptions | None = None,
-    triggers: Triggers | None = None,
-    naming: Naming | None = None,
+    automation: StarlakeAutomation | None = None,
+    translator: NamingSource | None = None,
     check: bool = False,
 ) -> ExportReport:
     """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
@@ -69,49 +82,56 @@ def export_airflow(
         environment: Where commands run.
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
-        split: What the nodes of a DAG have in common besides their trigger.
+        split: What the nodes of a DAG have in common besides what starts it: their `domain`; nothing (`schedule`),
+            so that loads and transforms of one clock share a DAG; being connected (`component`); or a DAG each
+            (`table`).
         granularity: A task a table, or one `load` for all tables of a domain.
-        ids: Task ids of starlake-airflow, or of asset keys.
+        ids: Task ids and dataset URIs of starlake-airflow, or of asset keys.
         options: For every DAG.
-        triggers: Who makes each node; what the project says (`build_triggers`) by default.
-        naming: What a translator says.
+        automation: What starts each table and task, as `build_definitions` takes it; what the project says by default.
+        translator: Its keys, groups, extra dependencies and exclusions hold in the files too.
         check: Write nothing.
 
     Returns:
         What was done, or would be.
 
     Raises:
-        ProjectError: For names that collide, circles, and a file in the way that is not ours.
+        ProjectError: For names that collide, circles, options that cannot be read, and a file in the way that is not
+            ours.
         SelectionError: When the selection names nothing.
+
+    Examples:
+        ::
+
+            report = export_airflow(StarlakeProject("starbake", env="DUCKDB"), "dags")
+            print(report.notes)
     """
-    given = options or AirflowOptions()
-    chosen = select_nodes(project.graph, select or "*", exclude)
-    found = triggers or build_triggers(project)
-    plan = plan_dags(
-        project.graph,
-        found,
-        select=chosen,
-        naming=naming,
-        options=given,
-        split=split,
-        granularity=granularity,
-        ids=ids,
-        waits=environment == "shell",
+    request = Request(
+        project,
+        build_triggers(project, automation),
+        select_nodes(project.graph, select or "*", exclude),
+        environment,
+        translator.naming(project) if translator is not None else Naming(),
+        options or AirflowOptions(),
+        split,
+        granularity,
+        ids,
     )
-    root = given.root or str(project.root)
-    files = {f"{dag.id}.py": render(dag, environment, root, project.env) for dag in plan.dags}
-    files["pools.json"] = _json({pool: {"slots": 16, "description": "Starlake"} for pool in plan.pools})
-    files["asset_map.json"] = _json(
-        {
-            "exported_by": "starlake-dagster",
-            "assets": {
-                node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
-                for node, (dag, task) in sorted(plan.places.items())
-            },
-            "external": list(plan.external),
-        }
-    )
+    plan = plan_dags(request)
+    files = {f"{dag.id}.py": render(dag, environment, project) for dag in plan.dags}
+    pools = {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()}
+    files["pools.json"] = _json(pools)
+    files["asset_map.json"] = _json(_asset_map(plan))
     return _write(Path(output), files, plan, check)
+
+
+def _asset_map(plan: Plan) -> dict[str, object]:
+    """Where each node is made."""
+    assets = {
+        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
+        for node, (dag, task) in sorted(plan.places.items())
+    }
+    return {"exported_by": "starlake-dagster", "assets": assets, "external": list(plan.external)}
 
 
 def _json(value: object) -> str:
@@ -139,7 +159,7 @@ def _ours(output: Path) -> set[str]:
     found: set[str] = set()
     for path in output.glob("*.py"):
         with path.open(encoding="utf-8", errors="replace") as file:
-            if file.readline().rstrip("\n") == MARKER:
+            if file.readline().rstrip("\n") in _MARKERS:
                 found.add(path.name)
     return found
 

@@ -1,89 +1,130 @@
-"""Which nodes share a DAG: cut at a size, and never so that two DAGs wait for each other."""
+"""Which nodes share a DAG: those that start together, and what follows them alone."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.airflow.model import AssetRule
+from starlake_dagster_assets.triggers.model import AllOf, Clock, Condition, PreLoad, Upstream
 
-__all__ = ["Bundle", "bundles"]
+__all__ = ["Bundle", "Files", "Start", "bundles", "reduced"]
+
+
+@dataclass(frozen=True)
+class Files:
+    """A start by files that arrive."""
+
+    preload: PreLoad
+
+
+Start = Clock | Files | AssetRule | None
+"""What makes a DAG run: a clock, files, assets, or nothing but a person."""
 
 
 @dataclass
 class Bundle:
-    """Nodes of one DAG, upstream first; `number` counts the bundles of one key."""
+    """Nodes of one DAG, upstream first.
 
-    key: tuple[Hashable, ...]
-    number: int
+    Attributes:
+        scope: What its nodes have in common besides their start.
+        start: What starts them; an `AssetRule` names nodes of other bundles.
+        nodes: Ids.
+    """
+
+    scope: tuple[Hashable, ...]
+    start: Start
     nodes: list[str] = field(default_factory=list[str])
-    before: int = 0
+
+
+def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
+    """A condition over what is made here: `&` does not wait for what is optional or slower, `|` is moved by it.
+
+    Args:
+        condition: Of the watch of a node.
+        made: Ids of the nodes that have a task.
+        patient: Ids that are watched and never waited for.
+    """
+    known = frozenset(made)
+    found = _reduced(condition, known, patient)
+    if found is None:  # all is optional: any of them
+        found = _reduced(condition, known, frozenset())
+        names = found.names if isinstance(found, AssetRule) else (found,) if found else ()
+        return AssetRule("|", names) if len(names) > 1 else AssetRule("&", names) if names else None
+    return found if isinstance(found, AssetRule) else AssetRule("&", (found,))
 
 
 def bundles(
-    upstream: Mapping[str, Sequence[str]],
-    keys: Mapping[str, tuple[Hashable, ...]],
+    order: Iterable[str],
+    starts: Mapping[str, Start],
+    scopes: Mapping[str, tuple[Hashable, ...]],
     size: int,
-    cycles: Sequence[Sequence[str]] = (),
 ) -> list[Bundle]:
-    """Puts nodes of one key together, opening another bundle where the first is full or would close a circle.
+    """Puts nodes together.
+
+    A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
+    same start; else it opens one. DAGs come out in an order without circles: each waits for earlier ones only.
 
     Args:
-        upstream: Ids that each node reads, of those in `keys` or not.
-        keys: What nodes of one bundle have in common, by node id.
-        size: Most nodes a bundle.
-        cycles: Of the graph, to be named.
-
-    Raises:
-        ProjectError: When nodes read each other in a circle.
+        order: Node ids, upstream first.
+        starts: What starts each.
+        scopes: What nodes of one DAG must have in common besides.
+        size: Most nodes a DAG.
     """
-    kept = set(keys)
-    for cycle in cycles:
-        if kept.issuperset(cycle):
-            raise ProjectError([f"{' -> '.join(cycle)}: a circle cannot be said in Airflow. Exclude one of them."])
     found: list[Bundle] = []
-    newest: dict[tuple[Hashable, ...], int] = {}
-    home: dict[str, int] = {}
-    for node in _ordered(upstream, keys):
-        before = {home[up] for up in upstream[node] if up in home}
-        index = newest.get(keys[node])
-        if index is None or len(found[index].nodes) >= size or _closes(found, index, before):
-            number = 1 if index is None else found[index].number + 1
-            index = newest[keys[node]] = len(found)
-            found.append(Bundle(keys[node], number))
-        found[index].nodes.append(node)
-        home[node] = index
-        _reach(found, index, before - {index})
+    home: dict[str, Bundle] = {}
+    newest: dict[tuple[Hashable, ...], Bundle] = {}
+    for node in order:
+        start, scope = starts[node], scopes[node]
+        bundle = _followed(start, scope, home, size)
+        if bundle is None:
+            known = newest.get((scope, start))
+            if known is None or len(known.nodes) >= size:
+                known = newest[scope, start] = Bundle(scope, start)
+                found.append(known)
+            bundle = known
+        bundle.nodes.append(node)
+        home[node] = bundle
     return found
 
 
-def _closes(found: Sequence[Bundle], index: int, before: set[int]) -> bool:
-    return any(other != index and found[other].before >> index & 1 for other in before)
+def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bundle], size: int) -> Bundle | None:
+    """The DAG that moves whenever the rule of a node holds, and only then."""
+    if not isinstance(start, AssetRule):
+        return None
+    for name in start.names:
+        bundle = home[name]
+        if bundle.scope == scope and len(bundle.nodes) < size and _same_wave(start, bundle, home):
+            return bundle
+    return None
 
 
-def _reach(found: Sequence[Bundle], index: int, before: set[int]) -> None:
-    reached = found[index].before
-    for other in before:
-        reached |= found[other].before | 1 << other
-    if reached != found[index].before:
-        found[index].before = reached
-        for bundle in found:
-            if bundle.before >> index & 1:
-                bundle.before |= reached
+def _same_wave(rule: AssetRule, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+    outside = [part for part in rule.parts if not (isinstance(part, str) and home[part] is bundle)]
+    if not outside:
+        return True
+    return (
+        isinstance(bundle.start, AssetRule)
+        and (bundle.start.word == rule.word or len(bundle.start.parts) == 1)
+        and all(part in bundle.start.parts for part in outside)
+        and len(outside) < len(rule.parts)
+    )
 
 
-def _ordered(upstream: Mapping[str, Sequence[str]], keys: Mapping[str, tuple[Hashable, ...]]) -> list[str]:
-    """Upstreams first, without recursion; in the order of `keys` otherwise."""
-    done: dict[str, None] = {}
-    opened: set[str] = set()
-    for start in keys:
-        stack = [start]
-        while stack:
-            node = stack[-1]
-            waiting = [up for up in upstream[node] if up in keys and up not in opened]
-            opened.add(node)
-            if waiting:
-                stack.extend(reversed(waiting))
-            else:
-                done.setdefault(stack.pop())
-    return list(done)
+def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str]) -> AssetRule | str | None:
+    if isinstance(condition, Upstream):
+        return condition.node if condition.node in known else None
+    every = isinstance(condition, AllOf)
+    parts: list[AssetRule | str] = []
+    for one in condition.parts:
+        if every and isinstance(one, Upstream) and one.node in patient:
+            continue
+        part = _reduced(one, known, patient)
+        if part is None:
+            continue
+        same = isinstance(part, AssetRule) and part.word == ("&" if every else "|")
+        parts += part.parts if isinstance(part, AssetRule) and same else [part]
+    once = tuple(dict.fromkeys(parts))
+    if not once:
+        return None
+    return once[0] if len(once) == 1 else AssetRule("&" if every else "|", once)

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
+import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import quote
 
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Ids", "asset_uri", "unique", "word"]
+__all__ = ["Ids", "asset_uri", "dag_id", "task_id", "unique", "variables", "word"]
 
-_LONGEST = 200
-_REFUSED = re.compile(r"[^A-Za-z0-9_]")
+_LONGEST = 240
+"""Airflow refuses ids of 250 characters; prefixes of our own come before some."""
+_REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 
 Ids = Literal["starlake", "asset"]
 
 
 def word(text: str) -> str:
-    """A part of an id, as starlake-airflow writes it: `$` becomes `S`, all else that is refused `_`."""
+    """A part of an id, as starlake-airflow writes it: `$` becomes `S`, whatever else is refused `_`.
+
+    Examples:
+        >>> word("order$ été-1")
+        'orderS__t_-1'
+    """
     return _REFUSED.sub("_", text.replace("$", "S"))
 
 
-def asset_uri(template: str, key: tuple[str, ...]) -> str:
-    """The URI of an asset; ASCII, for Airflow 2.
+def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
+    """The URI of an asset: that of starlake-airflow's datasets (`<domain>_<table>`), or one made of the asset key.
+
+    A scheme without `x-` would import every provider at each parse; Airflow 2 refuses what is not ASCII.
 
     Examples:
-        >>> asset_uri("x-starlake://{key}", ("sales", "été"))
-        'x-starlake://sales/%C3%A9t%C3%A9'
+        >>> asset_uri(("Sales", "Orders"), "starlake"), asset_uri(("Sales", "été"), "asset")
+        ('sales_orders', 'x-starlake://Sales/%C3%A9t%C3%A9')
     """
+    form = template or ("{name}" if ids == "starlake" else "x-starlake://{key}")
     path = "/".join(quote(part, safe="") for part in key)
-    return template.replace("{key}", path).replace("{name}", word("_".join(key)).lower())
+    return form.replace("{key}", path).replace("{name}", word("_".join(key[-2:])).lower())
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
-    """The id of the task that makes a node: `load_<domain>_<table>` or `<domain>_<table>`, or its asset key."""
+    """The id of the task that makes a node.
+
+    `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
+    """
     if ids == "asset":
         return "__".join(word(part) for part in key)
-    domain, _, stem = node.raw.partition(".")
-    name = f"{word(domain)}_{word(stem)}"
-    return f"load_{name}" if node.kind == "table" else name
+    name = word(node.raw)
+    return f"load_{name}" if node.kind == "table" else f"{name}_task"
+
+
+def dag_id(parts: Iterable[str]) -> str:
+    """A DAG id, which is also the name of a file: small letters, digits and `_`."""
+    return "_".join(re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in parts if part)[:_LONGEST]
 
 
 def unique(what: str, names: Mapping[str, str], advice: str) -> None:
@@ -64,3 +81,22 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
             problems.append(f"{node}: its {what} in Airflow would have more than {_LONGEST} characters. {advice}")
     if problems:
         raise ProjectError(problems)
+
+
+def variables(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+    """A Python name for each task id: the id itself where it is one.
+
+    Args:
+        ids: Task ids.
+        taken: Names that the file uses for something else.
+    """
+    used = {*taken}
+    found: dict[str, str] = {}
+    for one in ids:
+        name = one.replace("-", "_")
+        name = name if name.isidentifier() and not keyword.iskeyword(name) else f"task_{name}"
+        while name in used:
+            name = f"{name}_"
+        used.add(name)
+        found[one] = name
+    return found

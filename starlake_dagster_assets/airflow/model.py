@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
 
-__all__ = ["AirflowOptions", "AssetRule", "DagSpec", "EnvironmentName", "Naming", "Plan", "TaskSpec"]
+__all__ = [
+    "AirflowOptions",
+    "AssetRule",
+    "Continuous",
+    "DagSpec",
+    "EnvironmentName",
+    "Granularity",
+    "Plan",
+    "Split",
+    "TaskSpec",
+    "Waiting",
+]
 
 EnvironmentName = Literal["shell", "dataproc", "cloud_run", "fargate"]
-_EMPTY: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Naming:
-    """What a translator says of the nodes; whatever is missing is the project's own.
-
-    Attributes:
-        keys: Asset key by node id.
-        groups: Group by node id; names the DAG that a node is put in.
-        extra: Keys that a node reads besides, by node id.
-        excluded: Ids of nodes that are left out.
-    """
-
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    groups: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    extra: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=lambda: MappingProxyType({}))
-    excluded: frozenset[str] = frozenset()
+Split = Literal["schedule", "domain", "table", "component"]
+Granularity = Literal["task", "batch"]
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -38,37 +35,62 @@ class AirflowOptions:
 
     Attributes:
         prefix: Begins every DAG id and file name.
-        start_date: `YYYY-MM-DD`; Airflow 2 refuses a schedule without one.
-        retries: `retries`.
-        retry_delay: `retry_delay`, seconds; doubled at each retry.
-        max_active_runs: `max_active_runs`.
+        start_date: Where no `start_date` is said; in the time zone of the project.
+        retries: Where no `retries` is said.
+        retry_delay: Where no `retry_delay` is said: seconds before the first retry, doubled at each further one.
+        max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
+            at once.
         max_assets: Assets a DAG: Airflow's graph page is quadratic in them.
-        root: `SL_ROOT` where the commands run, when the Airflow variable `starlake_root` is not set.
-        uri: Of an asset; `{key}` is its key, percent-encoded, `{name}` the name of starlake-airflow.
+        pool_slots: Slots of the pools in `pools.json`.
+        settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
+            `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
+        uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
+            starlake-airflow gives to it.
     """
 
     prefix: str = "starlake"
-    start_date: str = "2024-01-01"
+    start_date: datetime = datetime(2024, 1, 1)
     retries: int = 1
     retry_delay: float = 300
     max_active_runs: int = 1
     max_assets: int = 100
-    root: str = ""
-    uri: str = "x-starlake://{key}"
+    pool_slots: int = 8
+    settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    uri: str | None = None
 
 
 @dataclass(frozen=True)
 class AssetRule:
-    """An asset-triggered schedule: URIs under `&` (all) or `|` (any), or nested rules."""
+    """An asset-triggered schedule: names under `&` (all) or `|` (any), or nested rules. Names are node ids or URIs."""
 
     word: Literal["&", "|"]
     parts: tuple[AssetRule | str, ...]
 
     @property
-    def uris(self) -> tuple[str, ...]:
-        """All URIs, in order, once."""
-        found = [uri for part in self.parts for uri in ([part] if isinstance(part, str) else part.uris)]
+    def names(self) -> tuple[str, ...]:
+        """All names, in order, once."""
+        found = [name for part in self.parts for name in ([part] if isinstance(part, str) else part.names)]
         return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """One run after the other: each waits for files."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a sensor waits for before a domain is loaded.
+
+    Attributes:
+        preload: Strategy, interval, timeout.
+        directory: Where the files come in or are staged, as the project says it; "" where it says none.
+        ack: Path of the ack file, a template of Airflow; "" for other strategies.
+    """
+
+    preload: PreLoad
+    directory: str = ""
+    ack: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,43 +99,68 @@ class TaskSpec:
 
     Attributes:
         id: Task id.
-        kind: What it does; `skip` is the place where a domain's loads begin.
-        args: Argument list of Starlake; items may hold Jinja of our own, values are escaped.
+        kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`.
+        argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
         upstream: Ids of tasks of this DAG.
         inlets: URIs read.
         outlets: URIs made.
-        group: Task groups around it, outermost first.
+        groups: Task groups around it, outermost first.
         doc: Markdown.
-        pool: `default_pool`.
-        preload: For `check`.
+        owner: Who to ask.
+        trigger_rule: Of Airflow; None = all that is upstream succeeded.
+        waiting: For `wait`.
+        options: `--options` of one transform, besides the data interval.
+        spark: Spark properties, where it runs on Spark.
     """
 
     id: str
-    kind: Literal["check", "skip", "stage", "load", "transform"]
-    args: tuple[str, ...] = ()
+    kind: Literal["wait", "start", "stage", "load", "transform"]
+    argv: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     inlets: tuple[str, ...] = ()
     outlets: tuple[str, ...] = ()
-    group: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     doc: str = ""
-    pool: str | None = None
-    preload: PreLoad | None = None
+    owner: str | None = None
+    trigger_rule: str | None = None
+    waiting: Waiting | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    spark: Mapping[str, str] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
 class DagSpec:
-    """One DAG, one file."""
+    """One DAG, one file.
+
+    Attributes:
+        id: DAG id, and the name of the file.
+        title: One sentence: what it does and when.
+        sources: Files of the project that it was made from.
+        schedule: What starts it; None = nothing but a person.
+        timezone: Of its dates; IANA name.
+        start_date: From when it may run.
+        end_date: Until when.
+        catchup: Whether ticks that were missed are made up for.
+        max_active_runs: At the same time.
+        tags: For the list of DAGs.
+        default_args: Of its tasks.
+        tasks: In an order in which they could run.
+        settings: Options of the environment.
+    """
 
     id: str
-    description: str
-    schedule: Clock | AssetRule | Literal["@continuous"] | None
-    tasks: tuple[TaskSpec, ...]
-    tags: tuple[str, ...]
-    retries: int
-    retry_delay: float
+    title: str
+    sources: tuple[str, ...]
+    schedule: Clock | AssetRule | Continuous | None
+    timezone: str
+    start_date: datetime
+    end_date: datetime | None
+    catchup: bool
     max_active_runs: int
-    start_date: str
-    priority: int | None = None
+    tags: tuple[str, ...]
+    default_args: Mapping[str, Any]
+    tasks: tuple[TaskSpec, ...]
+    settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
@@ -124,8 +171,8 @@ class Plan:
         dags: By id, sorted.
         uris: URI by node id.
         places: (DAG id, task id) by node id.
-        external: URIs that no DAG makes.
-        pools: Names of the pools that tasks ask for.
+        external: URIs that are read and that no DAG makes.
+        pools: Slots of the pools that tasks ask for, by name.
         notes: What cannot be said in Airflow, by name.
     """
 
@@ -133,5 +180,5 @@ class Plan:
     uris: Mapping[str, str]
     places: Mapping[str, tuple[str, str]]
     external: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()

@@ -1,341 +1,338 @@
-"""From graph and triggers to DAGs: loads by domain and clock, transforms by domain and trigger."""
+"""From graph and triggers to DAGs: what starts together shares one, and assets link them."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 
-from starlake_dagster_assets.airflow.grouping import Bundle, bundles
-from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique, word
-from starlake_dagster_assets.airflow.model import AirflowOptions, AssetRule, DagSpec, Naming, Plan, TaskSpec
-from starlake_dagster_assets.command import build
+from starlake_dagster_assets.airflow.documents import sources, title
+from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced
+from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
+from starlake_dagster_assets.airflow.model import (
+    AirflowOptions,
+    AssetRule,
+    Continuous,
+    DagSpec,
+    EnvironmentName,
+    Granularity,
+    Plan,
+    Split,
+    TaskSpec,
+)
+from starlake_dagster_assets.airflow.names import bundle_names, spoken
+from starlake_dagster_assets.airflow.notes import notes_of
+from starlake_dagster_assets.airflow.settings import default_args, pool_of
+from starlake_dagster_assets.airflow.tasks import TaskMaker
+from starlake_dagster_assets.airflow.waiting import waiting_for
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.triggers.model import (
-    AllOf,
-    Clock,
-    Condition,
-    Job,
-    Trigger,
-    Triggers,
-    Upstream,
-)
+from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.graph.owners import OWN_TAGS
+from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.triggers.options import task_options
 
-__all__ = ["Granularity", "Split", "jinja", "plan_dags"]
+__all__ = ["Request", "plan_dags"]
 
-Split = Literal["schedule", "domain", "table", "component"]
-Granularity = Literal["task", "batch"]
-
-_TEMPLATE = re.compile(r"\{(?=[{%#])")
-_FILE = re.compile(r"\.(sh|bash|json|ya?ml|sql|md)$", re.I)
-_END = "(data_interval_end | default(dag_run.run_after, true))"
-SCHEDULED_DATE = "{{ " + _END + ".strftime('%Y-%m-%dT%H:%M:%S+0000') }}"
-_SINCE = (
-    "{{ prev_start_date_success.strftime('%Y-%m-%dT%H:%M:%S') if prev_start_date_success else '1970-01-01T00:00:00' }}"
-)
-_UNTIL = "{{ " + _END + ".strftime('%Y-%m-%dT%H:%M:%S') }}"
-OPTIONS = ",".join(
-    f"{name}={value}"
-    for name, value in (
-        ("sl_start_date", _SINCE),
-        ("sl_end_date", _UNTIL),
-        ("sl_data_interval_start", _SINCE),
-        ("sl_data_interval_end", _UNTIL),
-    )
-)
+_TAG = 100
+_NO_JOB = Job("", ())
 
 
-def jinja(text: str) -> str:
-    """A text that Jinja renders to itself, and that no operator takes for the name of a template file."""
-    escaped = _TEMPLATE.sub("{{ '{' }}", text)
-    return escaped + "{{ '' }}" if _FILE.search(escaped) else escaped
+@dataclass(frozen=True)
+class Request:
+    """What is exported, and how.
 
-
-def plan_dags(
-    graph: Graph,
-    triggers: Triggers,
-    *,
-    select: Iterable[str] | None = None,
-    naming: Naming | None = None,
-    options: AirflowOptions | None = None,
-    split: Split = "domain",
-    granularity: Granularity = "task",
-    ids: Ids = "starlake",
-    waits: bool = True,
-) -> Plan:
-    """The DAGs of a project.
-
-    Args:
-        graph: The project's graph.
+    Attributes:
+        project: The project.
         triggers: Who makes each node.
-        select: Ids of nodes; all by default. What they read of others becomes an external asset.
+        chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
+        environment: Where commands run.
         naming: What a translator says.
         options: For every DAG.
-        split: What the nodes of a DAG have in common besides their trigger.
+        split: What the nodes of a DAG have in common besides their start.
         granularity: A task a table, or one for all tables of a domain in a DAG.
-        ids: Task ids of starlake-airflow, or of asset keys.
-        waits: Whether the environment can tell that files are not there yet.
+        ids: Task ids and URIs of starlake-airflow, or those of asset keys.
+    """
+
+    project: ProjectSource
+    triggers: Triggers
+    chosen: frozenset[str]
+    environment: EnvironmentName = "shell"
+    naming: Naming = field(default_factory=Naming)
+    options: AirflowOptions = field(default_factory=AirflowOptions)
+    split: Split = "domain"
+    granularity: Granularity = "task"
+    ids: Ids = "starlake"
+
+
+def plan_dags(request: Request) -> Plan:
+    """The DAGs of a project.
 
     Raises:
         ProjectError: For names that collide and circles, each by name.
         CommandError: For names that no command line can say.
     """
-    planner = _Planner(graph, triggers, naming or Naming(), options or AirflowOptions(), split, granularity, ids, waits)
-    return planner.plan(set(select) if select is not None else set(graph.nodes))
+    return _Planner(request).plan()
 
 
 class _Planner:
-    def __init__(
-        self,
-        graph: Graph,
-        triggers: Triggers,
-        naming: Naming,
-        options: AirflowOptions,
-        split: Split,
-        granularity: Granularity,
-        ids: Ids,
-        waits: bool,
-    ) -> None:
-        self.graph, self.triggers, self.naming, self.options = graph, triggers, naming, options
-        self.split, self.granularity, self.waits = split, granularity, waits
-        self.ids: Ids = ids
-        self.uris = {
-            node.id: asset_uri(options.uri, naming.keys.get(node.id, node.key)) for node in graph.nodes.values()
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._graph: Graph = request.project.graph
+        naming = request.naming
+        self._nodes = {
+            node.id: node
+            for node in self._graph.nodes.values()
+            if node.kind != "external" and node.id in request.chosen and node.id not in naming.excluded
         }
-        self.home: dict[str, int] = {}
-        self.tasks: dict[str, str] = {}
-        self.notes: list[str] = []
-        self._components: dict[str, str] = {}
+        self._keys = {node.id: naming.keys.get(node.id, node.key) for node in self._graph.nodes.values()}
+        self._uris = {node: self._uri(key) for node, key in self._keys.items()}
 
-    def plan(self, chosen: set[str]) -> Plan:
-        nodes = [n for n in self.graph.nodes.values() if n.id in chosen and n.kind != "external"]
-        nodes = [n for n in nodes if n.id not in self.naming.excluded]
-        self.tasks = {n.id: task_id(n, self.naming.keys.get(n.id, n.key), self.ids) for n in nodes}
-        unique("task id", self.tasks, "Use --ids asset, or rename one.")
-        named = {n.id: self.uris[n.id] for n in self.graph.nodes.values() if n.id in self.tasks or n.kind == "external"}
-        unique("URI", named, "Give one another key, or another URI template.")
-        keys = {n.id: self._key(n) for n in nodes}
-        found = bundles(self.graph.upstream, keys, self.options.max_assets, self.graph.cycles)
-        self.home = {node: index for index, bundle in enumerate(found) for node in bundle.nodes}
-        names = self._names(found)
-        dags = [self._dag(name, bundle) for name, bundle in zip(names, found, strict=True)]
-        places = {node: (names[self.home[node]], self._task_of(node)) for node in self.tasks}
-        made = {self.uris[node] for node in self.tasks}
+    def plan(self) -> Plan:
+        request, ids = self._request, self._task_ids()
+        found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
+        groups = request.naming.groups
+        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._label, self._file, groups)
+        waits = waiting_for(self._preloads, request.project, request.environment)
+        maker = TaskMaker(
+            self._graph,
+            ids,
+            self._uris,
+            {node: [self._uri(key) for key in keys] for node, keys in request.naming.extra.items()},
+            self._preloads,
+            waits,
+            request.granularity,
+            {name: task_options(request.project.model, node) for name, node in self._nodes.items() if node.task},
+            self._rules,
+        )
+        tasks = [maker.tasks(bundle) for bundle in found]
+        dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
+        places = {
+            node: (name, maker.task_of(self._graph.nodes[node]))
+            for name, bundle in zip(names, found, strict=True)
+            for node in bundle.nodes
+        }
+        made = {self._uris[node] for node in self._nodes}
         read = {uri for dag in dags for task in dag.tasks for uri in task.inlets}
-        pools = {task.pool for dag in dags for task in dag.tasks if task.pool}
+        pools = {str(dag.default_args["pool"]) for dag in dags if "pool" in dag.default_args}
+        slots = {pool: 1 if pool == pool_of(request.project) else request.options.pool_slots for pool in pools}
+        home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
+        notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
-            {node.id: self.uris[node.id] for node in self.graph.nodes.values()},
+            self._uris,
             places,
             tuple(sorted(read - made)),
-            tuple(sorted(pools)),
-            (*self.triggers.warnings, *self.notes),
+            dict(sorted(slots.items())),
+            notes,
         )
 
-    # ------------------------------------------------------------------------------------------- DAGs
+    # ---------------------------------------------------------------------------------------------- names
 
-    def _trigger(self, node: str) -> Trigger:
-        return self.triggers.triggers.get(node) or Trigger(node, "none", "")
+    def _uri(self, key: tuple[str, ...]) -> str:
+        return asset_uri(key, self._request.ids, self._request.options.uri)
 
-    def _key(self, node: Node) -> tuple[Hashable, ...]:
-        trigger = self._trigger(node.id)
-        word_ = "any" if trigger.watch and not isinstance(trigger.watch.condition, (AllOf, Upstream)) else "all"
-        how = trigger.clock or trigger.preload or (word_ if trigger.watch else "none")
-        shape = "load" if node.kind == "table" else "transform"
-        domain = self.naming.groups.get(node.id, node.domain)
-        scope = {"schedule": "", "domain": domain, "table": node.id, "component": self._component(node.id)}[self.split]
-        command = node.table.domain if node.table and self.split != "schedule" else ""
-        return (shape, scope, command, how, trigger.preload, trigger.job)
+    def _task_ids(self) -> dict[str, str]:
+        ids = {name: task_id(node, self._keys[name], self._request.ids) for name, node in self._nodes.items()}
+        unique("task id", ids, "Use --ids asset, or rename one.")
+        shown = [node for node in self._graph.nodes.values() if not node.is_files]
+        unique("URI", {n.id: self._uris[n.id] for n in shown}, "Use --ids asset, or give one another key.")
+        return ids
 
-    def _component(self, node: str) -> str:
-        if not self._components:
-            for start in self.graph.nodes:
-                stack = [start]
-                while stack:
-                    one = stack.pop()
-                    if one not in self._components:
-                        self._components[one] = start
-                        stack += [*self.graph.upstream[one], *self.graph.downstream[one]]
-        return self._components[node]
+    # --------------------------------------------------------------------------------------------- starts
 
-    def _names(self, found: Sequence[Bundle]) -> list[str]:
-        names: list[str] = []
-        for bundle in found:
-            shape, scope, *_ = bundle.key
-            trigger = self._trigger(bundle.nodes[0])
-            parts = [self.options.prefix, str(shape), word(str(scope)).lower(), _how(trigger)]
-            name = base = "_".join(part for part in parts if part)
-            number = 1
-            while name in names:
-                number += 1
-                name = f"{base}_{number}"
-            names.append(name)
-        return names
+    @cached_property
+    def _triggers(self) -> Mapping[str, Trigger]:
+        known = self._request.triggers.triggers
+        return {node: known.get(node) or Trigger(node, "none", "") for node in self._nodes}
 
-    def _dag(self, name: str, bundle: Bundle) -> DagSpec:
-        nodes = [self.graph.nodes[node] for node in bundle.nodes]
-        trigger = self._trigger(nodes[0].id)
-        job = self.triggers.jobs.get(trigger.job)
-        loads = [node for node in nodes if node.kind == "table"]
-        tasks = [*self._loads(loads, job), *self._transforms([n for n in nodes if n.kind == "task"], job)]
-        self._say(name, nodes, trigger)
-        owned = [tag for node in nodes for tag in node.tags]
-        tags = ["starlake", *{node.domain: None for node in nodes}, *(job.tags if job else ()), *owned]
-        given = self.options
-        return DagSpec(
-            id=name,
-            description=(job.description if job else None) or f"{len(nodes)} tables of {nodes[0].domain}",
-            schedule=self._schedule(bundle, trigger),
-            tasks=tuple(tasks),
-            tags=tuple(dict.fromkeys(tag[:100] for tag in tags)),
-            retries=job.retries if job and job.retries is not None else given.retries,
-            retry_delay=job.retry_delay if job and job.retry_delay is not None else given.retry_delay,
-            max_active_runs=job.max_active_runs if job and job.max_active_runs else given.max_active_runs,
-            start_date=given.start_date,
-            priority=job.priority if job else None,
-        )
+    @cached_property
+    def _jobs(self) -> Mapping[str, Job]:
+        jobs = self._request.triggers.jobs
+        of = {node: job for job in jobs.values() for node in job.nodes}
+        return {node: jobs.get(one.job) or of.get(node) or _NO_JOB for node, one in self._triggers.items()}
 
-    def _say(self, name: str, nodes: Sequence[Node], trigger: Trigger) -> None:
-        watch = trigger.watch
-        if watch and (watch.freshness or watch.data_cycle or watch.min_interval):
-            self.notes.append(f"{name}: freshness, data cycles and minimum intervals of triggers are not in Airflow")
-        for node in nodes:
-            away = [
-                up for up in self.graph.upstream[node.id] if up in self.home and self.home[up] != self.home[node.id]
-            ]
-            if trigger.watch is None and away:
-                self.notes.append(
-                    f"{node.id}: runs by {_how(trigger) or 'hand'}; it does not wait for {', '.join(away)}"
-                )
-            for key in self.naming.extra.get(node.id, ()):
-                self.notes.append(f"{node.id}: {'/'.join(key)} is made elsewhere; it is an inlet, not waited for")
-        if trigger.preload and trigger.preload.strategy != "none" and not self.waits:
-            self.notes.append(f"{name}: missing files cannot be told from a crash here; it loads what is there")
+    @cached_property
+    def _rules(self) -> Mapping[str, AssetRule]:
+        found: dict[str, AssetRule] = {}
+        for node, trigger in self._triggers.items():
+            watch = trigger.watch
+            rule = reduced(watch.condition, self._nodes, watch.optional | watch.slower) if watch else None
+            if rule is not None:
+                found[node] = rule
+        return found
 
-    def _schedule(self, bundle: Bundle, trigger: Trigger) -> Clock | AssetRule | Literal["@continuous"] | None:
+    @cached_property
+    def _starts(self) -> Mapping[str, Start]:
+        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
+        return {node: own[self._leader(node, own)] for node in own}
+
+    def _leader(self, node: str, own: Mapping[str, Start]) -> str:
+        """The node in whose DAG a node is made: itself, or the nearest that has it made first."""
+        if self._triggers[node].owner != "none":
+            return node
+        inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
+        while stack:
+            one = stack.pop(0)
+            if own[one] is not None:
+                return one
+            more = [down for down in self._graph.downstream[one] if down in inside and down in own and down not in seen]
+            seen.update(more)
+            stack += more
+        return node
+
+    def _start(self, trigger: Trigger) -> Start:
         if trigger.clock:
             return trigger.clock
-        if trigger.owner == "arrival":
-            return "@continuous" if self.waits else None
-        inside = set(bundle.nodes)
-        watches = [watch for node in bundle.nodes if (watch := self._trigger(node).watch)]
-        rules = [
-            rule for watch in watches if (rule := self._rule(watch.condition, inside, watch.optional | watch.slower))
-        ]
-        if not rules:
-            return None
-        word_: Literal["&", "|"] = "&" if any(isinstance(rule, str) or rule.word == "&" for rule in rules) else "|"
-        flat = _flat(word_, rules)
-        return flat if isinstance(flat, AssetRule) else AssetRule("&", (flat,))
+        if trigger.owner == "arrival" and trigger.node in self._preloads:
+            return Files(self._preloads[trigger.node])
+        return self._rules.get(trigger.node)
 
-    def _rule(self, condition: Condition, inside: set[str], never: frozenset[str]) -> AssetRule | str | None:
-        if isinstance(condition, Upstream):
-            waited = condition.node in self.tasks and condition.node not in inside and condition.node not in never
-            return self.uris[condition.node] if waited else None
-        parts = [part for one in condition.parts if (part := self._rule(one, inside, never)) is not None]
-        return _flat("&" if isinstance(condition, AllOf) else "|", parts) if parts else None
+    @cached_property
+    def _preloads(self) -> Mapping[str, PreLoad]:
+        """What each table waits for."""
+        found = {node: trigger.preload for node, trigger in self._triggers.items() if self._nodes[node].table}
+        return {node: preload for node, preload in found.items() if preload and preload.strategy != "none"}
 
-    # ------------------------------------------------------------------------------------------ tasks
+    @cached_property
+    def _mixed(self) -> frozenset[str]:
+        """Directories whose tables do not all wait for the same."""
+        seen: dict[str, set[PreLoad | None]] = {}
+        for name, node in self._nodes.items():
+            if node.table:
+                seen.setdefault(node.table.domain, set()).add(self._preloads.get(name))
+        return frozenset(domain for domain, found in seen.items() if len(found) > 1)
 
-    def _task_of(self, node: str) -> str:
-        made = self.graph.nodes[node]
-        if self.granularity == "batch" and made.table:
-            return f"load_{word(made.table.domain)}"
-        return self.tasks[node]
+    def _order(self) -> list[str]:
+        """Upstream first, by what is read and by what is waited for."""
+        sorter: TopologicalSorter[str] = TopologicalSorter()
+        for node in self._nodes:
+            rule = self._rules.get(node)
+            before = [up for up in self._graph.upstream[node] if up in self._nodes]
+            sorter.add(node, *before, *(rule.names if rule else ()))
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            circle = " -> ".join(reversed(error.args[1]))
+            raise ProjectError([f"{circle}: a circle cannot be said in Airflow. Exclude one of them."]) from error
+        order: list[str] = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            order += ready
+            sorter.done(*ready)
+        return order
 
-    def _loads(self, nodes: Sequence[Node], job: Job | None) -> list[TaskSpec]:
-        by_domain: dict[str, list[Node]] = {}
-        for node in nodes:
-            by_domain.setdefault(node.table.domain if node.table else "", []).append(node)
-        return [task for domain, ones in by_domain.items() for task in self._domain(domain, ones, job)]
+    # --------------------------------------------------------------------------------------------- scopes
 
-    def _domain(self, domain: str, nodes: Sequence[Node], job: Job | None) -> list[TaskSpec]:
-        name, pool = word(domain), job.pool if job else None
-        stems = tuple(node.table.stem for node in nodes if node.table)
-        preload = self._trigger(nodes[0].id).preload
-        tasks: list[TaskSpec] = []
-        before, around = f"import_{name}", (name, f"{name}_pre_load")
-        upstream: tuple[str, ...] = ()
-        if preload and preload.strategy != "none" and self.waits:
-            what = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}[preload.strategy]
-            ack = preload.global_ack_file_path if preload.strategy == "ack" else None
-            command = build.preload(domain, stems, strategy=preload.strategy, ack_file=ack)
-            check, skip = f"check_{name}_{what}", f"skip_or_start_loading_{name}"
-            tasks.append(TaskSpec(check, "check", _escaped(command.argv), group=around, pool=pool, preload=preload))
-            tasks.append(TaskSpec(skip, "skip", upstream=(check,), group=around, pool=pool))
-            upstream = (skip,)
-        stage = _escaped(build.stage(domain, stems).argv)
-        tasks.append(TaskSpec(before, "stage", stage, upstream, group=around, pool=pool))
-        batches = [list(nodes)] if self.granularity == "batch" else [[node] for node in nodes]
-        for batch in batches:
-            args = build.load(domain, [node.table.stem for node in batch if node.table]).argv
-            tasks.append(
-                TaskSpec(
-                    self._task_of(batch[0].id),
-                    "load",
-                    (*_escaped(args), "--scheduledDate", SCHEDULED_DATE),
-                    (before,),
-                    inlets=tuple(uri for node in batch for uri in self._inlets(node)),
-                    outlets=tuple(self.uris[node.id] for node in batch),
-                    group=(name, f"{name}_load"),
-                    doc=_doc(batch),
-                    pool=pool,
-                )
-            )
-        return tasks
+    def _scopes(self) -> Mapping[str, tuple[Hashable, ...]]:
+        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
+        leaders = {name: self._nodes[self._leader(name, own)] for name in self._nodes}
+        return {name: (*self._settings(node.id), *self._scope(node), self._mix(name)) for name, node in leaders.items()}
 
-    def _transforms(self, nodes: Sequence[Node], job: Job | None) -> list[TaskSpec]:
-        return [
-            TaskSpec(
-                self.tasks[node.id],
-                "transform",
-                (*_escaped(build.transform(node.raw).argv), "--scheduledDate", SCHEDULED_DATE, "--options", OPTIONS),
-                tuple(self.tasks[up] for up in self.graph.upstream[node.id] if self.home.get(up) == self.home[node.id]),
-                inlets=self._inlets(node),
-                outlets=(self.uris[node.id],),
-                group=(word(node.domain),),
-                doc=_doc([node]),
-                pool=job.pool if job else None,
-            )
-            for node in nodes
-        ]
+    def _mix(self, node: str) -> Hashable:
+        table = self._nodes[node].table
+        return (table.domain, self._preloads.get(node)) if table and table.domain in self._mixed else None
 
-    def _inlets(self, node: Node) -> tuple[str, ...]:
-        known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]
-        extra = [asset_uri(self.options.uri, key) for key in self.naming.extra.get(node.id, ())]
-        return tuple(dict.fromkeys([*known, *extra]))
+    def _settings(self, node: str) -> tuple[Hashable, ...]:
+        """What a DAG says once for all of its tasks."""
+        job = self._jobs[node]
+        common = (job.dag, job.description, job.pool, job.retries, job.retry_delay, job.max_active_runs, job.priority)
+        return (*common, job.tags, tuple(sorted(job.options.items())))
+
+    def _scope(self, node: Node) -> tuple[Hashable, ...]:
+        file = self._job_file(node.id)
+        if file and self._request.split == "domain":
+            return (file,)
+        group = self._request.naming.groups.get(node.id, node.domain)
+        directory = node.table.domain if node.table else ""
+        return {
+            "schedule": (),
+            "domain": (node.kind, group, directory),
+            "table": (node.id,),
+            "component": (self._components[node.id],),
+        }[self._request.split]
+
+    @cached_property
+    def _components(self) -> Mapping[str, str]:
+        """The first node of all that is connected with a node, through what is exported."""
+        found: dict[str, str] = {}
+        for start in self._nodes:
+            stack = [start]
+            while stack:
+                one = stack.pop()
+                if one in self._nodes and one not in found:
+                    found[one] = start
+                    stack += [*self._graph.upstream[one], *self._graph.downstream[one]]
+        return found
+
+    def _job_file(self, node: str) -> str | None:
+        """The file of the DAG configuration of a node, without its suffix."""
+        job = self._jobs[node]
+        return job.name if job.dag else None
+
+    def _file(self, bundle: Bundle) -> str | None:
+        return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
+
+    def _label(self, bundle: Bundle) -> str:
+        """A word for what starts a DAG."""
+        if isinstance(bundle.start, Clock):
+            return spoken(bundle.start.cron, self._request.project.model.application.schedule_presets)
+        return "files" if isinstance(bundle.start, Files) else ""
+
+    # ----------------------------------------------------------------------------------------------- DAGs
+
+    def _dag(self, name: str, bundle: Bundle, tasks: Sequence[TaskSpec]) -> DagSpec:
+        request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
+        job = self._jobs[bundle.nodes[0]]
+        clock = bundle.start if isinstance(bundle.start, Clock) else None
+        _no_duplicates(name, tasks)
+        return DagSpec(
+            id=name,
+            title=job.description or title(nodes),
+            sources=sources(nodes),
+            schedule=self._schedule(bundle),
+            timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
+            start_date=(clock.start if clock else None) or request.options.start_date,
+            end_date=clock.end if clock else None,
+            catchup=clock.catchup if clock else False,
+            max_active_runs=job.max_active_runs or request.options.max_active_runs,
+            tags=_tags(nodes, job),
+            default_args=default_args(job, request.options, request.project),
+            tasks=tuple(tasks),
+            settings={**request.options.settings, **job.options},
+        )
+
+    def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:
+        start = bundle.start
+        if isinstance(start, AssetRule):
+            return self._by_uri(start)
+        return Continuous() if isinstance(start, Files) else start
+
+    def _by_uri(self, rule: AssetRule) -> AssetRule:
+        parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
+        return AssetRule(rule.word, tuple(parts))
 
 
-def _escaped(args: Iterable[str]) -> tuple[str, ...]:
-    return tuple(jinja(arg) for arg in args)
+def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
+    """`starlake`, the schemas, those of the DAG configuration, and those of the nodes that are labels."""
+    said = [tag for node in nodes for tag in node.tags]
+    kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and "spark" not in tag]
+    found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
+    return tuple(dict.fromkeys(tag.strip()[:_TAG] for tag in found if tag.strip()))
 
 
-def _flat(word_: Literal["&", "|"], parts: Sequence[AssetRule | str]) -> AssetRule | str:
-    flat: list[AssetRule | str] = []
-    for part in parts:
-        flat += part.parts if isinstance(part, AssetRule) and part.word == word_ else [part]
-    once = tuple(dict.fromkeys(flat))
-    return once[0] if len(once) == 1 else AssetRule(word_, once)
+def _no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
+    """Refuses what Airflow would: two tasks of one id, or a task and a group of one id."""
+    ids = [task.id for task in tasks]
+    groups = {group for task in tasks for group in task.groups}
+    twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []
+    if twice:
+        raise ProjectError(
+            [f"{dag}: two of its tasks or groups would be called `{one}` in Airflow; use --ids asset." for one in twice]
+        )
 
 
-def _how(trigger: Trigger) -> str:
-    """A word for a file name."""
-    if trigger.clock:
-        return "cron_" + "_".join(re.sub(r"[^A-Za-z0-9]+", "x", part) for part in trigger.clock.cron.split())
-    return {"arrival": "files", "lineage": "assets", "condition": "assets"}.get(trigger.owner, "")
-
-
-def _doc(nodes: Sequence[Node]) -> str:
-    """Names, comment, columns and SQL, as Markdown."""
-    lines: list[str] = []
-    for node in nodes:
-        made = node.task or node.table
-        lines.append(f"**{json.dumps(node.id, ensure_ascii=False)[1:-1]}**")
-        lines += ["", made.comment] if made and made.comment else []
-        columns = [f"- `{one.name}` {one.type}" for one in (made.attributes if made else ())]
-        lines += ["", *columns] if columns else []
-        if node.task and node.task.source_sql:
-            lines += ["", "```sql", node.task.source_sql.strip(), "```"]
-        lines.append("")
-    return "\n".join(lines)
+def _doubled(ids: Sequence[str], groups: set[str]) -> bool:
+    return len({*ids, *groups}) < len(ids) + len(groups)

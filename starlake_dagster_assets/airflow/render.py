@@ -2,194 +2,264 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from starlake_dagster_assets.airflow.environments import IMPORTS, constants, operator
-from starlake_dagster_assets.airflow.model import AssetRule, DagSpec, EnvironmentName, TaskSpec
+from starlake_dagster_assets.airflow.ids import variables
+from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, EnvironmentName, TaskSpec
+from starlake_dagster_assets.airflow.operators import DIALECTS, Dialect
 from starlake_dagster_assets.airflow.source import Raw, call, literal, text_block
+from starlake_dagster_assets.airflow.wiring import wiring
+from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Clock
 
 __all__ = ["MARKER", "render"]
 
-MARKER = "# Exported by starlake-dagster airflow export: changes here are lost."
+MARKER = "# Exported by `starlake-dagster airflow export`: changes made here are lost."
 
-_AIRFLOW = """try:  # Airflow 3
-    from airflow.sdk import DAG, Asset, CronTriggerTimetable, TaskGroup
-except ImportError:  # Airflow 2.9 to 2.11
+_AIRFLOW = """\
+try:
+    from airflow.sdk import DAG, Asset, {names}
+except ImportError:  # Airflow 2
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
-    from airflow.timetables.trigger import CronTriggerTimetable
-    from airflow.utils.task_group import TaskGroup
-"""
-_EMPTY = """try:
-    from airflow.providers.standard.operators.empty import EmptyOperator
-except ImportError:
-    from airflow.operators.empty import EmptyOperator
-"""
-_SENSOR = """try:
-    from airflow.providers.standard.sensors.python import PythonSensor
-except ImportError:
-    from airflow.sensors.python import PythonSensor
-"""
-_READY = '''def files_are_there(argv, env):
-    """Asks Starlake whether files are there; a crash fails the task."""
-    with tempfile.TemporaryDirectory() as here:
-        marker = Path(here, "not_ready")
-        argv = [*argv, "--notReadySentinel", str(marker)]
-        subprocess.run(argv, env={**os.environ, **env}, check=True)
-        return not marker.exists()
+{former}"""
+_PARAM = "    from airflow.models.param import Param\n"
+_GROUP = "    from airflow.utils.task_group import TaskGroup\n"
+_WINDOW = '''\
+@pass_context
+def window(context):
+    """Start and end of the data of a run (UTC); the start is empty where nothing says it.
+
+    Runs that assets trigger have no data interval in Airflow 3: theirs is that of the
+    runs that made the assets, which `tell_window` wrote on the events.
+    """
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    triggers = (context.get("triggering_asset_events") or {}).values()
+    told = [event.extra for events in triggers for event in events]
+    told = [extra for extra in told if extra.get("sl_start_date")]
+    if start and end and start < end:
+        start, end = start.strftime(MOMENT), end.strftime(MOMENT)
+    elif told:
+        start = min(extra["sl_start_date"] for extra in told)
+        end = max(extra["sl_end_date"] for extra in told)
+    else:
+        start, end = "", (end or context["dag_run"].run_after).strftime(MOMENT)
+    params = context["params"]
+    return params.get("sl_start_date") or start, params.get("sl_end_date") or end
+
+
+def tell_window(context, result=None):
+    """Writes the window of a run on the events of the assets that a task made."""
+    start, end = window(context)
+    for asset in context["task"].outlets if "outlet_events" in context else ():
+        extra = context["outlet_events"][asset].extra
+        extra.update(sl_start_date=start, sl_end_date=end)
 '''
+_OPTIONS = '''\
+@pass_context
+def options(context, more=""):
+    """The options of a transform: the window, then those of its own."""
+    start, end = window(context)
+    names = {
+        "sl_start_date": start,
+        "sl_end_date": end,
+        "sl_data_interval_start": start,
+        "sl_data_interval_end": end,
+    }
+    pairs = [f"{name}={value}" for name, value in names.items()] if start else []
+    return ",".join(["SL_LOG_LEVEL=info", *pairs, *([more] if more else [])])
+'''
+_RESERVED = (
+    "Asset",
+    "CronDataIntervalTimetable",
+    "DAG",
+    "MOMENT",
+    "Param",
+    "TaskGroup",
+    "options",
+    "pass_context",
+    "pendulum",
+    "tell_window",
+    "timedelta",
+    "window",
+)
 
 
-def render(dag: DagSpec, environment: EnvironmentName, root: str, env: str | None) -> str:
+def render(dag: DagSpec, environment: EnvironmentName, project: ProjectSource) -> str:
     """The source of a DAG file.
 
     Args:
         dag: The DAG.
         environment: Where commands run.
-        root: `SL_ROOT` where no Airflow variable `starlake_root` says otherwise.
-        env: `SL_ENV`.
+        project: What it was made from.
     """
-    checks = any(task.kind == "check" for task in dag.tasks)
-    parts = [MARKER, text_block(dag.description.strip()), ""]
-    parts += ["import os\nimport subprocess\nimport tempfile"] if checks else []
-    parts += ["from datetime import datetime, timedelta" + ("\nfrom pathlib import Path" if checks else ""), ""]
-    uses = [_EMPTY] if any(task.kind == "skip" for task in dag.tasks) else []
-    parts += [_imports(dag), *uses, *([_SENSOR] if checks else []), IMPORTS[environment]]
-    parts += [_settings(dag, environment, root, env)]
-    parts += ["", _READY, ""] if checks else []
-    parts += _body(dag, environment)
-    return "\n".join(parts).rstrip() + "\n"
+    dialect = DIALECTS[environment](dag, project)
+    transforms = any(task.kind == "transform" for task in dag.tasks)
+    head = [_header(dag, project), *_imports(dag, dialect, transforms)]
+    constants = [("MOMENT", "%Y-%m-%dT%H:%M:%S"), *dialect.constants()]
+    head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
+    functions = [*dialect.functions(), _WINDOW, *([_OPTIONS] if transforms else [])]
+    taken = {*_RESERVED, *dialect.reserved, *_imported(dialect.imports)}
+    names = variables([task.id for task in dag.tasks], taken)
+    body = _body(dag, dialect, names, transforms)
+    parts = ["\n\n".join(head), *(text.rstrip() for text in functions), body]
+    return "\n\n\n".join(parts) + _documents(dag, names) + "\n"
 
 
-def _imports(dag: DagSpec) -> str:
+def _header(dag: DagSpec, project: ProjectSource) -> str:
+    env = f", environment {project.env}" if project.env else ""
+    made = "\n".join(f"- {source}" for source in dag.sources)
+    about = f"{dag.title.strip()}.\n\nMade from the Starlake project {project.root.name}{env}:\n{made}\n"
+    return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
+
+
+def _imports(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[str]:
+    modules = [*dialect.modules, "from datetime import timedelta"]
+    modules.sort(key=lambda line: (line.startswith("from"), line))
+    groups = any(task.groups for task in dag.tasks)
+    names = [*(["Param"] if transforms else []), *(["TaskGroup"] if groups else [])]
+    former = (_PARAM if transforms else "") + (_GROUP if groups else "")
+    base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
+    plain = sorted(block for block in dialect.imports if block.startswith("from"))
+    tried = [block for block in dialect.imports if not block.startswith("from")]
+    third = "\n".join(["import pendulum", *plain, "from jinja2 import pass_context"])
+    timetable = ["from airflow.timetables.interval import CronDataIntervalTimetable"]
     if isinstance(dag.schedule, Clock):
-        return _AIRFLOW
-    lines = _AIRFLOW.replace(", CronTriggerTimetable", "").splitlines(keepends=True)
-    return "".join(line for line in lines if "CronTriggerTimetable" not in line)
+        third = "\n".join(["import pendulum", *sorted([*plain, *timetable]), "from jinja2 import pass_context"])
+    return ["\n".join(modules), third, base, *tried]
 
 
-def _settings(dag: DagSpec, environment: EnvironmentName, root: str, env: str | None) -> str:
-    where = "{{ var.value.get('starlake_root', " + _quoted(root) + ") }}"
-    lines = [f"ROOT = {literal(where)}"]
-    values: dict[str, Any] = {"SL_ROOT": Raw("ROOT")}
-    if env:
-        values["SL_ENV"] = env
-    if environment == "shell":
-        values["STARLAKE"] = "{{ var.value.get('starlake_path', 'starlake') }}"
-    if environment != "dataproc":
-        lines.append(f"ENV = {literal(values, used=6)}")
-    if environment in {"fargate", "cloud_run"}:
-        lines.append('ENV_LIST = [{"name": name, "value": value} for name, value in ENV.items()]')
-    if environment == "fargate":
-        subnets = Raw("\"{{ var.value.get('aws_task_private_subnets', '') }}\"")
-        lines.append(f"NETWORK = {literal({'awsvpcConfiguration': {'subnets': [subnets]}}, used=10)}")
-    lines += [f"{name} = {literal(value)}" for name, value in constants(environment, dag.tasks)]
-    return "\n".join(lines) + "\n"
+def _imported(blocks: Sequence[str]) -> set[str]:
+    words = {word.strip("(),") for block in blocks for word in block.split()}
+    return {word for word in words if word.isidentifier()}
 
 
-def _quoted(text: str) -> str:
-    """A text between quotes inside a Jinja expression: only what cannot end it is written as it stands."""
-    plain = all(char.isascii() and (char.isalnum() or char in " /._-:@") for char in text)
-    return f"'{text}'" if plain else "'" + "".join(f"\\U{ord(char):08x}" for char in text) + "'"
+def _body(dag: DagSpec, dialect: Dialect, names: Mapping[str, str], transforms: bool) -> str:
+    lines = [f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"]
+    opened: tuple[str, ...] = ()
+    depth = 1
+    around = dialect.around
+    before = [task for task in dag.tasks if task.kind in ("wait", "start")] if around else []
+    lines += [_task(task, dialect, names[task.id], 1) for task in before]
+    if around:
+        lines += _cluster(around, before, names)
+        depth = 2
+    for task in dag.tasks:
+        if task in before:
+            continue
+        lines += _groups(opened, task.groups, depth)
+        opened = task.groups
+        lines.append(_task(task, dialect, names[task.id], depth + len(opened)))
+    inside = [task for task in dag.tasks if task not in before]
+    edges = [*wiring(before, names), *wiring(inside, names)]
+    return "\n".join([*lines, *(["", *(f"    {edge}" for edge in edges)] if edges else [])])
 
 
-def _body(dag: DagSpec, environment: EnvironmentName) -> list[str]:
-    retries: list[tuple[str, Any]] = [
-        ("retries", dag.retries),
-        ("retry_delay", Raw(f"timedelta(seconds={dag.retry_delay!r})")),
-        ("retry_exponential_backoff", True),
-    ]
-    if dag.priority is not None:
-        retries.append(("priority_weight", dag.priority))
-    if environment == "shell":
-        retries.append(("append_env", True))
-    year, month, day = (int(part) for part in dag.start_date.split("-"))
+def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
+    macros = {name: Raw(name) for name in ("window", *(("options",) if transforms else ()))}
+    defaults = {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
     arguments: list[tuple[str, Any]] = [
         ("dag_id", dag.id),
-        ("description", dag.description),
+        ("description", dag.title),
+        ("doc_md", Raw("__doc__")),
         ("schedule", Raw(_schedule(dag.schedule))),
-        ("start_date", Raw(f"datetime({year}, {month}, {day})")),
-        ("catchup", isinstance(dag.schedule, Clock) and dag.schedule.catchup),
-        ("max_active_runs", dag.max_active_runs),
-        ("tags", list(dag.tags)),
-        ("default_args", dict(retries)),
+        ("start_date", Raw(_moment(dag.start_date, dag.timezone))),
     ]
-    lines = [f"with {_exploded('DAG', arguments, 0)}:"]
-    names = {task.id: f"task_{number}" for number, task in enumerate(dag.tasks, 1)}
-    opened: tuple[str, ...] = ()
-    for task in dag.tasks:
-        if task.group != opened:
-            common = 0
-            while common < min(len(opened), len(task.group)) and opened[common] == task.group[common]:
-                common += 1
-            # a group is opened once: tasks of one domain stand together
-            for depth in range(common, len(task.group)):
-                pad = "    " * (depth + 1)
-                group = f"group_{task.group[depth]}"
-                lines.append(f'{pad}with TaskGroup("{group}", prefix_group_id=False):')
-            opened = task.group
-        depth = len(opened) + 1
-        lines.append(_task(task, environment, names[task.id], depth))
-    lines.append("")
-    for task in dag.tasks:
-        lines += [f"    {names[before]} >> {names[task.id]}" for before in task.upstream]
-    return lines
+    if dag.end_date is not None:
+        arguments.append(("end_date", Raw(_moment(dag.end_date, dag.timezone))))
+    arguments += [
+        ("catchup", dag.catchup),
+        ("max_active_runs", 1 if isinstance(dag.schedule, Continuous) else dag.max_active_runs),
+        ("tags", list(dag.tags)),
+        ("default_args", defaults),
+    ]
+    if transforms:
+        arguments.append(("params", {name: Raw(_param(word)) for name, word in _PARAMS.items()}))
+    return [*arguments, ("user_defined_macros", macros)]
 
 
-def _task(task: TaskSpec, environment: EnvironmentName, name: str, depth: int) -> str:
+_PARAMS = {"sl_start_date": "Start", "sl_end_date": "End"}
+
+
+def _param(word: str) -> str:
+    text = f"{word} of the data (UTC), such as 2024-05-02T00:00:00; the run's own if empty"
+    return call("Param", [("", None), ("type", ["null", "string"]), ("description", text)], 8, 10**6)
+
+
+def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int) -> list[str]:
+    common = 0
+    while common < min(len(opened), len(wanted)) and opened[common] == wanted[common]:
+        common += 1
+    return [
+        f"{'    ' * (depth + level)}with TaskGroup({literal(wanted[level])}, prefix_group_id=False):"
+        for level in range(common, len(wanted))
+    ]
+
+
+def _cluster(around: Any, before: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
+    """The cluster is made once files are there, and deleted whatever happens."""
+    (setup, maker, how), (teardown, remover, who) = around
+    last = [names[task.id] for task in before if task.kind == "start"]
+    lines = [
+        f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",
+        f"    {teardown} = {_exploded(remover, [('task_id', teardown), *who], 4)}",
+    ]
+    if last:
+        lines.append(f"    {last[0] if len(last) == 1 else '[' + ', '.join(last) + ']'} >> {setup}")
+    return [*lines, f"    with {teardown}.as_teardown(setups={setup}):"]
+
+
+def _task(task: TaskSpec, dialect: Dialect, name: str, depth: int) -> str:
     pad = "    " * depth
-    arguments: list[tuple[str, Any]] = [("task_id", task.id)]
-    if task.kind == "skip":
-        kind = "EmptyOperator"
-    elif task.kind == "check" and task.preload is not None:
-        kind = "PythonSensor"
-        argv = ["{{ var.value.get('starlake_path', 'starlake') }}", *task.args]
-        arguments += [
-            ("python_callable", Raw("files_are_there")),
-            ("op_kwargs", {"argv": argv, "env": Raw("ENV")}),
-            ("mode", "reschedule"),
-            ("poke_interval", task.preload.poke_interval),
-            ("timeout", task.preload.ack_wait_timeout),
-            ("soft_fail", task.preload.soft_fail),
-        ]
-    else:
-        kind, own = operator(environment, task)
-        arguments += own
+    operator, own = dialect.task(task)
+    arguments: list[tuple[str, Any]] = [("task_id", task.id), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:
             arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))
-    if task.pool:
-        arguments.append(("pool", task.pool))
-    if task.doc:
-        arguments.append(("doc_md", Raw(text_block(task.doc))))
-    return f"{pad}{name} = {_exploded(kind, arguments, len(pad))}"
+    if task.owner:
+        arguments.append(("owner", task.owner))
+    if task.trigger_rule:
+        arguments.append(("trigger_rule", task.trigger_rule))
+    return f"{pad}{name} = {_exploded(operator, arguments, len(pad))}"
 
 
-def _exploded(name: str, arguments: list[tuple[str, Any]], indent: int) -> str:
+def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> str:
     pad = " " * (indent + 4)
-    lines = [f"{pad}{key}={_value(key, one, indent + 4)},\n" for key, one in arguments]
+    lines = [f"{pad}{key}={literal(one, indent + 4, indent + 6 + len(key))},\n" for key, one in arguments]
     return f"{name}(\n{''.join(lines)}{' ' * indent})"
 
 
-def _value(key: str, value: Any, indent: int) -> str:
-    if key == "env":
-        return literal({Raw("**ENV"): Raw(""), **value}, indent, indent + len(key) + 2).replace("**ENV: ", "**ENV")
-    return literal(value, indent, indent + len(key) + 2)
-
-
-def _schedule(schedule: Any) -> str:
+def _schedule(schedule: Clock | AssetRule | Continuous | None) -> str:
     if isinstance(schedule, Clock):
-        zone = [("", schedule.cron), ("timezone", schedule.timezone)]
-        return call("CronTriggerTimetable", zone, 4, 14)
+        return call("CronDataIntervalTimetable", [("", schedule.cron), ("timezone", schedule.timezone)], 4, 14)
     if isinstance(schedule, AssetRule):
-        one = _rule(schedule)
-        return f"(\n        {one}\n    )" if "\n" in one else one
-    return literal(schedule)
+        if len(schedule.parts) == 1:
+            return f"[{_rule(schedule)}]"
+        flat = _rule(schedule, " ")
+        return flat if len(flat) + 14 <= 88 else f"(\n        {_rule(schedule)}\n    )"
+    return "None" if schedule is None else '"@continuous"'
 
 
-def _rule(rule: AssetRule | str) -> str:
+def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
     if isinstance(rule, str):
         return f"Asset({literal(rule)})"
-    parts = [_rule(part) if isinstance(part, str) else f"({_rule(part)})" for part in rule.parts]
-    return f"\n        {rule.word} ".join(parts)
+    parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
+    return f"{line}{rule.word} ".join(parts)
+
+
+def _moment(moment: datetime, timezone: str) -> str:
+    if moment.tzinfo is not None:
+        return f"pendulum.parse({literal(moment.isoformat())})"
+    parts = [moment.year, moment.month, moment.day]
+    clock = [moment.hour, moment.minute, moment.second]
+    while clock and not clock[-1]:
+        clock.pop()
+    return f"pendulum.datetime({', '.join(map(str, parts + clock))}, tz={literal(timezone)})"
+
+
+def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
+    """What Airflow shows of each task; last in the file, so that the DAG is read at a glance."""
+    texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
+    return "".join(f"\n\n{text}" for text in texts)

@@ -1,15 +1,20 @@
-"""Python text, laid out as `ruff format` would leave it; values come in through `literal` only."""
+"""Python text, laid out as `ruff format` leaves it; values come in through `literal`, templates through `jinja`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, cast
 
-__all__ = ["Raw", "call", "literal", "text_block"]
+__all__ = ["Call", "Raw", "call", "jinja", "jinja_text", "literal", "text_block"]
 
 _WIDTH = 88
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+_TEMPLATE = re.compile(r"\{(?=[{%#]|\Z)")
+_FILE = re.compile(r"\.(sh|bash|json|ya?ml|sql|md)$", re.I)
+_PLAIN = frozenset(" /._-:@,=")
 
 
 class Raw(str):
@@ -18,11 +23,32 @@ class Raw(str):
     __slots__ = ()
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of a function: its arguments, then a mapping that is spread over keywords."""
+
+    name: str
+    arguments: Sequence[Any]
+    spread: Mapping[str, Any] | None = None
+
+
+def jinja(text: str) -> str:
+    """A text as a template of Airflow that renders to it, and that no operator takes for the name of a file."""
+    escaped = _TEMPLATE.sub("{{ '{' }}", text)
+    return escaped + "{{ '' }}" if _FILE.search(escaped) else escaped
+
+
+def jinja_text(text: str) -> str:
+    """A text as a literal inside a Jinja expression: only what cannot end it is written as it stands."""
+    plain = all(char.isascii() and (char.isalnum() or char in _PLAIN) for char in text)
+    return f"'{text}'" if plain else "'" + "".join(f"\\U{ord(char):08x}" for char in text) + "'"
+
+
 def literal(value: Any, indent: int = 0, used: int = 0) -> str:
     """A value as Python source.
 
     Args:
-        value: Texts, numbers, None, sequences, mappings and `Raw`.
+        value: Texts, numbers, None, durations, sequences, mappings and `Raw`.
         indent: Columns before the lines that follow the first.
         used: Columns that the first line has taken, and those after the value.
     """
@@ -30,8 +56,13 @@ def literal(value: Any, indent: int = 0, used: int = 0) -> str:
         return value
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, Call):
+        items = [*(("", one) for one in value.arguments), *([("**", value.spread)] if value.spread else [])]
+        return _wrapped(f"{value.name}(", ")", items, indent, used)
     if isinstance(value, Mapping):
-        items = [(f"{literal(key)}: ", one) for key, one in cast("Mapping[Any, Any]", value).items()]
+        items = [(_key(key), one) for key, one in cast("Mapping[Any, Any]", value).items()]
         return _wrapped("{", "}", items, indent, used)
     if isinstance(value, (list, tuple)):
         return _wrapped("[", "]", [("", one) for one in cast("Sequence[Any]", value)], indent, used)
@@ -47,9 +78,15 @@ def text_block(text: str) -> str:
     """A text of several lines between triple quotes."""
     body = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     body = _CONTROL.sub(_escape, body)
+    body = re.sub(r"[ \t]+(?=\n|$)", lambda match: "".join(f"\\x{ord(char):02x}" for char in match[0]), body)
     if body.endswith('"'):
         body = body[:-1] + '\\"'
     return f'"""{body}"""'
+
+
+def _key(key: Any) -> str:
+    """The beginning of an item of a mapping; a `Raw` key is a mapping whose items go before."""
+    return f"**{key}" if isinstance(key, Raw) else f"{literal(key)}: "
 
 
 def _wrapped(left: str, right: str, items: Sequence[tuple[str, Any]], indent: int, used: int) -> str:
@@ -59,6 +96,14 @@ def _wrapped(left: str, right: str, items: Sequence[tuple[str, Any]], indent: in
     pad = " " * (indent + 4)
     lines = [f"{pad}{before}{literal(one, indent + 4, indent + 5 + len(before))},\n" for before, one in items]
     return f"{left}\n{''.join(lines)}{' ' * indent}{right}"
+
+
+def _duration(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    for name, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"timedelta({name}={int(seconds // size)})"
+    return f"timedelta(seconds={int(seconds) if seconds == int(seconds) else seconds!r})"
 
 
 def _text(text: str) -> str:

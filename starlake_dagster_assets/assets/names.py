@@ -8,14 +8,12 @@ import dagster as dg
 
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.owners import OWN_TAGS
 
-__all__ = ["collisions", "group_name", "key_part", "output_name", "owners_of", "tags_of"]
+__all__ = ["collisions", "group_name", "key_part", "output_name", "tags_of"]
 
 _KEY = re.compile(r"[^A-Za-z0-9_.-]")
 _WORD = re.compile(r"[^A-Za-z0-9_]")
-_MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-_PRINCIPAL = re.compile(r"^(?:user|group|serviceAccount|domain):", re.I)
-_OWN_TAGS = frozenset({"owner", "dagster_deps"})
 _LONGEST_TAG = 63
 
 
@@ -49,19 +47,10 @@ def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for tag in tags:
         key, _, value = tag.partition("=")
-        if key.strip().lower() in _OWN_TAGS or not key.strip():
+        if key.strip().lower() in OWN_TAGS or not key.strip():
             continue
         found[_tag(key.strip())] = _tag(value.strip())
     return found
-
-
-def owners_of(node: Node) -> tuple[str, ...]:
-    """Owners: `owner=…` tags, then grantees of `acl` with an e-mail address; what Dagster refuses is left out."""
-    said = [tag.partition("=")[2].strip() for tag in node.tags if tag.partition("=")[0].strip().lower() == "owner"]
-    thing = node.task or (None if node.is_files else node.table)
-    grants = [grant for acl in thing.acl for grant in acl.grants] if thing is not None else []
-    said += [_PRINCIPAL.sub("", grant.strip()) for grant in grants]
-    return tuple(dict.fromkeys(owner for owner in said if _is_owner(owner)))
 
 
 def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> None:
@@ -90,12 +79,6 @@ def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> 
 def _where(node: Node) -> str:
     thing = node.task or node.table or node.external
     return str(thing.location) if thing is not None else node.id
-
-
-def _is_owner(text: str) -> bool:
-    if text.startswith("team:"):
-        return len(text) > len("team:")
-    return _MAIL.fullmatch(text) is not None
 
 
 def _tag(text: str) -> str:

@@ -10,7 +10,7 @@ from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, 
 from starlake_dagster_assets.assets import metadata as shown
 from starlake_dagster_assets.assets.freshness import freshness_policy
 from starlake_dagster_assets.assets.mappings import partition_mapping
-from starlake_dagster_assets.assets.names import collisions, group_name, key_part, owners_of, tags_of
+from starlake_dagster_assets.assets.names import collisions, group_name, key_part, tags_of
 from starlake_dagster_assets.assets.retries import retry_policy
 from starlake_dagster_assets.automation.partitions import node_partitions
 from starlake_dagster_assets.command.checks import RESERVED, named_expectations
@@ -18,6 +18,8 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.command.spark import spark_of
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
@@ -99,6 +101,17 @@ class StarlakeTranslator:
             found = {node.id: self.spec(node) for node in _upstream_first(self.graph)}
         collisions(found, self.graph.nodes)
         return found
+
+    def naming(self, source: ProjectSource) -> Naming:
+        """Keys, groups and extra dependencies of a project's nodes, free of Dagster: for `export_airflow`.
+
+        Raises:
+            ProjectError: When two nodes would become the same asset.
+        """
+        from starlake_dagster_assets.assets.naming import naming_of
+
+        bound = self.bound_to(source)
+        return naming_of(bound.graph, dict(bound.specs()))
 
     # --------------------------------------------------------------------------------------------- the seam
 

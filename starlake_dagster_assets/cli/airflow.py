@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.airflow.export import ExportReport
 
 __all__ = ["register"]
 
@@ -54,15 +58,24 @@ def export(
     environment: Annotated[_Environment, typer.Option(help="Where commands run.")] = _Environment.shell,
     select: Annotated[list[str] | None, typer.Option(help="Nodes, in the selection grammar.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Nodes to leave out.")] = None,
-    split: Annotated[_Split, typer.Option(help="What the nodes of a DAG share.")] = _Split.domain,
-    granularity: Annotated[_Granularity, typer.Option(help="A task a table, or a domain.")] = _Granularity.task,
-    ids: Annotated[_Ids, typer.Option(help="Task ids of starlake-airflow, or asset keys.")] = _Ids.starlake,
+    split: Annotated[_Split, typer.Option(help="What the nodes of a DAG share besides their start.")] = _Split.domain,
+    granularity: Annotated[_Granularity, typer.Option(help="A load a table, or a domain.")] = _Granularity.task,
+    ids: Annotated[_Ids, typer.Option(help="Names of starlake-airflow, or asset keys.")] = _Ids.starlake,
+    prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of DAG configurations, NAME=VALUE, for those that do not say it."),
+    ] = None,
+    translator: Annotated[str | None, typer.Option(help="Your translator, as package.module:Name.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
 ) -> None:
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
+    from starlake_dagster_assets.airflow.model import AirflowOptions
     from starlake_dagster_assets.starlake_project import StarlakeProject
+    from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
+    said, settings = _options(option or [])
     report = export_airflow(
         StarlakeProject(project, env=env),
         out,
@@ -72,14 +85,52 @@ def export(
         split=cast("Any", split.value),
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
+        options=AirflowOptions(prefix=prefix, settings=settings),
+        automation=StarlakeAutomation(**said),
+        translator=_loaded(translator) if translator else None,
         check=check,
     )
+    _tell(report, check)
+    if check and report.stale:
+        raise typer.Exit(1)
+
+
+def _tell(report: ExportReport, check: bool) -> None:
     words = ("stale", "to be removed") if check else ("written", "removed")
     for word, names in zip(words, (report.written, report.removed), strict=True):
         for name in names:
             typer.echo(f"{word}: {name}")
-    typer.echo(f"{len(report.unchanged)} files unchanged, {len(report.plan.dags)} DAGs")
+    typer.echo(f"{len(report.plan.dags)} DAGs; {len(report.unchanged)} files as they were")
+    if report.notes:
+        typer.echo("\nNot in Airflow:")
     for note in report.notes:
-        typer.echo(f"not in Airflow: {note}")
-    if check and report.stale:
-        raise typer.Exit(1)
+        typer.echo(f"- {note}")
+
+
+def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is said of triggers and runs, and what of the environment."""
+    from starlake_dagster_assets.errors import nearest
+    from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE
+    from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
+
+    ours = {*NodeSettings.model_fields, *FORMER_NAMES}
+    known = {*ours, *KNOWN_ELSEWHERE}
+    found: tuple[dict[str, Any], dict[str, str]] = ({}, {})
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not (name in known or name.startswith("SL_")):
+            close = nearest(name, known)
+            hint = f" Did you mean `{close}`?" if close and close != name else " Expected NAME=VALUE."
+            raise typer.BadParameter(f"{text!r} is no option of a DAG configuration.{hint}", param_hint="--option")
+        found[name not in ours][name] = value
+    return found
+
+
+def _loaded(reference: str) -> Any:
+    """The translator of that name, made if it is a class."""
+    module, _, name = reference.partition(":")
+    try:
+        found: Any = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise typer.BadParameter(f"{reference!r}: {error}", param_hint="--translator") from error
+    return found() if isinstance(found, type) else found

@@ -91,8 +91,16 @@ class ClusterPlan:
             "project_id": project,
             "cluster_name": self.cluster_name(run_id),
             "labels": {**said, MANAGED[0]: MANAGED[1], RUN_LABEL: label(run_id)},
-            "config": _merged(self._config(env), self.extra),
+            "config": self.config(env),
         }
+
+    def config(self, env: Mapping[str, str]) -> dict[str, Any]:
+        """The request's `ClusterConfig`.
+
+        Args:
+            env: Environment variables of every driver and executor (`spark-env:`).
+        """
+        return _merged(self._config(env), self.extra)
 
     def _config(self, env: Mapping[str, str]) -> dict[str, Any]:
         single = self.num_workers <= 0

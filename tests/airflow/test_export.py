@@ -1,24 +1,28 @@
-"""DAG files of the example: stable, formatted, ours alone; what cannot be said is named."""
+"""DAG files as texts: stable, formatted, ours alone; what cannot be said is named."""
 
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.airflow.export import export_airflow
-from starlake_dagster_assets.airflow.plan import jinja
-from starlake_dagster_assets.airflow.source import literal, text_block
+from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
+from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
+ENVIRONMENTS = ["shell", "cloud_run", "dataproc", "fargate"]
+RUFF = [sys.executable, "-m", "ruff"]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +30,39 @@ def project() -> StarlakeProject:
     return StarlakeProject(EXAMPLE, env="DUCKDB")
 
 
-@pytest.mark.parametrize("environment", ["shell", "cloud_run", "dataproc", "fargate"])
-def test_files_are_python_and_the_same_each_time(project, environment, tmp_path):
-    first = export_airflow(project, tmp_path, environment=environment)
+def tasks_of(report) -> dict:
+    return {task.id: task for dag in report.plan.dags for task in dag.tasks}
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from starlake_dagster_assets.cli import main; main()"]
+    return subprocess.run([*program, "airflow", "export", *args], check=False, capture_output=True, text=True)
+
+
+# ---------------------------------------------------------------------------------------------------- the files
+
+
+@pytest.mark.parametrize("split", ["domain", "schedule", "component", "table"])
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_files_are_the_same_each_time_and_as_a_formatter_leaves_them(project, environment, split, tmp_path):
+    automation = StarlakeAutomation(pre_load_strategy="imported", dataset_triggering_strategy="all")
+    options = {"environment": environment, "split": split, "automation": automation}
+    first = export_airflow(project, tmp_path, **options)
     assert len(first.written) == len(first.plan.dags) + 2
-    assert not export_airflow(project, tmp_path, environment=environment, check=True).stale
-    for name in first.written:
-        if name.endswith(".py"):
-            ast.parse((tmp_path / name).read_text())
+    assert not export_airflow(project, tmp_path, **options, check=True).stale
+    strict = ["--isolated", "--select", "E,F,I,B,UP", "--ignore", "E501,B018"]
+    for words in (["format", "--isolated", "--line-length", "88", "--check"], ["check", *strict]):
+        done = subprocess.run([*RUFF, *words, str(tmp_path)], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_file_says_what_it_was_made_from_and_nothing_of_the_machine(project, tmp_path):
+    export_airflow(project, tmp_path)
+    for path in tmp_path.glob("*.py"):
+        text = path.read_text()
+        assert text.startswith("# Exported by `starlake-dagster airflow export`")
+        assert str(EXAMPLE) not in text
+        assert "Made from the Starlake project starbake, environment DUCKDB" in ast.get_docstring(ast.parse(text))
 
 
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
@@ -44,6 +73,23 @@ def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     edges = {(i, o) for dag in plan.dags for task in dag.tasks for i in task.inlets for o in task.outlets}
     wanted = {(e.source, e.target) for e in project.graph.edges if not project.graph.nodes[e.source].is_files}
     assert edges == {(plan.uris[source], plan.uris[target]) for source, target in wanted}
+
+
+def test_users_of_starlake_airflow_find_their_names(project, tmp_path):
+    report = export_airflow(project, tmp_path, automation=StarlakeAutomation(pre_load_strategy="imported"))
+    tasks = tasks_of(report)
+    known = ["check_network_incoming_files", "skip_or_start_loading_network", "import_network", "load_network_stores"]
+    assert [task for task in tasks if "network" in task] == known
+    assert tasks["load_network_stores"].outlets == ("reference_shops",)
+    assert tasks["kpi_daily_revenue_task"].outlets == ("kpi_daily_revenue",)
+
+
+def test_asset_keys_are_names_where_they_are_asked_for(project, tmp_path):
+    tasks = tasks_of(export_airflow(project, tmp_path, ids="asset"))
+    assert tasks["reference__Shops"].outlets == ("x-starlake://reference/Shops",)
+
+
+# -------------------------------------------------------------------------------------------------- who is ours
 
 
 def test_what_is_gone_is_removed_and_what_is_not_ours_stays(project, tmp_path):
@@ -60,25 +106,103 @@ def test_what_is_gone_is_removed_and_what_is_not_ours_stays(project, tmp_path):
 
 
 def test_check_says_which_files_are_stale(project, tmp_path):
-    command = [
-        sys.executable,
-        "-c",
-        "from starlake_dagster_assets.cli import main; main()",
-        "airflow",
-        "export",
-        str(EXAMPLE),
-    ]
-    command += ["--out", str(tmp_path), "--env", "DUCKDB", "--check"]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert "stale: starlake_load_starbake" in result.stdout
+    done = command(str(EXAMPLE), "--out", str(tmp_path), "--env", "DUCKDB", "--check")
+    assert done.returncode == 1
+    assert "stale: starlake_load_starbake_daily.py" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_takes_options_and_knows_their_names(tmp_path):
+    wrong = command(str(EXAMPLE), "--out", str(tmp_path), "--option", "retris=3")
+    assert wrong.returncode == 2 and "`retries`" in wrong.stderr
+    done = command(str(EXAMPLE), "--out", str(tmp_path), "--option", "retries=3", "--select", "domain:kpi")
+    assert done.returncode == 0
+    assert '"retries": 3' in (tmp_path / "starlake_transform_kpi_weekly.py").read_text()
+
+
+# --------------------------------------------------------------------------------------------- what it is made of
+
+
+def test_a_task_runs_with_what_it_follows_alone_and_waits_for_the_rest_by_assets(project, tmp_path):
+    automation = StarlakeAutomation(dataset_triggering_strategy="all", optional_dataset_enabled=False)
+    plan = export_airflow(project, tmp_path, automation=automation).plan
+    dags = {dag.id: dag for dag in plan.dags}
+    follows = dags["starlake_transform_customers_customerlifetimevalue"]
+    assert [task.id for task in follows.tasks] == [
+        "Customers_CustomerLifeTimeValue_task",
+        "Customers_HighValueCustomers_task",
+    ]
+    assert set(follows.schedule.parts) == {"kpi_order_lines", "starbake_customers"} and follows.schedule.word == "&"
+    assert dags["starlake_transform_kpi_daily"].tasks[1].upstream == ("kpi_daily_revenue_task",)
+
+
+def test_loads_and_transforms_of_one_clock_share_a_dag_where_schedules_split(project, tmp_path):
+    plan = export_airflow(project, tmp_path, split="schedule").plan
+    daily = next(dag for dag in plan.dags if dag.id == "starlake_daily")
+    revenue = next(task for task in daily.tasks if task.id == "kpi_daily_revenue_task")
+    assert revenue.upstream == ("load_network_stores",)
+    assert revenue.trigger_rule == "none_failed"  # no new file holds the figures of the day back
+
+
+def test_a_dag_is_cut_before_its_page_is_too_large(project, tmp_path):
+    plan = export_airflow(project, tmp_path, options=AirflowOptions(max_assets=2)).plan
+    assert max(sum(len(task.outlets) for task in dag.tasks) for dag in plan.dags) == 2
+
+
+def test_a_batch_is_one_load_for_all_tables_of_a_domain(project, tmp_path):
+    report = export_airflow(project, tmp_path, granularity="batch")
+    assert tasks_of(report)["load_starbake"].argv[-1] in ("Customers,Ingredients,Products", "Orders")
+
+
+def test_what_airflow_cannot_say_is_told_by_name(project, tmp_path):
+    notes = "\n".join(export_airflow(project, tmp_path, environment="fargate").notes)
+    assert "kpi.daily_revenue: starts by `0 5 * * *`; it does not wait for kpi.order_lines, reference.Shops" in notes
+    assert "expectations of Customers.CustomerLifeTimeValue" in notes
+    assert "that find no file succeed all the same" in notes
+
+
+def test_a_translator_renames_groups_and_adds_what_is_not_of_the_project(project, tmp_path):
+    class Mine(StarlakeTranslator):
+        def get_asset_key(self, node):
+            return super().get_asset_key(node).with_prefix("shop")
+
+        def get_group_name(self, node):
+            return "figures" if node.domain == "kpi" else super().get_group_name(node)
+
+        def get_extra_deps(self, node):
+            return [dg.AssetDep(dg.AssetKey(["crm", "calls"]))] if node.id == "kpi.daily_revenue" else []
+
+    report = export_airflow(project, tmp_path, ids="asset", translator=Mine())
+    task = tasks_of(report)["shop__kpi__daily_revenue"]
+    assert task.outlets == ("x-starlake://shop/kpi/daily_revenue",)
+    assert "x-starlake://crm/calls" in task.inlets
+    assert "x-starlake://crm/calls" in report.plan.external
+    assert any("kpi.daily_revenue: nobody here makes crm/calls" in note for note in report.notes)
+    assert "starlake_transform_figures_daily.py" in report.written
+
+
+def test_the_map_and_the_pools_are_written_beside(project, tmp_path):
+    export_airflow(project, tmp_path)
+    assets = json.loads((tmp_path / "asset_map.json").read_text())["assets"]
+    assert assets["starbake.Orders"] == {
+        "dag_id": "starlake_load_starbake_hourly",
+        "task_id": "load_starbake_Orders",
+        "uri": "starbake_orders",
+    }
+    assert json.loads((tmp_path / "pools.json").read_text()) == {
+        "starlake_duckdb": {"description": "Starlake", "slots": 1}
+    }
+
+
+# --------------------------------------------------------------------------------------------------- any text
 
 
 @given(st.text())
 def test_any_text_is_a_literal_that_python_and_jinja_read_back(text):
     assert ast.literal_eval(literal(text)) == text
     assert ast.literal_eval(text_block(text)) == text
-    assert Environment(keep_trailing_newline=True, newline_sequence="\n").from_string(
-        jinja(text).replace("\r", "")
-    ).render() == text.replace("\r", "")
+    plain = text.replace("\r", "")
+    engine = Environment(keep_trailing_newline=True)
+    assert engine.from_string(jinja(plain)).render() == plain
+    assert engine.from_string(jinja(plain) + "{{ 1 }}").render() == plain + "1"
+    assert engine.from_string("{{ " + jinja_text(text) + " }}").render() == text

@@ -47,6 +47,7 @@ def test_the_public_names():
         "build_starlake_assets",
         "build_triggers",
         "definitions_from_dag_context",
+        "export_airflow",
         "starlake_assets",
     ]
     for name in starlake_dagster_assets.__all__:

@@ -1,0 +1,137 @@
+"""What a project says that Airflow cannot, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from starlake_dagster_assets.airflow.grouping import Bundle, Files
+from starlake_dagster_assets.airflow.model import AssetRule
+from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.triggers.model import Clock, PreLoad, Trigger, Watch
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.airflow.plan import Request
+
+__all__ = ["notes_of"]
+
+_FEW = 5
+
+
+def notes_of(
+    request: Request,
+    found: Sequence[Bundle],
+    home: Mapping[str, int],
+    triggers: Mapping[str, Trigger],
+    preloads: Mapping[str, PreLoad],
+    waits: Collection[tuple[str, PreLoad]],
+) -> tuple[str, ...]:
+    """One sentence for each thing that cannot be said.
+
+    Args:
+        request: What is exported.
+        found: The DAGs.
+        home: Number of the DAG by node id.
+        triggers: By node id.
+        preloads: What tables wait for, by node id.
+        waits: What of that can be waited for, by directory of the domain.
+    """
+    graph = request.project.graph
+    notes = list(request.triggers.warnings)
+    ordered = _Ordered(graph.upstream, home, found)
+    for node in home:
+        notes += _of_watch(node, triggers[node].watch)
+        late = [up for up in graph.upstream[node] if up in home and not ordered.before(up, node)]
+        if late:
+            why = "starts with its DAG" if triggers[node].watch else f"starts by {_how(found[home[node]])}"
+            notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
+        extra = request.naming.extra.get(node, ())
+        notes += [f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for" for key in extra]
+    for node, preload in preloads.items():
+        notes += _of_files(node, preload, request, waits)
+    return tuple(dict.fromkeys([*notes, *_of_checks(request, home), *_of_loads(request, home)]))
+
+
+class _Ordered:
+    """Whether one node is always made after another: by tasks of one DAG, or by assets from DAG to DAG."""
+
+    def __init__(self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[Bundle]) -> None:
+        self._upstream, self._home = upstream, home
+        self._starts: list[frozenset[str]] = [
+            frozenset(bundle.start.names) if isinstance(bundle.start, AssetRule) else frozenset() for bundle in found
+        ]
+
+    def before(self, first: str, then: str) -> bool:
+        """Through task dependencies, the assets that start a DAG, and what those come after in turn."""
+        seen, stack = {then}, [then]
+        while stack:
+            node = stack.pop()
+            here = self._home[node]
+            waited = [up for up in self._upstream[node] if self._home.get(up) == here]
+            for one in (*waited, *self._starts[here]):
+                if one == first:
+                    return True
+                if one not in seen:
+                    seen.add(one)
+                    stack.append(one)
+        return False
+
+
+def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:
+    if watch is None:
+        return
+    said = {
+        "min_timedelta_between_runs": watch.min_interval,
+        "data_cycle": watch.data_cycle,
+    }
+    words = [name for name, value in said.items() if value]
+    if words:
+        yield f"{node}: {' and '.join(words)} of its trigger"
+
+
+def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:
+    table = request.project.graph.nodes[node].table
+    if table is None:
+        return
+    if (table.domain, preload) not in waits:
+        yield (
+            f"load {table.domain}: its files are in no store that {request.environment} can look at; "
+            f"pre_load_strategy {preload.strategy} waits for nothing"
+        )
+    elif request.environment != "shell" and preload.strategy != "ack":
+        yield f"load {table.domain}: any file in its directory ends the wait, not only one of its tables' patterns"
+    elif preload.incoming_path or preload.pending_path:
+        yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
+    if preload.stable_for > 0 and preload.strategy != "ack":
+        yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
+
+
+def _of_checks(request: Request, home: Mapping[str, int]) -> Iterator[str]:
+    """Starlake runs expectations inside the command: a load may fail by them, a transform never does."""
+    application = request.project.model.application
+    nodes = [node for name, node in request.project.graph.nodes.items() if name in home]
+    silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
+    loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
+    if silent:
+        yield f"expectations of {_few(silent)}: Starlake writes them to its audit, its transforms do not fail by them"
+    if loads and not application.expectations.fail_on_error:
+        yield f"expectations of {_few(loads)}: loads do not fail by them, as the project says (failOnError)"
+
+
+def _of_loads(request: Request, home: Mapping[str, int]) -> Iterator[str]:
+    loads = [name for name in home if request.project.graph.nodes[name].kind == "table"]
+    if loads and request.environment != "shell":
+        yield f"loads of {_few(loads)} that find no file succeed all the same, and what reads the tables is started"
+    elif loads and request.granularity == "batch":
+        yield f"loads of {_few(loads)}: a task makes several tables; it tells of all when a file came for one"
+
+
+def _how(bundle: Bundle) -> str:
+    if isinstance(bundle.start, Clock):
+        return f"`{bundle.start.cron}`"
+    return "files" if isinstance(bundle.start, Files) else "hand"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,60 @@
+"""Commands as executions of a Cloud Run job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.airflow.model import TaskSpec
+from starlake_dagster_assets.airflow.operators.dialect import Arguments
+from starlake_dagster_assets.airflow.operators.google import Google
+from starlake_dagster_assets.airflow.source import Call
+
+__all__ = ["CloudRun"]
+
+_STARLAKE = '''\
+def starlake(*args):
+    """The execution of the job that runs a command of Starlake."""
+    return {"container_overrides": [{"args": list(args), "env": ENV}]}
+'''
+
+
+@dataclass(frozen=True)
+class CloudRun(Google):
+    """`CloudRunExecuteJobOperator`: the entry point of the job's container is the program."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "starlake")
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Of the operators in use."""
+        module = "airflow.providers.google.cloud.operators.cloud_run"
+        return [f"from {module} import (\n    CloudRunExecuteJobOperator,\n)", *self.waiting_imports()]
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """The environment variables."""
+        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()])]
+
+    def functions(self) -> Sequence[str]:
+        """What a command is for Cloud Run."""
+        return (_STARLAKE,)
+
+    def default_args(self) -> dict[str, Any]:
+        """Where the job is."""
+        found: dict[str, Any] = {
+            "project_id": self.value("cloud_run_project_id"),
+            "region": self.value("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),
+            "job_name": self.value("cloud_run_job_name"),
+        }
+        if account := self.given("cloud_run_service_account"):
+            found["impersonation_chain"] = account
+        return found
+
+    def task(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The operator of a task."""
+        if task.kind == "wait":
+            return self.waiting(task)
+        if task.kind == "start" and task.waiting and not task.waiting.ack:
+            return "EmptyOperator", []
+        return "CloudRunExecuteJobOperator", [("overrides", Call("starlake", self.arguments(task)))]

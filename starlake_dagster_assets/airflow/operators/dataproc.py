@@ -1,0 +1,145 @@
+"""Commands as Spark jobs on Dataproc: on a cluster that is there, or on one that is made for each run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.airflow.model import TaskSpec
+from starlake_dagster_assets.airflow.operators.dialect import Arguments
+from starlake_dagster_assets.airflow.operators.google import Google
+from starlake_dagster_assets.airflow.source import Call, Raw
+from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan
+
+__all__ = ["Dataproc"]
+
+_STARLAKE = '''\
+def starlake(*args, **properties):
+    """The Spark job that runs a command of Starlake."""
+    return {
+        "placement": {"cluster_name": CLUSTER},
+        "spark_job": {
+            "main_class": MAIN_CLASS,
+            "jar_file_uris": JARS,
+            "args": list(args),
+            "properties": {**SPARK, **properties},
+        },
+    }
+'''
+_EXECUTORS = (("memory", "11g"), ("cores", "4"), ("instances", "1"))
+_MODULE = "from airflow.providers.google.cloud.operators.dataproc import "
+_NAME = 26
+_NUMBERS = ("master_disk_size", "worker_disk_size", "num_workers", "idle_delete_ttl")
+_TEXTS = (
+    "image_version",
+    "master_machine_type",
+    "master_disk_type",
+    "worker_machine_type",
+    "worker_disk_type",
+    "subnet",
+)
+
+
+@dataclass(frozen=True)
+class Dataproc(Google):
+    """`DataprocSubmitJobOperator`; without `cluster_id` also the operators that make and delete a cluster."""
+
+    reserved: ClassVar[tuple[str, ...]] = (
+        "CLUSTER",
+        "CLUSTER_CONFIG",
+        "JARS",
+        "MAIN_CLASS",
+        "SPARK",
+        "create_cluster",
+        "delete_cluster",
+        "starlake",
+    )
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Of the operators in use."""
+        waiting = self.waiting_imports()
+        if self.given("cluster_id"):
+            return [f"{_MODULE}(\n    DataprocSubmitJobOperator,\n)", *waiting]
+        names = ("DataprocCreateClusterOperator", "DataprocDeleteClusterOperator", "DataprocSubmitJobOperator")
+        block = f"{_MODULE}(\n" + "".join(f"    {name},\n" for name in names) + ")"
+        return [block, *waiting]
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """The cluster, the program, and Spark."""
+        found: list[tuple[str, Any]] = [("CLUSTER", self._cluster_name())]
+        if not self.given("cluster_id"):
+            found.append(("CLUSTER_CONFIG", self._cluster_config()))
+        found.append(("MAIN_CLASS", self.given("spark_job_main_class") or "ai.starlake.job.Main"))
+        found.append(("JARS", self._jars()))
+        spark = {
+            f"spark.executor.{name}": self.given(f"spark_executor_{name}") or default for name, default in _EXECUTORS
+        }
+        for name, value in self.env.items():
+            spark |= {f"spark.executorEnv.{name}": value, f"spark.yarn.appMasterEnv.{name}": value}
+        found.append(("SPARK", spark))
+        return found
+
+    def functions(self) -> Sequence[str]:
+        """What a command is for Dataproc."""
+        return (_STARLAKE,)
+
+    def default_args(self) -> dict[str, Any]:
+        """Where the clusters are."""
+        return {
+            "project_id": self.value("dataproc_project_id"),
+            "region": self.value("dataproc_region", "europe-west1"),
+        }
+
+    def task(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The operator of a task."""
+        if task.kind == "wait":
+            return self.waiting(task)
+        if task.kind == "start" and task.waiting and not task.waiting.ack:
+            return "EmptyOperator", []
+        found: Arguments = [("job", Call("starlake", self.arguments(task), task.spark))]
+        if timeout := self.given("dataproc_job_wait_timeout"):
+            found.append(("wait_timeout", int(timeout)))
+        return "DataprocSubmitJobOperator", found
+
+    @property
+    def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
+        """The cluster of a run."""
+        if self.given("cluster_id"):
+            return None
+        name: Arguments = [("cluster_name", Raw("CLUSTER"))]
+        create: Arguments = [*name, ("cluster_config", Raw("CLUSTER_CONFIG"))]
+        return (
+            ("create_cluster", "DataprocCreateClusterOperator", create),
+            ("delete_cluster", "DataprocDeleteClusterOperator", name),
+        )
+
+    def _cluster_name(self) -> str:
+        if self.given("cluster_id"):
+            return self.value("cluster_id")
+        stem = re.sub(r"[^a-z0-9-]", "-", (self.given("dataproc_name") or "dataproc-cluster").lower())[:_NAME]
+        own = hashlib.sha256(self.dag.id.encode()).hexdigest()[:8]
+        return f"{stem.strip('-')}-{own}-{{{{ dag_run.start_date.strftime('%Y%m%d%H%M%S') }}}}"
+
+    def _cluster_config(self) -> dict[str, Any]:
+        """As the resource of the same name asks for it."""
+        given: dict[str, Any] = {name: value for name in _TEXTS if (value := self.given(f"dataproc_{name}"))}
+        given |= {name: int(value) for name in _NUMBERS if (value := self.given(f"dataproc_{name}"))}
+        metadata = self.given("dataproc_cluster_metadata")
+        plan = ClusterPlan(
+            **given,
+            service_account=self.given("dataproc_service_account"),
+            bucket=self.given("spark_bucket"),
+            metadata=json.loads(metadata) if metadata else {},
+        )
+        return plan.config(self.env)
+
+    def _jars(self) -> list[str]:
+        text = self.given("spark_jar_list")
+        if not text:
+            return [self.value("spark_jar_list")]
+        return re.findall(r"[^\s,\[\]'\"]+", text)

@@ -1,0 +1,142 @@
+"""What every environment says in its own words, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.settings import environment_variables, root_of, setting
+from starlake_dagster_assets.airflow.source import Raw, jinja, jinja_text
+from starlake_dagster_assets.command.source import ProjectSource
+
+__all__ = ["EMPTY", "Arguments", "Dialect", "either", "url_parts"]
+
+Arguments = list[tuple[str, Any]]
+
+DATE = "{{ window()[1] }}+0000"
+
+
+def either(module: str, name: str, former: str) -> str:
+    """An import that Airflow 3 has in its standard provider, and Airflow 2 has at home."""
+    return (
+        f"try:\n    from airflow.providers.standard.{module} import {name}\n"
+        f"except ImportError:  # Airflow 2\n    from airflow.{former} import {name}"
+    )
+
+
+EMPTY = either("operators.empty", "EmptyOperator", "operators.empty")
+
+
+def url_parts(url: str) -> tuple[str, str]:
+    """Bucket and path of the URL of an object store."""
+    bucket, _, path = url.partition("://")[2].partition("/")
+    return bucket, path
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words of one environment; a subclass says what is different.
+
+    Attributes:
+        dag: The DAG to write.
+        project: Its project.
+    """
+
+    dag: DagSpec
+    project: ProjectSource
+    reserved: ClassVar[tuple[str, ...]] = ()
+    """Names that the file defines."""
+
+    @property
+    def modules(self) -> Sequence[str]:
+        """Modules of the standard library that the file imports."""
+        return ()
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Imports of the operators, one block each."""
+        raise NotImplementedError
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """Names and values that the file defines before its functions."""
+        return ()
+
+    def functions(self) -> Sequence[str]:
+        """Functions that the file defines before its DAG."""
+        return ()
+
+    def default_args(self) -> Mapping[str, Any]:
+        """What all of its operators share."""
+        return {}
+
+    def task(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The operator of a task, and the arguments that are its own."""
+        raise NotImplementedError
+
+    @property
+    def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
+        """A setup and a teardown around all commands, each a task id, an operator and its arguments."""
+        return None
+
+    # -------------------------------------------------------------------------------------- what they share
+
+    def value(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
+        """A setting as a template: the Airflow variable of that name, by default what the options say.
+
+        Args:
+            name: Of the variable, and of the option.
+            default: Where no option says it; None = the variable must be set.
+            options: Other names of the option.
+        """
+        known = setting(self.dag.settings, name, *options) or default
+        if known is None:
+            return "{{ var.value." + name + " }}"
+        return "{{ var.value.get('" + name + "', " + jinja_text(known) + ") }}"
+
+    def given(self, *names: str) -> str | None:
+        """An option, or None."""
+        return setting(self.dag.settings, *names)
+
+    @cached_property
+    def env(self) -> dict[str, str]:
+        """The environment variables of every command, as templates."""
+        said = environment_variables(self.dag.settings, self.project)
+        return {"SL_ROOT": root_of(self.dag.settings, self.project), "SL_LOG_LEVEL": "info", **said}
+
+    def arguments(self, task: TaskSpec) -> list[str]:
+        """The argument list of a task, as templates."""
+        found = [jinja(arg) for arg in task.argv]
+        if task.waiting is not None and "--globalAckFilePath" in found:
+            found[found.index("--globalAckFilePath") + 1] = task.waiting.ack
+        if task.kind in ("load", "transform"):
+            found += ["--scheduledDate", DATE]
+        if task.kind == "transform":
+            found += ["--options", self.options(task)]
+        return found
+
+    def options(self, task: TaskSpec) -> str:
+        """`--options` of a transform, as a template."""
+        more = ",".join(f"{name}={value}" for name, value in task.options.items())
+        return "{{ options(" + (jinja_text(more) if more else "") + ") }}"
+
+    def waits(self) -> bool:
+        """Whether a task of the DAG waits for files."""
+        return any(task.kind == "wait" for task in self.dag.tasks)
+
+    def sensor(self, task: TaskSpec) -> Arguments:
+        """How a sensor waits."""
+        assert task.waiting is not None
+        preload = task.waiting.preload
+        return [
+            ("mode", "reschedule"),
+            ("poke_interval", _whole(preload.poke_interval)),
+            ("timeout", _whole(preload.ack_wait_timeout)),
+            ("soft_fail", preload.soft_fail),
+        ]
+
+
+def _whole(seconds: float) -> Raw:
+    return Raw(int(seconds) if seconds == int(seconds) else repr(seconds))

@@ -1,0 +1,82 @@
+"""Commands as ECS tasks on AWS Fargate."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.airflow.model import TaskSpec
+from starlake_dagster_assets.airflow.operators.dialect import EMPTY, Arguments, Dialect
+from starlake_dagster_assets.airflow.source import Call, Raw, literal
+
+__all__ = ["Fargate"]
+
+_SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
+
+
+@dataclass(frozen=True)
+class Fargate(Dialect):
+    """`EcsRunTaskOperator`: the entry point of the container is the program."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "starlake")
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Of the operators in use."""
+        found = ["from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator"]
+        return [*found, EMPTY, _SENSOR] if self.waits() else found
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """The environment variables."""
+        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()])]
+
+    def functions(self) -> Sequence[str]:
+        """What a command is for ECS."""
+        container = {
+            "name": self.value("aws_task_definition_container_name"),
+            "command": Raw("list(args)"),
+            "environment": Raw("ENV"),
+        }
+        overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.given(name))}
+        overrides["containerOverrides"] = [container]
+        return (
+            "def starlake(*args):\n"
+            '    """The overrides of the task that runs a command of Starlake."""\n'
+            f"    return {literal(overrides, 4, 11)}\n",
+        )
+
+    def default_args(self) -> dict[str, Any]:
+        """Where the tasks run."""
+        network = {"subnets": self._ids("aws_task_private_subnets"), "assignPublicIp": "DISABLED"}
+        if self.given("aws_task_security_groups"):
+            network["securityGroups"] = self._ids("aws_task_security_groups")
+        return {
+            "cluster": self.value("aws_cluster_name", "default"),
+            "task_definition": self.value("aws_task_definition_name"),
+            "launch_type": "FARGATE",
+            "network_configuration": {"awsvpcConfiguration": network},
+            "region_name": self.given("aws_region") or "eu-west-3",
+        }
+
+    def task(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The operator of a task."""
+        if task.kind == "wait" and task.waiting is not None:
+            if task.waiting.ack:
+                return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]
+            key = f"{task.waiting.directory.rstrip('/')}/?*"
+            return "S3KeySensor", [("bucket_key", key), ("wildcard_match", True), *self.sensor(task)]
+        if task.kind == "start" and task.waiting and not task.waiting.ack:
+            return "EmptyOperator", []
+        return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task)))]
+
+    def _ids(self, name: str) -> list[str]:
+        """Ids, of which an Airflow variable can give one: a template is a text, not a list."""
+        text = self.given(name)
+        if not text:
+            return [self.value(name)]
+        if text.strip().startswith("["):
+            return [str(one) for one in json.loads(text.replace("'", '"'))]
+        return re.findall(r"[^\s,]+", text)

@@ -1,0 +1,32 @@
+"""What Dataproc and Cloud Run share: sensors of Cloud Storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlake_dagster_assets.airflow.model import TaskSpec
+from starlake_dagster_assets.airflow.operators.dialect import EMPTY, Arguments, Dialect, url_parts
+
+__all__ = ["Google"]
+
+_SENSOR = "from airflow.providers.google.cloud.sensors.gcs import GCSObjectExistenceSensor"
+
+
+@dataclass(frozen=True)
+class Google(Dialect):
+    """Commands run in Google's cloud, files are in its store."""
+
+    def waiting_imports(self) -> list[str]:
+        """What waiting needs."""
+        return [EMPTY, _SENSOR] if self.waits() else []
+
+    def waiting(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The sensor of a task that waits."""
+        assert task.waiting is not None
+        if task.waiting.ack:
+            bucket, path = url_parts(task.waiting.ack)
+            return "GCSObjectExistenceSensor", [("bucket", bucket), ("object", path), *self.sensor(task)]
+        bucket, path = url_parts(task.waiting.directory)
+        # one character at least: the directory itself is an object too
+        found: Arguments = [("bucket", bucket), ("object", f"{path.rstrip('/')}/?*"), ("use_glob", True)]
+        return "GCSObjectExistenceSensor", [*found, *self.sensor(task)]

@@ -1,0 +1,122 @@
+"""Options of DAG configurations as Airflow has them: `default_args`, pools, environment variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.source import jinja, jinja_text
+from starlake_dagster_assets.command.source import ProjectSource, names_secret
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.triggers.model import Job
+
+__all__ = ["default_args", "environment_variables", "pool_of", "root_of", "rooted", "setting"]
+
+DUCKDB_POOL = "starlake_duckdb"
+"""The pool of projects whose warehouse is a DuckDB file: it has one writer."""
+
+ROOT = "{{ var.value.starlake_root }}"
+_ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
+_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECONDS = ("retry_delay", "max_retry_delay", "execution_timeout")
+_OWN = ("start_date", "end_date", "retries", "retry_delay")
+
+
+def default_args(job: Job, options: AirflowOptions, project: ProjectSource) -> dict[str, Any]:
+    """What the tasks of a DAG have in common: `default_dag_args`, then what is said by name.
+
+    Raises:
+        ProjectError: When `default_dag_args` is no JSON mapping.
+    """
+    given = _mapping("default_dag_args", job.options)
+    retries = job.retries if job.retries is not None else given.get("retries", options.retries)
+    delay = job.retry_delay if job.retry_delay is not None else given.get("retry_delay", options.retry_delay)
+    found: dict[str, Any] = {
+        "owner": "starlake",
+        "retries": retries,
+        "retry_delay": timedelta(seconds=float(delay)),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(hours=1),
+    }
+    for name, value in given.items():
+        if name not in _OWN:
+            found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
+    pool = job.pool or pool_of(project)
+    if pool:
+        found["pool"] = pool
+    if job.priority is not None:
+        found["priority_weight"] = job.priority
+    return found
+
+
+def pool_of(project: ProjectSource) -> str | None:
+    """The pool that a project needs where none is said: a DuckDB file has one writer."""
+    application = project.model.application
+    used = {application.connection_ref} | {thing.connection for thing in (*project.model.tables, *project.model.tasks)}
+    connections = [application.connections[name] for name in used if name in application.connections]
+    return DUCKDB_POOL if any(one.engine == "duckdb" for one in connections) else None
+
+
+def setting(settings: Mapping[str, str], *names: str) -> str | None:
+    """The first of some options that is given."""
+    return next((settings[name] for name in names if settings.get(name)), None)
+
+
+def environment_variables(settings: Mapping[str, str], project: ProjectSource) -> dict[str, str]:
+    """`SL_ENV` and `sl_env_var`, as templates of Airflow; secrets come from Airflow variables of the same name."""
+    found = {"SL_ENV": jinja(project.env)} if project.env else {}
+    for name, value in _env_var(settings).items():
+        if name == "SL_ROOT" or not _VARIABLE.fullmatch(name):
+            continue
+        found[name] = "{{ var.value." + name + " }}" if names_secret(name) else rooted(str(value), project)
+    return found
+
+
+def root_of(settings: Mapping[str, str], project: ProjectSource) -> str:
+    """`SL_ROOT` as a template: the Airflow variable `starlake_root`, by default what the options say."""
+    given = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
+    if not given or _ROOT_NAME.search(given) or given == str(project.root):
+        return ROOT
+    return "{{ var.value.get('starlake_root', " + jinja_text(_filled(given, project)) + ") }}"
+
+
+def rooted(text: str, project: ProjectSource) -> str:
+    """A text of the project as a template: variables filled in, its root by the Airflow variable.
+
+    The root on the machine that exports says nothing about the one that runs the DAGs.
+    """
+    parts = _ROOT_NAME.split(text.replace(str(project.root), "{{SL_ROOT}}"))
+    return ROOT.join(jinja(_filled(part, project)) for part in parts)
+
+
+def _filled(text: str, project: ProjectSource) -> str:
+    variables = project.model.variables
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return match[0] if names_secret(name) else variables.get(name, match[0])
+
+    return _NAME.sub(value, text)
+
+
+def _env_var(settings: Mapping[str, str]) -> Mapping[str, Any]:
+    return _mapping("sl_env_var", settings)
+
+
+def _mapping(option: str, options: Mapping[str, str]) -> Mapping[str, Any]:
+    """The JSON mapping that an option is; an empty one where it is not given."""
+    text = options.get(option, "").strip()
+    if not text:
+        return {}
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise ProjectError([f"option {option}: expected a JSON mapping, found {text!r} ({error})."]) from error
+    if not isinstance(found, dict):
+        raise ProjectError([f"option {option}: expected a JSON mapping, found {text!r}."])
+    return cast("dict[str, Any]", found)

@@ -1,0 +1,145 @@
+"""The tasks of a DAG: wait, stage and load a domain; transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from starlake_dagster_assets.airflow.documents import document
+from starlake_dagster_assets.airflow.grouping import Bundle
+from starlake_dagster_assets.airflow.ids import word
+from starlake_dagster_assets.airflow.model import AssetRule, Granularity, TaskSpec, Waiting
+from starlake_dagster_assets.command import build
+from starlake_dagster_assets.command.spark import spark_of
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.owners import owners_of
+from starlake_dagster_assets.triggers.model import PreLoad
+
+__all__ = ["TaskMaker"]
+
+_CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
+_RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
+
+
+@dataclass(frozen=True)
+class TaskMaker:
+    """Makes the tasks of bundles.
+
+    Attributes:
+        graph: The graph.
+        ids: Task id by node id, of all nodes that have a task.
+        uris: URI by node id, of all nodes.
+        extra: URIs that a node reads besides, by node id.
+        preloads: What a table waits for, by node id.
+        waits: How that is waited for, by the directory of its domain.
+        granularity: A task a table, or one for all tables of a domain in a DAG.
+        options: `--options` of a transform, by node id.
+        rules: The rule under which each node runs once others have moved.
+    """
+
+    graph: Graph
+    ids: Mapping[str, str]
+    uris: Mapping[str, str]
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    preloads: Mapping[str, PreLoad] = field(default_factory=dict[str, PreLoad])
+    waits: Mapping[tuple[str, PreLoad], Waiting] = field(default_factory=dict[tuple[str, PreLoad], Waiting])
+    granularity: Granularity = "task"
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
+
+    def task_of(self, node: Node) -> str:
+        """The id of the task that makes a node."""
+        if self.granularity == "batch" and node.table:
+            return f"load_{word(node.table.domain)}"
+        return self.ids[node.id]
+
+    def tasks(self, bundle: Bundle) -> list[TaskSpec]:
+        """The tasks of a DAG, loads first."""
+        nodes = [self.graph.nodes[node] for node in bundle.nodes]
+        domains: dict[str, list[Node]] = {}
+        for node in nodes:
+            if node.table:
+                domains.setdefault(node.table.domain, []).append(node)
+        transforms = [node for node in nodes if node.task]
+        schemas = {node.domain for node in transforms}
+        alone = len(domains) + len(schemas) == 1
+        found = [
+            task
+            for domain, members in domains.items()
+            for task in self._domain(domain, members, () if alone else (word(domain),))
+        ]
+        inside = set(bundle.nodes)
+        for schema in sorted(schemas):
+            groups = () if alone else (f"{word(schema)}_transform",)
+            members = [node for node in transforms if node.domain == schema]
+            found += [self._transform(node, bundle, inside, groups) for node in members]
+        return found
+
+    def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
+        name = word(domain)
+        stems = tuple(node.table.stem for node in nodes if node.table)
+        first = (*around, f"{name}_pre_load")
+        tasks: list[TaskSpec] = []
+        before: tuple[str, ...] = ()
+        preload = self.preloads.get(nodes[0].id)
+        waiting = self.waits.get((domain, preload)) if preload else None
+        if waiting is not None and (strategy := waiting.preload.strategy) != "none":
+            command = build.preload(domain, stems, strategy=strategy, ack_file="ACK" if strategy == "ack" else None)
+            check, start = f"check_{name}_{_CHECKS[strategy]}", f"skip_or_start_loading_{name}"
+            tasks.append(TaskSpec(check, "wait", command.argv, groups=first, waiting=waiting))
+            tasks.append(TaskSpec(start, "start", command.argv, (check,), groups=first, waiting=waiting))
+            before = (start,)
+        stage = TaskSpec(f"import_{name}", "stage", build.stage(domain, stems).argv, before, groups=first)
+        tasks.append(stage)
+        batches = [nodes] if self.granularity == "batch" else [[node] for node in nodes]
+        return [*tasks, *(self._load(domain, batch, stage.id, (*around, f"{name}_load")) for batch in batches)]
+
+    def _load(self, domain: str, nodes: Sequence[Node], stage: str, groups: tuple[str, ...]) -> TaskSpec:
+        spark = [spark_of(node.tags) for node in nodes]
+        return TaskSpec(
+            self.task_of(nodes[0]),
+            "load",
+            build.load(domain, [node.table.stem for node in nodes if node.table]).argv,
+            (stage,),
+            inlets=tuple(dict.fromkeys(uri for node in nodes for uri in self._inlets(node))),
+            outlets=tuple(self.uris[node.id] for node in nodes),
+            groups=groups,
+            doc=document(nodes),
+            owner=_owner(nodes),
+            spark=spark[0] if all(one == spark[0] for one in spark) else {},
+        )
+
+    def _transform(self, node: Node, bundle: Bundle, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
+        here = [up for up in self.graph.upstream[node.id] if up in inside]
+        return TaskSpec(
+            self.ids[node.id],
+            "transform",
+            build.transform(node.raw).argv,
+            tuple(dict.fromkeys(self.task_of(self.graph.nodes[up]) for up in here)),
+            inlets=self._inlets(node),
+            outlets=(self.uris[node.id],),
+            groups=groups,
+            doc=document([node]),
+            owner=_owner([node]),
+            trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
+            options=self.options.get(node.id, {}),
+            spark=spark_of(node.tags),
+        )
+
+    def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:
+        """A skipped upstream (no file came) holds only what waits for it."""
+        rule = self.rules.get(node)
+        if rule is None:
+            return _RULES["clock"]
+        if rule.word == "&":
+            return _RULES["all" if set(here) <= set(rule.names) else "any"]
+        return _RULES["any" if set(rule.names) <= set(here) else "clock"]
+
+    def _inlets(self, node: Node) -> tuple[str, ...]:
+        known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]
+        return tuple(dict.fromkeys([*known, *self.extra.get(node.id, ())]))
+
+
+def _owner(nodes: Sequence[Node]) -> str | None:
+    found = dict.fromkeys(owner for node in nodes for owner in owners_of(node))
+    return ", ".join(found) or None
