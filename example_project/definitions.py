@@ -1,5 +1,6 @@
 """The Dagster code location of Starbake: the whole Starlake project, and one asset of our own after it."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -7,7 +8,11 @@ import duckdb
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
 
-project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
+project = StarlakeProject(
+    Path(__file__).parent / "starbake",
+    env="DUCKDB",
+    manifest=os.environ.get("STARBAKE_MANIFEST"),  # set in an image, see Dockerfile
+)
 
 REPORT = """\
 # Starbake, {day}
