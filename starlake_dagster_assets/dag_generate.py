@@ -114,6 +114,8 @@ def definitions_from_dag_context(
         raise ProjectError([text])
     if not contexts:
         raise ProjectError(["no DAG file: give paths of them, or the literals `schedules` or `task_deps`."])
+    if project is not None and (root is not None or env is not None):
+        raise ProjectError(["`root` and `env` are those of `project`: give either."])
     source = DagProject(contexts, project, root=root, env=env)
     where = starlake if starlake is not None else _resource(contexts, execution_environment)
     if project is None:  # nothing of the warehouse is known: there is nowhere to look

@@ -165,12 +165,16 @@ class _Builder:
 
     def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
-        if zone not in available_timezones():
-            near = nearest(zone, available_timezones())
+        if zone not in self._zones:
+            near = nearest(zone, self._zones)
             hint = f" Did you mean `{near}`?" if near else ""
             self._wrong(node, f"timezone: no time zone `{zone}`.{hint}")
             zone = "UTC"
         return zone
+
+    @cached_property
+    def _zones(self) -> frozenset[str]:
+        return frozenset(available_timezones())  # reads a directory: once, not once a node
 
     def _made_here(self, node: str) -> list[str]:
         return [up for up in self._graph.upstream[node] if up in self._own]

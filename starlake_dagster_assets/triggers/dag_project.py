@@ -184,14 +184,14 @@ class DagProject:
 
     def _id(self, said: DagTable | DagNode) -> str | None:
         """The id of the node that a literal names."""
-        kind = "task" if isinstance(said, DagNode) else "table"
-        final, raw = (said.sink, said.name) if isinstance(said, DagNode) else (said.id, said.raw)
-        # Older files say `name` and `final_name`; newer ones the final name twice.
-        first = isinstance(said, DagTable) and said.final_name is not None
-        for names in (self._final, self._raw) if first else (self._raw, self._final):
-            if found := names.get((kind, (final if names is self._final else raw).lower())):
-                return found
-        return None
+        if isinstance(said, DagNode):
+            kind, raw, final = "task", said.name, said.sink
+        else:
+            kind, raw, final = "table", said.raw, said.id
+        looks = [self._raw.get((kind, raw.lower())), self._final.get((kind, final.lower()))]
+        if isinstance(said, DagTable) and said.final_name is not None:
+            looks.reverse()  # older files say `name` and `final_name`; newer ones the final name twice
+        return looks[0] or looks[1]
 
     @cached_property
     def _final(self) -> Mapping[tuple[str, str], str]:
@@ -274,7 +274,7 @@ def _env_var(context: DagContext, problems: list[Problem]) -> Mapping[Any, Any]:
         return {}
     if isinstance(found, dict):
         return cast("Mapping[Any, Any]", found)
-    problems.append(context.problem("options.sl_env_var", 'is no JSON object such as {{"SL_ROOT": "/starbake"}}.'))
+    problems.append(context.problem("options.sl_env_var", 'is no JSON object such as {"SL_ROOT": "/starbake"}.'))
     return {}
 
 

@@ -375,9 +375,11 @@ def test_files_of_two_environments_or_programs_are_refused(tmp_path: Path) -> No
     assert definitions_from_dag_context(tmp_path, starlake=StarlakeShell()).assets
 
 
-def test_literals_are_needed_and_options_belong_to_them(tmp_path: Path) -> None:
+def test_literals_are_needed_and_what_belongs_together_is_told(tmp_path: Path, starbake: StarlakeProject) -> None:
     with pytest.raises(ProjectError, match="no DAG file"):
         definitions_from_dag_context()
+    with pytest.raises(ProjectError, match="`root` and `env` are those of `project`"):
+        definitions_from_dag_context(schedules=SCHEDULES, project=starbake, root="/x")
     (tmp_path / "a.py").write_text("schedules = []\n")
     with pytest.raises(ProjectError, match="`options` belongs to the literals"):
         definitions_from_dag_context(tmp_path / "a.py", options={})
