@@ -1,14 +1,18 @@
-"""What a run makes, as assets: keys of nodes, and what is made with them because nobody else makes it."""
+"""What a run makes, as assets: keys of nodes, what is made with them, and jobs of one kind of partitions each."""
 
+import hashlib
 from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.project.schedules import PRESETS
 from starlake_dagster_assets.triggers.model import Triggers
 
-__all__ = ["asset_key", "unowned_upstreams"]
+__all__ = ["asset_key", "one_grid_each", "unowned_upstreams"]
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
@@ -44,3 +48,37 @@ def unowned_upstreams(
                 found.add(up)
                 stack.append(up)
     return found
+
+
+def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+    """The triggers with each job cut where its nodes are partitioned differently: a job of Dagster has one kind.
+
+    Unpartitioned nodes keep the name of the job, the others have that of a preset or a hash in theirs.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project; given back as they are where no job is cut.
+    """
+    names: dict[str, str] = {}
+    jobs = dict(triggers.jobs)
+    for job in triggers.jobs.values():
+        grids = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in job.nodes}
+        if len({grid for grid in grids.values() if grid is not None}) < 2:
+            continue
+        del jobs[job.name]
+        for grid in dict.fromkeys(grids.values()):
+            nodes = tuple(node for node in job.nodes if grids[node] == grid)
+            name = job.name if grid is None else f"{job.name}_{_label(translator, grid)}"
+            jobs[name] = replace(job, name=name, nodes=nodes)
+            names.update({node: name for node in nodes if triggers.triggers[node].job == job.name})
+    if not names:
+        return triggers
+    moved = {node: replace(one, job=names.get(node, one.job)) for node, one in triggers.triggers.items()}
+    return replace(triggers, triggers=moved, jobs=jobs)
+
+
+def _label(translator: StarlakeTranslator, grid: dg.PartitionsDefinition[Any]) -> str:
+    presets = {**translator.project.application.schedule_presets, **PRESETS}
+    cron = grid.cron_schedule if isinstance(grid, dg.TimeWindowPartitionsDefinition) else None
+    named = next((name for name, value in presets.items() if value == cron), None)
+    return named or hashlib.sha256(repr(grid).encode()).hexdigest()[:6]

@@ -7,6 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.names import tags_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.job_assets import one_grid_each
 from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Job, Triggers
@@ -30,10 +31,10 @@ def build_jobs(
     Returns:
         Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`).
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
     found: dict[str, Any] = {}
-    for job in triggers.jobs.values():
+    for job in one_grid_each(bound, triggers).jobs.values():
         keys = [bound.spec(project.graph.nodes[node]).key for node in job.nodes]
         selection = dg.AssetSelection.assets(*keys)
         found[job.name] = define(job.name, selection=selection, description=_described(job), tags=_tags(job))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -71,6 +72,7 @@ def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
         raise ProjectError(problems)
 
 
+@lru_cache(maxsize=1024)
 def clock_windows(clock: Clock) -> dg.TimeWindowPartitionsDefinition:
     """The data intervals of a clock as partitions: one from each tick to the next.
 
@@ -113,7 +115,7 @@ def windows_between(
         most: How many at most: the oldest.
     """
     found: list[tuple[datetime, datetime]] = []
-    at = windows.start if after is None else after
+    at = windows.start if after is None or after < windows.start else after
     while len(found) < most:
         window = windows.get_next_partition_window(at, respect_bounds=False)
         if window is None or window.end > until or (windows.end is not None and window.end > windows.end):

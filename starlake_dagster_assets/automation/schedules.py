@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
-from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
+from starlake_dagster_assets.automation.job_assets import asset_key, one_grid_each, unowned_upstreams
 from starlake_dagster_assets.automation.jobs import build_jobs
 from starlake_dagster_assets.automation.partitions import (
     check_clocks,
@@ -26,7 +27,7 @@ from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
 
 __all__ = ["ScheduleGroup", "build_schedules", "schedule_groups"]
 
-_MOST_CAUGHT_UP = 100
+_MOST = 100
 """Runs that one tick asks for; the next tick goes on where it stopped."""
 _TEXT = 500
 _Window = tuple[datetime, datetime]
@@ -62,11 +63,12 @@ def build_schedules(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.ScheduleDefinition]:
-    """One schedule for each clock of a job, and for each kind of partitions of its nodes.
+    """One schedule for each clock of a job.
 
     A tick asks for one run: of the partition whose window has just closed, or of unpartitioned assets with the data
-    interval from the tick before to this one in its tags. Outside `start_date` and `end_date` it says so and asks for
-    none. With `catchup` it asks for the intervals that have no run yet as well.
+    interval from the tick before to this one in its tags. Partitions of another grid than the clock's, as of a sink,
+    are asked for one by one, those that have closed since the tick before. Outside `start_date` and `end_date` a tick
+    says so and asks for nothing. With `catchup` it asks for the intervals that have no run yet as well.
 
     Args:
         project: The project.
@@ -89,6 +91,7 @@ def build_schedules(
     """
     check_clocks(project, triggers)
     bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    triggers = one_grid_each(bound, triggers)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     groups = schedule_groups(bound, triggers)
     return [_schedule(bound, group, known[group.job], status, dict(tags or {})) for group in groups]
@@ -99,7 +102,7 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
 
     Args:
         translator: Bound to the project.
-        triggers: Of the project.
+        triggers: Of the project, jobs of one kind of partitions each (`one_grid_each`).
     """
     by_job: dict[str, dict[Clock, list[Trigger]]] = {}
     for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
@@ -109,46 +112,33 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
     groups: list[ScheduleGroup] = []
     for job, clocks in sorted(by_job.items()):
         made = set(triggers.jobs[job].nodes)
-        parts: list[tuple[Clock, dg.PartitionsDefinition[Any] | None, set[str]]] = []
-        for clock, members in clocks.items():
+        for label, (clock, members) in zip(_labels(translator, list(clocks)), clocks.items(), strict=True):
             nodes = {one.node for one in members}
             nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
-            parts.extend((clock, partitions, part) for partitions, part in _by_partitions(translator, nodes))
-        labels = _labels(translator, [(clock, partitions) for clock, partitions, _ in parts])
-        for label, (clock, partitions, nodes) in zip(labels, parts, strict=True):
             order = tuple(node for node in topological(translator.graph, nodes) if node in nodes)
             name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
-            groups.append(ScheduleGroup(name, job, clock, order, partitions, nodes == made))
+            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made))
     return sorted(groups, key=lambda group: group.name)
 
 
-def _by_partitions(
-    translator: StarlakeTranslator, nodes: Iterable[str]
-) -> list[tuple[dg.PartitionsDefinition[Any] | None, set[str]]]:
-    """The nodes by what they are partitioned by; unpartitioned ones run with the others where these are of one kind."""
-    found: dict[Any, set[str]] = {}
-    for node in sorted(nodes):
-        found.setdefault(translator.spec(translator.graph.nodes[node]).partitions_def, set()).add(node)
-    if len(found) == 2 and None in found:
-        plain = found.pop(None)
-        return [(partitions, part | plain) for partitions, part in found.items()]
-    return list(found.items())
+def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
+    """What the partitioned ones among the nodes of a job are partitioned by."""
+    specs = (translator.spec(translator.graph.nodes[node]) for node in sorted(nodes))
+    return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
 
 
-def _labels(
-    translator: StarlakeTranslator, parts: Sequence[tuple[Clock, dg.PartitionsDefinition[Any] | None]]
-) -> list[str]:
+def _labels(translator: StarlakeTranslator, clocks: Sequence[Clock]) -> list[str]:
     """What tells the schedules of one job apart; "" where there is one. Others that come or go change no label."""
-    if len(parts) == 1:
+    if len(clocks) == 1:
         return [""]
     presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}
     labels = [
         presets.get(clock.cron) or re.sub(r"\W+", "_", clock.cron.replace("*", "x").replace("/", "by"))
-        for clock, _ in parts
+        for clock in clocks
     ]
     return [
-        label if labels.count(label) == 1 else f"{label}_{hashlib.sha256(repr(part).encode()).hexdigest()[:6]}"
-        for label, part in zip(labels, parts, strict=True)
+        label if labels.count(label) == 1 else f"{label}_{hashlib.sha256(repr(clock).encode()).hexdigest()[:6]}"
+        for label, clock in zip(labels, clocks, strict=True)
     ]
 
 
@@ -165,7 +155,7 @@ def _schedule(
         moment = context.scheduled_execution_time
         windows = _due(context, group, moment)
         if not windows:
-            yield dg.SkipReason(_outside(group.clock, moment))
+            yield dg.SkipReason(_nothing(group.clock, moment))
         for start, end in windows:
             made = {TRIGGER: group.name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
             key = end.astimezone(timezone.utc).isoformat()
@@ -191,21 +181,23 @@ def _schedule(
 
 
 def _due(context: dg.ScheduleEvaluationContext, group: ScheduleGroup, moment: datetime) -> list[_Window]:
-    """The windows that a tick asks for, oldest first; none outside of start and end."""
-    mine = group.partitions
-    windows = mine if isinstance(mine, dg.TimeWindowPartitionsDefinition) else clock_windows(group.clock)
-    last = window_before(windows, moment)
-    if not group.clock.catchup:
-        return [last] if last else []
-    after = _asked(context.instance, group.name)
-    if after is None and group.clock.start is None:
-        return [last] if last else []
-    return windows_between(windows, after, moment, _MOST_CAUGHT_UP) or ([last] if last else [])
+    """The windows that a tick asks for, oldest first: those that have closed since the tick before."""
+    ticks = clock_windows(group.clock)
+    windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
+    last = window_before(ticks, moment)
+    if last is None:
+        return []
+    if group.clock.catchup:
+        asked = _asked(context.instance, group.name)
+        if asked is not None or group.clock.start is not None:
+            return windows_between(windows, asked, last[1], _MOST)
+    before = window_before(windows, last[0])
+    return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
 
 
 def _asked(instance: dg.DagsterInstance, name: str) -> datetime | None:
     """The end of the newest interval that the schedule has asked a run for."""
-    runs = instance.get_runs(dg.RunsFilter(tags={TRIGGER: name}), limit=_MOST_CAUGHT_UP)
+    runs = instance.get_runs(dg.RunsFilter(tags={TRIGGER: name}), limit=_MOST)
     ends = [datetime.fromisoformat(run.tags[INTERVAL_END]) for run in runs if INTERVAL_END in run.tags]
     return max(ends, default=None)
 
@@ -223,10 +215,13 @@ def _partitions(
     return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
 
 
-def _outside(clock: Clock, moment: datetime) -> str:
+def _nothing(clock: Clock, moment: datetime) -> str:
+    at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
+    if window_before(clock_windows(clock), moment):
+        return f"Nothing to make at {at}: no partition has closed since the tick before."
     said = [
         f"{name} is {bound.isoformat()}"
         for name, bound in (("start_date", clock.start), ("end_date", clock.end))
-        if bound
+        if bound is not None
     ]
-    return f"Nothing to make at {moment.isoformat()}: its data interval is outside of the dates; {', '.join(said)}."
+    return f"Nothing to make at {at}: its data interval is outside of the dates; {', '.join(said)}."

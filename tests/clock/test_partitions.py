@@ -230,3 +230,21 @@ def test_a_tick_takes_the_partition_of_the_sink_that_has_closed(world, make):
     (request,) = world(triggers, source).tick(datetime(2026, 3, 2, 2, tzinfo=timezone.utc))
     assert request.partition_key == "2026-03-01"
     assert request.tags["starlake/data_interval_end"] == "2026-03-02T00:00:00+01:00"
+
+
+def test_partitions_of_another_grid_than_the_clocks_are_all_those_that_have_closed(world, make):
+    def task(name, grain):
+        return make.task(name, sink=Sink(partition=("day",)), tags=(f"partition={grain}",))
+
+    source = make.source([], [task("hours", "hourly"), task("months", "monthly")], timezone=PARIS)
+    triggers = scheduled({"kpi": (["kpi.hours", "kpi.months"], Clock("0 3 * * *", PARIS))}, "sink")
+    it = world(triggers, source)
+    assert sorted(it.schedules) == ["kpi_hourly_schedule", "kpi_monthly_schedule"], "a job of Dagster has one grid"
+    day, month = datetime(2026, 3, 29, 1, tzinfo=timezone.utc), datetime(2026, 4, 1, 1, tzinfo=timezone.utc)
+    hours = [one.partition_key for one in it.tick(day, "kpi_hourly_schedule")]
+    assert len(hours) == 23, "the day on which an hour is left out"
+    assert (hours[0], hours[-1]) == ("2026-03-28-03:00", "2026-03-29-01:00")
+    assert it.tick(day, "kpi_monthly_schedule") == (
+        "Nothing to make at 2026-03-29T03:00:00+02:00: no partition has closed since the tick before."
+    )
+    assert [one.partition_key for one in it.tick(month, "kpi_monthly_schedule")] == ["2026-03-01"]

@@ -119,6 +119,22 @@ TASK = "transform/kpi/one.sl.yml"
         ),
         (
             TABLE,
+            ORDERS + "  metadata:\n    freshness: {warn: 3 days, error: 24 hours}\n",
+            "freshness-order",
+            11,
+            "table.metadata.freshness.warn",
+            "the error comes after `24 hours`",
+        ),
+        (
+            "load/shop/_config.sl.yml",
+            "version: 1\nload:\n  metadata:\n    freshness: {error: soon}\n",
+            "invalid-duration",
+            4,
+            "load.metadata.freshness.error",
+            "`3 days`",
+        ),
+        (
+            TABLE,
             ORDERS + "  metadata:\n    writeStrategy: {type: UPSERT_BY_KEY}\n",
             "missing-key-columns",
             11,

@@ -77,5 +77,5 @@ def test_w26_fractions_and_negative_offsets_survive(location):
     zone = timezone(timedelta(hours=-3, minutes=-30))
     start, end = datetime(2024, 5, 1, 0, 0, 0, 250, zone), datetime(2024, 5, 2, tzinfo=zone)
     location.run("transform_kpi", {waves.INTERVAL_START: start.isoformat(), waves.INTERVAL_END: end.isoformat()})
-    assert variables(location)["sl_start_date"] == "2024-05-01T03:30:00"
-    assert variables(location)["sl_end_date"] == "2024-05-02T03:30:00"
+    assert variables(location)["sl_start_date"] == "2024-05-01T00:00:00"
+    assert variables(location)["sl_end_date"] == "2024-05-02T00:00:00"
