@@ -39,6 +39,7 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey) -> dg.AssetCheckResult:
         sample = "\n".join(f"- {' '.join(text.removeprefix('ERR ->').split())}" for text in outcome.rejects)
         metadata["starlake/rejected_sample"] = dg.MetadataValue.md(sample)
     words = f"{outcome.rejected} rows were refused" if outcome.rejected else None
+    words = "1 row was refused" if outcome.rejected == 1 else words
     if outcome.rejected is None:
         words = "The loader does not count refused rows: it refuses the whole file instead."
     return dg.AssetCheckResult(

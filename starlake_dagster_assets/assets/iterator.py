@@ -13,13 +13,14 @@ StarlakeEvent: TypeAlias = "dg.MaterializeResult[Any] | dg.AssetCheckResult | dg
 
 @dataclass(frozen=True)
 class Fetch:
-    """What is read from the warehouse for each table made: its number of rows, its columns and their lineage."""
+    """What is read from the warehouse for each table made: its number of rows, its columns and their lineage, rows."""
 
     row_counts: bool = False
     columns: bool = False
+    preview: int = 0
 
     def __bool__(self) -> bool:
-        return self.row_counts or self.columns
+        return self.row_counts or self.columns or self.preview > 0
 
 
 class StarlakeEventIterator(Iterator[StarlakeEvent]):
@@ -42,6 +43,14 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
     def fetch_column_metadata(self) -> "StarlakeEventIterator":
         """Adds `dagster/column_schema` as the warehouse has it, and `dagster/column_lineage`."""
         return StarlakeEventIterator(self._start, replace(self._fetch, columns=True))
+
+    def fetch_preview(self, rows: int = 5) -> "StarlakeEventIterator":
+        """Adds `starlake/preview`: some rows of the table. Nothing of a column with `privacy`, of a table with `rls`.
+
+        Args:
+            rows: How many, at most.
+        """
+        return StarlakeEventIterator(self._start, replace(self._fetch, preview=rows))
 
     def __next__(self) -> StarlakeEvent:
         if self._events is None:

@@ -1,6 +1,7 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -10,12 +11,13 @@ from starlake_dagster_assets.assets.checks import drift_result, expectation_resu
 from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.assets.preview import may_be_shown, preview, private_columns
 from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.runners.protocol import Runner, Witness, secrets_held
+from starlake_dagster_assets.runners.protocol import PreviewWitness, Runner, Witness, secrets_held
 
 __all__ = ["Results", "files_of_failure"]
 
@@ -164,7 +166,15 @@ class Results:
             found["dagster/row_count"] = rows
         if self._fetch.columns and (columns := self._columns_of(node)):
             found["dagster/column_schema"] = warehouse_schema(node, columns)
+        if (limit := self._fetch.preview) and may_be_shown(node) and isinstance(witness, PreviewWitness):
+            rows = self._ask(lambda: witness.rows(node.key[-2], node.key[-1], limit)) or ()
+            if columns := self._columns_of(node):
+                found["starlake/preview"] = preview(node, self._private, [name for name, _ in columns], rows)
         return found
+
+    @cached_property
+    def _private(self) -> frozenset[str]:
+        return private_columns(self._binding.source.model)
 
     def _columns_of(self, node: Node) -> Sequence[tuple[str, str]]:
         """The columns of the warehouse, asked once for each table: it is made once a step."""

@@ -85,6 +85,17 @@ class DuckDBWitness:
         counts = (_count(con, target.name) for con in self._open() if kind_of(con, target) is not None)
         return next(counts, None)
 
+    def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
+        """At most `limit` rows of a table or view as texts; none where it does not exist."""
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+
+        target = Target(schema, table)
+        for con in self._open():
+            if kind_of(con, target) is not None:
+                found = con.execute(f"SELECT * FROM {target.name} LIMIT ?", [limit]).fetchall()
+                return [["" if value is None else str(value) for value in row] for row in found]
+        return []
+
     def _look(self, schema: str, table: str) -> _Seen:
         """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, kind_of

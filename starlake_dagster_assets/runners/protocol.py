@@ -18,6 +18,7 @@ __all__ = [
     "HoldingRunner",
     "Ledger",
     "LoadWitness",
+    "PreviewWitness",
     "RejectionWitness",
     "ReturningRunner",
     "RunHandle",
@@ -77,6 +78,15 @@ class RejectionWitness(Protocol):
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
         """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        ...
+
+
+@runtime_checkable
+class PreviewWitness(Protocol):
+    """A witness that can also show some rows of a table; optional."""
+
+    def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
+        """At most `limit` rows of a table or view as texts, in the order of its columns; none where it is not there."""
         ...
 
 

@@ -1,0 +1,37 @@
+"""The deployment files of the example are what Dagster+ reads."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
+
+
+def read(name: str):
+    return yaml.safe_load((EXAMPLE / name).read_text())
+
+
+@pytest.mark.newest_only
+def test_dagster_plus_accepts_them_and_both_ways_say_the_same():
+    models = pytest.importorskip("dagster_cloud_cli.config.models")
+    whole = models.DagsterCloudYaml.model_validate(read("dagster_cloud.yaml"))
+    (location,) = whole.locations
+    build = models.Build.model_validate(read("build.yaml"))
+    assert (EXAMPLE / location.code_source.python_file).exists()
+    assert build == location.build
+    assert read("container_context.yaml") == location.container_context
+
+
+def test_the_default_image_has_no_jvm_and_starts_a_code_server():
+    stages = (EXAMPLE / "Dockerfile").read_text().split("\nFROM ")[1:]
+    assert [stage.splitlines()[0] for stage in stages] == [
+        "python:3.12-slim AS base",
+        "base AS starlake",
+        "base AS embedded",
+    ]
+    assert "jre" not in stages[0] + stages[2]
+    assert '"dagster", "api", "grpc"' in stages[0]
+    for line in stages[0].splitlines():
+        if line.startswith("COPY "):
+            assert (EXAMPLE / line.split()[1]).exists()
