@@ -1,8 +1,11 @@
 """Lineage sensors: a transform runs once its upstreams have moved, once for each wave, and says what it waits for."""
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import dagster as dg
@@ -24,12 +27,13 @@ from starlake_dagster_assets.automation.waves import (
 )
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.plan import topological
-from starlake_dagster_assets.triggers.evaluate import Fire, Memory, Wait, evaluate, requested, watched
+from starlake_dagster_assets.triggers.evaluate import Fire, Memory, Seen, Wait, evaluate, requested, watched
 from starlake_dagster_assets.triggers.model import Trigger, Triggers, Watch
 
 __all__ = ["Group", "build_lineage_sensors", "lineage_groups"]
 
 _TAG_LENGTH = 500
+_MOST_REASONS = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Group:
     """Nodes that are made together because they watch the same upstreams by the same policy.
 
     Attributes:
-        name: Of the sensor.
+        name: Unique; in the tag `starlake/trigger` of the runs.
+        sensor: Name of the sensor: one a job.
         job: Name of the job.
         watch: What is watched.
         nodes: Ids of what a run makes, in topological order.
@@ -45,10 +50,16 @@ class Group:
     """
 
     name: str
+    sensor: str
     job: str
     watch: Watch
     nodes: tuple[str, ...]
     whole: bool
+
+    @property
+    def policy(self) -> str:
+        """Of the watch, short: by it a sensor remembers what it used, whatever else the job makes."""
+        return hashlib.sha256(_policy(self.watch).encode()).hexdigest()[:12]
 
 
 def build_lineage_sensors(
@@ -64,7 +75,7 @@ def build_lineage_sensors(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.SensorDefinition]:
-    """One sensor for each set of nodes that watch the same upstreams by the same policy.
+    """One sensor a job. It asks for one run for each set of nodes that watch the same upstreams by the same policy.
 
     Args:
         project: The project.
@@ -89,20 +100,23 @@ def build_lineage_sensors(
     """
     bound = (translator or StarlakeTranslator()).bound_to(project)
     known = dict(jobs or {})
-    found: list[dg.SensorDefinition] = []
+    options = _Options(settle, tick_seconds, timezone, dict(tags or {}))
+    by_job: dict[str, list[Group]] = {}
     for group in lineage_groups(project, triggers):
-        if group.job not in known:
-            made = triggers.jobs[group.job].nodes if group.job in triggers.jobs else group.nodes
+        by_job.setdefault(group.job, []).append(group)
+    found: list[dg.SensorDefinition] = []
+    for job, groups in by_job.items():
+        if job not in known:
+            made = triggers.jobs[job].nodes if job in triggers.jobs else [node for one in groups for node in one.nodes]
             keys = [asset_key(bound, node) for node in made]
             define = cast("Any", dg).define_asset_job
-            known[group.job] = define(group.job, selection=dg.AssetSelection.assets(*keys))
-        options = _Options(settle, tick_seconds, timezone, dict(tags or {}))
-        found.append(_sensor(bound, group, known[group.job], options, status, minimum_interval_seconds))
+            known[job] = define(job, selection=dg.AssetSelection.assets(*keys))
+        found.append(_sensor(bound, groups, known[job], options, status, minimum_interval_seconds))
     return found
 
 
 def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
-    """What the lineage sensors make, by name.
+    """What the lineage sensors make, by job, upstream first.
 
     Nodes of a job that nobody else owns (`run_dependencies_first`) are made with those that need them.
     """
@@ -111,6 +125,7 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
         if trigger.owner == "lineage" and trigger.watch is not None and watched(trigger.watch.condition):
             by_watch.setdefault(trigger.job, {}).setdefault(_policy(trigger.watch), []).append(trigger)
     groups: list[Group] = []
+    place = {node: number for number, node in enumerate(topological(project.graph, ()))}
     for job, policies in sorted(by_watch.items()):
         made = triggers.jobs[job].nodes if job in triggers.jobs else ()
         for members in policies.values():
@@ -120,8 +135,9 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
             watch = members[0].watch
             assert watch is not None
             order = tuple(node for node in topological(project.graph, nodes) if node in nodes)
-            groups.append(Group(f"{group_name(name)}_lineage", job, watch, order, not made or nodes == set(made)))
-    return groups
+            names = (f"{group_name(text)}_lineage" for text in (name, job))
+            groups.append(Group(*names, job, watch, order, not made or nodes == set(made)))
+    return sorted(groups, key=lambda group: (group.job, place.get(group.nodes[0], -1)))
 
 
 @dataclass(frozen=True)
@@ -134,16 +150,15 @@ class _Options:
 
 def _sensor(
     translator: StarlakeTranslator,
-    group: Group,
+    groups: Sequence[Group],
     job: Any,
     options: _Options,
     status: dg.DefaultSensorStatus,
     minimum_interval_seconds: int,
 ) -> dg.SensorDefinition:
-    keys = {node: asset_key(translator, node) for node in watched(group.watch.condition)}
-    targets = [asset_key(translator, node) for node in group.nodes]
-    parts = {node: _partitions(translator, node) for node in (*keys, *group.nodes)}
-    partitioned = [node for node in group.nodes if parts[node] is not None]
+    nodes = dict.fromkeys(node for group in groups for node in watched(group.watch.condition))
+    keys = {node: asset_key(translator, node) for node in nodes}
+    makes = ", ".join(node for group in groups for node in group.nodes)
 
     # Superseded in favour of conditions, "except where a specific job must be targeted", which is the case here.
     decorate = cast("Any", dg).multi_asset_sensor  # its type is partly unknown to pyright
@@ -151,67 +166,112 @@ def _sensor(
 
         @decorate(
             monitored_assets=list(keys.values()),
-            name=group.name,
+            name=groups[0].sensor,
             job=job,
             minimum_interval_seconds=minimum_interval_seconds,
             default_status=status,
-            description=_described(group),
-            metadata={"starlake/watched": ", ".join(keys)[:_TAG_LENGTH], "starlake/makes": ", ".join(group.nodes)},
+            description=f"Makes {makes} once its upstreams have moved ({', '.join(keys)})."[:_TAG_LENGTH],
+            metadata={"starlake/watched": ", ".join(keys)[:_TAG_LENGTH], "starlake/makes": makes[:_TAG_LENGTH]},
         )
         def sensor(context: dg.MultiAssetSensorEvaluationContext) -> Any:
-            memory = Memory.load(context.cursor, keys)
-            if partitioned:
-                target = partitioned[0]
-                requests, memory, reason = partitioned_tick(
-                    context,
-                    group.name,
-                    group.watch,
-                    memory,
-                    keys=keys,
-                    partitions={node: parts[node] for node in keys},
-                    target=(asset_key(translator, target), parts[target]),
-                    deadline=time.monotonic() + options.tick_seconds,
-                )
-                runs = [_request(one, options, None if group.whole else targets) for one in requests]
-            else:
-                verdict, memory, by = _decide(context, group, memory, keys, parts, options)
-                reason = verdict.reason
-                made = {TRIGGER: group.name, UPSTREAMS: by}
-                runs = [_wave(verdict, made, options, group, targets)] if isinstance(verdict, Fire) else []
+            tick = _Tick(context, translator, keys, options)
+            asked = [request for group in groups for request in tick.look(group)]
             # A SensorResult cannot carry the cursor of a multi-asset sensor (dagster #17317): it is set by hand.
-            context.update_cursor(memory.dump())
-            return runs or dg.SkipReason(reason)
+            context.update_cursor(json.dumps(tick.kept, separators=(",", ":")))
+            return asked or dg.SkipReason(tick.reason)
 
     return sensor
 
 
-def _decide(
-    context: Any,
-    group: Group,
-    memory: Memory,
-    keys: Mapping[str, dg.AssetKey],
-    parts: Mapping[str, Any],
-    options: _Options,
-) -> tuple[Fire | Wait, Memory, str]:
-    """One look at the upstreams: the verdict, what is remembered of it, and the runs that made the wave."""
-    now = time.time()
-    seen = newest(context.instance, keys, {node: part for node, part in parts.items() if part is not None})
+class _Tick:
+    """One look at all that a sensor watches; `kept` is what is remembered of each policy."""
 
-    def look(held: Mapping[str, str] | None = None) -> Fire | Wait:
-        return evaluate(group.name, group.watch, seen, memory, now, coming=held, timezone=options.timezone)
+    def __init__(
+        self, context: Any, translator: StarlakeTranslator, keys: Mapping[str, dg.AssetKey], options: _Options
+    ) -> None:
+        self._context, self._translator, self._keys, self._options = context, translator, keys, options
+        self._now, self._deadline = time.time(), time.monotonic() + options.tick_seconds
+        self._memories = _memories(context.cursor)
+        self._coming: dict[str, str] = {}
+        self._reasons: list[str] = []
+        self.kept: dict[str, str] = {}
 
-    verdict = look()
-    if memory.requested or isinstance(verdict, Fire):
-        memory, busy = standing(context, group.name, memory, seen)
-        verdict = look()
-        if isinstance(verdict, Fire) and busy:
-            verdict = Wait(f"{verdict.reason}; the run of the wave before ({busy}) is still in progress.", due=True)
-    if isinstance(verdict, Fire):
-        verdict = look(coming(context.instance, keys, seen, verdict.ids, now, options.settle))
-    if not isinstance(verdict, Fire):
-        return verdict, memory, ""
-    by = ", ".join(f"{node} (run {seen[node].run or 'outside'})" for node in verdict.ids)
-    return verdict, requested(memory, verdict, now), by
+    @property
+    def reason(self) -> str:
+        """Why nothing is asked for."""
+        more = len(self._reasons) - _MOST_REASONS
+        shown = self._reasons[:_MOST_REASONS] + ([f"{more} more wait as well."] if more > 0 else [])
+        return "\n".join(shown)
+
+    def look(self, group: Group) -> list[dg.RunRequest]:
+        """The runs that a group needs."""
+        keys = {node: self._keys[node] for node in watched(group.watch.condition)}
+        memory = Memory.load(self._memories.get(group.policy), keys)
+        targets = [asset_key(self._translator, node) for node in group.nodes]
+        partitions = {node: _partitions(self._translator, node) for node in group.nodes}
+        partitioned = [node for node in group.nodes if partitions[node] is not None]
+        if partitioned:
+            target = partitioned[0]
+            requests, memory, reason = partitioned_tick(
+                self._context,
+                group.name,
+                group.watch,
+                memory,
+                keys=keys,
+                partitions={node: _partitions(self._translator, node) for node in keys},
+                target=(asset_key(self._translator, target), partitions[target]),
+                deadline=self._deadline,
+            )
+            runs = [_request(one, self._options, None if group.whole else targets) for one in requests]
+        else:
+            verdict, memory, by = self._decide(group, memory, keys)
+            reason = verdict.reason
+            made = {TRIGGER: group.name, UPSTREAMS: by}
+            runs = [_wave(verdict, made, self._options, group, targets)] if isinstance(verdict, Fire) else []
+        self.kept[group.policy] = memory.dump()
+        self._reasons.append(reason if group.name == group.sensor else f"{', '.join(group.nodes)}: {reason}")
+        return runs
+
+    @cached_property
+    def _seen(self) -> Mapping[str, Seen]:
+        """The newest materializations: asked for once, whatever the number of groups."""
+        parts = {node: part for node in self._keys if (part := _partitions(self._translator, node)) is not None}
+        return newest(self._context.instance, self._keys, parts)
+
+    def _decide(self, group: Group, memory: Memory, keys: Mapping[str, dg.AssetKey]) -> tuple[Fire | Wait, Memory, str]:
+        """One look at the upstreams: the verdict, what is remembered of it, and the runs that made the wave."""
+        context, options = self._context, self._options
+        seen = {node: self._seen[node] for node in keys if node in self._seen}
+
+        def look(held: Mapping[str, str] | None = None) -> Fire | Wait:
+            return evaluate(group.name, group.watch, seen, memory, self._now, coming=held, timezone=options.timezone)
+
+        verdict, busy = look(), ""
+        if memory.requested or isinstance(verdict, Fire):
+            memory, busy = standing(context, group.name, memory, seen)
+            verdict = look()
+            if isinstance(verdict, Fire) and busy:
+                verdict = Wait(f"{verdict.reason}; the run of the wave before ({busy}) is still in progress.", due=True)
+        if isinstance(verdict, Fire):
+            others = {node: run for node, run in self._coming.items() if node in keys}
+            held = coming(context.instance, keys, seen, verdict.ids, self._now, options.settle)
+            verdict = look({**others, **held})
+        by = ""
+        if isinstance(verdict, Fire):
+            by = ", ".join(f"{node} (run {seen[node].run or 'outside'})" for node in verdict.ids)
+            busy, memory = verdict.key, requested(memory, verdict, self._now)
+        if busy and self._now - memory.at < options.settle:
+            self._coming.update(dict.fromkeys(group.nodes, busy))
+        return verdict, memory, by
+
+
+def _memories(cursor: str | None) -> Mapping[str, str]:
+    """What is remembered of each policy; a text of something else remembers nothing."""
+    try:
+        found = json.loads(cursor or "")
+    except ValueError:
+        return {}
+    return cast("dict[str, str]", found) if isinstance(found, dict) else {}
 
 
 def _wave(
@@ -256,8 +316,3 @@ def _policy(watch: Watch) -> str:
 def _partitions(translator: StarlakeTranslator, node: str) -> Any:
     known = translator.graph.nodes.get(node)
     return translator.spec(known).partitions_def if known is not None else None
-
-
-def _described(group: Group) -> str:
-    nodes = ", ".join(watched(group.watch.condition))
-    return f"Makes {', '.join(group.nodes)} once its upstreams have moved ({nodes})."[:_TAG_LENGTH]

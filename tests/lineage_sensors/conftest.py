@@ -64,10 +64,11 @@ class World:
             sensor.name: sensor
             for sensor in build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)
         }
-        self.monitored = {
-            group.name: [dg.AssetKey(node.split(".")) for node in watched(group.watch.condition)]
-            for group in lineage_groups(self.source, self.triggers)
-        }
+        self.monitored: dict[str, list[dg.AssetKey]] = {}
+        for group in lineage_groups(self.source, self.triggers):
+            keys = [dg.AssetKey(node.split(".")) for node in watched(group.watch.condition)]
+            known = self.monitored.setdefault(group.sensor, [])
+            known += [key for key in keys if key not in known]
         self.defs = dg.Definitions(assets=made.assets, sensors=list(self.sensors.values()), resources=made.resources)
         self.repository = self.defs.get_repository_def()
 

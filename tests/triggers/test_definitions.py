@@ -11,7 +11,7 @@ from starlake_dagster_assets import StarlakeTranslator, build_definitions
 from starlake_dagster_assets.testing import fake_starlake
 from tests.triggers.conftest import Place, dag, project, table, task
 
-LINEAGE = "transform_kpi_kpi_x_lineage"
+LINEAGE = "transform_kpi_lineage"
 
 
 def chain(*dags, **changes):
@@ -22,7 +22,7 @@ def chain(*dags, **changes):
 def test_a_project_has_jobs_and_sensors_that_are_off(locate):
     location = locate(chain())
     assert location.jobs == ["load_sales_daily", "load_sales_manual", "transform_kpi"]
-    assert location.sensors == [LINEAGE, "transform_kpi_kpi_y_lineage"]
+    assert location.sensors == [LINEAGE]
     statuses = {sensor.default_status for sensor in location.repository.sensor_defs}
     assert statuses == {dg.DefaultSensorStatus.STOPPED}
 
@@ -45,7 +45,44 @@ def test_a_wave_runs_what_follows_it(locate):
     location.made("sales.b")
     (request,) = location.tick(LINEAGE)
     assert location.run("transform_kpi", request.tags, request.asset_selection) == ["kpi.x"]
+    (request,) = location.tick(LINEAGE)
+    assert location.run("transform_kpi", request.tags, request.asset_selection) == ["kpi.y"]
     assert isinstance(location.tick(LINEAGE), str)
+
+
+def test_what_two_runs_make_of_one_wave_is_waited_for(locate):
+    """x and y follow a, z reads both: one run of z, after both."""
+    tasks = [task("x", ["sales.a", "sales.b"]), task("y", ["sales.a"]), task("z", ["kpi.x", "kpi.y"])]
+    location = locate(project([table("a"), table("b")], tasks))
+    location.made("sales.b", "sales.a", "kpi.x", "kpi.y")
+    for request in location.tick(LINEAGE):
+        location.run("transform_kpi", request.tags, request.asset_selection)
+    while isinstance(asked := location.tick(LINEAGE), list):
+        for request in asked:
+            location.run("transform_kpi", request.tags, request.asset_selection)
+    location.made("sales.a")
+    first, second = location.tick(LINEAGE)
+    job = location.repository.get_job("transform_kpi")
+    started = location.instance.create_run_for_job(job, tags=second.tags, status=dg.DagsterRunStatus.STARTED)
+    location.run("transform_kpi", first.tags, first.asset_selection)
+    assert f"{started.run_id} will still make kpi.y" in location.tick(LINEAGE)
+    location.instance.report_run_canceled(started)
+    location.run("transform_kpi", second.tags, second.asset_selection)
+    (third,) = location.tick(LINEAGE)
+    assert location.run("transform_kpi", third.tags, third.asset_selection) == ["kpi.z"]
+    assert isinstance(location.tick(LINEAGE), str)
+
+
+def test_a_sensor_remembers_what_was_used_when_a_task_is_added(locate, instance):
+    location = locate(project([table("a"), table("b")], [task("x", ["sales.a"])]))
+    location.made("sales.a", "sales.b")
+    (request,) = location.tick(LINEAGE)
+    location.run("transform_kpi", request.tags, request.asset_selection)
+    assert isinstance(location.tick(LINEAGE), str)
+    more = Place(instance, project([table("a"), table("b")], [task("w", ["sales.b"]), task("x", ["sales.a"])]))
+    more.cursors = location.cursors
+    (request,) = more.tick(LINEAGE)
+    assert [key.to_user_string() for key in request.asset_selection] == ["kpi/w"]
 
 
 def test_a_job_makes_what_it_says_with_its_tags(locate):
@@ -72,10 +109,9 @@ def test_conditions_are_on_the_assets_and_have_their_sensor(locate):
 
 def test_a_selection_has_the_jobs_of_its_nodes(instance):
     location = Place(instance, chain(), options={"select": "kpi.x"})
-    assert location.jobs == ["transform_kpi"]
-    (sensor,) = location.sensors
+    assert location.jobs == ["transform_kpi"] and location.sensors == [LINEAGE]
     location.made("sales.a", "sales.b")
-    assert isinstance(location.tick(sensor), list)
+    assert isinstance(location.tick(LINEAGE), list)
 
 
 def test_a_job_may_have_the_name_of_a_step_or_of_a_group(locate):
