@@ -134,7 +134,7 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
             name = job if len(policies) == 1 else f"{job}_{members[0].node}"
             watch = members[0].watch
             assert watch is not None
-            order = tuple(node for node in topological(project.graph, nodes) if node in nodes)
+            order = tuple(sorted(nodes, key=lambda node: place.get(node, -1)))
             names = (f"{group_name(text)}_lineage" for text in (name, job))
             groups.append(Group(*names, job, watch, order, not made or nodes == set(made)))
     return sorted(groups, key=lambda group: (group.job, place.get(group.nodes[0], -1)))
