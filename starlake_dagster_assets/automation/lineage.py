@@ -135,8 +135,8 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
             watch = members[0].watch
             assert watch is not None
             order = tuple(sorted(nodes, key=lambda node: place.get(node, -1)))
-            names = (f"{group_name(text)}_lineage" for text in (name, job))
-            groups.append(Group(*names, job, watch, order, not made or nodes == set(made)))
+            own, sensor = f"{group_name(name)}_lineage", f"{group_name(job)}_lineage"
+            groups.append(Group(own, sensor, job, watch, order, not made or nodes == set(made)))
     return sorted(groups, key=lambda group: (group.job, place.get(group.nodes[0], -1)))
 
 
