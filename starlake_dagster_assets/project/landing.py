@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Table
 
 __all__ = ["Claim", "Landing", "acknowledged"]
 
+_REMEMBERED = 20_000
+"""Names whose tables are remembered: a sensor looks at the same ones again and again."""
 
-@dataclass(frozen=True)
-class Claim:
+
+class Claim(NamedTuple):
     """A file whose whole name matches the pattern of a table.
 
     Attributes:
@@ -36,6 +39,7 @@ class Landing:
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self._tables = [(table, compile_java(table.pattern).fullmatch, _extension(table)) for table in tables]
+        self._of = lru_cache(maxsize=_REMEMBERED)(self._match)
         self.has_acks = any(extension for _, _, extension in self._tables)
         """Whether some table waits for ack files."""
 
@@ -48,13 +52,14 @@ class Landing:
         Returns:
             In the order of the names; a file that two tables want is there twice.
         """
-        return [
+        return [claim for name in names for claim in self._of(name)]
+
+    def _match(self, name: str) -> tuple[Claim, ...]:
+        return tuple(
             Claim(name, table, _beside(name, extension) if extension else None)
-            for name in names
-            if not name.startswith(".")
             for table, matches, extension in self._tables
-            if matches(name) is not None
-        ]
+            if not name.startswith(".") and matches(name) is not None
+        )
 
 
 def acknowledged(claims: Iterable[Claim], is_there: Callable[[str], bool]) -> list[Claim]:

@@ -33,7 +33,7 @@ class FileSet:
     @classmethod
     def of(cls, files: Sequence[File]) -> FileSet:
         """The set of some files."""
-        told = "\n".join([f"{file.name}\0{file.size}\0{file.stamp}" for file in files])
+        told = "\n".join([f"{name}\0{size}\0{stamp}" for name, size, stamp in files])
         digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls(tuple([file.name for file in files]), digest)
 
@@ -129,14 +129,14 @@ class Watched:
         for claim in taken:
             by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
         sets = {node: FileSet.of(files) for node, names in by_node.items() if (files := listing.files(names))}
-        left = {claim.name for claim in claims} - {claim.name for claim in taken}
+        left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
         return Look(
             at,
             listing.place,
             self.tables,
             sets,
             unmatched=self._unmatched(claims, listing),
-            unanswered=[claim for claim in claims if claim.name in left],
+            unanswered=[claim for claim in claims if claim.name in left] if left else (),
             exists=listing.exists,
         )
 
@@ -166,6 +166,6 @@ def acked(look: Look, ack: File | None, path: str) -> Look:
         ack: The ack file, where it is there.
         path: Where it is waited for.
     """
-    sets = {} if ack is None else {ACK: FileSet((ack.name,), short(f"{path}\0{ack.size}\0{ack.stamp}"))}
+    sets = {} if ack is None else {ACK: FileSet((path.rpartition("/")[2],), short(f"{path}\0{ack.size}\0{ack.stamp}"))}
     loadable = tuple(sorted(look.sets)) or tuple(look.tables)
     return replace(look, sets=sets, loadable=loadable, ack=ack, ack_path=path)

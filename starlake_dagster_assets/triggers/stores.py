@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlparse
 
 from starlake_dagster_assets.errors import StarlakeError
@@ -31,20 +31,20 @@ class StoreError(StarlakeError):
     """A place that cannot be looked at: nobody knows whether files are there."""
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file as one look saw it.
 
     Attributes:
         name: Without its directory.
         size: Bytes.
         stamp: What changes whenever it is written or put there anew: times, inode, etag or generation, as the store
-            has them. Only ever compared with itself: the clock of the store does not matter.
+            has them; what also changes when it is renamed comes last. Only ever compared with itself: the clock of the
+            store does not matter.
     """
 
     name: str
     size: int
-    stamp: str
+    stamp: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,8 @@ class Listing:
     place: str
     names: Sequence[str]
     exists: bool
-    _stat: Callable[[str], File | None]
-
-    def files(self, names: Sequence[str]) -> tuple[File, ...]:
-        """The files of some names; one that has gone in the meantime is left out."""
-        return tuple(file for name in names if (file := self._stat(name)) is not None)
+    files: Callable[[Sequence[str]], Sequence[File]]
+    """The files of some names; one that has gone in the meantime is left out."""
 
 
 class Store:
@@ -101,7 +98,7 @@ class Store:
             StoreError: When it cannot be looked at, or does not answer in time.
         """
         local = _local(path)
-        return self._asked(path, lambda: _local_file(local) if local else self._remote_file(path))
+        return self._asked(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
 
     def consume(self, path: str, seen: str) -> bool:
         """Deletes a file that was answered, unless it has been put there anew since.
@@ -180,11 +177,11 @@ class Store:
             entries = system.ls(path, detail=True)
         except FileNotFoundError:
             _reach(system, path, place)
-            return Listing(place, (), False, lambda name: None)
+            return Listing(place, (), False, lambda names: ())
         marker = path.rstrip("/")  # of an empty directory, which some clients show as a file in itself
         kept = (one for one in entries if one.get("type") == "file" and str(one["name"]).rstrip("/") != marker)
         found = {_name(entry): entry for entry in kept}
-        return Listing(place, sorted(found), True, lambda name: _remote_seen(found[name]) if name in found else None)
+        return Listing(place, sorted(found), True, lambda names: [_remote_seen(found[name]) for name in names])
 
     def _remote_file(self, url: str) -> File | None:
         system, path = self._system(url)
@@ -213,7 +210,7 @@ def content_of(file: File) -> str:
 
     A local file that is renamed has another change time; the last part of its stamp is left out.
     """
-    return f"{file.size}:{file.stamp.rpartition('/')[0] or file.stamp}"
+    return repr((file.size, *file.stamp[:-1]))
 
 
 # --------------------------------------------------------------------------------------------------- local disk
@@ -226,22 +223,26 @@ def _local(place: str) -> Path | None:
 
 
 def _local_listing(folder: Path) -> Listing:
-    def seen(name: str) -> File | None:
-        return _local_file(folder / name)
+    def files(names: Sequence[str]) -> list[File]:
+        handle = os.open(folder, os.O_RDONLY)  # the path is resolved once, not once a file
+        try:
+            return [file for name in names if (file := _local_file(name, handle)) is not None]
+        finally:
+            os.close(handle)
 
     try:
         with os.scandir(folder) as entries:
-            return Listing(str(folder), sorted(entry.name for entry in entries if entry.is_file()), True, seen)
+            return Listing(str(folder), sorted([entry.name for entry in entries if entry.is_file()]), True, files)
     except FileNotFoundError:
-        return Listing(str(folder), (), False, seen)
+        return Listing(str(folder), (), False, lambda names: ())
 
 
-def _local_file(path: Path | str) -> File | None:
+def _local_file(path: str, folder: int | None = None) -> File | None:
     try:
-        found = os.stat(path)
+        found = os.stat(path, dir_fd=folder)
     except FileNotFoundError:
         return None
-    return File(os.path.basename(path), found.st_size, f"{found.st_mtime_ns}-{found.st_ino}/{found.st_ctime_ns}")
+    return File(path, found.st_size, (found.st_mtime_ns, found.st_ino, found.st_ctime_ns))
 
 
 def _local_consume(path: Path, seen: str) -> bool:
@@ -252,7 +253,7 @@ def _local_consume(path: Path, seen: str) -> bool:
             os.rename(path, taken)
         except FileNotFoundError:
             return True
-    file = _local_file(taken)
+    file = _local_file(str(taken))
     if file is not None and content_of(file) != seen:
         if not path.exists():
             os.rename(taken, path)
@@ -277,5 +278,5 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _remote_seen(entry: Mapping[str, Any]) -> File:
-    stamps = "-".join(str(entry[key]) for key in _STAMPS if entry.get(key) is not None)
-    return File(_name(entry), int(entry.get("size") or 0), stamps.replace("/", "_"))
+    stamps = [str(entry[key]) for key in _STAMPS if entry.get(key) is not None]
+    return File(_name(entry), int(entry.get("size") or 0), (*stamps, ""))
