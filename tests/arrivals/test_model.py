@@ -77,6 +77,17 @@ class Arrivals(RuleBasedStateMachine):
     def a_first_look(self) -> None:
         self.looks()
 
+    @rule(names=st.lists(NAMES, min_size=1, max_size=3), late=NAMES, recorded=st.booleans())
+    def a_delivery_settles(self, names: list[str], late: str, recorded: bool) -> None:
+        """Files come, are looked at, and are left alone for as long as it takes but for one."""
+        for name in names:
+            self.is_written(name)
+        self.looks()
+        self.clock.wait(STABLE)
+        if not recorded:
+            self.is_written(late)
+        self.looks()
+
     @rule(name=NAMES)
     def is_written(self, name: str) -> None:
         self.writes += 1
@@ -122,14 +133,11 @@ class Arrivals(RuleBasedStateMachine):
         self.sets_of[run.run_id] = [(table, self.sets()[table]) for table in expected]
         self.asked += self.sets_of[run.run_id]
 
-    @rule()
-    def the_cursor_is_lost(self) -> None:
-        self.world.cursors.clear()
-        self.looked = {}
-
-    @rule()
-    def the_code_is_loaded_anew(self) -> None:
-        cursors = self.world.cursors
+    @rule(lost=st.sampled_from([True, False, False]))
+    def the_code_is_loaded_anew(self, lost: bool) -> None:
+        """With the cursor, or without it."""
+        cursors = {} if lost else self.world.cursors
+        self.looked = {} if lost else self.looked
         self.world = World(self.world.instance, self.clock, self.source, self._triggers())
         self.world.cursors = cursors
 
