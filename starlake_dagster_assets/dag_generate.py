@@ -9,6 +9,10 @@ import dagster as dg
 from pydantic import ValidationError
 
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.dag_files.context import DagContext
+from starlake_dagster_assets.dag_files.file import read_dag_files
+from starlake_dagster_assets.dag_files.literals import read_dag_context
+from starlake_dagster_assets.dag_files.project import DagProject, variables_of
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.resources import (
@@ -19,10 +23,6 @@ from starlake_dagster_assets.resources import (
     StarlakeShell,
 )
 from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.dag_context import DagContext
-from starlake_dagster_assets.triggers.dag_file import read_dag_files
-from starlake_dagster_assets.triggers.dag_literals import read_dag_context
-from starlake_dagster_assets.triggers.dag_project import DagProject, variables_of
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["definitions_from_dag_context"]

@@ -21,11 +21,11 @@ from starlake_dagster_assets import (
     build_triggers,
     definitions_from_dag_context,
 )
+from starlake_dagster_assets.dag_files.file import read_dag_files
+from starlake_dagster_assets.dag_files.literals import read_dag_context
+from starlake_dagster_assets.dag_files.project import DagProject
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.triggers.dag_file import read_dag_files
-from starlake_dagster_assets.triggers.dag_literals import read_dag_context
-from starlake_dagster_assets.triggers.dag_project import DagProject
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream
 from tests.fakes.script import Scripted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from starlake_dagster_assets.dag_files.context import DagContext, DagNode, DagTable
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model import (
     Application,
@@ -17,7 +18,6 @@ from starlake_dagster_assets.project.model import (
     Task,
     TransformDomain,
 )
-from starlake_dagster_assets.triggers.dag_context import DagContext, DagNode, DagTable
 
 __all__ = ["project_of_names"]
 

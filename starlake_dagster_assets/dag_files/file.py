@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from starlake_dagster_assets.dag_files.context import DagContext
+from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.triggers.dag_context import DagContext
-from starlake_dagster_assets.triggers.dag_literals import read_dag_context
 
 __all__ = ["read_dag_files"]
 

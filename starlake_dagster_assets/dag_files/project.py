@@ -12,13 +12,13 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.dag_files.context import DagContext, DagNode, DagTable
+from starlake_dagster_assets.dag_files.names import project_of_names
 from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import DagConfig, Location, Project, Table, Task
 from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.triggers.dag_context import DagContext, DagNode, DagTable
-from starlake_dagster_assets.triggers.dag_names import project_of_names
 
 __all__ = ["DagProject", "Part", "variables_of"]
 

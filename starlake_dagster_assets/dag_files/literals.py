@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from starlake_dagster_assets.dag_files.context import ENVIRONMENTS, DagContext, DagNode, DagSchedule, DagTable
 from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.schedules import PRESETS, cron_of
-from starlake_dagster_assets.triggers.dag_context import ENVIRONMENTS, DagContext, DagNode, DagSchedule, DagTable
 
 __all__ = ["read_dag_context"]
 
