@@ -75,4 +75,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .dagster_home .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(OLDEST) .venv-airflow-2* .venv-airflow-3* .dagster_home .pytest_cache .ruff_cache .hypothesis dist

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -120,6 +120,7 @@ class _Planner:
         slots = {pool: 1 if pool == pool_of(request.project) else request.options.pool_slots for pool in pools}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
+        notes += tuple(note for dag in dags for note in _held(dag, request.environment))
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
@@ -313,6 +314,13 @@ class _Planner:
     def _by_uri(self, rule: AssetRule) -> AssetRule:
         parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
         return AssetRule(rule.word, tuple(parts))
+
+
+def _held(dag: DagSpec, environment: EnvironmentName) -> Iterator[str]:
+    """Within a setup and a teardown Airflow allows no trigger rules."""
+    ruled = [task.id for task in dag.tasks if task.trigger_rule]
+    if ruled and environment == "dataproc" and "cluster_id" not in dag.settings:
+        yield f"{dag.id}: with a cluster of its own, {', '.join(ruled)} is skipped where a load before it is"
 
 
 def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def _task(task: TaskSpec, dialect: Dialect, name: str, depth: int) -> str:
             arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))
     if task.owner:
         arguments.append(("owner", task.owner))
-    if task.trigger_rule:
+    if task.trigger_rule and dialect.around is None:  # after a setup Airflow allows none
         arguments.append(("trigger_rule", task.trigger_rule))
     return f"{pad}{name} = {_exploded(operator, arguments, len(pad))}"
 

@@ -28,7 +28,6 @@ _SETTINGS = {
     "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "2",
-    "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # nothing starts by a clock: only assets do
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests, long enough for the algorithm that signs with it",
     "AIRFLOW__CORE__INTERNAL_API_SECRET_KEY": "of the tests",

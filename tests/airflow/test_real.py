@@ -1,0 +1,344 @@
+"""Exported files in real Airflows: they import, say the same graph as Dagster, run, and start each other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
+from starlake_dagster_assets.airflow.export import ExportReport
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+from tests.airflow.projects import ODD, Source, odd_project, random_project
+from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
+from tests.fakes.script import Scripted
+
+pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
+RANDOM = 24
+DATE = "2025-03-10T06:00:00+00:00"
+
+
+@pytest.fixture(scope="module", params=sorted(AIRFLOWS), ids=lambda major: f"airflow{major}")
+def airflow(request) -> Airflow:
+    return AIRFLOWS[request.param].install()
+
+
+def example() -> StarlakeProject:
+    return StarlakeProject(EXAMPLE / "starbake", env="DUCKDB")
+
+
+@pytest.fixture(scope="module")
+def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple[Any, ExportReport]]]:
+    """What Airflow reads from many exports, all in one process, and what was exported."""
+    root = tmp_path_factory.mktemp("exports")
+    made: dict[str, tuple[Any, ExportReport]] = {}
+
+    def export(name: str, project: Any, **options: Any) -> None:
+        made[name] = (project, export_airflow(project, root / name, **options))
+
+    waits = StarlakeAutomation(pre_load_strategy="imported", retries=3, default_pool="mine", max_active_runs=2)
+    for environment in ("shell", "cloud_run", "dataproc", "fargate") if airflow.clouds else ("shell",):
+        export(environment, example(), environment=environment)
+        export(f"{environment}_waits", example(), environment=environment, automation=waits, split="component")
+    export("existing", example(), automation=StarlakeAutomation(dataset_triggering_strategy="all"), ids="asset")
+    export("batch", example(), granularity="batch", split="schedule")
+    export("odd", odd_project(), ids="asset", **_odd_names())
+    for seed in range(RANDOM):
+        split = ("domain", "schedule", "component", "table")[seed % 4]
+        export(f"random_{seed}", random_project(seed), split=split, ids=("starlake", "asset")[seed % 2])
+    read = airflow.read(*(root / name for name in made))
+    return {Path(folder).name: found for folder, found in read.items()}, made
+
+
+def _odd_names() -> dict[str, Any]:
+    """Ids of asset keys are the same for names that differ in what Airflow refuses: numbers keep them apart."""
+
+    class Numbered(StarlakeTranslator):
+        def get_asset_key(self, node):
+            place = ODD.index(node.key[-1])
+            return super().get_asset_key(node).with_prefix(f"n{place}")
+
+    return {"translator": Numbered()}
+
+
+# ------------------------------------------------------------------------------------------------ what they are
+
+
+def test_every_file_imports_without_an_error_or_a_warning(exported):
+    read, made = exported
+    for name, (_, report) in made.items():
+        assert read[name]["errors"] == {}
+        assert read[name]["warnings"] == []
+        assert set(read[name]["dags"]) == {dag.id for dag in report.plan.dags}
+
+
+def test_the_edges_are_those_of_dagsters_asset_graph(exported):
+    read, made = exported
+    for name, (project, report) in made.items():
+        assert edges_of(read[name]["dags"]) == wanted(project, report), name
+
+
+def test_each_asset_is_made_by_one_task_and_each_edge_is_kept_or_told(exported):
+    read, made = exported
+    for name, (project, report) in made.items():
+        dags = read[name]["dags"]
+        makers = [uri for dag in dags.values() for task in dag["tasks"].values() for uri in task["outlets"]]
+        assert len(makers) == len(set(makers)), name
+        ids = {uri: node for node, uri in report.plan.uris.items()}
+        late = {(ids[up], ids[down]) for up, down in edges_of(dags) if up in makers and not kept(dags, up, down)}
+        told = {(up, note.split(": ")[0]) for note in report.notes for up in _told(note)}
+        assert late == {edge for edge in told if edge[0] in project.graph.nodes}, name
+        assert all(uri in makers for dag in dags.values() for uri in _names(dag["condition"])), name
+        tuple(TopologicalSorter(_between(dags)).static_order())  # raises where DAGs start each other in a circle
+
+
+def test_options_reach_the_tasks(exported):
+    read, _ = exported
+    dag = read["shell_waits"]["dags"]["starlake_orders_hourly"]
+    load, wait = dag["tasks"]["load_starbake_Orders"], dag["tasks"]["check_starbake_incoming_files"]
+    assert (load["retries"], load["pool"], load["owner"]) == (3, "mine", "team:sales, zoe.lefevre@starbake.com")
+    assert (dag["max_active_runs"], dag["catchup"], dag["timezone"]) == (2, False, "Europe/Paris")
+    assert (wait["mode"], wait["soft_fail"], wait["timeout"]) == ("reschedule", True, 3600)
+    assert load["upstream"] == ["import_starbake"] and load["group"] == "starbake_load"
+    assert "expect_unique('order_id')" in load["doc"] and "metadata/load/starbake/Orders.sl.yml" in dag["doc"]
+
+
+def test_a_cluster_is_made_before_and_deleted_after_whatever_happens(exported, airflow):
+    if not airflow.clouds:
+        pytest.skip("this environment has no providers of clouds")
+    read, _ = exported
+    tasks = read["dataproc"]["dags"]["starlake_transform_kpi_daily"]["tasks"]
+    assert tasks["create_cluster"]["setup"] and tasks["delete_cluster"]["teardown"]
+    assert "create_cluster" in tasks["kpi_daily_revenue_task"]["upstream"]
+    assert "kpi_shop_ranking_task" in tasks["delete_cluster"]["upstream"]
+
+
+# --------------------------------------------------------------------------------------------------- they run
+
+
+@pytest.mark.timeout(600)  # 18 processes of Starlake, one after the other
+def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
+    root = tmp_path / "starbake"
+    shutil.copytree(EXAMPLE / "starbake", root, ignore=shutil.ignore_patterns("datasets"))
+    shutil.copytree(EXAMPLE / "deliveries" / "day1", root / "datasets" / "incoming")
+    project = StarlakeProject(root, env="DUCKDB")
+    scripted = Scripted(tmp_path / "scripted", {"engine": "embedded"})
+    report = export_airflow(project, tmp_path / "dags")
+    home = airflow.home(tmp_path / "home", tmp_path / "dags")
+    home.airflow("pools", "import", str(tmp_path / "dags" / "pools.json"))
+    home.run(HERE / "dags_test.py", DATE, *_in_order(project, report), env=_variables(scripted, root))
+
+    made = [node.id for node in project.graph.nodes.values() if node.kind != "external"]
+    with duckdb.connect(str(root / "datasets" / "duckdb.db"), read_only=True) as warehouse:
+        counts = {node: warehouse.execute(f"select count(*) from {node}").fetchone()[0] for node in made}
+    assert all(counts.values()), counts
+    assert counts["starbake.Orders"] == 112 and counts["kpi.order_lines"] == 244
+    revenue = next(call for call in scripted.calls("transform") if "kpi.daily_revenue" in call.argv)
+    assert revenue.argv[:5] == (
+        "transform",
+        "--name",
+        "kpi.daily_revenue",
+        "--scheduledDate",
+        "2025-03-10T04:00:00+0000",
+    )
+    assert "sl_start_date=2025-03-09T04:00:00,sl_end_date=2025-03-10T04:00:00" in revenue.argv[-1]
+
+
+def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_path):
+    project, scripted = odd_project(), Scripted(tmp_path / "scripted")
+    report = export_airflow(project, tmp_path / "dags", ids="asset", **_odd_names())
+    home = airflow.home(tmp_path / "home", tmp_path / "dags")
+    tables = {f"odd.{name}": {"do": "nothing"} for name in ODD}
+    scripted.tables(tables)
+    order = [dag.id for dag in report.plan.dags]
+    home.run(HERE / "dags_test.py", DATE, *order, env=_variables(scripted, tmp_path))
+    loaded = {call.argv[call.argv.index("--tables") + 1] for call in scripted.calls("load")}
+    assert loaded == set(ODD)
+    assert {call.argv[2] for call in scripted.calls("transform")} == {f"oddities.{name}" for name in ODD}
+    assert not list(tmp_path.rglob("owned"))
+
+
+def test_a_load_starts_what_reads_its_table_with_the_window_of_its_run(airflow, tmp_path):
+    root = tmp_path / "shop"
+    _small_project(root)
+    scripted = Scripted(tmp_path / "scripted").tables({"sales.orders": {"do": "load", "files": ["orders-1.csv"]}})
+    again = StarlakeAutomation(retries=3, retry_delay=1)
+    export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags", automation=again)
+    home = airflow.home(tmp_path / "home", tmp_path / "dags")
+    with _services(home, _variables(scripted, root)):
+        runs = until(lambda: _runs(home, "starlake_transform_kpi_sums"), 150, lambda: _standing(home))
+    assert runs == ["success"]
+    load = next(call for call in scripted.calls("load"))
+    (transform,) = scripted.calls("transform")
+    assert transform.argv[:3] == ("transform", "--name", "kpi.sums")
+    assert f"sl_end_date={load.argv[-1].removesuffix('+0000')}" in transform.argv[-1]
+
+
+# ----------------------------------------------------------------------------------------------------- helpers
+
+
+def edges_of(dags: dict[str, Any]) -> set[tuple[str, str]]:
+    """Who reads whom, by inlets and outlets."""
+    tasks = [task for dag in dags.values() for task in dag["tasks"].values()]
+    return {(up, down) for task in tasks for down in task["outlets"] for up in task["inlets"]}
+
+
+def wanted(project: Any, report: ExportReport) -> set[tuple[str, str]]:
+    """The edges of the assets that Dagster has, by URI."""
+    specs = StarlakeTranslator().bound_to(project).specs()
+    nodes = {spec.key: node for node, spec in specs.items() if not project.graph.nodes[node].is_files}
+    uris = report.plan.uris
+    found = {
+        (nodes[dep.asset_key], node) for node in nodes.values() for dep in specs[node].deps if dep.asset_key in nodes
+    }
+    batches: dict[tuple[str, str], list[str]] = {}
+    for node, place in report.plan.places.items():
+        batches.setdefault(place, []).append(node)
+    return {(uris[up], uris[other]) for up, down in found for other in batches[report.plan.places[down]]}
+
+
+def kept(dags: dict[str, Any], first: str, then: str) -> bool:
+    """Whether an asset is always made after another: by tasks of a DAG, or by what starts DAGs."""
+    maker = {uri: (dag, task) for dag, one in dags.items() for task, t in one["tasks"].items() for uri in t["outlets"]}
+    seen, stack = {maker[then]}, [maker[then]]
+    while stack:
+        dag, task = stack.pop()
+        if (dag, task) == maker[first]:
+            return True
+        before = [(dag, up) for up in dags[dag]["tasks"][task]["upstream"]]
+        before += [maker[uri] for uri in _names(dags[dag]["condition"])]
+        stack += [one for one in before if one not in seen]
+        seen.update(before)
+    return False
+
+
+def _names(condition: Any) -> list[str]:
+    if isinstance(condition, list):
+        return [name for part in condition[1:] for name in _names(part)]
+    return [condition] if condition else []
+
+
+def _between(dags: dict[str, Any]) -> dict[str, set[str]]:
+    maker = {uri: dag for dag, one in dags.items() for task in one["tasks"].values() for uri in task["outlets"]}
+    return {dag: {maker[uri] for uri in _names(one["condition"])} for dag, one in dags.items()}
+
+
+def _told(note: str) -> list[str]:
+    _, found, names = note.partition("it does not wait for ")
+    return names.split(", ") if found else []
+
+
+def _in_order(project: Any, report: ExportReport) -> list[str]:
+    places = {node: dag for node, (dag, _) in report.plan.places.items()}
+    before: dict[str, set[str]] = {dag: set() for dag in places.values()}
+    for node, dag in places.items():
+        before[dag] |= {places[up] for up in project.graph.upstream[node] if up in places} - {dag}
+    return [*_broken(before)]
+
+
+def _broken(before: dict[str, set[str]]) -> Iterator[str]:
+    """DAGs that wait for each other by data alone are run as they come."""
+    left = dict(before)
+    while left:
+        ready = [dag for dag, ups in left.items() if not ups & left.keys()] or [next(iter(left))]
+        for dag in ready:
+            del left[dag]
+            yield dag
+
+
+def _variables(scripted: Scripted, root: Path) -> dict[str, str]:
+    return {
+        **scripted.environ,
+        "AIRFLOW_VAR_STARLAKE_PATH": str(scripted.path),
+        "AIRFLOW_VAR_STARLAKE_ROOT": str(root),
+    }
+
+
+def _small_project(root: Path) -> None:
+    files = {
+        "application.sl.yml": {"application": {"connectionRef": "main", "connections": {"main": {"type": "bigquery"}}}},
+        "load/sales/_config.sl.yml": {"load": {"name": "sales", "metadata": {"directory": "{{SL_ROOT}}/in"}}},
+        "load/sales/orders.sl.yml": {
+            "table": {
+                "name": "orders",
+                "pattern": "orders-.*.csv",
+                "metadata": {"schedule": "0 5 * * *"},
+                "attributes": [{"name": "id", "type": "long"}],
+            }
+        },
+    }
+    for name, content in files.items():
+        path = root / "metadata" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"version": 1, **content}))
+    sql = root / "metadata" / "transform" / "kpi" / "sums.sql"
+    sql.parent.mkdir(parents=True)
+    sql.write_text("select count(*) as n from sales.orders")
+
+
+@contextlib.contextmanager
+def _services(home: Home, env: dict[str, str]) -> Iterator[None]:
+    """What starts runs: the scheduler; in 3 also what reads files, and what tasks talk to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = {**env, "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/"}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        if home.airflow_.major == 3:
+            started.append(home.start("api-server", "--port", port, "--host", "127.0.0.1", env=env))
+            until(lambda: _listens(int(port)), 120, lambda: _standing(home))
+            started.append(home.start("dag-processor", env=env))
+        started.append(home.start("scheduler", env=env))
+        yield
+    finally:
+        for process in reversed(started):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in started:
+            with contextlib.suppress(Exception):
+                process.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _runs(home: Home, dag: str) -> list[str]:
+    """States of the runs of a DAG that have ended."""
+    query = "select state from dag_run where dag_id = ? and state in ('success', 'failed')"
+    with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as found:
+        return [state for (state,) in found.execute(query, (dag,))]
+
+
+def _standing(home: Home) -> str:
+    with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as found:
+        runs = found.execute("select dag_id, run_id, state from dag_run").fetchall()
+        tasks = found.execute("select dag_id, task_id, state from task_instance").fetchall()
+    tails = {path.name: path.read_text(errors="replace")[-1500:] for path in home.path.glob("*.out")}
+    return f"runs {runs}\ntasks {tasks}\n" + "\n".join(f"--- {name}\n{text}" for name, text in tails.items())
+
+
+def test_random_projects_are_not_all_alike():
+    sources = [random_project(seed) for seed in range(RANDOM)]
+    assert len({len(source.graph.edges) for source in sources}) > 5
+    assert all(isinstance(source, Source) for source in sources)
