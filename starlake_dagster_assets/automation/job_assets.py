@@ -10,6 +10,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.schedules import PRESETS
+from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Triggers
 
 __all__ = ["asset_key", "one_grid_each", "unowned_upstreams"]
@@ -33,6 +34,8 @@ def unowned_upstreams(
 ) -> set[str]:
     """What nobody owns of what the members need, within their job (`run_dependencies_first`).
 
+    What a member watches is left out, or the run that it starts would start itself again.
+
     Args:
         project: The project.
         triggers: Of the project.
@@ -41,10 +44,12 @@ def unowned_upstreams(
     """
     found: set[str] = set()
     stack = list(members)
+    watches = [one.watch for node in stack if (one := triggers.triggers.get(node)) is not None]
+    seen = {up for watch in watches if watch is not None for up in watched(watch.condition)}
     while stack:
         for up in project.graph.upstream.get(stack.pop(), ()):
             owner = triggers.triggers[up].owner if up in triggers.triggers else "none"
-            if up in made and owner == "none" and up not in found:
+            if up in made and owner == "none" and up not in found | seen:
                 found.add(up)
                 stack.append(up)
     return found
