@@ -28,6 +28,13 @@ except ImportError:  # Airflow 2
 _PARAM = "    from airflow.models.param import Param\n"
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _WINDOW = '''\
+def moved(text, here, there):
+    """A moment as clocks of another time zone show it; one that is not said stays so."""
+    if not text:
+        return ""
+    return pendulum.parse(text, tz=here).in_timezone(there).strftime(MOMENT)
+
+
 @pass_context
 def window(context):
     """Start and end of the data of a run (UTC); the start is empty where nothing says it.
@@ -47,7 +54,8 @@ def window(context):
     else:
         start, end = "", (end or context["dag_run"].run_after).strftime(MOMENT)
     params = context["params"]
-    return params.get("sl_start_date") or start, params.get("sl_end_date") or end
+    first = moved(params.get("sl_start_date"), ZONE, "UTC")
+    return first or start, moved(params.get("sl_end_date"), ZONE, "UTC") or end
 
 
 def tell_window(context, result=None):
@@ -60,8 +68,8 @@ def tell_window(context, result=None):
 _OPTIONS = '''\
 @pass_context
 def options(context, more=""):
-    """The options of a transform: the window, then those of its own."""
-    start, end = window(context)
+    """The options of a transform: the window in `ZONE`, then those of its own."""
+    start, end = (moved(moment, "UTC", ZONE) for moment in window(context))
     names = {
         "sl_start_date": start,
         "sl_end_date": end,
@@ -78,6 +86,8 @@ _RESERVED = (
     "MOMENT",
     "Param",
     "TaskGroup",
+    "ZONE",
+    "moved",
     "options",
     "pass_context",
     "pendulum",
@@ -98,7 +108,7 @@ def render(dag: DagSpec, environment: EnvironmentName, project: ProjectSource) -
     dialect = DIALECTS[environment](dag, project)
     transforms = any(task.kind == "transform" for task in dag.tasks)
     head = [_header(dag, project), *_imports(dag, dialect, transforms)]
-    constants = [("MOMENT", "%Y-%m-%dT%H:%M:%S"), *dialect.constants()]
+    constants = [("MOMENT", "%Y-%m-%dT%H:%M:%S"), ("ZONE", dag.timezone), *dialect.constants()]
     head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
     functions = [*dialect.functions(), _WINDOW, *([_OPTIONS] if transforms else [])]
     taken = {*_RESERVED, *dialect.reserved, *_imported(dialect.imports)}
@@ -184,7 +194,7 @@ _PARAMS = {"sl_start_date": "Start", "sl_end_date": "End"}
 
 
 def _param(word: str) -> str:
-    text = f"{word} of the data (UTC), such as 2024-05-02T00:00:00; the run's own if empty"
+    text = f"{word} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
     return call("Param", [("", None), ("type", ["null", "string"]), ("description", text)], 8, 10**6)
 
 

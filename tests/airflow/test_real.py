@@ -140,7 +140,7 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
     report = export_airflow(project, tmp_path / "dags")
     home = airflow.home(tmp_path / "home", tmp_path / "dags")
     home.airflow("pools", "import", str(tmp_path / "dags" / "pools.json"))
-    home.run(HERE / "dags_test.py", DATE, *_in_order(project, report), env=_variables(scripted, root))
+    home.run(HERE / "run_dags.py", DATE, *_in_order(project, report), env=_variables(scripted, root))
 
     made = [node.id for node in project.graph.nodes.values() if node.kind != "external"]
     with duckdb.connect(str(root / "datasets" / "duckdb.db"), read_only=True) as warehouse:
@@ -155,7 +155,7 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
         "--scheduledDate",
         "2025-03-10T04:00:00+0000",
     )
-    assert "sl_start_date=2025-03-09T04:00:00,sl_end_date=2025-03-10T04:00:00" in revenue.argv[-1]
+    assert "sl_start_date=2025-03-09T05:00:00,sl_end_date=2025-03-10T05:00:00" in revenue.argv[-1]
 
 
 def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_path):
@@ -165,7 +165,7 @@ def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_pat
     tables = {f"odd.{name}": {"do": "nothing"} for name in ODD}
     scripted.tables(tables)
     order = [dag.id for dag in report.plan.dags]
-    home.run(HERE / "dags_test.py", DATE, *order, env=_variables(scripted, tmp_path))
+    home.run(HERE / "run_dags.py", DATE, *order, env=_variables(scripted, tmp_path))
     loaded = {call.argv[call.argv.index("--tables") + 1] for call in scripted.calls("load")}
     assert loaded == set(ODD)
     assert {call.argv[2] for call in scripted.calls("transform")} == {f"oddities.{name}" for name in ODD}

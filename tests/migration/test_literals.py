@@ -30,7 +30,9 @@ def wrong(**literals: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "tables", [[{"name": "a"}, {"name": "b"}], ["a", "b"], ("a", "b"), {"b", "a"}, frozenset({"a", "b"})], ids=repr
+    "tables",
+    [[{"name": "a"}, {"name": "b"}], ["a", "b"], ("a", "b"), {"b", "a"}, frozenset({"a", "b"})],
+    ids=["dictionaries", "list", "tuple", "set", "frozenset"],
 )
 def test_tables_are_dictionaries_or_names_in_any_collection(tables: Any) -> None:
     (schedule,) = read_dag_context("load", schedules=[{"domains": [{"name": "d", "tables": tables}]}]).schedules
