@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -25,16 +26,18 @@ class _Tick:
     partitions: Mapping[str, Any]
     target: tuple[dg.AssetKey, Any]
 
+    @cached_property
+    def known(self) -> Sequence[str]:
+        """All partitions of the target, oldest first."""
+        return self.target[1].get_partition_keys(dynamic_partitions_store=self.context.instance)
+
     def mapped(self, node: str, partition: str | None) -> Sequence[str]:
         """The partitions of the target that read a partition of an upstream."""
-        key, definition = self.target
         if partition is None or self.partitions[node] is None:
-            last = definition.get_last_partition_key(dynamic_partitions_store=self.context.instance)
-            return [last] if last is not None else []
+            return self.known[-1:]
         if self.context.assets_defs_by_key.get(self.keys[node]) is not None:
-            return self.context.get_downstream_partition_keys(partition, self.keys[node], key)
-        known = definition.has_partition_key(partition, dynamic_partitions_store=self.context.instance)
-        return [partition] if known else []
+            return self.context.get_downstream_partition_keys(partition, self.keys[node], self.target[0])
+        return [partition] if partition in self.known else []
 
     def news(self, node: str, after: int) -> list[tuple[int, float, str, str | None]]:
         """Materializations since a storage id, oldest first."""

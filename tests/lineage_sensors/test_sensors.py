@@ -207,6 +207,19 @@ def test_partitions_are_mapped_and_each_runs_once(world, make):
     assert it.tick() == "Nothing new was seen upstream."
 
 
+class DailyTasks(StarlakeTranslator):
+    def get_partitions_def(self, node):
+        return dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04") if node.task else None
+
+
+def test_an_upstream_without_partitions_moves_the_newest_one(world, make):
+    source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
+    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}), source, translator=DailyTasks())
+    it.made("sales.a")
+    (request,) = it.tick()
+    assert request.partition_key == "2024-01-03"
+
+
 def test_a_run_of_one_upstream_gets_its_interval_under_the_documented_names(world):
     """W20, W21, W24: `sl_start_date` and `sl_end_date`, also for a single upstream and without any cron."""
     it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}))
