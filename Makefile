@@ -1,6 +1,6 @@
 # make dev    installs into .venv and starts the Dagster UI on the example project
 # make demo   materializes the example project without the UI
-# make test   lint, types and tests, on the newest and on the oldest supported Dagster
+# make test   lint, types and tests: the newest and the oldest supported Dagster, real Airflow 2 and 3
 # Only Python 3.10+ and make are needed; uv is used where it is installed, and installed into .venv where it is not.
 
 PYTHON ?= python3
