@@ -244,14 +244,15 @@ class _Tick:
         seen = {node: self._seen[node] for node in keys if node in self._seen}
 
         def look(held: Mapping[str, str] | None = None) -> Fire | Wait:
-            return evaluate(group.name, group.watch, seen, memory, self._now, coming=held, timezone=options.timezone)
+            policy, now, zone = group.watch, self._now, options.timezone
+            return evaluate(group.name, policy, seen, memory, now, coming=held, busy=busy, timezone=zone)
 
-        verdict, busy = look(), ""
-        if memory.requested or isinstance(verdict, Fire):
+        busy = ""
+        verdict = look()
+        # Without a key: the first wave, a changed policy, or a lost cursor.
+        if memory.requested or (seen and not memory.key) or isinstance(verdict, Fire):
             memory, busy = standing(context, group.name, memory, seen)
             verdict = look()
-            if isinstance(verdict, Fire) and busy:
-                verdict = Wait(f"{verdict.reason}; the run of the wave before ({busy}) is still in progress.", due=True)
         if isinstance(verdict, Fire):
             others = {node: run for node, run in self._coming.items() if node in keys}
             held = coming(context.instance, keys, seen, verdict.ids, self._now, options.settle)

@@ -94,10 +94,12 @@ def standing(context: Any, name: str, memory: Memory, seen: Mapping[str, Seen]) 
     ]
     asked = [record for record in runs if _horizon(record) is not None]
     if asked:
-        last = max(asked, key=lambda record: _horizon(record) or 0)
+        last = max(reversed(asked), key=lambda record: _horizon(record) or 0)  # not its retries
         horizon, key = _horizon(last) or 0, last.dagster_run.tags[WAVE]
         if horizon > max([0, *memory.consumed.values(), *memory.requested.values()]) and key != memory.key:
-            memory = recovered(memory, seen, key, horizon, last.create_timestamp.timestamp(), _until(last))
+            done = [_horizon(one) or 0 for one in asked if one.dagster_run.status is dg.DagsterRunStatus.SUCCESS]
+            at = last.create_timestamp.timestamp()
+            memory = recovered(memory, seen, key, horizon, at, _until(last), max([0, *done]))
     mine = [record.dagster_run for record in runs if record.dagster_run.tags.get(WAVE) == memory.key]
     if memory.requested and not mine:
         more = context.instance.get_run_records(dg.RunsFilter(tags={WAVE: memory.key}), limit=_RUNS)

@@ -148,6 +148,7 @@ def evaluate(
     now: float,
     *,
     coming: Mapping[str, str] | None = None,
+    busy: str = "",
     timezone: str = "UTC",
 ) -> Fire | Wait:
     """Decides whether a run is due.
@@ -160,6 +161,7 @@ def evaluate(
         memory: Of the tick before.
         now: Seconds since 1970.
         coming: Watched nodes that a run which made a part of this wave is still about to make, with its id.
+        busy: Id of the run of the wave that was requested last, while it is in progress.
         timezone: Of the crons, an IANA name.
 
     Returns:
@@ -175,10 +177,7 @@ def evaluate(
     if missing := sorted(watch.present - seen.keys()):
         return Wait(f"{_made(look, sorted(counted))}; waits for {listed(missing)}, never made so far.")
     if not any(seen[node].id > memory.requested.get(node, 0) for node in counted):
-        return Wait(
-            f"The run of this wave ({memory.key}) did not succeed: it is left to its retries, "
-            f"and a new run waits until one of {listed(sorted(counted))} is made again."
-        )
+        return Wait(_answered(memory, sorted(counted), busy))
     left = {node: run for node, run in (coming or {}).items() if node in nodes}
     if left:
         runs = listed(sorted(set(left.values())))
@@ -190,6 +189,9 @@ def evaluate(
             f"in {span(rest)} (minimum interval {span(watch.min_interval)}).",
             due=True,
         )
+    if busy:
+        text = f"{_made(look, sorted(counted))}; the run of the wave before ({busy}) is still in progress."
+        return Wait(text, due=True)
     ids = {node: seen[node].id for node in nodes if node in seen and not look.used(node)}
     return Fire(MappingProxyType(ids), _key(name, ids), _window(look, counted, cycle), _made(look, sorted(counted)))
 
@@ -207,7 +209,9 @@ def settled(memory: Memory) -> Memory:
     return replace(memory, consumed=MappingProxyType(ids), requested=_EMPTY)
 
 
-def recovered(memory: Memory, seen: Mapping[str, Seen], key: str, horizon: int, at: float, until: float) -> Memory:
+def recovered(
+    memory: Memory, seen: Mapping[str, Seen], key: str, horizon: int, at: float, until: float, answered: int = 0
+) -> Memory:
     """The memory corrected by a run that it does not know, because the tick that requested it was never recorded.
 
     Args:
@@ -217,9 +221,12 @@ def recovered(memory: Memory, seen: Mapping[str, Seen], key: str, horizon: int, 
         horizon: The greatest storage id of its wave.
         at: When it was requested.
         until: End of its data interval.
+        answered: The greatest storage id of the waves whose runs have succeeded; 0 = none.
     """
-    ids = {node: one.id for node, one in seen.items() if memory.consumed.get(node, 0) < one.id <= horizon}
-    return replace(settled(memory), requested=MappingProxyType(ids), key=key, at=at, until=until)
+    consumed = {**memory.consumed, **{node: one.id for node, one in seen.items() if one.id <= answered}}
+    ids = {node: one.id for node, one in seen.items() if consumed.get(node, 0) < one.id <= horizon}
+    parts = MappingProxyType(consumed), MappingProxyType(ids)
+    return Memory(*parts, key=key, at=at, until=until)
 
 
 def watched(condition: Condition) -> tuple[str, ...]:
@@ -318,6 +325,15 @@ def _standing(look: _Look, node: str, cycle: tuple[datetime, datetime] | None) -
         limit = look.watch.freshness[node]
         return f"{node} was made at {when}, which counts for {span(limit)} only"
     return f"{node} was made at {when}, for another cycle" if cycle else f"{node} was made at {when}"
+
+
+def _answered(memory: Memory, counted: list[str], busy: str) -> str:
+    if busy:
+        return f"The run of this wave ({busy}) is in progress: it answers {listed(counted)}."
+    return (
+        f"The run of this wave ({memory.key}) did not succeed: it is left to its retries, "
+        f"and a new run waits until one of {listed(counted)} is made again."
+    )
 
 
 def _made(look: _Look, nodes: list[str]) -> str:

@@ -129,6 +129,21 @@ def seen(**ids: int) -> dict[str, Seen]:
     return {node: Seen(number, 1_000 + number) for node, number in ids.items()}
 
 
+def test_a_run_in_progress_is_not_said_to_have_failed():
+    asked = Memory(requested={"a": 1}, key="s:1:x", at=1_500)
+    verdict = evaluate("s", Watch(any_of("a")), seen(a=1), asked, 2_000, busy="run1")
+    assert verdict == Wait("The run of this wave (run1) is in progress: it answers a.")
+    verdict = evaluate("s", Watch(any_of("a")), seen(a=2), asked, 2_000, busy="run1")
+    assert isinstance(verdict, Wait) and verdict.due and "(run1) is still in progress" in verdict.reason
+
+
+def test_what_a_failed_run_used_counts_also_when_a_later_tick_was_lost():
+    failed = Memory(requested={"a": 1, "b": 2}, key="s:2:x", at=1_500)
+    memory = recovered(failed, seen(a=1, b=3), "s:3:y", 3, 1_600, 1_003)
+    assert memory.consumed == {} and memory.requested == {"a": 1, "b": 3}
+    assert isinstance(evaluate("s", Watch(all_of("a", "b")), seen(a=1, b=4), memory, 2_000), Fire)
+
+
 def test_a_slower_upstream_does_not_hold_and_an_optional_one_is_not_waited_for():
     watch = Watch(all_of("daily", "monthly", "maybe"), slower=frozenset({"monthly"}), optional=frozenset({"maybe"}))
     wave = evaluate("s", watch, seen(daily=5), Memory(), 2_000)
