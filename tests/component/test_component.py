@@ -36,8 +36,11 @@ def test_on_an_older_dagster_one_line_says_so():
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
     from dagster.components.testing import create_defs_folder_sandbox
 
+    # a job that another test took from its definitions leaves Dagster in the belief that all loading is reloading
+    monkeypatch.setattr(DefinitionsLoadContext, "_instance", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with create_defs_folder_sandbox() as made:
         ignored = shutil.ignore_patterns("datasets")
