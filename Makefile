@@ -61,7 +61,7 @@ tests: install
 $(OLDEST)/.installed: pyproject.toml install
 	$(UV) venv --quiet --clear --python ">=3.10,<3.13" $(OLDEST)
 	cd $(OLDEST) && $(UV) pip install --quiet --no-config --python $(CURDIR)/$(OLDEST)/bin/python \
-		-e "$(CURDIR)[aws,cloud-run,dataproc,duckdb,fargate,gcp,gcs,s3,shell,webserver]" hypothesis pytest pytest-timeout pytest-xdist
+		-e "$(CURDIR)[aws,cloud-run,dataproc,duckdb,fargate,gcp,gcs,s3,shell,webserver]" hypothesis pytest pytest-timeout pytest-xdist ruff
 	@touch $@
 
 tests-oldest: $(OLDEST)/.installed
