@@ -167,8 +167,8 @@ def _is_deep(text: str) -> bool:
                 depth -= 1
             if depth > _MAX_DEPTH:
                 return True
-    except yaml.YAMLError:
-        return False
+    except yaml.YAMLError as error:
+        return "maximum nesting depth" in str(error)  # newer parsers have a limit of their own
     return False
 
 
