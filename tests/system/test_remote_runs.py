@@ -17,7 +17,7 @@ from tests.system.dagster_dev import DagsterDev
 
 pytestmark = pytest.mark.slow
 
-PLACES = ("fargate", "cloud_run", "dataproc")
+PLACES = ("fargate", "cloud_run", "dataproc", "serverless")
 CUSTOMERS, ORDERS = "starbake/Customers", "starbake/Orders"
 SECRET = "n0body-may-see-this"
 DEFINITIONS = """
@@ -26,9 +26,13 @@ from pathlib import Path
 
 import dagster as dg
 from starlake_dagster_assets import StarlakeProject, build_definitions
-from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
 
 place = Path(__file__).stem
+spark = {
+    "project": "p", "jars": "gs://b/starlake.jar", "endpoint": os.environ.get(f"FAKE_{place.upper()}"),
+    "storage_endpoint": os.environ.get(f"FAKE_GCS_{place.upper()}"), "local": True,
+}
 fast = {"poll_interval": 0.1, "env": {"SL_METRICS": "on"}}
 made = {
     "fargate": lambda: StarlakeFargate(
@@ -39,10 +43,8 @@ made = {
         project="p", job="starlake", endpoint=os.environ["FAKE_RUN"], logging_endpoint=os.environ["FAKE_RUN"],
         local=True, **fast
     ),
-    "dataproc": lambda: StarlakeDataproc(
-        project="p", jars="gs://b/starlake.jar", endpoint=os.environ["FAKE_DATAPROC"],
-        storage_endpoint=os.environ["FAKE_GCS"], local=True, **fast
-    ),
+    "dataproc": lambda: StarlakeDataproc(**spark, **fast),
+    "serverless": lambda: StarlakeDataproc(**spark, **fast, serverless=DataprocServerless()),
 }
 defs = build_definitions(
     StarlakeProject(Path(__file__).parent / "example_project" / "starbake", env="DUCKDB"),
@@ -72,8 +74,9 @@ def services(scripts):
         FakeAws(program["fargate"], given("fargate")) as aws,
         FakeCloudRun(program["cloud_run"], given("cloud_run")) as run,
         FakeDataproc(program["dataproc"], given("dataproc")) as dataproc,
+        FakeDataproc(program["serverless"], given("serverless")) as serverless,
     ):
-        yield {"fargate": aws, "cloud_run": run, "dataproc": dataproc}
+        yield {"fargate": aws, "cloud_run": run, "dataproc": dataproc, "serverless": serverless}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,9 @@ def server(tmp_path_factory, services):
         "FAKE_AWS": services["fargate"].url,
         "FAKE_RUN": services["cloud_run"].endpoint,
         "FAKE_DATAPROC": services["dataproc"].endpoint,
-        "FAKE_GCS": services["dataproc"].gcs.url,
+        "FAKE_GCS_DATAPROC": services["dataproc"].gcs.url,
+        "FAKE_SERVERLESS": services["serverless"].endpoint,
+        "FAKE_GCS_SERVERLESS": services["serverless"].gcs.url,
     }
     places = [{"python_file": {"relative_path": f"{place}.py", "location_name": place}} for place in PLACES]
     for place in PLACES:
@@ -118,7 +123,7 @@ def worker(events) -> int:
     return int(said[-1].partition("(pid: ")[2].partition(")")[0])
 
 
-@only("dataproc")
+@only("dataproc", "serverless")
 def test_a_part_failure_fails_only_what_failed(server, scripts, place):
     scripts[place].tables({"starbake.Customers": {"do": "load"}, "starbake.Orders": {"do": "fail"}})
     status, events = server.ended(server.launch([CUSTOMERS, ORDERS], location=place))
@@ -143,9 +148,11 @@ def test_cancelling_the_run_ends_what_runs_there(server, scripts, services, plac
     assert not any(alive(call.pid) for call in scripts[place].calls())
     if place == "dataproc":
         assert not services[place].clusters
+    if place == "serverless":
+        assert services[place].batches
 
 
-@only("cloud_run")
+@only("cloud_run", "serverless")
 def test_a_killed_worker_is_followed_by_one_that_takes_over(server, scripts, place):
     scripts[place].tables({"starbake.Customers": {"do": "load", "rows": 7, "seconds": 8}})
     run = server.launch([CUSTOMERS], location=place)
