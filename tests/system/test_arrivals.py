@@ -34,7 +34,8 @@ defs = build_definitions(project, starlake=StarlakeDuckDB(), automation=automati
 """
 # With statuses Dagster looks ticks up by selector; without, by an origin that a restarted server no longer has.
 _SENSORS = """query { sensorsOrError(repositorySelector: {repositoryLocationName: "starbake",
-  repositoryName: "__repository__"}) { ... on Sensors { results { name sensorState { ticks(limit: 1, statuses: [STARTED, SKIPPED, SUCCESS, FAILURE]) {
+  repositoryName: "__repository__"}) { ... on Sensors { results { name sensorState {
+  ticks(limit: 1, statuses: [STARTED, SKIPPED, SUCCESS, FAILURE]) {
   timestamp skipReason error { message } } } } } } }"""
 _RUNS = """query { runsOrError { ... on Runs { results { runId status tags { key value }
   assetSelection { path } } } } }"""
