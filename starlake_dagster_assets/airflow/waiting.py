@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 from starlake_dagster_assets.airflow.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.settings import rooted
@@ -11,28 +12,14 @@ from starlake_dagster_assets.airflow.source import jinja
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Domain
 from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.triggers.places import DEFAULT_ACK, ack_path, in_codes, is_absolute
 
 __all__ = ["waiting_for"]
 
-DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
-"""`global_ack_file_path` where none is given, as in starlake-airflow."""
-
 _STORES = {"dataproc": "gs", "cloud_run": "gs", "fargate": "s3"}
 _URL = re.compile(r"(\w+)://[^/{]+/.")
-_END = "(data_interval_end | default(none, true) or dag_run.run_after)"
-_PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[A-Za-z](?:[-_/.]?%[A-Za-z])*)|\{\{\s*(ds|sl_date)\s*\}\}")
-_DATE = re.compile(r"(?:YYYY|yyyy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
-_CODES = {
-    "YYYY": "%Y",
-    "yyyy": "%Y",
-    "MM": "%m",
-    "DD": "%d",
-    "dd": "%d",
-    "HH": "%H",
-    "hh": "%H",
-    "mm": "%M",
-    "ss": "%S",
-}
+_MOMENT = "(data_interval_end | default(none, true) or dag_run.run_after).astimezone(dag.timezone)"
+_PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdHMSj])*)")
 
 
 def waiting_for(
@@ -47,6 +34,9 @@ def waiting_for(
         loads: What each table waits for, by node id.
         project: The project.
         environment: Where commands run.
+
+    Raises:
+        StarlakeError: When the path of an ack file names an unknown variable.
     """
     waits: dict[tuple[str, PreLoad], Waiting] = {}
     for node, preload in loads.items():
@@ -61,12 +51,12 @@ def waiting_for(
 
 def _waiting(preload: PreLoad, domain: Domain, project: ProjectSource) -> Waiting:
     if preload.strategy == "ack":
-        text = preload.global_ack_file_path or DEFAULT_ACK
-        return Waiting(preload, ack=_templated(text, domain, project))
+        ack_path(preload, project.model, domain, datetime.now(timezone.utc))  # refuses what it cannot read
+        return Waiting(preload, ack=_templated(preload.global_ack_file_path or DEFAULT_ACK, domain, project))
     if preload.strategy == "pending":
         application = project.model.application
         stage = application.areas.stage
-        base = preload.pending_path or (stage if "://" in stage else f"{application.datasets.rstrip('/')}/{stage}")
+        base = preload.pending_path or (stage if is_absolute(stage) else f"{application.datasets.rstrip('/')}/{stage}")
         return Waiting(preload, directory=_below(base, domain, project))
     if preload.incoming_path:
         return Waiting(preload, directory=_below(preload.incoming_path, domain, project))
@@ -79,10 +69,11 @@ def _below(base: str, domain: Domain, project: ProjectSource) -> str:
 
 
 def _templated(text: str, domain: Domain, project: ProjectSource) -> str:
-    """A path whose dates are those of the run."""
+    """A path whose dates are those of the run, as clocks of the DAG's time zone show them."""
     known = {"domain": domain.name, "SL_DATASETS": project.model.application.datasets, "SL_ROOT": "{{SL_ROOT}}"}
     parts: list[str] = []
     end = 0
+    text = in_codes(text)
     for match in _PLACE.finditer(text):
         parts.append(rooted(text[end : match.start()], project))
         parts.append(_place(match, known, project))
@@ -91,11 +82,8 @@ def _templated(text: str, domain: Domain, project: ProjectSource) -> str:
 
 
 def _place(match: re.Match[str], known: dict[str, str], project: ProjectSource) -> str:
-    name = (match[1] or "").strip()
-    if name in known:
-        return rooted(known[name], project)
-    if match[3] or match[2] or _DATE.fullmatch(name):
-        code = "%Y-%m-%d" if match[3] else match[2] or re.sub("|".join(_CODES), lambda part: _CODES[part[0]], name)
-        return "{{ " + _END + ".strftime('" + code + "') }}"
-    value = project.model.variables.get(name)
+    if match[2]:
+        return "{{ " + _MOMENT + ".strftime('" + match[2] + "') }}"
+    name = match[1].strip()
+    value = known.get(name, project.model.variables.get(name))
     return rooted(value, project) if value is not None else jinja(match[0])

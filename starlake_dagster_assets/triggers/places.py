@@ -13,7 +13,7 @@ from starlake_dagster_assets.project.model import Domain, Project
 from starlake_dagster_assets.project.rendering import RenderError, render
 from starlake_dagster_assets.triggers.model import PreLoad
 
-__all__ = ["DEFAULT_ACK", "ack_path", "directory", "is_absolute", "rendered"]
+__all__ = ["DEFAULT_ACK", "ack_path", "directory", "in_codes", "is_absolute", "rendered"]
 
 DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
 """`global_ack_file_path` where none is given, as in Starlake's own packages."""
@@ -24,6 +24,10 @@ _DATE = re.compile(r"(?:YYYY|yyyy|YY|yy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
 _PARTS = {
     **{"YYYY": "%Y", "yyyy": "%Y", "YY": "%y", "yy": "%y", "MM": "%m", "DD": "%d", "dd": "%d"},
     **{"HH": "%H", "hh": "%H", "mm": "%M", "ss": "%S"},
+}
+_CODES = {
+    **{"ds": "%Y-%m-%d", "ds_nodash": "%Y%m%d", "sl_date": "%Y%m%d", "sl_datetime": "%Y%m%d%H%M%S"},
+    **{"sl_year": "%Y", "sl_month": "%m", "sl_day": "%d", "sl_hour": "%H", "sl_minute": "%M", "sl_second": "%S"},
 }
 _STRFTIME = re.compile(r"%[YymdHMSj]")
 
@@ -95,25 +99,32 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
         StarlakeError: When a name is not known.
     """
     known = _variables(project, domain, moment)
-    named = [match[1] or match[2] for match in _NAME.finditer(text)]
-    braces = [match[1].strip() for match in _BRACES.finditer(text)]
-    for name in [*named, *(one for one in braces if not _DATE.fullmatch(one))]:
+    text = in_codes(text)
+    for match in (*_NAME.finditer(text), *_BRACES.finditer(text)):
+        name = next(filter(None, match.groups())).strip()
         if name not in known:
-            near = nearest(name, known)
+            near = nearest(name, {**known, **_CODES})
             raise StarlakeError(
                 f"{option}: {text!r} names `{name}`, which is no variable of the project"
                 + (f"; did you mean `{near}`?" if near else "; a date is written {YYYY-MM-DD} or %Y-%m-%d.")
             )
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1].strip()
-        return known[name] if name in known else moment.strftime(_strftime(name))
-
+    dated = _STRFTIME.sub(lambda code: moment.strftime(code[0]), text)
     try:
-        text = render(_BRACES.sub(value, _STRFTIME.sub(lambda code: moment.strftime(code[0]), text)), known)
+        text = render(_BRACES.sub(lambda match: known[match[1].strip()], dated), known)
     except RenderError as error:
         raise StarlakeError(f"{option}: {error.message}: {text!r}") from error
     return _absolute(text, project)
+
+
+def in_codes(text: str) -> str:
+    """A path with its dates in the codes of strftime, whichever way they are written; the rest as it stands.
+
+    Examples:
+        >>> in_codes("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")
+        '{domain}/%Y-%m-%d/%Y%m%d/%H/%M.ack'
+    """
+    text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), text)
+    return _BRACES.sub(lambda match: _date_codes(match[1].strip()) or match[0], text)
 
 
 def is_absolute(path: str) -> bool:
@@ -126,20 +137,20 @@ def _variables(project: Project, domain: Domain, moment: datetime) -> Mapping[st
     return {
         **project.variables,
         **clock(moment),
-        "ds": f"{moment:%Y-%m-%d}",
-        "ds_nodash": f"{moment:%Y%m%d}",
         "domain": domain.name,
         "SL_ROOT": project.root,
         "SL_DATASETS": datasets,
     }
 
 
+def _date_codes(name: str) -> str | None:
+    if not _DATE.fullmatch(name):
+        return _CODES.get(name)
+    return re.sub("|".join(_PARTS), lambda match: _PARTS[match[0]], name)
+
+
 def _names_domain(text: str) -> bool:
     return re.search(r"\{\s*domain\s*\}", text) is not None
-
-
-def _strftime(pattern: str) -> str:
-    return re.sub("|".join(_PARTS), lambda match: _PARTS[match[0]], pattern)
 
 
 def _absolute(path: str, project: Project) -> str:

@@ -6,7 +6,10 @@ import ast
 import json
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -17,7 +20,9 @@ from jinja2 import Environment
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
 from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.triggers.places import ack_path
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
@@ -87,6 +92,29 @@ def test_users_of_starlake_airflow_find_their_names(project, tmp_path):
 def test_asset_keys_are_names_where_they_are_asked_for(project, tmp_path):
     tasks = tasks_of(export_airflow(project, tmp_path, ids="asset"))
     assert tasks["reference__Shops"].outlets == ("x-starlake://reference/Shops",)
+
+
+@pytest.mark.parametrize("environment", ["shell", "dataproc", "fargate"])
+def test_the_path_of_an_ack_file_has_the_date_of_the_run_in_the_time_zone_of_the_dag(project, environment, tmp_path):
+    store = {"shell": "/srv", "dataproc": "gs://files", "fargate": "s3://files"}[environment]
+    path = store + "/{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack"
+    automation = StarlakeAutomation(pre_load_strategy="ack", global_ack_file_path=path)
+    report = export_airflow(project, tmp_path, environment=environment, automation=automation)
+    (ack,) = {task.waiting.ack for task in tasks_of(report).values() if task.waiting and "network" in task.id}
+    zone, moment = ZoneInfo("Europe/Paris"), datetime(2025, 3, 9, 23, 30, tzinfo=timezone.utc)
+    run = {"data_interval_end": moment, "dag": SimpleNamespace(timezone=zone)}
+    assert Environment().from_string(ack).render(run) == f"{store}/network/2025-03-10/20250310/00/30.ack"
+    domain = project.model.domains[[one.name for one in project.model.domains].index("network")]
+    preload = PreLoad("ack", global_ack_file_path=path)
+    assert Environment().from_string(ack).render(run) == ack_path(
+        preload, project.model, domain, moment.astimezone(zone)
+    )
+
+
+def test_the_path_of_an_ack_file_names_what_there_is(project, tmp_path):
+    automation = StarlakeAutomation(pre_load_strategy="ack", global_ack_file_path="/srv/{doman}.ack")
+    with pytest.raises(StarlakeError, match="did you mean `domain`"):
+        export_airflow(project, tmp_path, automation=automation)
 
 
 # -------------------------------------------------------------------------------------------------- who is ours
