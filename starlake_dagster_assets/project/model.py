@@ -70,7 +70,32 @@ __all__ = [
 ]
 
 
-class Table(Frozen):
+class Written(Frozen):
+    """What tables and tasks have in common: a table of a database is written, described, guarded and checked."""
+
+    database: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    comment: str | None = None
+    primary_key: tuple[str, ...] = ()
+    presql: tuple[str, ...] = ()
+    postsql: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    rls: tuple[Rls, ...] = ()
+    acl: tuple[Acl, ...] = ()
+    streams: tuple[str, ...] = ()
+    connection: str = ""
+    """Name of the connection it is written to: `sink.connectionRef`, else the default for loads, the one that runs the
+    SQL for transforms."""
+    cron: str | None = None
+    """The schedule as a cron expression, presets resolved; None when unscheduled."""
+    location: Location
+    """The YAML file if there is one, else the SQL or Python file."""
+    digest: str
+    """Hash of the YAML, SQL and macros after rendering: part of the code version."""
+
+
+class Table(Written):
     """One load target. Raw names for commands, final names for the warehouse (format reference 1.2)."""
 
     domain: str
@@ -83,27 +108,9 @@ class Table(Frozen):
     """`table.name`."""
     final_domain: str
     final_name: str
-    database: str = ""
     pattern: str
-    attributes: tuple[Attribute, ...]
     metadata: Metadata
-    comment: str | None = None
-    primary_key: tuple[str, ...] = ()
-    presql: tuple[str, ...] = ()
-    postsql: tuple[str, ...] = ()
     filter: str | None = None
-    tags: tuple[str, ...] = ()
-    expectations: tuple[Expectation, ...] = ()
-    rls: tuple[Rls, ...] = ()
-    acl: tuple[Acl, ...] = ()
-    streams: tuple[str, ...] = ()
-    connection: str = ""
-    """Name of the connection it is written to (`sink.connectionRef`, else the default for loads)."""
-    cron: str | None = None
-    """The schedule as a cron expression, presets resolved; None when unscheduled."""
-    location: Location
-    digest: str
-    """Hash of the rendered YAML: part of the code version."""
 
     @property
     def raw(self) -> str:
@@ -132,7 +139,7 @@ class Domain(Frozen):
     location: Location
 
 
-class Task(Frozen):
+class Task(Written):
     """One transform (format reference 2.6), with its SQL rendered, split into sections and stripped of comments."""
 
     transform_domain: str
@@ -142,44 +149,26 @@ class Task(Frozen):
     """`task.domain`, by default the transform domain (after refs, 3.4)."""
     table: str
     """`task.table`, by default the stem (after refs, 3.4)."""
-    database: str = ""
     sql: str | None = None
     """The main SQL, rendered, without comments; None for Python tasks."""
     source_sql: str | None = None
     """The main SQL as the user wrote it (unrendered), for people to read."""
     python: str | None = None
     """Path of the Python script, relative to the project root."""
-    presql: tuple[str, ...] = ()
-    postsql: tuple[str, ...] = ()
     parse_sql: bool = True
     run_connection: str = ""
     """Name of the connection that runs the SQL (`connectionRef`, else the default for transforms)."""
-    connection: str = ""
-    """Name of the connection it writes to (`sink.connectionRef`, else `run_connection`)."""
     sink: Sink = Sink()
     write_strategy: WriteStrategy = WriteStrategy()
-    cron: str | None = None
     schedule: str | None = None
     dag_ref: str | None = None
-    tags: tuple[str, ...] = ()
     freshness: Freshness | None = None
-    streams: tuple[str, ...] = ()
-    primary_key: tuple[str, ...] = ()
-    attributes: tuple[Attribute, ...] = ()
     sync_strategy: Literal["NONE", "ADD", "ALL"] = "ADD"
-    expectations: tuple[Expectation, ...] = ()
-    rls: tuple[Rls, ...] = ()
-    acl: tuple[Acl, ...] = ()
-    comment: str | None = None
     references: tuple[str, ...] = ()
     """Dotted names the SQL reads, by the parser, as spelled, CTEs left out, in order of appearance."""
     parity_references: tuple[str, ...] = ()
     """What the engine's own regular expressions find (3.1)."""
-    location: Location
-    """The YAML file if there is one, else the SQL or Python file."""
     sql_location: Location | None = None
-    digest: str
-    """Hash of YAML, SQL and macros after rendering: part of the code version."""
 
     @property
     def raw(self) -> str:
