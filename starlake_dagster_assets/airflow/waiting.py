@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from starlake_dagster_assets.airflow.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.settings import rooted
 from starlake_dagster_assets.airflow.source import jinja
+from starlake_dagster_assets.arrivals.places import DEFAULT_ACK, ack_path, in_codes, is_absolute
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Domain
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.places import DEFAULT_ACK, ack_path, in_codes, is_absolute
 
 __all__ = ["waiting_for"]
 

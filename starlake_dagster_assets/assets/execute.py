@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.arrivals.guard import GuardedRun
+from starlake_dagster_assets.arrivals.tags import NO_FILES
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.compute_log import compute_log
 from starlake_dagster_assets.assets.earlier import made_before, partitioned, taken_before
@@ -23,9 +25,7 @@ from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOp
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
-from starlake_dagster_assets.triggers.guard import GuardedRun
 from starlake_dagster_assets.triggers.options import task_options
-from starlake_dagster_assets.triggers.tags import NO_FILES
 
 __all__ = ["run_step"]
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 import dagster as dg
 
+from starlake_dagster_assets.arrivals.memory import Asked, Memory
+from starlake_dagster_assets.arrivals.tags import sets_in
 from starlake_dagster_assets.automation.waves import INTERVAL_END, TRIGGER, WAVE, is_over, of_this_location
-from starlake_dagster_assets.triggers.arrivals import Asked, Memory
-from starlake_dagster_assets.triggers.tags import sets_in
 from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["ArrivalRun", "accepted", "asked_of", "runs_of"]

@@ -9,6 +9,13 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from starlake_dagster_assets.arrivals.evaluate import Arrival, Close, arrived, closed, evaluate, noticed
+from starlake_dagster_assets.arrivals.looks import ACK, Look, Watched, acked
+from starlake_dagster_assets.arrivals.memory import AckLeft, Memory
+from starlake_dagster_assets.arrivals.places import ack_path, directory
+from starlake_dagster_assets.arrivals.stores import Store
+from starlake_dagster_assets.arrivals.tags import FILES, NO_FILES, SETS, sets_text
+from starlake_dagster_assets.arrivals.windows import Window, window_at
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
@@ -19,24 +26,8 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.project.model import Domain, Table
-from starlake_dagster_assets.triggers.arrivals import (
-    AckLeft,
-    Arrival,
-    Close,
-    Memory,
-    Window,
-    arrived,
-    closed,
-    evaluate,
-    noticed,
-)
 from starlake_dagster_assets.triggers.evaluate import Wait
-from starlake_dagster_assets.triggers.looks import ACK, Look, Watched, acked
 from starlake_dagster_assets.triggers.model import Clock, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.triggers.places import ack_path, directory
-from starlake_dagster_assets.triggers.stores import Store
-from starlake_dagster_assets.triggers.tags import FILES, NO_FILES, SETS, sets_text
-from starlake_dagster_assets.triggers.windows import window_at
 from starlake_dagster_assets.triggers.words import listed
 
 __all__ = ["ArrivalGroup", "arrival_groups", "build_arrival_sensors"]

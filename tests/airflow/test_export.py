@@ -20,9 +20,9 @@ from jinja2 import Environment
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
 from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
+from starlake_dagster_assets.arrivals.places import ack_path
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.places import ack_path
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"

@@ -98,7 +98,7 @@ def test_a_file_that_is_still_being_written_is_left_to_the_next_run(world, incom
 
 
 def test_what_the_sensor_found_stable_is_not_waited_for_again(world, incoming, monkeypatch):
-    from starlake_dagster_assets.triggers import scene
+    from starlake_dagster_assets.arrivals import scene
 
     here = world(PreLoad("imported", stable_for=20), runner=FakeRunner(loading))
     (incoming / "orders_1.csv").touch()

@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.arrivals.places import directory
+from starlake_dagster_assets.arrivals.stores import StoreError
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.triggers.places import directory
-from starlake_dagster_assets.triggers.stores import StoreError
 from tests.arrivals.conftest import sales_in, tables
 
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED

@@ -8,8 +8,8 @@ from functools import partial
 import fsspec
 import pytest
 
+from starlake_dagster_assets.arrivals.stores import Store, StoreError, content_of
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.stores import Store, StoreError, content_of
 from tests.arrivals.conftest import sales_in, tables
 from tests.fakes.gcs import FakeGcs
 from tests.fakes.s3 import FakeS3

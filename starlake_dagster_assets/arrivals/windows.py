@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from starlake_dagster_assets.triggers.arrivals import Window
 from starlake_dagster_assets.triggers.model import Clock
 
-__all__ = ["window_at"]
+__all__ = ["Window", "window_at"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time after a tick of a schedule in which its files may still come.
+
+    Attributes:
+        start: The tick.
+        end: When it closes, seconds since 1970.
+        interval: The data interval of its run: from the tick before to the tick.
+    """
+
+    start: float
+    end: float
+    interval: tuple[datetime, datetime]
 
 
 def window_at(clock: Clock, patience: float, now: float) -> Window | None:

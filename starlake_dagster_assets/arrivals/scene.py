@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from starlake_dagster_assets.arrivals.looks import Look, Watched
+from starlake_dagster_assets.arrivals.places import ack_path, directory, rendered
+from starlake_dagster_assets.arrivals.stores import Store, content_of
 from starlake_dagster_assets.command.outcome import Held
 from starlake_dagster_assets.project.model import Domain, Project, Table
-from starlake_dagster_assets.triggers.looks import Look, Watched
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.places import ack_path, directory, rendered
-from starlake_dagster_assets.triggers.stores import Store, content_of
 from starlake_dagster_assets.triggers.words import listed, short, span
 
 __all__ = ["Scene"]

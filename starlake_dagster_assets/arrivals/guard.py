@@ -11,18 +11,18 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
+from starlake_dagster_assets.arrivals.looks import ACK
+from starlake_dagster_assets.arrivals.scene import Scene
+from starlake_dagster_assets.arrivals.stores import Store
+from starlake_dagster_assets.arrivals.tags import sets_in
 from starlake_dagster_assets.command.outcome import Held, RunSettings
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import Runner
-from starlake_dagster_assets.triggers.guard_cli import asked_of_starlake
-from starlake_dagster_assets.triggers.looks import ACK
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.scene import Scene
-from starlake_dagster_assets.triggers.stores import Store
-from starlake_dagster_assets.triggers.tags import sets_in
 from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["GuardedRun"]

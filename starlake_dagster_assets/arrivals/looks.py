@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
+from starlake_dagster_assets.arrivals.stores import File, Listing, content_of
 from starlake_dagster_assets.project.landing import Claim, Landing, acknowledged
 from starlake_dagster_assets.project.model import Table
-from starlake_dagster_assets.triggers.stores import File, Listing, content_of
 from starlake_dagster_assets.triggers.words import listed, short
 
 __all__ = ["ACK", "FileSet", "Look", "Watched", "acked"]

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Literal, cast
 from uuid import uuid4
 
+from starlake_dagster_assets.arrivals.scene import Scene
+from starlake_dagster_assets.arrivals.stores import Store, StoreError
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.model import Command, Line
 from starlake_dagster_assets.command.outcome import Held, RunSettings
 from starlake_dagster_assets.command.process import Desk
 from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.runners.protocol import Runner
-from starlake_dagster_assets.triggers.scene import Scene
-from starlake_dagster_assets.triggers.stores import Store, StoreError
 
 __all__ = ["asked_of_starlake"]
 
