@@ -9,7 +9,7 @@ import pytest
 
 from starlake_dagster_assets import build_starlake_assets
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake
-from tests.system.test_readme import BLOCK, PAGES
+from tests.docs.blocks import ROOT, blocks
 
 
 @pytest.fixture
@@ -36,8 +36,7 @@ def slack(monkeypatch):
 
 
 def test_the_alert_says_what_failed_and_why(slack, sales, instance):
-    page = next(page for page in PAGES if page.name == "schedules.md").read_text(encoding="utf-8")
-    code = next(match["code"] for match in BLOCK.finditer(page) if match["name"] == "alerts")
+    code = next(block.text for block in blocks(ROOT / "docs" / "schedules.md") if "run_failure_sensor" in block.text)
     names: dict = {"__name__": "block"}
     exec(compile(code, "block.py", "exec"), names)
 
