@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
+    from starlake_dagster_assets.definitions_graph import definitions_graph
     from starlake_dagster_assets.resources import (
         DataprocCluster,
         DataprocServerless,
@@ -60,6 +61,7 @@ __all__ = [
     "build_starlake_assets",
     "build_triggers",
     "definitions_from_dag_context",
+    "definitions_graph",
     "export_airflow",
     "starlake_assets",
 ]
@@ -90,6 +92,7 @@ _HOMES = {
     "export_airflow": "airflow.export",
     "build_triggers": "triggers.build",
     "definitions_from_dag_context": "dag_generate",
+    "definitions_graph": "definitions_graph",
     "starlake_assets": "assets.decorator",
 }
 

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
@@ -21,18 +21,10 @@ from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["ExportReport", "NamingSource", "export_airflow"]
+__all__ = ["ExportReport", "export_airflow"]
 
 _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
 """The first line of our files, and that of earlier versions."""
-
-
-class NamingSource(Protocol):
-    """Something that names the nodes of a project; `StarlakeTranslator` is one."""
-
-    def naming(self, source: ProjectSource) -> Naming:
-        """The names of a project's nodes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class ExportReport:
 
 
 def export_airflow(
-    project: ProjectSource,
+    project: ProjectSource | DefinitionsGraph,
     output: str | Path,
     *,
     environment: EnvironmentName = "shell",
@@ -77,7 +69,8 @@ def export_airflow(
     """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
 
     Args:
-        project: The project.
+        project: The project, or what `definitions_graph` found of it in Dagster definitions: their keys, groups,
+            dependencies, exclusions and triggers hold in the files, and their other assets become external datasets.
         output: Directory of the files; made when it is not there.
         environment: Where commands run.
         select: Which nodes, in the selection grammar; all by default.
@@ -88,14 +81,16 @@ def export_airflow(
         granularity: A task a table, or one `load` for all tables of a domain.
         ids: Task ids and dataset URIs of starlake-airflow, or of asset keys.
         options: For every DAG.
-        automation: What starts each table and task, as `build_definitions` takes it; what the project says by default.
-        translator: Its keys, groups, extra dependencies and exclusions hold in the files too.
+        automation: What starts each table and task, as `build_definitions` takes it; by default what the definitions
+            or the project say.
+        translator: Its keys, groups and dependencies hold in the files too; definitions have theirs already.
         check: Write nothing.
 
     Returns:
         What was done, or would be.
 
     Raises:
+        ValueError: When both definitions and a translator are given.
         ProjectError: For names that collide, circles, options that cannot be read, and a file in the way that is not
             ours.
         SelectionError: When the selection names nothing.
@@ -106,19 +101,25 @@ def export_airflow(
             report = export_airflow(StarlakeProject("starbake", env="DUCKDB"), "dags")
             print(report.notes)
     """
+    defined = project if isinstance(project, DefinitionsGraph) else None
+    if defined is not None and translator is not None:
+        raise ValueError("translator: the definitions have theirs; give export_airflow one of the two.")
+    source = project.project if isinstance(project, DefinitionsGraph) else project
+    triggers = defined.triggers if defined is not None and automation is None else None
+    naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
     request = Request(
-        project,
-        build_triggers(project, automation),
-        select_nodes(project.graph, select or "*", exclude),
+        source,
+        triggers or build_triggers(source, automation),
+        select_nodes(source.graph, select or "*", exclude),
         environment,
-        translator.naming(project) if translator is not None else Naming(),
+        naming or Naming(),
         options or AirflowOptions(),
         split,
         granularity,
         ids,
     )
     plan = plan_dags(request)
-    files = {f"{dag.id}.py": render(dag, environment, project) for dag in plan.dags}
+    files = {f"{dag.id}.py": render(dag, environment, source) for dag in plan.dags}
     pools = {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()}
     files["pools.json"] = _json(pools)
     files["asset_map.json"] = _json(_asset_map(plan))
@@ -126,12 +127,15 @@ def export_airflow(
 
 
 def _asset_map(plan: Plan) -> dict[str, object]:
-    """Where each node is made."""
+    """Where each node is made, and what is around them."""
     assets = {
         node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
         for node, (dag, task) in sorted(plan.places.items())
     }
-    return {"exported_by": "starlake-dagster", "assets": assets, "external": list(plan.external)}
+    external = {
+        uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in sorted(plan.external.items())
+    }
+    return {"exported_by": "starlake-dagster", "assets": assets, "external": external}
 
 
 def _json(value: object) -> str:

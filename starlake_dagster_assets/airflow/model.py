@@ -16,6 +16,7 @@ __all__ = [
     "Continuous",
     "DagSpec",
     "EnvironmentName",
+    "External",
     "Granularity",
     "Plan",
     "Split",
@@ -164,6 +165,19 @@ class DagSpec:
 
 
 @dataclass(frozen=True)
+class External:
+    """An asset that no DAG makes.
+
+    Attributes:
+        key: Its asset key.
+        reads: URIs of what it reads, where that is known.
+    """
+
+    key: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """All DAGs.
 
@@ -171,7 +185,7 @@ class Plan:
         dags: By id, sorted.
         uris: URI by node id.
         places: (DAG id, task id) by node id.
-        external: URIs that are read and that no DAG makes.
+        external: What no DAG makes and is read, or reads what they make, by URI.
         pools: Slots of the pools that tasks ask for, by name.
         notes: What cannot be said in Airflow, by name.
     """
@@ -179,6 +193,6 @@ class Plan:
     dags: tuple[DagSpec, ...]
     uris: Mapping[str, str]
     places: Mapping[str, tuple[str, str]]
-    external: tuple[str, ...] = ()
+    external: Mapping[str, External] = field(default_factory=lambda: MappingProxyType({}))
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from starlake_dagster_assets.airflow.grouping import Bundle, Files
+from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.model import AssetRule
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.triggers.model import Clock, PreLoad, Trigger, Watch
@@ -36,7 +37,7 @@ def notes_of(
         preloads: What tables wait for, by node id.
         waits: What of that can be waited for, by directory of the domain.
     """
-    graph = request.project.graph
+    graph, lineage = request.lineage.graph, request.lineage
     notes = list(request.triggers.warnings)
     ordered = _Ordered(graph.upstream, home, found)
     for node in home:
@@ -45,10 +46,11 @@ def notes_of(
         if late:
             why = "starts with its DAG" if triggers[node].watch else f"starts by {_how(found[home[node]])}"
             notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
-        extra = request.naming.extra.get(node, ())
-        notes += [f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for" for key in extra]
+        notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits)
+    for key in sorted(lineage.around(lineage.keys[node] for node in home)):
+        notes += _of_own(key, lineage, home)
     return tuple(dict.fromkeys([*notes, *_of_checks(request, home), *_of_loads(request, home)]))
 
 
@@ -75,6 +77,20 @@ class _Ordered:
                     seen.add(one)
                     stack.append(one)
         return False
+
+
+def _of_outside(node: str, key: Key, lineage: Lineage) -> str:
+    behind = lineage.behind(key)
+    more = f"; nor is what it reads, {_few(behind)}" if behind else ""
+    return f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for{more}"
+
+
+def _of_own(key: Key, lineage: Lineage, home: Mapping[str, int]) -> Iterator[str]:
+    """An asset of the user's own that comes after the project: a DAG of theirs may make it."""
+    nodes = [lineage.nodes[one] for one in lineage.own.get(key, ()) if one in lineage.nodes]
+    read = [node for node in nodes if node in home]
+    if read:
+        yield f"{'/'.join(key)}: an asset of yours that reads {_few(read)}; a DAG of yours can start by their assets"
 
 
 def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:

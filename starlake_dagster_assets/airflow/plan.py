@@ -10,12 +10,14 @@ from graphlib import CycleError, TopologicalSorter
 from starlake_dagster_assets.airflow.documents import sources, title
 from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced
 from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
+from starlake_dagster_assets.airflow.lineage import Key, Lineage, lineage_of
 from starlake_dagster_assets.airflow.model import (
     AirflowOptions,
     AssetRule,
     Continuous,
     DagSpec,
     EnvironmentName,
+    External,
     Granularity,
     Plan,
     Split,
@@ -49,7 +51,7 @@ class Request:
         triggers: Who makes each node.
         chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
         environment: Where commands run.
-        naming: What a translator says.
+        naming: What a translator or definitions say.
         options: For every DAG.
         split: What the nodes of a DAG have in common besides their start.
         granularity: A task a table, or one for all tables of a domain in a DAG.
@@ -66,6 +68,11 @@ class Request:
     granularity: Granularity = "task"
     ids: Ids = "starlake"
 
+    @cached_property
+    def lineage(self) -> Lineage:
+        """The edges that Dagster has."""
+        return lineage_of(self.project.graph, self.naming)
+
 
 def plan_dags(request: Request) -> Plan:
     """The DAGs of a project.
@@ -80,14 +87,14 @@ def plan_dags(request: Request) -> Plan:
 class _Planner:
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._graph: Graph = request.project.graph
+        self._graph: Graph = request.lineage.graph
         naming = request.naming
         self._nodes = {
             node.id: node
             for node in self._graph.nodes.values()
             if node.kind != "external" and node.id in request.chosen and node.id not in naming.excluded
         }
-        self._keys = {node.id: naming.keys.get(node.id, node.key) for node in self._graph.nodes.values()}
+        self._keys = request.lineage.keys
         self._uris = {node: self._uri(key) for node, key in self._keys.items()}
 
     def plan(self) -> Plan:
@@ -100,7 +107,7 @@ class _Planner:
             self._graph,
             ids,
             self._uris,
-            {node: [self._uri(key) for key in keys] for node, keys in request.naming.extra.items()},
+            {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
             self._preloads,
             waits,
             request.granularity,
@@ -114,8 +121,6 @@ class _Planner:
             for name, bundle in zip(names, found, strict=True)
             for node in bundle.nodes
         }
-        made = {self._uris[node] for node in self._nodes}
-        read = {uri for dag in dags for task in dag.tasks for uri in task.inlets}
         pools = {str(dag.default_args["pool"]) for dag in dags if "pool" in dag.default_args}
         slots = {pool: 1 if pool == pool_of(request.project) else request.options.pool_slots for pool in pools}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
@@ -125,7 +130,7 @@ class _Planner:
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
             places,
-            tuple(sorted(read - made)),
+            self._external,
             dict(sorted(slots.items())),
             notes,
         )
@@ -138,9 +143,22 @@ class _Planner:
     def _task_ids(self) -> dict[str, str]:
         ids = {name: task_id(node, self._keys[name], self._request.ids) for name, node in self._nodes.items()}
         unique("task id", ids, "Use --ids asset, or rename one.")
-        shown = [node for node in self._graph.nodes.values() if not node.is_files]
-        unique("URI", {n.id: self._uris[n.id] for n in shown}, "Use --ids asset, or give one another key.")
+        shown = {node.id: self._uris[node.id] for node in self._graph.nodes.values() if not node.is_files}
+        known = {self._keys[node] for node in shown}
+        own = {"/".join(one.key): uri for uri, one in self._external.items() if one.key not in known}
+        unique("URI", {**shown, **own}, "Use --ids asset, or give one another key.")
         return ids
+
+    @cached_property
+    def _external(self) -> Mapping[str, External]:
+        """What is read, or reads, and has no task."""
+        lineage = self._request.lineage
+        made = {self._keys[node] for node in self._nodes}
+        read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}
+        ups = {up for node in self._nodes for up in self._graph.upstream[node]}
+        read |= {self._keys[up] for up in ups if not self._graph.nodes[up].is_files}
+        keys = sorted((read | lineage.around(made)) - made)
+        return {self._uri(key): External(key, tuple(map(self._uri, lineage.own.get(key, ())))) for key in keys}
 
     # --------------------------------------------------------------------------------------------- starts
 

@@ -14,7 +14,7 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Binding", "bind", "bound_body", "current_binding"]
+__all__ = ["Binding", "bind", "binding_of", "bound_body", "current_binding"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Binding:
 
 
 _CURRENT: ContextVar[Binding | None] = ContextVar("starlake_dagster_assets_binding", default=None)
+
+_BINDING = "starlake_binding"
+"""The attribute of the function of a step that holds its binding."""
 
 
 def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
@@ -75,6 +78,15 @@ def current_binding() -> Binding:
     return binding
 
 
+def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
+    """The binding of assets that `starlake_assets` or `build_definitions` made; None for all others."""
+    if not assets.is_executable:
+        return None
+    step: Any = assets.op.compute_fn
+    found = getattr(getattr(step, "decorated_fn", step), _BINDING, None)
+    return found if isinstance(found, Binding) else None
+
+
 def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterator[Any]]:
     """The function as a generator in whose body `current_binding` gives the binding."""
 
@@ -95,6 +107,7 @@ def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterat
             if close is not None:
                 inside.run(close)
 
+    setattr(body, _BINDING, binding)
     return body
 
 

@@ -75,6 +75,11 @@ class StarlakeTranslator:
         """The graph of the project."""
         return self.source.graph
 
+    @property
+    def triggers(self) -> Triggers | None:
+        """What starts the nodes; None where the translator was bound without triggers."""
+        return self._triggers
+
     def trigger(self, node: Node) -> Trigger:
         """What starts a node; nothing where the translator was bound without triggers."""
         known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
@@ -103,7 +108,7 @@ class StarlakeTranslator:
         return found
 
     def naming(self, source: ProjectSource) -> Naming:
-        """Keys, groups and extra dependencies of a project's nodes, free of Dagster: for `export_airflow`.
+        """Keys, groups and dependencies of a project's nodes, free of Dagster: for `export_airflow`.
 
         Raises:
             ProjectError: When two nodes would become the same asset.

@@ -1,4 +1,4 @@
-"""What a translator says of the nodes of a graph, free of Dagster: for whoever shows the same graph elsewhere."""
+"""What Dagster says of the nodes of a graph, free of Dagster: for whoever shows the same graph elsewhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Naming:
     Attributes:
         keys: Asset key by node id.
         groups: Group by node id.
-        extra: Keys that a node reads besides, by node id.
+        reads: Keys of all that a node reads, by node id.
         excluded: Ids of nodes that are left out.
+        own: What each asset reads that is not of the project, by key.
     """
 
     keys: Mapping[str, _Key] = field(default_factory=lambda: MappingProxyType({}))
     groups: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    extra: Mapping[str, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    reads: Mapping[str, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
     excluded: frozenset[str] = frozenset()
+    own: Mapping[_Key, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))

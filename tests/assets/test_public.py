@@ -47,6 +47,7 @@ def test_the_public_names():
         "build_starlake_assets",
         "build_triggers",
         "definitions_from_dag_context",
+        "definitions_graph",
         "export_airflow",
         "starlake_assets",
     ]

@@ -1,0 +1,35 @@
+"""What can be exported besides a project: what Dagster definitions hold of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.triggers.model import Triggers
+
+__all__ = ["DefinitionsGraph", "NamingSource"]
+
+
+class NamingSource(Protocol):
+    """Something that names the nodes of a project; `StarlakeTranslator` is one."""
+
+    def naming(self, source: ProjectSource) -> Naming:
+        """The names of a project's nodes."""
+        ...
+
+
+@dataclass(frozen=True)
+class DefinitionsGraph:
+    """A project as definitions hold it; `definitions_graph` makes it.
+
+    Attributes:
+        project: The project.
+        naming: Keys, groups and edges of its assets, those that are left out, and the assets that are not its own.
+        triggers: What starts each table and task; None where the definitions do not know.
+    """
+
+    project: ProjectSource
+    naming: Naming
+    triggers: Triggers | None = None

@@ -1,0 +1,94 @@
+"""The edges that Dagster has: those of the project, as a translator or definitions leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from starlake_dagster_assets.graph.model import Edge, Graph
+from starlake_dagster_assets.graph.naming import Naming
+
+__all__ = ["Key", "Lineage", "lineage_of"]
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A graph and what lies around it.
+
+    Attributes:
+        graph: The nodes of the project.
+        keys: Asset key by node id.
+        outside: Keys of what a node reads that is no node, by node id.
+        own: What each asset reads that is not of the project, by key.
+    """
+
+    graph: Graph
+    keys: Mapping[str, Key]
+    outside: Mapping[str, tuple[Key, ...]]
+    own: Mapping[Key, tuple[Key, ...]]
+
+    @cached_property
+    def nodes(self) -> Mapping[Key, str]:
+        """Node id by asset key."""
+        return {key: node for node, key in self.keys.items()}
+
+    def around(self, made: Iterable[Key]) -> frozenset[Key]:
+        """The assets that are not of the project and that read something, or are read, through their like alone.
+
+        Args:
+            made: Keys of the nodes that are looked from.
+        """
+        here = set(made)
+        read = {key for node, keys in self.outside.items() if self.keys[node] in here for key in keys}
+        found: set[Key] = set()
+        while (
+            more := {
+                *(key for key in read if key in self.own),
+                *(key for key, reads in self.own.items() if not here.isdisjoint(reads)),
+            }
+            - found
+        ):
+            found |= more
+            here |= more
+            read |= {key for one in more for key in self.own[one]}
+        return frozenset(found)
+
+    def behind(self, key: Key) -> tuple[str, ...]:
+        """Ids of the nodes that an asset which is not of the project reads, directly or through its like; sorted."""
+        found: set[str] = set()
+        seen, stack = {key}, [key]
+        while stack:
+            for up in self.own.get(stack.pop(), ()):
+                if up in self.nodes:
+                    found.add(self.nodes[up])
+                elif up not in seen:
+                    seen.add(up)
+                    stack.append(up)
+        return tuple(sorted(found))
+
+
+def lineage_of(graph: Graph, naming: Naming) -> Lineage:
+    """The edges of a project where something else has a say.
+
+    Args:
+        graph: The project's own.
+        naming: Whose `reads` replace the edges of their nodes.
+    """
+    keys = {node.id: naming.keys.get(node.id, node.key) for node in graph.nodes.values()}
+    nodes = {key: node for node, key in keys.items()}
+    outside = {
+        node: tuple(dict.fromkeys(key for key in reads if key not in nodes))
+        for node, reads in naming.reads.items()
+        if not nodes.keys() >= set(reads)
+    }
+    if naming.reads:
+        known = {(edge.source, edge.target): edge for edge in graph.edges}
+        edges = [edge for edge in graph.edges if edge.target not in naming.reads]
+        for node, reads in naming.reads.items():
+            ups = {nodes[key] for key in reads if key in nodes} - {node}
+            edges += [known.get((up, node)) or Edge(up, node, "declared") for up in ups]
+        graph = replace(graph, edges=tuple(sorted(edges)))
+    return Lineage(graph, keys, outside, naming.own)

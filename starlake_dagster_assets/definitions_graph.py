@@ -1,0 +1,92 @@
+"""What Dagster definitions hold of a project, for whoever shows the same graph without Dagster."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.airflow.defined import DefinitionsGraph
+from starlake_dagster_assets.assets.binding import Binding, binding_of
+from starlake_dagster_assets.assets.naming import naming_of
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import StarlakeError
+
+__all__ = ["definitions_graph"]
+
+
+def definitions_graph(defs: dg.Definitions, project: ProjectSource | None = None) -> DefinitionsGraph:
+    """A project as definitions hold it: their assets, renamed and regrouped as they are, what starts them, and yours.
+
+    Args:
+        defs: With assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
+        project: Which one, where they hold several.
+
+    Returns:
+        What `export_airflow` takes in place of a project.
+
+    Raises:
+        StarlakeError: When the definitions hold no project, several without one being named, or not the one named.
+
+    Examples:
+        ::
+
+            defs = build_definitions(project, extra_assets=[weekly_report])
+            export_airflow(definitions_graph(defs), "dags")
+    """
+    with quiet():
+        found = {id(one): one for one in defs.get_repository_def().assets_defs_by_key.values()}.values()
+    bound = [(assets, binding) for assets in found if (binding := binding_of(assets)) is not None]
+    source = _chosen([binding.source for _, binding in bound], project)
+    mine = [(assets, binding) for assets, binding in bound if binding.source is source]
+    steps = {id(assets) for assets, _ in mine}
+    here = {
+        node: spec for assets, binding in mine for spec in assets.specs if (node := _node(spec, binding)) is not None
+    }
+    translator = mine[0][1].translator
+    specs = {**translator.specs(), **here}
+    external = {spec.key for node, spec in specs.items() if node not in here}
+    own = {
+        spec.key: tuple(tuple(dep.asset_key.path) for dep in spec.deps)
+        for assets in found
+        for spec in assets.specs
+        if id(assets) not in steps
+    }
+    nodes = source.graph.nodes.values()
+    naming = naming_of(
+        source.graph,
+        specs,
+        excluded=frozenset(node.id for node in nodes if node.kind != "external" and node.id not in here),
+        own={tuple(key.path): ups for key, ups in own.items() if ups or key not in external},
+    )
+    triggers = next((one.translator.triggers for _, one in mine if one.translator.triggers is not None), None)
+    return DefinitionsGraph(source, naming, triggers)
+
+
+def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> ProjectSource:
+    found = list({id(source): source for source in sources}.values())
+    names = ", ".join(str(source.root) for source in found)
+    if project is not None:
+        same = [one for one in found if one is project]
+        same = same or [one for one in found if (one.root, one.env) == (project.root, project.env)]
+        if not same:
+            raise StarlakeError(
+                f"The definitions hold no asset of the project {project.root}"
+                + (f"; they hold those of {names}." if found else "; they hold no Starlake project at all.")
+            )
+        return same[0]
+    if len(found) != 1:
+        raise StarlakeError(
+            f"The definitions hold several projects ({names}): say which, as definitions_graph(defs, project)."
+            if found
+            else "The definitions hold no Starlake project: expected assets of build_definitions or starlake_assets."
+        )
+    return found[0]
+
+
+def _node(spec: dg.AssetSpec, binding: Binding) -> str | None:
+    """The node of a spec, whatever its key has become."""
+    said = spec.metadata.get("starlake/node")
+    if isinstance(said, str) and said in binding.source.graph.nodes:
+        return said
+    known = binding.nodes.get(spec.key)
+    return known.id if known is not None else None

@@ -1,0 +1,168 @@
+"""What Dagster definitions hold of a project, as DAG files: names, edges, what is left out, and assets of the user."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import (
+    StarlakeAutomation,
+    StarlakeProject,
+    StarlakeTranslator,
+    build_definitions,
+    definitions_graph,
+    export_airflow,
+    starlake_assets,
+)
+from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from tests.airflow.projects import odd_project, random_project
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
+
+
+@pytest.fixture(scope="module")
+def project() -> StarlakeProject:
+    return StarlakeProject(EXAMPLE, env="DUCKDB")
+
+
+class Shop(StarlakeTranslator):
+    """Keys below `shop`; daily revenue also reads calls, of nobody here, and prices, which a Python asset makes."""
+
+    def get_asset_key(self, node):
+        return super().get_asset_key(node).with_prefix("shop")
+
+    def get_extra_deps(self, node):
+        return [dg.AssetDep(["crm", "calls"]), dg.AssetDep("prices")] if node.id == "kpi.daily_revenue" else []
+
+
+@dg.asset(deps=[dg.AssetKey(["shop", "reference", "Shops"])])
+def prices(): ...
+
+
+@dg.asset(deps=[dg.AssetKey(["shop", "kpi", "top_products"]), "prices"])
+def report(): ...
+
+
+@dg.asset(deps=["report"])
+def letter(): ...
+
+
+@dg.asset
+def weather(): ...
+
+
+def edges_of(plan) -> set[tuple[str, str]]:
+    """Who reads whom, by URI: tasks of the files, and what is told of all else."""
+    tasks = [task for dag in plan.dags for task in dag.tasks]
+    found = {(up, down) for task in tasks for down in task.outlets for up in task.inlets}
+    return found | {(up, uri) for uri, one in plan.external.items() for up in one.reads}
+
+
+def test_assets_of_the_user_are_external_and_edges_are_those_of_the_definitions(project, tmp_path):
+    defs = build_definitions(project, translator=Shop(), extra_assets=[prices, report, letter, weather])
+    result = export_airflow(definitions_graph(defs), tmp_path, ids="asset")
+    specs = {
+        key: one for a in defs.get_repository_def().assets_defs_by_key.values() for key, one in a.specs_by_key.items()
+    }
+    wanted = {
+        (dep.asset_key, key) for key, spec in specs.items() for dep in spec.deps if "incoming" not in dep.asset_key.path
+    }
+
+    def uri(key):
+        return f"x-starlake://{'/'.join(key.path)}"
+
+    assert edges_of(result.plan) == {(uri(up), uri(down)) for up, down in wanted}
+    external = json.loads((tmp_path / "asset_map.json").read_text())["external"]
+    assert external["x-starlake://prices"] == {"asset_key": "prices", "reads": ["x-starlake://shop/reference/Shops"]}
+    assert external["x-starlake://letter"] == {"asset_key": "letter", "reads": ["x-starlake://report"]}
+    assert "x-starlake://weather" not in external
+    notes = "\n".join(result.notes)
+    assert (
+        "kpi.daily_revenue: nobody here makes prices; it is an inlet, not waited for; nor is what it reads, " in notes
+    )
+    assert "report: an asset of yours that reads kpi.top_products; a DAG of yours can start by" in notes
+
+
+def test_what_the_definitions_leave_out_and_what_starts_them_holds(project, tmp_path):
+    automation = StarlakeAutomation(pre_load_strategy="imported", retries=7)
+    defs = build_definitions(
+        project, select="domain:starbake domain:kpi", exclude="kpi.top_products", automation=automation
+    )
+    report = export_airflow(definitions_graph(defs), tmp_path)
+    assert "kpi.order_lines" in report.plan.places and "kpi.top_products" not in report.plan.places
+    assert {dag.default_args["retries"] for dag in report.plan.dags} == {7}
+    assert any(task.kind == "wait" for dag in report.plan.dags for task in dag.tasks)
+
+
+def test_an_extra_dependency_on_a_node_is_an_edge_like_any_other(project, tmp_path):
+    class Late(StarlakeTranslator):
+        def get_extra_deps(self, node):
+            return [dg.AssetKey(["kpi", "shop_ranking"])] if node.id == "kpi.top_products" else []
+
+    report = export_airflow(project, tmp_path, translator=Late(), split="component")
+    tasks = {task.id: (dag.id, task) for dag in report.plan.dags for task in dag.tasks}
+    assert "kpi_shop_ranking" in tasks["kpi_top_products_task"][1].inlets
+    assert not any("nobody here makes" in note for note in report.notes)
+    assert any(note.startswith("kpi.top_products: starts by") and "kpi.shop_ranking" in note for note in report.notes)
+
+
+def test_a_dependency_that_a_translator_takes_away_is_no_edge(project, tmp_path):
+    class Fewer(StarlakeTranslator):
+        def get_deps(self, node):
+            return [dep for dep in super().get_deps(node) if dep.asset_key.path[-1] != "order_lines"]
+
+    plan = export_airflow(project, tmp_path, translator=Fewer()).plan
+    assert not [edge for edge in edges_of(plan) if edge[0] == "kpi_order_lines"]
+
+
+def test_an_own_asset_whose_dataset_is_that_of_a_table_is_refused(project, tmp_path):
+    class Clash(StarlakeTranslator):
+        def get_extra_deps(self, node):
+            return [dg.AssetKey(["starbake_orders"])] if node.id == "kpi.daily_revenue" else []
+
+    with pytest.raises(ProjectError, match="starbake_orders would have the same URI"):
+        export_airflow(project, tmp_path, translator=Clash())
+
+
+def test_decorated_assets_are_found_whatever_became_of_their_keys(project, tmp_path):
+    @starlake_assets(project=project, select="domain:kpi", translator=Shop())
+    def kpi(context): ...
+
+    report = export_airflow(definitions_graph(dg.Definitions([kpi, prices])), tmp_path, ids="asset")
+    assert report.plan.uris["kpi.top_products"] == "x-starlake://shop/kpi/top_products"
+    assert {node.partition(".")[0] for node in report.plan.places} == {"kpi"}
+
+
+def test_one_of_several_projects_is_chosen_and_the_other_ones_assets_are_external(tmp_path):
+    first, second = random_project(1), random_project(2)
+
+    class Second(StarlakeTranslator):
+        def get_asset_key(self, node):
+            return super().get_asset_key(node).with_prefix("second")
+
+    @starlake_assets(project=first)
+    def one(context): ...
+
+    @starlake_assets(project=second, translator=Second())
+    def two(context): ...
+
+    defs = dg.Definitions([one, two])
+    with pytest.raises(StarlakeError, match="several projects"):
+        definitions_graph(defs)
+    assert definitions_graph(defs, second).project is second
+    assert set(definitions_graph(defs, first).naming.own) == {tuple(spec.key.path) for spec in two.specs}
+
+
+def test_definitions_without_the_project_are_refused(project):
+    with pytest.raises(StarlakeError, match="hold no Starlake project"):
+        definitions_graph(dg.Definitions([weather]))
+    with pytest.raises(StarlakeError, match="hold no asset of the project /project"):
+        definitions_graph(build_definitions(project), odd_project())
+
+
+def test_definitions_have_their_translator(project, tmp_path):
+    with pytest.raises(ValueError, match="translator"):
+        export_airflow(definitions_graph(build_definitions(project)), tmp_path, translator=Shop())
