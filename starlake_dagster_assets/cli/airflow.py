@@ -52,7 +52,10 @@ def _airflow() -> None:
 
 
 def export(
-    project: Annotated[Path, typer.Argument(help="Directory of the Starlake project.")],
+    project: Annotated[
+        Path | None,
+        typer.Argument(help="Directory of the Starlake project; which one, where definitions hold several."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Directory of the DAG files.")] = Path("dags"),
     env: Annotated[str | None, typer.Option(help="Environment: env.<NAME>.sl.yml.")] = None,
     environment: Annotated[_Environment, typer.Option(help="Where commands run.")] = _Environment.shell,
@@ -67,17 +70,23 @@ def export(
         typer.Option(help="An option of DAG configurations, NAME=VALUE, for those that do not say it."),
     ] = None,
     translator: Annotated[str | None, typer.Option(help="Your translator, as package.module:Name.")] = None,
+    definitions: Annotated[
+        str | None,
+        typer.Option(help="Your Dagster definitions, as package.module:name: their project, and what they make of it."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
 ) -> None:
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.airflow.model import AirflowOptions
-    from starlake_dagster_assets.starlake_project import StarlakeProject
     from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
     said, settings = _options(option or [])
+    if definitions and (translator or said):
+        wrong = "--translator" if translator else f"--option {next(iter(said))}"
+        raise typer.BadParameter(f"{wrong} is what the definitions say; give it to build_definitions there.")
     report = export_airflow(
-        StarlakeProject(project, env=env),
+        _source(project, env, definitions),
         out,
         environment=cast("Any", environment.value),
         select=select,
@@ -86,13 +95,27 @@ def export(
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
         options=AirflowOptions(prefix=prefix, settings=settings),
-        automation=StarlakeAutomation(**said),
-        translator=_loaded(translator) if translator else None,
+        automation=None if definitions else StarlakeAutomation(**said),
+        translator=_loaded(translator, "--translator") if translator else None,
         check=check,
     )
     _tell(report, check)
     if check and report.stale:
         raise typer.Exit(1)
+
+
+def _source(project: Path | None, env: str | None, definitions: str | None) -> Any:
+    """A project, or what definitions hold of one."""
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+    given = StarlakeProject(project, env=env) if project else None
+    if definitions is None:
+        if given is None:
+            raise typer.BadParameter("expected the directory of a project, or --definitions.", param_hint="PROJECT")
+        return given
+    from starlake_dagster_assets.definitions_graph import definitions_graph
+
+    return definitions_graph(_loaded(definitions, "--definitions"), given)
 
 
 def _tell(report: ExportReport, check: bool) -> None:
@@ -126,11 +149,11 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     return found
 
 
-def _loaded(reference: str) -> Any:
-    """The translator of that name, made if it is a class."""
+def _loaded(reference: str, option: str) -> Any:
+    """What has that name, made if it is a class or a function."""
     module, _, name = reference.partition(":")
     try:
         found: Any = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise typer.BadParameter(f"{reference!r}: {error}", param_hint="--translator") from error
-    return found() if isinstance(found, type) else found
+        raise typer.BadParameter(f"{reference!r}: {error}", param_hint=option) from error
+    return found() if callable(found) else found

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +23,8 @@ from starlake_dagster_assets import (
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from tests.airflow.projects import odd_project, random_project
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "example_project" / "starbake"
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,23 @@ def test_one_of_several_projects_is_chosen_and_the_other_ones_assets_are_externa
         definitions_graph(defs)
     assert definitions_graph(defs, second).project is second
     assert set(definitions_graph(defs, first).naming.own) == {tuple(spec.key.path) for spec in two.specs}
+
+
+def test_the_command_takes_definitions(tmp_path):
+    def command(*args):
+        program = [sys.executable, "-c", "from starlake_dagster_assets.cli import main; main()", "airflow", "export"]
+        env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'example_project'}"}
+        return subprocess.run(
+            [*program, "--out", str(tmp_path), *args], check=False, capture_output=True, text=True, env=env
+        )
+
+    done = command("--definitions", "definitions:defs")
+    assert done.returncode == 0, done.stderr
+    assert "weekly_report: an asset of yours that reads " in done.stdout
+    assert not command("--definitions", "definitions:defs", str(EXAMPLE), "--env", "DUCKDB", "--check").returncode
+    refused = command("--definitions", "definitions:defs", "--option", "retries=3")
+    assert refused.returncode == 2 and "--option retries" in refused.stderr
+    assert command().returncode == 2
 
 
 def test_definitions_without_the_project_are_refused(project):
