@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -23,9 +23,11 @@ from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.source import secrets_of
+from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner, is_eager, secrets_held
 from starlake_dagster_assets.triggers.options import task_options
+from starlake_dagster_assets.triggers.run_options import CONFLICT, options_in, options_of, unknown_sections
 
 __all__ = ["run_step"]
 
@@ -62,11 +64,12 @@ def run_step(
         dg.Failure: At the end, when something failed: names each with its last error lines.
         dg.RetryRequested: Instead, from that failure, while something that failed has a retry left.
     """
-    if without_files := context.run.tags.get(NO_FILES):
-        raise dg.Failure(without_files, allow_retries=False)
+    if hopeless := context.run.tags.get(NO_FILES) or context.run.tags.get(CONFLICT):
+        raise dg.Failure(hopeless, allow_retries=False)
+    variables = _variables(context, binding, options)
     culprits: list[Node] = []
     try:
-        yield from _run(context, binding, runner, options, fetch, culprits)
+        yield from _run(context, binding, runner, variables, fetch, culprits)
     except Exception as error:
         selected = [node for key, node in binding.nodes.items() if key in context.selected_asset_keys]
         policies = [binding.translator.get_retry_policy(node) for node in culprits or selected]
@@ -80,7 +83,7 @@ def _run(
     context: dg.AssetExecutionContext,
     binding: Binding,
     runner: Runner,
-    options: TaskOptions,
+    options: Callable[[Node], Mapping[str, str]],
     fetch: Fetch,
     culprits: list[Node],
 ) -> Iterator[StarlakeEvent]:
@@ -93,10 +96,7 @@ def _run(
     window = _window(context)
     settings = RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
-        options=lambda node: {
-            **task_options(binding.source.model, node),
-            **(options(node) if callable(options) else options),
-        },
+        options=options,
         scheduled_date=window[1] if window else None,
         window=window,
         secrets=secrets,
@@ -123,6 +123,23 @@ def _run(
         raise _failure(failed, skipped, len(wanted), compute_log(context))
     if results.unanswered:
         raise cannot(results.unanswered)
+
+
+def _variables(
+    context: dg.AssetExecutionContext, binding: Binding, options: TaskOptions
+) -> Callable[[Node], Mapping[str, str]]:
+    """The variables of each transform: of its DAG configuration, of the code, and in the tags of the run, which win."""
+    try:
+        given = options_in(context.run.tags)
+    except CommandError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    for text in unknown_sections(given, (task.raw for task in binding.source.model.tasks)):
+        context.log.warning(text)
+    return lambda node: {
+        **task_options(binding.source.model, node),
+        **(options(node) if callable(options) else options),
+        **options_of(given, node.raw),
+    }
 
 
 def _spark(binding: Binding, runner: Runner) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from starlake_dagster_assets.automation.waves import (
     TRIGGER,
     UPSTREAMS,
     WAVE,
+    carried_options,
     coming,
     newest,
     standing,
@@ -227,7 +228,11 @@ class _Tick:
             verdict, memory, by = self._decide(group, memory, keys)
             reason = verdict.reason
             made = {TRIGGER: group.name, UPSTREAMS: by}
-            runs = [_wave(verdict, made, self._options, group, targets)] if isinstance(verdict, Fire) else []
+            if isinstance(verdict, Fire):
+                carried = carried_options(self._context.instance, (self._seen[node].run for node in verdict.ids))
+                runs = [_wave(verdict, made, self._options, group, targets, carried)]
+            else:
+                runs = []
         self.kept[group.policy] = memory.dump()
         self._reasons.append(reason if group.name == group.sensor else f"{', '.join(group.nodes)}: {reason}")
         return runs
@@ -276,11 +281,17 @@ def _memories(cursor: str | None) -> Mapping[str, str]:
 
 
 def _wave(
-    verdict: Fire, made: Mapping[str, str], options: _Options, group: Group, targets: Sequence[dg.AssetKey]
+    verdict: Fire,
+    made: Mapping[str, str],
+    options: _Options,
+    group: Group,
+    targets: Sequence[dg.AssetKey],
+    carried: Mapping[str, str],
 ) -> dg.RunRequest:
     start, end = verdict.window
     tags = {
         **options.tags,
+        **carried,
         **{key: value[:_TAG_LENGTH] for key, value in made.items()},
         WAVE: verdict.key,
         INTERVAL_START: start.isoformat(),

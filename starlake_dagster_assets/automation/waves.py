@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.triggers.evaluate import Memory, Seen, recovered, settled
+from starlake_dagster_assets.triggers.run_options import CONFLICT, merged_options, tag_of
 
 __all__ = [
     "INTERVAL_END",
@@ -14,6 +15,7 @@ __all__ = [
     "TRIGGER",
     "UPSTREAMS",
     "WAVE",
+    "carried_options",
     "coming",
     "is_over",
     "newest",
@@ -144,6 +146,19 @@ def coming(
         )
         found.update(dict.fromkeys(left, run.run_id))
     return found
+
+
+def carried_options(instance: dg.DagsterInstance, runs: Iterable[str]) -> dict[str, str]:
+    """The tags by which a run of a wave gets the options of the runs that made its upstreams.
+
+    Args:
+        instance: The instance.
+        runs: Ids of those runs; empty ones are of materializations that were reported from outside.
+    """
+    ids = sorted({run for run in runs if run})
+    records = instance.get_run_records(dg.RunsFilter(run_ids=ids)) if ids else ()
+    options, conflict = merged_options({one.dagster_run.run_id: one.dagster_run.tags for one in records})
+    return {CONFLICT: conflict} if conflict else tag_of(options)
 
 
 def _planned(instance: dg.DagsterInstance, run: str) -> set[dg.AssetKey]:

@@ -1,0 +1,145 @@
+"""Variables that one run gives to its transforms, and what a run started by lineage takes over from its upstreams'.
+
+They are JSON in the run tag `starlake/options`, in the sections of `sl_options`: `all`, or `<domain>.<task>`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from starlake_dagster_assets.errors import CommandError, nearest
+
+__all__ = [
+    "CONFLICT",
+    "OPTIONS",
+    "RunOptions",
+    "merged_options",
+    "options_in",
+    "options_of",
+    "tag_of",
+    "unknown_sections",
+]
+
+OPTIONS = "starlake/options"
+"""Run tag: variables of the transforms of the run."""
+CONFLICT = "starlake/options_conflict"
+"""Run tag: why the run must fail: its upstreams were made with variables that contradict each other."""
+
+RunOptions = Mapping[str, Mapping[str, str]]
+"""Variables by section: `all`, or the name of a task as `transform --name` takes it."""
+
+_ALL = "all"
+_EXPECTED = '{"all": {"name": "value"}, "<domain>.<task>": {"name": "value"}}'
+
+
+def options_in(tags: Mapping[str, str]) -> RunOptions:
+    """The variables in the tags of a run.
+
+    Args:
+        tags: Of the run; `starlake/options` is read. Numbers and booleans count as their text.
+
+    Returns:
+        Variables by section; empty without the tag.
+
+    Raises:
+        CommandError: When the tag is not of the form that it must have.
+    """
+    text = tags.get(OPTIONS, "")
+    if not text.strip():
+        return {}
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"run tag `{OPTIONS}`: no JSON ({error}); expected {_EXPECTED}, found {text!r}.") from None
+    if not isinstance(found, dict):
+        raise CommandError(f"run tag `{OPTIONS}`: expected {_EXPECTED}, found {text!r}.")
+    sections = cast("dict[str, Any]", found)
+    return {name: _section(name, section) for name, section in sections.items()}
+
+
+def options_of(options: RunOptions, task: str) -> dict[str, str]:
+    """The variables of one task: those of `all`, then its own.
+
+    Args:
+        options: Of the run.
+        task: `<domain>.<name>`.
+    """
+    return {**options.get(_ALL, {}), **options.get(task, {})}
+
+
+def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
+    """A sentence for each section that names no task of the project: it may be meant for another project downstream.
+
+    Args:
+        options: Of the run.
+        tasks: Names of all tasks.
+    """
+    known = sorted(tasks)
+    said: list[str] = []
+    for name in options:
+        if name != _ALL and name not in known:
+            near = nearest(name, known)
+            hint = f"; did you mean `{near}`?" if near else "."
+            said.append(f"Run tag `{OPTIONS}`: no task of this project is named `{name}`{hint}")
+    return said
+
+
+def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, str]:
+    """What several runs were given, together.
+
+    Args:
+        runs: The tags of each run, by its id.
+
+    Returns:
+        The variables by section; and a sentence that names what contradicts what, or "".
+    """
+    found: dict[str, dict[str, str]] = {}
+    origin: dict[tuple[str, str], str] = {}
+    wrong: list[str] = []
+    for run, tags in sorted(runs.items()):
+        try:
+            given = options_in(tags)
+        except CommandError as error:  # the run itself failed for that, unless it had no transform
+            wrong.append(f"run {run}: {error}")
+            continue
+        for section, values in given.items():
+            for name, value in values.items():
+                known = found.setdefault(section, {}).setdefault(name, value)
+                first = origin.setdefault((section, name), run)
+                if known != value:
+                    wrong.append(f"`{name}` of `{section}` is {known!r} by run {first} and {value!r} by run {run}")
+    if not wrong:
+        return found, ""
+    return found, (
+        f"The upstreams were made with options that contradict each other: {'; '.join(wrong)}. "
+        f"Start this run with the tag `{OPTIONS}` that is meant and without `{CONFLICT}`, or make the upstreams again."
+    )
+
+
+def tag_of(options: RunOptions) -> dict[str, str]:
+    """The run tag that says some variables.
+
+    Args:
+        options: By section: `all`, or `<domain>.<task>`.
+
+    Returns:
+        The tag, for `RunRequest(tags=…)`, jobs and schedules; empty without variables.
+    """
+    given = {section: dict(values) for section, values in sorted(options.items()) if values}
+    return {OPTIONS: json.dumps(given, sort_keys=True, ensure_ascii=False)} if given else {}
+
+
+def _section(name: str, section: Any) -> dict[str, str]:
+    if not isinstance(section, dict):
+        raise CommandError(f"run tag `{OPTIONS}`, section `{name}`: expected {_EXPECTED}, found {section!r}.")
+    return {key: _text(name, key, value) for key, value in cast("dict[str, Any]", section).items()}
+
+
+def _text(section: str, key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise CommandError(f"run tag `{OPTIONS}`: `{key}` of `{section}`: expected a text or a number, found {value!r}.")

@@ -1,0 +1,75 @@
+"""Options of a run flow along lineage: a run that its upstreams' runs started is given what they were given."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
+from starlake_dagster_assets.triggers.model import Upstream, Watch
+from tests.lineage_sensors.conftest import all_of, watching
+
+CHAIN = {"one": (["kpi.x"], Watch(all_of("sales.a", "sales.b"))), "two": (["kpi.y"], Watch(Upstream("kpi.x")))}
+
+
+def runner() -> FakeRunner:
+    return FakeRunner({"load": Script([line for name in "abc" for line in loaded_lines("sales", name)])})
+
+
+def load(it, table: str, options: str) -> str:
+    """A run that loads a table, started in the launchpad with options."""
+    job = it.repository.get_job("__ASSET_JOB")
+    key = dg.AssetKey(["sales", table])
+    tags = {"starlake/options": options} if options else {}
+    result = job.execute_in_process(instance=it.instance, tags=tags, asset_selection=[key])
+    assert result.success
+    return result.run_id
+
+
+def transforms(fake: FakeRunner) -> dict[str, str]:
+    """The `--options` of each transform that ran."""
+    found = {}
+    for argv in (command.argv for command in fake.commands):
+        if argv[0] == "transform":
+            given = argv[argv.index("--options") + 1] if "--options" in argv else ""
+            kept = [pair for pair in given.split(",") if not pair.startswith(("sl_", "SL_"))]
+            found[argv[argv.index("--name") + 1]] = ",".join(sorted(kept))
+    return found
+
+
+def test_options_flow_from_loads_to_transforms_and_on(world):
+    it = world(watching(CHAIN), runner=runner())
+    load(it, "a", '{"all": {"country": "FR"}, "kpi.y": {"limit": 10}}')
+    load(it, "b", "")
+    for _ in range(3):
+        it.daemon()
+    assert transforms(it.runner) == {"kpi.x": "country=FR", "kpi.y": "country=FR,limit=10"}
+
+
+def test_contradicting_options_are_a_failed_run_that_names_them(world):
+    it = world(watching(CHAIN), runner=runner())
+    first, second = load(it, "a", '{"all": {"country": "FR"}}'), load(it, "b", '{"all": {"country": "DE"}}')
+    (request,) = it.tick("one_lineage")
+    run = it.run("one_lineage", request)
+    assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
+    assert transforms(it.runner) == {} and it.count("kpi.x") == 0
+    said = request.tags["starlake/options_conflict"]
+    assert "'FR'" in said and "'DE'" in said
+    assert first in said and second in said and "`country` of `all`" in said
+    events = it.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert said in str(events[0].dagster_event)
+    load(it, "b", '{"all": {"country": "FR"}}')
+    it.daemon()
+    assert transforms(it.runner) == {"kpi.x": "country=FR", "kpi.y": "country=FR"}
+
+
+def test_a_tag_of_another_form_fails_the_run_before_anything_starts(world):
+    it = world(watching(CHAIN), runner=runner())
+    result = it.repository.get_job("__ASSET_JOB").execute_in_process(
+        instance=it.instance,
+        tags={"starlake/options": "country=FR"},
+        asset_selection=[dg.AssetKey(["kpi", "x"])],
+        raise_on_error=False,
+    )
+    assert not result.success and it.runner.commands == []
+    events = it.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert 'expected {"all": {"name": "value"}' in events[0].dagster_event.event_specific_data.error.message
