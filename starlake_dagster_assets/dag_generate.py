@@ -23,6 +23,7 @@ from starlake_dagster_assets.resources import (
     StarlakeShell,
 )
 from starlake_dagster_assets.triggers.build import build_triggers
+from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["definitions_from_dag_context"]
@@ -120,15 +121,18 @@ def definitions_from_dag_context(
     where = starlake if starlake is not None else _resource(contexts, execution_environment)
     if project is None:  # nothing of the warehouse is known: there is nowhere to look
         settings = {"row_counts": False, "columns": False, **settings}
-    chosen = _chosen(source, automation)
-    return build_definitions(source, select=chosen, starlake=where, automation=automation, **settings)
+    triggers = build_triggers(source, automation)
+    chosen = _chosen(source, triggers)
+    return build_definitions(
+        source, select=chosen, starlake=where, automation=automation, triggers=triggers, **settings
+    )
 
 
-def _chosen(source: DagProject, automation: StarlakeAutomation | None) -> Sequence[str]:
+def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
     """What the files run, and what runs first in their jobs (`run_dependencies_first`)."""
-    jobs = build_triggers(source, automation).jobs.values()
     mine = {part.job for part in source.parts}
-    return sorted({*source.made, *(node for job in jobs if job.dag in mine for node in job.nodes)})
+    first = (node for job in triggers.jobs.values() if job.dag in mine for node in job.nodes)
+    return sorted({*source.made, *first})
 
 
 def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResource:

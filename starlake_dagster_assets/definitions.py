@@ -20,6 +20,7 @@ from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
+from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["build_definitions"]
@@ -43,6 +44,7 @@ def build_definitions(
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     automation: StarlakeAutomation | None = None,
+    triggers: Triggers | None = None,
     execute: Execute | None = None,
     resource_key: str = "starlake",
 ) -> dg.Definitions:
@@ -71,6 +73,8 @@ def build_definitions(
         automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
             one follow what they read, and all of them are stopped until someone switches them on.
             `StarlakeAutomation.off()` leaves the jobs alone.
+        triggers: What `build_triggers` made of the project and `automation`, looked at or changed; made here by
+            default.
         execute: A body of your own for the steps; see `build_starlake_assets`.
         resource_key: Key of the resource: another one for each project of a code location that has several.
 
@@ -87,7 +91,7 @@ def build_definitions(
             defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
     """
     where = starlake if starlake is not None else StarlakeDuckDB()
-    triggers = build_triggers(project, automation)
+    triggers = build_triggers(project, automation) if triggers is None else triggers
     bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     extra = list(extra_assets)
     assets = build_starlake_assets(

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -46,17 +47,27 @@ class StarlakeTranslator:
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """A copy that knows the project and remembers its specs; the original is left as it is.
 
-        A translator that is already bound to this very project, and to triggers where some are given, is given back.
+        A translator that is already bound to this very project, and knows the triggers that are given, is given back.
 
         Args:
             source: The project.
             triggers: What starts its nodes (`build_triggers`).
         """
-        if self._source is source and (triggers is None or self._triggers is not None):
+        if self._source is source and (triggers is None or self._knows(triggers)):
             return self
         bound = copy.copy(self)
         vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None)
         return bound
+
+    def _knows(self, triggers: Triggers) -> bool:
+        """Whether these are the triggers that it was bound with, or some of them."""
+        mine = self._triggers
+        if mine is None or mine is triggers:
+            return mine is triggers
+        jobs = {name: replace(job, nodes=()) for name, job in mine.jobs.items()}
+        return all(mine.triggers.get(node) == one for node, one in triggers.triggers.items()) and all(
+            jobs.get(name) == replace(job, nodes=()) for name, job in triggers.jobs.items()
+        )
 
     @property
     def source(self) -> ProjectSource:

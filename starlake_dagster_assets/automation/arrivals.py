@@ -19,7 +19,7 @@ from starlake_dagster_assets.arrivals.windows import Window, window_at
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
-from starlake_dagster_assets.automation.jobs import build_jobs
+from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.partitions import window_before
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER, WAVE
 from starlake_dagster_assets.command.source import ProjectSource
@@ -91,7 +91,7 @@ def build_arrival_sensors(
 
             sensors = build_arrival_sensors(project, build_triggers(project, StarlakeAutomation()))
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    bound, triggers = cut(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     found: list[dg.SensorDefinition] = []
     owners: dict[str, str] = {}

@@ -9,8 +9,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
 from starlake_dagster_assets.automation.conditions import build_condition_sensors
-from starlake_dagster_assets.automation.job_assets import one_grid_each
-from starlake_dagster_assets.automation.jobs import build_jobs
+from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.schedules import build_schedules
 from starlake_dagster_assets.command.source import ProjectSource
@@ -45,8 +44,7 @@ def build_automation(
         translator: What the assets look like.
     """
     chosen = automation or StarlakeAutomation()
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
-    triggers = one_grid_each(bound, triggers)
+    bound, triggers = cut(project, triggers, translator)
     sensor_status = dg.DefaultSensorStatus(chosen.status)
     jobs = build_jobs(project, triggers, translator=bound)
     timezone = chosen.timezone or project.model.application.timezone

@@ -31,7 +31,7 @@ def automation_conditions(
     Raises:
         ProjectError: Names each node whose policy cannot be said as a condition, and what of it.
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     found: dict[str, dg.AutomationCondition[Any]] = {}
     problems: list[str] = []
     for node, trigger in sorted(triggers.triggers.items()):
@@ -81,7 +81,7 @@ def build_condition_sensors(
         minimum_interval_seconds: Seconds between two ticks.
         tags: Of every run.
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     domains: dict[str, list[dg.AssetKey]] = {}
     for node, trigger in sorted(triggers.triggers.items()):
         if trigger.owner == "condition":

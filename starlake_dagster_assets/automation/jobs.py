@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Job, Triggers
 
-__all__ = ["build_jobs"]
+__all__ = ["build_jobs", "cut"]
 
 DAG = "starlake/dag"
 """Tag of a job: its DAG configuration."""
@@ -31,14 +31,23 @@ def build_jobs(
     Returns:
         Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`).
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    bound, triggers = cut(project, triggers, translator)
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
     found: dict[str, Any] = {}
-    for job in one_grid_each(bound, triggers).jobs.values():
+    for job in triggers.jobs.values():
         keys = [bound.spec(project.graph.nodes[node]).key for node in job.nodes]
         selection = dg.AssetSelection.assets(*keys)
         found[job.name] = define(job.name, selection=selection, description=_described(job), tags=_tags(job))
     return found
+
+
+def cut(
+    project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
+) -> tuple[StarlakeTranslator, Triggers]:
+    """The translator that knows the project and its triggers, and those with jobs of one kind of partitions each."""
+    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    triggers = one_grid_each(bound, triggers)
+    return bound.bound_to(project, triggers), triggers
 
 
 def _tags(job: Job) -> Mapping[str, str]:

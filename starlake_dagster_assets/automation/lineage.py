@@ -14,6 +14,7 @@ from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
+from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage_partitions import partitioned_tick
 from starlake_dagster_assets.automation.waves import (
     INTERVAL_END,
@@ -88,7 +89,7 @@ def build_lineage_sensors(
             is watched; 0 = never.
         tick_seconds: Seconds after which a tick ends; the next one goes on where it stopped.
         timezone: Of data cycles, an IANA name.
-        jobs: Jobs that are defined already, by name; the others are made here.
+        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
         tags: Of every run.
 
     Returns:
@@ -99,21 +100,15 @@ def build_lineage_sensors(
 
             sensors = build_lineage_sensors(project, build_triggers(project, StarlakeAutomation()))
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
-    known = dict(jobs or {})
+    bound, triggers = cut(project, triggers, translator)
+    known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     options = _Options(settle, tick_seconds, timezone, dict(tags or {}))
     by_job: dict[str, list[Group]] = {}
     for group in lineage_groups(project, triggers):
         by_job.setdefault(group.job, []).append(group)
-    found: list[dg.SensorDefinition] = []
-    for job, groups in by_job.items():
-        if job not in known:
-            made = triggers.jobs[job].nodes if job in triggers.jobs else [node for one in groups for node in one.nodes]
-            keys = [asset_key(bound, node) for node in made]
-            define = cast("Any", dg).define_asset_job
-            known[job] = define(job, selection=dg.AssetSelection.assets(*keys))
-        found.append(_sensor(bound, groups, known[job], options, status, minimum_interval_seconds))
-    return found
+    return [
+        _sensor(bound, groups, known[job], options, status, minimum_interval_seconds) for job, groups in by_job.items()
+    ]
 
 
 def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
@@ -128,7 +123,7 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
     groups: list[Group] = []
     place = {node: number for number, node in enumerate(topological(project.graph, ()))}
     for job, policies in sorted(by_watch.items()):
-        made = triggers.jobs[job].nodes if job in triggers.jobs else ()
+        made = set(triggers.jobs[job].nodes)
         for members in policies.values():
             nodes = {one.node for one in members}
             nodes |= unowned_upstreams(project, triggers, nodes, made)
@@ -137,7 +132,7 @@ def lineage_groups(project: ProjectSource, triggers: Triggers) -> list[Group]:
             assert watch is not None
             order = tuple(sorted(nodes, key=lambda node: place.get(node, -1)))
             own, sensor = f"{group_name(name)}_lineage", f"{group_name(job)}_lineage"
-            groups.append(Group(own, sensor, job, watch, order, not made or nodes == set(made)))
+            groups.append(Group(own, sensor, job, watch, order, nodes == made))
     return sorted(groups, key=lambda group: (group.job, place.get(group.nodes[0], -1)))
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
-from starlake_dagster_assets.automation.job_assets import asset_key, one_grid_each, unowned_upstreams
-from starlake_dagster_assets.automation.jobs import build_jobs
+from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
+from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.partitions import (
     check_clocks,
     clock_windows,
@@ -90,8 +90,7 @@ def build_schedules(
             schedules = build_schedules(project, build_triggers(project, StarlakeAutomation()))
     """
     check_clocks(project, triggers)
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
-    triggers = one_grid_each(bound, triggers)
+    bound, triggers = cut(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     groups = schedule_groups(bound, triggers)
     return [_schedule(bound, group, known[group.job], status, dict(tags or {})) for group in groups]
@@ -110,12 +109,13 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
         if trigger.owner == "schedule" and trigger.clock is not None and not waits:
             by_job.setdefault(trigger.job, {}).setdefault(trigger.clock, []).append(trigger)
     groups: list[ScheduleGroup] = []
+    place = {node: number for number, node in enumerate(topological(translator.graph, ()))}
     for job, clocks in sorted(by_job.items()):
         made = set(triggers.jobs[job].nodes)
         for label, (clock, members) in zip(_labels(translator, list(clocks)), clocks.items(), strict=True):
             nodes = {one.node for one in members}
             nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
-            order = tuple(node for node in topological(translator.graph, nodes) if node in nodes)
+            order = tuple(sorted(nodes, key=place.__getitem__))
             name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
             groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made))
     return sorted(groups, key=lambda group: group.name)

@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
 from starlake_dagster_assets.project.model import Domain, Metadata
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
-from tests.assets.conftest import DAGSTERS_OWN, Source, make_source, make_table
+from tests.assets.conftest import Source, make_source, make_table
 
 __all__ = ["Clocked", "World", "sales_in", "waiting"]
 
@@ -186,11 +186,3 @@ def world(instance, clock, tmp_path, incoming):
         return World(instance, clock, source, triggers, **more)
 
     return build
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in DAGSTERS_OWN:
-                item.add_marker(pytest.mark.filterwarnings(text))

@@ -146,17 +146,3 @@ def sales(make: Make) -> Source:
 def instance():
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-DAGSTERS_OWN = (
-    # Dagster reads model fields the way pydantic 1 and 2.0 had them.
-    "ignore::pydantic.warnings.PydanticDeprecationWarning",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in DAGSTERS_OWN:
-                item.add_marker(pytest.mark.filterwarnings(text))

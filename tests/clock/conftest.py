@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,11 +12,9 @@ from starlake_dagster_assets import StarlakeTranslator, build_definitions
 from starlake_dagster_assets.automation.schedules import build_schedules
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from starlake_dagster_assets.triggers.model import Clock, Job, Partitions, Trigger, Triggers
-from tests.assets.conftest import DAGSTERS_OWN, Make, Source
+from tests.assets.conftest import Make, Source
 
 PARIS = "Europe/Paris"
-EXPERIMENTAL = "ignore:.* (is|are) experimental"
-"""What was not yet fixed in Dagster 1.9."""
 
 
 def scheduled(jobs: Mapping[str, tuple[Sequence[str], Clock]], partitions: Partitions = "none", **job: Any) -> Triggers:
@@ -47,7 +44,7 @@ class World:
             {"load": Script([line for name in ("orders", "customers") for line in loaded_lines("sales", name)])}
         )
         translator = options.pop("translator", StarlakeTranslator()).bound_to(source, triggers)
-        made = build_definitions(source, starlake=fake_starlake(self.runner), translator=translator)
+        made = build_definitions(source, starlake=fake_starlake(self.runner), translator=translator, triggers=triggers)
         schedules = build_schedules(source, triggers, translator=translator, **options)
         self.schedules = {schedule.name: schedule for schedule in schedules}
         self.defs = dg.Definitions(assets=made.assets, schedules=schedules, resources=made.resources)
@@ -122,11 +119,3 @@ def world(instance, sales):
         return World(options.pop("instance", instance), source or sales, triggers, **options)
 
     return build
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in (*DAGSTERS_OWN, EXPERIMENTAL):
-                item.add_marker(pytest.mark.filterwarnings(text))

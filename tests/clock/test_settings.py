@@ -14,6 +14,7 @@ from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.model import Freshness, Metadata
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake
+from starlake_dagster_assets.triggers.build import restricted
 from starlake_dagster_assets.triggers.model import Clock, Job
 from tests.clock.conftest import merged, scheduled
 
@@ -130,10 +131,8 @@ def unlucky(times: int, *tasks: str):
 
 
 def materialize(source, triggers, runner, instance, *tasks, **settings):
-    bound = StarlakeTranslator().bound_to(source, triggers)
-    defs = build_definitions(
-        source, starlake=fake_starlake(runner), translator=bound, row_counts=False, columns=False, **settings
-    )
+    starlake = fake_starlake(runner)
+    defs = build_definitions(source, starlake=starlake, triggers=triggers, row_counts=False, columns=False, **settings)
     return dg.materialize(
         steps(defs),
         selection=[dg.AssetKey(task.split(".")) for task in tasks],
@@ -213,9 +212,7 @@ def test_default_pool_cuts_steps_only_where_pools_differ(sales):
         scheduled({"load": (["sales.orders", "sales.customers"], DAILY)}, pool="loads"),
         scheduled({"kpi": (["kpi.revenue", "kpi.people", "kpi.summary"], DAILY)}),
     )
-    defs = build_definitions(
-        sales, starlake=StarlakeDuckDB(), translator=StarlakeTranslator().bound_to(sales, triggers)
-    )
+    defs = build_definitions(sales, starlake=StarlakeDuckDB(), triggers=triggers)
     assert [(step.op.pool, len(list(step.keys))) for step in steps(defs)] == [("loads", 2), ("starlake/duckdb/x.db", 3)]
 
 
@@ -239,3 +236,15 @@ def test_the_instance_of_the_example_limits_pools_and_runs(tmp_path):
         assert {"key": "starlake/max_active_runs_1", "value": {"applyLimitPerUniqueValue": True}, "limit": 1} in (
             limits.run_queue_config.tag_concurrency_limits
         )
+
+
+def test_a_translator_that_knew_other_triggers_says_what_the_given_ones_say(sales):
+    nodes = ["kpi.revenue"]
+    first = StarlakeTranslator().bound_to(sales, scheduled({"kpi": (nodes, DAILY)}))
+    node = sales.graph.nodes["kpi.revenue"]
+    assert first.spec(node).partitions_def is None and first.get_retry_policy(node) is None
+    given = scheduled({"kpi": (nodes, DAILY)}, "cron", retries=3)
+    second = first.bound_to(sales, given)
+    assert second.spec(node).partitions_def is not None and second.get_retry_policy(node).max_retries == 3
+    assert second.bound_to(sales) is second.bound_to(sales, given) is second
+    assert second.bound_to(sales, restricted(given, frozenset())) is second, "some of its own"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,12 +12,10 @@ from starlake_dagster_assets.automation.lineage import build_lineage_sensors, li
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Job, Trigger, Triggers, Upstream, Watch
-from tests.assets.conftest import DAGSTERS_OWN, Make, Source, make_source, make_table, make_task
+from tests.assets.conftest import Make, Source, make_source, make_table, make_task
 
 __all__ = ["World", "all_of", "any_of", "watching"]
 
-EXPERIMENTAL = "ignore:.* (is|are) experimental"
-"""What was not yet fixed in Dagster 1.9: reporting events from outside, contexts of multi-asset sensors."""
 LOAD = [line for name in "abc" for line in loaded_lines("sales", name)]
 
 
@@ -150,11 +147,3 @@ def world(instance, sales):
         return World(instance, source or sales, triggers, **more)
 
     return build
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in (*DAGSTERS_OWN, EXPERIMENTAL):
-                item.add_marker(pytest.mark.filterwarnings(text))

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
 
-from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets import StarlakeTranslator, build_lineage_sensors
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.triggers.model import Job, Trigger, Triggers, Upstream, Watch
 from tests.lineage_sensors.conftest import all_of, any_of, watching
@@ -274,3 +274,22 @@ def test_partition_keys_arrive_as_they_are(world, make, key):
     it.made("sales.a", partition=key)
     (request,) = it.tick()
     assert request.partition_key == key
+
+
+def test_sensors_of_a_job_with_two_kinds_of_partitions_make_their_jobs_themselves(sales):
+    watch = Watch(any_of("sales.a"))
+    triggers = watching({"kpi": (["kpi.x", "kpi.y"], watch)})
+    grids = {
+        "kpi.x": dg.DailyPartitionsDefinition("2026-01-01"),
+        "kpi.y": dg.HourlyPartitionsDefinition("2026-01-01-00:00"),
+    }
+
+    class Mine(StarlakeTranslator):
+        def get_partitions_def(self, node):
+            return grids.get(node.id)
+
+    sensors = build_lineage_sensors(sales, triggers, translator=Mine())
+    assert [(sensor.name, sensor.job_name) for sensor in sensors] == [
+        ("kpi_daily_lineage", "kpi_daily"),
+        ("kpi_hourly_lineage", "kpi_hourly"),
+    ]

@@ -1,4 +1,4 @@
-"""The decision against a specification written another way: one that keeps the whole history."""
+"""The decision of one look; `test_model` has a specification of whole histories."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis import given
 
 from starlake_dagster_assets.triggers.evaluate import (
     Fire,
@@ -21,108 +20,8 @@ from starlake_dagster_assets.triggers.evaluate import (
     requested,
     settled,
 )
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream, Watch
+from starlake_dagster_assets.triggers.model import Watch
 from tests.lineage_sensors.conftest import all_of, any_of
-
-NODES = ("a", "b", "c", "d")
-A, B, C = (Upstream(name) for name in "abc")
-EXPRESSIONS = {
-    "a and b and c": AllOf((A, B, C)),
-    "a or b or c": AnyOf((A, B, C)),
-    "a and (b or c)": AllOf((A, AnyOf((B, C)))),
-    "(a and b) or c": AnyOf((AllOf((A, B)), C)),
-    "a": A,
-}
-
-
-class Waves(RuleBasedStateMachine):
-    """Two sensors over one history; the specification is a set of event numbers that no run has answered yet."""
-
-    @initialize(
-        texts=st.tuples(*[st.sampled_from(sorted(EXPRESSIONS))] * 2), gaps=st.tuples(*[st.sampled_from([0, 50])] * 2)
-    )
-    def start(self, texts, gaps):
-        self.now, self.number = 1_000.0, 0
-        self.history: list[tuple[int, str]] = []
-        self.texts = texts
-        self.watches = [Watch(EXPRESSIONS[text], min_interval=gap) for text, gap in zip(texts, gaps, strict=True)]
-        self.gaps = gaps
-        self.cursors: list[str | None] = [None, None]
-        self.open: list[set[int]] = [set(), set()]
-        self.refused: list[set[int]] = [set(), set()]
-        self.last = [0.0, 0.0]
-        self.runs: list[dict[str, tuple[int, float, float]]] = [{}, {}]
-
-    @rule(nodes=st.lists(st.sampled_from(NODES), min_size=1, max_size=4))
-    def upstream_run(self, nodes):
-        for node in nodes:
-            self.number += 1
-            self.history.append((self.number, node))
-            for side in (0, 1):
-                self.open[side].add(self.number)
-
-    @rule(seconds=st.sampled_from([1, 30, 60]))
-    def clock(self, seconds):
-        self.now += seconds
-
-    def seen(self):
-        return {node: Seen(number, self.now) for number, node in self.history}
-
-    def expected(self, side):
-        """Whether the specification has a run now: which nodes have an unanswered event, by eval of the expression."""
-        watched = [node for node in "abc" if node in self.texts[side]]
-        waiting = {node for number, node in self.history if number in self.open[side]}
-        newest = {node: number for number, node in self.history}
-        waiting = {node for node in waiting if newest[node] in self.open[side]}
-        holds = eval(self.texts[side], {}, {node: node in waiting for node in "abc"})
-        fresh = any(newest[node] not in self.refused[side] for node in watched if node in waiting)
-        quiet = not self.last[side] or self.now - self.last[side] >= self.gaps[side]
-        return bool(holds and fresh and quiet), {newest[node] for node in watched if node in waiting}
-
-    @rule(side=st.sampled_from([0, 1]), success=st.booleans(), lost=st.booleans())
-    def tick(self, side, success, lost):
-        names = [node for node in "abc" if node in self.texts[side]]
-        seen = {node: one for node, one in self.seen().items() if node in names}
-        memory = Memory.load(self.cursors[side], names)
-        if memory.key and memory.requested:
-            memory = settled(memory) if memory.key in self.runs[side] else memory
-        known = max(self.runs[side].items(), key=lambda item: item[1][0], default=None)
-        highest = max([0, *memory.consumed.values(), *memory.requested.values()])
-        if known is not None and known[1][0] > highest:
-            memory = settled(recovered(memory, seen, known[0], *known[1]))
-        verdict = evaluate(f"s{side}", self.watches[side], seen, memory, self.now)
-        due, wave = self.expected(side)
-        assert isinstance(verdict, Fire) is due, (verdict, self.texts[side])
-        if not isinstance(verdict, Fire):
-            assert verdict.reason
-            return
-        assert set(verdict.ids.values()) == wave
-        assert verdict.key not in self.runs[side], "a wave was run twice"
-        again = evaluate(f"s{side}", self.watches[side], seen, memory, self.now)
-        assert again == verdict, "a replay of a tick asks for another run"
-        self.last[side] = self.now
-        if success:
-            self.runs[side][verdict.key] = (max(verdict.ids.values()), self.now, verdict.window[1].timestamp())
-            reached = {node: number for number, node in self.history if number in wave}
-            self.open[side] -= {number for number, node in self.history if number <= reached.get(node, 0)}
-            self.refused[side] = set()
-        else:
-            self.refused[side] |= wave
-        if not (lost and success):
-            self.cursors[side] = requested(memory, verdict, self.now).dump()
-
-    @invariant()
-    def nothing_is_forgotten(self):
-        for side in (0, 1):
-            newest = {node: number for number, node in self.history}
-            answered = max([0, *(reach for reach, _, _ in self.runs[side].values())])
-            for node, number in newest.items():
-                if node in self.texts[side] and number > answered:
-                    assert number in self.open[side]
-
-
-Waves.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestWaves = Waves.TestCase
 
 
 def seen(**ids: int) -> dict[str, Seen]:

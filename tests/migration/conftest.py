@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from tests.assets.conftest import DAGSTERS_OWN
 
 EXAMPLE = Path(__file__).parents[2] / "example_project"
 
@@ -22,11 +21,3 @@ def starbake(tmp_path_factory: pytest.TempPathFactory) -> StarlakeProject:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in DAGSTERS_OWN:
-                item.add_marker(pytest.mark.filterwarnings(text))

@@ -77,10 +77,3 @@ def bench(tmp_path: Path) -> Any:
     made = Bench(tmp_path)
     with made.instance:
         yield made
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"))

@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAGSTERS_OWN = (
-    # Dagster reads model fields the way pydantic 1 and 2.0 had them.
-    "ignore::pydantic.warnings.PydanticDeprecationWarning",
-)
 
 
 def copy_of_the_example(work: Path) -> dict[str, str]:
@@ -49,11 +45,3 @@ def example(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     run.project = tmp_path / "example_project" / "starbake"  # pyright: ignore[reportFunctionMemberAccess]
     return run
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in DAGSTERS_OWN:
-                item.add_marker(pytest.mark.filterwarnings(text))

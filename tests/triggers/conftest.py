@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,7 +14,7 @@ from starlake_dagster_assets.project.model import DagConfig, Location, Metadata,
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
 from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.model import Trigger, Triggers
-from tests.assets.conftest import DAGSTERS_OWN, Source, make_source, make_table, make_task
+from tests.assets.conftest import Source, make_source, make_table, make_task
 
 __all__ = ["Place", "dag", "made", "project", "table", "task", "trigger"]
 
@@ -55,14 +54,6 @@ def made(source: Source, **automation: Any) -> Triggers:
 
 def trigger(source: Source, node: str, **automation: Any) -> Trigger:
     return made(source, **automation).triggers[node]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for text in (*DAGSTERS_OWN, "ignore:.* (is|are) experimental"):
-                item.add_marker(pytest.mark.filterwarnings(text))
 
 
 @dataclass

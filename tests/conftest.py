@@ -1,0 +1,17 @@
+"""What holds for the tests of several rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NOT_YET_FIXED = {"clock", "lineage_sensors", "triggers"}
+"""Rooms whose tests themselves use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and item.path.relative_to(HERE).parts[0] in NOT_YET_FIXED:
+            item.add_marker(pytest.mark.filterwarnings("ignore:.* (is|are) experimental"))
