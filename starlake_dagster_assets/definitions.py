@@ -121,7 +121,8 @@ def build_definitions(
     if triggers.warnings:
         dg.get_dagster_logger("starlake").warning("\n".join(triggers.warnings))
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
-    checks, freshness = build_freshness_checks(bound, [project.graph.nodes[node] for node in nodes])
+    fresh = [project.graph.nodes[node] for node in nodes]
+    checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
     if executor is None and where.single_writer(project):
         executor = in_process_executor()
     return dg.Definitions(
@@ -130,7 +131,7 @@ def build_definitions(
         executor=executor,
         jobs=started.jobs,
         schedules=started.schedules,
-        sensors=[*where.sensors(), *started.sensors, *freshness],
+        sensors=[*where.sensors(resource_key, prefix=triggers.prefix), *started.sensors, *freshness],
         asset_checks=checks,
     )
 

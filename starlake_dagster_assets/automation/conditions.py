@@ -94,7 +94,7 @@ def build_condition_sensors(
             for number, part in enumerate(_parts(keys), 1):
                 found.append(
                     make(
-                        f"{domain}_conditions" + (f"_{number}" if number > 1 else ""),
+                        f"{triggers.prefix}{domain}_conditions" + (f"_{number}" if number > 1 else ""),
                         target=dg.AssetSelection.assets(*part),
                         default_status=status,
                         minimum_interval_seconds=minimum_interval_seconds,

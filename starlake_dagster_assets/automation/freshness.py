@@ -20,6 +20,7 @@ def build_freshness_checks(
     translator: StarlakeTranslator,
     nodes: Iterable[Node],
     *,
+    prefix: str = "",
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> tuple[list[dg.AssetChecksDefinition], list[dg.SensorDefinition]]:
     """The checks of the nodes that have a freshness, and the sensor that runs them.
@@ -29,6 +30,7 @@ def build_freshness_checks(
     Args:
         translator: Bound to the project; its `get_freshness_policy` says how old an asset may become.
         nodes: Those that are made.
+        prefix: What the name of the sensor begins with.
         status: Whether the sensor is on from the start.
 
     Returns:
@@ -50,4 +52,5 @@ def build_freshness_checks(
                 assets=sorted(keys), lower_bound_delta=limit, severity=severity
             )
         sensor = build.build_sensor_for_freshness_checks
-        return checks, [sensor(freshness_checks=checks, name=SENSOR, default_status=status)] if checks else []
+        named = f"{prefix}{SENSOR}"
+        return checks, [sensor(freshness_checks=checks, name=named, default_status=status)] if checks else []

@@ -79,8 +79,13 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
 
-    def sensors(self) -> Sequence[dg.SensorDefinition]:
-        """Sensors that the environment needs beside the assets, such as one that sweeps up; none by default."""
+    def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
+        """Sensors that the environment needs beside the assets, such as one that sweeps up; none by default.
+
+        Args:
+            resource_key: Key of this resource in the definitions.
+            prefix: What their names begin with.
+        """
         return ()
 
     def single_writer(self, project: ProjectSource) -> bool:

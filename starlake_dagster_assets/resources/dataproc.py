@@ -179,13 +179,13 @@ class StarlakeDataproc(StarlakeRemoteResource):
         )
         return DataprocJobs(service, program, output, cluster, self.deploy_mode)
 
-    def sensors(self) -> Sequence[dg.SensorDefinition]:
+    def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
         """For clusters that are made for runs: one that deletes those whose run has ended."""
         if self.cluster is not None or self._dumped("serverless"):
             return ()
         from starlake_dagster_assets.resources.dataproc_sweeper import build_sweeper
 
-        return (build_sweeper(),)
+        return (build_sweeper(resource_key, prefix=prefix),)
 
     def sweep(self, instance: dg.DagsterInstance) -> list[str]:
         """Deletes the clusters of runs that have ended.

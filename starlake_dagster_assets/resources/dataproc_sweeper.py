@@ -7,23 +7,26 @@ import dagster as dg
 __all__ = ["build_sweeper"]
 
 
-def build_sweeper(*, interval: int = 60) -> dg.SensorDefinition:
-    """A sensor that sweeps with the resource `starlake`.
+def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval: int = 60) -> dg.SensorDefinition:
+    """A sensor that sweeps with a resource.
 
     Args:
+        resource_key: Key of the resource in the definitions.
+        prefix: What the name of the sensor begins with.
         interval: Seconds between two looks.
 
     Returns:
         A sensor that is on by itself: a cluster that nobody needs costs money.
     """
 
-    def sweep(context: dg.SensorEvaluationContext, starlake: dg.ResourceParam[Any]) -> dg.SkipReason:
-        swept = starlake.sweep(context.instance)
+    def sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        swept = getattr(context.resources, resource_key).sweep(context.instance)
         return dg.SkipReason(f"deleted {', '.join(swept)}" if swept else "no cluster is left of a run that has ended")
 
     sensor: Any = cast("Any", dg).sensor
     decorate = sensor(
-        name="starlake_dataproc_sweeper",
+        name=f"{prefix}starlake_dataproc_sweeper",
+        required_resource_keys={resource_key},
         description="Deletes Dataproc clusters whose run has ended.",
         minimum_interval_seconds=interval,
         default_status=dg.DefaultSensorStatus.RUNNING,

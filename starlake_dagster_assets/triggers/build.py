@@ -96,9 +96,10 @@ class _Builder:
         watches = Watches(self._model, self._graph, self._order, self._settings, clocks, self.reader)
         watched = watches.of(self._followed())
         owners = {node: self._owner(node, watched.get(node)) for node in self._order}
-        jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed)
+        prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
+        jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
-        return Triggers(triggers, jobs.jobs, tuple(str(one) for one in self.reader.problems))
+        return Triggers(triggers, jobs.jobs, tuple(str(one) for one in self.reader.problems), prefix)
 
     @cached_property
     def _order(self) -> list[str]:

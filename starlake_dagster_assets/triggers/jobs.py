@@ -37,6 +37,7 @@ class Jobs:
         settings: What holds for the job of a node.
         owners: The triggers, upstream first; their jobs are found here.
         needed: What else the job of a node makes.
+        prefix: What all names begin with.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Jobs:
         settings: Callable[[Node], NodeSettings],
         owners: Mapping[str, Trigger],
         needed: Mapping[str, Sequence[str]],
+        prefix: str = "",
     ) -> None:
         self._graph, self._dags, self._settings = graph, dags, settings
-        self._owners, self._needed = owners, needed
+        self._owners, self._needed, self._prefix = owners, needed, prefix
         self._place = {node: place for place, node in enumerate(owners)}
 
     def of(self, node: str) -> str:
@@ -88,7 +90,7 @@ class Jobs:
             node = self._graph.nodes[node_id]
             kind = "load" if node.kind == "table" else "transform"
             dag = self._dags.of(node)
-            base = self._dags.file(dag, node) if dag else f"{kind}_{word(node.domain)}"
+            base = self._prefix + (self._dags.file(dag, node) if dag else f"{kind}_{word(node.domain)}")
             key = (base, kind, dag.name if dag else "", trigger.owner, trigger.clock)
             if key not in groups:
                 label = self._label(node, trigger, named=dag is not None)

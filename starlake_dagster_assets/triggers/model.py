@@ -187,8 +187,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Triggers:
-    """All triggers of a project: by node id, and the jobs by name."""
+    """All triggers of a project.
+
+    Attributes:
+        triggers: By node id.
+        jobs: By name.
+        warnings: Options that nobody knows, and values that were left out.
+        prefix: What the names of jobs begin with (`name_prefix`), and those of schedules and sensors too.
+    """
 
     triggers: Mapping[str, Trigger]
     jobs: Mapping[str, Job]
     warnings: tuple[str, ...] = ()
+    prefix: str = ""

@@ -155,6 +155,9 @@ class StarlakeAutomation(NodeSettings):
         arrivals: Whether files start anything.
         storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`, for
             looks at files; by default they find their credentials themselves.
+        name_prefix: What the names of jobs, schedules and sensors (and of Airflow's DAGs) begin with, before an
+            underscore: letters, digits and underscores; nothing by default. Projects that share a code location and
+            name a domain or a DAG file alike need one each.
         status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's own default), or
             `RUNNING` from the start.
 
@@ -169,6 +172,7 @@ class StarlakeAutomation(NodeSettings):
     schedules: bool = True
     arrivals: bool = True
     storage_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, repr=False)
+    name_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")] = ""
     status: Literal["STOPPED", "RUNNING"] = "STOPPED"
 
     if not TYPE_CHECKING:  # type checkers see the fields

@@ -251,10 +251,10 @@ def test_the_sweeper_deletes_what_a_run_left_behind(server):
         server.age(names[3], 90_000)
         (sensor,) = chosen.sensors()
         with dg.build_sensor_context(instance=instance, resources={"starlake": chosen}) as context:
-            skipped = sensor(context)
+            skipped = sensor.evaluate_tick(context)
             assert sorted(server.deleted) == sorted([names[0], names[3]])
             assert names[0] in skipped.skip_message
-            assert "no cluster is left" in sensor(context).skip_message
+            assert "no cluster is left" in sensor.evaluate_tick(context).skip_message
 
 
 @dg.job(name="nothing")
