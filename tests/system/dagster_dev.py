@@ -46,7 +46,7 @@ class DagsterDev:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self._log = work / "dagster_dev.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -111,6 +111,25 @@ class DagsterDev:
 
         return self._until(f"the end of run {run}", look)
 
+    def newest_run(self) -> str:
+        """The id of the run that was started last, once there is one."""
+
+        def look() -> str | None:
+            found = self.query("query { runsOrError(limit: 1) { ... on Runs { results { runId } } } }")
+            runs = found["runsOrError"]["results"]
+            return runs[0]["runId"] if runs else None
+
+        return self._until("a run", look)
+
+    def loaded(self, asset: str) -> None:
+        """Returns once the code location has told the server of an asset."""
+
+        def look() -> bool:
+            nodes = self.query("query { assetNodes { assetKey { path } } }")["assetNodes"]
+            return asset.split("/") in [node["assetKey"]["path"] for node in nodes]
+
+        self._until(f"the asset {asset}", look)
+
     def said(self, run: str, words: str) -> None:
         """Returns once an event of a run holds some words."""
 
@@ -124,7 +143,7 @@ class DagsterDev:
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
         """The data of a GraphQL query."""
         body = json.dumps({"query": text, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self._url}/graphql", body, {"content-type": "application/json"})
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             told = json.loads(answer.read())
         assert not told.get("errors"), told["errors"]
@@ -133,7 +152,7 @@ class DagsterDev:
     def _answers(self) -> bool:
         assert self._process.poll() is None, self._log.read_text()
         try:
-            with urllib.request.urlopen(f"{self._url}/server_info", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:
                 return answer.status == 200
         except OSError:
             return False
