@@ -81,6 +81,7 @@ def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 defs = build_definitions(
     project,
     starlake=StarlakeDuckDB(),
+    preview=5,  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
     # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the
     # crons of the project would: then the files of a load are waited for at its ticks only.

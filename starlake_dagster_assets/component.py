@@ -140,6 +140,12 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     ] = None
     row_counts: Annotated[bool, dg.Resolver.default(description="Count the rows of each table made.")] = True
     columns: Annotated[bool, dg.Resolver.default(description="Read its columns and trace their lineage.")] = True
+    preview: Annotated[
+        int, dg.Resolver.default(description="Show so many rows of it; what privacy and rls protect is hidden.")
+    ] = 0
+    samples: Annotated[
+        int, dg.Resolver.default(description="Show so many rows behind a failed check, hidden likewise; 0 shows none.")
+    ] = 5
     pool: Annotated[str | None, dg.Resolver.default(description="Concurrency pool of the steps.")] = None
     defs_state: ResolvedDefsStateConfig = field(default_factory=DefsStateConfigArgs.local_filesystem)
 
@@ -166,7 +172,14 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         Yields:
             A materialization a table made, check results, observations.
         """
-        yield from materialize(context, starlake, row_counts=self.row_counts, columns=self.columns)
+        yield from materialize(
+            context,
+            starlake,
+            row_counts=self.row_counts,
+            columns=self.columns,
+            preview=self.preview,
+            samples=self.samples,
+        )
 
     # -------------------------------------------------------------------------------------------------- the state
 

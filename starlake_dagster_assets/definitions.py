@@ -40,6 +40,8 @@ def build_definitions(
     steps: Steps = "project",
     row_counts: bool = True,
     columns: bool = True,
+    preview: int = 0,
+    samples: int = 5,
     options: TaskOptions | None = None,
     pool: str | None = None,
     retry_policy: dg.RetryPolicy | None = None,
@@ -66,6 +68,8 @@ def build_definitions(
         steps: How many steps a run has; see `build_starlake_assets`.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
+        preview: Show so many rows of it; what `privacy` and `rls` protect is hidden.
+        samples: Show so many rows behind a failed check, hidden likewise; 0 shows none.
         options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of all steps. By default `default_pool` of their nodes, else
             `starlake/duckdb/<file name>` where they write a DuckDB file.
@@ -104,6 +108,8 @@ def build_definitions(
         around=extra,
         row_counts=row_counts,
         columns=columns,
+        preview=preview,
+        samples=samples,
         options=options,
         pool=pool,
         default_pool=where.pool(project),

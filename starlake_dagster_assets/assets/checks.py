@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.command.checks import RESERVED, CheckResult
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
@@ -16,8 +17,8 @@ _REJECTED, _DRIFT = RESERVED
 _LOOSE = re.compile(r'[\s"]+')
 
 
-def expectation_results(outcome: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """One result an expectation: its count, its SQL, and what it raised."""
+def expectation_results(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> Iterator[dg.AssetCheckResult]:
+    """One result an expectation: its count, its SQL, what it raised, and some of the rows that it counted."""
     for check in outcome.checks:
         stops = check.expectation.blocking and not check.unknown
         yield dg.AssetCheckResult(
@@ -26,18 +27,17 @@ def expectation_results(outcome: Outcome, key: dg.AssetKey) -> Iterator[dg.Asset
             check_name=check.expectation.name,
             severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
             description=check.reason or None,
-            metadata=_metadata(check, outcome),
+            metadata=_metadata(check, outcome, samples),
         )
 
 
-def rejected_result(outcome: Outcome, key: dg.AssetKey) -> dg.AssetCheckResult:
+def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.AssetCheckResult:
     """Whether the load refused rows; a warning with their number and some of their messages."""
     metadata: dict[str, dg.MetadataValue] = {"starlake/files": dg.MetadataValue.text(", ".join(outcome.files))}
     if outcome.rejected is not None:
         metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
-    if outcome.rejects:
-        sample = "\n".join(f"- {' '.join(text.removeprefix('ERR ->').split())}" for text in outcome.rejects)
-        metadata["starlake/rejected_sample"] = dg.MetadataValue.md(sample)
+    if (sample := samples.refused(outcome.node, outcome.rejects)) is not None:
+        metadata["starlake/rejected_sample"] = sample
     words = f"{outcome.rejected} rows were refused" if outcome.rejected else None
     words = "1 row was refused" if outcome.rejected == 1 else words
     if outcome.rejected is None:
@@ -128,7 +128,7 @@ def _same_type(one: str, other: str) -> bool:
     return kinds[0] == kinds[1]
 
 
-def _metadata(check: CheckResult, outcome: Outcome) -> dict[str, dg.MetadataValue]:
+def _metadata(check: CheckResult, outcome: Outcome, samples: Samples) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {
         "starlake/expectation": dg.MetadataValue.text(check.expectation.expect),
     }
@@ -138,6 +138,8 @@ def _metadata(check: CheckResult, outcome: Outcome) -> dict[str, dg.MetadataValu
         metadata["starlake/count"] = dg.MetadataValue.int(check.count)
     if check.sql:
         metadata["starlake/sql"] = dg.MetadataValue.md(f"```sql\n{check.sql}\n```")
+    if (sample := samples.failing(outcome.node, check)) is not None:
+        metadata["starlake/failing_rows"] = sample
     if check.exception:
         metadata["starlake/exception"] = dg.MetadataValue.text(check.exception)
     return metadata

@@ -6,6 +6,7 @@ from functools import cached_property
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.assets.metadata import described_schema
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Node
@@ -14,17 +15,21 @@ __all__ = ["Lineage", "warehouse_schema"]
 
 
 def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
-    """The columns of the warehouse, with the comments of the project.
+    """The columns of the warehouse, with the comments and the keys of the project.
 
     Args:
         node: The table or task.
         columns: Name and type, in order.
     """
-    thing = node.task or node.table
-    comments = {one.final_name.lower(): one.comment for one in thing.attributes} if thing else {}
-    return dg.TableSchema(
-        columns=[dg.TableColumn(name, type=kind, description=comments.get(name.lower())) for name, kind in columns]
-    )
+    described = described_schema(node)
+    told = {one.name.lower(): one for one in described.columns} if described is not None else {}
+    return dg.TableSchema(columns=[_column(name, kind, told.get(name.lower())) for name, kind in columns])
+
+
+def _column(name: str, kind: str, told: dg.TableColumn | None) -> dg.TableColumn:
+    if told is None:
+        return dg.TableColumn(name, type=kind)
+    return dg.TableColumn(name, type=kind, description=told.description, constraints=told.constraints)
 
 
 class Lineage:
@@ -39,7 +44,7 @@ class Lineage:
 
     def of(self, node: Node) -> dg.TableColumnLineage | None:
         """The lineage of a task; None for a loaded table, and where nothing is known."""
-        if node.task is None or not (found := self._columns.lineage(node.id)):
+        if node.task is None or not (found := self.columns.lineage(node.id)):
             return None
         graph = self._translator.graph
         with quiet():
@@ -53,5 +58,6 @@ class Lineage:
             return dg.TableColumnLineage(deps_by_column=deps)
 
     @cached_property
-    def _columns(self) -> ColumnLineage:
+    def columns(self) -> ColumnLineage:
+        """The columns of the whole graph, and what they are made of."""
         return ColumnLineage(self._translator.graph, self._translator.project)

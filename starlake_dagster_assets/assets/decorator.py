@@ -121,6 +121,8 @@ def build_starlake_assets(
     around: Iterable[Any] = (),
     row_counts: bool = True,
     columns: bool = True,
+    preview: int = 0,
+    samples: int = 5,
     options: TaskOptions | None = None,
     pool: str | None = None,
     default_pool: str | None = None,
@@ -144,13 +146,15 @@ def build_starlake_assets(
         around: Assets of your own that read the project's: what reads those in turn gets a step of its own.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
+        preview: Show so many rows of it; what `privacy` and `rls` protect is hidden.
+        samples: Show so many rows behind a failed check, hidden likewise; 0 shows none.
         options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of all steps, whatever their nodes say (`default_pool`).
         default_pool: Concurrency pool of the steps whose nodes say none.
         retry_policy: How a failed step is retried, whatever its nodes say (`retries`, `retry_delay`).
         op_tags: Tags of the steps.
-        execute: A body of your own for the steps, a generator of events; `row_counts`, `columns` and `options` are then
-            its own business.
+        execute: A body of your own for the steps, a generator of events; `row_counts`, `columns`, `preview`, `samples`
+            and `options` are then its own business.
         resource_key: Key of the resource that runs them.
 
     Returns:
@@ -169,7 +173,15 @@ def build_starlake_assets(
         if execute is not None:
             yield from execute(context, starlake)
         else:
-            yield from materialize(context, starlake, options=options, row_counts=row_counts, columns=columns)
+            yield from materialize(
+                context,
+                starlake,
+                options=options,
+                row_counts=row_counts,
+                columns=columns,
+                preview=preview,
+                samples=samples,
+            )
 
     return [
         _definition(
@@ -193,6 +205,8 @@ def materialize(
     options: TaskOptions | None = None,
     row_counts: bool = True,
     columns: bool = True,
+    preview: int = 0,
+    samples: int = 5,
 ) -> Iterator[StarlakeEvent]:
     """The body of the steps of `build_starlake_assets`: runs what a step selects.
 
@@ -202,8 +216,11 @@ def materialize(
         options: Variables of transforms: the same for all, or a function of the node.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
+        preview: Show so many rows of it.
+        samples: Show so many rows behind a failed check.
     """
-    events = starlake.run(context, options=options)
+    events = starlake.run(context, options=options).fetch_samples(samples)
+    events = events.fetch_preview(preview) if preview else events
     events = events.fetch_row_counts() if row_counts else events
     yield from events.fetch_column_metadata() if columns else events
 

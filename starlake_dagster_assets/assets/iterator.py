@@ -13,13 +13,22 @@ StarlakeEvent: TypeAlias = "dg.MaterializeResult[Any] | dg.AssetCheckResult | dg
 
 @dataclass(frozen=True)
 class Fetch:
-    """What is read from the warehouse for each table made: its number of rows, its columns and their lineage, rows."""
+    """What is read from the warehouse for each table made.
+
+    Attributes:
+        row_counts: Its number of rows.
+        columns: Its columns and their lineage.
+        preview: Some of its rows, so many at most.
+        samples: Rows behind a failed check, so many at most.
+    """
 
     row_counts: bool = False
     columns: bool = False
     preview: int = 0
+    samples: int = 5
 
     def __bool__(self) -> bool:
+        """Whether tables are told only once the warehouse can be read."""
         return self.row_counts or self.columns or self.preview > 0
 
 
@@ -33,7 +42,7 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
 
     def __init__(self, start: Callable[[Fetch], Iterator[StarlakeEvent]], fetch: Fetch | None = None) -> None:
         self._start = start
-        self._fetch = fetch or Fetch()
+        self._fetch = Fetch() if fetch is None else fetch
         self._events: Iterator[StarlakeEvent] | None = None
 
     def fetch_row_counts(self) -> "StarlakeEventIterator":
@@ -45,12 +54,22 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
         return StarlakeEventIterator(self._start, replace(self._fetch, columns=True))
 
     def fetch_preview(self, rows: int = 5) -> "StarlakeEventIterator":
-        """Adds `starlake/preview`: some rows of the table. Nothing of a column with `privacy`, of a table with `rls`.
+        """Adds `starlake/preview`: some rows of the table, as the warehouse gives them.
+
+        Columns with `privacy`, and what is made of them, are shown as `***`; tables with `rls` not at all.
 
         Args:
-            rows: How many, at most.
+            rows: How many, at most; they are kept in Dagster's event log.
         """
         return StarlakeEventIterator(self._start, replace(self._fetch, preview=rows))
+
+    def fetch_samples(self, rows: int = 5) -> "StarlakeEventIterator":
+        """How many rows a failed check shows (5 if this is never called); private columns are hidden as in a preview.
+
+        Args:
+            rows: At most 20; 0 shows none.
+        """
+        return StarlakeEventIterator(self._start, replace(self._fetch, samples=rows))
 
     def __next__(self) -> StarlakeEvent:
         if self._events is None:

@@ -11,7 +11,7 @@ from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location, Project, WriteStrategy
 
-__all__ = ["definition_metadata", "describe", "engine_of", "table_name"]
+__all__ = ["definition_metadata", "describe", "described_schema", "engine_of", "table_name"]
 
 
 _FREE = dg.TableColumnConstraints()
@@ -64,7 +64,7 @@ def definition_metadata(node: Node, project: Project, root: Path) -> dict[str, A
         metadata["dagster/table_name"] = table_name(node)
         if engine := engine_of(node, project):
             metadata["dagster/storage_kind"] = engine
-        if schema := _schema(node):
+        if schema := described_schema(node):
             metadata["dagster/column_schema"] = schema
     metadata.update(_settings(node))
     if locations := _locations(node):
@@ -98,7 +98,8 @@ def _strategy(strategy: WriteStrategy | None) -> str | None:
     return ", ".join(words)
 
 
-def _schema(node: Node) -> dg.TableSchema | None:
+def described_schema(node: Node) -> dg.TableSchema | None:
+    """The columns that the project describes: type, comment, keys, privacy; None where it describes none."""
     thing = node.task or node.external or node.table
     if thing is None or not thing.attributes:
         return None

@@ -1,16 +1,18 @@
-"""Some rows of a table for people to look at, without what the project says is private."""
+"""Some rows for people to look at, without what the project says is private."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 import dagster as dg
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Project
 
-__all__ = ["may_be_shown", "preview", "private_columns"]
+__all__ = ["as_table", "may_be_shown", "one_line"]
 
 _HIDDEN = "***"
 _LONGEST = 60
+_SIGNS = re.compile(r"[\\|<>\[\]`*~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown would not show as it is; an underscore within a word it does."""
 
 
 def may_be_shown(node: Node) -> bool:
@@ -19,42 +21,29 @@ def may_be_shown(node: Node) -> bool:
     return thing is not None and not thing.rls
 
 
-def private_columns(project: Project) -> frozenset[str]:
-    """The names, in lower case, of all columns that any table of the project protects by `privacy`.
-
-    A transform that reads such a column gives it away under its name: the name is hidden everywhere.
-    """
-    every = [*project.tables, *project.tasks]
-    return frozenset(
-        one.final_name.lower() for thing in every for one in thing.attributes if one.privacy.upper() != "NONE"
-    )
-
-
-def preview(
-    node: Node, private: frozenset[str], columns: Sequence[str], rows: Sequence[Sequence[str]]
+def as_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], shows: Callable[[str], bool]
 ) -> dg.MarkdownMetadataValue:
     """Rows as a table of Markdown.
 
     Args:
-        node: The table or task.
-        private: Names that are hidden, in lower case.
-        columns: The columns of the warehouse, in order.
+        columns: Their columns, in order.
         rows: Values, in the same order.
+        shows: Whether the values of a column may be shown.
     """
-    hidden = [name.lower() in private for name in columns]
+    shown = [shows(name) for name in columns]
     lines = [_line(columns), _line("---" for _ in columns)]
-    lines += [_line(_HIDDEN if hide else value for hide, value in zip(hidden, row, strict=True)) for row in rows]
-    return dg.MetadataValue.md("\n".join(lines) if rows else f"{node.id} has no rows.")
+    lines += [_line(value if show else _HIDDEN for show, value in zip(shown, row, strict=True)) for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+    return f"| {' | '.join(one_line(cell) for cell in cells)} |"
 
 
-def _cell(text: str) -> str:
-    """One line, not too long, that cannot end its cell or become a link or a tag."""
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """A text on one line of Markdown, not too long, that cannot end its cell or become a link or a tag."""
     short = " ".join(text.split())
-    short = short if len(short) <= _LONGEST else f"{short[:_LONGEST]}…"
-    for sign in "\\|<>[]`*_":
-        short = short.replace(sign, f"\\{sign}") if short != _HIDDEN else short
-    return short
+    if short == _HIDDEN:
+        return short
+    return _SIGNS.sub(r"\\\g<0>", short if len(short) <= longest else f"{short[:longest]}…")

@@ -1,7 +1,6 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -11,12 +10,15 @@ from starlake_dagster_assets.assets.checks import drift_result, expectation_resu
 from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.metadata import engine_of
-from starlake_dagster_assets.assets.preview import may_be_shown, preview, private_columns
+from starlake_dagster_assets.assets.preview import as_table, may_be_shown
+from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
+from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.privacy import PrivateColumns
 from starlake_dagster_assets.runners.protocol import PreviewWitness, Runner, Witness, secrets_held
 
 __all__ = ["Results", "files_of_failure"]
@@ -43,6 +45,10 @@ class Results:
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
         self._lineage = Lineage(binding.translator)
+        self._private = PrivateColumns(
+            lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
+        )
+        self._samples = Samples(self._witness, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
         self._columns: dict[str, Sequence[tuple[str, str]]] = {}
         self.unanswered: dict[str, Sequence[str]] = {}
         """Checks asked for without their assets that the environment cannot answer, by node id."""
@@ -67,12 +73,12 @@ class Results:
                 told = {"starlake/status": "failed", _FILES: ", ".join(item.files)}
                 yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
             # A failed blocking check withholds the materialization; its result still tells why.
-            yield from self._selected(expectation_results(item, key))
+            yield from self._selected(expectation_results(item, key, self._samples))
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
         """The checks of a table that got no new file, so that the last answer is not lost from sight."""
         if item.checks:
-            yield from self._selected(expectation_results(item, key))
+            yield from self._selected(expectation_results(item, key, self._samples))
         if self._columns_of(item.node):
             yield from self._selected(iter(self._standing(item.node, key, set(RESERVED))))
 
@@ -91,20 +97,20 @@ class Results:
                 self.unanswered[node.id] = left
 
     def _standing(self, node: Node, key: dg.AssetKey, named: set[str]) -> Sequence[dg.AssetCheckResult]:
-        witness, project = self._witness, self._binding.source.model
+        witness, project, samples = self._witness, self._binding.source.model, self._samples
         if witness is None:
             return ()
-        return self._ask(lambda: list(standing_results(node, key, named, project, witness))) or ()
+        return self._ask(lambda: list(standing_results(node, key, named, project, witness, samples))) or ()
 
     # ------------------------------------------------------------------------------------------------- checks
 
     def _early_checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         if outcome.node.kind == "table" and outcome.rejected is not None:
-            yield from self._selected(iter([rejected_result(outcome, self._keys[outcome.node.id])]))
+            yield from self._selected(iter([rejected_result(outcome, self._keys[outcome.node.id], self._samples)]))
 
     def _late_checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         key = self._keys[outcome.node.id]
-        yield from self._selected(expectation_results(outcome, key))
+        yield from self._selected(expectation_results(outcome, key, self._samples))
         yield from self._selected(self._drift(outcome.node, key))
 
     def _late_metadata(self, node: Node) -> Iterator[dg.AssetObservation]:
@@ -116,7 +122,7 @@ class Results:
     def _checks(self, outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         key = self._keys[outcome.node.id]
         if outcome.node.kind == "table":
-            yield from self._selected(iter([rejected_result(outcome, key)]))
+            yield from self._selected(iter([rejected_result(outcome, key, self._samples)]))
         yield from self._late_checks(outcome)
 
     def _drift(self, node: Node, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
@@ -168,13 +174,10 @@ class Results:
             found["dagster/column_schema"] = warehouse_schema(node, columns)
         if (limit := self._fetch.preview) and may_be_shown(node) and isinstance(witness, PreviewWitness):
             rows = self._ask(lambda: witness.rows(node.key[-2], node.key[-1], limit)) or ()
-            if columns := self._columns_of(node):
-                found["starlake/preview"] = preview(node, self._private, [name for name, _ in columns], rows)
+            if rows and (columns := self._columns_of(node)):
+                names = [name for name, _ in columns]
+                found["starlake/preview"] = as_table(names, rows, lambda column: self._private.shows(node, column))
         return found
-
-    @cached_property
-    def _private(self) -> frozenset[str]:
-        return private_columns(self._binding.source.model)
 
     def _columns_of(self, node: Node) -> Sequence[tuple[str, str]]:
         """The columns of the warehouse, asked once for each table: it is made once a step."""

@@ -7,9 +7,11 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, named_expectations, standing
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Project, Table
 from starlake_dagster_assets.runners.protocol import ExpectationWitness, LoadWitness, RejectionWitness, Witness
@@ -17,12 +19,11 @@ from starlake_dagster_assets.runners.protocol import ExpectationWitness, LoadWit
 __all__ = ["cannot", "standing_results"]
 
 _REJECTED, _DRIFT = RESERVED
-_SAMPLES = 5
 _ABSENT = "The table does not exist yet: materialize it."
 
 
 def standing_results(
-    node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, witness: Witness
+    node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, witness: Witness, samples: Samples
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates checks of a table on what the warehouse holds.
 
@@ -32,17 +33,18 @@ def standing_results(
         wanted: Names of its checks, as our own results carry them.
         project: The project's models.
         witness: Reads the warehouse.
+        samples: Shows rows behind what fails.
 
     Yields:
         A result for each check that the environment can answer; a table that does not exist fails.
     """
     named = [item for item in named_expectations(node, project.application) if item.name in wanted]
     if named and isinstance(witness, ExpectationWitness):
-        yield from _expectations(node, key, named, witness)
+        yield from _expectations(node, key, named, witness, samples)
     if node.table is None:
         return
     if _REJECTED in wanted and isinstance(witness, LoadWitness):
-        yield _rejected(node, node.table, key, witness)
+        yield _rejected(node, node.table, key, witness, samples)
     if _DRIFT in wanted:
         columns = witness.columns(node.key[-2], node.key[-1])
         yield drift_result(node, key, project, columns, engine_of(node, project)) or _absent(key, _DRIFT)
@@ -59,16 +61,18 @@ def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
 
 
 def _expectations(
-    node: Node, key: dg.AssetKey, named: Sequence[NamedExpectation], witness: ExpectationWitness
+    node: Node, key: dg.AssetKey, named: Sequence[NamedExpectation], witness: ExpectationWitness, samples: Samples
 ) -> Iterator[dg.AssetCheckResult]:
     checks = standing(node, named, witness)
     if checks is None:
         yield from (_absent(key, item.name, blocking=item.blocking) for item in named)
         return
-    yield from expectation_results(Outcome(node, "materialized", checks=checks), key)
+    yield from expectation_results(Outcome(node, "materialized", checks=checks), key, samples)
 
 
-def _rejected(node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness) -> dg.AssetCheckResult:
+def _rejected(
+    node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness, samples: Samples
+) -> dg.AssetCheckResult:
     rows = witness.last_load(table.domain_name, table.name)
     if not rows:
         return _absent(key, _REJECTED)
@@ -82,8 +86,8 @@ def _rejected(node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness) 
     )
     rejects: Sequence[str] = ()
     if outcome.rejected and isinstance(witness, RejectionWitness):
-        rejects = witness.rejected(outcome.job_id, table.domain_name, table.name, _SAMPLES)
-    return rejected_result(replace(outcome, rejects=tuple(rejects)), key)
+        rejects = witness.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
+    return rejected_result(replace(outcome, rejects=tuple(rejects)), key, samples)
 
 
 def _absent(key: dg.AssetKey, check: str, *, blocking: bool = False) -> dg.AssetCheckResult:

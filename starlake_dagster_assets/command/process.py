@@ -19,6 +19,7 @@ from starlake_dagster_assets.command.model import (
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
 from starlake_dagster_assets.command.reconcile import Ending
+from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.graph.model import Node
@@ -39,7 +40,6 @@ from starlake_dagster_assets.runners.protocol import (
 __all__ = ["Desk"]
 
 _T = TypeVar("_T")
-_SAMPLES = 5
 
 
 class Desk:
@@ -169,7 +169,7 @@ class Desk:
         witness = self._witness
         if not isinstance(witness, RejectionWitness):
             return ()
-        found = self._ask(lambda: witness.rejected(job_id, table.domain_name, table.name, _SAMPLES)) or ()
+        found = self._ask(lambda: witness.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
         return tuple(self.redact(text) for text in found)
 
     def _ask(self, question: Callable[[], _T]) -> _T | None:

@@ -104,7 +104,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             options: Variables of transforms (`--options`), or a function of the node: no commas in their values.
 
         Returns:
-            The events, one as each table is known; chain `fetch_row_counts()` and `fetch_column_metadata()`.
+            The events, one as each table is known; chain `fetch_row_counts()`, `fetch_column_metadata()`
+            and `fetch_preview()`.
 
         Raises:
             StarlakeError: Outside such a function.

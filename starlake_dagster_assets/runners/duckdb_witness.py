@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.errors import EngineError
 
 if TYPE_CHECKING:
@@ -93,8 +94,27 @@ class DuckDBWitness:
         for con in self._open():
             if kind_of(con, target) is not None:
                 found = con.execute(f"SELECT * FROM {target.name} LIMIT ?", [limit]).fetchall()
-                return [["" if value is None else str(value) for value in row] for row in found]
+                return _texts(found)
         return []
+
+    def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
+        """At most `limit` rows that the query of an expectation counts, now; None where it does not say which."""
+        from starlake_dagster_assets.command.samples import failing_rows
+        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+        from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+
+        for session in self._sessions():
+            if kind_of(session.con, Target(schema, table)) is None:
+                continue
+            query = to_duckdb(sql, session.dialect)
+            wanted = failing_rows(query, "duckdb")
+            if wanted is None:
+                return None
+            counted = session.con.execute(query).fetchall()[0][0]
+            shown = session.con.execute(f"SELECT * FROM ({wanted.sql}) LIMIT ?", [limit])
+            columns = [str(column[0]) for column in shown.description or ()]
+            return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed)
+        return None
 
     def _look(self, schema: str, table: str) -> _Seen:
         """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
@@ -240,6 +260,10 @@ def _file(options: Mapping[str, str]) -> str:
     if elsewhere or not url.lower().startswith("jdbc:duckdb:"):
         return ""
     return PurePath(path.split(";")[0].split("?")[0]).name
+
+
+def _texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    return [["" if value is None else str(value) for value in row] for row in rows]
 
 
 def _count(con: DuckDBPyConnection, name: str) -> int:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.project.model import Expectation, Table
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ReturningRunner",
     "RunHandle",
     "Runner",
+    "SampleWitness",
     "Witness",
     "is_eager",
     "is_live",
@@ -87,6 +89,15 @@ class PreviewWitness(Protocol):
 
     def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
         """At most `limit` rows of a table or view as texts, in the order of its columns; none where it is not there."""
+        ...
+
+
+@runtime_checkable
+class SampleWitness(Protocol):
+    """A witness that can also show rows which an expectation counts; optional."""
+
+    def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
+        """At most `limit` rows that the query of an expectation on a table counts, now; None where nobody can tell."""
         ...
 
 

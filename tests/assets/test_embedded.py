@@ -200,7 +200,7 @@ def test_checks_alone(project, root, instance):
         "few": False,
     }
     assert checks["rejected_rows"].metadata["starlake/rows_rejected"].value == 1
-    assert "`id`" in checks["rejected_rows"].metadata["starlake/rejected_sample"].value
+    assert "`id\\`" in checks["rejected_rows"].metadata["starlake/rejected_sample"].value
     with duckdb.connect(str(root / "x.db")) as con:
         audited = con.execute("select count(*) from audit.expectations").fetchall()
         con.execute("update shop.sale set item = null; delete from shop.sale where id > 1")

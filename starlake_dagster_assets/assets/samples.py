@@ -1,0 +1,94 @@
+"""A few of the rows behind a failed check, without what the project says is private."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.preview import as_table, may_be_shown, one_line
+from starlake_dagster_assets.command.checks import CheckResult
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.privacy import PrivateColumns
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.runners.protocol import SampleWitness, Witness
+
+__all__ = ["Samples"]
+
+_LONGEST = 300
+
+
+class Samples:
+    """Reads and shows them.
+
+    Args:
+        witness: Of the warehouse; None where there is none.
+        private: Which columns are not shown.
+        project: The project's models.
+        limit: How many rows a check, at most; 0 shows none.
+    """
+
+    def __init__(self, witness: Witness | None, private: PrivateColumns, project: Project, limit: int) -> None:
+        self._witness = witness
+        self._private = private
+        self._project = project
+        self._limit = limit
+
+    def failing(self, node: Node, check: CheckResult) -> dg.MarkdownMetadataValue | None:
+        """Rows that an expectation counted, as a table of Markdown.
+
+        Args:
+            node: The table or task.
+            check: What became of the expectation.
+
+        Returns:
+            None where it held, where the warehouse cannot show them, where row level security filters them, where they
+            are no longer there because the failure undid them, and where private columns would be shown under
+            another name.
+        """
+        witness = self._witness
+        if not self._limit or check.passed or not check.count or not check.sql or not may_be_shown(node):
+            return None
+        if not isinstance(witness, SampleWitness):
+            return None
+        try:
+            found = witness.failing(node.key[-2], node.key[-1], check.sql, self._limit)
+        except Exception:  # whatever a driver raises: a sample is a courtesy
+            return None
+        if found is None or found.count != check.count or not found.rows:
+            return None
+        private = self._private.names
+        if found.renamed & private or (private and "*" in found.renamed):
+            return None
+        return as_table(found.columns, found.rows, lambda column: self._private.shows(node, column))
+
+    def refused(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:
+        """Messages of rows that a load refused, as a table of Markdown: what is wrong, in which file.
+
+        Args:
+            node: The table.
+            messages: Texts (ERROR) of `audit.rejected`.
+        """
+        if not self._limit or not messages or not may_be_shown(node):
+            return None
+        rows = [self._reason(node, text) for text in messages[: self._limit]]
+        lines = ["| why | file |", "| --- | --- |", *(f"| {why} | {file} |" for why, file in rows)]
+        return dg.MetadataValue.md("\n".join(lines))
+
+    def _reason(self, node: Node, text: str) -> tuple[str, str]:
+        """What was wrong with a row, and its file; with `rejectWithValue`, no value of a private column."""
+        told, _, file = text.removeprefix("ERR ->").partition("FILE ->")
+        reasons: list[str] = []
+        for line in filter(str.strip, told.splitlines()):
+            if line.startswith("`") or not reasons:
+                reasons.append(line.strip())
+            else:  # the value goes on
+                reasons[-1] += f" {line.strip()}"
+        if self._project.application.reject_with_value:
+            reasons = [self._without_value(node, reason) for reason in reasons]
+        return one_line("; ".join(reasons), _LONGEST), one_line(file.strip().rsplit("/", 1)[-1], _LONGEST)
+
+    def _without_value(self, node: Node, reason: str) -> str:
+        raw = reason[1:].partition("`")[0].partition(".")[0] if reason.startswith("`") else ""
+        named = {one.name: one.final_name for one in node.table.attributes} if node.table is not None else {}
+        if raw in named and self._private.shows(node, named[raw]):
+            return reason
+        return f"`{raw}` was refused; its value is private" if raw in named else "refused; its values may be private"

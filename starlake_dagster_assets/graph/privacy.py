@@ -1,0 +1,101 @@
+"""Which columns must not be shown to people: those with `privacy`, and what is made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+from starlake_dagster_assets.graph.columns import ColumnLineage, NodeColumn
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Attribute, Project
+
+__all__ = ["PrivateColumns"]
+
+_WORD = re.compile(r"\w+")
+
+
+class PrivateColumns:
+    """Answers whether a column may be shown; where nobody can tell what it is made of, it may not.
+
+    Args:
+        lineage: Gives the column lineage of the project's graph; asked when a column needs it.
+        upstream: Which nodes a node reads, by id.
+        project: The project's models.
+    """
+
+    def __init__(
+        self, lineage: Callable[[], ColumnLineage], upstream: Mapping[str, tuple[str, ...]], project: Project
+    ) -> None:
+        self._lineage = lineage
+        self._upstream = upstream
+        self._project = project
+        self._traced: dict[str, Mapping[str, tuple[NodeColumn, ...]]] = {}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names, in lower case, that some table or task of the project protects: hidden wherever they appear."""
+        things = (*self._project.tables, *self._project.tasks)
+        return frozenset(name for thing in things for name in _protected(thing.attributes))
+
+    def shows(self, node: Node, column: str) -> bool:
+        """Whether the values of a column may be shown.
+
+        Args:
+            node: A table or task.
+            column: Its column, by its final name in any case.
+        """
+        if column.lower() in self.names:
+            return False
+        if node.task is None or not self._reads_private(node.id):
+            return True
+        sources = self._sources(node.id).get(column.lower())
+        if sources is None:  # a constant, or what cannot be traced
+            return column.lower() in {one.final_name.lower() for one in node.task.attributes}
+        return not self._derived(node.id, column.lower(), set())
+
+    def _reads_private(self, node_id: str) -> bool:
+        """Whether the node or anything that it is made of has a protected column."""
+        todo, seen = [node_id], {node_id}
+        while todo:
+            name = todo.pop()
+            if name in self._holders:
+                return True
+            todo += [up for up in self._upstream.get(name, ()) if up not in seen]
+            seen.update(todo)
+        return False
+
+    @cached_property
+    def _holders(self) -> frozenset[str]:
+        things = (*self._project.tables, *self._project.tasks)
+        return frozenset(thing.id for thing in things if any(_protected(thing.attributes)))
+
+    def _derived(self, node_id: str, column: str, on_the_way: set[NodeColumn]) -> bool:
+        """Whether a column is made of a protected one, however many tasks ago."""
+        if column in self.names:
+            return True
+        if (node_id, column) in on_the_way:
+            return False
+        on_the_way.add((node_id, column))
+        sources = self._sources(node_id).get(column, ())
+        return any(self._derived(source, name.lower(), on_the_way) for source, name in sources)
+
+    def _sources(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
+        """Columns, in lower case, with what they are made of; those of which nothing is known are left out."""
+        if node_id not in self._traced:
+            made = self._lineage().lineage(node_id).items() if node_id in self._upstream else ()
+            self._traced[node_id] = {name.lower(): sources for name, sources in made}
+        return self._traced[node_id]
+
+
+def _protected(attributes: Iterable[Attribute]) -> set[str]:
+    """Names of attributes with `privacy`, of structures that hold one, and of scripts that read one."""
+    attributes = tuple(attributes)
+    private = [one for one in attributes if _is_private(one)]
+    words = {name.lower() for one in private for name in (one.name, one.final_name)}
+    scripted = [one for one in attributes if one.script and words & {w.lower() for w in _WORD.findall(one.script)}]
+    return {one.final_name.lower() for one in (*private, *scripted)}
+
+
+def _is_private(attribute: Attribute) -> bool:
+    return attribute.privacy.upper() != "NONE" or any(_is_private(one) for one in attribute.attributes)
