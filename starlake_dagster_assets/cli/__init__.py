@@ -18,7 +18,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="starlake-dagster",
     help="Starlake projects as Dagster assets: check them, look at them, run them, deploy them.",
-    epilog="Exit codes: 0 done, 1 something is wrong or failed, 2 not understood, 3 a fault of this program.",
+    epilog="Exit codes: 0 done, 1 something is wrong or failed, 2 not understood, 3 a fault of this program, "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

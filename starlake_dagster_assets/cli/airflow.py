@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from starlake_dagster_assets.cli.options import Env, Exclude, Select
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import ExportReport
@@ -54,20 +57,26 @@ def _airflow() -> None:
 def export(
     project: Annotated[
         Path | None,
-        typer.Argument(help="Directory of the Starlake project; which one, where definitions hold several."),
+        typer.Argument(
+            metavar="PROJECT",
+            help="The directory that holds metadata/; this one by default, or that of --definitions.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Directory of the DAG files.")] = Path("dags"),
-    env: Annotated[str | None, typer.Option(help="Environment: env.<NAME>.sl.yml.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the DAG files.")] = Path("dags"),
+    env: Env = None,
     environment: Annotated[_Environment, typer.Option(help="Where commands run.")] = _Environment.shell,
-    select: Annotated[list[str] | None, typer.Option(help="Nodes, in the selection grammar.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Nodes to leave out.")] = None,
+    select: Select = None,
+    exclude: Exclude = None,
     split: Annotated[_Split, typer.Option(help="What the nodes of a DAG share besides their start.")] = _Split.domain,
     granularity: Annotated[_Granularity, typer.Option(help="A load a table, or a domain.")] = _Granularity.task,
     ids: Annotated[_Ids, typer.Option(help="Names of starlake-airflow, or asset keys.")] = _Ids.starlake,
     prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
     option: Annotated[
         list[str] | None,
-        typer.Option(help="An option of DAG configurations, NAME=VALUE, for those that do not say it."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of DAG configurations, for those that do not say it; may be repeated.",
+        ),
     ] = None,
     translator: Annotated[str | None, typer.Option(help="Your translator, as package.module:Name.")] = None,
     definitions: Annotated[
@@ -75,6 +84,7 @@ def export(
         typer.Option(help="Your Dagster definitions, as package.module:name: their project, and what they make of it."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
@@ -99,7 +109,10 @@ def export(
         translator=_loaded(translator, "--translator") if translator else None,
         check=check,
     )
-    _tell(report, check)
+    if as_json:
+        typer.echo(json.dumps(_as_json(report, check), indent=2))
+    else:
+        _tell(report, check)
     if check and report.stale:
         raise typer.Exit(1)
 
@@ -108,11 +121,9 @@ def _source(project: Path | None, env: str | None, definitions: str | None) -> A
     """A project, or what definitions hold of one."""
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-    given = StarlakeProject(project, env=env) if project else None
     if definitions is None:
-        if given is None:
-            raise typer.BadParameter("expected the directory of a project, or --definitions.", param_hint="PROJECT")
-        return given
+        return StarlakeProject(project or Path(), env=env)
+    given = StarlakeProject(project, env=env) if project else None
     from starlake_dagster_assets.definitions_graph import definitions_graph
 
     return definitions_graph(_loaded(definitions, "--definitions"), given)
@@ -128,6 +139,17 @@ def _tell(report: ExportReport, check: bool) -> None:
         typer.echo("\nNot in Airflow:")
     for note in report.notes:
         typer.echo(f"- {note}")
+
+
+def _as_json(report: ExportReport, check: bool) -> dict[str, Any]:
+    words = ("stale", "to_be_removed") if check else ("written", "removed")
+    return {
+        "dags": len(report.plan.dags),
+        words[0]: list(report.written),
+        words[1]: list(report.removed),
+        "unchanged": list(report.unchanged),
+        "notes": [str(note) for note in report.notes],
+    }
 
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Made, or empty.")],
     example: Annotated[
-        bool, typer.Option("--example", help="Starbake, the bakery chain: 5 tables, 11 transforms, every feature.")
+        bool, typer.Option("--example", help="Starbake, the bakery chain: 5 tables, 10 transforms, every feature.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

@@ -234,3 +234,13 @@ def test_any_text_is_a_literal_that_python_and_jinja_read_back(text):
     assert engine.from_string(jinja(plain)).render() == plain
     assert engine.from_string(jinja(plain) + "{{ 1 }}").render() == plain + "1"
     assert engine.from_string("{{ " + jinja_text(text) + " }}").render() == text
+
+
+def test_the_command_tells_a_machine_what_it_wrote(tmp_path):
+    first = json.loads(command(str(EXAMPLE), "--env", "DUCKDB", "--out", str(tmp_path / "dags"), "--json").stdout)
+    assert set(first["written"]) == {path.name for path in (tmp_path / "dags").iterdir()}
+    assert first["dags"] == len(list((tmp_path / "dags").glob("*.py"))) and first["notes"]
+    (tmp_path / "dags" / first["written"][0]).unlink()
+    checked = command(str(EXAMPLE), "--env", "DUCKDB", "--out", str(tmp_path / "dags"), "--json", "--check")
+    assert checked.returncode == 1
+    assert json.loads(checked.stdout)["stale"] == first["written"][:1]
