@@ -15,6 +15,7 @@ EXAMPLE := example_project
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export DAGSTER_DISABLE_TELEMETRY := 1
 
+# make bench             measures every cost beside its floor; QUICK=1 in five minutes, ONLY="lineage shell" some rows
 # make deliver DAY=2    brings the next day's files to the example project
 
 .PHONY: install deliver dev demo test lint types tests tests-oldest bench format clean
@@ -68,7 +69,8 @@ tests-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
 
 bench: install
-	$(BIN)/python benchmarks/embedded_load.py
+	$(UV) sync --quiet --locked --inexact --group bench
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 format: install
 	$(BIN)/ruff check --fix .

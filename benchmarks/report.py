@@ -1,0 +1,205 @@
+"""Results as a file, as lines, as the table of `docs/performance.md`, and as plots."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import rows
+
+__all__ = ["line", "missed", "publish", "save"]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+IMAGES = PAGE.parent / "images"
+BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
+
+
+def missed(entry: Mapping[str, Any]) -> bool:
+    """Whether a figure is above its target."""
+    return entry["ratio"] is not None and entry["target"] is not None and entry["ratio"] > entry["target"]
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry as one line."""
+    if entry["ratio"] is None:
+        return f"{entry['name']}: not measured: {entry['not_measured']}"
+    said = "" if entry["target"] is None else f" (at most {_ratio(entry['target'])})"
+    return (
+        f"{entry['name']}: {_amount(entry, 'ours')} beside {_amount(entry, 'beside')}: {_ratio(entry['ratio'])}{said}"
+        f"{'  <- missed' if missed(entry) else ''}"
+    )
+
+
+def save(path: Path, entries: Iterable[Mapping[str, Any]], *, mode: str) -> None:
+    """Writes the entries; those of the file that were not measured now are kept, in the order of the rows."""
+    kept = {entry["name"]: entry for entry in _read(path)}
+    kept |= {entry["name"]: {**entry, "mode": mode, "machine": _machine()} for entry in entries}
+    kept |= {entry["name"]: entry for entry in _growth(kept)}
+    order = [row.name for row in (*rows(quick=False), *rows(quick=True))]
+    ranks = {name: _rank(name, order) for name in kept}
+    found = sorted(kept.values(), key=lambda entry: ranks[entry["name"]])
+    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def publish(path: Path) -> None:
+    """Writes the table and the plots of the full mode into the docs."""
+    names = [row.name for row in rows(quick=False)]
+    entries = [entry for entry in _read(path) if entry.get("grown") or _rank(entry["name"], names) < len(names)]
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n{_table(entries)}\n{END}{after}", encoding="utf-8")
+    _plots(entries)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def _rank(name: str, order: Sequence[str]) -> int:
+    return next((n for n, one in enumerate(order) if name == one or name.startswith(f"{one}: ")), len(order))
+
+
+def _machine() -> str:
+    versions = [f"{name} {metadata.version(name)}" for name in ("dagster", "duckdb", "sqlglot")]
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}"
+
+
+# ------------------------------------------------------------------------------------------------------- growth
+
+
+def _growth(entries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How a cost grows with the size: each unit of the larger size beside each unit of the smaller one."""
+    found: list[dict[str, Any]] = []
+    for title, quantity, target in (("without imports", "CPU", 1.15), ("memory", "memory", 1.0)):
+        sides = {size: entries.get(f"code location, {size:,} tables: {title}") for size in (1_000, 10_000)}
+        if all(sides.values()):
+            small, large = (sides[size]["ours"]["min"] / size for size in (1_000, 10_000))  # type: ignore[index]
+            said = f"{quantity} a table at 1,000 tables"
+            found.append(_grown(f"code location: {quantity} a table, 10,000 tables", large, small, target, said, title))
+    for kind in ("CSV", "JSON", "Parquet"):
+        name = "embedded load, {} M rows of " + kind + ": memory"
+        one, twenty = entries.get(name.format(1)), entries.get(name.format(20))
+        if one and twenty and one["ratio"] is not None and twenty["ratio"] is not None:
+            large, small = twenty["ours"]["min"], one["ours"]["min"]
+            grown = f"embedded load: memory, 20 M rows of {kind}"
+            found.append(_grown(grown, large, small, 1.5, "memory at 1 M rows", "memory"))
+    return found
+
+
+def _grown(name: str, large: float, small: float, target: float, said: str, title: str) -> dict[str, Any]:
+    quantity = "peak" if title == "memory" else "cpu"
+    sides = {
+        side: {"min": value, "median": value, "all": [value]} for side, value in (("ours", large), ("beside", small))
+    }
+    head = {"name": name, "ratio": round(large / small, 3), "target": target, "floor": said, "quantity": quantity}
+    return {**head, "size": 0, **sides, "grown": True}
+
+
+# -------------------------------------------------------------------------------------------------------- table
+
+
+def _table(entries: Sequence[Mapping[str, Any]]) -> str:
+    head = "| what | floor | ours | floor | ratio | at most |\n|---|---|--:|--:|--:|--:|\n"
+    body = "".join(f"{_line(entry)}\n" for entry in entries)
+    machines = list(dict.fromkeys(entry["machine"] for entry in entries if "machine" in entry))
+    return f"{head}{body}\nMeasured on: {'; '.join(machines)}. **Bold**: above what was to be reached."
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    name, floor = entry["name"], entry["floor"]
+    target = "" if entry["target"] is None else _ratio(entry["target"])
+    if entry["ratio"] is None:
+        return f"| {name} | {floor} | not measured: {entry['not_measured']} | | | {target} |"
+    ratio = f"**{_ratio(entry['ratio'])}**" if missed(entry) else _ratio(entry["ratio"])
+    return f"| {name} | {floor} | {_amount(entry, 'ours')} | {_amount(entry, 'beside')} | {ratio} | {target} |"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if value < 0.3 else f"{value:.2f}"
+
+
+def _amount(entry: Mapping[str, Any], side: str) -> str:
+    value = entry[side]["min"]
+    if entry["quantity"] == "count":
+        return f"{value:g}"
+    if entry["quantity"] == "peak":
+        return f"{value / 2**20:,.0f} MB" if value > 2**20 else f"{value / 2**10:,.0f} kB"
+    return f"{value:,.1f} s" if value >= 10 else f"{value:.2f} s" if value >= 1 else f"{value * 1000:,.1f} ms"
+
+
+# -------------------------------------------------------------------------------------------------------- plots
+
+
+def _plots(entries: Sequence[Mapping[str, Any]]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "starlake", "font.size": 10, "axes.spines.top": False})
+    mpl.rcParams.update({"axes.spines.right": False, "font.family": "DejaVu Sans"})
+    _growth_plot(entries)
+    _ratio_plot([entry for entry in entries if entry["ratio"] is not None and entry["target"] is not None])
+
+
+def _growth_plot(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Seconds and megabytes of a code location by its tables."""
+    import matplotlib.pyplot as plt
+
+    figure, places = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    lines = (
+        (places[0], "process", 1.0, "ours", "this package"),
+        (places[0], "process", 1.0, "beside", "by hand, bare"),
+        (places[1], "memory", 2**20, "ours", "this package"),
+        (places[1], "memory", 2**20, "beside", "by hand, bare"),
+    )
+    for place, title, unit, side, label in lines:
+        points = [
+            (entry["size"], entry[side]["min"] / unit)
+            for entry in entries
+            if entry["name"].startswith("code location, ") and entry["name"].endswith(f": {title}") and side in entry
+        ]
+        style = {"color": "#1f5fbf" if side == "ours" else "#9a9a9a", "linestyle": "-" if side == "ours" else "--"}
+        place.plot(*zip(*points, strict=True), marker="o", markersize=4, label=label, **style) if points else None
+    for place, title in zip(places, ("CPU seconds of a code location", "Its memory at most, MB"), strict=True):
+        place.set_title(title, loc="left", fontsize=11)
+        place.set_xlabel("tables")
+        place.set_ylim(bottom=0)
+        place.set_xlim(left=0)
+        place.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        place.grid(axis="y", color="#e5e5e5")
+        if place.lines:
+            place.legend(frameon=False)
+    _saved(figure, "performance-code-location.svg")
+
+
+def _ratio_plot(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Each ratio by what was to be reached: 1 is the target."""
+    import matplotlib.pyplot as plt
+
+    figure, place = plt.subplots(figsize=(9, 0.6 + 0.26 * len(entries)), layout="constrained")
+    values = [entry["ratio"] / entry["target"] for entry in entries]
+    colours = ["#c0392b" if missed(entry) else "#1f5fbf" for entry in entries]
+    names = [entry["name"] for entry in entries]
+    bars = place.barh(names, values, color=colours, height=0.66)
+    labels = [f"{_ratio(entry['ratio'])} of {_ratio(entry['target'])}" for entry in entries]
+    place.bar_label(bars, labels=labels, padding=4, fontsize=8)
+    place.axvline(1.0, color="#444444", linewidth=1)
+    place.invert_yaxis()
+    place.set_xlim(0, max([1.4, *(value * 1.2 for value in values)]))
+    place.set_xlabel("ratio measured / ratio to reach")
+    place.tick_params(axis="y", labelsize=8)
+    place.margins(y=0.01)
+    _saved(figure, "performance-ratios.svg")
+
+
+def _saved(figure: Any, name: str) -> None:
+    import matplotlib.pyplot as plt
+
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGES / name, metadata={"Date": None})
+    plt.close(figure)

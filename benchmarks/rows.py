@@ -1,0 +1,232 @@
+"""All that is measured: what, beside which floor, and what is to be reached."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.measure import ROOT, Call
+
+__all__ = ["Budget", "Figure", "Row", "rows"]
+
+Quantity = Literal["cpu", "process", "peak"]
+"""CPU seconds of the measured part; of the whole process; memory of the process at most."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A floor that is a number of CPU seconds, not another side: such a figure depends on the machine."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A ratio of a comparison.
+
+    Attributes:
+        name: Behind the name of the row; "" where it has only one.
+        floor: The side it is compared with, or a budget.
+        target: The ratio to reach, at most; None where none is asked for.
+        quantity: What of the sides is compared.
+        side: The side that is ours.
+        less: A side that is taken off ours first.
+        says: What the floor is, for the table.
+    """
+
+    name: str
+    floor: str | Budget
+    target: float | None
+    says: str
+    quantity: Quantity = "cpu"
+    side: str = "ours"
+    less: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison.
+
+    Attributes:
+        name: Its name, which `--only` selects by.
+        calls: What is run, one after the other, again and again.
+        figures: The ratios that it gives.
+        prepare: What is run once before.
+        repeats: How often.
+        size: How large, for growth and plots.
+    """
+
+    name: str
+    calls: tuple[Call, ...]
+    figures: tuple[Figure, ...]
+    prepare: tuple[Call, ...] = ()
+    repeats: int = 3
+    size: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+_KINDS = ("new", "asked", "request", "unmatched")
+"""Ticks of an arrival sensor, by what the files are."""
+
+
+def rows(quick: bool) -> tuple[Row, ...]:
+    """The rows of the quick or of the full mode."""
+    return tuple(_rows(quick))
+
+
+def _rows(quick: bool) -> Iterator[Row]:
+    yield _imports(quick)
+    for size in (100, 1_000) if quick else (100, 1_000, 5_000, 10_000):
+        yield _code_location(size)
+    yield from _parse(quick)
+    yield _materialization(200 if quick else 1_000)
+    yield _run_start(100 if quick else 1_000)
+    yield from _ticks(quick)
+    yield from _airflow(quick)
+    yield from _embedded(quick)
+
+
+def _imports(quick: bool) -> Row:
+    return Row(
+        "import starlake_dagster_assets",
+        (Call("imports:ours"), Call("imports:used"), Call("imports:dagster")),
+        (
+            Figure("", "dagster", 1.05, "`import dagster`", quantity="process"),
+            Figure("what a definitions.py imports", "dagster", 1.05, "`import dagster`", "process", side="used"),
+        ),
+        repeats=5 if quick else 9,
+    )
+
+
+def _code_location(size: int) -> Row:
+    shape = {"tables": size * 7 // 10, "tasks": size * 3 // 10}
+    hand = "`multi_asset`s by hand, a domain of 100 each: keys, dependencies, columns, descriptions"
+    return Row(
+        f"code location, {size:,} tables",
+        tuple(Call(f"code_location:{side}", shape) for side in ("ours", "bare", "same")),
+        (
+            Figure("process", "bare", 1.15, hand, quantity="process"),
+            Figure("without imports", "bare", 1.15, hand),
+            Figure("like with like", "same", 1.15, "the same by hand with checks, code references, jobs and sensors"),
+            Figure("memory", "bare", 1.2, hand, quantity="peak"),
+        ),
+        prepare=(Call("projects:warm", shape),),
+        repeats=5 if size <= 1_000 else 2,
+        size=size,
+    )
+
+
+def _parse(quick: bool) -> Iterator[Row]:
+    shape = {"tables": 200, "tasks": 100} if quick else {"tables": 1_000, "tasks": 500}
+    size = f"{shape['tables']:,} tables and {shape['tasks']} tasks"
+    yield Row(
+        f"cold parse, {size}",
+        (Call("parse:cold", shape), Call("parse:read", shape)),
+        (Figure("", "read", 1.3, "reading the same YAML with the C loader and parsing the SQL once with sqlglot"),),
+        prepare=(Call("projects:write", shape),),
+        repeats=3 if quick else 2,
+    )
+    yield Row(
+        f"one file edited, {size}",
+        (Call("parse:edited", shape),),
+        (Figure("", Budget(0.3), 1.0, "0.3 CPU seconds over a warm load", side="edited", less="warm"),),
+        prepare=(Call("projects:warm", shape),),
+    )
+
+
+def _materialization(size: int) -> Row:
+    shape = {"tables": size}
+    return Row(
+        f"materialization of {size:,} tables in one step",
+        (Call("step:ours", shape), Call("step:bare", shape)),
+        (Figure("", "bare", 1.1, "a bare `multi_asset` that yields the same events"),),
+        prepare=(Call("projects:warm", shape), Call("step:record", shape)),
+        repeats=2,
+    )
+
+
+def _run_start(size: int) -> Row:
+    shape = {"tables": size}
+    return Row(
+        f"run of one table in a workspace of {size:,}",
+        (Call("run_start:ours", shape), Call("run_start:bare", shape)),
+        (Figure("", "bare", 1.1, "a bare job in the same workspace"),),
+        prepare=(Call("projects:warm", shape),),
+    )
+
+
+def _ticks(quick: bool) -> Iterator[Row]:
+    assets, files = (200, 2_000) if quick else (1_000, 10_000)
+    yield Row(
+        f"lineage sensor tick, {assets:,} assets",
+        (Call("lineage_tick:rounds", {"upstreams": assets}),),
+        (
+            Figure("nothing new", "bulk", 2.0, "one `get_asset_records` of the same assets", side="idle"),
+            Figure("run asked for", "bulk", 2.0, "one `get_asset_records` of the same assets", side="news"),
+        ),
+        repeats=1,
+    )
+    says = "one listing of the directory with sizes and times"
+    yield Row(
+        f"arrival sensor tick, {files:,} files",
+        (Call("arrival_tick:rounds", {"files": files}),),
+        tuple(
+            Figure(name, f"listing {name}", 2.0, says, side=name) for name in ("new", "asked", "request", "unmatched")
+        ),
+        repeats=1,
+    )
+
+
+def _airflow(quick: bool) -> Iterator[Row]:
+    size = 500 if quick else 5_000
+    shape = {"tables": size, "tasks": size // 10}
+    yield Row(
+        f"Airflow export of {size:,} tables",
+        (Call("airflow:ours", shape), Call("airflow:same_bytes", shape)),
+        (
+            Figure("", Budget(size / 500), 1.0, f"{size / 500:g} CPU seconds"),
+            Figure("beside its bytes", "same_bytes", None, "writing the same bytes"),
+        ),
+        prepare=(Call("projects:warm", shape),),
+        repeats=2,
+    )
+    yield Row(
+        "Airflow reads the file of 100 tables",
+        (Call("airflow:parsed", {"tables": 100, "python": str(_airflow_python())}),),
+        (Figure("", "by_hand", 1.2, "a DAG of as many tasks by hand"),),
+        prepare=(Call("projects:warm", {"tables": 100}),),
+    )
+
+
+def _embedded(quick: bool) -> Iterator[Row]:
+    for millions in (1,) if quick else (1, 20):
+        for kind in ("CSV", "JSON", "Parquet"):
+            given = {"kind": kind, "rows": millions * 1_000_000}
+            says = "DuckDB's `COPY`" if kind == "CSV" else f"DuckDB's `read_{kind.lower()}`"
+            says += " into a typed table of a new file"
+            yield Row(
+                f"embedded load, {millions} M rows of {kind}",
+                (Call("embedded:load", given), Call("embedded:copy", given)),
+                (Figure("", "copy", 1.3, says), Figure("memory", "copy", None, says, "peak")),
+                prepare=(Call("embedded:generate", given),),
+                repeats=3 if millions == 1 else 1,
+            )
+    large = 1 if quick else 10
+    given = {"rows": large * 1_000_000, "changed": large * 100_000}
+    for strategy, name in (("upsert", "upsert"), ("scd2", "SCD2")):
+        both = {**given, "strategy": strategy}
+        yield Row(
+            f"embedded {name}, {large / 10:g} M rows into {large} M",
+            (Call("embedded:merge", both), Call("embedded:by_hand", both)),
+            (Figure("", "by_hand", 1.2, "DuckDB's `MERGE` by hand"),),
+            prepare=(Call("embedded:fill", both),),
+            repeats=2,
+        )
+
+
+def _airflow_python() -> Path:
+    """The environment of Airflow 3 that the tests make."""
+    return ROOT / ".venv-airflow-3" / "bin" / ("python.exe" if sys.platform == "win32" else "python")

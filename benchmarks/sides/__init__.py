@@ -1,0 +1,1 @@
+"""What is measured, each side in a process of its own; a module a subject."""
