@@ -38,7 +38,7 @@ dev: install
 	@mkdir -p .dagster_home && cp $(EXAMPLE)/dagster.yaml .dagster_home/
 	@echo
 	@echo "  The Dagster UI is at http://127.0.0.1:$(PORT) once the lines below say so; press Ctrl-C to stop."
-	@echo "  Assets > Global asset lineage > Materialize all runs the whole Starlake project."
+	@echo "  Lineage > Materialize all runs the whole Starlake project."
 	@echo
 	DAGSTER_HOME=$(CURDIR)/.dagster_home PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
 

@@ -46,14 +46,16 @@ def init(
         project = "starlake"
         shutil.copytree(directory / "files", directory / project / "datasets" / "incoming" / "sales")
         shutil.rmtree(directory / "files")
+        shutil.copy(_example() / "dagster.yaml", directory)  # `dagster dev` reads it where it is started
     written = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     if as_json:
         print(json.dumps({"directory": str(directory), "project": project, "files": written}, indent=2))
         return
     print(f"{len(written)} files written to {directory}. Next:")
     print(f"  cd {directory}")
-    print("  dagster dev -f definitions.py      # http://127.0.0.1:3000: Assets > View lineage > Materialize all")
+    print("  dagster dev -f definitions.py      # http://127.0.0.1:3000: Lineage > Materialize all")
     print(f"  starlake-dagster run {project} --env DUCKDB      # the same without Dagster")
+    print("Where the variable DAGSTER_HOME names a directory with a copy of dagster.yaml, Dagster remembers its runs.")
 
 
 def _example() -> Path:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from starlake_dagster_assets import StarlakeProject, cli
 
@@ -31,6 +32,8 @@ def test_a_new_project_runs_at_once(program, tmp_path):
     made = program("init", "shop")
     assert made.returncode == 0, made.stderr
     assert "dagster dev -f definitions.py" in made.stdout
+    # `dagster dev` reads it where it is started: no dialog comes before the assets
+    assert not yaml.safe_load((tmp_path / "shop" / "dagster.yaml").read_text())["nux"]["enabled"]
     ran = program("run", "shop/starlake", "--env", "DUCKDB", "--json")
     assert ran.returncode == 0, ran.stderr
     told = {one["id"]: one for one in json.loads(ran.stdout)["assets"]}

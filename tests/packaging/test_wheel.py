@@ -1,6 +1,7 @@
 """What is shipped: a wheel that installs into an empty environment, alone and with each extra."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,16 +13,41 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-EXTRAS = {
+MODULES = {
     "": "starlake_dagster_assets.definitions, starlake_dagster_assets.cli.run",
     "duckdb": "duckdb, starlake_dagster_assets.engine.session",
+    "shell": "dagster_shell",
     "webserver": "dagster_webserver",
     "dataproc": "google.cloud.dataproc, google.cloud.storage",
     "cloud-run": "google.cloud.run_v2, google.cloud.logging_v2",
     "fargate": "boto3",
     "s3": "s3fs",
     "gcs": "gcsfs",
+    "azure": "adlfs",
+    "gcp": "dagster_gcp",
+    "aws": "dagster_aws",
 }
+NEEDED = """
+from pathlib import Path
+from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeProject
+from starlake_dagster_assets.arrivals.stores import Store
+from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
+from starlake_dagster_assets.runners.embedded import embedded_runner
+from starlake_dagster_assets.runners.protocol import Attempt
+
+project, attempt = StarlakeProject("starlake", env="DUCKDB"), Attempt()
+uses = {
+    "duckdb": lambda: embedded_runner(project.root),
+    "shell": lambda: launch_by_dagster_shell(["/bin/true"], {}, Path("."), 1).stop(),
+    "dataproc": lambda: StarlakeDataproc(project="p", cluster="c", jars=["gs://a/b.jar"]).environment(project, attempt),
+    "cloud-run": lambda: StarlakeCloudRun(project="p", job="j").environment(project, attempt),
+    "fargate": lambda: StarlakeFargate(task_definition="t", container="c", subnets=["s"]).environment(project, attempt),
+    "gcs": lambda: Store()._system("gs://a/b"),
+    "s3": lambda: Store({"s3": {"anon": True}})._system("s3://a/b"),
+    "azure": lambda: Store({"abfs": {"account_name": "a"}})._system("abfs://a/b"),
+}
+"""
+USED = re.findall(r'^    "(\S+)": lambda', NEEDED, re.MULTILINE)
 needs_uv = pytest.mark.skipif(not Path(UV).exists(), reason="uv is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.newest_only, needs_uv, pytest.mark.timeout(600)]
 
@@ -61,13 +87,51 @@ def test_the_wheel_holds_the_package_its_types_and_the_projects_to_start_from(wh
     assert "starlake-dagster = starlake_dagster_assets.cli:main" in points
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_each_extra_alone_imports_what_it_promises(wheel: Path, tmp_path: Path, extra: str):
+def python(scripts: Path, where: Path, code: str) -> subprocess.CompletedProcess[str]:
+    command = [scripts / "python", "-W", "ignore", "-c", code]
+    return subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("bare") / "venv", str(wheel))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return shutil.copytree(ROOT / "starlake_dagster_assets" / "cli" / "starter", tmp_path / "project")
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_each_extra_alone_imports_what_it_promises_and_its_environment_is_there(
+    wheel: Path, tmp_path: Path, project: Path, extra: str
+):
     scripts = environment(tmp_path / "venv", f"{wheel}[{extra}]" if extra else str(wheel))
-    done = subprocess.run(
-        [scripts / "python", "-c", f"import {EXTRAS[extra]}"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    use = f"{NEEDED}uses[{extra!r}]()" if extra in USED else ""
+    done = python(scripts, project, f"import {MODULES[extra]}\n{use}")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("extra", USED)
+def test_without_its_extra_an_environment_says_in_one_line_what_to_install(bare: Path, project: Path, extra: str):
+    done = python(bare, project, f"{NEEDED}uses[{extra!r}]()")
+    assert done.returncode == 1
+    assert f"pip install 'starlake-dagster-assets[{extra}]'" in done.stderr.splitlines()[-1]
+
+
+def test_no_extra_is_forgotten(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("METADATA"))
+        extras = re.findall(r"^Provides-Extra: (\S+)$", archive.read(name).decode(), re.MULTILINE)
+    assert set(extras) == set(MODULES) - {""}
+
+
+def test_the_sdist_installs_from_a_clean_environment(built: Path, tmp_path: Path):
+    scripts = environment(tmp_path / "venv", str(next(built.glob("*.tar.gz"))))
+    done = subprocess.run(
+        [scripts / "starlake-dagster", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() and done.returncode == 0, done.stderr
 
 
 def test_the_steps_of_the_dockerfile_build_a_code_location_that_reads_no_project_file(wheel: Path, tmp_path: Path):
