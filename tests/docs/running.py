@@ -94,6 +94,7 @@ class Reader:
 
     def _python(self, block: Block) -> None:
         there = {id(value) for value in self.names.values()}
+        os.chdir(self.cwd)  # a test that calls this restores its own
         code = "\n" * block.line + block.text  # so that a traceback names the line of the page
         exec(compile(code, str(block.page), "exec"), self.names)
         for name, value in list(self.names.items()):
