@@ -74,7 +74,13 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m tests.docs.blocks
 
-bench: install
+# starlake-dagster works with no newer Dagster than this; the benchmarks measure it beside this package.
+.venv-peer/.installed: pyproject.toml | install
+	$(UV) venv --quiet --clear --python ">=3.10,<3.13" .venv-peer
+	cd .venv-peer && $(UV) pip install --quiet --no-config --python bin/python -e "$(CURDIR)" "starlake-dagster[shell]" "dagster==1.9.13"
+	@touch $@
+
+bench: install .venv-peer/.installed
 	$(UV) sync --quiet --locked --inexact --group bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 

@@ -59,7 +59,7 @@ class Meter:
         self.add(side, cpu=cpu_seconds() - cpu, wall=time.perf_counter() - wall)
 
     def add(self, side: str, **took: float) -> None:
-        """A part that was measured elsewhere, in seconds."""
+        """A part that was measured elsewhere: `cpu` and `wall` in seconds, `count` of things."""
         self.parts.append({"side": side, **took})
 
 

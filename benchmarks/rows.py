@@ -12,8 +12,8 @@ from benchmarks.measure import ROOT, Call
 
 __all__ = ["Budget", "Figure", "Row", "rows"]
 
-Quantity = Literal["cpu", "process", "peak"]
-"""CPU seconds of the measured part; of the whole process; memory of the process at most."""
+Quantity = Literal["cpu", "process", "peak", "count"]
+"""CPU seconds of the measured part; of the whole process; memory of the process at most; a number of things."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def _rows(quick: bool) -> Iterator[Row]:
     yield _run_start(100 if quick else 1_000)
     yield from _ticks(quick)
     yield from _airflow(quick)
+    yield from _shell(quick)
     yield from _embedded(quick)
+    yield from _peer(quick)
 
 
 def _imports(quick: bool) -> Row:
@@ -198,6 +200,45 @@ def _airflow(quick: bool) -> Iterator[Row]:
         (Call("airflow:parsed", {"tables": 100, "python": str(_airflow_python())}),),
         (Figure("", "by_hand", 1.2, "a DAG of as many tasks by hand"),),
         prepare=(Call("projects:warm", {"tables": 100}),),
+    )
+
+
+def _shell(quick: bool) -> Iterator[Row]:
+    size = {"tables": 20}
+    yield Row(
+        "load of a domain of 20 tables by the shell",
+        (Call("shell:load", size), Call("shell:one_process", size), Call("shell:process_a_table", size)),
+        (
+            Figure("beside the same commands by hand", "one", 1.1, "`stage` and one `load` of all tables by hand"),
+            Figure("beside a process a table", "each", 0.125, "`stage` and a `load` a table by hand"),
+        ),
+        repeats=1 if quick else 3,
+    )
+    tasks = {"tasks": 20}
+    calls = tuple(Call("shell:transforms", {**tasks, "launcher": launcher}) for launcher in ("console", "process"))
+    says = "a process a task (`launcher=process`)"
+    yield Row("20 transforms by the warm JVM", calls, (Figure("", "process", 0.25, says, side="console"),), repeats=1)
+
+
+def _peer(quick: bool) -> Iterator[Row]:
+    says = "starlake-dagster on Dagster 1.9.13"
+    for size in (10, 100) if quick else (10, 100, 500, 1_000):
+        given = {"tables": size, "run": False}
+        yield Row(
+            f"beside starlake-dagster: code location, {size:,} tables",
+            (Call("peer:ours", given), Call("peer:theirs", given)),
+            (Figure("", "theirs", None, says),),
+            repeats=1 if quick else 3,
+        )
+    given = {"tables": 10, "run": True}
+    yield Row(
+        "beside starlake-dagster: run of 10 tables",
+        (Call("peer:ours", given), Call("peer:theirs", given)),
+        (
+            Figure("CPU", "theirs", None, says),
+            Figure("processes", "theirs processes", None, says, "count", side="ours processes"),
+        ),
+        repeats=1,
     )
 
 
