@@ -29,6 +29,7 @@ from starlake_dagster_assets.component_attributes import (
     environment_type,
     resolve_automation,
     resolve_environment,
+    resolve_environments,
 )
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
@@ -115,6 +116,15 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             examples=[{"type": "shell", "starlake": "/opt/starlake/starlake"}],
         ),
     ] = field(default_factory=StarlakeDuckDB)
+    environments: Annotated[
+        dict[str, StarlakeResource],
+        dg.Resolver(
+            resolve_environments,
+            model_field_type=dict[str, environment_type()],
+            description="Where the commands of some tables and tasks run instead, by selection.",
+            examples=[{"domain:logs": {"type": "shell"}}],
+        ),
+    ] = field(default_factory=dict[str, StarlakeResource])
     translation: Annotated[
         TranslationFn[Node] | None,
         TranslationFnResolver[Node](template_vars_for_translation_fn=lambda node: {"node": node}),
@@ -210,6 +220,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         return build_definitions(
             project,
             starlake=self.starlake,
+            environments=self.environments,
             select=self.select,
             exclude=self.exclude,
             translator=self.translator,

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, create_model
 from starlake_dagster_assets.resources import ENVIRONMENTS, StarlakeResource
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment"]
+__all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment", "resolve_environments"]
 
 
 class _Fields(dg.Model):
@@ -39,6 +39,19 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
     kind = given.pop("type")
     return ENVIRONMENTS[kind](**{name: _secret(value) for name, value in given.items()})
+
+
+def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) -> dict[str, StarlakeResource]:
+    """The resources that YAML describes, by selection.
+
+    Args:
+        context: Resolves `{{ … }}`.
+        models: What YAML says of each, as for `resolve_environment`.
+
+    Raises:
+        RunnerError: When a resource has no such field.
+    """
+    return {selection: resolve_environment(context, model) for selection, model in models.items()}
 
 
 @cache

@@ -12,6 +12,7 @@ from starlake_dagster_assets.assets.decorator import (
     build_starlake_assets,
     external_specs,
 )
+from starlake_dagster_assets.assets.environments import named_environments
 from starlake_dagster_assets.assets.steps import Steps
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.build import build_automation
@@ -30,6 +31,7 @@ def build_definitions(
     project: ProjectSource,
     *,
     starlake: StarlakeResource | None = None,
+    environments: Mapping[str, StarlakeResource] | None = None,
     select: Selection | None = None,
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
@@ -57,6 +59,9 @@ def build_definitions(
     Args:
         project: The project.
         starlake: Where commands run; the embedded engine by default.
+        environments: Where the commands of some nodes run instead, by what they are in the selection grammar:
+            `{"domain:logs": StarlakeDataproc(…)}`. The first selection that has a node counts. A step has one
+            environment.
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         translator: What the assets look like.
@@ -94,7 +99,8 @@ def build_definitions(
 
             defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
     """
-    where = starlake if starlake is not None else StarlakeDuckDB()
+    keys, others = named_environments(environments or {}, resource_key)
+    places = {resource_key: starlake if starlake is not None else StarlakeDuckDB(), **others}
     triggers = build_triggers(project, automation) if triggers is None else triggers
     bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
     extra = list(extra_assets)
@@ -112,10 +118,11 @@ def build_definitions(
         samples=samples,
         options=options,
         pool=pool,
-        default_pool=where.pool(project),
+        default_pools={key: where.pool(project) for key, where in places.items()},
         retry_policy=retry_policy,
         execute=execute,
         resource_key=resource_key,
+        environments=keys,
     )
     made = _keys([*assets, *extra])
     nodes = [
@@ -129,15 +136,18 @@ def build_definitions(
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
-    if executor is None and where.single_writer(project):
+    watching = list(places[resource_key].sensors(resource_key, prefix=triggers.prefix))
+    for key, where in others.items():
+        watching += where.sensors(key, prefix=f"{triggers.prefix}{key.removeprefix(resource_key + '_')}_")
+    if executor is None and any(where.single_writer(project) for where in places.values()):
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *external, *extra],
-        resources={**(resources or {}), resource_key: where},
+        resources={**(resources or {}), **places},
         executor=executor,
         jobs=started.jobs,
         schedules=started.schedules,
-        sensors=[*where.sensors(resource_key, prefix=triggers.prefix), *started.sensors, *freshness],
+        sensors=[*watching, *started.sensors, *freshness],
         asset_checks=checks,
     )
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import bind, bound_body
+from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.steps import Steps, steps_of
@@ -125,11 +126,12 @@ def build_starlake_assets(
     samples: int = 5,
     options: TaskOptions | None = None,
     pool: str | None = None,
-    default_pool: str | None = None,
+    default_pools: Mapping[str, str | None] | None = None,
     retry_policy: dg.RetryPolicy | None = None,
     op_tags: Mapping[str, Any] | None = None,
     execute: Execute | None = None,
     resource_key: str = "starlake",
+    environments: Mapping[str, str] | None = None,
 ) -> list[dg.AssetsDefinition]:
     """The assets of a project, ready to run.
 
@@ -150,12 +152,14 @@ def build_starlake_assets(
         samples: Show so many rows behind a failed check, hidden likewise; 0 shows none.
         options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of all steps, whatever their nodes say (`default_pool`).
-        default_pool: Concurrency pool of the steps whose nodes say none.
+        default_pools: By resource key, the concurrency pool of the steps whose nodes say none.
         retry_policy: How a failed step is retried, whatever its nodes say (`retries`, `retry_delay`).
         op_tags: Tags of the steps.
         execute: A body of your own for the steps, a generator of events; `row_counts`, `columns`, `preview`, `samples`
             and `options` are then its own business.
         resource_key: Key of the resource that runs them.
+        environments: Keys of other resources, by what they run in the selection grammar; the first selection that has
+            a node counts.
 
     Returns:
         One definition a step, in an order in which they can run.
@@ -168,33 +172,38 @@ def build_starlake_assets(
     bound.specs()
     chosen = selected_nodes(project, select, exclude)
 
-    def run(context: dg.AssetExecutionContext) -> Any:
-        starlake: StarlakeResource = getattr(context.resources, resource_key)
-        if execute is not None:
-            yield from execute(context, starlake)
-        else:
-            yield from materialize(
-                context,
-                starlake,
-                options=options,
-                row_counts=row_counts,
-                columns=columns,
-                preview=preview,
-                samples=samples,
-            )
+    keys = resource_keys(project, chosen, environments or {}, resource_key)
+
+    def body(key: str) -> Callable[..., Any]:
+        def run(context: dg.AssetExecutionContext) -> Any:
+            starlake: StarlakeResource = getattr(context.resources, key)
+            if execute is not None:
+                yield from execute(context, starlake)
+            else:
+                yield from materialize(
+                    context,
+                    starlake,
+                    options=options,
+                    row_counts=row_counts,
+                    columns=columns,
+                    preview=preview,
+                    samples=samples,
+                )
+
+        return run
 
     return [
         _definition(
-            run,
+            body(keys[nodes[0]]),
             bound,
             nodes,
             name=step,
-            pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or default_pool,
+            pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or (default_pools or {}).get(keys[nodes[0]]),
             retry_policy=retry_policy,
             op_tags=op_tags,
-            required_resource_keys={resource_key},
+            required_resource_keys={keys[nodes[0]]},
         )
-        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project), around)
+        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project), around, keys)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import dagster as dg
@@ -15,10 +16,16 @@ __all__ = ["Step", "Steps", "steps_of"]
 Steps = Literal["project", "group", "task"]
 Step = tuple[str, tuple[str, ...]]
 """A name, and node ids in topological order."""
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 def steps_of(
-    translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str, around: Iterable[Any] = ()
+    translator: StarlakeTranslator,
+    chosen: Sequence[str],
+    steps: Steps,
+    name: str,
+    around: Iterable[Any] = (),
+    resource_keys: Mapping[str, str] = _NOWHERE,
 ) -> list[Step]:
     """Cuts the nodes of a project into steps.
 
@@ -29,11 +36,12 @@ def steps_of(
         name: Of the step of the whole project, and what the names of other steps begin with.
         around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
             cannot share a step: Dagster 1.9 would fail in the middle of the run.
+        resource_keys: By node, the key of the resource that runs it: a step has one.
 
     Returns:
         The steps, names unique.
     """
-    kinds = {node: _kind(translator, node) for node in chosen}
+    kinds = {node: (_kind(translator, node), resource_keys.get(node)) for node in chosen}
     floor = _floors(translator, chosen, list(around), kinds)
     named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
     sets: dict[tuple[str, int, Any], list[str]] = {}
