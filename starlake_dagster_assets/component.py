@@ -139,8 +139,11 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         ),
     ] = field(default_factory=StarlakeAutomation)
     steps: Annotated[
-        Steps, dg.Resolver.default(description="How many steps a run has: one a project, a group or a task.")
-    ] = "project"
+        Steps,
+        dg.Resolver.default(
+            description="How many steps a run has: one a project, a group or a task; by default one up to 500 assets."
+        ),
+    ] = "auto"
     options: Annotated[
         dict[str, str], dg.Resolver.default(description="Variables of the project, as --options of the command line.")
     ] = field(default_factory=dict[str, str])

@@ -39,7 +39,7 @@ def build_definitions(
     resources: Mapping[str, Any] | None = None,
     executor: dg.ExecutorDefinition | dg.Executor | None = None,
     name: str | None = None,
-    steps: Steps = "project",
+    steps: Steps = "auto",
     row_counts: bool = True,
     columns: bool = True,
     preview: int = 0,

@@ -11,9 +11,12 @@ from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.plan import plan
 
-__all__ = ["Step", "Steps", "steps_of"]
+__all__ = ["FEW", "Step", "Steps", "steps_of"]
 
-Steps = Literal["project", "group", "task"]
+Steps = Literal["auto", "project", "group", "task"]
+FEW = 500
+"""Assets that are one step by default: Dagster makes every job anew of all assets of a step that it takes part of."""
+
 Step = tuple[str, tuple[str, ...]]
 """A name, and node ids in topological order."""
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
@@ -32,7 +35,7 @@ def steps_of(
     Args:
         translator: Bound to the project.
         chosen: Node ids, in topological order.
-        steps: `project`, `group` or `task`.
+        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes, `group` for more.
         name: Of the step of the whole project, and what the names of other steps begin with.
         around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
             cannot share a step: Dagster 1.9 would fail in the middle of the run.
@@ -58,7 +61,7 @@ def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
 
 
 def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:
-    if steps == "project":
+    if steps == "project" or (steps == "auto" and len(chosen) <= FEW):
         return [(name, tuple(chosen))]
     found: list[Step] = []
     for group in plan(translator.graph, chosen):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
 from starlake_dagster_assets.assets.names import group_name, key_part, output_name, tags_of
+from starlake_dagster_assets.assets.steps import FEW
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.errors import ProjectError, SelectionError
 from starlake_dagster_assets.project.model import Acl, Attribute, Metadata, Sink, WriteStrategy
@@ -170,6 +171,15 @@ def test_the_steps_of_a_project(sales):
         "starlake_project__load__sales",
         *(f"starlake_project__transform__kpi_{task}" for task in ("people", "revenue", "summary")),
     ]
+
+
+def test_few_assets_are_one_step_by_default_and_many_a_step_a_group(make):
+    def names(tables: int) -> list[str]:
+        source = make.source([make.table(f"t{n}", domain=f"d{n % 2}") for n in range(tables)])
+        return sorted(a.op.name for a in build_starlake_assets(source))
+
+    assert names(FEW) == ["starlake_project"]
+    assert names(FEW + 1) == ["starlake_project__load__d0", "starlake_project__load__d1"]
 
 
 def test_a_selection_of_nothing_is_refused(sales):
