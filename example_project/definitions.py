@@ -6,7 +6,13 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import (
+    StarlakeAutomation,
+    StarlakeDuckDB,
+    StarlakeProject,
+    StarlakeShell,
+    build_definitions,
+)
 
 project = StarlakeProject(
     Path(__file__).parent / "starbake",
@@ -80,7 +86,8 @@ def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 defs = build_definitions(
     project,
-    starlake=StarlakeDuckDB(),
+    # the image with the real program says `shell`, see Dockerfile
+    starlake=StarlakeShell() if os.environ.get("STARBAKE_ENVIRONMENT") == "shell" else StarlakeDuckDB(),
     preview=5,  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
     # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the

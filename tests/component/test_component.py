@@ -222,6 +222,23 @@ def test_two_projects_in_one_location_do_not_collide(sandbox, dev):
 
 
 @newest_only
+def test_two_projects_with_the_same_names_are_kept_apart_by_prefixes(sandbox, dev):
+    shutil.copytree(sandbox.project_root / "starbake", sandbox.project_root / "belgium")
+    for name, country in (("starbake", "fr"), ("belgium", "be")):
+        scaffold(
+            sandbox,
+            project=f"{{{{ context.project_root }}}}/{name}",
+            automation={"name_prefix": country},
+            translation={"key_prefix": [country]},
+        )
+    with sandbox.build_all_defs() as defs:
+        dg.Definitions.validate_loadable(defs)
+        assert {dg.AssetKey([country, "starbake", "Orders"]) for country in ("fr", "be")} <= set(specs(defs))
+        assert {"fr_transform_kpi_lineage", "be_transform_kpi_lineage"} <= {one.name for one in defs.sensors or ()}
+        assert not [key for key in specs(defs) if key.path[0] not in ("fr", "be")]
+
+
+@newest_only
 def test_the_scaffolder_writes_a_path_from_the_project_root(sandbox):
     from starlake_dagster_assets import StarlakeProjectComponent
 

@@ -1,5 +1,7 @@
 """The deployment files of the example are what Dagster+ reads."""
 
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,22 @@ def test_dagster_plus_accepts_them_and_both_ways_say_the_same():
     assert read("container_context.yaml") == location.container_context
 
 
+def test_every_variable_that_an_image_sets_is_read(monkeypatch):
+    """`ENV` of the Dockerfile: by the example's definitions, or by the package."""
+    text = (EXAMPLE / "Dockerfile").read_text()
+    names = re.findall(r"(\w+)=\S", " ".join(line for line in text.splitlines() if line.startswith("ENV ")))
+    assert set(names) == {"STARBAKE_MANIFEST", "SL_STARLAKE_PATH", "STARBAKE_ENVIRONMENT"}
+    for value, kind in (("shell", "StarlakeShell"), ("", "StarlakeDuckDB")):
+        monkeypatch.setenv("STARBAKE_ENVIRONMENT", value)
+        monkeypatch.delenv("STARBAKE_MANIFEST", raising=False)
+        defs = runpy.run_path(str(EXAMPLE / "definitions.py"))["defs"]
+        assert type(defs.resources["starlake"]).__name__ == kind
+
+
 def test_the_default_image_has_no_jvm_and_starts_a_code_server():
     stages = (EXAMPLE / "Dockerfile").read_text().split("\nFROM ")[1:]
     assert [stage.splitlines()[0] for stage in stages] == [
-        "python:3.12-slim AS base",
+        "python:3.12-slim-bookworm AS base",
         "base AS starlake",
         "base AS embedded",
     ]
