@@ -13,6 +13,7 @@ from starlake_dagster_assets.triggers.model import Clock, PreLoad
 __all__ = [
     "AirflowOptions",
     "AssetRule",
+    "Audit",
     "Continuous",
     "DagSpec",
     "EnvironmentName",
@@ -45,6 +46,9 @@ class AirflowOptions:
         pool_slots: Slots of the pools in `pools.json`.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
+        checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
+            `google_cloud_default` where the audit is in BigQuery and commands run on Cloud Run; else there are no such
+            tasks.
         uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
             starlake-airflow gives to it.
     """
@@ -57,6 +61,7 @@ class AirflowOptions:
     max_assets: int = 100
     pool_slots: int = 8
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    checks: str | None = None
     uri: str | None = None
 
 
@@ -100,7 +105,8 @@ class TaskSpec:
 
     Attributes:
         id: Task id.
-        kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`.
+        kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
+            `warn` for what became of expectations, `end` where a run with warnings ends.
         argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
         upstream: Ids of tasks of this DAG.
         inlets: URIs read.
@@ -112,10 +118,12 @@ class TaskSpec:
         waiting: For `wait`.
         options: `--options` of one transform, besides the data interval.
         spark: Spark properties, where it runs on Spark.
+        checks: For `check` and `warn`: id of the task whose expectations they are.
+        expectations: For them: which, as the project has them.
     """
 
     id: str
-    kind: Literal["wait", "start", "stage", "load", "transform"]
+    kind: Literal["wait", "start", "stage", "load", "transform", "check", "warn", "end"]
     argv: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     inlets: tuple[str, ...] = ()
@@ -127,6 +135,23 @@ class TaskSpec:
     waiting: Waiting | None = None
     options: Mapping[str, str] = field(default_factory=lambda: _NONE)
     spark: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    checks: str = ""
+    expectations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Where Starlake writes what became of expectations.
+
+    Attributes:
+        connection: Id of a connection of Airflow.
+        table: Name of the table, as SQL.
+        bigquery: Whether it is BigQuery, which has an operator of its own.
+    """
+
+    connection: str
+    table: str
+    bigquery: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +172,7 @@ class DagSpec:
         default_args: Of its tasks.
         tasks: In an order in which they could run.
         settings: Options of the environment.
+        audit: Where its checks ask; None where it has none.
     """
 
     id: str
@@ -162,6 +188,7 @@ class DagSpec:
     default_args: Mapping[str, Any]
     tasks: tuple[TaskSpec, ...]
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True)

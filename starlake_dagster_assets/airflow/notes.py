@@ -126,10 +126,17 @@ def _of_checks(request: Request, home: Mapping[str, int]) -> Iterator[str]:
     """Starlake runs expectations inside the command: a load may fail by them, a transform never does."""
     application = request.project.model.application
     nodes = [node for name, node in request.project.graph.nodes.items() if name in home]
+    if request.audit is not None:
+        return
     silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
-        yield f"expectations of {_few(silent)}: Starlake writes them to its audit, its transforms do not fail by them"
+        where = (
+            "no task can ask there on Dataproc"
+            if request.environment == "dataproc"
+            else "with --checks tasks ask there"
+        )
+        yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
         yield f"expectations of {_few(loads)}: loads do not fail by them, as the project says (failOnError)"
 

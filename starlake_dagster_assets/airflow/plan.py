@@ -8,12 +8,14 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from starlake_dagster_assets.airflow.documents import sources, title
+from starlake_dagster_assets.airflow.expectations import audit_of
 from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced
 from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.lineage import Key, Lineage, lineage_of
 from starlake_dagster_assets.airflow.model import (
     AirflowOptions,
     AssetRule,
+    Audit,
     Continuous,
     DagSpec,
     EnvironmentName,
@@ -69,6 +71,11 @@ class Request:
     ids: Ids = "starlake"
 
     @cached_property
+    def audit(self) -> Audit | None:
+        """Where tasks can ask what became of expectations."""
+        return audit_of(self.project, self.environment, self.options)
+
+    @cached_property
     def lineage(self) -> Lineage:
         """The edges that Dagster has."""
         return lineage_of(self.project.graph, self.naming)
@@ -113,6 +120,7 @@ class _Planner:
             request.granularity,
             {name: task_options(request.project.model, node) for name, node in self._nodes.items() if node.task},
             self._rules,
+            request.project.model.application if request.audit is not None else None,
         )
         tasks = [maker.tasks(bundle) for bundle in found]
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
@@ -122,7 +130,7 @@ class _Planner:
             for node in bundle.nodes
         }
         pools = {str(dag.default_args["pool"]) for dag in dags if "pool" in dag.default_args}
-        slots = {pool: 1 if pool == pool_of(request.project) else request.options.pool_slots for pool in pools}
+        slots = {pool: 1 if pool == self._pool else request.options.pool_slots for pool in pools}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
         notes += tuple(note for dag in dags for note in _held(dag, request.environment))
@@ -134,6 +142,10 @@ class _Planner:
             dict(sorted(slots.items())),
             notes,
         )
+
+    @cached_property
+    def _pool(self) -> str | None:
+        return pool_of(self._request.project)
 
     # ---------------------------------------------------------------------------------------------- names
 
@@ -318,9 +330,10 @@ class _Planner:
             catchup=clock.catchup if clock else False,
             max_active_runs=job.max_active_runs or request.options.max_active_runs,
             tags=_tags(nodes, job),
-            default_args=default_args(job, request.options, request.project),
+            default_args=default_args(job, request.options, self._pool),
             tasks=tuple(tasks),
             settings={**request.options.settings, **job.options},
+            audit=request.audit if any(task.checks for task in tasks) else None,
         )
 
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.ids import variables
 from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, EnvironmentName, TaskSpec
-from starlake_dagster_assets.airflow.operators import DIALECTS, Dialect
+from starlake_dagster_assets.airflow.operators import DIALECTS, Checks, Dialect
 from starlake_dagster_assets.airflow.source import Raw, call, literal, text_block
 from starlake_dagster_assets.airflow.wiring import wiring
 from starlake_dagster_assets.command.source import ProjectSource
@@ -79,6 +79,13 @@ def options(context, more=""):
     pairs = [f"{name}={value}" for name, value in names.items()] if start else []
     return ",".join(["SL_LOG_LEVEL=info", *pairs, *([more] if more else [])])
 '''
+_CHECKS = ("check", "warn", "end")
+_DATED = '''\
+@pass_context
+def dated(context, codes):
+    """The end of the data of a run as clocks in `ZONE` show it, in codes of strftime."""
+    return pendulum.parse(window(context)[1], tz="UTC").in_timezone(ZONE).strftime(codes)
+'''
 _RESERVED = (
     "Asset",
     "CronDataIntervalTimetable",
@@ -87,6 +94,7 @@ _RESERVED = (
     "Param",
     "TaskGroup",
     "ZONE",
+    "dated",
     "moved",
     "options",
     "pass_context",
@@ -106,16 +114,29 @@ def render(dag: DagSpec, environment: EnvironmentName, project: ProjectSource) -
         project: What it was made from.
     """
     dialect = DIALECTS[environment](dag, project)
+    checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
-    head = [_header(dag, project), *_imports(dag, dialect, transforms)]
+    head = [_header(dag, project), *_imports(dag, dialect, checks, transforms)]
     constants = [("MOMENT", "%Y-%m-%dT%H:%M:%S"), ("ZONE", dag.timezone), *dialect.constants()]
+    constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
-    functions = [*dialect.functions(), _WINDOW, *([_OPTIONS] if transforms else [])]
+    functions = [
+        *dialect.functions(),
+        _WINDOW,
+        *([_OPTIONS] if transforms else []),
+        *([_DATED] if _is_dated(dag) else []),
+    ]
+    functions += checks.functions() if checks else []
     taken = {*_RESERVED, *dialect.reserved, *_imported(dialect.imports)}
+    taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
     names = variables([task.id for task in dag.tasks], taken)
-    body = _body(dag, dialect, names, transforms)
+    body = _body(dag, dialect, checks, names, transforms)
     parts = ["\n\n".join(head), *(text.rstrip() for text in functions), body]
     return "\n\n\n".join(parts) + _documents(dag, names) + "\n"
+
+
+def _is_dated(dag: DagSpec) -> bool:
+    return any("{{ dated(" in task.waiting.ack + task.waiting.directory for task in dag.tasks if task.waiting)
 
 
 def _header(dag: DagSpec, project: ProjectSource) -> str:
@@ -125,15 +146,16 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
     return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
 
 
-def _imports(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[str]:
+def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, transforms: bool) -> list[str]:
     modules = [*dialect.modules, "from datetime import timedelta"]
     modules.sort(key=lambda line: (line.startswith("from"), line))
     groups = any(task.groups for task in dag.tasks)
     names = [*(["Param"] if transforms else []), *(["TaskGroup"] if groups else [])]
     former = (_PARAM if transforms else "") + (_GROUP if groups else "")
     base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
-    plain = sorted(block for block in dialect.imports if block.startswith("from"))
-    tried = [block for block in dialect.imports if not block.startswith("from")]
+    blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ())]))
+    plain = sorted(block for block in blocks if block.startswith("from"))
+    tried = [block for block in blocks if not block.startswith("from")]
     third = "\n".join(["import pendulum", *plain, "from jinja2 import pass_context"])
     timetable = ["from airflow.timetables.interval import CronDataIntervalTimetable"]
     if isinstance(dag.schedule, Clock):
@@ -146,13 +168,13 @@ def _imported(blocks: Sequence[str]) -> set[str]:
     return {word for word in words if word.isidentifier()}
 
 
-def _body(dag: DagSpec, dialect: Dialect, names: Mapping[str, str], transforms: bool) -> str:
+def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
     lines = [f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"]
     opened: tuple[str, ...] = ()
     depth = 1
     around = dialect.around
-    before = [task for task in dag.tasks if task.kind in ("wait", "start")] if around else []
-    lines += [_task(task, dialect, names[task.id], 1) for task in before]
+    before = [task for task in dag.tasks if dialect.alone(task)] if around else []
+    lines += [_task(task, dialect, checks, names[task.id], 1) for task in before]
     if around:
         lines += _cluster(around, before, names)
         depth = 2
@@ -161,14 +183,19 @@ def _body(dag: DagSpec, dialect: Dialect, names: Mapping[str, str], transforms: 
             continue
         lines += _groups(opened, task.groups, depth)
         opened = task.groups
-        lines.append(_task(task, dialect, names[task.id], depth + len(opened)))
+        lines.append(_task(task, dialect, checks, names[task.id], depth + len(opened)))
     inside = [task for task in dag.tasks if task not in before]
     edges = [*wiring(before, names), *wiring(inside, names)]
     return "\n".join([*lines, *(["", *(f"    {edge}" for edge in edges)] if edges else [])])
 
 
 def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
-    macros = {name: Raw(name) for name in ("window", *(("options",) if transforms else ()))}
+    given = [
+        *(["options"] if transforms else []),
+        *(["dated"] if _is_dated(dag) else []),
+        *(["job_id"] if dag.audit else []),
+    ]
+    macros = {name: Raw(name) for name in ("window", *given)}
     defaults = {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
     arguments: list[tuple[str, Any]] = [
         ("dag_id", dag.id),
@@ -211,7 +238,8 @@ def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int) -> lis
 def _cluster(around: Any, before: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
     """The cluster is made once files are there, and deleted whatever happens."""
     (setup, maker, how), (teardown, remover, who) = around
-    last = [names[task.id] for task in before if task.kind == "start"]
+    waited = {up for task in before for up in task.upstream}
+    last = [names[task.id] for task in before if task.id not in waited]
     lines = [
         f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",
         f"    {teardown} = {_exploded(remover, [('task_id', teardown), *who], 4)}",
@@ -221,9 +249,9 @@ def _cluster(around: Any, before: Sequence[TaskSpec], names: Mapping[str, str]) 
     return [*lines, f"    with {teardown}.as_teardown(setups={setup}):"]
 
 
-def _task(task: TaskSpec, dialect: Dialect, name: str, depth: int) -> str:
+def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, depth: int) -> str:
     pad = "    " * depth
-    operator, own = dialect.task(task)
+    operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
     arguments: list[tuple[str, Any]] = [("task_id", task.id), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:

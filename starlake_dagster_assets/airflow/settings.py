@@ -27,8 +27,13 @@ _SECONDS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _OWN = ("start_date", "end_date", "retries", "retry_delay")
 
 
-def default_args(job: Job, options: AirflowOptions, project: ProjectSource) -> dict[str, Any]:
+def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[str, Any]:
     """What the tasks of a DAG have in common: `default_dag_args`, then what is said by name.
+
+    Args:
+        job: What a DAG configuration says.
+        options: What holds where it does not.
+        pool: Where no pool is said.
 
     Raises:
         ProjectError: When `default_dag_args` is no JSON mapping.
@@ -46,9 +51,8 @@ def default_args(job: Job, options: AirflowOptions, project: ProjectSource) -> d
     for name, value in given.items():
         if name not in _OWN:
             found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
-    pool = job.pool or pool_of(project)
-    if pool:
-        found["pool"] = pool
+    if named := job.pool or pool:
+        found["pool"] = named
     if job.priority is not None:
         found["priority_weight"] = job.priority
     return found

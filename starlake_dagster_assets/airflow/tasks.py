@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from starlake_dagster_assets.airflow.documents import document
+from starlake_dagster_assets.airflow.expectations import checked
 from starlake_dagster_assets.airflow.grouping import Bundle
 from starlake_dagster_assets.airflow.ids import word
 from starlake_dagster_assets.airflow.model import AssetRule, Granularity, TaskSpec, Waiting
@@ -13,6 +15,7 @@ from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.spark import spark_of
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
+from starlake_dagster_assets.project.model import Application
 from starlake_dagster_assets.triggers.model import PreLoad
 
 __all__ = ["TaskMaker"]
@@ -35,6 +38,7 @@ class TaskMaker:
         granularity: A task a table, or one for all tables of a domain in a DAG.
         options: `--options` of a transform, by node id.
         rules: The rule under which each node runs once others have moved.
+        application: What an expectation without `failOnError` means, where results can be asked for; else None.
     """
 
     graph: Graph
@@ -46,12 +50,26 @@ class TaskMaker:
     granularity: Granularity = "task"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
+    application: Application | None = None
 
     def task_of(self, node: Node) -> str:
         """The id of the task that makes a node."""
         if self.granularity == "batch" and node.table:
             return f"load_{word(node.table.domain)}"
         return self.ids[node.id]
+
+    def gate_of(self, node: Node) -> str:
+        """The id of the task after which a node is good: the check of what blocks it, else the one that makes it."""
+        return self._gates.get(self.task_of(node), self.task_of(node))
+
+    @cached_property
+    def _gates(self) -> Mapping[str, str]:
+        """The check by the task that it holds back."""
+        if self.application is None:
+            return {}
+        nodes = [self.graph.nodes[node] for node in self.ids]
+        tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
+        return {task: f"check_{task}" for task in tasks}
 
     def tasks(self, bundle: Bundle) -> list[TaskSpec]:
         """The tasks of a DAG, loads first."""
@@ -72,8 +90,9 @@ class TaskMaker:
         for schema in sorted(schemas):
             groups = () if alone else (f"{word(schema)}_transform",)
             members = [node for node in transforms if node.domain == schema]
-            found += [self._transform(node, bundle, inside, groups) for node in members]
-        return found
+            made = [(self._transform(node, bundle, inside, groups), node) for node in members]
+            found += [task for transform, node in made for task in self._with(transform, [node])]
+        return [*found, *_ends([task for task in found if task.kind == "warn"])]
 
     def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
         name = word(domain)
@@ -92,7 +111,21 @@ class TaskMaker:
         stage = TaskSpec(f"import_{name}", "stage", build.stage(domain, stems).argv, before, groups=first)
         tasks.append(stage)
         batches = [nodes] if self.granularity == "batch" else [[node] for node in nodes]
-        return [*tasks, *(self._load(domain, batch, stage.id, (*around, f"{name}_load")) for batch in batches)]
+        loads = [self._load(domain, batch, stage.id, (*around, f"{name}_load")) for batch in batches]
+        return [*tasks, *(task for load, batch in zip(loads, batches, strict=True) for task in self._with(load, batch))]
+
+    def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:
+        """A task and its checks: the outlets belong to the one that holds them back."""
+        gate = self._gates.get(task.id)
+        yield replace(task, outlets=()) if gate else task
+        if self.application is None:
+            return
+        both = TaskSpec("", "check", upstream=(task.id,), groups=task.groups, owner=task.owner, checks=task.id)
+        if gate:
+            texts = checked(nodes, self.application, blocking=True)
+            yield replace(both, id=gate, inlets=task.inlets, outlets=task.outlets, expectations=texts)
+        if texts := checked(nodes, self.application, blocking=False):
+            yield replace(both, id=f"warn_{task.id}", kind="warn", inlets=task.outlets, expectations=texts)
 
     def _load(self, domain: str, nodes: Sequence[Node], stage: str, groups: tuple[str, ...]) -> TaskSpec:
         spark = [spark_of(node.tags) for node in nodes]
@@ -115,7 +148,7 @@ class TaskMaker:
             self.ids[node.id],
             "transform",
             build.transform(node.raw).argv,
-            tuple(dict.fromkeys(self.task_of(self.graph.nodes[up]) for up in here)),
+            tuple(dict.fromkeys(self.gate_of(self.graph.nodes[up]) for up in here)),
             inlets=self._inlets(node),
             outlets=(self.uris[node.id],),
             groups=groups,
@@ -138,6 +171,17 @@ class TaskMaker:
     def _inlets(self, node: Node) -> tuple[str, ...]:
         known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]
         return tuple(dict.fromkeys([*known, *self.extra.get(node.id, ())]))
+
+
+def _ends(warnings: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The last tasks decide what became of a run: a warning shall not, what it is about shall."""
+    if not warnings:
+        return []
+    made = tuple(task.checks for task in warnings)
+    return [
+        TaskSpec("end", "end", upstream=made, trigger_rule="none_failed"),
+        TaskSpec("warnings_noted", "end", upstream=tuple(task.id for task in warnings), trigger_rule="all_done"),
+    ]
 
 
 def _owner(nodes: Sequence[Node]) -> str | None:

@@ -18,7 +18,6 @@ __all__ = ["waiting_for"]
 
 _STORES = {"dataproc": "gs", "cloud_run": "gs", "fargate": "s3"}
 _URL = re.compile(r"(\w+)://[^/{]+/.")
-_MOMENT = "(data_interval_end | default(none, true) or dag_run.run_after).astimezone(dag.timezone)"
 _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdHMSj])*)")
 
 
@@ -83,7 +82,7 @@ def _templated(text: str, domain: Domain, project: ProjectSource) -> str:
 
 def _place(match: re.Match[str], known: dict[str, str], project: ProjectSource) -> str:
     if match[2]:
-        return "{{ " + _MOMENT + ".strftime('" + match[2] + "') }}"
+        return "{{ dated('" + match[2] + "') }}"
     name = match[1].strip()
     value = known.get(name, project.model.variables.get(name))
     return rooted(value, project) if value is not None else jinja(match[0])

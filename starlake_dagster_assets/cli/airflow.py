@@ -71,6 +71,10 @@ def export(
     granularity: Annotated[_Granularity, typer.Option(help="A load a table, or a domain.")] = _Granularity.task,
     ids: Annotated[_Ids, typer.Option(help="Names of starlake-airflow, or asset keys.")] = _Ids.starlake,
     prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
+    checks: Annotated[
+        str | None,
+        typer.Option(help="Airflow connection to the warehouse: tasks ask its audit what became of expectations."),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +108,7 @@ def export(
         split=cast("Any", split.value),
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
-        options=AirflowOptions(prefix=prefix, settings=settings),
+        options=AirflowOptions(prefix=prefix, settings=settings, checks=checks),
         automation=None if definitions else StarlakeAutomation(**said),
         translator=_loaded(translator, "--translator") if translator else None,
         check=check,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from starlake_dagster_assets.graph.build import build_graph
-from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.graph.model import Edge, Graph
+from starlake_dagster_assets.project.model import Connection, Expectation, Project
 from tests.graph.conftest import project, table, task
 
-__all__ = ["ODD", "Source", "odd_project", "random_project"]
+__all__ = ["ODD", "Source", "cloud_project", "odd_project", "random_project"]
 
 ODD = [
     'say"so',
@@ -32,16 +32,18 @@ _CRONS = [None, None, "0 5 * * *", "*/15 6-18 * * 1-5"]
 
 @dataclass(frozen=True)
 class Source:
-    """A project without files."""
+    """A project without files; `edges` come to those that its SQL has."""
 
     model: Project
     root: Path = Path("/project")
     env: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
 
     @cached_property
     def graph(self) -> Graph:
-        return build_graph(self.model)[0]
+        found = build_graph(self.model)[0]
+        return replace(found, edges=tuple(sorted({*found.edges, *self.edges})))
 
 
 def random_project(seed: int) -> Source:
@@ -60,6 +62,17 @@ def random_project(seed: int) -> Source:
         found.append(task(domain, stem, sql, cron=dice.choice(_CRONS), tags=tuple(tags)))
         names.append(f'"{domain}"."{stem}"')
     return Source(project(*found))
+
+
+def cloud_project(store: str, engine: str = "bigquery") -> Source:
+    """A table and a task that reads it, both with expectations; its files come into an object store."""
+    items = (Expectation(expect="expect_unique('id')", fail_on_error=True), Expectation(expect="expect_rows(1)"))
+    load = table("sales", "orders", cron="0 5 * * *", expectations=items)
+    made = task("kpi", "sums", "select * from sales.orders", expectations=items)
+    model = project(load, made, incoming=f"{store}://files/in/sales")
+    connections = {"db": Connection(name="db", type=engine)}
+    known = {"connection_ref": "db", "connections": connections, "datasets": f"{store}://files/datasets"}
+    return Source(model.model_copy(update={"application": model.application.model_copy(update=known)}))
 
 
 def odd_project() -> Source:

@@ -20,7 +20,6 @@ __all__ = ["AIRFLOWS", "Airflow", "Home", "until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-_STANDARD = "apache-airflow-providers-standard"
 _MINUTES = 60.0
 _SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -41,12 +40,10 @@ class Airflow:
     Attributes:
         major: 2 or 3.
         requirements: What is installed.
-        clouds: Whether the providers of the clouds are.
     """
 
     major: int
     requirements: tuple[str, ...]
-    clouds: bool = False
 
     @property
     def path(self) -> Path:
@@ -159,16 +156,13 @@ def _uv(*args: str) -> None:
     subprocess.run([uv, *args], check=True, capture_output=True, text=True, timeout=5 * _MINUTES)
 
 
+_BOTH = (
+    "apache-airflow-providers-standard==1.21.0",
+    "apache-airflow-providers-amazon==9.39.0",
+    "airflow-provider-duckdb==0.2.0",
+    "duckdb==1.5.6",
+)
 AIRFLOWS = {
-    2: Airflow(2, ("apache-airflow==2.11.2", f"{_STANDARD}==1.21.0")),
-    3: Airflow(
-        3,
-        (
-            "apache-airflow==3.3.2",
-            f"{_STANDARD}==1.21.0",
-            "apache-airflow-providers-google==22.8.0",
-            "apache-airflow-providers-amazon==9.39.0",
-        ),
-        clouds=True,
-    ),
+    2: Airflow(2, ("apache-airflow==2.11.2", "apache-airflow-providers-google==22.1.0", *_BOTH)),
+    3: Airflow(3, ("apache-airflow==3.3.2", "apache-airflow-providers-google==22.8.0", *_BOTH)),
 }

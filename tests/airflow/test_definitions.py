@@ -174,7 +174,6 @@ def test_the_command_takes_definitions(tmp_path):
     assert not command("--definitions", "definitions:defs", str(EXAMPLE), "--env", "DUCKDB", "--check").returncode
     refused = command("--definitions", "definitions:defs", "--option", "retries=3")
     assert refused.returncode == 2 and "--option retries" in refused.stderr
-    assert command().returncode == 2
 
 
 def test_definitions_without_the_project_are_refused(project):

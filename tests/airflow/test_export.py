@@ -8,7 +8,6 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -102,7 +101,7 @@ def test_the_path_of_an_ack_file_has_the_date_of_the_run_in_the_time_zone_of_the
     report = export_airflow(project, tmp_path, environment=environment, automation=automation)
     (ack,) = {task.waiting.ack for task in tasks_of(report).values() if task.waiting and "network" in task.id}
     zone, moment = ZoneInfo("Europe/Paris"), datetime(2025, 3, 9, 23, 30, tzinfo=timezone.utc)
-    run = {"data_interval_end": moment, "dag": SimpleNamespace(timezone=zone)}
+    run = {"dated": lambda codes: moment.astimezone(zone).strftime(codes)}
     assert Environment().from_string(ack).render(run) == f"{store}/network/2025-03-10/20250310/00/30.ack"
     domain = project.model.domains[[one.name for one in project.model.domains].index("network")]
     preload = PreLoad("ack", global_ack_file_path=path)

@@ -20,8 +20,9 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
 from starlake_dagster_assets.airflow.export import ExportReport
+from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
-from tests.airflow.projects import ODD, Source, odd_project, random_project
+from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.fakes.script import Scripted
 
@@ -51,9 +52,17 @@ def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple
         made[name] = (project, export_airflow(project, root / name, **options))
 
     waits = StarlakeAutomation(pre_load_strategy="imported", retries=3, default_pool="mine", max_active_runs=2)
-    for environment in ("shell", "cloud_run", "dataproc", "fargate") if airflow.clouds else ("shell",):
+    for environment in ("shell", "cloud_run", "dataproc", "fargate"):
         export(environment, example(), environment=environment)
         export(f"{environment}_waits", example(), environment=environment, automation=waits, split="component")
+    for environment, store in (("cloud_run", "gs"), ("dataproc", "gs"), ("fargate", "s3")):
+        for strategy in ("imported", "pending", "ack"):
+            files = StarlakeAutomation(pre_load_strategy=strategy)
+            export(f"{environment}_{strategy}", cloud_project(store), environment=environment, automation=files)
+    cluster = AirflowOptions(settings={"cluster_id": "ours"})
+    files = StarlakeAutomation(pre_load_strategy="imported", schedules=False)
+    export("cluster", cloud_project("gs"), environment="dataproc", automation=files, options=cluster)
+    export("checks", example(), options=AirflowOptions(checks="starbake"))
     export("existing", example(), automation=StarlakeAutomation(dataset_triggering_strategy="all"), ids="asset")
     export("batch", example(), granularity="batch", split="schedule")
     export("odd", odd_project(), ids="asset", **_odd_names())
@@ -117,14 +126,53 @@ def test_options_reach_the_tasks(exported):
     assert "expect_unique('order_id')" in load["doc"] and "metadata/load/starbake/Orders.sl.yml" in dag["doc"]
 
 
-def test_a_cluster_is_made_before_and_deleted_after_whatever_happens(exported, airflow):
-    if not airflow.clouds:
-        pytest.skip("this environment has no providers of clouds")
+def test_a_cluster_is_made_before_and_deleted_after_whatever_happens(exported):
     read, _ = exported
     tasks = read["dataproc"]["dags"]["starlake_transform_kpi_daily"]["tasks"]
     assert tasks["create_cluster"]["setup"] and tasks["delete_cluster"]["teardown"]
     assert "create_cluster" in tasks["kpi_daily_revenue_task"]["upstream"]
     assert "kpi_shop_ranking_task" in tasks["delete_cluster"]["upstream"]
+
+
+def test_files_in_a_store_are_waited_for_there(exported):
+    read, _ = exported
+    sensors = {
+        "cloud_run": "GCSObjectExistenceSensor",
+        "dataproc": "GCSObjectExistenceSensor",
+        "fargate": "S3KeySensor",
+    }
+    checks = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
+    for environment, sensor in sensors.items():
+        for strategy, check in checks.items():
+            (dag,) = [
+                dag for dag in read[f"{environment}_{strategy}"]["dags"].values() if "import_sales" in dag["tasks"]
+            ]
+            wait = dag["tasks"][f"check_sales_{check}"]
+            assert (wait["operator"], wait["mode"], wait["soft_fail"]) == (sensor, "reschedule", True)
+            assert dag["tasks"]["import_sales"]["upstream"][:1] == (
+                ["create_cluster"] if environment == "dataproc" else ["skip_or_start_loading_sales"]
+            )
+
+
+def test_a_cluster_that_is_there_is_neither_made_nor_deleted(exported):
+    read, _ = exported
+    tasks = {name: one for dag in read["cluster"]["dags"].values() for name, one in dag["tasks"].items()}
+    assert set(tasks) == {
+        *("check_sales_incoming_files", "skip_or_start_loading_sales", "import_sales", "load_sales_orders"),
+        "kpi_sums_task",
+    }
+    assert not any(one["setup"] or one["teardown"] for one in tasks.values())
+
+
+def test_an_asset_is_made_when_its_expectations_held(exported):
+    read, _ = exported
+    for name, operator in (("checks", "SQLCheckOperator"), ("cloud_run_imported", "BigQueryCheckOperator")):
+        tasks = {name: one for dag in read[name]["dags"].values() for name, one in dag["tasks"].items()}
+        checks = {name: one for name, one in tasks.items() if name.startswith("check_") and one["outlets"]}
+        assert checks and {one["operator"] for one in checks.values()} == {operator}
+        assert all(tasks[name.removeprefix("check_")]["outlets"] == [] for name in checks)
+        assert all(one["upstream"] == [name.removeprefix("check_")] for name, one in checks.items())
+        assert all(one["retries"] == 0 for one in checks.values())
 
 
 # --------------------------------------------------------------------------------------------------- they run
@@ -137,10 +185,13 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
     shutil.copytree(EXAMPLE / "deliveries" / "day1", root / "datasets" / "incoming")
     project = StarlakeProject(root, env="DUCKDB")
     scripted = Scripted(tmp_path / "scripted", {"engine": "embedded"})
-    report = export_airflow(project, tmp_path / "dags")
+    checks = AirflowOptions(checks="starbake")
+    report = export_airflow(project, tmp_path / "dags", options=checks)
     home = airflow.home(tmp_path / "home", tmp_path / "dags")
     home.airflow("pools", "import", str(tmp_path / "dags" / "pools.json"))
-    home.run(HERE / "run_dags.py", DATE, *_in_order(project, report), env=_variables(scripted, root))
+    file = {"conn_type": "duckdb", "host": str(root / "datasets" / "duckdb.db")}
+    env = {**_variables(scripted, root), "AIRFLOW_CONN_STARBAKE": json.dumps(file)}
+    home.run(HERE / "run_dags.py", DATE, *_in_order(project, report), env=env)
 
     made = [node.id for node in project.graph.nodes.values() if node.kind != "external"]
     with duckdb.connect(str(root / "datasets" / "duckdb.db"), read_only=True) as warehouse:
@@ -156,6 +207,17 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
         "2025-03-10T04:00:00+0000",
     )
     assert "sl_start_date=2025-03-09T05:00:00,sl_end_date=2025-03-10T05:00:00" in revenue.argv[-1]
+
+    # an expectation of which the audit knows nothing, because the project that runs has another, ends a run badly
+    described = root / "metadata" / "transform" / "kpi" / "top_products.sl.yml"
+    text = described.read_text()
+    described.write_text(text.replace("'position', 1, 2", "'position', 5, 9"))
+    once = StarlakeAutomation(retries=0)
+    changed = StarlakeProject(root, env="DUCKDB")
+    assert export_airflow(changed, tmp_path / "dags", options=checks, automation=once).written
+    described.write_text(text)
+    with pytest.raises(AssertionError, match="check_kpi_top_products_task"):
+        home.run(HERE / "run_dags.py", DATE, "starlake_transform_kpi_weekly", env=env)
 
 
 def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlake_dagster_assets.airflow.model import EnvironmentName
+from starlake_dagster_assets.airflow.operators.checks import Checks
 from starlake_dagster_assets.airflow.operators.cloud_run import CloudRun
 from starlake_dagster_assets.airflow.operators.dataproc import Dataproc
 from starlake_dagster_assets.airflow.operators.dialect import Dialect
 from starlake_dagster_assets.airflow.operators.fargate import Fargate
 from starlake_dagster_assets.airflow.operators.shell import Shell
 
-__all__ = ["DIALECTS", "Dialect"]
+__all__ = ["DIALECTS", "Checks", "Dialect"]
 
 DIALECTS: Mapping[EnvironmentName, type[Dialect]] = {
     "shell": Shell,

@@ -55,6 +55,6 @@ class CloudRun(Google):
         """The operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
-        if task.kind == "start" and task.waiting and not task.waiting.ack:
+        if self.alone(task):
             return "EmptyOperator", []
         return "CloudRunExecuteJobOperator", [("overrides", Call("starlake", self.arguments(task)))]

@@ -99,7 +99,7 @@ class Dataproc(Google):
         """The operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
-        if task.kind == "start" and task.waiting and not task.waiting.ack:
+        if self.alone(task):
             return "EmptyOperator", []
         found: Arguments = [("job", Call("starlake", self.arguments(task), task.spark))]
         if timeout := self.given("dataproc_job_wait_timeout"):

@@ -8,26 +8,16 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.operators.checks import JOB_ID
 from starlake_dagster_assets.airflow.settings import environment_variables, root_of, setting
 from starlake_dagster_assets.airflow.source import Raw, jinja, jinja_text
 from starlake_dagster_assets.command.source import ProjectSource
 
-__all__ = ["EMPTY", "Arguments", "Dialect", "either", "url_parts"]
+__all__ = ["Arguments", "Dialect", "url_parts"]
 
 Arguments = list[tuple[str, Any]]
 
 DATE = "{{ window()[1] }}+0000"
-
-
-def either(module: str, name: str, former: str) -> str:
-    """An import that Airflow 3 has in its standard provider, and Airflow 2 has at home."""
-    return (
-        f"try:\n    from airflow.providers.standard.{module} import {name}\n"
-        f"except ImportError:  # Airflow 2\n    from airflow.{former} import {name}"
-    )
-
-
-EMPTY = either("operators.empty", "EmptyOperator", "operators.empty")
 
 
 def url_parts(url: str) -> tuple[str, str]:
@@ -81,6 +71,10 @@ class Dialect:
         """A setup and a teardown around all commands, each a task id, an operator and its arguments."""
         return None
 
+    def alone(self, task: TaskSpec) -> bool:
+        """Whether a task runs no command: what waits for files, and the end of the wait."""
+        return task.kind == "wait" or (task.kind == "start" and task.waiting is not None and not task.waiting.ack)
+
     # -------------------------------------------------------------------------------------- what they share
 
     def value(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
@@ -104,7 +98,8 @@ class Dialect:
     def env(self) -> dict[str, str]:
         """The environment variables of every command, as templates."""
         said = environment_variables(self.dag.settings, self.project)
-        return {"SL_ROOT": root_of(self.dag.settings, self.project), "SL_LOG_LEVEL": "info", **said}
+        job = {"SL_JOB_ID": JOB_ID} if self.dag.audit else {}
+        return {"SL_ROOT": root_of(self.dag.settings, self.project), "SL_LOG_LEVEL": "info", **said, **job}
 
     def arguments(self, task: TaskSpec) -> list[str]:
         """The argument list of a task, as templates."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.model import TaskSpec
-from starlake_dagster_assets.airflow.operators.dialect import EMPTY, Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.standard import EMPTY
 from starlake_dagster_assets.airflow.source import Call, Raw, literal
 
 __all__ = ["Fargate"]
@@ -68,7 +69,7 @@ class Fargate(Dialect):
                 return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]
             key = f"{task.waiting.directory.rstrip('/')}/?*"
             return "S3KeySensor", [("bucket_key", key), ("wildcard_match", True), *self.sensor(task)]
-        if task.kind == "start" and task.waiting and not task.waiting.ack:
+        if self.alone(task):
             return "EmptyOperator", []
         return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task)))]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from starlake_dagster_assets.airflow.model import TaskSpec
-from starlake_dagster_assets.airflow.operators.dialect import EMPTY, Arguments, Dialect, url_parts
+from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect, url_parts
+from starlake_dagster_assets.airflow.operators.standard import EMPTY
 
 __all__ = ["Google"]
 

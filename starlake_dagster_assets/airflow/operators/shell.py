@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.model import TaskSpec
-from starlake_dagster_assets.airflow.operators.dialect import DATE, EMPTY, Arguments, Dialect, either
+from starlake_dagster_assets.airflow.operators.dialect import DATE, Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.standard import EMPTY, either
 from starlake_dagster_assets.airflow.source import Raw, jinja_text
 
 __all__ = ["Shell"]

@@ -1,0 +1,90 @@
+"""How a check asks the audit of Starlake: the same in every environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlake_dagster_assets.airflow.model import Audit, TaskSpec
+from starlake_dagster_assets.airflow.operators.standard import EMPTY
+from starlake_dagster_assets.airflow.source import Call
+
+__all__ = ["JOB_ID", "Checks"]
+
+JOB_ID = "{{ job_id() }}"
+"""`SL_JOB_ID` of every command: by it the rows in the audit tell which task of which run wrote them."""
+
+_ALTERED = " \t\n\r'\"`{}\\"
+"""What Starlake alters when it writes a text into its audit: both sides are compared without it."""
+_FUNCTIONS = '''\
+@pass_context
+def job_id(context, task_id=None):
+    """What Starlake's audit calls the commands of a task of this run."""
+    task = task_id or context["task"].task_id
+    return f"{{context['dag'].dag_id}}.{{task}}.{{context['run_id']}}"
+
+
+def all_held(task_id, *expectations):
+    """Asks the audit whether the newest result of each is good, of those that a task left there."""
+    texts = ", ".join(f"'{{text}}'" for text in sorted({{*expectations}}))
+    return f"""
+        SELECT count(*) = {{len(expectations)}}
+        FROM (
+            SELECT
+                success,
+                row_number() OVER (
+                    PARTITION BY domain, schema, params ORDER BY timestamp DESC
+                ) AS age
+            FROM {table}
+            WHERE jobid = '{{{{{{{{ job_id('{{task_id}}') }}}}}}}}'
+                AND translate(params, {{PUNCTUATION}}, '') IN ({{texts}})
+        ) AS results
+        WHERE age = 1 AND success
+    """
+'''
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The words of the checks of a DAG.
+
+    Attributes:
+        audit: Where they ask.
+        warns: Whether some of them hold nothing back.
+    """
+
+    audit: Audit
+    warns: bool
+    reserved = ("PUNCTUATION", "all_held", "job_id")
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Of the operators."""
+        ends = [EMPTY] if self.warns else []
+        if not self.audit.bigquery:
+            return ["from airflow.providers.common.sql.operators.sql import SQLCheckOperator", *ends]
+        module = "airflow.providers.google.cloud.operators.bigquery"
+        return [f"from {module} import (\n    BigQueryCheckOperator,\n)", *ends]
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """What texts are compared without, as SQL."""
+        return [("PUNCTUATION", " || ".join(f"chr({ord(char)})" for char in _ALTERED))]
+
+    def functions(self) -> Sequence[str]:
+        """What the file defines to ask."""
+        return [_FUNCTIONS.format(table=self.audit.table)]
+
+    def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
+        """The operator of a check, and the arguments that are its own; a second try would find the same."""
+        if task.kind == "end":
+            return "EmptyOperator", []
+        texts = [_plain(text) for text in task.expectations]
+        own: list[tuple[str, Any]] = [("sql", Call("all_held", [task.checks, *texts])), ("retries", 0)]
+        if self.audit.bigquery:
+            return "BigQueryCheckOperator", [("gcp_conn_id", self.audit.connection), ("use_legacy_sql", False), *own]
+        return "SQLCheckOperator", [("conn_id", self.audit.connection), *own]
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text if char not in _ALTERED)

@@ -1,0 +1,16 @@
+"""Operators that Airflow 3 has in its standard provider."""
+
+from __future__ import annotations
+
+__all__ = ["EMPTY", "either"]
+
+
+def either(module: str, name: str, former: str) -> str:
+    """An import that Airflow 3 has in its standard provider, and Airflow 2 has at home."""
+    return (
+        f"try:\n    from airflow.providers.standard.{module} import {name}\n"
+        f"except ImportError:  # Airflow 2\n    from airflow.{former} import {name}"
+    )
+
+
+EMPTY = either("operators.empty", "EmptyOperator", "operators.empty")
