@@ -120,6 +120,7 @@ class TaskSpec:
         spark: Spark properties, where it runs on Spark.
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.
+        idle: For them: the task may have found no file for a table, and left no result of it.
     """
 
     id: str
@@ -137,6 +138,7 @@ class TaskSpec:
     spark: Mapping[str, str] = field(default_factory=lambda: _NONE)
     checks: str = ""
     expectations: tuple[str, ...] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True)

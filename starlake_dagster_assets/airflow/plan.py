@@ -121,6 +121,7 @@ class _Planner:
             {name: task_options(request.project.model, node) for name, node in self._nodes.items() if node.task},
             self._rules,
             request.project.model.application if request.audit is not None else None,
+            request.environment != "shell",
         )
         tasks = [maker.tasks(bundle) for bundle in found]
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]

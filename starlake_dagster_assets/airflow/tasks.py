@@ -39,6 +39,7 @@ class TaskMaker:
         options: `--options` of a transform, by node id.
         rules: The rule under which each node runs once others have moved.
         application: What an expectation without `failOnError` means, where results can be asked for; else None.
+        silent: Whether a load that finds no file succeeds, because nobody can tell.
     """
 
     graph: Graph
@@ -51,6 +52,7 @@ class TaskMaker:
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
     application: Application | None = None
+    silent: bool = False
 
     def task_of(self, node: Node) -> str:
         """The id of the task that makes a node."""
@@ -120,7 +122,8 @@ class TaskMaker:
         yield replace(task, outlets=()) if gate else task
         if self.application is None:
             return
-        both = TaskSpec("", "check", upstream=(task.id,), groups=task.groups, owner=task.owner, checks=task.id)
+        idle = task.kind == "load" and (self.silent or len(nodes) > 1)
+        both = TaskSpec("", "check", (), (task.id,), groups=task.groups, owner=task.owner, checks=task.id, idle=idle)
         if gate:
             texts = checked(nodes, self.application, blocking=True)
             yield replace(both, id=gate, inlets=task.inlets, outlets=task.outlets, expectations=texts)

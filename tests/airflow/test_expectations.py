@@ -10,6 +10,7 @@ from jinja2 import Environment, pass_context
 from starlake_dagster_assets import export_airflow
 from starlake_dagster_assets.airflow.model import AirflowOptions, Audit, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import Checks
+from starlake_dagster_assets.airflow.source import literal
 from starlake_dagster_assets.project.model import Connection, Expectation
 from tests.airflow.projects import Source
 from tests.graph.conftest import project, table, task
@@ -33,15 +34,16 @@ def tasks_of(report) -> dict[str, TaskSpec]:
     return {one.id: one for dag in report.plan.dags for one in dag.tasks}
 
 
-def query(*expectations: str, task_id: str = "load", run: str = "manual__2025-01-01T00:00:00+00:00") -> str:
+def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
     checks = Checks(Audit("warehouse", TABLE), warns=False)
-    (_, asked), _ = checks.task(TaskSpec("check", "check", checks=task_id, expectations=expectations))[1][1:]
+    (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
     names = {"pass_context": pass_context, **dict(checks.constants())}
     for text in checks.functions():
         exec(text, names)
+    run = "manual__2025-01-01T00:00:00+00:00"
     context = {"dag": type("Dag", (), {"dag_id": "d"}), "run_id": run, "job_id": names["job_id"]}
-    return Environment().from_string(names["all_held"](*asked.arguments)).render(context)
+    return Environment().from_string(eval(literal(asked), names)).render(context)
 
 
 # ------------------------------------------------------------------------------------------------ what holds what
@@ -101,6 +103,17 @@ def test_an_audit_of_another_name_is_quoted_and_one_that_no_query_can_name_is_no
         assert {dag.audit.table for dag in report.plan.dags if dag.audit} == ({found} if found else set())
 
 
+@pytest.mark.parametrize(
+    ("environment", "granularity", "idle"),
+    [("shell", "task", False), ("fargate", "task", True), ("shell", "batch", True)],
+)
+def test_a_load_that_may_find_no_file_is_not_blamed(tmp_path, environment, granularity, idle):
+    source_ = Source(project(*(table("sales", name, expectations=(Expectation(expect=BLOCKS),)) for name in "ab")))
+    options = {"environment": environment, "granularity": granularity, "options": AirflowOptions(checks="w")}
+    tasks = tasks_of(export_airflow(source_, tmp_path, **options))
+    assert {one.idle for one in tasks.values() if one.kind == "warn"} == {idle}
+
+
 # ------------------------------------------------------------------------------------------------- what is asked
 
 
@@ -112,8 +125,8 @@ def test_the_query_is_sql_of_every_warehouse(dialect):
 @pytest.mark.parametrize(
     ("rows", "held"),
     [
-        ([], False),
-        ([(BLOCKS, 1, True)], False),
+        ([], None),
+        ([(BLOCKS, 1, True)], None),
         ([(BLOCKS, 1, True), (WARNS, 1, True)], True),
         ([(BLOCKS, 1, True), (WARNS, 1, False)], False),
         ([(BLOCKS, 1, False), (BLOCKS, 2, True), (WARNS, 1, True)], True),
@@ -134,7 +147,9 @@ def test_all_expectations_hold_by_their_newest_result(rows, held):
             warehouse.execute(
                 f"insert into {TABLE} values (?, 'sales', 'orders', ?, ?, ?)", [of, moment, params, success]
             )
-        assert warehouse.execute(query(BLOCKS, WARNS)).fetchone() == (held,)
+        assert warehouse.execute(query(BLOCKS, WARNS)).fetchone() == (bool(held),)
+        # what may have been idle is not blamed for what it did not leave
+        assert warehouse.execute(query(BLOCKS, WARNS, idle=True)).fetchone() == (held is None or held,)
 
 
 def test_expectations_are_texts_whatever_is_in_them():

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.model import Audit, TaskSpec
 from starlake_dagster_assets.airflow.operators.standard import EMPTY
-from starlake_dagster_assets.airflow.source import Call
+from starlake_dagster_assets.airflow.source import Call, Raw
 
 __all__ = ["JOB_ID", "Checks"]
 
@@ -25,11 +25,15 @@ def job_id(context, task_id=None):
     return f"{{context['dag'].dag_id}}.{{task}}.{{context['run_id']}}"
 
 
-def all_held(task_id, *expectations):
-    """Asks the audit whether the newest result of each is good, of those that a task left there."""
+def all_held(task_id, *expectations, idle=False):
+    """Asks the audit whether the newest result of each is good, of those that a task left there.
+
+    Where it may have been idle for want of files, only what it left counts.
+    """
+    wanted = "count(*)" if idle else len(expectations)
     texts = ", ".join(f"'{{text}}'" for text in sorted({{*expectations}}))
     return f"""
-        SELECT count(*) = {{len(expectations)}}
+        SELECT coalesce(sum(CASE WHEN success THEN 1 ELSE 0 END), 0) = {{wanted}}
         FROM (
             SELECT
                 success,
@@ -40,7 +44,7 @@ def all_held(task_id, *expectations):
             WHERE jobid = '{{{{{{{{ job_id('{{task_id}}') }}}}}}}}'
                 AND translate(params, {{PUNCTUATION}}, '') IN ({{texts}})
         ) AS results
-        WHERE age = 1 AND success
+        WHERE age = 1
     """
 '''
 
@@ -79,7 +83,8 @@ class Checks:
         """The operator of a check, and the arguments that are its own; a second try would find the same."""
         if task.kind == "end":
             return "EmptyOperator", []
-        texts = [_plain(text) for text in task.expectations]
+        texts: list[str] = [_plain(text) for text in task.expectations]
+        texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [("sql", Call("all_held", [task.checks, *texts])), ("retries", 0)]
         if self.audit.bigquery:
             return "BigQueryCheckOperator", [("gcp_conn_id", self.audit.connection), ("use_legacy_sql", False), *own]
