@@ -216,7 +216,7 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
     changed = StarlakeProject(root, env="DUCKDB")
     assert export_airflow(changed, tmp_path / "dags", options=checks, automation=once).written
     described.write_text(text)
-    with pytest.raises(AssertionError, match="check_kpi_top_products_task"):
+    with pytest.raises(AssertionError, match="Test failed"):
         home.run(HERE / "run_dags.py", DATE, "starlake_transform_kpi_weekly", env=env)
 
 
