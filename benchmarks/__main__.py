@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found += entries
         if not given.dry:
             report.save(given.output, found, mode="quick" if given.quick else "full")
-    if not given.dry and not given.quick:
+    if not (given.dry or given.quick or given.no_docs):
         report.publish(given.output)
     missed = [entry["name"] for entry in found if report.missed(entry) and not entry.get("budget")]
     if given.check and missed:
@@ -123,6 +123,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose name holds one of these words")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a ratio is above its target")
     parser.add_argument("--dry", action="store_true", help="write nothing")
+    parser.add_argument("--no-docs", action="store_true", help="leave the table and the plots of the docs alone")
     parser.add_argument("--list", action="store_true", help="the names of the rows")
     parser.add_argument("--repeats", type=int, help="how often each side is run")
     parser.add_argument("--work", type=Path, help="a directory for what is prepared, kept for the next time")

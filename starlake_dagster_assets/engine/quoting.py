@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["identifier", "literal", "qualified"]
+from datetime import datetime
+
+__all__ = ["Value", "identifier", "literal", "qualified", "value"]
+
+Value = str | int | bool | datetime | None
 
 
 def identifier(name: str) -> str:
@@ -18,3 +22,16 @@ def qualified(*parts: str) -> str:
 def literal(text: str) -> str:
     """A text as a DuckDB string literal: `a'b` becomes `'a''b'`."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def value(given: Value) -> str:
+    """A value as SQL, a naive time as a TIMESTAMP.
+
+    Statements carry their values: the first parameter that DuckDB binds makes it import pandas and pyarrow where they
+    are installed, which takes longer than the load of a small file.
+    """
+    if isinstance(given, str):
+        return literal(given) if "\0" not in given else f"({literal(given)})".replace("\0", "' || chr(0) || '")
+    if isinstance(given, datetime):
+        return f"TIMESTAMP {literal(given.isoformat(sep=' '))}"
+    return "NULL" if given is None else str(given)

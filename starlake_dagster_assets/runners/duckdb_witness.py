@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.command.samples import Sample
+from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class DuckDBWitness:
         target = Target(schema, table)
         for con in self._open():
             if kind_of(con, target) is not None:
-                found = con.execute(f"SELECT * FROM {target.name} LIMIT ?", [limit]).fetchall()
+                found = con.execute(f"SELECT * FROM {target.name} LIMIT {int(limit)}").fetchall()
                 return _texts(found)
         return []
 
@@ -111,7 +112,7 @@ class DuckDBWitness:
             if wanted is None:
                 return None
             counted = session.con.execute(query).fetchall()[0][0]
-            shown = session.con.execute(f"SELECT * FROM ({wanted.sql}) LIMIT ?", [limit])
+            shown = session.con.execute(f"SELECT * FROM ({wanted.sql}) LIMIT {int(limit)}")
             columns = [str(column[0]) for column in shown.description or ()]
             return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed)
         return None
@@ -146,10 +147,10 @@ class DuckDBWitness:
         for connection in self._open():
             if kind_of(connection, audit) is None:
                 continue
-            mine = "STEP = 'LOAD' AND DOMAIN = $domain AND SCHEMA = $schema"
+            mine = f"STEP = 'LOAD' AND DOMAIN = {literal(domain)} AND SCHEMA = {literal(table)}"
             newest = f"SELECT JOBID FROM {audit.name} WHERE {mine} ORDER BY rowid DESC LIMIT 1"
             whole = f"SELECT {_AUDIT_COLUMNS['audit']} FROM {audit.name} WHERE {mine} AND JOBID = ({newest})"
-            rows = connection.execute(f"{whole} ORDER BY rowid", {"domain": domain, "schema": table}).fetchall()
+            rows = connection.execute(f"{whole} ORDER BY rowid").fetchall()
             if rows:
                 return [AuditRow(*row) for row in rows]
         return []
@@ -179,8 +180,8 @@ class DuckDBWitness:
             for name, columns in _AUDIT_COLUMNS.items():
                 table = Target(self._project.application.audit.domain, name)
                 if kind_of(connection, table) is not None:
-                    sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = ? ORDER BY rowid"
-                    found[name] += connection.execute(sql, [job_id]).fetchall()
+                    sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = {literal(job_id)} ORDER BY rowid"
+                    found[name] += connection.execute(sql).fetchall()
         return found
 
     @cached_property

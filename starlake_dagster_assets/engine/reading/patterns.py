@@ -88,7 +88,7 @@ def python_function(
     Raises:
         EngineError: When DuckDB cannot run Python functions because numpy is not installed.
     """
-    if con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone() is not None:
+    if con.execute(f"SELECT 1 FROM duckdb_functions() WHERE function_name = {literal(name)}").fetchone() is not None:
         return
     try:
         cast("Any", con).create_function(name, function, ["VARCHAR"], returns)

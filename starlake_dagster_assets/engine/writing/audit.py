@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from starlake_dagster_assets.engine.journal import Journal
-from starlake_dagster_assets.engine.quoting import literal, qualified
+from starlake_dagster_assets.engine.quoting import Value, literal, qualified, value
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
@@ -152,9 +152,10 @@ class Auditor:
             return None
         sql = (
             f"SELECT COUNT, COUNTACCEPTED, COUNTREJECTED FROM {self._name('audit')} "
-            "WHERE PATHS = ? AND STEP = 'LOAD' AND SUCCESS AND TIMESTAMP >= ? ORDER BY rowid DESC LIMIT 1"
+            f"WHERE PATHS = {value(paths)} AND STEP = 'LOAD' AND SUCCESS AND TIMESTAMP >= {value(moment)} "
+            "ORDER BY rowid DESC LIMIT 1"
         )
-        found = self._con.execute(sql, [paths, moment]).fetchall()
+        found = self._con.execute(sql).fetchall()
         return (int(found[0][0]), int(found[0][1]), int(found[0][2])) if found else None
 
     def _soon(self, write: Callable[[], None]) -> None:
@@ -191,10 +192,8 @@ class Auditor:
         if incoming.rejects is None:
             return
         limit = self._project.application.audit.max_errors
-        self._con.execute(
-            f"INSERT INTO {table} SELECT ?, ?, ?, ?, ERROR, PATH FROM {incoming.rejects} LIMIT {int(limit)}",
-            [self._job, self._start, domain, schema],
-        )
+        head = ", ".join(map(value, (self._job, self._start, domain, schema)))
+        self._con.execute(f"INSERT INTO {table} SELECT {head}, ERROR, PATH FROM {incoming.rejects} LIMIT {int(limit)}")
 
     def _expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
         table = self._ensure("expectations", _EXPECTATIONS)
@@ -222,8 +221,8 @@ class Auditor:
             self._con.execute(ddl.format(name=name))
         return name
 
-    def _insert(self, table: str, values: Sequence[object]) -> None:
-        self._con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", list(values))
+    def _insert(self, table: str, values: Sequence[Value]) -> None:
+        self._con.execute(f"INSERT INTO {table} VALUES ({', '.join(map(value, values))})")
 
 
 def _plain(message: str) -> str:
@@ -237,7 +236,8 @@ def _scheduled(session: Session, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        sql = "SELECT CAST(CAST(? AS TIMESTAMPTZ) AS TIMESTAMP)"  # the session is in UTC
-        return session.con.execute(sql, [text.replace("'", "").replace("T", " ")]).fetchall()[0][0]
+        moment = literal(text.replace("'", "").replace("T", " "))
+        sql = f"SELECT CAST(CAST({moment} AS TIMESTAMPTZ) AS TIMESTAMP)"  # the session is in UTC
+        return session.con.execute(sql).fetchall()[0][0]
     except duckdb.ConversionException as error:
         raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error

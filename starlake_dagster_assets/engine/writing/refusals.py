@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Connection, Location, Sink, Table, Task
 
@@ -60,7 +61,7 @@ def check_schema(con: duckdb.DuckDBPyConnection, schema: str, location: Location
         EngineError: It is `temp`, `system`, or the name of a file that `preActions` attach.
     """
     found = con.execute(
-        "SELECT path FROM duckdb_databases() WHERE lower(database_name) = lower(?)", [schema]
+        f"SELECT path FROM duckdb_databases() WHERE lower(database_name) = lower({literal(schema)})"
     ).fetchall()
     if found:
         what = f"the attached file {found[0][0]}" if found[0][0] else "a database of its own"

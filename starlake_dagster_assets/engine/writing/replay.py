@@ -10,6 +10,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.quoting import value
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.project.model import Project, Table
 
@@ -86,7 +87,7 @@ def write_replay(con: duckdb.DuckDBPyConnection, incoming: Incoming, path: Path,
 
 def _lines(con: duckdb.DuckDBPyConnection, rejects: str, header: str | None) -> Iterator[str]:
     found = con.execute(
-        f"SELECT LINE FROM {rejects} WHERE LINE IS NOT NULL AND HEADER IS NOT DISTINCT FROM ?", [header]
+        f"SELECT LINE FROM {rejects} WHERE LINE IS NOT NULL AND HEADER IS NOT DISTINCT FROM {value(header)}"
     )
     while rows := found.fetchmany(_BATCH):
         for (line,) in rows:

@@ -43,9 +43,8 @@ class Target:
 def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
     """`BASE TABLE`, `VIEW`, or None when there is nothing of that name."""
     rows = con.execute(
-        "SELECT table_type FROM information_schema.tables WHERE lower(table_schema) = lower(?) "
-        f"AND lower(table_name) = lower(?) AND table_catalog = {_catalog(target)}",
-        [target.schema, target.table],
+        f"SELECT table_type FROM information_schema.tables WHERE lower(table_schema) = lower({literal(target.schema)}) "
+        f"AND lower(table_name) = lower({literal(target.table)}) AND table_catalog = {_catalog(target)}"
     ).fetchall()
     return str(rows[0][0]) if rows else None
 
@@ -53,9 +52,10 @@ def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
 def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
     """Columns of a table or view, in order, with DuckDB's own spelling of their types; empty when it does not exist."""
     rows = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
-        f"AND lower(table_name) = lower(?) AND database_name = {_catalog(target)} ORDER BY column_index",
-        [target.schema, target.table],
+        "SELECT column_name, data_type FROM duckdb_columns() "
+        f"WHERE lower(schema_name) = lower({literal(target.schema)}) "
+        f"AND lower(table_name) = lower({literal(target.table)}) AND database_name = {_catalog(target)} "
+        "ORDER BY column_index"
     ).fetchall()
     return tuple(Column(str(name), str(kind)) for name, kind in rows)
 
