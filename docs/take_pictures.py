@@ -2,16 +2,20 @@
 
 Usage, from the repository root (needs Chromium):
 
-    make install && uv run --with playwright python docs/take_pictures.py [--chromium /usr/bin/chromium]
+    make install && uv run --with playwright --with pillow python docs/take_pictures.py [--only lineage]
 
-Starts `dagster dev` on a copy of the example project in a temporary directory, materializes everything for two days
-of deliveries, and writes docs/images/*.png.
+On a copy of the example, with its sensors switched on: materializes the files of the first day, starts `dagster dev`,
+delivers those of the second day, and waits until the sensors have loaded them and made what reads them. Then the same
+project with its schedules. Writes docs/images/*.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -20,65 +24,245 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-SIZE = {"width": 1600, "height": 1000}
-TALL = {"width": 1600, "height": 1700}
-TALL_PAGES = ("lineage", "asset-orders")
+WORK = Path(tempfile.gettempdir()) / "bakery"  # stands in some pictures
+WIDTH = 1440
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+SENSORS = 'automation=StarlakeAutomation(pre_load_strategy="imported", schedules=False)'
 
 
 def main() -> None:
     """Runs the example, opens its pages one after the other and keeps a picture of each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chromium", default="/usr/bin/chromium", help="path of the browser")
+    parser.add_argument("--only", action="append", help="names of pictures; all by default")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="starbake-") as directory:
-        work = Path(directory)
-        shutil.copytree(ROOT / "example_project", work / "example_project", ignore=shutil.ignore_patterns("datasets"))
-        shutil.copy(ROOT / "workspace.yaml", work)
-        environment = _environment(work)
-        for day in ("1", "2"):
-            _python(work, environment, "example_project/deliver.py", "--day", day)
-            select_all = ("asset", "materialize", "--select", "*", "-f", "example_project/definitions.py")
-            _python(work, environment, "-m", "dagster", *select_all)
-        port = _free_port()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)],
-            cwd=work,
-            env=environment,
-            start_new_session=True,
-        )
+    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.copytree(ROOT / "example_project", WORK, ignore=shutil.ignore_patterns("datasets"))
+    try:
+        with _browser(arguments.chromium) as browser:
+            _all(Camera(browser, arguments.only))
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+
+
+def _all(camera: Camera) -> None:
+    environment = _environment()
+    _python(environment, "deliver.py", "--day", "1")
+    camera.terminal("command-line", environment, ["starlake-dagster", "run", "starbake", "--env", "DUCKDB"])
+    _graph(camera, environment)
+    _python(environment, "deliver.py", "--reset", "--day", "1")
+    _python(environment, "-m", "dagster", "asset", "materialize", "--select", "*", "-f", "definitions.py")
+    definitions = WORK / "definitions.py"
+    text = definitions.read_text()
+    assert SENSORS in text
+    definitions.write_text(text.replace(SENSORS, SENSORS[:-1] + ', status="RUNNING")'))
+    with _server(environment) as base:
+        _python(environment, "deliver.py", "--day", "2")
+        _until_quiet(base)
+        _assets(camera, base)
+        _sensors(camera, base)
+    bounds = 'start_date="2025-03-05", end_date="2025-03-17", status="RUNNING"'
+    definitions.write_text(text.replace(SENSORS, f'automation=StarlakeAutomation(partitions="cron", {bounds})'))
+    for day in ("2025-03-09", "2025-03-10"):
+        select = ("--select", "kpi/daily_revenue", "--partition", day, "-f", "definitions.py")
+        _python(environment, "-m", "dagster", "asset", "materialize", *select)
+    with _server(environment) as base:
+        _schedules(camera, base)
+
+
+# ------------------------------------------------------------------------------------------------------------ pages
+
+
+def _assets(camera: Camera, base: str) -> None:
+    lifetime = f"{base}/assets/Customers/CustomerLifeTimeValue"
+    camera.page("lineage", f"{base}/asset-groups", 1340, _expand_groups, width=1600)
+    camera.page("asset-orders", f"{base}/assets/starbake/Orders?view=overview", 1150)
+    camera.page("asset-checks", f"{base}/assets/starbake/Orders?view=checks&checkDetail=rejected_rows", 620)
+    orphans = f"{base}/assets/Customers/OrdersWithoutCustomer?view=checks"
+    camera.page("failing-rows", orphans, 620, _failing_rows)
+    camera.page("asset-events", f"{base}/assets/starbake/Orders?view=events", 760)
+    camera.page("asset-transform", f"{lifetime}?view=overview", 1000)
+
+
+def _sensors(camera: Camera, base: str) -> None:
+    path = f"{base}/locations/starbake/sensors/load_starbake_files_arrival"
+    camera.page("sensor-tick", path, 430, _first_tick)
+    runs = _ask(base, "{ runsOrError { ... on Runs { results { runId jobName tags { key value } } } } }")
+    started = [
+        run["runId"]
+        for run in runs["runsOrError"]["results"]
+        if run["jobName"] == "load_starbake_files" and any(tag["key"] == "dagster/sensor_name" for tag in run["tags"])
+    ]
+    camera.page("run", f"{base}/runs/{started[0]}", 860)
+
+
+def _failing_rows(page: Any) -> None:
+    page.get_by_text("[Show Markdown]").first.click()
+    page.wait_for_timeout(1500)
+
+
+def _expand_groups(page: Any) -> None:
+    page.mouse.click(900, 900, button="right")
+    page.get_by_role("menuitem", name="Expand all groups").click()
+    page.mouse.move(800, 20)
+    page.wait_for_timeout(8000)
+
+
+def _first_tick(page: Any) -> None:
+    """Why the oldest tick that is shown asked for nothing: the files had just come."""
+    page.get_by_text("0 runs requested").last.click()
+    page.wait_for_timeout(1500)
+
+
+def _schedules(camera: Camera, base: str) -> None:
+    camera.page("automation", f"{base}/automation", 680)
+    camera.page("schedule", f"{base}/locations/starbake/schedules/transform_kpi_daily_schedule", 440)
+    camera.page("partitions", f"{base}/assets/kpi/daily_revenue?view=partitions&partition=2025-03-10", 620)
+
+
+def _graph(camera: Camera, environment: dict[str, str]) -> None:
+    made = ["starlake-dagster", "graph", "starbake", "--env", "DUCKDB", "--files", "--format", "html"]
+    subprocess.run([*made, "--out", "graph.html"], cwd=WORK, env=environment, check=True)
+    camera.page("graph", f"file://{WORK}/graph.html", 250, lambda page: page.mouse.click(700, 115), width=1600)
+
+
+# --------------------------------------------------------------------------------------------------------- machinery
+
+
+class Camera:
+    """Takes pictures of pages."""
+
+    def __init__(self, browser: Any, only: list[str] | None) -> None:
+        self._browser = browser
+        self._only = only
+
+    def page(
+        self,
+        name: str,
+        url: str,
+        height: int,
+        prepare: Callable[[Any], None] | None = None,
+        *,
+        width: int = WIDTH,
+    ) -> None:
+        """A picture of an address, once it is quiet.
+
+        Args:
+            name: Of the file.
+            url: The address.
+            height: Of the window, in pixels.
+            prepare: What is done to the page before.
+            width: Of the window, in pixels.
+        """
+        if self._only and name not in self._only:
+            return
+        page = self._browser.new_page(viewport={"width": width, "height": height})
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(4000)
+        if prepare is not None:
+            prepare(page)
+        path = IMAGES / f"{name}.png"
+        page.screenshot(path=str(path))
+        page.close()
+        _shrink(path)
+
+    def terminal(self, name: str, environment: dict[str, str], command: list[str]) -> None:
+        """A picture of what a command shows on a terminal."""
+        if self._only and name not in self._only:
+            return
+        from rich.console import Console
+        from rich.terminal_theme import DIMMED_MONOKAI
+        from rich.text import Text
+
+        printed = _on_a_terminal(environment, command)
+        console = Console(record=True, width=110, file=io.StringIO())
+        console.print(Text.from_ansi(f"$ {' '.join(command)}\n{printed}"))
+        html = WORK / "terminal.html"
+        html.write_text(console.export_html(theme=DIMMED_MONOKAI, inline_styles=True))
+        self.page(name, f"file://{html}", 19 * (printed.count("\n") + 3))
+
+
+def _on_a_terminal(environment: dict[str, str], command: list[str]) -> str:
+    """What is left on the screen when a command has ended."""
+    ours, theirs = pty.openpty()
+    environment = {**environment, "COLUMNS": "110", "LINES": "40", "TERM": "xterm-256color"}
+    process = subprocess.Popen(command, cwd=WORK, env=environment, stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    read = b""
+    while True:
         try:
-            _wait(f"http://127.0.0.1:{port}/server_info", server)
-            _pictures(f"http://127.0.0.1:{port}", arguments.chromium)
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
+            more = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not more:
+            break
+        read += more
+    process.wait()
+    shown = read.decode().replace("\r\n", "\n")
+    return shown.rpartition("\x1b[2K")[2].replace("\x1b[?25h", "").lstrip("\r\n")
 
 
-def _environment(work: Path) -> dict[str, str]:
-    home = work / "dagster_home"
-    home.mkdir()
-    shutil.copy(work / "example_project" / "dagster.yaml", home)
-    scripts = Path(sys.executable).parent
-    return {**os.environ, "DAGSTER_HOME": str(home), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+def _shrink(path: Path) -> None:
+    """Fewer colours: a third of the bytes, and nothing to be seen of it."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def _python(work: Path, environment: dict[str, str], *args: str) -> None:
-    subprocess.run([sys.executable, *args], cwd=work, env=environment, check=True)
+@contextmanager
+def _browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
 
 
-def _free_port() -> int:
+@contextmanager
+def _server(environment: dict[str, str]) -> Iterator[str]:
+    """`dagster dev`; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    (WORK / "workspace.yaml").write_text(
+        "load_from:\n  - python_file: {relative_path: definitions.py, location_name: starbake}\n"
+    )
+    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
+    server = subprocess.Popen(command, cwd=WORK, env=environment, start_new_session=True)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait(f"{base}/server_info", server)
+        yield base
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(60)
+
+
+def _environment() -> dict[str, str]:
+    home = WORK / "dagster_home"
+    home.mkdir()
+    shutil.copy(WORK / "dagster.yaml", home)
+    scripts = ROOT / ".venv" / "bin"
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "DAGSTER_HOME": str(home), "PATH": path, "DAGSTER_DISABLE_TELEMETRY": "1"}
+
+
+def _python(environment: dict[str, str], *args: str) -> None:
+    subprocess.run([sys.executable, *args], cwd=WORK, env=environment, check=True)
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise SystemExit("dagster dev ended before it answered")
@@ -88,53 +272,28 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
             time.sleep(0.5)
         else:
             return
-    raise SystemExit(f"{url} did not answer within two minutes")
+    raise SystemExit(f"{url} did not answer within three minutes")
 
 
-def _pictures(base: str, chromium: str) -> None:
-    from playwright.sync_api import sync_playwright
-
-    pages = {
-        "lineage": "/asset-groups",
-        "catalog": "/assets",
-        "asset-orders": "/assets/starbake/Orders?view=overview",
-        "asset-checks": "/assets/starbake/Customers?view=checks",
-        "asset-events": "/assets/starbake/Orders?view=events",
-        "asset-transform": "/assets/Customers/CustomerLifeTimeValue?view=overview",
-        "asset-lineage": "/assets/Customers/CustomerLifeTimeValue?view=lineage",
-    }
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
-        browser = driver.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport=SIZE)
-        for name, path in pages.items():
-            page.set_viewport_size(TALL if name in TALL_PAGES else SIZE)
-            page.goto(base + path)
-            page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(5000)
-            if name == "lineage":
-                _expand_groups(page)
-            page.screenshot(path=str(IMAGES / f"{name}.png"))
-        page.set_viewport_size(SIZE)
-        page.goto(base + "/assets/Customers/OrdersWithoutCustomer?view=checks")
-        page.get_by_text("[Show Markdown]").first.click()
-        page.wait_for_timeout(1500)
-        page.screenshot(path=str(IMAGES / "failing-rows.png"))
-        page.goto(base + "/runs")
-        page.wait_for_load_state("networkidle")
-        page.locator("a[href*='/runs/']").first.click()
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(2500)
-        page.screenshot(path=str(IMAGES / "run.png"))
-        browser.close()
+def _ask(base: str, query: str) -> dict[str, Any]:
+    body = json.dumps({"query": query}).encode()
+    request = urllib.request.Request(f"{base}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["data"]
 
 
-def _expand_groups(page: Any) -> None:
-    """Opens all groups of the lineage graph by its context menu."""
-    page.mouse.click(900, 900, button="right")
-    page.get_by_role("menuitem", name="Expand all groups").click()
-    page.wait_for_timeout(2500)
+def _until_quiet(base: str) -> None:
+    """Until the sensors have started what there is to start: no run is in progress, and none begins for two ticks."""
+    deadline, quiet_since = time.monotonic() + 420, time.monotonic()
+    while time.monotonic() < deadline:
+        runs = _ask(base, "{ runsOrError { ... on Runs { results { status tags { key value } } } } }")
+        found = runs["runsOrError"]["results"]
+        by_sensor = [run for run in found if any(tag["key"] == "dagster/sensor_name" for tag in run["tags"])]
+        if len(by_sensor) < 3 or any(run["status"] not in ("SUCCESS", "FAILURE") for run in found):
+            quiet_since = time.monotonic()
+        if time.monotonic() - quiet_since > 45:
+            return
+        time.sleep(3)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Class `.*CodeReference"),
     pytest.mark.filterwarnings("ignore:Class `MultiAssetSensorDefinition`"),
     pytest.mark.filterwarnings("ignore:Parameter `owners` of initializer `SensorDefinition"),
+    pytest.mark.filterwarnings("ignore:Static method `Definitions.merge` is experimental"),  # in Dagster 1.9
 ]
 
 NEWEST_ONLY = {"component.md"}
