@@ -69,9 +69,9 @@ $(OLDEST)/.installed: pyproject.toml install
 tests-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
 
-# A broken link, anchor or reference fails. Says at its end which code blocks no test runs, and why.
+# A broken link, anchor or reference fails (with --quiet it would not). Says at its end which code blocks no test runs, and why.
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m tests.docs.blocks
 
 # starlake-dagster works with no newer Dagster than this; the benchmarks measure it beside this package.

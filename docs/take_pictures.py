@@ -83,24 +83,29 @@ def _all(camera: Camera) -> None:
 def _assets(camera: Camera, base: str) -> None:
     lifetime = f"{base}/assets/Customers/CustomerLifeTimeValue"
     camera.page("lineage", f"{base}/asset-groups", 1340, _expand_groups, width=1600)
-    camera.page("asset-orders", f"{base}/assets/starbake/Orders?view=overview", 1150)
-    camera.page("asset-checks", f"{base}/assets/starbake/Orders?view=checks&checkDetail=rejected_rows", 620)
+    camera.page("asset-orders", f"{base}/assets/starbake/Orders?view=overview", 1150, shows="order_date")
+    camera.page(
+        "asset-checks",
+        f"{base}/assets/starbake/Orders?view=checks&checkDetail=rejected_rows",
+        620,
+        shows="starlake/rows_rejected",
+    )
     orphans = f"{base}/assets/Customers/OrdersWithoutCustomer?view=checks"
-    camera.page("failing-rows", orphans, 620, _failing_rows)
-    camera.page("asset-events", f"{base}/assets/starbake/Orders?view=events", 760)
-    camera.page("asset-transform", f"{lifetime}?view=overview", 1000)
+    camera.page("failing-rows", orphans, 620, _failing_rows, shows="starlake/failing_rows")
+    camera.page("asset-events", f"{base}/assets/starbake/Orders?view=events", 760, shows="dagster/row_count")
+    camera.page("asset-transform", f"{lifetime}?view=overview", 1000, shows="spending_rank")
 
 
 def _sensors(camera: Camera, base: str) -> None:
     path = f"{base}/locations/starbake/sensors/load_starbake_files_arrival"
-    camera.page("sensor-tick", path, 430, _first_tick)
+    camera.page("sensor-tick", path, 430, _first_tick, shows="0 runs requested")
     runs = _ask(base, "{ runsOrError { ... on Runs { results { runId jobName tags { key value } } } } }")
     started = [
         run["runId"]
         for run in runs["runsOrError"]["results"]
         if run["jobName"] == "load_starbake_files" and any(tag["key"] == "dagster/sensor_name" for tag in run["tags"])
     ]
-    camera.page("run", f"{base}/runs/{started[0]}", 860)
+    camera.page("run", f"{base}/runs/{started[0]}", 860, shows="RUN_SUCCESS")
 
 
 def _failing_rows(page: Any) -> None:
@@ -122,9 +127,16 @@ def _first_tick(page: Any) -> None:
 
 
 def _schedules(camera: Camera, base: str) -> None:
-    camera.page("automation", f"{base}/automation", 680)
-    camera.page("schedule", f"{base}/locations/starbake/schedules/transform_kpi_daily_schedule", 440)
-    camera.page("partitions", f"{base}/assets/kpi/daily_revenue?view=partitions&partition=2025-03-10", 620)
+    camera.page("automation", f"{base}/automation", 680, shows="transform_kpi_lineage")
+    camera.page(
+        "schedule", f"{base}/locations/starbake/schedules/transform_kpi_daily_schedule", 440, shows="Execution timezone"
+    )
+    camera.page(
+        "partitions",
+        f"{base}/assets/kpi/daily_revenue?view=partitions&partition=2025-03-10",
+        620,
+        shows="dagster/row_count",
+    )
 
 
 def _graph(camera: Camera, environment: dict[str, str]) -> None:
@@ -151,6 +163,7 @@ class Camera:
         prepare: Callable[[Any], None] | None = None,
         *,
         width: int = WIDTH,
+        shows: str = "",
     ) -> None:
         """A picture of an address, once it is quiet.
 
@@ -160,13 +173,16 @@ class Camera:
             height: Of the window, in pixels.
             prepare: What is done to the page before.
             width: Of the window, in pixels.
+            shows: A text that is on the page once everything has come.
         """
         if self._only and name not in self._only:
             return
         page = self._browser.new_page(viewport={"width": width, "height": height})
         page.goto(url)
         page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(4000)
+        if shows:
+            page.get_by_text(shows).first.wait_for(timeout=90_000)
+        page.wait_for_timeout(5000)
         if prepare is not None:
             prepare(page)
         path = IMAGES / f"{name}.png"
@@ -284,7 +300,7 @@ def _ask(base: str, query: str) -> dict[str, Any]:
 
 def _until_quiet(base: str) -> None:
     """Until the sensors have started what there is to start: no run is in progress, and none begins for two ticks."""
-    deadline, quiet_since = time.monotonic() + 420, time.monotonic()
+    deadline, quiet_since = time.monotonic() + 900, time.monotonic()
     while time.monotonic() < deadline:
         runs = _ask(base, "{ runsOrError { ... on Runs { results { status tags { key value } } } } }")
         found = runs["runsOrError"]["results"]

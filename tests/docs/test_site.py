@@ -15,17 +15,22 @@ from tests.docs.blocks import ROOT
 newest_only = pytest.mark.newest_only  # the oldest supported Dagster is tested without the tools of the documentation
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(directory)],
+def build(config: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """`make docs`; with --quiet, --strict would see no warning."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(config), "--site-dir", str(directory)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("site")
+    done = build(ROOT / "mkdocs.yml", directory)
     assert done.returncode == 0, f"make docs:\n{done.stdout}{done.stderr}"
     return directory
 
@@ -46,6 +51,19 @@ class Elements(HTMLParser):
         if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preconnect", "preload"):
             loads = given.get("href")
         self.loaded.add(loads or "")
+
+
+@newest_only
+@pytest.mark.parametrize("link", ["gone.md", "#gone", "other.md#gone", "images/gone.png"])
+def test_a_broken_link_fails_the_build(link: str, tmp_path: Path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Home\n\n[link]({link})\n")
+    (tmp_path / "docs" / "other.md").write_text("# Other\n")
+    config = tmp_path / "mkdocs.yml"
+    nav = "docs_dir: docs\nnav: [index.md, other.md]\nplugins: [search]\nextra_css: []\n"
+    config.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\n{nav}")
+    done = build(config, tmp_path / "site")
+    assert done.returncode == 1 and "Aborted with 1 warnings" in done.stdout, done.stdout + done.stderr
 
 
 @newest_only
