@@ -187,8 +187,10 @@ def _ratio_plot(entries: Sequence[Mapping[str, Any]]) -> None:
     names = [entry["name"] for entry in entries]
     bars = place.barh(names, values, color=colours, height=0.66)
     labels = [f"{_ratio(entry['ratio'])} of {_ratio(entry['target'])}" for entry in entries]
-    place.bar_label(bars, labels=labels, padding=4, fontsize=8)
     place.axvline(1.0, color="#444444", linewidth=1)
+    said = place.bar_label(bars, labels=labels, padding=4, fontsize=8)
+    for text in said:
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})  # the line of the target ends before it
     place.invert_yaxis()
     place.set_xlim(0, max([1.4, *(value * 1.2 for value in values)]))
     place.set_xlabel("ratio measured / ratio to reach")
