@@ -62,7 +62,7 @@ def generate(_meter: Meter, work: Path, kind: str, rows: int, first: int = 0) ->
 
 def fill(_meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> None:
     """A project whose table has so many rows, loaded by the engine itself, and the file that is to come."""
-    root = _project(work / strategy, "Parquet", strategy)
+    root = _project(work / f"{strategy}-{rows}", "Parquet", strategy)
     if (root / "datasets" / "duckdb.db").exists():
         return
     generate(_meter, work, "Parquet", rows)
@@ -96,7 +96,7 @@ def copy(meter: Meter, work: Path, kind: str, rows: int) -> None:
 
 def merge(meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> None:
     """`load` of the rows to come, by the strategy."""
-    root = work / strategy
+    root = work / f"{strategy}-{rows}"
     database = root / "datasets" / "duckdb.db"
     again = _project(work / "merge", "Parquet", strategy)
     (again / "datasets").mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ def merge(meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> N
 def by_hand(meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> None:
     """The same by DuckDB's MERGE."""
     path = work / "hand.db"
-    shutil.copy(work / strategy / "datasets" / "duckdb.db", path)
+    shutil.copy(work / f"{strategy}-{rows}" / "datasets" / "duckdb.db", path)
     names = [name for name, *_ in COLUMNS]
     others = " OR ".join(f"t.{name} IS DISTINCT FROM i.{name}" for name in names[1:])
     source = f"(SELECT * FROM {_read('Parquet', _file(work, 'Parquet', changed, rows - changed // 2))})"
