@@ -75,8 +75,9 @@ def noticed(memory: Memory, look: Look, window: Window | None = None) -> Memory:
     memory = replace(memory, seen=seen, asked=asked)
     if window is None or window.start == memory.window:
         return memory
-    missed = not memory.window and look.at >= window.end
-    return replace(memory, asked={}, window=window.start, served=frozenset(look.units) if missed else frozenset())
+    before = not memory.window and look.at >= window.end and not window.missed
+    served = frozenset(look.units) if before else frozenset[str]()
+    return replace(memory, asked={}, window=window.start, opened=look.at, served=served)
 
 
 def evaluate(
@@ -113,8 +114,11 @@ def evaluate(
         key = _key(name, sets, window)
         names = [file for files in ready.values() for file in files.names]
         return Arrival(nodes, sets, key, f"{look.place}: {listed(names)} for {listed(nodes)}.", tuple(names))
-    if window is not None and look.at >= window.end and not fresh and memory.served < set(look.units):
-        return _closing(name, pre_load, look, memory, window)
+    if window is not None and look.at >= window.end and memory.served < set(look.units):
+        # newer windows are waiting: files that never stop changing do not hold them for ever
+        given_up = window.missed and look.at - memory.opened > max(pre_load.ack_wait_timeout, wait)
+        if not fresh or (given_up and not ready):
+            return _closing(name, pre_load, look, memory, window, fresh)
     parts = [
         *([f"run {busy} is in progress: {_told(look, ready)} belong to the next one"] if ready else []),
         *_unsettled(look, fresh.keys() - ready.keys(), wait),
@@ -142,15 +146,16 @@ def closed(memory: Memory, look: Look) -> Memory:
 # ------------------------------------------------------------------------------------------------------- words
 
 
-def _closing(name: str, pre_load: PreLoad, look: Look, memory: Memory, window: Window) -> Close:
+def _closing(
+    name: str, pre_load: PreLoad, look: Look, memory: Memory, window: Window, changing: Collection[str]
+) -> Close:
     """The window is over, and nothing is on its way any more."""
     missing = sorted(set(look.units) - memory.served)
     opened, over = instant(window.start), instant(window.end)
     remarks = "".join(f"; {remark}" for remark in look.remarks())
     what = "the ack file" if ACK in missing else f"files of {listed(missing)}"
-    reason = (
-        f"The window from {opened} to {over} was closed without {what}: nothing came to {look.waited_for}{remarks}."
-    )
+    came = f"{_told(look, changing)} never stopped changing in" if changing else "nothing came to"
+    reason = f"The window from {opened} to {over} was closed without {what}: {came} {look.waited_for}{remarks}."
     fails = not (pre_load.soft_fail or memory.served)
     return Close(reason, f"{name}:{int(window.start)}:closed" if fails else "")
 
@@ -158,11 +163,19 @@ def _closing(name: str, pre_load: PreLoad, look: Look, memory: Memory, window: W
 def _when(window: Window | None, memory: Memory, look: Look) -> str:
     if window is None:
         return ""
+    if window.missed:
+        return f" The window that opened at {instant(window.start)} was missed and is made up for (catchup)."
     if look.at < window.end:
-        done = f" {listed(sorted(memory.served))} had their run." if memory.served else ""
+        done = f" {_served(memory.served)}." if memory.served else ""
         return f" The window that opened at {instant(window.start)} closes in {span(window.end - look.at)}.{done}"
     late = "; what comes now belongs to the next one" if memory.served >= set(look.units) else ""
     return f" The window that opened at {instant(window.start)} is over{late}."
+
+
+def _served(units: Collection[str]) -> str:
+    if ACK in units:
+        return "It had its run"
+    return f"{listed(sorted(units))} had {'its run' if len(units) == 1 else 'their runs'}"
 
 
 def _unsettled(look: Look, units: Collection[str], wait: float) -> list[str]:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["AckLeft", "Asked", "Memory"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Memory:
         asked: By table: digest and run key of the set that was asked for last.
         ack: The ack file to be deleted once its run is known to be accepted.
         window: The tick whose window was looked at last; 0 = none.
+        opened: When that window was looked at first, seconds since 1970.
         served: Tables that this window has nothing more to do with: those of its runs, and all once it is closed.
     """
 
@@ -58,6 +59,7 @@ class Memory:
     asked: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     ack: AckLeft | None = None
     window: float = 0
+    opened: float = 0
     served: frozenset[str] = frozenset()
 
     def dump(self) -> str:
@@ -65,7 +67,7 @@ class Memory:
         parts = [{short(name): value for name, value in part.items()} for part in (self.seen, self.asked)]
         ack = None if self.ack is None else [self.ack.path, self.ack.content, self.ack.key]
         served = sorted(short(name) for name in self.served)
-        return json.dumps([_VERSION, *parts, ack, self.window, served], separators=(",", ":"))
+        return json.dumps([_VERSION, *parts, ack, self.window, self.opened, served], separators=(",", ":"))
 
     @classmethod
     def load(cls, cursor: str | None, tables: Iterable[str]) -> Memory:
@@ -76,7 +78,7 @@ class Memory:
             tables: Node ids of those watched now; what is no longer watched is forgotten.
         """
         try:
-            version, seen, asked, ack, window, served = json.loads(cursor or "")
+            version, seen, asked, ack, window, opened, served = json.loads(cursor or "")
         except (ValueError, TypeError):
             return cls()
         if version != _VERSION:
@@ -87,5 +89,6 @@ class Memory:
             {names[key]: (str(digest), str(run)) for key, (digest, run) in asked.items() if key in names},
             AckLeft(*ack) if ack else None,
             float(window),
+            float(opened),
             frozenset(names[key] for key in served if key in names),
         )

@@ -15,7 +15,7 @@ from starlake_dagster_assets.arrivals.memory import AckLeft, Memory
 from starlake_dagster_assets.arrivals.places import ack_path, directory
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import FILES, NO_FILES, SETS, sets_text
-from starlake_dagster_assets.arrivals.windows import Window, window_at
+from starlake_dagster_assets.arrivals.windows import Window, window_due
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
@@ -210,7 +210,7 @@ class _Sensor:
         """Looks, and asks for a run where one is due."""
         now, group = time.time(), self.group
         memory = Memory.load(context.cursor, group.tables)
-        window = window_at(group.clock, group.pre_load.ack_wait_timeout, now) if group.clock is not None else None
+        window = self._window(context, memory, now)
         if group.clock is not None and window is None:
             return dg.SensorResult(skip_reason=f"The first tick of {group.clock.cron} is still to come.")
         notes: list[str] = []
@@ -247,13 +247,31 @@ class _Sensor:
         request = dg.RunRequest(run_key=verdict.key, tags=tags, partition_key=partition, asset_selection=keys)
         return dg.SensorResult(run_requests=[request], cursor=memory.dump())
 
+    def _window(self, context: dg.SensorEvaluationContext, memory: Memory, now: float) -> Window | None:
+        """The window to look at; None without a schedule, or before its first tick."""
+        clock, pre_load = self.group.clock, self.group.pre_load
+        if clock is None:
+            return None
+        last = memory.window
+        if not last and clock.catchup:  # the first look, or a lost cursor: the runs know
+            ends = [run.until for run in runs_of(context, self.group.name) if run.until]
+            last = max((datetime.fromisoformat(end).timestamp() for end in ends), default=0)
+        units = {ACK} if pre_load.strategy == "ack" else set(self.group.tables)
+        done = memory.served >= units
+        return window_due(clock, pre_load.ack_wait_timeout, now, self._place, last=last, done=done)
+
+    def _place(self, moment: datetime) -> str:
+        """What is waited for at a moment: a directory, or an ack file."""
+        find = ack_path if self.group.pre_load.strategy == "ack" else directory
+        return find(self.group.pre_load, self._model, self.group.domain, moment)
+
     def _look(self, now: float, window: Window | None) -> Look:
         pre_load, domain = self.group.pre_load, self.group.domain
         moment = datetime.fromtimestamp(now if window is None else window.start, self._zone)
         look = self._watched.look(now, self._store.listing(directory(pre_load, self._model, domain, moment)))
         if pre_load.strategy != "ack":
             return look
-        path = ack_path(pre_load, self._model, domain, moment)
+        path = self._place(moment)
         return acked(look, self._store.file(path), path)
 
     def _answered(self, context: dg.SensorEvaluationContext, memory: Memory, notes: list[str]) -> Memory:

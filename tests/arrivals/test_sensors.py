@@ -537,3 +537,128 @@ def test_ack_of_a_domain_without_a_directory_lists_the_stage_area():
     at = datetime(2024, 5, 2, tzinfo=timezone.utc)
     assert directory(PreLoad("ack"), source.model, domain, at) == "/project/datasets/stage/sales"
     assert directory(PreLoad("ack", incoming_path="/in"), source.model, domain, at) == "/in/sales"
+
+
+# ------------------------------------------------------------------------------------------------- missed windows
+
+DAY = 86400
+MADE_UP = Clock("0 6 * * *", "Europe/Paris", catchup=True)
+
+
+def acks(tmp_path, *days: str) -> list:
+    folder = tmp_path / "datasets" / "pending" / "sales"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [folder / f"{day}.ack" for day in days]
+    for one in found:
+        one.touch()
+    return found
+
+
+def made_up_for(here, clock, ticks: int = 12) -> list[str]:
+    """The ends of the intervals of the runs that ticks ask for, each run over before the next tick."""
+    found = []
+    for _ in range(ticks):
+        asked = here.tick()
+        for request in asked if isinstance(asked, list) else []:
+            if (run := here.accept(request)) is not None:
+                here.ended(run)
+                found.append(request.tags["starlake/data_interval_end"][:10])
+        clock.wait(30)
+    return found
+
+
+def test_windows_that_were_missed_are_made_up_for_oldest_first(world, tmp_path, clock):
+    here = world(PreLoad("ack"), cron=MADE_UP)
+    clock.now = SIX
+    acks(tmp_path, "2024-05-02")
+    assert made_up_for(here, clock, 3) == ["2024-05-02"]
+    clock.now = SIX + 4 * DAY
+    left = acks(tmp_path, "2024-05-03", "2024-05-05", "2024-05-06")
+    reason = here.tick()
+    assert isinstance(reason, list), reason
+    assert made_up_for(here, clock) == ["2024-05-03", "2024-05-05", "2024-05-06"]
+    assert not any(one.exists() for one in left)
+    assert here.tick().endswith("The window that opened at 2024-05-06 04:00:00 UTC closes in 54 min. It had its run.")
+
+
+def test_a_missed_window_without_files_is_closed_once(world, tmp_path, clock):
+    here = world(PreLoad("ack", soft_fail=False), cron=MADE_UP)
+    clock.now = SIX
+    acks(tmp_path, "2024-05-02")
+    made_up_for(here, clock, 3)
+    clock.now = SIX + 2 * DAY
+    (request,) = here.tick()
+    assert request.run_key.endswith(f"{SIX + DAY:.0f}:closed")
+    assert "2024-05-03 04:00:00 UTC" in request.tags["starlake/no_files"]
+    assert "ack file" in here.tick() and "2024-05-04.ack" in here.tick()
+
+
+def test_without_catchup_only_the_newest_window_is_looked_at(world, tmp_path, clock):
+    here = world(PreLoad("ack"), cron=DAILY)
+    clock.now = SIX
+    acks(tmp_path, "2024-05-02")
+    made_up_for(here, clock, 3)
+    clock.now = SIX + 3 * DAY
+    acks(tmp_path, "2024-05-03", "2024-05-04", "2024-05-05")
+    assert made_up_for(here, clock) == ["2024-05-05"]
+
+
+def test_where_the_place_names_no_date_nothing_is_missed(world, incoming, clock):
+    here = world(PreLoad("imported"), cron=MADE_UP)
+    clock.now = SIX
+    here.tick()
+    clock.now = SIX + 3 * DAY
+    write(incoming, "orders_1.csv")
+    (request,) = here.settled()
+    assert request.tags["starlake/data_interval_end"].startswith("2024-05-05")
+
+
+def test_of_windows_that_look_at_one_place_the_newest_counts(world, tmp_path, clock):
+    here = world(PreLoad("ack"), cron=Clock("0 */6 * * *", "UTC", catchup=True))
+    clock.now = datetime(2024, 5, 1, 18, 1, tzinfo=timezone.utc).timestamp()
+    here.tick()
+    clock.now = datetime(2024, 5, 4, 0, 1, tzinfo=timezone.utc).timestamp()
+    acks(tmp_path, "2024-05-02", "2024-05-03", "2024-05-04")
+    ends = []
+    for _ in range(12):
+        for request in asked if isinstance(asked := here.tick(), list) else []:
+            if (run := here.accept(request)) is not None:
+                here.ended(run)
+                ends.append(request.tags["starlake/data_interval_end"][:13])
+    assert ends == ["2024-05-02T18", "2024-05-03T18", "2024-05-04T00"]
+
+
+def test_files_that_never_stop_changing_do_not_hold_newer_windows(world, tmp_path, clock):
+    place = tmp_path / "in" / "{YYYY-MM-DD}" / "{domain}"
+    here = world(PreLoad("imported", incoming_path=str(place), ack_wait_timeout=600), cron=MADE_UP)
+    days = [tmp_path / "in" / f"2024-05-0{day}" / "sales" for day in (3, 4)]
+    for one in days:
+        one.mkdir(parents=True)
+    clock.now = SIX
+    here.tick()
+    clock.now = SIX + DAY + 10
+    here.tick()
+    clock.now = SIX + 2 * DAY
+    write(days[1], "orders_1.csv")
+    reasons = []
+    for number in range(30):
+        write(days[0], "orders_1.csv", text="x" * number)
+        if isinstance(asked := here.tick(), list):
+            break
+        reasons.append(asked)
+        clock.wait(30)
+    assert "was missed and is made up for (catchup)" in reasons[0]
+    assert any("never stopped changing in" in reason for reason in reasons)
+    assert 20 < len(reasons) < 30 and asked[0].tags["starlake/data_interval_end"].startswith("2024-05-04")
+
+
+def test_the_first_look_begins_at_the_start_date_and_a_lost_cursor_where_the_runs_end(world, tmp_path, clock):
+    start = datetime(2024, 4, 30, 12, tzinfo=timezone.utc)
+    here = world(PreLoad("ack"), cron=Clock("0 6 * * *", "Europe/Paris", start=start, catchup=True))
+    clock.now = SIX
+    acks(tmp_path, "2024-04-30", "2024-05-01", "2024-05-02")
+    assert made_up_for(here, clock) == ["2024-05-01", "2024-05-02"]
+    here.cursors.clear()
+    clock.now = SIX + 2 * DAY
+    acks(tmp_path, "2024-05-01", "2024-05-03", "2024-05-04")
+    assert made_up_for(here, clock) == ["2024-05-03", "2024-05-04"]
