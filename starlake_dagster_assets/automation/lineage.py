@@ -204,7 +204,7 @@ class _Tick:
         keys = {node: self._keys[node] for node in watched(group.watch.condition)}
         memory = Memory.load(self._memories.get(group.policy), keys)
         targets = [asset_key(self._translator, node) for node in group.nodes]
-        partitions = {node: _partitions(self._translator, node) for node in group.nodes}
+        partitions = {node: self._partitions(node) for node in group.nodes}
         partitioned = [node for node in group.nodes if partitions[node] is not None]
         if partitioned:
             target = partitioned[0]
@@ -214,7 +214,7 @@ class _Tick:
                 group.watch,
                 memory,
                 keys=keys,
-                partitions={node: _partitions(self._translator, node) for node in keys},
+                partitions={node: self._partitions(node) for node in keys},
                 target=(asset_key(self._translator, target), partitions[target]),
                 deadline=self._deadline,
             )
@@ -235,8 +235,17 @@ class _Tick:
     @cached_property
     def _seen(self) -> Mapping[str, Seen]:
         """The newest materializations: asked for once, whatever the number of groups."""
-        parts = {node: part for node in self._keys if (part := _partitions(self._translator, node)) is not None}
+        parts = {node: part for node in self._keys if (part := self._partitions(node)) is not None}
         return newest(self._context.instance, self._keys, parts)
+
+    def _partitions(self, node: str) -> Any:
+        """What a node is partitioned by; of an asset of others, as far as this code location defines it."""
+        known = self._translator.graph.nodes.get(node)
+        if known is not None:
+            return self._translator.spec(known).partitions_def
+        key = self._keys[node]
+        assets = self._context.assets_defs_by_key.get(key)
+        return assets.specs_by_key[key].partitions_def if assets is not None else None
 
     def _decide(self, group: Group, memory: Memory, keys: Mapping[str, dg.AssetKey]) -> tuple[Fire | Wait, Memory, str]:
         """One look at the upstreams: the verdict, what is remembered of it, and the runs that made the wave."""
@@ -318,8 +327,3 @@ def _policy(watch: Watch) -> str:
             watch.min_interval,
         )
     )
-
-
-def _partitions(translator: StarlakeTranslator, node: str) -> Any:
-    known = translator.graph.nodes.get(node)
-    return translator.spec(known).partitions_def if known is not None else None

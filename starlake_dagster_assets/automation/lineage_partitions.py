@@ -34,7 +34,8 @@ class _Tick:
     def mapped(self, node: str, partition: str | None) -> Sequence[str]:
         """The partitions of the target that read a partition of an upstream."""
         if partition is None or self.partitions[node] is None:
-            return self.known[-1:]
+            # an asset of another code location that is not declared here: only the name of its partition is known
+            return [partition] if partition in self.known else self.known[-1:]
         if self.context.assets_defs_by_key.get(self.keys[node]) is not None:
             return self.context.get_downstream_partition_keys(partition, self.keys[node], self.target[0])
         return [partition] if partition in self.known else []

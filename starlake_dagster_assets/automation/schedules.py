@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, cast
@@ -23,7 +23,9 @@ from starlake_dagster_assets.automation.partitions import (
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.triggers.frequency import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.triggers.words import listed
 
 __all__ = ["ScheduleGroup", "build_schedules", "schedule_groups"]
 
@@ -44,6 +46,7 @@ class ScheduleGroup:
         nodes: Ids of what a run makes, in topological order.
         partitions: What they are partitioned by; None = unpartitioned.
         whole: Whether that is all that the job makes.
+        beside: What they read that other runs make at the same time; nobody waits for it.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ScheduleGroup:
     nodes: tuple[str, ...]
     partitions: dg.PartitionsDefinition[Any] | None
     whole: bool
+    beside: tuple[str, ...] = ()
 
 
 def build_schedules(
@@ -117,8 +121,17 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
             nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
             order = tuple(sorted(nodes, key=place.__getitem__))
             name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
-            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made))
+            beside = _beside(translator, triggers, nodes, clock)
+            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made, beside))
     return sorted(groups, key=lambda group: group.name)
+
+
+def _beside(
+    translator: StarlakeTranslator, triggers: Triggers, nodes: Collection[str], clock: Clock
+) -> tuple[str, ...]:
+    ups = {up for node in nodes for up in translator.graph.upstream[node]} - set(nodes)
+    clocks = {up: one.clock for up in ups if (one := triggers.triggers.get(up)) is not None}
+    return tuple(sorted(up for up, other in clocks.items() if other is not None and meet(clock, other)))
 
 
 def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
@@ -168,6 +181,12 @@ def _schedule(
                 )
 
     nodes = ", ".join(group.nodes)
+    description = f"Makes {listed(group.nodes)} at `{group.clock.cron}` ({group.clock.timezone})."
+    if group.beside:
+        description += (
+            f" {listed(group.beside)} may be made at the same time, by other runs that it does not wait for: "
+            "a later cron, none at all, or run_dependencies_first (for the same cron) puts them first."
+        )
     return dg.ScheduleDefinition(
         name=group.name,
         job=job,
@@ -175,7 +194,7 @@ def _schedule(
         execution_timezone=group.clock.timezone,
         execution_fn=cast("Any", tick),
         default_status=status,
-        description=f"Makes {nodes} at `{group.clock.cron}` ({group.clock.timezone})."[:_TEXT],
+        description=description,
         metadata={"starlake/makes": nodes[:_TEXT]},
     )
 

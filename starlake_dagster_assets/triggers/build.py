@@ -205,12 +205,18 @@ class _Builder:
         stack = [node]
         while stack:
             for up in self._made_here(stack.pop()):
-                if self._own[up][0] not in (_FOLLOWS, "none"):
+                if not self._runs_along(up, node):
                     rest.setdefault(up)
                 elif up not in first:
                     first.setdefault(up)
                     stack.append(up)
         return list(first), sorted(rest)
+
+    def _runs_along(self, up: str, node: str) -> bool:
+        """Whether an upstream can be made in the run of a node: nothing starts it, or the same tick does."""
+        owner, clock, preload = self._own[up]
+        same_tick = owner == "schedule" and clock == self._own[node][1] and preload is None
+        return owner in (_FOLLOWS, "none") or same_tick
 
     def _owner(self, node: str, watch: Watch | None) -> Trigger:
         owner, clock, preload = self._own[node]

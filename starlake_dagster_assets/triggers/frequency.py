@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import cache
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-__all__ = ["period_of"]
+from starlake_dagster_assets.triggers.model import Clock
+
+__all__ = ["meet", "period_of"]
 
 _TICKS = 100
+_MEETINGS = 7
 _FROM = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
@@ -27,3 +31,12 @@ def period_of(cron: str) -> float:
     for _ in range(_TICKS):
         last = ticks.get_next(datetime)
     return (last - first).total_seconds() / _TICKS
+
+
+@cache
+def meet(one: Clock, other: Clock) -> bool:
+    """Whether two clocks tick at the same moment again and again, as a daily and an hourly one do at midnight."""
+    rare, frequent = sorted((one, other), key=lambda clock: (period_of(clock.cron), clock.cron), reverse=True)
+    ticks = croniter(rare.cron, _FROM.astimezone(ZoneInfo(rare.timezone)))
+    zone = ZoneInfo(frequent.timezone)
+    return any(croniter.match(frequent.cron, ticks.get_next(datetime).astimezone(zone)) for _ in range(_MEETINGS))

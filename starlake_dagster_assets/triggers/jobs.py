@@ -67,12 +67,13 @@ class Jobs:
 
     @cached_property
     def _first(self) -> Mapping[str, str]:
-        """The node in whose job a node is made that nothing else starts."""
+        """The node in whose job a node is made that nothing else starts, or the same tick."""
         found: dict[str, str] = {}
         for node, first in self._needed.items():
             for one in first:
-                if self._owners[one].owner == "none":
-                    found.setdefault(one, node)
+                trigger = self._owners[one]
+                if trigger.owner == "none" or trigger.clock == self._owners[node].clock is not None:
+                    found.setdefault(one, found.get(node, node))
         return found
 
     @cached_property

@@ -73,8 +73,9 @@ class NodeSettings(BaseModel):
             `condition` (Dagster's declarative automation), or `none`.
         dataset_triggering_strategy: `any` (default, as in Starlake), `all`, or an expression such as `a & (b | c)`
             over names of assets: which upstreams must have moved.
-        run_dependencies_first: Whether upstreams that nobody else runs are made in the same job (formerly
-            `load_dependencies`, still accepted); else they are watched, which is the default.
+        run_dependencies_first: Whether upstreams that nobody else runs are made in the same job, and upstreams of the
+            same schedule in the same run (formerly `load_dependencies`, still accepted); else they are watched, which
+            is the default, and a schedule does not wait for others.
         optional_datasets: Names of upstreams that are watched but never waited for.
         optional_dataset_enabled: Whether upstreams that are made less often than the task are not waited for; True
             by default: a monthly table does not hold a daily task.
@@ -155,9 +156,9 @@ class StarlakeAutomation(NodeSettings):
         arrivals: Whether files start anything.
         storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`, for
             looks at files; by default they find their credentials themselves.
-        name_prefix: What the names of jobs, schedules and sensors (and of Airflow's DAGs) begin with, before an
-            underscore: letters, digits and underscores; nothing by default. Projects that share a code location and
-            name a domain or a DAG file alike need one each.
+        name_prefix: What the names of jobs, schedules and sensors begin with, before an underscore: letters, digits
+            and underscores; nothing by default. Projects that share a code location and name a domain or a DAG file
+            alike need one each.
         status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's own default), or
             `RUNNING` from the start.
 

@@ -35,6 +35,10 @@ def watching(jobs: Mapping[str, tuple[Sequence[str], Watch]]) -> Triggers:
     return Triggers(triggers, {job: Job(job, tuple(nodes)) for job, (nodes, _) in jobs.items()})
 
 
+def key_of(node: str) -> dg.AssetKey:
+    return dg.AssetKey(node.split("/" if "/" in node else "."))
+
+
 @dataclass
 class World:
     """Definitions with lineage sensors, an instance, and a daemon of one thread that one can stop at any point."""
@@ -63,7 +67,7 @@ class World:
         }
         self.monitored: dict[str, list[dg.AssetKey]] = {}
         for group in lineage_groups(self.source, self.triggers):
-            keys = [dg.AssetKey(node.split(".")) for node in watched(group.watch.condition)]
+            keys = [key_of(node) for node in watched(group.watch.condition)]
             known = self.monitored.setdefault(group.sensor, [])
             known += [key for key in keys if key not in known]
         self.defs = dg.Definitions(assets=made.assets, sensors=list(self.sensors.values()), resources=made.resources)
@@ -71,9 +75,7 @@ class World:
 
     def made(self, *keys: str, partition: str | None = None) -> None:
         for key in keys:
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(dg.AssetKey(key.split(".")), partition=partition)
-            )
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key_of(key), partition=partition))
 
     def tick(self, name: str | None = None, *, forget: bool = False) -> list[dg.RunRequest] | str:
         """One tick: the run requests that have a new run key, else the skip reason. `forget`: the cursor is lost."""

@@ -284,7 +284,7 @@ class Lineage(RuleBasedStateMachine):
     def looks(self) -> tuple[list[dg.RunRequest], str, str]:
         """The requests of a tick, its reason, its cursor."""
         names = sorted(names_of(self.tree))
-        context: Any = SimpleNamespace(instance=self.instance, cursor=self.cursor)
+        context: Any = SimpleNamespace(instance=self.instance, cursor=self.cursor, assets_defs_by_key={})
         keys = {name: dg.AssetKey(name) for name in names}
         translator: Any = SimpleNamespace(graph=SimpleNamespace(nodes={}))
         tick = lineage._Tick(context, translator, keys, lineage._Options(SETTLE, 40, "UTC", {}))

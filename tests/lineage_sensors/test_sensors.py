@@ -220,6 +220,29 @@ def test_an_upstream_without_partitions_moves_the_newest_one(world, make):
     assert request.partition_key == "2024-01-03"
 
 
+HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
+
+
+def test_a_partitioned_asset_of_another_code_location_is_mapped_where_it_is_declared(world, make):
+    source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
+    watch = Watch(all_of("ml/scores", "ml/labels"))
+    declared = [dg.AssetSpec(["ml", "scores"], partitions_def=HOURS), dg.AssetSpec("unrelated")]
+    it = world(watching({"kpi": (["kpi.x"], watch)}), source, translator=DailyTasks(), extra=declared)
+    it.made("ml/scores", partition="2024-01-02-07:00")
+    assert "2024-01-02: Waits for ml/labels" in it.tick()
+    it.made("ml/labels", partition="2024-01-02")
+    (request,) = it.tick()
+    assert request.partition_key == "2024-01-02", "hours are mapped to their day; an undeclared one goes by its name"
+
+
+def test_a_partition_of_an_unknown_grid_moves_the_newest_one(world, make):
+    source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
+    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("ml/labels")))}), source, translator=DailyTasks())
+    it.made("ml/labels", partition="week 7")
+    (request,) = it.tick()
+    assert request.partition_key == "2024-01-03"
+
+
 def test_a_run_of_one_upstream_gets_its_interval_under_the_documented_names(world):
     """W20, W21, W24: `sl_start_date` and `sl_end_date`, also for a single upstream and without any cron."""
     it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from starlake_dagster_assets import StarlakeShell
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
@@ -24,3 +25,15 @@ def test_every_option_has_a_row() -> None:
     known = {*NodeSettings.model_fields, *KNOWN_ELSEWHERE, *(name for one in resources for name in one.option_names)}
     missing = {name for name in known - OURS - SNOWFLAKES if name not in exact and not name.startswith(beginnings)}
     assert not missing
+
+
+def test_the_tests_of_defects_that_the_page_names_are_there() -> None:
+    rows = PAGE.split("## What went wrong there")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+)`", rows))
+    tests = Path(__file__).parents[1]
+    there = {
+        name for file in tests.rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }
+    assert named <= there
+    defects = (tests / "triggers" / "test_todays_defects.py").read_text()
+    assert set(re.findall(r"^def (test_\w+)", defects, re.M)) <= named

@@ -207,6 +207,25 @@ def test_a_schedule_runs_what_nobody_else_starts_first():
     assert triggers.triggers["sales.a"].owner == "schedule"
 
 
+def same_tick(**more):
+    tables = [table("a", "daily"), table("b", "hourly"), table("c", "daily", tags=("pre_load_strategy=imported",))]
+    tasks = [task("x", ["sales.a", "sales.b", "sales.c"], "daily"), task("y", ["kpi.x"], "daily", **more)]
+    return project(tables, tasks)
+
+
+def test_what_the_same_tick_starts_runs_first_in_the_same_run():
+    triggers = made(same_tick(domain="mart"), run_dependencies_first=True)
+    assert triggers.jobs.keys() == {"load_sales_hourly", "load_sales_daily", "transform_mart_daily"}
+    assert triggers.jobs["transform_mart_daily"].nodes == ("sales.a", "kpi.x", "mart.y")
+    assert triggers.triggers["sales.a"].owner == triggers.triggers["kpi.x"].owner == "schedule"
+    assert triggers.jobs["load_sales_hourly"].nodes == ("sales.b",), "another tick"
+    assert triggers.jobs["load_sales_daily"].nodes == ("sales.c",), "its files may come later"
+
+
+def test_otherwise_each_has_its_own_run():
+    assert made(same_tick()).jobs["transform_kpi_daily"].nodes == ("kpi.x", "kpi.y")
+
+
 def test_jobs_of_some_nodes():
     triggers = restricted(made(chain()), frozenset({"kpi.x", "kpi.y"}))
     assert set(triggers.triggers) == {"kpi.x", "kpi.y"}

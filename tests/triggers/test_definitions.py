@@ -107,6 +107,24 @@ def test_conditions_are_on_the_assets_and_have_their_sensor(locate):
     assert third.total_requested == 1
 
 
+def test_a_tick_makes_what_it_reads_first_in_one_run(locate):
+    location = locate(chain(schedule="daily"), run_dependencies_first=True)
+    (schedule,) = location.repository.schedule_defs
+    assert (schedule.name, schedule.job_name) == ("transform_kpi_daily_schedule", "transform_kpi_daily")
+    location.run("transform_kpi_daily")
+    names = [command.name for command in location.runner.commands if command.name in ("load", "transform")]
+    assert names[0] == "load" and "transform" in names
+
+
+def test_a_schedule_says_whom_it_does_not_wait_for(locate):
+    location = locate(chain(schedule="daily"))
+    said = location.repository.get_schedule_def("transform_kpi_daily_schedule").description
+    assert said.startswith("Makes kpi.x at `0 0 * * *` (UTC). sales.a may be made at the same time, by other runs")
+    other = locate(project([table("a", "0 5 * * *")], [task("x", ["sales.a"], "daily")]))
+    said = other.repository.get_schedule_def("transform_kpi_daily_schedule").description
+    assert said == "Makes kpi.x at `0 0 * * *` (UTC)."
+
+
 def test_a_selection_has_the_jobs_of_its_nodes(instance):
     location = Place(instance, chain(), options={"select": "kpi.x"})
     assert location.jobs == ["transform_kpi"] and location.sensors == [LINEAGE]
