@@ -35,7 +35,7 @@ class _Tick:
         """The partitions of the target that read a partition of an upstream."""
         if partition is None or self.partitions[node] is None:
             # an asset of another code location that is not declared here: only the name of its partition is known
-            return [partition] if partition in self.known else self.known[-1:]
+            return [partition] if partition is not None and partition in self.known else self.known[-1:]
         if self.context.assets_defs_by_key.get(self.keys[node]) is not None:
             return self.context.get_downstream_partition_keys(partition, self.keys[node], self.target[0])
         return [partition] if partition in self.known else []
