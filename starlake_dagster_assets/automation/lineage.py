@@ -243,7 +243,7 @@ class _Tick:
         known = self._translator.graph.nodes.get(node)
         if known is not None:
             return self._translator.spec(known).partitions_def
-        key = self._keys[node]
+        key = asset_key(self._translator, node)
         assets = self._context.assets_defs_by_key.get(key)
         return assets.specs_by_key[key].partitions_def if assets is not None else None
 
