@@ -144,8 +144,9 @@ def build_starlake_assets(
         steps: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
             file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
             schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
-            made. `task`: one a load domain and one a task. `auto`: `project` up to 500 assets, `group` for more, since
-            the time that Dagster takes to load a job grows with the steps that it takes part of.
+            made. `task`: one a load domain and one a task. `auto`: `project` up to 500 assets; for more a step a job (a
+            group, where the translator was bound without triggers), since the time that Dagster takes to load a job
+            grows with the steps that it takes part of.
         around: Assets of your own that read the project's: what reads those in turn gets a step of its own.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.

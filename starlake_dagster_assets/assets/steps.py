@@ -35,7 +35,8 @@ def steps_of(
     Args:
         translator: Bound to the project.
         chosen: Node ids, in topological order.
-        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes, `group` for more.
+        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more a step a job, so that a run
+            of a job goes on as it would in one step, or `group` where nothing is known of jobs.
         name: Of the step of the whole project, and what the names of other steps begin with.
         around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
             cannot share a step: Dagster 1.9 would fail in the middle of the run.
@@ -44,9 +45,13 @@ def steps_of(
     Returns:
         The steps, names unique.
     """
-    kinds = {node: (_kind(translator, node), resource_keys.get(node)) for node in chosen}
+    jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else {}
+    kinds = {node: (_kind(translator, node), resource_keys.get(node), jobs.get(node)) for node in chosen}
     floor = _floors(translator, chosen, list(around), kinds)
-    named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
+    if jobs:
+        named = [(f"{name}__{group_name(jobs[node])}", node) for node in chosen]
+    else:
+        named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
     sets: dict[tuple[str, int, Any], list[str]] = {}
     for step, node in named:
         sets.setdefault((step, floor.get(node, 0), kinds[node]), []).append(node)
@@ -58,6 +63,14 @@ def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
     """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool."""
     known = translator.graph.nodes[node]
     return translator.spec(known).partitions_def, translator.get_pool(known)
+
+
+def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str, str]:
+    """The job that runs each node; empty where the translator knows of no jobs."""
+    triggers = translator.triggers
+    if triggers is None or any(node not in triggers.triggers for node in chosen):
+        return {}
+    return {node: triggers.triggers[node].job for node in chosen}
 
 
 def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:

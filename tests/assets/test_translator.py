@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
+from starlake_dagster_assets import StarlakeAutomation, StarlakeTranslator, build_definitions, build_starlake_assets
 from starlake_dagster_assets.assets.names import group_name, key_part, output_name, tags_of
 from starlake_dagster_assets.assets.steps import FEW
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.errors import ProjectError, SelectionError
 from starlake_dagster_assets.project.model import Acl, Attribute, Metadata, Sink, WriteStrategy
 from starlake_dagster_assets.testing import fake_starlake
+from starlake_dagster_assets.triggers.build import build_triggers
 
 
 def specs(source, translator=None):
@@ -180,6 +181,21 @@ def test_few_assets_are_one_step_by_default_and_many_a_step_a_group(make):
 
     assert names(FEW) == ["starlake_project"]
     assert names(FEW + 1) == ["starlake_project__load__d0", "starlake_project__load__d1"]
+
+
+def test_many_assets_are_a_step_a_job_where_jobs_are_known(make):
+    """A job goes on as it would in one step: what one of its tables lacks stops exactly what reads that table."""
+    tables = [make.table(f"t{n}", domain=f"d{n % 2}") for n in range(FEW)]
+    tasks = [make.task("a", ["d0.t0"]), make.task("b", ["kpi.a"], domain="other")]
+    follows = StarlakeAutomation(run_dependencies_first=True)
+    for source, automation in ((make.source(tables, tasks), None), (make.source(tables, tasks), follows)):
+        triggers = build_triggers(source, automation)
+        assets = build_starlake_assets(source, translator=StarlakeTranslator().bound_to(source, triggers))
+        jobs = {node: trigger.job for node, trigger in triggers.triggers.items()}
+        made = [{jobs[key.to_user_string().replace("/", ".")] for key in asset.keys} for asset in assets]
+        assert all(len(one) == 1 for one in made)
+        assert len(made) == len({job for one in made for job in one}) > 1
+        dg.Definitions.validate_loadable(build_definitions(source, automation=automation))
 
 
 def test_a_selection_of_nothing_is_refused(sales):
