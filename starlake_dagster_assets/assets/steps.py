@@ -45,7 +45,7 @@ def steps_of(
     Returns:
         The steps, names unique.
     """
-    jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else {}
+    jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else _NOWHERE
     kinds = {node: (_kind(translator, node), resource_keys.get(node), jobs.get(node)) for node in chosen}
     floor = _floors(translator, chosen, list(around), kinds)
     if jobs:
@@ -69,7 +69,7 @@ def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str,
     """The job that runs each node; empty where the translator knows of no jobs."""
     triggers = translator.triggers
     if triggers is None or any(node not in triggers.triggers for node in chosen):
-        return {}
+        return _NOWHERE
     return {node: triggers.triggers[node].job for node in chosen}
 
 
