@@ -156,6 +156,7 @@ def test_cancelling_the_run_ends_what_runs_there(server, scripts, services, plac
         assert services[place].batches
 
 
+@pytest.mark.newest_only  # there too the retry takes over, but 1.9 fails every run of which a worker was killed
 @only("cloud_run", "serverless")
 def test_a_killed_worker_is_followed_by_one_that_takes_over(server, scripts, place):
     scripts[place].tables({"starbake.Customers": {"do": "load", "rows": 7, "seconds": 8}})
