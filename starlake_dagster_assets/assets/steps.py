@@ -48,13 +48,11 @@ def steps_of(
     jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else _NOWHERE
     kinds = {node: (_kind(translator, node), resource_keys.get(node), jobs.get(node)) for node in chosen}
     floor = _floors(translator, chosen, list(around), kinds)
-    if jobs:
-        named = [(f"{name}__{group_name(jobs[node])}", node) for node in chosen]
-    else:
-        named = [(step, node) for step, nodes in _by_way(translator, chosen, steps, name) for node in nodes]
+    cut = _by_job(chosen, name, jobs) if jobs else _by_way(translator, chosen, steps, name)
     sets: dict[tuple[str, int, Any], list[str]] = {}
-    for step, node in named:
-        sets.setdefault((step, floor.get(node, 0), kinds[node]), []).append(node)
+    for step, nodes in cut:
+        for node in nodes:
+            sets.setdefault((step, floor.get(node, 0), kinds[node]), []).append(node)
     taken: set[str] = set()
     return [(_free(step, taken), tuple(nodes)) for (step, _, _), nodes in sets.items()]
 
@@ -71,6 +69,10 @@ def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str,
     if triggers is None or any(node not in triggers.triggers for node in chosen):
         return _NOWHERE
     return {node: triggers.triggers[node].job for node in chosen}
+
+
+def _by_job(chosen: Sequence[str], name: str, jobs: Mapping[str, str]) -> list[Step]:
+    return [(f"{name}__{group_name(jobs[node])}", (node,)) for node in chosen]
 
 
 def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:

@@ -76,11 +76,12 @@ def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
         options: Of the run.
         tasks: Names of all tasks.
     """
-    known = sorted(tasks)
+    named = [name for name in options if name != _ALL]
+    known = set(tasks) if named else set[str]()
     said: list[str] = []
-    for name in options:
-        if name != _ALL and name not in known:
-            near = nearest(name, known)
+    for name in named:
+        if name not in known:
+            near = nearest(name, sorted(known))
             hint = f"; did you mean `{near}`?" if near else "."
             said.append(f"Run tag `{OPTIONS}`: no task of this project is named `{name}`{hint}")
     return said

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system.conftest import ROOT, copy_of_the_example
+from tests.system.dagster_dev import DagsterDev
+
 CUSTOMERS = "starbake/Customers"
 
 pytestmark = pytest.mark.slow
-
-
-def beside(name: str):
-    """A module of this directory: tests are not a package."""
-    spec = importlib.util.spec_from_file_location(f"starbake_system_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +23,8 @@ def work(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(work):
-    environ = beside("conftest").copy_of_the_example(work)
-    running = beside("dagster_dev").DagsterDev(work, environ)
+    environ = copy_of_the_example(work)
+    running = DagsterDev(work, environ)
     yield running
     running.stop()
 

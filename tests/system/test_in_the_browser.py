@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system.conftest import ROOT, copy_of_the_example
+from tests.system.dagster_dev import DagsterDev
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 TALL = {"width": 1600, "height": 1800}  # all assets of the catalog without scrolling
@@ -27,22 +27,12 @@ pytestmark = [
 ]
 
 
-def beside(name: str):
-    """A module of this directory: tests are not a package."""
-    spec = importlib.util.spec_from_file_location(f"starbake_browser_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Any]:
-    environ = beside("conftest").copy_of_the_example(tmp_path)
+    environ = copy_of_the_example(tmp_path)
     incoming = tmp_path / "example_project" / "starbake" / "datasets" / "incoming"
     shutil.copytree(ROOT / "example_project" / "deliveries" / "day1", incoming)
-    running = beside("dagster_dev").DagsterDev(tmp_path, environ)
+    running = DagsterDev(tmp_path, environ)
     yield running
     running.stop()
 
