@@ -197,6 +197,7 @@ class _Loading:
             parsed=self._parsed,
             application=application,
             types=resolve_types(types, report),
+            macros=self._renderer.macro_names,
             report=report,
             analyze=Analyzer(manifest, secrets),
             root=str(self._root),

@@ -190,7 +190,8 @@ class Renderer:
         return SandboxedEnvironment(undefined=_Nothing, loader=ChoiceLoader(loaders), keep_trailing_newline=True)
 
     @cached_property
-    def _names(self) -> frozenset[str]:
+    def macro_names(self) -> frozenset[str]:
+        """The macros that can be called."""
         return _macro_names(self._macros.values())
 
     @cached_property
@@ -200,7 +201,7 @@ class Renderer:
         for text in self._macros.values():
             with suppress(Exception):  # a broken file has its own problem
                 found.update(vars(self.environment.from_string(text).module))
-        return {name: value for name, value in found.items() if name in self._names}
+        return {name: value for name, value in found.items() if name in self.macro_names}
 
     def check(self, text: str) -> None:
         """Checks the syntax of a template.
@@ -228,7 +229,7 @@ class Renderer:
         # Jinja reads `{{ a-b }}` as a difference: a variable of that very name goes first
         text = substitute(text, {name: value for name, value in variables.items() if not name.isidentifier()})
         context: Mapping[str, Any] = variables
-        if self._names and not self._names.isdisjoint(mentioned(text)):
+        if self.macro_names and not self.macro_names.isdisjoint(mentioned(text)):
             context = {**self._library, **variables}
         try:
             return self.environment.from_string(text).render(context)

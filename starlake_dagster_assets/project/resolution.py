@@ -41,6 +41,7 @@ class Resolution:
         parsed: What each says, by path.
         application: The settings, refs included.
         types: The types by name.
+        macros: The names of the macros of `expectations/` and `macros/`.
         report: Where problems go.
         analyze: SQL and dialect to what they read.
         root: The absolute path of the project.
@@ -50,6 +51,7 @@ class Resolution:
     parsed: Mapping[str, Parsed]
     application: Application
     types: Mapping[str, TypeDef]
+    macros: frozenset[str]
     report: Report
     analyze: Analyze
     root: str

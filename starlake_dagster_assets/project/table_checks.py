@@ -9,6 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.durations import duration
+from starlake_dagster_assets.project.expectation_checks import check_expectations
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Attribute, Domain, Table, WriteStrategy
 from starlake_dagster_assets.project.resolution import Resolution
@@ -93,6 +94,7 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Reso
         report.error(file, (*at, "writeStrategy"), message, "missing-partition")
     _columns(table, path, context)
     check_freshness(part(own, "freshness"), file, at, context)
+    check_expectations(data, file, path, context)
     _streams(table, path, context)
 
 

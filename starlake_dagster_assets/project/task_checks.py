@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.project.expectation_checks import check_expectations
 from starlake_dagster_assets.project.model import Task
 from starlake_dagster_assets.project.resolution import Resolution
 from starlake_dagster_assets.project.sections import never_closed
@@ -28,6 +29,7 @@ def check_config(file: str, default: dict[str, Any], context: Resolution) -> Non
     context.check_dag(default.get("dag_ref"), file, (*at, "dagRef"))
     context.cron(default.get("schedule"), file, (*at, "schedule"))
     check_freshness(part(default, "freshness"), file, at, context)
+    check_expectations(default, file, at, context)
 
 
 def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolution) -> None:
@@ -50,6 +52,7 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
     context.check_dag(data.get("dag_ref"), file, (*path, "dagRef"))
     own = part(data, "freshness")
     check_freshness(own, file, path, context)
+    check_expectations(data, file, path, context)
     if own and task.freshness and task.freshness.model_dump(exclude_none=True) != own:
         message = "is not used: that of `transform.default` wins, in Starlake as well."
         hint = "Take it out of one of the two."

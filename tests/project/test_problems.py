@@ -233,6 +233,25 @@ def test_every_problem_says_where_and_what(load, path, text, code, line, key, wo
     assert words in str(first)
 
 
+def test_an_expectation_of_an_unknown_macro_names_the_nearest(load):
+    calls = 'expectations: [{expect: "other.is_unique(1)"}, {expect: is_uniqe(2)}, {expect: "SL_THIS > 3"}]\n'
+    _, problems = load(
+        {
+            "expectations/ours.j2": "{% macro is_unique(x) -%} select 0 {%- endmacro %}",
+            TABLE: f"{ORDERS}  {calls}",
+            TASK: f"version: 1\ntask:\n  {calls}",
+            "transform/kpi/one.sql": "select 1 as x",
+            "transform/kpi/_config.sl.yml": f"version: 1\ntransform:\n  default:\n    {calls}",
+        }
+    )
+    assert found(problems, "unknown-macro") == [
+        (f"metadata/{TABLE}", 10, "table.expectations.1.expect"),
+        ("metadata/transform/kpi/_config.sl.yml", 4, "transform.default.expectations.1.expect"),
+        (f"metadata/{TASK}", 3, "task.expectations.1.expect"),
+    ]
+    assert all("Did you mean `is_unique`?" in str(problem) for problem in problems if problem.code == "unknown-macro")
+
+
 def test_one_broken_file_does_not_hide_the_others(load):
     files = {
         "load/shop/bad.sl.yml": "version: 1\ntable: [",
