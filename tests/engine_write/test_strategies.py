@@ -158,6 +158,16 @@ def test_scd2_keeps_one_current_row_a_key(key: tuple[str, ...], by_time: bool, d
     assert Counter(found) == Counter((*row, start, end) for row, start, end in expected)
 
 
+def test_rows_of_this_transaction_are_replaced_where_the_table_has_a_primary_key() -> None:
+    con = duckdb.connect()
+    con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, site VARCHAR, v INTEGER, ts INTEGER)")
+    con.begin()
+    con.execute("INSERT INTO t VALUES (1, 'a', 1, 1), (2, 'a', 1, 1), (3, 'b', 1, 1)")
+    run(con, WriteStrategy(type="OVERWRITE_BY_PARTITION"), [(4, "a", 2, 2), (5, "a", 2, 2)])
+    con.commit()
+    assert content(con) == Counter([(3, "b", 1, 1), (4, "a", 2, 2), (5, "a", 2, 2)])
+
+
 def test_truncate_empties_the_table_before_an_append() -> None:
     con = database()
     run(con, WriteStrategy(), [(1, "a", 1, 1)])

@@ -32,7 +32,7 @@ def computed_select(
         con: The connection, on which expressions are bound.
         project: Holds the types.
         table: The table.
-        rows: The table of rows read: `sl_v0`…, `sl_ok`, `sl_part`.
+        rows: The table of accepted rows: `sl_v0`…, `sl_part`.
         paths: SQL of a row's file.
 
     Returns:
@@ -65,7 +65,7 @@ def _first(table: Table, rows: str, paths: str) -> str:
     ]
     if FILE_COLUMN not in finals:
         columns.append(f"{paths} AS {FILE_COLUMN}")
-    return f"SELECT {', '.join(columns)} FROM {rows} WHERE sl_ok"
+    return f"SELECT {', '.join(columns)} FROM {rows}"
 
 
 class _Layers:

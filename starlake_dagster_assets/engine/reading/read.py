@@ -174,6 +174,9 @@ class _Reading:
         rows = self.name("rows")
         total, rejected = self._count(f"FROM {rows}"), self._count(f"FROM {self.name('rejects')}")
         paths = f"[{', '.join(literal(str(path)) for path in self.files)}][sl_part]"
+        if rejected:
+            # without a filter over them DuckDB knows how many rows there are, and plans joins by it
+            self.con.execute(f"DELETE FROM {rows} WHERE NOT sl_ok")
         filtered = self._accept(rows, paths, total - rejected)
         return Incoming(
             relation=self.name("accepted"),
@@ -193,7 +196,7 @@ class _Reading:
         wanted = ", ".join(identifier(item.final_name) for item in self.table.attributes if not item.ignore)
         select = computed_select(self.con, self.project, self.table, rows, paths)
         if select is None:
-            plain = f"SELECT {wanted} FROM (SELECT {', '.join(named)} FROM {rows} WHERE sl_ok)"
+            plain = f"SELECT {wanted} FROM (SELECT {', '.join(named)} FROM {rows})"
             self.con.execute(f"CREATE TEMP VIEW {self.name('accepted')} AS {plain}")
             return 0
         try:

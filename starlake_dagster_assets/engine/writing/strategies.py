@@ -145,7 +145,7 @@ def _upsert_by_key_and_timestamp(job: Write) -> None:
     newer = f"(t.sl_newest IS NULL AND i.{time} IS NOT NULL) OR i.{time} > t.sl_newest"
     job.con.execute(
         f"CREATE OR REPLACE TEMP TABLE sl_newer AS SELECT i.* FROM {source} i LEFT JOIN "
-        f"(SELECT *, true AS sl_known FROM ({known})) t ON {_match(job.key, 'i', 't')} "
+        f"(SELECT *, true AS sl_known FROM ({known})) t ON {_match(job, source, job.key)} "
         f"WHERE t.sl_known IS NULL OR {newer}"
     )
     _delete_matching(job, "sl_newer", job.key)
@@ -157,16 +157,14 @@ def _upsert_by_key_and_timestamp(job: Write) -> None:
 def _scd2(job: Write) -> None:
     """Closes the current row of each key that changed and opens a new one; one row a key, the newest."""
     source = _newest(job, "sl_scd2")
+    match = _match(job, source, job.key)
     start, end, now = identifier(job.start), identifier(job.end), f"TIMESTAMP {literal(job.now.isoformat(sep=' '))}"
     job.con.execute(
         f"CREATE OR REPLACE TEMP TABLE sl_changed AS SELECT i.* FROM {source} i LEFT JOIN "
-        f"(SELECT *, true AS sl_known FROM {job.target} WHERE {end} IS NULL) t ON {_match(job.key, 'i', 't')} "
+        f"(SELECT *, true AS sl_known FROM {job.target} WHERE {end} IS NULL) t ON {match} "
         f"WHERE t.sl_known IS NULL OR ({_changed(job)})"
     )
-    job.con.execute(
-        f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i "
-        f"WHERE t.{end} IS NULL AND {_match(job.key, 'i', 't')}"
-    )
+    job.con.execute(f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i WHERE t.{end} IS NULL AND {match}")
     job.con.execute(
         f"INSERT INTO {job.target} BY NAME "
         f"SELECT {_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end} FROM sl_changed"
@@ -185,10 +183,14 @@ def _changed(job: Write) -> str:
 
 
 def _newest(job: Write, name: str) -> str:
-    """A temporary table with one incoming row a key: the newest by timestamp, else the last of the input.
+    """One incoming row a key: the newest by timestamp, else the last of the input.
 
-    The rows themselves stay out of the aggregate, so that it fits into little memory.
+    That is the input itself where no key comes twice, else a temporary table. The rows themselves stay out of the
+    aggregate, so that it fits into little memory.
     """
+    keys = _list(job.key)
+    if not job.con.execute(f"SELECT 1 FROM {job.incoming} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchall():
+        return job.incoming
     rank = _ORDER
     if job.timestamp:
         time = identifier(job.timestamp)
@@ -200,7 +202,7 @@ def _newest(job: Write, name: str) -> str:
     )
     job.con.execute(
         f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {_list(job.columns)} FROM sl_numbered WHERE {_ORDER} IN "
-        f"(SELECT {chosen} FROM sl_numbered GROUP BY {_list(job.key)})"
+        f"(SELECT {chosen} FROM sl_numbered GROUP BY {keys})"
     )
     job.con.execute("DROP TABLE sl_numbered")
     return name
@@ -211,9 +213,9 @@ def _insert(job: Write, source: str) -> None:
 
 
 def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:
-    job.con.execute(
-        f"DELETE FROM {job.target} AS t WHERE EXISTS (SELECT 1 FROM {source} i WHERE {_match(columns, 'i', 't')})"
-    )
+    # each key once: DuckDB cannot delete a row of this transaction twice where there is a primary key
+    keys = f"(SELECT DISTINCT {_list(columns)} FROM {source})"
+    job.con.execute(f"DELETE FROM {job.target} AS t USING {keys} i WHERE {_match(job, source, columns)}")
 
 
 def _drop(job: Write, source: str) -> None:
@@ -221,8 +223,17 @@ def _drop(job: Write, source: str) -> None:
         job.con.execute(f"DROP TABLE {source}")
 
 
-def _match(columns: Sequence[str], left: str, right: str) -> str:
-    return " AND ".join(f"{left}.{identifier(n)} IS NOT DISTINCT FROM {right}.{identifier(n)}" for n in columns)
+def _match(job: Write, source: str, columns: Sequence[str]) -> str:
+    """That a row `i` of the source and a row `t` have the same key.
+
+    Where the source has no null `=` means the same, and DuckDB then reads of the table only what may match.
+    """
+    counts = ", ".join(f"count(*) = count({identifier(name)})" for name in columns)
+    filled = job.con.execute(f"SELECT {counts} FROM {source}").fetchall()[0]
+    return " AND ".join(
+        f"i.{identifier(name)} {'=' if full else 'IS NOT DISTINCT FROM'} t.{identifier(name)}"
+        for name, full in zip(columns, filled, strict=True)
+    )
 
 
 def _list(columns: Sequence[str]) -> str:
