@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.binding import Binding, binding_of
 from starlake_dagster_assets.assets.naming import naming_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.resources import ENVIRONMENTS
 
 __all__ = ["definitions_graph"]
 
@@ -59,7 +60,19 @@ def definitions_graph(defs: dg.Definitions, project: ProjectSource | None = None
         own={tuple(key.path): ups for key, ups in own.items() if ups or key not in external},
     )
     triggers = next((one.translator.triggers for _, one in mine if one.translator.triggers is not None), None)
-    return DefinitionsGraph(source, naming, triggers)
+    return DefinitionsGraph(source, naming, triggers, _environments(defs, mine))
+
+
+def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, Binding]]) -> dict[str, str]:
+    """Where the steps of a project run, by node: as far as one of our resources does it."""
+    given = defs.resources or {}
+    words = {key: word for key, one in given.items() for word, kind in ENVIRONMENTS.items() if isinstance(one, kind)}
+    found: dict[str, str] = {}
+    for assets, binding in mine:
+        used = {words[key] for key in assets.required_resource_keys if key in words}
+        if len(used) == 1:
+            found |= dict.fromkeys((node.id for node in binding.nodes.values()), *used)
+    return found
 
 
 def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> ProjectSource:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from starlake_dagster_assets.command.source import ProjectSource
@@ -10,6 +12,9 @@ from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.triggers.model import Triggers
 
 __all__ = ["DefinitionsGraph", "NamingSource"]
+
+
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 class NamingSource(Protocol):
@@ -28,8 +33,11 @@ class DefinitionsGraph:
         project: The project.
         naming: Keys, groups and edges of its assets, those that are left out, and the assets that are not its own.
         triggers: What starts each table and task; None where the definitions do not know.
+        environments: Where each table and task runs, by node id, in the words of the command line; nothing where a
+            resource of yours runs it.
     """
 
     project: ProjectSource
     naming: Naming
     triggers: Triggers | None = None
+    environments: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)

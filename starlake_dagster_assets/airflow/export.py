@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
+from starlake_dagster_assets.airflow.environments import environments_of
 from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
@@ -55,7 +56,8 @@ def export_airflow(
     project: ProjectSource | DefinitionsGraph,
     output: str | Path,
     *,
-    environment: EnvironmentName = "shell",
+    environment: EnvironmentName | None = None,
+    environments: Mapping[str, EnvironmentName] | None = None,
     select: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     split: Split = "domain",
@@ -72,7 +74,11 @@ def export_airflow(
         project: The project, or what `definitions_graph` found of it in Dagster definitions: their keys, groups,
             dependencies, exclusions and triggers hold in the files, and their other assets become external datasets.
         output: Directory of the files; made when it is not there.
-        environment: Where commands run.
+        environment: Where commands run. By default where the definitions run them, as far as Airflow has operators for
+            it, else `shell`.
+        environments: Where the commands of some nodes run instead, by what they are in the selection grammar, as for
+            `build_definitions`: `{"domain:logs": "dataproc"}`. The first selection that has a node counts. A DAG has
+            one environment.
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         split: What the nodes of a DAG have in common besides what starts it: their `domain`; nothing (`schedule`),
@@ -91,6 +97,7 @@ def export_airflow(
 
     Raises:
         ValueError: When both definitions and a translator are given.
+        StarlakeError: For an environment that is not known.
         ProjectError: For names that collide, circles, options that cannot be read, and a file in the way that is not
             ours.
         SelectionError: When the selection names nothing.
@@ -111,7 +118,7 @@ def export_airflow(
         source,
         triggers or build_triggers(source, automation),
         select_nodes(source.graph, select or "*", exclude),
-        environment,
+        environments_of(source.graph, environment, environments or {}, defined.environments if defined else {}),
         naming or Naming(),
         options or AirflowOptions(),
         split,
@@ -119,7 +126,7 @@ def export_airflow(
         ids,
     )
     plan = plan_dags(request)
-    files = {f"{dag.id}.py": render(dag, environment, source) for dag in plan.dags}
+    files = {f"{dag.id}.py": render(dag, source) for dag in plan.dags}
     pools = {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()}
     files["pools.json"] = _json(pools)
     files["asset_map.json"] = _json(_asset_map(plan))

@@ -175,6 +175,7 @@ class DagSpec:
         tasks: In an order in which they could run.
         settings: Options of the environment.
         audit: Where its checks ask; None where it has none.
+        environment: Where its commands run.
     """
 
     id: str
@@ -191,6 +192,7 @@ class DagSpec:
     tasks: tuple[TaskSpec, ...]
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     audit: Audit | None = None
+    environment: EnvironmentName = "shell"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from starlake_dagster_assets.airflow.grouping import Bundle
 from starlake_dagster_assets.airflow.ids import dag_id
@@ -10,9 +11,24 @@ from starlake_dagster_assets.airflow.model import AssetRule, Split
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.schedules import PRESETS
 
-__all__ = ["bundle_names", "spoken"]
+__all__ = ["DagWords", "bundle_names", "spoken"]
 
 _SIGNS = {"*": "x", "/": "by", "-": "to", ",": "and", "#": "nth", "?": "x"}
+
+
+@dataclass(frozen=True)
+class DagWords:
+    """What the name of a DAG may have in it.
+
+    Attributes:
+        label: A word for what starts it; "" for assets and for nothing.
+        file: The file of its DAG configuration, if it has one.
+        environment: Where its commands run: in the name only where two DAGs would have the same one.
+    """
+
+    label: str
+    file: str | None
+    environment: str
 
 
 def spoken(cron: str, presets: Mapping[str, str]) -> str:
@@ -34,8 +50,7 @@ def bundle_names(
     graph: Graph,
     prefix: str,
     split: Split,
-    label: Callable[[Bundle], str],
-    file: Callable[[Bundle], str | None],
+    words: Callable[[Bundle], DagWords],
     groups: Mapping[str, str],
 ) -> list[str]:
     """A name for each DAG.
@@ -45,16 +60,17 @@ def bundle_names(
         graph: The graph.
         prefix: Begins each name.
         split: What their nodes have in common.
-        label: A word for what starts a DAG; "" for assets and for nothing.
-        file: The file of its DAG configuration, if it has one.
+        words: What is said of a DAG besides.
         groups: What a translator says, by node id.
     """
     names: dict[str, None] = {}
+    several = len({words(bundle).environment for bundle in found}) > 1
     for bundle in found:
         first = graph.nodes[bundle.nodes[0]]
         phase = "load" if first.kind == "table" else "transform"
         whole = groups.get(first.id) or (first.table.domain if first.table else first.domain)
-        name, said = label(bundle), file(bundle)
+        about = words(bundle)
+        name, said = about.label, about.file
         if said:
             parts = [said] if dag_id([said]) not in names else [said, first.key[-1]]
         elif split == "table" or (isinstance(bundle.start, AssetRule) and first.kind == "task"):
@@ -63,6 +79,8 @@ def bundle_names(
             parts = [prefix, phase, whole, name]
         else:
             parts = [prefix, "" if split == "schedule" else first.key[-1], name or phase]
+        if several and dag_id(parts) in names:
+            parts.append(about.environment)
         base, number = dag_id(parts), 1
         unique = base
         while unique in names:

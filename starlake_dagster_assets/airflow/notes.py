@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlake_dagster_assets.airflow.grouping import Bundle, Files
 from starlake_dagster_assets.airflow.lineage import Key, Lineage
-from starlake_dagster_assets.airflow.model import AssetRule
+from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.triggers.model import Clock, PreLoad, Trigger, Watch
 
@@ -25,7 +25,7 @@ def notes_of(
     home: Mapping[str, int],
     triggers: Mapping[str, Trigger],
     preloads: Mapping[str, PreLoad],
-    waits: Collection[tuple[str, PreLoad]],
+    waits: Mapping[str, Collection[tuple[str, PreLoad]]],
 ) -> tuple[str, ...]:
     """One sentence for each thing that cannot be said.
 
@@ -35,7 +35,7 @@ def notes_of(
         home: Number of the DAG by node id.
         triggers: By node id.
         preloads: What tables wait for, by node id.
-        waits: What of that can be waited for, by directory of the domain.
+        waits: What of that can be waited for, by environment: directories of domains.
     """
     graph, lineage = request.lineage.graph, request.lineage
     notes = list(request.triggers.warnings)
@@ -48,10 +48,12 @@ def notes_of(
             notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for node, preload in preloads.items():
-        notes += _of_files(node, preload, request, waits)
+        notes += _of_files(node, preload, request, waits[request.environments.of(node)])
     for key in sorted(lineage.around(lineage.keys[node] for node in home)):
         notes += _of_own(key, lineage, home)
-    return tuple(dict.fromkeys([*notes, *_of_checks(request, home), *_of_loads(request, home)]))
+    for environment, nodes in request.environments.parts(home).items():
+        notes += [*_of_checks(request, environment, nodes), *_of_loads(request, environment, nodes)]
+    return tuple(dict.fromkeys([*notes, *_of_dagster(request, home)]))
 
 
 class _Ordered:
@@ -106,15 +108,15 @@ def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:
 
 
 def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:
-    table = request.project.graph.nodes[node].table
+    table, environment = request.project.graph.nodes[node].table, request.environments.of(node)
     if table is None:
         return
     if (table.domain, preload) not in waits:
         yield (
-            f"load {table.domain}: its files are in no store that {request.environment} can look at; "
+            f"load {table.domain}: its files are in no store that {environment} can look at; "
             f"pre_load_strategy {preload.strategy} waits for nothing"
         )
-    elif request.environment != "shell" and preload.strategy != "ack":
+    elif environment != "shell" and preload.strategy != "ack":
         yield f"load {table.domain}: any file in its directory ends the wait, not only one of its tables' patterns"
     elif preload.incoming_path or preload.pending_path:
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
@@ -122,31 +124,38 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
 
 
-def _of_checks(request: Request, home: Mapping[str, int]) -> Iterator[str]:
+def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     """Starlake runs expectations inside the command: a load may fail by them, a transform never does."""
-    application = request.project.model.application
-    nodes = [node for name, node in request.project.graph.nodes.items() if name in home]
-    if request.audit is not None:
+    application, inside = request.project.model.application, frozenset(here)
+    nodes = [node for name, node in request.project.graph.nodes.items() if name in inside]
+    if request.audit(environment) is not None:
         return
     silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
-        where = (
-            "no task can ask there on Dataproc"
-            if request.environment == "dataproc"
-            else "with --checks tasks ask there"
-        )
+        where = "no task can ask there on Dataproc" if environment == "dataproc" else "with --checks tasks ask there"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
         yield f"expectations of {_few(loads)}: loads do not fail by them, as the project says (failOnError)"
 
 
-def _of_loads(request: Request, home: Mapping[str, int]) -> Iterator[str]:
-    loads = [name for name in home if request.project.graph.nodes[name].kind == "table"]
-    if loads and request.environment != "shell":
+def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
+    loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
+    if loads and environment != "shell":
         yield f"loads of {_few(loads)} that find no file succeed all the same, and what reads the tables is started"
     elif loads and request.granularity == "batch":
         yield f"loads of {_few(loads)}: a task makes several tables; it tells of all when a file came for one"
+
+
+def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
+    """What runs elsewhere than in the definitions."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in home:
+        there, here = request.environments.dagster.get(node), request.environments.of(node)
+        if there is not None and there != here:
+            found.setdefault((there, here), []).append(node)
+    for (there, here), nodes in found.items():
+        yield f"{_few(nodes)}: run by {there} in Dagster, by {here} here"
 
 
 def _how(bundle: Bundle) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from starlake_dagster_assets.airflow.documents import sources, title
+from starlake_dagster_assets.airflow.environments import Environments
 from starlake_dagster_assets.airflow.expectations import audit_of
 from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced
 from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
@@ -25,7 +26,7 @@ from starlake_dagster_assets.airflow.model import (
     Split,
     TaskSpec,
 )
-from starlake_dagster_assets.airflow.names import bundle_names, spoken
+from starlake_dagster_assets.airflow.names import DagWords, bundle_names, spoken
 from starlake_dagster_assets.airflow.notes import notes_of
 from starlake_dagster_assets.airflow.settings import default_args, pool_of
 from starlake_dagster_assets.airflow.tasks import TaskMaker
@@ -52,7 +53,7 @@ class Request:
         project: The project.
         triggers: Who makes each node.
         chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
-        environment: Where commands run.
+        environments: Where commands run.
         naming: What a translator or definitions say.
         options: For every DAG.
         split: What the nodes of a DAG have in common besides their start.
@@ -63,17 +64,16 @@ class Request:
     project: ProjectSource
     triggers: Triggers
     chosen: frozenset[str]
-    environment: EnvironmentName = "shell"
+    environments: Environments = field(default_factory=Environments)
     naming: Naming = field(default_factory=Naming)
     options: AirflowOptions = field(default_factory=AirflowOptions)
     split: Split = "domain"
     granularity: Granularity = "task"
     ids: Ids = "starlake"
 
-    @cached_property
-    def audit(self) -> Audit | None:
-        """Where tasks can ask what became of expectations."""
-        return audit_of(self.project, self.environment, self.options)
+    def audit(self, environment: EnvironmentName) -> Audit | None:
+        """Where tasks of an environment can ask what became of expectations."""
+        return audit_of(self.project, environment, self.options)
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -108,33 +108,22 @@ class _Planner:
         request, ids = self._request, self._task_ids()
         found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
         groups = request.naming.groups
-        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._label, self._file, groups)
-        waits = waiting_for(self._preloads, request.project, request.environment)
-        maker = TaskMaker(
-            self._graph,
-            ids,
-            self._uris,
-            {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
-            self._preloads,
-            waits,
-            request.granularity,
-            {name: task_options(request.project.model, node) for name, node in self._nodes.items() if node.task},
-            self._rules,
-            request.project.model.application if request.audit is not None else None,
-            request.environment != "shell",
-        )
-        tasks = [maker.tasks(bundle) for bundle in found]
+        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
+        parts = request.environments.parts(self._nodes)
+        makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
+        tasks = [makers[self._environment(bundle)].tasks(bundle) for bundle in found]
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
         places = {
-            node: (name, maker.task_of(self._graph.nodes[node]))
+            node: (name, makers[self._environment(bundle)].task_of(self._graph.nodes[node]))
             for name, bundle in zip(names, found, strict=True)
             for node in bundle.nodes
         }
         pools = {str(dag.default_args["pool"]) for dag in dags if "pool" in dag.default_args}
         slots = {pool: 1 if pool == self._pool else request.options.pool_slots for pool in pools}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
+        waits = {where: maker.waits for where, maker in makers.items()}
         notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
-        notes += tuple(note for dag in dags for note in _held(dag, request.environment))
+        notes += tuple(note for dag in dags for note in _held(dag))
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
@@ -143,6 +132,28 @@ class _Planner:
             dict(sorted(slots.items())),
             notes,
         )
+
+    def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskMaker:
+        """What makes the tasks of an environment."""
+        request = self._request
+        model = request.project.model
+        return TaskMaker(
+            self._graph,
+            ids,
+            self._uris,
+            {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
+            self._preloads,
+            waiting_for(self._preloads, request.project, environment),
+            request.granularity,
+            {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
+            self._rules,
+            model.application if request.audit(environment) is not None else None,
+            environment != "shell",
+        )
+
+    def _environment(self, bundle: Bundle) -> EnvironmentName:
+        """Where the commands of a DAG run: its nodes have that in common."""
+        return self._request.environments.of(bundle.nodes[0])
 
     @cached_property
     def _pool(self) -> str | None:
@@ -261,7 +272,11 @@ class _Planner:
     def _scopes(self) -> Mapping[str, tuple[Hashable, ...]]:
         own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
         leaders = {name: self._nodes[self._leader(name, own)] for name in self._nodes}
-        return {name: (*self._settings(node.id), *self._scope(node), self._mix(name)) for name, node in leaders.items()}
+        where = self._request.environments.of
+        return {
+            name: (*self._settings(node.id), *self._scope(node), self._mix(name), where(name))
+            for name, node in leaders.items()
+        }
 
     def _mix(self, node: str) -> Hashable:
         table = self._nodes[node].table
@@ -307,6 +322,9 @@ class _Planner:
     def _file(self, bundle: Bundle) -> str | None:
         return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
 
+    def _words(self, bundle: Bundle) -> DagWords:
+        return DagWords(self._label(bundle), self._file(bundle), self._environment(bundle))
+
     def _label(self, bundle: Bundle) -> str:
         """A word for what starts a DAG."""
         if isinstance(bundle.start, Clock):
@@ -319,6 +337,7 @@ class _Planner:
         request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
         job = self._jobs[bundle.nodes[0]]
         clock = bundle.start if isinstance(bundle.start, Clock) else None
+        where = self._environment(bundle)
         _no_duplicates(name, tasks)
         return DagSpec(
             id=name,
@@ -334,7 +353,8 @@ class _Planner:
             default_args=default_args(job, request.options, self._pool),
             tasks=tuple(tasks),
             settings={**request.options.settings, **job.options},
-            audit=request.audit if any(task.checks for task in tasks) else None,
+            audit=request.audit(where) if any(task.checks for task in tasks) else None,
+            environment=where,
         )
 
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:
@@ -348,10 +368,10 @@ class _Planner:
         return AssetRule(rule.word, tuple(parts))
 
 
-def _held(dag: DagSpec, environment: EnvironmentName) -> Iterator[str]:
+def _held(dag: DagSpec) -> Iterator[str]:
     """Within a setup and a teardown Airflow allows no trigger rules."""
     ruled = [task.id for task in dag.tasks if task.trigger_rule]
-    if ruled and environment == "dataproc" and "cluster_id" not in dag.settings:
+    if ruled and dag.environment == "dataproc" and "cluster_id" not in dag.settings:
         yield f"{dag.id}: with a cluster of its own, {', '.join(ruled)} is skipped where a load before it is"
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from starlake_dagster_assets.airflow.ids import variables
-from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, EnvironmentName, TaskSpec
+from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators import DIALECTS, Checks, Dialect
 from starlake_dagster_assets.airflow.source import Raw, call, literal, text_block
 from starlake_dagster_assets.airflow.wiring import wiring
@@ -105,15 +105,14 @@ _RESERVED = (
 )
 
 
-def render(dag: DagSpec, environment: EnvironmentName, project: ProjectSource) -> str:
+def render(dag: DagSpec, project: ProjectSource) -> str:
     """The source of a DAG file.
 
     Args:
         dag: The DAG.
-        environment: Where commands run.
         project: What it was made from.
     """
-    dialect = DIALECTS[environment](dag, project)
+    dialect = DIALECTS[dag.environment](dag, project)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     head = [_header(dag, project), *_imports(dag, dialect, checks, transforms)]

@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, Select
+from starlake_dagster_assets.cli.options import Env, Exclude, Select, one_of
+from starlake_dagster_assets.errors import StarlakeError
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import ExportReport
+    from starlake_dagster_assets.airflow.model import EnvironmentName
 
 __all__ = ["register"]
-
-
-class _Environment(str, Enum):
-    shell = "shell"
-    dataproc = "dataproc"
-    cloud_run = "cloud_run"
-    fargate = "fargate"
 
 
 class _Split(str, Enum):
@@ -64,12 +59,25 @@ def export(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the DAG files.")] = Path("dags"),
     env: Env = None,
-    environment: Annotated[_Environment, typer.Option(help="Where commands run.")] = _Environment.shell,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TERMS=]NAME",
+            help="Where commands run, or those of a selection: shell, dataproc, cloud_run, fargate; may be repeated. "
+            "By default as in --definitions, else shell.",
+        ),
+    ] = None,
     select: Select = None,
     exclude: Exclude = None,
-    split: Annotated[_Split, typer.Option(help="What the nodes of a DAG share besides their start.")] = _Split.domain,
-    granularity: Annotated[_Granularity, typer.Option(help="A load a table, or a domain.")] = _Granularity.task,
-    ids: Annotated[_Ids, typer.Option(help="Names of starlake-airflow, or asset keys.")] = _Ids.starlake,
+    split: Annotated[
+        _Split, typer.Option(help="What the nodes of a DAG share besides their start.", **one_of(_Split))
+    ] = _Split.domain,
+    granularity: Annotated[
+        _Granularity, typer.Option(help="A load a table, or a domain.", **one_of(_Granularity))
+    ] = _Granularity.task,
+    ids: Annotated[
+        _Ids, typer.Option(help="Names of starlake-airflow, or asset keys.", **one_of(_Ids))
+    ] = _Ids.starlake,
     prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
     checks: Annotated[
         str | None,
@@ -96,13 +104,15 @@ def export(
     from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
     said, settings = _options(option or [])
+    everywhere, elsewhere = _environments(environment or [])
     if definitions and (translator or said):
         wrong = "--translator" if translator else f"--option {next(iter(said))}"
         raise typer.BadParameter(f"{wrong} is what the definitions say; give it to build_definitions there.")
     report = export_airflow(
         _source(project, env, definitions),
         out,
-        environment=cast("Any", environment.value),
+        environment=everywhere,
+        environments=elsewhere,
         select=select,
         exclude=exclude,
         split=cast("Any", split.value),
@@ -138,7 +148,8 @@ def _tell(report: ExportReport, check: bool) -> None:
     for word, names in zip(words, (report.written, report.removed), strict=True):
         for name in names:
             typer.echo(f"{word}: {name}")
-    typer.echo(f"{len(report.plan.dags)} DAGs; {len(report.unchanged)} files as they were")
+    dags, same = len(report.plan.dags), len(report.unchanged)
+    typer.echo(f"{dags} DAG{'s' * (dags != 1)}; {same} file{'s' * (same != 1)} as before")
     if report.notes:
         typer.echo("\nNot in Airflow:")
     for note in report.notes:
@@ -154,6 +165,27 @@ def _as_json(report: ExportReport, check: bool) -> dict[str, Any]:
         "unchanged": list(report.unchanged),
         "notes": [str(note) for note in report.notes],
     }
+
+
+def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, EnvironmentName]]:
+    """Where commands run, and where those of selections do."""
+    from starlake_dagster_assets.airflow.environments import known_environment
+
+    everywhere: EnvironmentName | None = None
+    elsewhere: dict[str, EnvironmentName] = {}
+    for text in texts:
+        selection, equals, name = text.rpartition("=")
+        try:
+            known = known_environment(name)
+        except StarlakeError as error:
+            raise typer.BadParameter(str(error), param_hint="--environment") from error
+        if (everywhere if not equals else elsewhere.get(selection)) not in (None, known):
+            raise typer.BadParameter(f"{text!r}: another one is said before.", param_hint="--environment")
+        if equals:
+            elsewhere[selection] = known
+        else:
+            everywhere = known
+    return everywhere, elsewhere
 
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:

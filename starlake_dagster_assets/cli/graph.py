@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select
+from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select, one_of
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.html import to_html
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -42,7 +42,8 @@ def show_graph(
     selection: Select = None,
     exclude: Exclude = None,
     format: Annotated[  # noqa: A002
-        _Format, typer.Option("--format", "-f", help="What to print; html is one page that needs no network.")
+        _Format,
+        typer.Option("--format", "-f", help="What to print; html is one page without a network.", **one_of(_Format)),
     ] = _Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into a file instead.")] = None,

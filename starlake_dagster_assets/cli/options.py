@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Env", "Exclude", "Options", "ProjectDirectory", "Select", "variables"]
+from starlake_dagster_assets.errors import nearest
+
+__all__ = ["Env", "Exclude", "Options", "ProjectDirectory", "Select", "one_of", "variables"]
 
 ProjectDirectory = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The directory that holds metadata/; this one by default.")
@@ -46,3 +49,22 @@ def variables(texts: list[str] | None, option: str = "--option") -> dict[str, st
             raise typer.BadParameter(f"{text!r}: expected NAME=VALUE.", param_hint=option)
         found[name] = value
     return found
+
+
+def one_of(kind: type[Enum]) -> dict[str, Any]:
+    """What `typer.Option` takes for an option that is one of some words: a wrong one is told the nearest.
+
+    Args:
+        kind: The words are the values of its members.
+    """
+    words = [str(one.value) for one in kind]
+
+    def parser(text: str) -> Enum:
+        word = str(getattr(text, "value", text))  # a default is a member already
+        if word in words:
+            return kind(word)
+        close = nearest(word, words)
+        hint = f" Did you mean `{close}`?" if close else ""
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}.{hint}")
+
+    return {"parser": parser, "metavar": "|".join(words)}

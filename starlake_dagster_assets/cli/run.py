@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, Options, ProjectDirectory, Select, variables
+from starlake_dagster_assets.cli.options import Env, Exclude, Options, ProjectDirectory, Select, one_of, variables
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome
@@ -49,7 +49,9 @@ def run(
     select: Select = None,
     exclude: Exclude = None,
     options: Options = None,
-    environment: Annotated[Environment, typer.Option(help="Where commands run.")] = Environment.duckdb,
+    environment: Annotated[
+        Environment, typer.Option(help="Where commands run.", **one_of(Environment))
+    ] = Environment.duckdb,
     fields: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource; may be repeated."),
@@ -57,7 +59,7 @@ def run(
     database: Annotated[Path | None, typer.Option(help="DuckDB file; the connection's own by default.")] = None,
     transpile_from: Annotated[str | None, typer.Option(help="SQL dialect of the project, such as bigquery.")] = None,
     starlake: Annotated[str | None, typer.Option(help="The program; SL_STARLAKE_PATH by default.")] = None,
-    launcher: Annotated[Launcher | None, typer.Option(help="How the program is started.")] = None,
+    launcher: Annotated[Launcher | None, typer.Option(help="How the program is started.", **one_of(Launcher))] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints (stderr).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

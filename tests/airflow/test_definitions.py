@@ -13,6 +13,9 @@ import pytest
 
 from starlake_dagster_assets import (
     StarlakeAutomation,
+    StarlakeCloudRun,
+    StarlakeDuckDB,
+    StarlakeFargate,
     StarlakeProject,
     StarlakeTranslator,
     build_definitions,
@@ -186,3 +189,37 @@ def test_definitions_without_the_project_are_refused(project):
 def test_definitions_have_their_translator(project, tmp_path):
     with pytest.raises(ValueError, match="translator"):
         export_airflow(definitions_graph(build_definitions(project)), tmp_path, translator=Shop())
+
+
+def test_files_run_commands_where_the_definitions_run_them(project, tmp_path):
+    fargate = StarlakeFargate(cluster="c", task_definition="t", container="s", subnets=["n"])
+    spread = build_definitions(
+        project,
+        starlake=StarlakeCloudRun(project="p", job="j"),
+        environments={"domain:kpi": fargate, "network.stores": StarlakeDuckDB()},
+    )
+    graph = definitions_graph(dg.Definitions.merge(spread, dg.Definitions(assets=[weather])))
+    report = export_airflow(graph, tmp_path)
+    where = {dag.id: dag.environment for dag in report.plan.dags}
+    found = {node: where[dag] for node, (dag, _) in report.plan.places.items()}
+    assert found.pop("reference.Shops") == "shell"  # Airflow has no embedded engine
+    assert {found[node] for node in found if node.startswith("kpi.")} == {"fargate"}
+    assert {found[node] for node in found if not node.startswith("kpi.")} == {"cloud_run"}
+    assert [note for note in report.notes if "in Dagster" in note] == [
+        "reference.Shops: run by duckdb in Dagster, by shell here"
+    ]
+    mine = export_airflow(graph, tmp_path, environment="cloud_run", environments={"kpi.top_products": "fargate"})
+    (weekly,) = [dag for dag in mine.plan.dags if dag.id == mine.plan.places["kpi.top_products"][0]]
+    assert weekly.environment == "fargate"
+    told = next(note for note in mine.notes if "run by fargate in Dagster" in note)
+    assert "kpi.order_lines" in told and "kpi.top_products" not in told and told.endswith("by cloud_run here")
+
+
+def test_where_a_resource_of_the_user_runs_is_not_known(project, tmp_path):
+    @starlake_assets(project=project, required_resource_keys={"mine"})
+    def all_of_it(context): ...
+
+    given = dg.Definitions([all_of_it], resources={"mine": dg.ResourceDefinition.hardcoded_resource(1)})
+    graph = definitions_graph(given)
+    assert not graph.environments
+    assert {dag.environment for dag in export_airflow(graph, tmp_path).plan.dags} == {"shell"}

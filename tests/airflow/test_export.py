@@ -116,6 +116,82 @@ def test_the_path_of_an_ack_file_names_what_there_is(project, tmp_path):
         export_airflow(project, tmp_path, automation=automation)
 
 
+# ------------------------------------------------------------------------------------------------- environments
+
+
+def environments_of(report) -> dict[str, str]:
+    """Where each node runs, by its DAG."""
+    where = {dag.id: dag.environment for dag in report.plan.dags}
+    return {node: where[dag] for node, (dag, _) in report.plan.places.items()}
+
+
+@pytest.mark.parametrize("split", ["domain", "schedule", "component", "table"])
+@pytest.mark.parametrize("granularity", ["task", "batch"])
+def test_each_node_runs_where_the_first_selection_that_has_it_says(project, split, granularity, tmp_path):
+    automation = StarlakeAutomation(pre_load_strategy="imported")
+    environments = {"starbake.Orders kpi.top_products": "cloud_run", "domain:kpi domain:starbake": "dataproc"}
+    options = {"split": split, "granularity": granularity, "automation": automation, "environments": environments}
+    report = export_airflow(project, tmp_path, environment="fargate", **options)
+    found = environments_of(report)
+    assert {found.pop("starbake.Orders"), found.pop("kpi.top_products")} == {"cloud_run"}
+    elsewhere = {node for node in found if node.partition(".")[0] in ("kpi", "starbake")}
+    assert {found[node] for node in elsewhere} == {"dataproc"}
+    assert {where for node, where in found.items() if node not in elsewhere} == {"fargate"}
+    operators = {
+        "cloud_run": "CloudRunExecuteJobOperator(",
+        "dataproc": "DataprocSubmitJobOperator(",
+        "fargate": "EcsRunTaskOperator(",
+    }
+    for dag in report.plan.dags:
+        text = (tmp_path / f"{dag.id}.py").read_text()
+        assert [where for where, operator in operators.items() if operator in text] == [dag.environment]
+    for words in (["format", "--isolated", "--line-length", "88", "--check"], ["check", "--isolated"]):
+        done = subprocess.run([*RUFF, *words, str(tmp_path)], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+    assert not export_airflow(project, tmp_path, environment="fargate", **options, check=True).stale
+
+
+def test_dags_that_only_their_environment_tells_apart_have_it_in_their_name(project, tmp_path):
+    before = export_airflow(project, tmp_path).plan
+    plan = export_airflow(project, tmp_path, environments={"kpi.daily_revenue": "cloud_run"}).plan
+    assert plan.places["kpi.daily_revenue"][0] == before.places["kpi.daily_revenue"][0]
+    plan = export_airflow(project, tmp_path, environments={"starbake.Products": "dataproc"}).plan
+    assert plan.places["starbake.Customers"] == ("starlake_load_starbake_daily", "load_starbake_Customers")
+    assert plan.places["starbake.Products"] == ("starlake_load_starbake_daily_dataproc", "load_starbake_Products")
+
+
+def test_what_an_environment_cannot_say_is_told_of_what_runs_there_alone(project, tmp_path):
+    automation = StarlakeAutomation(pre_load_strategy="imported")
+    notes = export_airflow(project, tmp_path, environments={"network.stores": "dataproc"}, automation=automation).notes
+    (store,) = [note for note in notes if "in no store" in note]
+    assert store.startswith("load network: its files are in no store that dataproc can look at; ")
+    assert [note for note in notes if "find no file" in note] == [
+        "loads of reference.Shops that find no file succeed all the same, and what reads the tables is started"
+    ]
+
+
+def test_an_environment_that_airflow_has_not_is_refused_with_the_nearest(project, tmp_path):
+    with pytest.raises(StarlakeError, match=r"'cloudrun'.*did you mean `cloud_run`"):
+        export_airflow(project, tmp_path, environments={"domain:kpi": "cloudrun"})
+    with pytest.raises(StarlakeError, match="'duckdb': Airflow files are written for shell, dataproc"):
+        export_airflow(project, tmp_path, environment="duckdb")
+
+
+def test_the_command_takes_environments_of_selections(project, tmp_path):
+    environments = ["--environment", "fargate", "--environment", "domain:kpi kind:view=cloud_run"]
+    done = command(str(EXAMPLE), "--env", "DUCKDB", "--out", str(tmp_path), *environments)
+    assert done.returncode == 0, done.stderr
+    given = {"domain:kpi kind:view": "cloud_run"}
+    assert not export_airflow(project, tmp_path, environment="fargate", environments=given, check=True).stale
+    for wrong, told in (
+        (["--environment", "shel"], "did you mean `shell`"),
+        (["--environment", "domain:kpi=fargat"], "did you mean `fargate`"),
+        (["--environment", "shell", "--environment", "fargate"], "another one is said before"),
+    ):
+        refused = command(str(EXAMPLE), "--out", str(tmp_path), *wrong)
+        assert refused.returncode == 2 and told in " ".join(refused.stderr.replace("│", " ").split())
+
+
 # -------------------------------------------------------------------------------------------------- who is ours
 
 

@@ -37,6 +37,7 @@ PIECES = [
     " ",
 ]
 NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join).filter(str.strip)
+ENVIRONMENTS = st.sampled_from(["shell", "cloud_run", "dataproc", "fargate"])
 CRONS = st.sampled_from([None, "0 5 * * *", "*/15 6-18 * * 1-5"])
 RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -93,16 +94,20 @@ def wanted(source: Source, report) -> set[tuple[str, str]]:
 @given(
     source=sources(),
     split=st.sampled_from(["domain", "schedule", "component", "table"]),
-    environment=st.sampled_from(["shell", "cloud_run", "dataproc", "fargate"]),
+    environment=ENVIRONMENTS,
+    loads=st.none() | ENVIRONMENTS,
     checks=st.sampled_from([None, "warehouse"]),
     strategy=st.sampled_from(["none", "imported", "ack"]),
 )
 @RANDOM
-def test_any_project_keeps_its_edges_and_its_names_or_is_refused_by_name(source, split, environment, checks, strategy):
+def test_any_project_keeps_its_edges_and_its_names_or_is_refused_by_name(
+    source, split, environment, loads, checks, strategy
+):
     options = {
         "split": split,
         "ids": "asset",
         "environment": environment,
+        "environments": {"kind:table": loads} if loads else {},
         "options": AirflowOptions(checks=checks),
         "automation": StarlakeAutomation(pre_load_strategy=strategy),
     }
@@ -115,7 +120,7 @@ def test_any_project_keeps_its_edges_and_its_names_or_is_refused_by_name(source,
     assert edges_of(dags) == wanted(source, report)
     made = [uri for dag in dags.values() for one in dag.tasks.values() for uri in one.outlets]
     assert sorted(made) == sorted(report.plan.uris[node.id] for node in nodes)
-    if environment == "shell":
+    if environment == (loads or "shell") == "shell":
         named = {
             (name, dag.rendered(one.given["env"][name]))
             for dag in dags.values()

@@ -122,6 +122,21 @@ def test_a_field_that_the_environment_has_not_is_refused_with_the_nearest(progra
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "close"),
+    [
+        (("run", ".", "--environment", "shel"), "shell"),
+        (("run", ".", "--launcher", "consol"), "console"),
+        (("graph", "-f", "htlm"), "html"),
+        (("airflow", "export", "--split", "domian"), "domain"),
+    ],
+)
+def test_a_word_that_is_none_of_an_option_is_told_the_nearest(program, args, close):
+    done = program(*args)
+    assert done.returncode == 2
+    assert f"Did you mean `{close}`?" in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_each_command_explains_itself(program):
     shown = program("--help").stdout
     commands = ("init", "check", "graph", "list", "run", "prepare", "airflow", "doctor", "embedded")

@@ -1,0 +1,85 @@
+"""Where the commands of each node run: in one environment, or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import cast
+
+from starlake_dagster_assets.airflow.model import EnvironmentName
+from starlake_dagster_assets.airflow.operators import DIALECTS
+from starlake_dagster_assets.errors import StarlakeError, nearest
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.graph.select import select
+
+__all__ = ["Environments", "environments_of", "known_environment"]
+
+_NOWHERE: Mapping[str, EnvironmentName] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Where nodes run.
+
+    Attributes:
+        default: What holds where nothing else is said.
+        others: By node id.
+        dagster: Where Dagster definitions run nodes, by node id; a name that Airflow has no operators for too.
+    """
+
+    default: EnvironmentName = "shell"
+    others: Mapping[str, EnvironmentName] = field(default_factory=lambda: _NOWHERE)
+    dagster: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
+
+    def of(self, node: str) -> EnvironmentName:
+        """Where a node runs."""
+        return self.others.get(node, self.default)
+
+    def parts(self, nodes: Iterable[str]) -> dict[EnvironmentName, list[str]]:
+        """Nodes by where they run."""
+        found: dict[EnvironmentName, list[str]] = {}
+        for node in nodes:
+            found.setdefault(self.of(node), []).append(node)
+        return found
+
+
+def known_environment(name: str) -> EnvironmentName:
+    """An environment that Airflow has operators for.
+
+    Raises:
+        StarlakeError: For any other name, with the nearest.
+    """
+    if name in DIALECTS:
+        return cast("EnvironmentName", name)
+    close = nearest(name, DIALECTS)
+    hint = f"; did you mean `{close}`?" if close else "."
+    raise StarlakeError(f"environment {name!r}: Airflow files are written for {', '.join(DIALECTS)}{hint}")
+
+
+def environments_of(
+    graph: Graph, environment: str | None, selections: Mapping[str, str], dagster: Mapping[str, str]
+) -> Environments:
+    """Who says where a node runs: the first selection that has it, then `environment`, then the definitions.
+
+    Args:
+        graph: The project's.
+        environment: Of what no selection has; None = what the definitions say, else `shell`.
+        selections: Environments by selection.
+        dagster: Where definitions run nodes, by node id.
+
+    Raises:
+        StarlakeError: For an environment that is not known.
+        SelectionError: When a selection names nothing or is not of the grammar.
+    """
+    others: dict[str, EnvironmentName] = {}
+    for selection, name in selections.items():
+        known = known_environment(name)
+        for node in select(graph, selection):
+            others.setdefault(node, known)
+    if environment is not None:
+        return Environments(known_environment(environment), others, dagster)
+    for node, name in dagster.items():
+        if name in DIALECTS:
+            others.setdefault(node, known_environment(name))
+    return Environments("shell", others, dagster)
