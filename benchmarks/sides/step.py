@@ -15,6 +15,7 @@ from benchmarks.sides import projects
 from starlake_dagster_assets import StarlakeResource, build_definitions
 from starlake_dagster_assets.assets.decorator import materialize
 from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.runners.fake import FakeRunner, FakeWitness, Script, loaded_lines
 
 
@@ -22,9 +23,9 @@ class Nothing(StarlakeResource):
     """An engine that says at once that all is done."""
 
     def runner(self, project: Any, attempt: Any = None) -> Any:
-        """Plays what a load prints; the warehouse has every table as described."""
+        """Plays what a load prints; the warehouse has every table as described, in its own types."""
         columns = {
-            node.key: [(one.final_name, one.type) for one in node.table.attributes]
+            node.key: [(one.name, one.type) for one in target_columns(node.table, project.model)]
             for node in project.graph.nodes.values()
             if node.table is not None and not node.is_files
         }

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import dagster as dg
 
@@ -116,8 +117,11 @@ def _wanted(table: Table, project: Project, engine: str) -> dict[str, tuple[str,
 def _same_type(one: str, other: str) -> bool:
     """Whether two spellings are one type: case, space and quotes do not count, nor synonyms such as TEXT."""
     texts = [_LOOSE.sub("", text.lower()) for text in (one, other)]
-    if texts[0] == texts[1]:
-        return True
+    return texts[0] == texts[1] or _synonyms(one, other)
+
+
+@lru_cache(maxsize=256)  # a project has few types, and thousands of columns of them
+def _synonyms(one: str, other: str) -> bool:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 

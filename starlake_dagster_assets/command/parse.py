@@ -78,6 +78,8 @@ class OutputParser:
         self._names = {f"{domain}.{table}": (domain, table) for domain, table in expected}
         self._repeated = frozenset(repeated)
         self._tables: dict[tuple[str, str], TableState] = {}
+        self._open: dict[tuple[str, str], TableState] = {}
+        """Those that a line may still change; a load of thousands looks through them at each table."""
         self._errors: deque[str] = deque(maxlen=keep)
         self._current: TableState | None = None
         self._blamed: list[TableState] = []
@@ -129,18 +131,23 @@ class OutputParser:
 
     def _start(self, files: str, name: str) -> tuple[Event, ...]:
         domain, table = self._names.get(name) or _split_name(name)
-        self._parallel = self._parallel or any(t.waiting for t in self._tables.values() if not t.errors)
+        self._parallel = self._parallel or any(t.waiting for t in self._open.values() if not t.errors)
         done: tuple[Event, ...] = ()
         if not self._parallel:
             # Sequential: the engine has left every complete table without an error behind it.
             done = tuple(
-                chain.from_iterable(self._settle(t) for t in self._tables.values() if t.name != (domain, table))
+                chain.from_iterable(self._settle(t) for t in [*self._open.values()] if t.name != (domain, table))
             )
-        state = self._tables.setdefault((domain, table), TableState(domain, table))
+        state = self._opened(domain, table)
         names = tuple(part.strip() for part in files.split(",") if part.strip())
         state.announce(names)
         self._current = state
         return (*done, TableStarted(domain, table, names))
+
+    def _opened(self, domain: str, table: str) -> TableState:
+        state = self._tables.setdefault((domain, table), TableState(domain, table))
+        self._open[state.name] = state
+        return state
 
     def _settle(self, table: TableState) -> tuple[Event, ...]:
         if table.told or not table.complete or table.errors or table.name in self._repeated:
@@ -150,9 +157,7 @@ class OutputParser:
 
     def _summary(self, match: re.Match[str]) -> tuple[Event, ...]:
         domain, table = match["domain"], match["schema"]
-        state = self._tables.get((domain, table))
-        if state is None:
-            state = self._tables.setdefault((domain, table), TableState(domain, table))
+        state = self._opened(domain, table)
         names = [path.strip().rsplit("/", 1)[-1] for path in _PATHS.split(match["files"])]
         counts = tuple(_count(match[key]) for key in ("input", "accepted", "rejected"))
         state.add_counts(counts[0], counts[1], counts[2])
@@ -168,7 +173,7 @@ class OutputParser:
         if len(parts) < 2:
             return ()
         name, parent = parts[-1], parts[-2].rsplit("/", 1)[-1] if len(parts) == 2 else parts[1]
-        found = [t for t in self._tables.values() if t.landed(name)]
+        found = [t for t in self._open.values() if t.landed(name)]
         found = [t for t in found if t.domain == parent] or found
         if not found:
             return ()
@@ -179,11 +184,11 @@ class OutputParser:
     def _workflow_error(self, text: str) -> None:
         if self.walked:
             return
-        suspects = [t for t in self._tables.values() if t.unconfirmed]
+        suspects = [t for t in self._open.values() if t.unconfirmed]
         if self._current in suspects or not suspects:
             suspects = [self._current] if self._current else []
         if self._parallel:
-            suspects += [t for t in self._tables.values() if t.waiting and t not in suspects]
+            suspects += [t for t in self._open.values() if t.waiting and t not in suspects]
         for table in suspects:
             table.refuse(text[:_LINE_LIMIT])
         self._blamed = suspects
@@ -191,7 +196,10 @@ class OutputParser:
     # ----------------------------------------------------------------------------------------------- verdicts
 
     def _tell(self, table: TableState) -> tuple[Event, ...]:
-        if table.told or not table.confirmed:
+        if not table.confirmed:
+            return ()
+        self._open.pop(table.name, None)
+        if table.told:
             return ()
         table.told = True
         return (self._loaded(table),)

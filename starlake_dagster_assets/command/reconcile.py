@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from starlake_dagster_assets.command.model import (
     AuditRow,
@@ -25,6 +25,10 @@ __all__ = ["Ending", "Expected", "Verdict", "doubted", "reconcile_load", "reconc
 
 UNKNOWN_LOG = "the log holds no line that is known (is SL_LOG_LEVEL=info set?), and there is no audit table to ask."
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
+
+_T = TypeVar("_T")
+_TableEvent = TableStarted | TableLoaded | TableFailed
+_TABLE_EVENTS = (TableStarted, TableLoaded, TableFailed)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,13 @@ def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tupl
     Returns:
         One verdict a table, by (domain, table) as announced.
     """
-    return {(one.domain, one.table): _table(one, ending) for one in expected}
+    told, rows = _Named[_TableEvent](), _Named[AuditRow]()
+    for event in ending.events:
+        if isinstance(event, _TABLE_EVENTS):
+            told.add(event.table, event)
+    for row in ending.rows or ():
+        rows.add(row.schema, row)
+    return {(one.domain, one.table): _table(one, ending, told, rows) for one in expected}
 
 
 def doubted(
@@ -149,9 +159,22 @@ def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:
 # --------------------------------------------------------------------------------------------------- one table
 
 
-def _table(one: Expected, ending: Ending) -> Verdict:
-    mine = [event for event in ending.events if _event_of(event, one)]
-    rows = [row for row in ending.rows or () if row.step == "LOAD" and _raw(row, one)]
+class _Named(Generic[_T]):
+    """What is known by the name of a table in any case: of a load of thousands, none is looked through for each."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[_T]] = {}
+
+    def add(self, table: str, item: _T) -> None:
+        self._found.setdefault(table.lower(), []).append(item)
+
+    def of(self, table: str) -> Sequence[_T]:
+        return self._found.get(table.lower(), ())
+
+
+def _table(one: Expected, ending: Ending, told: _Named[_TableEvent], written: _Named[AuditRow]) -> Verdict:
+    mine = [event for event in told.of(one.table) if _is_of(event, one)]
+    rows = [row for row in written.of(one.table) if row.step == "LOAD" and _raw(row, one)]
     verdict = _from_events(mine)
     if verdict is None:
         verdict = _unannounced(mine, rows, ending)
@@ -159,16 +182,14 @@ def _table(one: Expected, ending: Ending) -> Verdict:
         verdict = _overruled(verdict, rows, ending)
     if verdict.status != "loaded":
         return verdict
-    return _complete(_refused(verdict, one, rows, ending), rows)
+    return _complete(_refused(verdict, one, rows, written.of(one.final_table)), rows)
 
 
-def _event_of(event: Event, one: Expected) -> bool:
-    if not isinstance(event, (TableStarted, TableLoaded, TableFailed)):
-        return False
+def _is_of(event: _TableEvent, one: Expected) -> bool:
     return event.table == one.table and event.domain in (one.domain, one.directory)
 
 
-def _from_events(events: Sequence[Event]) -> Verdict | None:
+def _from_events(events: Sequence[_TableEvent]) -> Verdict | None:
     failed = [event for event in events if isinstance(event, TableFailed)]
     loaded = [event for event in events if isinstance(event, TableLoaded)]
     if failed:
@@ -181,7 +202,7 @@ def _from_events(events: Sequence[Event]) -> Verdict | None:
     return None
 
 
-def _unannounced(events: Sequence[Event], rows: Sequence[AuditRow], ending: Ending) -> Verdict:
+def _unannounced(events: Sequence[_TableEvent], rows: Sequence[AuditRow], ending: Ending) -> Verdict:
     if events:
         return Verdict("failed", reason=ending.error or "its load began and never ended")
     refused = [row for row in rows if not row.success]
@@ -204,11 +225,9 @@ def _overruled(verdict: Verdict, rows: Sequence[AuditRow], ending: Ending) -> Ve
     return verdict
 
 
-def _refused(verdict: Verdict, one: Expected, rows: Sequence[AuditRow], ending: Ending) -> Verdict:
+def _refused(verdict: Verdict, one: Expected, rows: Sequence[AuditRow], final: Sequence[AuditRow]) -> Verdict:
     """A row that says no wins over the log: the engine can ignore the failure of its final write."""
-    second = [
-        row for row in ending.rows or () if row.step == "TRANSFORM" and _same(row, one.final_domain, one.final_table)
-    ]
+    second = [row for row in final if row.step == "TRANSFORM" and _same(row, one.final_domain, one.final_table)]
     refused = [row for row in (*rows, *second) if not row.success]
     if not refused:
         return verdict

@@ -202,6 +202,29 @@ def test_schema_drift_and_row_counts_come_from_the_warehouse(make, instance):
     assert [column.name for column in made.metadata["dagster/column_schema"].value.columns] == ["id", "added"]
 
 
+def test_the_types_of_thousands_of_columns_are_compared_once_each(make, instance, monkeypatch):
+    from sqlglot import exp
+
+    from starlake_dagster_assets.project.model import Attribute, TypeDef
+
+    built: list[str] = []
+    build = exp.DataType.build
+    monkeypatch.setattr(exp.DataType, "build", lambda text, **more: built.append(text) or build(text, **more))
+    names = [f"c{number}" for number in range(20)]
+    table = make.table("orders", attributes=tuple(Attribute(name=name, type="ratio") for name in names))
+    source = make.source([table])
+    ratio = TypeDef(name="ratio", pattern=".*", primitive_type="double", ddl_mapping={"duckdb": "FLOAT8"})
+    source.model = source.model.model_copy(update={"types": {"ratio": ratio}})
+    columns = [(name, "DOUBLE PRECISION") for name in names]
+    runner = FakeRunner(
+        {"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(tables={("sales", "orders"): columns})
+    )
+    result = run(source, runner, instance)
+    (drift,) = [check for check in result.get_asset_check_evaluations() if check.check_name == "schema_drift"]
+    assert drift.passed
+    assert sorted(built) == ["DOUBLE PRECISION", "FLOAT8"]
+
+
 def test_results_stream_while_the_command_still_runs(sales, instance):
     """A process that dies in the middle has already given the table that was done."""
     script = Script(loaded_lines("sales", "customers"), error=dg.DagsterExecutionInterruptedError())

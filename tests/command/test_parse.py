@@ -17,6 +17,7 @@ from starlake_dagster_assets.command.model import (
     TableStarted,
 )
 from starlake_dagster_assets.command.parse import OutputParser, parse
+from tests.fakes.growth import growth
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 AT = "26/01/01 00:00:00 "
@@ -307,3 +308,20 @@ def test_no_line_raises_and_no_table_is_loaded_without_its_summaries(lines, code
     announced = {(event.domain, event.table) for event in kinds(events, TableStarted)}
     told = {(event.domain, event.table) for event in kinds(events, TableLoaded, TableFailed)}
     assert announced <= told
+
+
+def test_a_table_announced_again_after_its_end_can_still_be_refused():
+    first = [started("d", "t", "a.csv"), summary("d", "t", "a.csv"), archived("d", "a.csv")]
+    lines = [*first, started("d", "t", "b.csv"), summary("d", "t", "b.csv"), ERROR, SOME_FAILED]
+    told = kinds(parse(lines, 1), TableLoaded, TableFailed)
+    assert [type(event) for event in told] == [TableLoaded, TableFailed]
+    assert told[1].missing == ("b.csv",)
+
+
+def test_reading_a_load_grows_with_its_tables():
+    def read(tables):
+        names = [f"t{number}" for number in range(tables)]
+        lines = [line for name in names for line in (started("d", name, "a.csv"), summary("d", name, "a.csv"))]
+        assert len(kinds(parse([*lines, DONE], 0), TableLoaded)) == tables
+
+    assert growth(read, 50, 10) < 1.1

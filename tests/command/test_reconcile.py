@@ -10,6 +10,7 @@ from starlake_dagster_assets.command.model import (
     TableStarted,
 )
 from starlake_dagster_assets.command.reconcile import Ending, Expected, reconcile_load, reconcile_transform
+from tests.fakes.growth import growth
 
 TABLE = Expected("raw", "t", "gold", "client", "raw_dir")
 STARTED = TableStarted("raw", "t", ("a.csv", "b.csv"))
@@ -96,3 +97,15 @@ def test_silence_means_no_file_only_where_the_log_is_understood():
     for rows, status in ((None, "failed"), ([], "nothing")):
         ending = Ending((silent,), RunResult(0, 1.0), understood=False, rows=rows)
         assert reconcile_load([TABLE], ending)["raw", "t"].status == status
+
+
+def test_judging_a_load_grows_with_its_tables():
+    def judge(tables):
+        names = [f"t{number}" for number in range(tables)]
+        events = [TableLoaded("raw", name, ("a.csv",), 2, None, None) for name in names]
+        rows = [row(schema=name, counts=(2, 1, 1)) for name in names]
+        ending = Ending([*events, CommandSucceeded()], RunResult(0, 1.0), rows=rows)
+        verdicts = reconcile_load([Expected("raw", name, "gold", name) for name in names], ending)
+        assert [one.accepted for one in verdicts.values()] == [1] * tables
+
+    assert growth(judge, 50, 10) < 1.1
