@@ -57,7 +57,7 @@ def record(_meter: Meter, work: Path, **shape: Any) -> None:
             events.append(event)
             yield event
 
-    _executed(build_definitions(projects.source(work, **shape), starlake=Nothing(), execute=noted))
+    _executed(build_definitions(projects.source(work, **shape), starlake=Nothing(), execute=noted, steps="project"))
     made = sum(isinstance(event, dg.MaterializeResult) for event in events)
     if made != shape["tables"]:
         raise AssertionError(f"{made} tables were made of {shape['tables']}")
@@ -66,14 +66,14 @@ def record(_meter: Meter, work: Path, **shape: Any) -> None:
 
 def ours(meter: Meter, work: Path, **shape: Any) -> None:
     """Our step."""
-    defs = build_definitions(projects.source(work, **shape), starlake=Nothing())
+    defs = build_definitions(projects.source(work, **shape), starlake=Nothing(), steps="project")
     _executed(defs, meter, "ours")
 
 
 def bare(meter: Meter, work: Path, **shape: Any) -> None:
     """A multi_asset of the same assets and checks that yields what was kept."""
     events = pickle.loads((work / "events.pickle").read_bytes())
-    defs = build_definitions(projects.source(work, **shape), starlake=Nothing())
+    defs = build_definitions(projects.source(work, **shape), starlake=Nothing(), steps="project")
     (step,) = [one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]
 
     @dg.multi_asset(name="bare", specs=list(step.specs), check_specs=list(step.check_specs), can_subset=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.arrivals.stores import File, Listing, content_of
+from starlake_dagster_assets.arrivals.stores import File, Listing, content_of, mark_of
 from starlake_dagster_assets.project.landing import Claim, Landing, acknowledged
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.triggers.words import listed, short
@@ -31,11 +31,11 @@ class FileSet:
     digest: str
 
     @classmethod
-    def of(cls, files: Sequence[File]) -> FileSet:
-        """The set of some files."""
-        told = "\n".join([f"{name}\0{size}\0{stamp}" for name, size, stamp in files])
+    def of(cls, marks: Mapping[str, str]) -> FileSet:
+        """The set of some files, with the mark of each by its name."""
+        told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
         digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return cls(tuple([file.name for file in files]), digest)
+        return cls(tuple(marks), digest)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Watched:
         by_node: dict[str, list[str]] = {}
         for claim in taken:
             by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
-        sets = {node: FileSet.of(files) for node, names in by_node.items() if (files := listing.files(names))}
+        sets = {node: FileSet.of(marks) for node, names in by_node.items() if (marks := listing.marks(names))}
         left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
         return Look(
             at,
@@ -166,6 +166,6 @@ def acked(look: Look, ack: File | None, path: str) -> Look:
         ack: The ack file, where it is there.
         path: Where it is waited for.
     """
-    sets = {} if ack is None else {ACK: FileSet((path.rpartition("/")[2],), short(f"{path}\0{ack.size}\0{ack.stamp}"))}
+    sets = {} if ack is None else {ACK: FileSet((path.rpartition("/")[2],), short(f"{path}\0{mark_of(ack)}"))}
     loadable = tuple(sorted(look.sets)) or tuple(look.tables)
     return replace(look, sets=sets, loadable=loadable, ack=ack, ack_path=path)

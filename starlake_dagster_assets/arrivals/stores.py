@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlparse
 
 from starlake_dagster_assets.errors import StarlakeError
 
-__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of"]
+__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of", "mark_of"]
 
 StoreOptions = Mapping[str, Mapping[str, Any]]
 """Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "http://minio:9000"}}`."""
@@ -60,8 +60,8 @@ class Listing:
     place: str
     names: Sequence[str]
     exists: bool
-    files: Callable[[Sequence[str]], Sequence[File]]
-    """The files of some names; one that has gone in the meantime is left out."""
+    marks: Callable[[Sequence[str]], Mapping[str, str]]
+    """By name of some of its files: `mark_of` each; one that has gone in the meantime is left out."""
 
 
 class Store:
@@ -177,11 +177,15 @@ class Store:
             entries = system.ls(path, detail=True)
         except FileNotFoundError:
             _reach(system, path, place)
-            return Listing(place, (), False, lambda names: ())
+            return Listing(place, (), False, lambda names: {})
         marker = path.rstrip("/")  # of an empty directory, which some clients show as a file in itself
         kept = (one for one in entries if one.get("type") == "file" and str(one["name"]).rstrip("/") != marker)
         found = {_name(entry): entry for entry in kept}
-        return Listing(place, sorted(found), True, lambda names: [_remote_seen(found[name]) for name in names])
+
+        def marks(names: Sequence[str]) -> dict[str, str]:
+            return {name: mark_of(_remote_seen(found[name])) for name in names}
+
+        return Listing(place, sorted(found), True, marks)
 
     def _remote_file(self, url: str) -> File | None:
         system, path = self._system(url)
@@ -205,6 +209,11 @@ class Store:
         return True
 
 
+def mark_of(file: File) -> str:
+    """Size and stamp as text: another one whenever the file is written or put there anew."""
+    return f"{file.size}\0{file.stamp}"
+
+
 def content_of(file: File) -> str:
     """What tells a file from another one of the same name, however it was moved.
 
@@ -223,23 +232,31 @@ def _local(place: str) -> Path | None:
 
 
 def _local_listing(folder: Path) -> Listing:
-    def files(names: Sequence[str]) -> list[File]:
+    def marks(names: Sequence[str]) -> dict[str, str]:
+        """`mark_of` each, without an object a file: there may be tens of thousands at each look."""
+        found: dict[str, str] = {}
         handle = os.open(folder, os.O_RDONLY)  # the path is resolved once, not once a file
         try:
-            return [file for name in names if (file := _local_file(name, handle)) is not None]
+            for name in names:
+                try:
+                    seen = os.stat(name, dir_fd=handle)
+                except FileNotFoundError:
+                    continue
+                found[name] = f"{seen.st_size}\0({seen.st_mtime_ns}, {seen.st_ino}, {seen.st_ctime_ns})"
         finally:
             os.close(handle)
+        return found
 
     try:
         with os.scandir(folder) as entries:
-            return Listing(str(folder), sorted([entry.name for entry in entries if entry.is_file()]), True, files)
+            return Listing(str(folder), sorted([entry.name for entry in entries if entry.is_file()]), True, marks)
     except FileNotFoundError:
-        return Listing(str(folder), (), False, lambda names: ())
+        return Listing(str(folder), (), False, lambda names: {})
 
 
-def _local_file(path: str, folder: int | None = None) -> File | None:
+def _local_file(path: str) -> File | None:
     try:
-        found = os.stat(path, dir_fd=folder)
+        found = os.stat(path)
     except FileNotFoundError:
         return None
     return File(path, found.st_size, (found.st_mtime_ns, found.st_ino, found.st_ctime_ns))

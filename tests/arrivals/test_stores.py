@@ -8,10 +8,12 @@ from functools import partial
 import fsspec
 import pytest
 
-from starlake_dagster_assets.arrivals.stores import Store, StoreError, content_of
+from starlake_dagster_assets.arrivals.looks import Watched
+from starlake_dagster_assets.arrivals.stores import Store, StoreError, content_of, mark_of
 from starlake_dagster_assets.triggers.model import PreLoad
 from tests.arrivals.conftest import sales_in, tables
 from tests.fakes.gcs import FakeGcs
+from tests.fakes.growth import calls
 from tests.fakes.s3 import FakeS3
 
 OTHERS_OWN = [
@@ -98,6 +100,32 @@ def test_a_store_that_does_not_answer_is_not_waited_for(monkeypatch):
         store.listing("gs://box/in")
 
 
+def test_a_local_file_is_told_the_same_alone_and_in_its_directory(tmp_path):
+    (tmp_path / "orders_1.csv").write_bytes(b"1")
+    (tmp_path / "orders_2.csv").write_bytes(b"22")
+    listing = Store().listing(str(tmp_path))
+    (tmp_path / "orders_2.csv").unlink()
+    file = Store().file(str(tmp_path / "orders_1.csv"))
+    seen = (tmp_path / "orders_1.csv").stat()
+    assert file.size == 1 and file.stamp == (seen.st_mtime_ns, seen.st_ino, seen.st_ctime_ns)
+    assert listing.marks(listing.names) == {"orders_1.csv": mark_of(file)}
+
+
+def test_a_look_at_a_directory_calls_nothing_a_file(tmp_path):
+    watched = Watched({table.id: table for table in sales_in(str(tmp_path)).model.domains[0].tables})
+
+    def look(files):
+        folder = tmp_path / str(files)
+        folder.mkdir(exist_ok=True)
+        for number in range(files):
+            (folder / f"orders_{number}.csv").touch()
+        (seen,) = watched.look(0, Store().listing(str(folder))).sets.values()
+        assert len(seen.names) == files
+        return calls(lambda: watched.look(0, Store().listing(str(folder))))
+
+    assert look(500) < look(100) + 20
+
+
 def test_files_of_cloud_storage(monkeypatch):
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it asks over gRPC what kind of bucket this is
     objects = {"box/in/sales/orders_1.csv": b"1", "box/in/sales/items_1.csv": b"22"}
@@ -105,10 +133,8 @@ def test_files_of_cloud_storage(monkeypatch):
     try:
         store = Store({"gs": {"endpoint_url": fake.url, "token": "anon", "project": "p"}})
         listing = store.listing("gs://box/in/sales")
-        assert [(file.name, file.size) for file in listing.files(listing.names)] == [
-            ("items_1.csv", 2),
-            ("orders_1.csv", 1),
-        ]
+        sizes = {name: mark.partition("\0")[0] for name, mark in listing.marks(listing.names).items()}
+        assert sizes == {"items_1.csv": "2", "orders_1.csv": "1"}
     finally:
         fake.close()
 
