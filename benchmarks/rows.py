@@ -197,9 +197,17 @@ def _airflow(quick: bool) -> Iterator[Row]:
     )
     yield Row(
         "Airflow reads the file of 100 tables",
-        (Call("airflow:parsed", {"tables": 100, "python": str(_airflow_python())}),),
+        (Call("airflow:tables", {"tables": 100, "python": str(_airflow_python())}),),
         (Figure("", "by_hand", 1.2, "a DAG of as many tasks by hand"),),
         prepare=(Call("projects:warm", {"tables": 100}),),
+        repeats=1,
+    )
+    yield Row(
+        "Airflow reads the file of one task",
+        (Call("airflow:task", {"python": str(_airflow_python())}),),
+        (Figure("", "by_hand", 1.2, "a DAG of one task with parameters, and a schedule by assets, by hand"),),
+        prepare=(Call("projects:warm", {"tables": 1, "tasks": 1}),),
+        repeats=1,
     )
 
 

@@ -43,7 +43,7 @@ def test_results_are_merged_by_name(tmp_path: Path):
 
 
 def test_what_cannot_run_is_named(tmp_path: Path):
-    row = Row("Airflow", (Call("airflow:parsed", {"tables": 1, "python": "/nowhere"}),), tiny("ours").figures)
+    row = Row("Airflow", (Call("airflow:tables", {"tables": 1, "python": "/nowhere"}),), tiny("ours").figures)
     entries = measured(row, 1, tmp_path / "work")
     assert [entry["ratio"] for entry in entries] == [None, None]
     assert "no environment of Airflow" in report.line(entries[0])
