@@ -17,6 +17,7 @@ from starlake_dagster_assets.command import inspect
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.resources.shell import StarlakeShell
 from starlake_dagster_assets.runners.console import has_console
@@ -140,7 +141,8 @@ def _project(source: StarlakeProject) -> tuple[Finding, Project | None]:
         first = str(error).splitlines()[0]
         return Finding("error", "project", first, f"starlake-dagster check {source.root} shows all."), None
     warnings = sum(problem.severity == "warning" for problem in source.problems)
-    text = f"{len(model.tables)} tables, {len(model.tasks)} tasks" + (f", {warnings} warnings" if warnings else "")
+    text = f"{counted(len(model.tables), 'table')}, {counted(len(model.tasks), 'task')}"
+    text += f", {counted(warnings, 'warning')}" if warnings else ""
     advice = f"starlake-dagster check {source.root} shows them." if warnings else ""
     return Finding("warning" if warnings else "ok", "project", text, advice), model
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Attribute
 
 __all__ = ["document", "sources", "title"]
@@ -52,7 +53,7 @@ def sources(nodes: Sequence[Node]) -> tuple[str, ...]:
     if len(found) <= _MANY:
         return tuple(sorted(found))
     count = Counter(file.rpartition("/")[0] for file in found)
-    return tuple(f"{directory} ({number} files)" for directory, number in sorted(count.items()))
+    return tuple(f"{directory} ({counted(number, 'file')})" for directory, number in sorted(count.items()))
 
 
 def _document(node: Node) -> str:

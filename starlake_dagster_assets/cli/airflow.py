@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, Select, one_of
+from starlake_dagster_assets.cli.options import Env, Exclude, Select, one_of, opened
 from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.plural import counted
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import ExportReport
@@ -133,11 +134,9 @@ def export(
 
 def _source(project: Path | None, env: str | None, definitions: str | None) -> Any:
     """A project, or what definitions hold of one."""
-    from starlake_dagster_assets.starlake_project import StarlakeProject
-
     if definitions is None:
-        return StarlakeProject(project or Path(), env=env)
-    given = StarlakeProject(project, env=env) if project else None
+        return opened(project or Path(), env=env)
+    given = opened(project, env=env) if project else None
     from starlake_dagster_assets.definitions_graph import definitions_graph
 
     return definitions_graph(_loaded(definitions, "--definitions"), given)
@@ -148,8 +147,7 @@ def _tell(report: ExportReport, check: bool) -> None:
     for word, names in zip(words, (report.written, report.removed), strict=True):
         for name in names:
             typer.echo(f"{word}: {name}")
-    dags, same = len(report.plan.dags), len(report.unchanged)
-    typer.echo(f"{dags} DAG{'s' * (dags != 1)}; {same} file{'s' * (same != 1)} as before")
+    typer.echo(f"{counted(len(report.plan.dags), 'DAG')}; {counted(len(report.unchanged), 'file')} as before")
     if report.notes:
         typer.echo("\nNot in Airflow:")
     for note in report.notes:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from starlake_dagster_assets.cli.options import Env, ProjectDirectory
+from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["register"]
@@ -54,7 +55,7 @@ def _read(project: Path, env: str | None) -> tuple[list[Problem], str]:
     found = (*loaded, *built, *trigger_problems(model, graph))
     unique = {(problem.code, str(problem)): problem for problem in found}
     problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
-    return problems, f"{_count(len(model.tables), 'table')}, {_count(len(model.tasks), 'task')}: "
+    return problems, f"{counted(len(model.tables), 'table')}, {counted(len(model.tasks), 'task')}: "
 
 
 def _print(problems: Sequence[Problem], errors: int, warnings: int, read: str) -> None:
@@ -65,13 +66,9 @@ def _print(problems: Sequence[Problem], errors: int, warnings: int, read: str) -
             text = f"{typer.style(where, fg='red' if problem.severity == 'error' else 'yellow', bold=True)}: {rest}"
         print(text)
     files = len({problem.file for problem in problems})
-    where = f" in {_count(files, 'file')}" if files else ""
-    print(f"{read}{_count(errors, 'error')}, {_count(warnings, 'warning')}{where}")
+    where = f" in {counted(files, 'file')}" if files else ""
+    print(f"{read}{counted(errors, 'error')}, {counted(warnings, 'warning')}{where}")
 
 
 def _warning(problem: Problem) -> str:
     return str(problem.model_copy(update={"message": f"warning: {problem.message}"}))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

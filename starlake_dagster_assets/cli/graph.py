@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select, one_of
+from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select, one_of, opened
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.html import to_html
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.nodes import node_file
 from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
 from starlake_dagster_assets.graph.select import select
+from starlake_dagster_assets.plural import counted
 
 __all__ = ["register"]
 
@@ -60,7 +61,7 @@ def show_graph(
         typer.echo(text)
     else:
         out.write_text(text + "\n", encoding="utf-8")
-        typer.echo(f"{out}: {len(shown.nodes)} nodes, {len(shown.edges)} edges", err=True)
+        typer.echo(f"{out}: {counted(len(shown.nodes), 'node')}, {counted(len(shown.edges), 'edge')}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -112,9 +113,7 @@ def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
 
     Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
     """
-    from starlake_dagster_assets.starlake_project import StarlakeProject
-
-    loaded = StarlakeProject(project, env=env, on_error="skip")
+    loaded = opened(project, env=env, on_error="skip")
     graph, found = build_graph(loaded.model)
     errors = [problem for problem in dict.fromkeys([*loaded.problems, *found]) if problem.severity == "error"]
     for problem in errors:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.plural import counted
 
 __all__ = ["register"]
 
@@ -51,7 +52,7 @@ def init(
     if as_json:
         print(json.dumps({"directory": str(directory), "project": project, "files": written}, indent=2))
         return
-    print(f"{len(written)} files written to {directory}. Next:")
+    print(f"{counted(len(written), 'file')} written to {directory}. Next:")
     print(f"  cd {directory}")
     print("  dagster dev -f definitions.py      # http://127.0.0.1:3000: Lineage > Materialize all")
     print(f"  starlake-dagster run {project} --env DUCKDB      # the same without Dagster")

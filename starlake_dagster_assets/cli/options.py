@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from starlake_dagster_assets.errors import nearest
 
-__all__ = ["Env", "Exclude", "Options", "ProjectDirectory", "Select", "one_of", "variables"]
+if TYPE_CHECKING:
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+__all__ = ["Env", "Exclude", "Options", "ProjectDirectory", "Select", "one_of", "opened", "variables"]
 
 ProjectDirectory = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The directory that holds metadata/; this one by default.")
@@ -68,3 +71,20 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
         raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}.{hint}")
 
     return {"parser": parser, "metavar": "|".join(words)}
+
+
+def opened(root: Path, **settings: Any) -> StarlakeProject:
+    """A project, as `StarlakeProject` takes it; an environment that has no file is named on stderr.
+
+    Starlake itself warns and goes on with the defaults.
+
+    Raises:
+        ProjectError: When there is no project.
+    """
+    from starlake_dagster_assets.starlake_project import StarlakeProject
+
+    project = StarlakeProject(root, **settings)
+    for problem in project.problems:
+        if problem.code == "missing-env":
+            typer.echo(f"warning: {problem}", err=True)
+    return project

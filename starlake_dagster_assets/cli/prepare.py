@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, variables
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, opened, variables
+from starlake_dagster_assets.plural import counted
 
 __all__ = ["register"]
 
@@ -31,17 +32,13 @@ def prepare(
 
     Give the file to StarlakeProject(manifest=…). A component keeps its own: dg utils refresh-defs-state.
     """
-    from starlake_dagster_assets.starlake_project import StarlakeProject
-
     root = project.expanduser().resolve()
-    source = StarlakeProject(
-        root, env=env, options=variables(options), manifest=out or root.with_name(f"{root.name}.manifest.json")
-    )
-    path = source.prepare()
+    source = opened(root, env=env, options=variables(options))
+    path = source.prepare(out or root.with_name(f"{root.name}.manifest.json"))
     model, size = source.model, path.stat().st_size
     tables, tasks = len(model.tables), len(model.tasks)
     if as_json:
         found = {"manifest": str(path), "env": model.env, "tables": tables, "tasks": tasks, "bytes": size}
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print(f"{path}: {tables} tables, {tasks} tasks, {size / 1000:.0f} kB")
+        print(f"{path}: {counted(tables, 'table')}, {counted(tasks, 'task')}, {size / 1000:.0f} kB")

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.runners.protocol import Witness
 
 __all__ = ["Report", "report_for"]
@@ -117,7 +118,8 @@ class Report:
 
     def _total(self) -> str:
         totals = self.totals
-        return f"{totals['materialized']} assets materialized, {totals['failed']} failed, {totals['skipped']} skipped"
+        made = counted(totals["materialized"], "asset")
+        return f"{made} materialized, {totals['failed']} failed, {totals['skipped']} skipped"
 
 
 class _Json(Report):

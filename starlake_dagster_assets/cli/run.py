@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, Options, ProjectDirectory, Select, one_of, variables
+from starlake_dagster_assets.cli.options import (
+    Env,
+    Exclude,
+    Options,
+    ProjectDirectory,
+    Select,
+    one_of,
+    opened,
+    variables,
+)
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome
@@ -69,10 +78,9 @@ def run(
     from starlake_dagster_assets.command.source import secrets_of
     from starlake_dagster_assets.graph.select import select as select_nodes
     from starlake_dagster_assets.runners.protocol import is_eager, secrets_held
-    from starlake_dagster_assets.starlake_project import StarlakeProject
 
     given, chosen_fields = variables(options), variables(fields, "--set")
-    source = StarlakeProject(project, env=env, options=given)
+    source = opened(project, env=env, options=given)
     chosen = select_nodes(source.graph, select or "*", exclude or None)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     runner = _runner(source, environment, {**local, **chosen_fields})

@@ -7,6 +7,7 @@ from html import escape
 from string import Template
 
 from starlake_dagster_assets.graph.render import View
+from starlake_dagster_assets.plural import counted
 
 __all__ = ["to_html"]
 
@@ -65,7 +66,7 @@ def to_html(shown: View) -> str:
     )
     tallest = max((len(column) for column in columns), default=0)
     return _PAGE.substitute(
-        count=f"{len(shown.nodes)} nodes, {len(shown.edges)} edges",
+        count=f"{counted(len(shown.nodes), 'node')}, {counted(len(shown.edges), 'edge')}",
         legend=legend,
         width=round(left),
         height=_MARGIN * 2 + tallest * _ROW,

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.analysis import Analyzer
 from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.broken import without_broken
@@ -116,10 +117,11 @@ class _Loading:
         return self._parsed[_APPLICATION].data or {}
 
     def _missing_env(self, name: str, files: EnvFiles) -> None:
-        known = ", ".join(files.names) or "none"
-        message = f"the environment `{name}` has no file; those that have one: {known}."
+        known, close = ", ".join(files.names) or "none", nearest(name, files.names)
+        message = f"the environment `{name}` has no file, so that defaults hold; those that have one: {known}."
+        hint = f"Did you mean `{close}`?" if close else ""
         file = f"metadata/env.{name}.sl.yml"
-        self._problems.append(Problem(file=file, message=message, severity="warning", code="missing-env"))
+        self._problems.append(Problem(file=file, message=message, hint=hint, severity="warning", code="missing-env"))
 
     # --------------------------------------------------------------------------------------------------- load
 

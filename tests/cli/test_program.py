@@ -137,6 +137,23 @@ def test_a_word_that_is_none_of_an_option_is_told_the_nearest(program, args, clo
     assert f"Did you mean `{close}`?" in " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    "args", [("list",), ("graph",), ("run", "--select", "sales.orders"), ("prepare",), ("airflow", "export")]
+)
+def test_an_environment_without_a_file_is_warned_about_and_the_nearest_is_named(program, args):
+    program("init", "shop")
+    command = args[:2] if args[0] == "airflow" else args[:1]
+    done = program(*command, "shop/starlake", *args[len(command) :], "--env", "DUCKBD")
+    assert "the environment `DUCKBD` has no file" in done.stderr and "Did you mean `DUCKDB`?" in done.stderr
+    assert "warning" not in program(*command, "shop/starlake", *args[len(command) :], "--env", "DUCKDB").stderr
+
+
+def test_one_asset_is_one_asset(program):
+    program("init", "shop")
+    done = program("run", "shop/starlake", "--env", "DUCKDB", "--select", "sales.orders")
+    assert done.stdout.splitlines()[-1] == "1 asset materialized, 0 failed, 0 skipped"
+
+
 def test_each_command_explains_itself(program):
     shown = program("--help").stdout
     commands = ("init", "check", "graph", "list", "run", "prepare", "airflow", "doctor", "embedded")

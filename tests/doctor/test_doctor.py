@@ -64,7 +64,7 @@ def test_all_is_well(project, scripted, java, tmp_path):
     assert code == 0, found
     assert found["starlake"]["text"].startswith("1.6.0 (")
     assert found["java"]["text"].startswith("17.0.15")
-    assert found["project"]["text"] == "0 tables, 1 tasks"
+    assert found["project"]["text"] == "0 tables, 1 task"
     assert found["connection warehouse"]["text"] == found["connection crm"]["text"] == "opens"
     assert found["DAGSTER_HOME"]["level"] == "ok"
 

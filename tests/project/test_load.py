@@ -287,6 +287,14 @@ def test_an_environment_without_file_is_a_warning(load):
     assert [problem.code for problem in problems] == ["missing-env"]
 
 
+def test_the_nearest_environment_is_named(load):
+    (problem,) = load({f"env.{name}.sl.yml": "version: 1\nenv: {a: b}\n" for name in ("PROD", "DEV")}, env="prd")[1]
+    assert str(problem) == (
+        "metadata/env.prd.sl.yml: the environment `prd` has no file, so that defaults hold; "
+        "those that have one: DEV, PROD. Did you mean `PROD`?"
+    )
+
+
 @pytest.mark.parametrize("name", ["naïve", "a$b", "two words", "dots.in.it", "hy-phen", "été£"])
 def test_odd_names_load(load, name: str):
     project, problems = load(

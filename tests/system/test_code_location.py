@@ -3,7 +3,7 @@
 import re
 import shutil
 
-TOTALS = re.compile(r"^\d+ assets materialized, \d+ failed, \d+ skipped$")
+TOTALS = re.compile(r"^\d+ assets? materialized, \d+ failed, \d+ skipped$")
 CLI = "from starlake_dagster_assets.cli import main; main()"
 
 
