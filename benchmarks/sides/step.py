@@ -48,8 +48,8 @@ def _played(command: Command) -> Script | None:
     return Script([*lines, "26/01/01 00:00:00 INFO IngestionWorkflow: All tables loaded successfully"])
 
 
-def record(_meter: Meter, work: Path, **shape: Any) -> None:
-    """Keeps the events of our step, for the floor to yield."""
+def ours(meter: Meter, work: Path, **shape: Any) -> None:
+    """Our step; keeps its events for the floor to yield."""
     events: list[Any] = []
 
     def noted(context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Iterator[Any]:
@@ -57,17 +57,13 @@ def record(_meter: Meter, work: Path, **shape: Any) -> None:
             events.append(event)
             yield event
 
-    _executed(build_definitions(projects.source(work, **shape), starlake=Nothing(), execute=noted, steps="project"))
+    source = projects.source(work, **shape)
+    defs = build_definitions(source, starlake=Nothing(), execute=noted, steps="project")
+    _executed(defs, meter, "ours")
     made = sum(isinstance(event, dg.MaterializeResult) for event in events)
     if made != shape["tables"]:
         raise AssertionError(f"{made} tables were made of {shape['tables']}")
     (work / "events.pickle").write_bytes(pickle.dumps(events))
-
-
-def ours(meter: Meter, work: Path, **shape: Any) -> None:
-    """Our step."""
-    defs = build_definitions(projects.source(work, **shape), starlake=Nothing(), steps="project")
-    _executed(defs, meter, "ours")
 
 
 def bare(meter: Meter, work: Path, **shape: Any) -> None:
@@ -83,14 +79,11 @@ def bare(meter: Meter, work: Path, **shape: Any) -> None:
     _executed(dg.Definitions([yielded]), meter, "bare")
 
 
-def _executed(defs: dg.Definitions, meter: Meter | None = None, side: str = "") -> None:
+def _executed(defs: dg.Definitions, meter: Meter, side: str) -> None:
     resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
     job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
-        if meter is None:
+        with meter(side):
             done = job.execute_in_process(instance=instance)
-        else:
-            with meter(side):
-                done = job.execute_in_process(instance=instance)
         if not done.success:
             raise AssertionError("the run failed")
