@@ -105,28 +105,25 @@ def same_bytes(meter: Meter, work: Path, **_shape: Any) -> None:
 
 def tables(meter: Meter, work: Path, tables: int, python: str) -> None:
     """The file of one domain, and one by hand with as many tasks, read by a real Airflow."""
-    (mine,) = _exported(work, "starlake_load_d0*.py", tables=tables)
-    _read(meter, work, python, mine, BY_HAND + "".join(TABLE.format(number=number) for number in range(tables)))
+    text = BY_HAND + "".join(TABLE.format(number=number) for number in range(tables))
+    _read(meter, work, python, "starlake_load_d0*.py", text, tables=tables)
 
 
 def task(meter: Meter, work: Path, python: str) -> None:
     """The file of one task, and one by hand that has as much: parameters, a schedule by assets, a document."""
-    (mine,) = _exported(work, "starlake_transform_*.py", tables=1, tasks=1)
-    _read(meter, work, python, mine, TASK)
+    _read(meter, work, python, "starlake_transform_*.py", TASK, tables=1, tasks=1)
 
 
-def _exported(work: Path, which: str, **shape: Any) -> list[Path]:
-    from starlake_dagster_assets import export_airflow
-
-    shutil.rmtree(work / "dags", ignore_errors=True)
-    export_airflow(projects.source(work, **shape), work / "dags")
-    return [*(work / "dags").glob(which)]
-
-
-def _read(meter: Meter, work: Path, python: str, mine: Path, text: str) -> None:
+def _read(meter: Meter, work: Path, python: str, which: str, text: str, **shape: Any) -> None:
     if not Path(python).exists():
         raise NotMeasured("there is no environment of Airflow 3; `pytest tests/airflow/test_real.py` makes it")
-    hand = mine.with_name("by_hand.py")
+    from starlake_dagster_assets import export_airflow
+
+    dags = work / "dags"
+    shutil.rmtree(dags, ignore_errors=True)
+    export_airflow(projects.source(work, **shape), dags)
+    (mine,) = dags.glob(which)
+    hand = dags / "by_hand.py"
     hand.write_text(IMPORTS + text)
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environ |= {"AIRFLOW_HOME": str(work / "airflow"), "PYTHONPATH": ""}
