@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.reading.formats.dsv import DsvFile, dsv_dialect
-from starlake_dagster_assets.engine.reading.read import discard, read_incoming
+from starlake_dagster_assets.engine.reading.read import read_incoming
+from starlake_dagster_assets.engine.reading.scratch import discard
 from starlake_dagster_assets.errors import EngineError
 
 ID_NOTE = (attribute("id", "int"), attribute("note"))

@@ -17,6 +17,7 @@ POINTS = {
     "before the ticket": ("before", "writing.ingesting", "_write", 1),
     "between ticket and move": ("after", "writing.ingesting", "_write", 1),
     "between move and transaction": ("before", "commands.load", "run_load", 1),
+    "before the transaction": ("before", "writing.ingest", "in_transaction", 1),
     "after the rows were read": ("after", "writing.ingest", "read_incoming", 1),
     "after the write": ("after", "writing.ingest", "write", 1),
     "after the audit row": ("after", "writing.audit", "Auditor.record", 1),
@@ -31,9 +32,9 @@ SERVER.set_forkserver_preload(["tests.engine_write.killed", "duckdb"])
 ROWS = 40
 
 
-def fill(bench: Any, loader: str) -> None:
+def fill(bench: Any, loader: str, metadata: str = "") -> None:
     bench.application(f"loader: {loader}")
-    bench.table()
+    bench.table(metadata=metadata)
     for number in range(4):
         rows = [f"{number * ROWS + row},x,1" for row in range(ROWS)]
         os.utime(bench.file(f"orders_{number}.csv", *rows), (number + 1, number + 1))
@@ -72,7 +73,8 @@ def assert_whole(bench: Any) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_load_killed_at_a_point_loses_no_row_and_doubles_none(bench: Any, point: str) -> None:
-    fill(bench, "native" if "commit" in point else "spark")
+    keyed = "writeStrategy: {type: UPSERT_BY_KEY, key: [id]}" if "read" in point else ""
+    fill(bench, "native" if "commit" in point else "spark", keyed)
     kill_at(bench, POINTS[point])
     assert_whole(bench)
 

@@ -16,8 +16,9 @@ from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
-from starlake_dagster_assets.engine.writing.ingest import LoadJob, check_load, record_others, run_load
+from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
 from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
+from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Domain, Project, Table

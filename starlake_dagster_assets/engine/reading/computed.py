@@ -14,10 +14,15 @@ from starlake_dagster_assets.engine.reading.privacy import is_sql, sql_of
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Attribute, Project, Table
 
-__all__ = ["FILE_COLUMN", "computed_select"]
+__all__ = ["FILE_COLUMN", "computed_select", "is_computed"]
 
 FILE_COLUMN = "sl_input_file_name"
 """The column by which scripts and filters see the path of the row's file, as in the real engine."""
+
+
+def is_computed(table: Table) -> bool:
+    """Whether a table has computed columns or a filter."""
+    return bool(table.filter) or any(item.script is not None or is_sql(item.privacy) for item in table.attributes)
 
 
 def computed_select(
@@ -41,10 +46,10 @@ def computed_select(
     Raises:
         EngineError: When an expression cannot be bound; names the attribute.
     """
+    if not is_computed(table):
+        return None
     scripts = [item for item in table.attributes if item.script is not None]
     private = [item for item in table.attributes if is_sql(item.privacy)]
-    if not scripts and not private and not table.filter:
-        return None
     layers = _Layers(con, table, _first(table, rows, paths))
     for item in scripts:
         layers.column(item, column_type(item, project), sql_of(item.script or ""), "script")

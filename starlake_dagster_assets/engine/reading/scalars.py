@@ -25,6 +25,7 @@ _NAMES = re.compile("%[bBaA]")
 _INTEGERS = {"long", "int", "short", "byte"}
 _DECIMAL_COMMA = {"cs", "da", "de", "es", "fi", "fr", "it", "nb", "nl", "no", "pl", "pt", "ru", "sv", "tr"}
 
+_INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 _PLAIN_INTEGER = {r"[-\|\+\|0-9][0-9]*", r"[-|\+|0-9][0-9]*", r"-?\d+", r"[-+]?\d+"}
 _PLAIN_BOOLEAN = r"(?i)true|yes|[y1]|t<-TF->(?i)false|no|[n0]|f"
 
@@ -40,6 +41,7 @@ class Scalar:
         value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
         checked: Whether `value` can be NULL for a text that matches.
         finite: Whether infinity is an overflow, to be refused.
+        printed: Whether a value prints as a text that matches.
     """
 
     definition: TypeDef
@@ -48,6 +50,7 @@ class Scalar:
     value: Callable[[str], str]
     checked: bool = True
     finite: bool = False
+    printed: bool = False
 
     def accepted(self, text: str, value: str) -> str:
         """SQL that holds for a text that is accepted; the value is looked at first, being the cheaper test.
@@ -60,6 +63,8 @@ class Scalar:
             return f"({text} IS NULL OR {value} IS NOT NULL)"
         matches = self.matches(text)
         valid = f"isfinite({value})" if self.finite else f"{value} IS NOT NULL"
+        if self.printed:
+            matches = f"({value}::VARCHAR = {text} OR {matches})"  # most texts, for far less than their pattern
         if matches != "true" and self.checked:
             matches = f"({valid} AND {matches})"
         elif self.checked:
@@ -161,7 +166,7 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
         # DuckDB would round `1.5` and read `1e3`.
         return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
 
-    return Scalar(definition, ddl, matches, value)
+    return Scalar(definition, ddl, matches, value, printed=plain and ddl.upper() in _INTEGER_DDL)
 
 
 def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
-from starlake_dagster_assets.engine.reading.read import check_readable, discard, read_incoming
-from starlake_dagster_assets.engine.session import Session
-from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
+from starlake_dagster_assets.engine.reading.read import read_incoming
+from starlake_dagster_assets.engine.reading.scratch import discard
+from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
+from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
-from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, uri
-from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
+from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
+from starlake_dagster_assets.engine.writing.load_job import LoadJob
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
-from starlake_dagster_assets.engine.writing.schema_sync import Target, create_schema, reconcile
+from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
-from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, scd2_columns, write
+from starlake_dagster_assets.engine.writing.strategies import (
+    Write,
+    reads_once,
+    scd2_columns,
+    write,
+)
 from starlake_dagster_assets.engine.writing.templates import template_names, write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
 from starlake_dagster_assets.project.rendering import render
 
-__all__ = ["LoadJob", "RejectedError", "check_load", "is_native", "record_others", "run_load"]
-
-_NATIVE_FORMATS = {"DSV", "JSON", "JSON_FLAT"}
+__all__ = ["RejectedError", "record_others", "run_load"]
 
 
 class RejectedError(EngineError):
@@ -38,60 +42,6 @@ class RejectedError(EngineError):
     def __init__(self, counts: Counts) -> None:
         super().__init__(f"Fail on rejected count requested: {counts.rejected} invalid records")
         self.counts = counts
-
-
-@dataclass(frozen=True)
-class LoadJob:
-    """What one job works with.
-
-    Attributes:
-        session: The connection of the table.
-        project: The project.
-        table: The table.
-        strategy: Its write strategy, chosen for these files.
-        entry: The files, in `ingesting`.
-        auditor: Writes the audit rows.
-        journal: Where things are told.
-    """
-
-    session: Session
-    project: Project
-    table: Table
-    strategy: WriteStrategy
-    entry: Entry
-    auditor: Auditor
-    journal: Journal
-
-    @property
-    def native(self) -> bool:
-        """Whether the audit has the shape of the engine's native loader."""
-        return is_native(self.table)
-
-    @property
-    def target(self) -> Target:
-        """The table by its final names."""
-        return Target(self.table.final_domain, self.table.final_name)
-
-
-def is_native(table: Table) -> bool:
-    """Whether the audit of a table has the shape of the engine's native loader."""
-    return table.metadata.loader == "native" and table.metadata.format in _NATIVE_FORMATS
-
-
-def check_load(session: Session, project: Project, table: Table, strategy: WriteStrategy) -> None:
-    """Refuses a table that cannot be loaded, before a file is touched.
-
-    Raises:
-        EngineError: Its sink, format, a type or its write strategy is not done or not known, or lacks something.
-    """
-    check_load_sink(table, session.connection)
-    check_schema(session.con, table.final_domain, table.location)
-    check_readable(session.con, project, table)
-    names = [column.name for column in target_columns(table, project)]
-    try:
-        check_strategy(strategy, table.metadata.sink.partition, names, template_names(project))
-    except EngineError as error:
-        raise EngineError(f"{table.location}: {error}") from error
 
 
 def run_load(job: LoadJob) -> Counts:
@@ -134,22 +84,71 @@ def record_others(job: LoadJob, *, recovered: bool) -> None:
 
 
 def _read_and_write(job: LoadJob) -> Counts:
+    incoming = _write_as_read(job) if _may_stream(job) else None
+    return incoming or _write_after_reading(job)
+
+
+def _may_stream(job: LoadJob) -> bool:
+    """Whether nothing stands between the rows of a file and the table."""
+    own = job.strategy.type.lower() in template_names(job.project)
+    return reads_once(job.strategy) and not own and not job.table.presql and len(job.entry.files) == 1
+
+
+def _write_as_read(job: LoadJob) -> Counts | None:
+    """Writes rows while they are read, in one go; None, and nothing is done or told, where that does not work."""
+    con, told = job.session.con, list[Line]()
+    within = replace(job, journal=Journal(told.append))
+    with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
+        if stream is None:
+            return None
+
+        def put(existed: bool) -> Incoming:
+            incoming = stream.written(lambda: _write(within, stream.relation, stream.columns, existed=existed))
+            if incoming.rejected and job.project.application.reject_all_on_error:
+                raise StreamError("rows were refused")
+            return incoming
+
+        try:
+            incoming = in_transaction(job.session, lambda: _body(within, put))
+        except StreamError:
+            told.clear()
+            return None
+        finally:
+            for line in told:
+                job.journal.emit(line)
+        return _finished(job, incoming)
+
+
+def _write_after_reading(job: LoadJob) -> Counts:
     """Reading stays outside of the transaction: it tries ways of parsing, and a refusal would end it."""
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
-    counts = Counts(incoming.input, incoming.accepted, incoming.rejected)
+
+    def put(existed: bool) -> Incoming:
+        _write(job, incoming.relation, incoming.columns, existed=existed)
+        return incoming
+
     try:
         if incoming.rejected and job.project.application.reject_all_on_error:
-            raise _refusal(job, incoming, counts)
-        in_transaction(job.session, lambda: _body(job, incoming, counts))
-        job.auditor.committed()
-        replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
+            raise _refusal(job, incoming)
+        return _finished(job, in_transaction(job.session, lambda: _body(job, put)))
     finally:
         insist(lambda: discard(job.session.con, incoming))
-    return counts
 
 
-def _refusal(job: LoadJob, incoming: Incoming, counts: Counts) -> RejectedError:
+def _finished(job: LoadJob, incoming: Incoming) -> Counts:
+    """What follows the commit."""
+    job.auditor.committed()
+    replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
+    return _counts(incoming)
+
+
+def _counts(incoming: Incoming) -> Counts:
+    return Counts(incoming.input, incoming.accepted, incoming.rejected)
+
+
+def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     """Records the refused rows of a file that is refused for them."""
+    counts = _counts(incoming)
     message = f"{counts.rejected} invalid records"
 
     def record() -> None:
@@ -161,36 +160,39 @@ def _refusal(job: LoadJob, incoming: Incoming, counts: Counts) -> RejectedError:
     return RejectedError(counts)
 
 
-def _body(job: LoadJob, incoming: Incoming, counts: Counts) -> None:
+def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:
+    """All of one transaction; `put` writes the rows, told whether the table was there, and says what they are."""
     con = job.session.con
     if job.project.application.create_schema_if_not_exists:
         create_schema(con, job.target)
-    existed = reconcile(con, job.target, _columns(job, incoming), job.journal)
+    existed = reconcile(con, job.target, _columns(job), job.journal)
     before = _count(job) if job.native else 0
     with default_schema(job.session, job.target):
         _script(job, job.table.presql)
-        _write(job, incoming, existed=existed)
+        incoming = put(existed)
         _script(job, job.table.postsql)
     _grants(job)
     _expect(job, gate(job.session, job.project, job.table.expectations, job.target))
-    _audit(job, incoming, counts, _count(job) - before if job.native else 0)
-    job.entry.mark(job.session, counts)
+    _audit(job, incoming, _count(job) - before if job.native else 0)
+    job.entry.mark(job.session, _counts(incoming))
+    return incoming
 
 
-def _columns(job: LoadJob, incoming: Incoming) -> Sequence[Column]:
+def _columns(job: LoadJob) -> Sequence[Column]:
+    columns = target_columns(job.table, job.project)
     if job.strategy.type.upper() != "SCD2":
-        return incoming.columns
+        return columns
     start, end = scd2_columns(job.strategy, job.project.application)
-    return [*incoming.columns, Column(start, "TIMESTAMP"), Column(end, "TIMESTAMP")]
+    return [*columns, Column(start, "TIMESTAMP"), Column(end, "TIMESTAMP")]
 
 
-def _write(job: LoadJob, incoming: Incoming, *, existed: bool) -> None:
+def _write(job: LoadJob, relation: str, columns: Sequence[Column], *, existed: bool) -> int:
     start, end = scd2_columns(job.strategy, job.project.application)
     order = Write(
         con=job.session.con,
         target=job.target.name,
-        incoming=incoming.relation,
-        columns=[column.name for column in incoming.columns],
+        incoming=relation,
+        columns=[column.name for column in columns],
         strategy=job.strategy,
         partition=job.table.metadata.sink.partition,
         start=start,
@@ -199,8 +201,8 @@ def _write(job: LoadJob, incoming: Incoming, *, existed: bool) -> None:
     )
     if job.strategy.type.lower() in template_names(job.project):
         write_by_template(job.project, job.target, order, exists=existed)
-    else:
-        write(order)
+        return 0
+    return write(order)
 
 
 def _script(job: LoadJob, statements: Sequence[str]) -> None:
@@ -227,8 +229,8 @@ def _expect(job: LoadJob, checked: Sequence[Checked]) -> None:
     job.auditor.expect(job.table.final_domain, job.table.final_name, [item.row for item in checked])
 
 
-def _audit(job: LoadJob, incoming: Incoming, counts: Counts, added: int) -> None:
-    table = job.table
+def _audit(job: LoadJob, incoming: Incoming, added: int) -> None:
+    table, counts = job.table, _counts(incoming)
     if job.native:
         names = (table.final_name, table.final_domain, table.final_name)
         job.auditor.record(Outcome(*names, success=True, step="TRANSFORM", database=table.database))

@@ -17,7 +17,7 @@ from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Application, WriteStrategy
 from starlake_dagster_assets.project.values import STRATEGIES
 
-__all__ = ["Write", "check_strategy", "scd2_columns", "write"]
+__all__ = ["Write", "check_strategy", "reads_once", "scd2_columns", "write"]
 
 _KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
 _ORDER = "sl_incoming_position"
@@ -107,37 +107,47 @@ def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str
     )
 
 
-def write(job: Write) -> None:
-    """Writes the incoming rows; the first run of a table goes the same way as the others."""
-    _WRITERS[job.strategy.type.upper()](job)
+def reads_once(strategy: WriteStrategy) -> bool:
+    """Whether a strategy reads the incoming rows once, and writes all of them."""
+    return strategy.type.upper() in {"APPEND", "OVERWRITE"}
 
 
-def _append(job: Write) -> None:
+def write(job: Write) -> int:
+    """Writes the incoming rows; the first run of a table goes the same way as the others.
+
+    Returns:
+        The number of rows inserted.
+    """
+    return _WRITERS[job.strategy.type.upper()](job)
+
+
+def _append(job: Write) -> int:
     if job.truncate:
         job.con.execute(f"DELETE FROM {job.target}")
-    _insert(job, job.incoming)
+    return _insert(job, job.incoming)
 
 
-def _overwrite(job: Write) -> None:
+def _overwrite(job: Write) -> int:
     job.con.execute(f"DELETE FROM {job.target}")
-    _insert(job, job.incoming)
+    return _insert(job, job.incoming)
 
 
-def _overwrite_by_partition(job: Write) -> None:
+def _overwrite_by_partition(job: Write) -> int:
     # the engine's own template looks at the first column only
     parts = [_spelled(job.partition[0], job.columns)]
     _delete_matching(job, job.incoming, parts)
-    _insert(job, job.incoming)
+    return _insert(job, job.incoming)
 
 
-def _upsert_by_key(job: Write) -> None:
+def _upsert_by_key(job: Write) -> int:
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     _delete_matching(job, source, job.key)
-    _insert(job, source)
+    written = _insert(job, source)
     _drop(job, source)
+    return written
 
 
-def _upsert_by_key_and_timestamp(job: Write) -> None:
+def _upsert_by_key_and_timestamp(job: Write) -> int:
     """Keeps the incoming rows that are newer than every row of their key, and replaces those rows by them."""
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     time = identifier(str(job.timestamp))
@@ -149,12 +159,13 @@ def _upsert_by_key_and_timestamp(job: Write) -> None:
         f"WHERE t.sl_known IS NULL OR {newer}"
     )
     _delete_matching(job, "sl_newer", job.key)
-    _insert(job, "sl_newer")
+    written = _insert(job, "sl_newer")
     job.con.execute("DROP TABLE sl_newer")
     _drop(job, source)
+    return written
 
 
-def _scd2(job: Write) -> None:
+def _scd2(job: Write) -> int:
     """Closes the current row of each key that changed and opens a new one; one row a key, the newest."""
     source = _newest(job, "sl_scd2")
     match = _match(job, source, job.key)
@@ -165,12 +176,11 @@ def _scd2(job: Write) -> None:
         f"WHERE t.sl_known IS NULL OR ({_changed(job)})"
     )
     job.con.execute(f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i WHERE t.{end} IS NULL AND {match}")
-    job.con.execute(
-        f"INSERT INTO {job.target} BY NAME "
-        f"SELECT {_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end} FROM sl_changed"
-    )
+    opened = f"{_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end}"
+    written = _rows(job, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
     job.con.execute("DROP TABLE sl_changed")
     _drop(job, source)
+    return written
 
 
 def _changed(job: Write) -> str:
@@ -208,8 +218,12 @@ def _newest(job: Write, name: str) -> str:
     return name
 
 
-def _insert(job: Write, source: str) -> None:
-    job.con.execute(f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+def _insert(job: Write, source: str) -> int:
+    return _rows(job, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+
+
+def _rows(job: Write, sql: str) -> int:
+    return int(job.con.execute(sql).fetchall()[0][0])
 
 
 def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:
@@ -255,7 +269,7 @@ def _require(missing: bool, message: str) -> None:
         raise EngineError(message)
 
 
-_WRITERS: Mapping[str, Callable[[Write], None]] = {
+_WRITERS: Mapping[str, Callable[[Write], int]] = {
     "APPEND": _append,
     "OVERWRITE": _overwrite,
     "UPSERT_BY_KEY": _upsert_by_key,

@@ -1,0 +1,92 @@
+"""The records of a source with the values of the attributes: which are right, and why the others are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.formats.source import Source
+from starlake_dagster_assets.engine.reading.rows import RowCompiler, Typed
+from starlake_dagster_assets.engine.reading.scratch import count, inserted
+from starlake_dagster_assets.project.model import Project, Table
+
+__all__ = ["Judged", "judge"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """SQL of the records of a source.
+
+    Attributes:
+        source: The source.
+        typed: Its attributes, in order.
+        replay: Whether refused records are kept as they stand in the file (`application.sinkReplayToFile`).
+    """
+
+    source: Source
+    typed: tuple[Typed, ...]
+    replay: bool
+
+    @property
+    def rows(self) -> str:
+        """A table expression: the raw cells, and the values as `sl_v0`, `sl_v1`…."""
+        values = [f"{item.value} AS sl_v{index}" for index, item in enumerate(self.typed)]
+        return f"(SELECT {', '.join(['*', *values])} FROM {self.source.sql})"
+
+    @property
+    def right(self) -> str:
+        """A condition over `rows` that holds for the accepted ones; cheaper than the reasons why others are not."""
+        reason = self.source.reason
+        tests = [
+            item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL"
+            for index, item in enumerate(self.typed)
+            if item.error != "NULL"
+        ]
+        tests += [f"{reason} IS NULL"] if reason != "NULL" else []
+        return f"(({' AND '.join(test for test in tests if test != 'true') or 'true'}) IS TRUE)"
+
+    @property
+    def error(self) -> str:
+        """Over `rows`: the errors of a row, one a line, or NULL."""
+        errors = [item.error for item in self.typed if item.error != "NULL"]
+        joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
+        return f"coalesce({self.source.reason}, {joined})" if self.source.reason != "NULL" else joined
+
+    def reject(self, con: duckdb.DuckDBPyConnection, rejects: str, wrong: int, file: Path) -> int:
+        """Reads the source again for the reasons of the wrong rows.
+
+        Args:
+            con: The connection.
+            rejects: A table as of `Scratch.create_rejects`, where they go.
+            wrong: How many wrong rows there are.
+            file: What they are a part of, for the messages.
+
+        Returns:
+            How many were found.
+        """
+        source, unreadable = self.source, f"{self.source.reason} IS NOT NULL"
+        # Where all of them are records that could not be read at all, the others need not be typed again.
+        alone = source.reason != "NULL" and count(con, f"{source.sql} WHERE {unreadable}") == wrong
+        chosen = unreadable if alone else f"NOT {self.right}"
+        path = literal(str(file))
+        message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
+        header = "NULL" if source.header is None else literal(source.header)
+        more, line = (f", sl_record, {header}", f", {source.line} AS sl_record") if self.replay else ("", "")
+        return inserted(
+            con,
+            f"INSERT INTO {rejects} SELECT {message}, {path}{more} FROM "
+            f"(SELECT {self.error} AS sl_error{line} FROM {self.rows} WHERE {chosen})",
+        )
+
+
+def judge(con: duckdb.DuckDBPyConnection, project: Project, table: Table, source: Source) -> Judged:
+    """Compiles the attributes of a table for a source.
+
+    Raises:
+        EngineError: See `RowCompiler.compile`.
+    """
+    typed = RowCompiler(con, project, table).compile(source.cells)
+    return Judged(source, typed, project.application.sink_replay_to_file)

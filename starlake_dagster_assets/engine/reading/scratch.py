@@ -1,0 +1,57 @@
+"""Temporary tables of one reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import qualified
+from starlake_dagster_assets.engine.reading.incoming import Incoming
+
+__all__ = ["Scratch", "count", "discard", "inserted"]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Where one reading keeps what it reads, by names of its own.
+
+    Attributes:
+        con: The connection, whose temporary tables they are.
+        token: What the names have in common.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    token: str = field(default_factory=lambda: uuid4().hex[:12])
+
+    def name(self, suffix: str) -> str:
+        """The quoted name of a table or view: rows, rejects, computed or accepted."""
+        return qualified("temp", "main", f"sl_incoming_{self.token}_{suffix}")
+
+    def create_rejects(self, *, replay: bool) -> str:
+        """Makes the table of the refused rows (see `Incoming.rejects`); `replay`: with the records themselves."""
+        name, more = self.name("rejects"), ", LINE VARCHAR, HEADER VARCHAR" if replay else ""
+        self.con.execute(f"CREATE TEMP TABLE {name} (ERROR VARCHAR, PATH VARCHAR{more})")
+        return name
+
+    def drop(self) -> None:
+        """Drops whatever there is of them."""
+        self.con.execute(f"DROP VIEW IF EXISTS {self.name('accepted')}")
+        for suffix in ("computed", "rejects", "rows"):
+            self.con.execute(f"DROP TABLE IF EXISTS {self.name(suffix)}")
+
+
+def discard(con: duckdb.DuckDBPyConnection, incoming: Incoming) -> None:
+    """Drop the temporary tables of a reading; to be called when its rows were written or given up."""
+    Scratch(con, incoming.relation.split("sl_incoming_")[1].split("_")[0]).drop()
+
+
+def count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """The number of rows of a table expression, which a WHERE may follow."""
+    return int(con.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
+
+
+def inserted(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """Runs an INSERT or a CREATE TABLE AS; the number of rows that it made."""
+    return int(con.execute(sql).fetchall()[0][0])

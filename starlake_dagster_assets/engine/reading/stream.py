@@ -1,0 +1,129 @@
+"""Rows of a file that are written as they are read, hence once: where they need not be kept in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import identifier
+from starlake_dagster_assets.engine.reading.archives import plain_files
+from starlake_dagster_assets.engine.reading.computed import is_computed
+from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
+from starlake_dagster_assets.engine.reading.formats.registry import InputFile, sources
+from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
+from starlake_dagster_assets.engine.reading.judged import Judged, judge
+from starlake_dagster_assets.engine.reading.read import check_readable
+from starlake_dagster_assets.engine.reading.scratch import Scratch
+from starlake_dagster_assets.project.model import Project, Table
+
+__all__ = ["Stream", "StreamError", "stream_incoming"]
+
+_SEVERAL = (".zip", ".tgz", ".tar.gz")
+
+
+class StreamError(Exception):
+    """A file cannot be written as it is read; the transaction is to be given up, and `read_incoming` knows more."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of one file, which are not read yet.
+
+    Attributes:
+        relation: Quoted name of a temporary view that reads the file and gives the accepted rows in order.
+        columns: The target's columns; see `Incoming`.
+    """
+
+    relation: str
+    columns: tuple[Column, ...]
+    _file: Path
+    _judged: Judged
+    _scratch: Scratch
+    _expected: int
+
+    def written(self, write: Callable[[], int]) -> Incoming:
+        """Writes the rows, and looks for the reasons of those that are missing.
+
+        Args:
+            write: Reads the view once and writes every row of it; returns how many there were.
+
+        Returns:
+            What `read_incoming` would have found; the rows of its relation are written.
+
+        Raises:
+            StreamError: DuckDB refused the file or a row, or not every record was found.
+        """
+        try:
+            accepted = write()
+            wrong = self._expected - accepted
+            if (
+                wrong
+                and self._judged.reject(self._scratch.con, self._scratch.name("rejects"), wrong, self._file) != wrong
+            ):
+                raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others refused")
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            raise StreamError(str(error)) from error
+        rejects = self._scratch.name("rejects") if wrong else None
+        return Incoming(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, rejects)
+
+
+@contextmanager
+def stream_incoming(
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: Path
+) -> Generator[Stream | None]:
+    """The rows that `read_incoming` would give, by the same SQL.
+
+    Args:
+        con: An open connection without a transaction; the block may begin one.
+        project: Types and settings.
+        table: The table the file belongs to.
+        file: The file.
+
+    Yields:
+        The rows; None where they have to be read first: of an archive of several files, of a table with computed
+        columns or a filter, and where DuckDB cannot be trusted with the file or its records not be counted beforehand.
+
+    Raises:
+        EngineError: As `read_incoming`.
+    """
+    check_readable(con, project, table)
+    if is_computed(table) or file.name.lower().endswith(_SEVERAL):
+        yield None
+        return
+    scratch = Scratch(con)
+    try:
+        with TemporaryDirectory(prefix="starlake-read-") as work:
+            for plain in plain_files(file.absolute(), Path(work)):
+                yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), Path(work)))
+    finally:
+        scratch.drop()
+
+
+def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain: InputFile) -> Stream | None:
+    """By the first way to read the file, if it can be used."""
+    source = next(sources(scratch.con, table, plain))()
+    if source is None or source.expected_rows is None:
+        return None
+    judged = judge(scratch.con, project, table, source)
+    read = [item for item in table.attributes if item.script is None]
+    columns = [
+        f"CAST(sl_v{index} AS {column_type(item, project)}) AS {identifier(item.final_name)}"
+        for index, item in enumerate(read)
+        if not item.ignore
+    ]
+    select = f"SELECT {', '.join(columns)} FROM {judged.rows} WHERE {judged.right}"
+    try:
+        scratch.con.execute(f"CREATE TEMP VIEW {scratch.name('accepted')} AS {select}")
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error:
+        return None
+    scratch.create_rejects(replay=judged.replay)
+    return Stream(scratch.name("accepted"), target_columns(table, project), file, judged, scratch, source.expected_rows)

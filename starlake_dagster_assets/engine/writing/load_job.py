@@ -1,0 +1,71 @@
+"""What one load job works with, and whether it can be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.reading.ddl import target_columns
+from starlake_dagster_assets.engine.reading.read import check_readable
+from starlake_dagster_assets.engine.session import Session
+from starlake_dagster_assets.engine.writing.audit import Auditor
+from starlake_dagster_assets.engine.writing.ingesting import Entry
+from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
+from starlake_dagster_assets.engine.writing.schema_sync import Target
+from starlake_dagster_assets.engine.writing.strategies import check_strategy
+from starlake_dagster_assets.engine.writing.templates import template_names
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
+
+__all__ = ["LoadJob", "check_load"]
+
+_NATIVE_FORMATS = {"DSV", "JSON", "JSON_FLAT"}
+
+
+@dataclass(frozen=True)
+class LoadJob:
+    """What one job works with.
+
+    Attributes:
+        session: The connection of the table.
+        project: The project.
+        table: The table.
+        strategy: Its write strategy, chosen for these files.
+        entry: The files, in `ingesting`.
+        auditor: Writes the audit rows.
+        journal: Where things are told.
+    """
+
+    session: Session
+    project: Project
+    table: Table
+    strategy: WriteStrategy
+    entry: Entry
+    auditor: Auditor
+    journal: Journal
+
+    @property
+    def native(self) -> bool:
+        """Whether the audit has the shape of the engine's native loader."""
+        return self.table.metadata.loader == "native" and self.table.metadata.format in _NATIVE_FORMATS
+
+    @property
+    def target(self) -> Target:
+        """The table by its final names."""
+        return Target(self.table.final_domain, self.table.final_name)
+
+
+def check_load(session: Session, project: Project, table: Table, strategy: WriteStrategy) -> None:
+    """Refuses a table that cannot be loaded, before a file is touched.
+
+    Raises:
+        EngineError: Its sink, format, a type or its write strategy is not done or not known, or lacks something.
+    """
+    check_load_sink(table, session.connection)
+    check_schema(session.con, table.final_domain, table.location)
+    check_readable(session.con, project, table)
+    names = [column.name for column in target_columns(table, project)]
+    try:
+        check_strategy(strategy, table.metadata.sink.partition, names, template_names(project))
+    except EngineError as error:
+        raise EngineError(f"{table.location}: {error}") from error
