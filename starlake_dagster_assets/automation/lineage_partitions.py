@@ -1,14 +1,14 @@
 """Lineage of partitioned targets: each partition has waves of its own."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.waves import TRIGGER, UPSTREAMS, WAVE, newest
+from starlake_dagster_assets.automation.waves import TRIGGER, UPSTREAMS, WAVE, carried_options, newest
 from starlake_dagster_assets.triggers.evaluate import Fire, Memory, Seen, evaluate
 from starlake_dagster_assets.triggers.model import Watch
 
@@ -25,6 +25,7 @@ class _Tick:
     keys: Mapping[str, dg.AssetKey]
     partitions: Mapping[str, Any]
     target: tuple[dg.AssetKey, Any]
+    _carried: dict[frozenset[str], Mapping[str, str]] = field(default_factory=dict[frozenset[str], Mapping[str, str]])
 
     @cached_property
     def known(self) -> Sequence[str]:
@@ -54,6 +55,19 @@ class _Tick:
             for downstream in self.mapped(node, partition):
                 found[downstream] = max(number, found.get(downstream, 0))
         return found
+
+    def run(self, node: str, number: int) -> str:
+        """The run of a materialization that an earlier tick has looked at; "" where it was reported from outside."""
+        filters = dg.AssetRecordsFilter(asset_key=self.keys[node], storage_ids=[number])
+        records = self.context.instance.fetch_materializations(filters, limit=1).records
+        return records[0].run_id or "" if records else ""
+
+    def carried(self, runs: Iterable[str]) -> Mapping[str, str]:
+        """The tags with the options of some runs: asked for once, since a run often makes many partitions."""
+        ids = frozenset(runs)
+        if ids not in self._carried:
+            self._carried[ids] = carried_options(self.context.instance, ids)
+        return self._carried[ids]
 
 
 def partitioned_tick(
@@ -109,8 +123,9 @@ def partitioned_tick(
         past = Memory(consumed=used, at=memory.at if watch.min_interval else 0)
         verdict = evaluate(f"{name}:{partition}", replace(watch, data_cycle=None), seen, past, now)
         if isinstance(verdict, Fire):
-            by = ", ".join(f"{node} (run {seen[node].run or 'before'})" for node in verdict.ids)
-            tags = {TRIGGER: name, WAVE: verdict.key, UPSTREAMS: by[:500]}
+            runs = {node: seen[node].run or tick.run(node, seen[node].id) for node in verdict.ids}
+            by = ", ".join(f"{node} (run {run or 'outside'})" for node, run in runs.items())
+            tags = {**tick.carried(runs.values()), TRIGGER: name, WAVE: verdict.key, UPSTREAMS: by[:500]}
             requests.append(dg.RunRequest(run_key=verdict.key, partition_key=partition, tags=tags))
         else:
             held = held or verdict.due

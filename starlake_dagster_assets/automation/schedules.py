@@ -20,6 +20,7 @@ from starlake_dagster_assets.automation.partitions import (
     window_before,
     windows_between,
 )
+from starlake_dagster_assets.automation.schedule_runs import asked_until
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.plan import topological
@@ -162,11 +163,11 @@ def _schedule(
     status: dg.DefaultScheduleStatus,
     tags: Mapping[str, str],
 ) -> dg.ScheduleDefinition:
-    keys = None if group.whole else [asset_key(translator, node) for node in group.nodes]
+    keys = [asset_key(translator, node) for node in group.nodes]
 
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         moment = context.scheduled_execution_time
-        windows = _due(context, group, moment)
+        windows = _due(context, group, keys, moment)
         if not windows:
             yield dg.SkipReason(_nothing(group.clock, moment))
         for start, end in windows:
@@ -177,11 +178,11 @@ def _schedule(
                     run_key=key if partition is None else f"{key} {partition}",
                     partition_key=partition,
                     tags={**tags, **made},
-                    asset_selection=keys,
+                    asset_selection=None if group.whole else keys,
                 )
 
     nodes = ", ".join(group.nodes)
-    description = f"Makes {listed(group.nodes)} at `{group.clock.cron}` ({group.clock.timezone})."
+    description = f"Makes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
     if group.beside:
         description += (
             f" {listed(group.beside)} may be made at the same time, by other runs that it does not wait for: "
@@ -199,7 +200,9 @@ def _schedule(
     )
 
 
-def _due(context: dg.ScheduleEvaluationContext, group: ScheduleGroup, moment: datetime) -> list[_Window]:
+def _due(
+    context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
+) -> list[_Window]:
     """The windows that a tick asks for, oldest first: those that have closed since the tick before."""
     ticks = clock_windows(group.clock)
     windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
@@ -207,18 +210,11 @@ def _due(context: dg.ScheduleEvaluationContext, group: ScheduleGroup, moment: da
     if last is None:
         return []
     if group.clock.catchup:
-        asked = _asked(context.instance, group.name)
+        asked = asked_until(context.instance, group.name, keys)
         if asked is not None or group.clock.start is not None:
             return windows_between(windows, asked, last[1], _MOST)
     before = window_before(windows, last[0])
     return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
-
-
-def _asked(instance: dg.DagsterInstance, name: str) -> datetime | None:
-    """The end of the newest interval that the schedule has asked a run for."""
-    runs = instance.get_runs(dg.RunsFilter(tags={TRIGGER: name}), limit=_MOST)
-    ends = [datetime.fromisoformat(run.tags[INTERVAL_END]) for run in runs if INTERVAL_END in run.tags]
-    return max(ends, default=None)
 
 
 def _partitions(

@@ -1,6 +1,7 @@
 """What a Dagster instance knows of a wave: newest materializations, the run of the wave before, runs in progress."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,10 @@ __all__ = [
     "carried_options",
     "coming",
     "is_over",
+    "location_of",
     "newest",
     "of_this_location",
+    "planned",
     "standing",
     "time_window",
 ]
@@ -140,9 +143,9 @@ def coming(
     found: dict[str, str] = {}
     for record in instance.get_run_records(dg.RunsFilter(run_ids=young, statuses=_BUSY)):
         run = record.dagster_run
-        planned = run.asset_selection or _planned(instance, run.run_id)
+        makes = planned(instance, run)
         left = (
-            node for node, key in keys.items() if key in planned and (node not in seen or seen[node].run != run.run_id)
+            node for node, key in keys.items() if key in makes and (node not in seen or seen[node].run != run.run_id)
         )
         found.update(dict.fromkeys(left, run.run_id))
     return found
@@ -161,9 +164,12 @@ def carried_options(instance: dg.DagsterInstance, runs: Iterable[str]) -> dict[s
     return {CONFLICT: conflict} if conflict else tag_of(options)
 
 
-def _planned(instance: dg.DagsterInstance, run: str) -> set[dg.AssetKey]:
+def planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:
+    """What a run is to make."""
+    if run.asset_selection:
+        return run.asset_selection
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-    records = instance.get_records_for_run(run, of_type=kind, limit=_PLANNED).records
+    records = instance.get_records_for_run(run.run_id, of_type=kind, limit=_PLANNED).records
     events = [record.event_log_entry.dagster_event for record in records]
     return {event.asset_key for event in events if event is not None and event.asset_key is not None}
 
@@ -175,11 +181,14 @@ def is_over(run: dg.DagsterRun) -> bool:
 
 def of_this_location(run: Any, context: Any) -> bool:
     """Whether a run is of the code location of the sensor; another one may have a sensor of the same name."""
+    where, mine = location_of(run), getattr(context, "code_location_origin", None)
+    return where is None or mine is None or where == mine.location_name
+
+
+def location_of(run: Any) -> str | None:
+    """The name of the code location of a run; None for a run that was made in the process of its job."""
     origin = getattr(run, "remote_job_origin", None) or getattr(run, "external_job_origin", None)
-    mine = getattr(context, "code_location_origin", None)
-    if origin is None or mine is None:
-        return True
-    return origin.repository_origin.code_location_origin.location_name == mine.location_name
+    return None if origin is None else origin.repository_origin.code_location_origin.location_name
 
 
 def _horizon(record: Any) -> int | None:

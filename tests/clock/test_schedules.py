@@ -5,6 +5,9 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.test_utils import create_run_for_test
 
 from starlake_dagster_assets.automation.schedules import build_schedules
 from starlake_dagster_assets.errors import ProjectError
@@ -32,7 +35,7 @@ def test_one_schedule_for_each_job_and_clock_in_the_time_zone_of_the_project(wor
     schedule = it.schedules["load_schedule"]
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * *", PARIS)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    assert schedule.description == "Makes sales.customers and sales.orders at `0 5 * * *` (Europe/Paris)."
+    assert schedule.description == "Makes sales.customers and sales.orders at 0 5 * * * (Europe/Paris)."
 
 
 def test_two_clocks_of_a_job_are_two_schedules_named_by_their_presets(world, make):
@@ -131,6 +134,38 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, l
     it.run(next_one)
     late = it.tick(at(2026, 3, 9, 5))  # the daemon was away for two days
     assert [interval(one)[0][:10] for one in late] == ["2026-03-06", "2026-03-07", "2026-03-08"]
+
+
+def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
+    """A run that a schedule of that name asked for in some code location."""
+    try:
+        from dagster._core import remote_origin as origins
+    except ImportError:  # the oldest Dagster
+        from dagster._core.remote_representation import origin as origins
+    place = origins.RegisteredCodeLocationOrigin(location)
+    create_run_for_test(
+        instance,
+        "load",
+        tags={"starlake/trigger": "load_schedule", "starlake/data_interval_end": end},
+        asset_selection=frozenset({makes}),
+        remote_job_origin=origins.RemoteJobOrigin(origins.RemoteRepositoryOrigin(place, "__repository__"), "load"),
+        job_code_origin=JobPythonOrigin(
+            "load", RepositoryPythonOrigin("python", ModuleCodePointer("nowhere", "defs"), entry_point=["dagster"])
+        ),
+    )
+
+
+def test_catchup_remembers_its_own_runs_not_those_of_another_location_that_has_a_schedule_of_that_name(world, lasting):
+    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+    it = world(scheduled({"load": (SALES, clock)}), instance=lasting)
+    other, orders = dg.AssetKey(["crm", "calls"]), dg.AssetKey(["sales", "orders"])
+    _run_of(lasting, "crm", other, "2026-03-05T05:00:00+01:00")
+    assert len(it.tick(at(2026, 3, 5, 5))) == 4, "nothing of its own was asked for yet"
+    _run_of(lasting, "sales", orders, "2026-03-03T05:00:00+01:00")
+    for hour in range(120):  # more than one look at the instance brings
+        _run_of(lasting, "crm", other, f"2026-03-{6 + hour // 24:02}T{hour % 24:02}:00:00+01:00")
+    asked = it.tick(at(2026, 3, 6, 5))
+    assert [interval(one)[0][:10] for one in asked] == ["2026-03-03", "2026-03-04", "2026-03-05"]
 
 
 def test_without_catchup_only_the_last_interval(world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.triggers.model import Upstream, Watch
 from tests.lineage_sensors.conftest import all_of, watching
@@ -15,12 +16,13 @@ def runner() -> FakeRunner:
     return FakeRunner({"load": Script([line for name in "abc" for line in loaded_lines("sales", name)])})
 
 
-def load(it, table: str, options: str) -> str:
+def load(it, table: str, options: str, partition: str | None = None) -> str:
     """A run that loads a table, started in the launchpad with options."""
     job = it.repository.get_job("__ASSET_JOB")
     key = dg.AssetKey(["sales", table])
     tags = {"starlake/options": options} if options else {}
-    result = job.execute_in_process(instance=it.instance, tags=tags, asset_selection=[key])
+    given = {"tags": tags, "asset_selection": [key], "partition_key": partition}
+    result = job.execute_in_process(instance=it.instance, **given)
     assert result.success
     return result.run_id
 
@@ -60,6 +62,39 @@ def test_contradicting_options_are_a_failed_run_that_names_them(world):
     load(it, "b", '{"all": {"country": "FR"}}')
     it.daemon()
     assert transforms(it.runner) == {"kpi.x": "country=FR", "kpi.y": "country=FR"}
+
+
+class Daily(StarlakeTranslator):
+    def get_partitions_def(self, node):
+        return dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04")
+
+
+def test_options_flow_into_runs_of_partitions_each_from_what_made_its_own(world):
+    it = world(watching(CHAIN), translator=Daily(), runner=runner())
+    load(it, "a", '{"all": {"country": "FR"}}', "2024-01-01")
+    load(it, "a", '{"all": {"country": "DE"}}', "2024-01-02")
+    assert isinstance(it.tick("one_lineage"), str)
+    load(it, "b", '{"kpi.x": {"limit": "10"}}', "2024-01-01")  # what made `a` was looked at by the tick before
+    load(it, "b", "", "2024-01-02")
+    requests = {request.partition_key: request for request in it.tick("one_lineage")}
+    assert {key: request.tags["starlake/options"] for key, request in requests.items()} == {
+        "2024-01-01": '{"all": {"country": "FR"}, "kpi.x": {"limit": "10"}}',
+        "2024-01-02": '{"all": {"country": "DE"}}',
+    }
+    it.run("one_lineage", requests["2024-01-01"])
+    it.daemon()
+    assert transforms(it.runner) == {"kpi.x": "country=FR,limit=10", "kpi.y": "country=FR"}
+
+
+def test_contradicting_options_of_a_partition_are_a_failed_run(world):
+    it = world(watching(CHAIN), translator=Daily(), runner=runner())
+    first = load(it, "a", '{"all": {"country": "FR"}}', "2024-01-01")
+    second = load(it, "b", '{"all": {"country": "DE"}}', "2024-01-01")
+    (request,) = it.tick("one_lineage")
+    assert {first, second} <= {word.strip(",;.") for word in request.tags["starlake/options_conflict"].split()}
+    assert first in request.tags["starlake/upstreams"] and second in request.tags["starlake/upstreams"]
+    run = it.run("one_lineage", request)
+    assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_tag_of_another_form_fails_the_run_before_anything_starts(world):
