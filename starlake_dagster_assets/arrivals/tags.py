@@ -13,7 +13,8 @@ __all__ = ["FILES", "NO_FILES", "SETS", "sets_in", "sets_text"]
 FILES = "starlake/files"
 """Names of the files that it was asked for."""
 SETS = "starlake/file_sets"
-"""The digest of each set of files, by a short hash of the table's id."""
+"""The digest of each set of files, by a short hash of the table's id; shown, because hidden tags (`.dagster/…`) are not
+on runs that *Test sensor* launches, and their files would be asked for again."""
 NO_FILES = "starlake/no_files"
 """Why the run must fail: its window was closed without files."""
 

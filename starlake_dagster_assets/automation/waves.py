@@ -27,6 +27,7 @@ __all__ = [
     "time_window",
 ]
 
+# None of these is hidden in the UI (`.dagster/…`): runs that *Test sensor* launches have the tags that are shown only.
 TRIGGER = "starlake/trigger"
 """Run tag: the sensor that asked for the run."""
 WAVE = "starlake/wave"

@@ -197,8 +197,9 @@ def test_files_run_commands_where_the_definitions_run_them(project, tmp_path):
         project,
         starlake=StarlakeCloudRun(project="p", job="j"),
         environments={"domain:kpi": fargate, "network.stores": StarlakeDuckDB()},
+        extra_assets=[weather],
     )
-    graph = definitions_graph(dg.Definitions.merge(spread, dg.Definitions(assets=[weather])))
+    graph = definitions_graph(spread)
     report = export_airflow(graph, tmp_path)
     where = {dag.id: dag.environment for dag in report.plan.dags}
     found = {node: where[dag] for node, (dag, _) in report.plan.places.items()}
