@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Union, cast
 import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
-from starlake_dagster_assets.resources import ENVIRONMENTS, StarlakeResource
+from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment", "resolve_environments"]

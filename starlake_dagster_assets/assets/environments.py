@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.select import select
-from starlake_dagster_assets.resources import ENVIRONMENTS, StarlakeResource
+from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["named_environments", "resource_keys"]
 
@@ -21,6 +21,10 @@ def named_environments(
     Returns:
         The key by selection, and the resource by key. One object that is given twice has one key.
     """
+    if not environments:
+        return {}, {}
+    from starlake_dagster_assets.resources.environments import ENVIRONMENTS  # all of them
+
     keys: dict[str, str] = {}
     resources: dict[str, StarlakeResource] = {}
     for selection, resource in environments.items():

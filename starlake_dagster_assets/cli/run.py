@@ -105,7 +105,7 @@ def run(
 
 def _runner(source: ProjectSource, environment: Environment, fields: dict[str, Any]) -> Runner:
     """The runner of an environment, from the fields that were given."""
-    from starlake_dagster_assets.resources import ENVIRONMENTS
+    from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 
     given = {name: str(getattr(value, "value", value)) for name, value in fields.items() if value is not None}
     return ENVIRONMENTS[environment.value](**given).runner(source)

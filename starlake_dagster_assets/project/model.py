@@ -35,6 +35,7 @@ from starlake_dagster_assets.project.values import (
     Rls,
     Sink,
     WriteStrategy,
+    shared,
 )
 
 __all__ = [
@@ -158,8 +159,8 @@ class Task(Written):
     parse_sql: bool = True
     run_connection: str = ""
     """Name of the connection that runs the SQL (`connectionRef`, else the default for transforms)."""
-    sink: Sink = Sink()
-    write_strategy: WriteStrategy = WriteStrategy()
+    sink: Sink = shared(Sink())
+    write_strategy: WriteStrategy = shared(WriteStrategy())
     schedule: str | None = None
     dag_ref: str | None = None
     freshness: Freshness | None = None

@@ -19,7 +19,8 @@ _INT = re.compile(r"[-+]?\d+(?:\.0+)?")
 class FileModel(BaseModel):
     """A mapping of a file: no unknown keys, spelled in camelCase; a null means that the key is absent."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
+    # deferred: a project that is read from its manifest needs the keys of `application.sl.yml` alone
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.dataclasses import dataclass
 
 __all__ = [
     "STRATEGIES",
@@ -22,6 +23,7 @@ __all__ = [
     "Rls",
     "Sink",
     "WriteStrategy",
+    "shared",
 ]
 
 STRATEGIES = (
@@ -38,6 +40,7 @@ STRATEGIES = (
 Format = Literal[
     "DSV", "POSITION", "JSON", "JSON_FLAT", "XML", "TEXT_XML", "PARQUET", "GENERIC", "KAFKA", "KAFKASTREAM", "DATAFRAME"
 ]
+_NAMED = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 View = Literal["TABLE", "VIEW", "MATERIALIZED_VIEW", "HYBRID"]
 StrategyType = str
 """Upper case for the engine's own strategies, as written for a custom template."""
@@ -47,6 +50,11 @@ class Frozen(BaseModel):
     """A value object: immutable, no unknown keys, read by its Python names or by Starlake's camelCase ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def shared(value: Frozen) -> Any:
+    """A default that all objects have in common: pydantic copies one that holds a mapping, for each of them."""
+    return Field(default_factory=lambda: value)
 
 
 class Location(Frozen):
@@ -130,8 +138,12 @@ class Freshness(Frozen):
     error: str | None = None
 
 
-class Attribute(Frozen):
-    """One column of a table or of a task's documentation (format reference 2.2)."""
+@dataclass(frozen=True, slots=True, kw_only=True, config=_NAMED)
+class Attribute:
+    """One column of a table or of a task's documentation (format reference 2.2).
+
+    With slots, because it is what a project holds most of: half the memory of a model, and quicker to read.
+    """
 
     name: str
     type: str = "string"
@@ -175,8 +187,8 @@ class Metadata(Frozen):
     directory: str | None = None
     ack: str | None = None
     loader: Literal["spark", "native"] = "spark"
-    write_strategy: WriteStrategy = WriteStrategy()
-    sink: Sink = Sink()
+    write_strategy: WriteStrategy = shared(WriteStrategy())
+    sink: Sink = shared(Sink())
     schedule: str | None = None
     dag_ref: str | None = None
     freshness: Freshness | None = None

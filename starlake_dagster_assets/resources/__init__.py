@@ -1,18 +1,17 @@
-"""Where Starlake runs, as Dagster resources: one module an environment, whose packages are imported when it runs."""
+"""Where Starlake runs, as Dagster resources: one module an environment, imported when its name is first used."""
 
-from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from starlake_dagster_assets.resources.base import StarlakeResource as StarlakeResource
-from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun as StarlakeCloudRun
-from starlake_dagster_assets.resources.dataproc import DataprocCluster as DataprocCluster
-from starlake_dagster_assets.resources.dataproc import DataprocServerless as DataprocServerless
-from starlake_dagster_assets.resources.dataproc import StarlakeDataproc as StarlakeDataproc
-from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB as StarlakeDuckDB
-from starlake_dagster_assets.resources.fargate import StarlakeFargate as StarlakeFargate
-from starlake_dagster_assets.resources.shell import StarlakeShell as StarlakeShell
+if TYPE_CHECKING:
+    from starlake_dagster_assets.resources.base import StarlakeResource
+    from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun
+    from starlake_dagster_assets.resources.dataproc import DataprocCluster, DataprocServerless, StarlakeDataproc
+    from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
+    from starlake_dagster_assets.resources.fargate import StarlakeFargate
+    from starlake_dagster_assets.resources.shell import StarlakeShell
 
 __all__ = [
-    "ENVIRONMENTS",
     "DataprocCluster",
     "DataprocServerless",
     "StarlakeCloudRun",
@@ -23,11 +22,19 @@ __all__ = [
     "StarlakeShell",
 ]
 
-ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
-    "duckdb": StarlakeDuckDB,
-    "shell": StarlakeShell,
-    "dataproc": StarlakeDataproc,
-    "cloud_run": StarlakeCloudRun,
-    "fargate": StarlakeFargate,
+_HOMES = {
+    "DataprocCluster": "dataproc",
+    "DataprocServerless": "dataproc",
+    "StarlakeCloudRun": "cloud_run",
+    "StarlakeDataproc": "dataproc",
+    "StarlakeDuckDB": "duckdb",
+    "StarlakeFargate": "fargate",
+    "StarlakeResource": "base",
+    "StarlakeShell": "shell",
 }
-"""The resources by the words that YAML and the command line have for them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -11,7 +11,6 @@ from starlake_dagster_assets import __version__
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.attempt import attempt_of
 from starlake_dagster_assets.assets.binding import current_binding
-from starlake_dagster_assets.assets.execute import run_step
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
@@ -110,6 +109,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         Raises:
             StarlakeError: Outside such a function.
         """
+        from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
+
         binding = current_binding()
         given = options or {}
         return StarlakeEventIterator(

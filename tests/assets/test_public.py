@@ -68,6 +68,32 @@ def test_using_every_name_imports_no_engine():
     assert not loaded & {"duckdb", "google", "boto3", "airflow"}
 
 
+def test_a_code_location_imports_what_it_is_made_of_and_nothing_that_runs(tmp_path: Path):
+    """Imports are a good part of what a small code location costs, and each process of Dagster pays for them."""
+    application = tmp_path / "metadata" / "application.sl.yml"
+    application.parent.mkdir()
+    application.write_text("version: 1\napplication:\n  connectionRef: c\n  connections: {c: {type: local}}\n")
+    table = tmp_path / "metadata/load/d/t.sl.yml"
+    table.parent.mkdir(parents=True)
+    table.write_text("version: 1\ntable: {name: t, pattern: t.csv, attributes: [{name: id}]}\n")
+    code = f"""
+from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
+project = StarlakeProject({str(tmp_path)!r}, cache_dir={str(tmp_path / "cache")!r})
+build_definitions(project, starlake=StarlakeDuckDB()).get_repository_def()
+import json, sys
+from starlake_dagster_assets.project import schema
+print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))"""
+    env = {**os.environ, "PYTHONPATH": str(Path(starlake_dagster_assets.__file__).parents[1])}
+    for is_cold in (True, False):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        keys_of_tables_are_built, modules = json.loads(done.stdout.splitlines()[-1])
+        assert keys_of_tables_are_built is is_cold
+        running = {"assets.execute", "command.process", "arrivals.guard", "graph.privacy", "project.column_lineage"}
+        elsewhere = {"resources.dataproc", "resources.cloud_run", "resources.fargate", "resources.shell"}
+        ours = {name.removeprefix("starlake_dagster_assets.") for name in modules}
+        assert not ours & {*running, *elsewhere, "sqlglot", "duckdb"}
+
+
 def test_the_library_is_registered_with_dagster():
     where = "dagster_shared.libraries" if hasattr(dg, "DagsterLibraryRegistry") else "dagster._core.libraries"
     code = f"from starlake_dagster_assets import StarlakeResource\nfrom {where} import DagsterLibraryRegistry"

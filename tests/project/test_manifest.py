@@ -192,3 +192,19 @@ def test_many_at_once(root: Path, tmp_path: Path):
         thread.join()
     assert results == [expected] * 6
     assert not [file for file in (tmp_path / "c").iterdir() if file.name.startswith(".")]
+
+
+def test_what_all_objects_have_in_common_is_kept_in_memory_once(root: Path, tmp_path: Path):
+    for name in ("one", "two"):
+        (root / f"metadata/transform/kpi/{name}.sl.yml").write_text("version: 1\ntask: {attributes: [{name: id}]}\n")
+        (root / f"metadata/load/shop/{name}.sl.yml").write_text(
+            f"version: 1\ntable: {{name: {name}, pattern: {name}, attributes: [{{name: id}}]}}\n"
+        )
+    cold, _ = load_project(root, cache_dir=tmp_path / "cache")
+    warm, _ = load_project(root, cache_dir=tmp_path / "cache")
+    assert (warm.domains, warm.transforms) == (cold.domains, cold.transforms)
+    one, two = warm.tasks
+    assert one.sink is two.sink
+    first, second, *_ = warm.tables
+    assert first.metadata.sink is second.metadata.sink
+    assert not hasattr(first.attributes[0], "__dict__")

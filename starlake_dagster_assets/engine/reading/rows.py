@@ -6,7 +6,7 @@ Order, as the real loader's: trim, empty to null, default, required, pattern, ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import duckdb
@@ -250,7 +250,7 @@ class RowCompiler:
 
     def _json_array(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
         element, index = f"sl_e{depth}", f"sl_i{depth}"
-        item = attribute.model_copy(update={"array": False, "required": False, "default": None})
+        item = replace(attribute, array=False, required=False, default=None)
         typed = self._json(item, element, f"{path} || '[' || ({index} - 1)::VARCHAR || ']'", depth + 1)
         items = f"json_extract({json}, '$[*]')"
         ddl = column_type(attribute, self._project)

@@ -1,0 +1,20 @@
+"""The resources by the words that YAML and the command line have for them."""
+
+from collections.abc import Mapping
+
+from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.cloud_run import StarlakeCloudRun
+from starlake_dagster_assets.resources.dataproc import StarlakeDataproc
+from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
+from starlake_dagster_assets.resources.fargate import StarlakeFargate
+from starlake_dagster_assets.resources.shell import StarlakeShell
+
+__all__ = ["ENVIRONMENTS"]
+
+ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
+    "duckdb": StarlakeDuckDB,
+    "shell": StarlakeShell,
+    "dataproc": StarlakeDataproc,
+    "cloud_run": StarlakeCloudRun,
+    "fargate": StarlakeFargate,
+}
