@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
-from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.project.model import Project, Table, TypeDef
 
 COLUMNS = (
     attribute("id", "long", required=True),
@@ -154,3 +154,97 @@ def test_parquet(tmp_path: Path) -> None:
     assert found is not None
     assert found[0][:3] == (3000, 2999, 1)
     assert found == kept(target, tmp_path / "f.parquet")
+
+
+LEAVES = (
+    *(
+        "0",
+        "-0",
+        "1",
+        "1.0",
+        "1.50",
+        "1e3",
+        "-1E-7",
+        "3e-6",
+        "1e-5",
+        "100000000000000000000.5",
+        "1e400",
+        "NaN",
+        "Infinity",
+    ),
+    *("9007199254740993", "12345678901234567890123", "0.1234567890123456789", "true", "false", "null", '""', '" 1"'),
+    *(
+        '"2024-02-29"',
+        '"2024-02-29 10:00:00"',
+        '"1"',
+        '"1.5"',
+        '"{"',
+        '"[1]"',
+        '"a\\"b"',
+        '"\\u00e9\\ud834\\udd1e"',
+        '"\\\\n"',
+    ),
+    *(
+        '"null"',
+        '"\\u0000"',
+        '"\\ud800"',
+        '{"a": 1 , "b": "x"}',
+        '{"a": "y"}',
+        "{}",
+        "[]",
+        "[1, 2]",
+        '[ {"a": null} ]',
+        "[[1.0]]",
+    ),
+)
+DOCUMENT = (
+    attribute("id", "long", required=True),
+    attribute("n", "int"),
+    attribute("d", "double", default="1.5"),
+    attribute("p", "decimal"),
+    attribute("day", "date"),
+    attribute("at", "timestamp"),
+    attribute("b", "boolean"),
+    attribute("s", trim="BOTH", rename="text"),
+    attribute("secret", privacy="MD5"),
+    attribute("any", "variant"),
+    attribute("own", "anything"),
+    attribute("one", "struct", attributes=(attribute("a", "int"), attribute("b"))),
+    attribute("many", "int", array=True),
+)
+OWN = TypeDef(name="anything", primitive_type="variant", pattern=".*", ddl_mapping={"duckdb": "JSON"})
+NAMES = [item.name for item in DOCUMENT]
+FITTING = ("1", "2", "2.5", "1", '"2024-02-29"', '"2024-02-29 10:00:00"', "true", '"é"', '"x"', '{"a" : [1]}', "1.0")
+FITTING += ('{"a": 1}', "[1, null]")
+members = st.tuples(*(st.just(good) | st.just(good) | st.sampled_from(LEAVES) for good in FITTING)).map(
+    lambda values: "{" + ", ".join(f'"{name}": {value}' for name, value in zip(NAMES, values, strict=True)) + "}"
+)
+some = st.lists(st.tuples(st.sampled_from([*NAMES, "ID", "other"]), st.sampled_from(LEAVES)), max_size=4).map(
+    lambda pairs: "{" + " ,".join(f'"{name}":{value}' for name, value in pairs) + "}"
+)
+broken = st.sampled_from(
+    ["", " ", "[1]", "null", '{"id": 1} {"id": 2}', '{"id": 1', '"x"', "{'id': 1}", '{"id": 1,}', "\t{}"]
+)
+
+
+@settings(deadline=None, max_examples=250)
+@given(st.lists(members | members | members | members | some | broken, max_size=5), st.sampled_from(["\n", "\r\n"]))
+def test_json(lines: list[str], end: str) -> None:
+    target = table(*DOCUMENT, format="JSON")
+    with TemporaryDirectory() as folder:
+        file = written(Path(folder) / "f.json", end.join(['{"id": 7}', *lines]))
+        documents = kept(target, file, project(OWN, sinkReplayToFile=True))
+        counts, found, errors = kept(target, file, project(OWN))
+        assert (counts, found, errors) == (*documents[:2], [row[:2] for row in documents[2]])
+        at_once = streamed(target, file, project(OWN))
+        assert at_once is None or at_once == (counts, found, errors)
+
+
+def test_json_keeps_its_order_over_many_lines(tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "f.json", "".join(f'{{"id": {number}, "s": "{number:0400}"}}\n' for number in range(40000))
+    )
+    target = table(attribute("id", "long"), attribute("s"), format="JSON")
+    found = streamed(target, file)
+    assert found is not None
+    assert [row[0] for row in found[1]] == list(range(40000))

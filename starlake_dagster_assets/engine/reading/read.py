@@ -63,11 +63,12 @@ def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table
     check_readable(con, project, table)
     job = _Reading(Scratch(con), project, table, tuple(path.absolute() for path in files))
     job.create()
+    replay = project.application.sink_replay_to_file
     try:
         with TemporaryDirectory(prefix="starlake-read-") as work:
             for part, path in enumerate(job.files, start=1):
                 for plain in plain_files(path, Path(work)):
-                    job.load(InputFile(plain, str(path), Path(work)), part)
+                    job.load(InputFile(plain, str(path), Path(work), replay), part)
         return job.finish()
     except BaseException:
         job.scratch.drop()

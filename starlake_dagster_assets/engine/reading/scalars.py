@@ -26,6 +26,8 @@ _INTEGERS = {"long", "int", "short", "byte"}
 _DECIMAL_COMMA = {"cs", "da", "de", "es", "fi", "fr", "it", "nb", "nl", "no", "pl", "pt", "ru", "sv", "tr"}
 
 _INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+_FLOAT_DDL = {"DOUBLE", "FLOAT", "REAL"}
+_PLAIN_NUMBER = r"[-+]?\d*\.?\d+[Ee]?[-+]?\d*"
 _PLAIN_INTEGER = {r"[-\|\+\|0-9][0-9]*", r"[-|\+|0-9][0-9]*", r"-?\d+", r"[-+]?\d+"}
 _PLAIN_BOOLEAN = r"(?i)true|yes|[y1]|t<-TF->(?i)false|no|[n0]|f"
 
@@ -41,7 +43,8 @@ class Scalar:
         value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
         checked: Whether `value` can be NULL for a text that matches.
         finite: Whether infinity is an overflow, to be refused.
-        printed: Whether a value prints as a text that matches.
+        likely: SQL of a text and of its value, which is not NULL → SQL that holds for most texts that match and for no
+            other, at less cost than their pattern.
     """
 
     definition: TypeDef
@@ -50,7 +53,7 @@ class Scalar:
     value: Callable[[str], str]
     checked: bool = True
     finite: bool = False
-    printed: bool = False
+    likely: Callable[[str, str], str] | None = None
 
     def accepted(self, text: str, value: str) -> str:
         """SQL that holds for a text that is accepted; the value is looked at first, being the cheaper test.
@@ -63,8 +66,8 @@ class Scalar:
             return f"({text} IS NULL OR {value} IS NOT NULL)"
         matches = self.matches(text)
         valid = f"isfinite({value})" if self.finite else f"{value} IS NOT NULL"
-        if self.printed:
-            matches = f"({value}::VARCHAR = {text} OR {matches})"  # most texts, for far less than their pattern
+        if self.likely is not None:
+            matches = f"({self.likely(text, value)} OR {matches})"
         if matches != "true" and self.checked:
             matches = f"({valid} AND {matches})"
         elif self.checked:
@@ -166,7 +169,11 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
         # DuckDB would round `1.5` and read `1e3`.
         return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
 
-    return Scalar(definition, ddl, matches, value, printed=plain and ddl.upper() in _INTEGER_DDL)
+    def printed(text: str, value: str) -> str:
+        return f"{value}::VARCHAR = {text}"
+
+    # what an integer prints as is of each of these patterns
+    return Scalar(definition, ddl, matches, value, likely=printed if plain and ddl.upper() in _INTEGER_DDL else None)
 
 
 def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
@@ -185,7 +192,12 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
     def value(text: str) -> str:
         return f"TRY_CAST({plain(text)} AS {ddl})"
 
-    return Scalar(definition, ddl, matches, value, finite=ddl.upper() in {"DOUBLE", "FLOAT", "REAL"})
+    def digits(text: str, value: str) -> str:
+        return f"(NOT {text} GLOB '*[!0-9.]*' AND NOT suffix({text}, '.'))"
+
+    kind = ddl.upper().split("(")[0]
+    likely = digits if definition.pattern == _PLAIN_NUMBER and not zone and kind in {*_FLOAT_DDL, "DECIMAL"} else None
+    return Scalar(definition, ddl, matches, value, finite=kind in _FLOAT_DDL, likely=likely)
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:

@@ -97,11 +97,11 @@ def stream_incoming(
     if is_computed(table) or file.name.lower().endswith(_SEVERAL):
         yield None
         return
-    scratch = Scratch(con)
+    scratch, replay = Scratch(con), project.application.sink_replay_to_file
     try:
         with TemporaryDirectory(prefix="starlake-read-") as work:
             for plain in plain_files(file.absolute(), Path(work)):
-                yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), Path(work)))
+                yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), Path(work), replay))
     finally:
         scratch.drop()
 
@@ -118,7 +118,7 @@ def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain:
         for index, item in enumerate(read)
         if not item.ignore
     ]
-    select = f"SELECT {', '.join(columns)} FROM {judged.rows} WHERE {judged.right}"
+    select = f"SELECT {', '.join(columns)} FROM (SELECT *, {judged.right} AS sl_ok FROM {judged.rows}) WHERE sl_ok"
     try:
         scratch.con.execute(f"CREATE TEMP VIEW {scratch.name('accepted')} AS {select}")
     except duckdb.InterruptException:

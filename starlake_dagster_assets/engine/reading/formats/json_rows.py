@@ -75,18 +75,52 @@ def _is_scalar(attribute: Attribute) -> bool:
     return not attribute.array and not attribute.attributes and attribute.type != "variant"
 
 
-def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
-    """The ways to read a file; see `registry.sources`."""
+def json_columns(path: Path, lines: int, table: Table) -> Source:
+    """A file of one object a line, taken apart by DuckDB's own reader, which refuses a file with any other line.
+
+    It gives the values as they stand in the documents, but does not keep the documents.
+    """
+    read = _read(table)
+    cells = {item.name: _column(f"sl_j{index}", f"sl_t{index}", item) for index, item in enumerate(read)}
+    kinds = ", ".join(f"{literal(item.name)}: 'JSON'" for item in read)
+    names = ", ".join(cell.sql for cell in cells.values())
+    rows = f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{kinds}}})"
+    texts = [f"{_text(cell.sql)} AS {cell.text}" for cell in cells.values() if cell.text]
+    # a line of `null` is no object, and all that is to be seen of it
+    some = f"CASE WHEN coalesce({names}) IS NULL THEN error('not one JSON object a line') ELSE true END"
+    sql = f"(SELECT {', '.join(['*', *texts])} FROM {rows} AS t({names}) WHERE {some})"
+    return Source(sql, cells, expected_rows=lines)
+
+
+def _column(value: str, text: str, attribute: Attribute) -> Cell:
+    if not _is_scalar(attribute):
+        return Cell(value, "json")
+    nested = f"(prefix({value}::VARCHAR, '{{') OR prefix({value}::VARCHAR, '['))"
+    return Cell(value, "json", text=text, nested=nested)
+
+
+def _text(value: str) -> str:
+    """A JSON value as `json_extract_string` gives it; only strings have to be taken apart for it."""
+    return f"CASE WHEN prefix({value}::VARCHAR, '\"') THEN {value} ->> '$' ELSE {value}::VARCHAR END"
+
+
+def json_sources(
+    path: Path, shown: str, work: Path, table: Table, *, replay: bool
+) -> Iterator[Callable[[], Source | None]]:
+    """The ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
+    lines = None if table.metadata.array else fast_lines(path, keep_blank=False)
+
+    def quick() -> Source | None:
+        return json_columns(path, lines[1], table) if lines is not None and not replay else None
 
     def fast() -> Source | None:
-        found = None if table.metadata.array else fast_lines(path, keep_blank=False)
-        if found is None:
+        if lines is None:
             return None
         # Where a line is not one object the file is read again with care: the object may go on in the next line.
         begins = f"starts_with(ltrim({LINE}, {literal(' ' + chr(9))}), '{{')"
         document = f"CASE WHEN {begins} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
-        sql = json_table(found[0], document, "CAST(NULL AS VARCHAR)", table)
-        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=found[1])
+        sql = json_table(lines[0], document, "CAST(NULL AS VARCHAR)", table)
+        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=lines[1])
 
     def careful() -> Source:
         pieces = open_text(path)
@@ -100,6 +134,7 @@ def json_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[C
         sql = json_table(rows, document, reason, table)
         return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=count)
 
+    yield quick
     yield fast
     yield careful
 

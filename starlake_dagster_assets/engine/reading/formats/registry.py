@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -31,11 +31,13 @@ class InputFile:
         path: Where its bytes are.
         shown: How messages name it: the file that was staged.
         work: A directory for temporary files.
+        replay: Whether the source must have its records as texts (`Source.line`).
     """
 
     path: Path
     shown: str
     work: Path
+    replay: bool = False
 
 
 Attempt = Callable[[], "Source | None"]
@@ -93,7 +95,7 @@ def _dsv(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Itera
 
 
 def _json(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
-    return json_sources(file.path, file.shown, file.work, table)
+    return json_sources(file.path, file.shown, file.work, table, replay=file.replay)
 
 
 def _xml(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
@@ -129,4 +131,4 @@ def _as_utf8(table: Table, file: InputFile) -> InputFile:
         return file
     target = file.work / "utf8"
     to_utf8(file.path, codec, target)
-    return InputFile(target, file.shown, file.work)
+    return replace(file, path=target)
