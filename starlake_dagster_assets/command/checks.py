@@ -87,7 +87,8 @@ def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[Expectat
         named: Its expectations.
         rows: The rows of its command, oldest first: the newest row of an expectation counts.
     """
-    mine = [row for row in rows if (row.domain.lower(), row.schema.lower()) in _names(node)]
+    names = _names(node) if rows else ()
+    mine = [row for row in rows if (row.domain.lower(), row.schema.lower()) in names]
     exact = {row.params: row for row in mine}
     near = {_words(row.params): row for row in mine}
     return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)

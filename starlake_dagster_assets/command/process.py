@@ -55,6 +55,7 @@ class Desk:
         self._settings = settings
         self._secrets = settings.secrets | secrets_held(runner)
         self._witness: Witness | None = runner.witness()
+        self._told: dict[str, Sequence[ExpectationRow]] = {}
         self.ending = Ending((), None)
         """How the last command ended."""
         self.job_id = ""
@@ -143,9 +144,16 @@ class Desk:
         return None if witness is None else self._ask(lambda: witness.audit(job_id))
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
-        """The rows of `audit.expectations` of a command."""
+        """The rows of `audit.expectations` of a command; one that has ended is asked for once, not for each table."""
         witness = self._witness
-        return () if witness is None else self._ask(lambda: witness.expectations(job_id)) or ()
+        if witness is None:
+            return ()
+        if job_id in self._told:
+            return self._told[job_id]
+        rows = self._ask(lambda: witness.expectations(job_id))
+        if rows is not None and self.ending.result is not None:
+            self._told = {job_id: rows}
+        return rows or ()
 
     def standing(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
         """Expectations on a table as it stands; None where it does not exist or the environment cannot tell."""

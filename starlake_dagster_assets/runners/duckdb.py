@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
@@ -65,7 +66,11 @@ class EmbeddedRunner:
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
     def witness(self) -> DuckDBWitness:
-        """The reader of the audit tables of the same file."""
+        """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
+        return self._witness
+
+    @cached_property
+    def _witness(self) -> DuckDBWitness:
         return DuckDBWitness(self._load, self.engine_options({}))
 
     def _load(self) -> Project:

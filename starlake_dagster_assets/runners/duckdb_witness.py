@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.runners.duckdb_tables import Name, Seen, name_of, seen_in
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,22 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBWitness", "duckdb_file_names", "duckdb_witness", "used_connections", "writes_duckdb_file"]
 
+_Stamp = tuple[tuple[int, int], ...]
+"""Time and size of each file."""
+
 _PATIENCE_SECONDS = 10.0
 _AUDIT_COLUMNS = {
     "audit": "JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, STEP",
     "expectations": "JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS",
     "rejected": "DOMAIN, SCHEMA, ERROR",
 }
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What was read of a table: schema, name and state of the files asked for; kind, columns, rows (not of a view)."""
-
-    wanted: tuple[str, str, tuple[tuple[int, int], ...]] | None = None
-    kind: str = ""
-    columns: tuple[tuple[str, str], ...] = ()
-    rows: int | None = None
 
 
 class DuckDBWitness:
@@ -55,7 +48,8 @@ class DuckDBWitness:
         self._ask_project = project
         self._options = options
         self._job = ""
-        self._seen = _Seen()
+        self._stamped: _Stamp | None = None
+        self._seen: dict[Name, Seen] = {}
         self._left: Mapping[str, list[tuple[Any, ...]]] = {}
 
     def audit(self, job_id: str) -> Sequence[AuditRow]:
@@ -117,24 +111,36 @@ class DuckDBWitness:
             return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed)
         return None
 
-    def _look(self, schema: str, table: str) -> _Seen:
-        """Columns and rows together, kept while the files are as they were: opening one costs more than both."""
-        from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, kind_of
+    def _look(self, schema: str, table: str) -> Seen:
+        """A table, and with it all of the newest command; kept while the files are as they were.
 
-        wanted = (schema, table, self._stamp())
-        if self._seen.wanted == wanted:
-            return self._seen
-        self._seen = _Seen(wanted)
-        target = Target(schema, table)
-        for con in self._open():
-            if (kind := kind_of(con, target)) is not None:
-                columns = tuple((column.name, column.type) for column in columns_of(con, target))
-                rows = None if kind == "VIEW" else _count(con, target.name)
-                self._seen = _Seen(wanted, kind, columns, rows)
-                break
-        return self._seen
+        Opening a file costs more than reading it, so it is not opened for each table of a load.
+        """
+        stamp, name = self._stamp(), name_of(schema, table)
+        if stamp != self._stamped:
+            self._stamped, self._seen = stamp, {}
+        if name not in self._seen:
+            wanted = {name, *self._audited()} - self._seen.keys()
+            found = dict.fromkeys(wanted, Seen())
+            for con in self._open():  # the first file that has a table counts
+                missing = [one for one, seen in found.items() if not seen.kind]
+                if not missing:
+                    break
+                found |= seen_in(con, missing)
+            self._seen |= found
+        return self._seen[name]
 
-    def _stamp(self) -> tuple[tuple[int, int], ...]:
+    def _audited(self) -> set[Name]:
+        """The tables that the audit rows of the newest command name, loaded ones by their final names as well."""
+        named = {name_of(domain, table) for _, _, domain, table, *_ in self._left.get("audit", ())}
+        loaded = {
+            name_of(table.final_domain, table.final_name)
+            for table in (self._project.tables if named else ())
+            if named & {name_of(table.domain_name, table.name), name_of(table.domain, table.name)}
+        }
+        return named | loaded
+
+    def _stamp(self) -> _Stamp:
         """Changes whenever a command has written."""
         found = [path.stat() for path in self._files() if path.exists()]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)

@@ -151,6 +151,24 @@ def test_a_failed_blocking_expectation_withholds_the_table_and_stops_its_readers
     assert "transform" not in {command.name for command in runner.commands}
 
 
+def test_the_expectations_of_a_load_are_asked_for_once_and_not_for_each_table(make, instance):
+    class Asked(FakeWitness):
+        jobs: tuple[str, ...] = ()
+
+        def expectations(self, job_id):
+            self.jobs += (job_id,)
+            return super().expectations(job_id)
+
+    names = [f"t{number}" for number in range(5)]
+    source = make.source([make.table(name, expectations=(make.expectation(expect="few()"),)) for name in names])
+    rows = [ExpectationRow("", "sales", name, "few", "few()", "select 0", 0, "", True) for name in names]
+    witness = Asked(expectation_rows=rows)
+    lines = [line for name in names for line in loaded_lines("sales", name)]
+    result = run(source, FakeRunner({"load": Script(lines)}, witness), instance)
+    passed = [check.passed for check in result.get_asset_check_evaluations() if check.check_name == "few"]
+    assert passed == [True] * 5 and len(witness.jobs) == 1
+
+
 def test_an_expectation_that_warns_does_not_block_and_one_without_a_row_fails(make, instance):
     source = make.source(
         [

@@ -14,6 +14,7 @@ import pytest
 
 from starlake_dagster_assets.command.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.command.parse import parse
+from starlake_dagster_assets.engine import session
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
@@ -51,6 +52,29 @@ def test_a_command_streams_its_lines_and_is_witnessed(bench: Any) -> None:
     assert witness.columns("shop", "orders") == [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
     assert (witness.row_count("shop", "orders"), witness.row_count("shop", "none")) == (1, None)
     assert (witness.audit("other"), witness.columns("shop", "none")) == ([], [])
+
+
+def test_the_tables_of_a_load_are_read_together(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, extra in (("orders", ""), ("items", "rename: Lines"), ("shops", "")):
+        bench.table(name, extra=extra)
+        bench.file(f"{name}_1.csv", "1,a,5", "2,b,6")
+    chosen = runner(bench)
+    assert chosen.start(Command("load", ("--domains", "shop"), job_id="run-1")).wait().exit_code == 0
+    opened: list[str] = []
+    monkeypatch.setattr(
+        session, "open_session", lambda *given, **more: opened.append("") or open_session(*given, **more)
+    )
+    witness = chosen.witness()
+    assert witness is chosen.witness()
+    assert len(witness.audit("run-1")) == 3
+    columns = [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
+    for name in ("orders", "Lines", "shops"):
+        assert (witness.columns("shop", name), witness.row_count("shop", name)) == (columns, 2)
+    assert len(opened) == 2
+    with duckdb.connect(str(bench.database)) as con:
+        con.execute("CREATE VIEW shop.seen AS SELECT id FROM shop.orders; DELETE FROM shop.orders WHERE id = 1")
+    assert (witness.row_count("shop", "orders"), witness.row_count("shop", "shops")) == (1, 2)
+    assert (witness.columns("shop", "seen"), witness.row_count("shop", "seen")) == ([("id", "INTEGER")], 1)
 
 
 def test_a_witness_of_nothing_makes_no_file(bench: Any) -> None:
