@@ -116,7 +116,7 @@ def _code_location(size: int) -> Row:
             Figure("memory", "bare", 1.2, hand, quantity="peak"),
         ),
         prepare=(Call("projects:warm", shape),),
-        repeats=5 if size <= 1_000 else 2,
+        repeats=5 if size <= 1_000 else 2 if size < 10_000 else 1,
         size=size,
     )
 
@@ -236,7 +236,7 @@ def _peer(quick: bool) -> Iterator[Row]:
             f"beside starlake-dagster: code location, {size:,} tables",
             (Call("peer:ours", given), Call("peer:theirs", given)),
             (Figure("", "theirs", None, says),),
-            repeats=1 if quick else 3,
+            repeats=1 if quick else 2,
         )
     given = {"tables": 10, "run": True}
     yield Row(

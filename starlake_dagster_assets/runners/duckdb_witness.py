@@ -133,12 +133,16 @@ class DuckDBWitness:
     def _audited(self) -> set[Name]:
         """The tables that the audit rows of the newest command name, loaded ones by their final names as well."""
         named = {name_of(domain, table) for _, _, domain, table, *_ in self._left.get("audit", ())}
-        loaded = {
-            name_of(table.final_domain, table.final_name)
-            for table in (self._project.tables if named else ())
-            if named & {name_of(table.domain_name, table.name), name_of(table.domain, table.name)}
+        return named | {self._final[name] for name in named & self._final.keys()}
+
+    @cached_property
+    def _final(self) -> Mapping[Name, Name]:
+        """The final name of each loaded table, by the names under which the audit may know it."""
+        return {
+            name_of(domain, table.name): name_of(table.final_domain, table.final_name)
+            for table in self._project.tables
+            for domain in (table.domain_name, table.domain)
         }
-        return named | loaded
 
     def _stamp(self) -> _Stamp:
         """Changes whenever a command has written."""
