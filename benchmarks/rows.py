@@ -79,11 +79,12 @@ def rows(quick: bool) -> tuple[Row, ...]:
 
 def _rows(quick: bool) -> Iterator[Row]:
     yield _imports(quick)
-    for size in (100, 1_000) if quick else (100, 1_000, 5_000, 10_000):
-        yield _code_location(size)
+    repeats = {100: 3, 1_000: 3} if quick else {100: 5, 1_000: 5, 5_000: 2, 10_000: 1}
+    for size, times in repeats.items():
+        yield _code_location(size, times)
     yield from _parse(quick)
     yield _materialization(200 if quick else 1_000)
-    yield _run_start(100 if quick else 1_000)
+    yield _run_start(100 if quick else 1_000, 2 if quick else 3)
     yield from _ticks(quick)
     yield from _airflow(quick)
     yield from _shell(quick)
@@ -103,7 +104,7 @@ def _imports(quick: bool) -> Row:
     )
 
 
-def _code_location(size: int) -> Row:
+def _code_location(size: int, repeats: int) -> Row:
     shape = {"tables": size * 7 // 10, "tasks": size * 3 // 10}
     hand = "`multi_asset`s by hand, a domain of 100 each: keys, dependencies, columns, descriptions"
     return Row(
@@ -116,7 +117,7 @@ def _code_location(size: int) -> Row:
             Figure("memory", "bare", 1.2, hand, quantity="peak"),
         ),
         prepare=(Call("projects:warm", shape),),
-        repeats=5 if size <= 1_000 else 2 if size < 10_000 else 1,
+        repeats=repeats,
         size=size,
     )
 
@@ -150,13 +151,14 @@ def _materialization(size: int) -> Row:
     )
 
 
-def _run_start(size: int) -> Row:
+def _run_start(size: int, repeats: int) -> Row:
     shape = {"tables": size}
     return Row(
         f"run of one table in a workspace of {size:,}",
         (Call("run_start:ours", shape), Call("run_start:bare", shape)),
         (Figure("", "bare", 1.1, "a bare job in the same workspace"),),
         prepare=(Call("projects:warm", shape),),
+        repeats=repeats,
     )
 
 
@@ -261,7 +263,7 @@ def _embedded(quick: bool) -> Iterator[Row]:
                 (Call("embedded:load", given), Call("embedded:copy", given)),
                 (Figure("", "copy", 1.3, says), Figure("memory", "copy", None, says, "peak")),
                 prepare=(Call("embedded:generate", given),),
-                repeats=3 if millions == 1 else 1,
+                repeats=2 if quick else 3 if millions == 1 else 1,
             )
     large = 1 if quick else 10
     given = {"rows": large * 1_000_000, "changed": large * 100_000}
