@@ -71,7 +71,8 @@ def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition
     for assets, binding in mine:
         used = {words[key] for key in assets.required_resource_keys if key in words}
         if len(used) == 1:
-            found |= dict.fromkeys((node.id for node in binding.nodes.values()), *used)
+            (word,) = used
+            found |= {node.id: word for node in binding.nodes.values()}
     return found
 
 
