@@ -10,7 +10,7 @@ from starlake_dagster_assets.assets.binding import Binding, binding_of
 from starlake_dagster_assets.assets.naming import naming_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.resources import ENVIRONMENTS
+from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 
 __all__ = ["definitions_graph"]
 
