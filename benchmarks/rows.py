@@ -267,12 +267,15 @@ def _embedded(quick: bool) -> Iterator[Row]:
             )
     large = 1 if quick else 10
     given = {"rows": large * 1_000_000, "changed": large * 100_000}
+    merged = Figure("", "by_hand", 1.2, "DuckDB's `MERGE` by hand")
+    replaced = Figure("beside DELETE and INSERT", "delete_insert", None, "DuckDB's `DELETE` and `INSERT` by hand")
     for strategy, name in (("upsert", "upsert"), ("scd2", "SCD2")):
         both = {**given, "strategy": strategy}
+        other = (Call("embedded:delete_insert", both),) if strategy == "upsert" else ()
         yield Row(
             f"embedded {name}, {large / 10:g} M rows into {large} M",
-            (Call("embedded:merge", both), Call("embedded:by_hand", both)),
-            (Figure("", "by_hand", 1.2, "DuckDB's `MERGE` by hand"),),
+            (Call("embedded:merge", both), Call("embedded:by_hand", both), *other),
+            (merged, replaced) if other else (merged,),
             prepare=(Call("embedded:fill", both),),
             repeats=2,
         )

@@ -140,6 +140,21 @@ def by_hand(meter: Meter, work: Path, strategy: str, rows: int, changed: int) ->
     path.unlink()
 
 
+def delete_insert(meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> None:
+    """An upsert without MERGE, straight from the file: the fastest that we know of, right where no key is null."""
+    path = work / "replaced.db"
+    shutil.copy(work / f"{strategy}-{rows}" / "datasets" / "duckdb.db", path)
+    source = _read("Parquet", _file(work, "Parquet", changed, rows - changed // 2))
+    with meter("delete_insert"), duckdb.connect(str(path)) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("BEGIN")
+        con.execute(f"DELETE FROM shop.sale AS t USING (SELECT id FROM {source}) AS i WHERE i.id = t.id")
+        con.execute(f"INSERT INTO shop.sale BY NAME SELECT * FROM {source}")
+        con.execute("COMMIT")
+    meter.notes["sums"] = _sums(path, strategy)
+    path.unlink()
+
+
 def _project(root: Path, kind: str, strategy: str) -> Path:
     folder = root / "metadata" / "load" / "shop"
     folder.mkdir(parents=True, exist_ok=True)
