@@ -163,7 +163,7 @@ def _run_start(size: int, repeats: int) -> Row:
 
 
 def _ticks(quick: bool) -> Iterator[Row]:
-    assets, files = (200, 2_000) if quick else (1_000, 10_000)
+    assets, files = 200 if quick else 1_000, 10_000
     yield Row(
         f"lineage sensor tick, {assets:,} assets",
         (Call("lineage_tick:rounds", {"upstreams": assets}),),
