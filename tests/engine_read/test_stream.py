@@ -102,7 +102,7 @@ def csv_line(fields: tuple[str, ...] | list[str], quoted: bool) -> str:
     return ",".join(field.replace('"', "").replace(",", "") for field in fields)
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=100)
 @given(rows, st.booleans(), st.booleans(), st.sampled_from([False] * 4 + [True]), st.sampled_from(["", "NULL"]))
 def test_delimited_text(lines: list[Any], quoted: bool, empty: bool, multiline: bool, null: str) -> None:
     target = table(*COLUMNS, emptyIsNull=empty, multiline=multiline, nullValue=null)
@@ -227,7 +227,7 @@ broken = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(members | members | members | members | some | broken, max_size=5), st.sampled_from(["\n", "\r\n"]))
 def test_json(lines: list[str], end: str) -> None:
     target = table(*DOCUMENT, format="JSON")
