@@ -70,6 +70,9 @@ def _all(camera: Camera) -> None:
         _sensors(camera, base)
     bounds = 'start_date="2025-03-05", end_date="2025-03-17", status="RUNNING"'
     definitions.write_text(text.replace(SENSORS, f'automation=StarlakeAutomation(partitions="cron", {bounds})'))
+    for day in ("2025-03-09", "2025-03-10"):
+        select = ("--select", "kpi/daily_revenue", "--partition", day, "-f", "definitions.py")
+        _python(environment, "-m", "dagster", "asset", "materialize", *select)
     with _server(environment) as base:
         _schedules(camera, base)
 
@@ -128,6 +131,8 @@ def _schedules(camera: Camera, base: str) -> None:
     camera.page(
         "schedule", f"{base}/locations/starbake/schedules/transform_kpi_daily_schedule", 440, shows="Execution timezone"
     )
+    days = f"{base}/assets/kpi/daily_revenue?view=partitions&partition=2025-03-10"
+    camera.page("partitions", days, 620, shows="dagster/row_count")
 
 
 def _graph(camera: Camera, environment: dict[str, str]) -> None:
