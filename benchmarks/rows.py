@@ -107,14 +107,16 @@ def _imports(quick: bool) -> Row:
 def _code_location(size: int, repeats: int) -> Row:
     shape = {"tables": size * 7 // 10, "tasks": size * 3 // 10}
     hand = "`multi_asset`s by hand, a domain of 100 each: keys, dependencies, columns, descriptions"
+    full = "the same by hand with checks, code references, jobs and sensors"
     return Row(
         f"code location, {size:,} tables",
         tuple(Call(f"code_location:{side}", shape) for side in ("ours", "bare", "same")),
         (
             Figure("process", "bare", 1.15, hand, quantity="process"),
             Figure("without imports", "bare", 1.15, hand),
-            Figure("like with like", "same", 1.15, "the same by hand with checks, code references, jobs and sensors"),
+            Figure("like with like", "same", 1.15, full),
             Figure("memory", "bare", 1.2, hand, quantity="peak"),
+            Figure("memory, like with like", "same", 1.2, full, quantity="peak"),
         ),
         prepare=(Call("projects:warm", shape),),
         repeats=repeats,

@@ -14,9 +14,6 @@ from starlake_dagster_assets.project.model import Attribute, ExternalTable, Loca
 __all__ = ["definition_metadata", "describe", "described_schema", "engine_of", "table_name"]
 
 
-_FREE = dg.TableColumnConstraints()
-
-
 def engine_of(node: Node, project: Project) -> str:
     """What stores the table: `duckdb`, `bigquery`, …; "" where the project does not say."""
     thing = node.task or node.table
@@ -112,13 +109,16 @@ def _column(attribute: Attribute, keys: Sequence[str]) -> dg.TableColumn:
     other = ["primary key"] if is_key else []
     other += [f"references {attribute.foreign_key}"] if attribute.foreign_key else []
     other += [f"privacy {attribute.privacy}"] if attribute.privacy.upper() != "NONE" else []
-    constraints = _FREE
-    if attribute.required or is_key or other:
-        nullable = not (attribute.required or is_key)
-        constraints = dg.TableColumnConstraints(nullable=nullable, unique=is_key and len(keys) == 1, other=other)
-    return dg.TableColumn(
-        name=attribute.final_name, type=_type(attribute), description=attribute.comment, constraints=constraints
-    )
+    nullable, unique = not (attribute.required or is_key), is_key and len(keys) == 1
+    return _shared(attribute.final_name, _type(attribute), attribute.comment, nullable, unique, tuple(other))
+
+
+@lru_cache(maxsize=4096)  # tables have columns in common, and Dagster checks each that is made
+def _shared(
+    name: str, kind: str, comment: str | None, nullable: bool, unique: bool, other: tuple[str, ...]
+) -> dg.TableColumn:
+    constraints = dg.TableColumnConstraints(nullable=nullable, unique=unique, other=list(other))
+    return dg.TableColumn(name=name, type=kind, description=comment, constraints=constraints)
 
 
 def _type(attribute: Attribute) -> str:

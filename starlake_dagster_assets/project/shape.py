@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -68,9 +68,8 @@ class Parsed:
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest keeps of it."""
-        found = asdict(self)
-        del found["text"]
-        return {**found, "problems": [problem.model_dump(mode="json") for problem in self.problems]}
+        kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "text"}
+        return {**kept, "problems": [problem.model_dump(mode="json") for problem in self.problems]}
 
     @staticmethod
     def from_json(found: Mapping[str, Any]) -> Parsed:

@@ -1,6 +1,7 @@
 """What assets look like before they ever ran."""
 
 import re
+from collections.abc import Sequence
 
 import dagster as dg
 import pytest
@@ -215,3 +216,20 @@ def test_any_name_becomes_one_that_dagster_accepts(text):
         dg.AssetKey([key_part(text), key_part(text)]), group_name=group_name(text), tags=tags_of([text, f"k={text}"])
     )
     assert re.fullmatch(r"[A-Za-z0-9_]+", output_name(spec.key))
+
+
+def test_columns_that_tables_have_in_common_are_made_once():
+    from starlake_dagster_assets.assets.metadata import described_schema
+    from starlake_dagster_assets.graph.model import Node
+    from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location
+
+    def columns(name: str) -> Sequence[dg.TableColumn]:
+        made = (Attribute(name="id", required=True), Attribute(name=f"of_{name}"))
+        table = ExternalTable(domain="d", name=name, attributes=made, location=Location(file=f"{name}.sl.yml"))
+        schema = described_schema(Node(f"d.{name}", "external", "", ("d", name), external=table))
+        assert schema is not None
+        return schema.columns
+
+    one, other = columns("a"), columns("b")
+    assert one[0] is other[0] and not one[0].constraints.nullable
+    assert [column.name for column in (*one, *other)] == ["id", "of_a", "id", "of_b"]

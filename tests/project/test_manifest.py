@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import stat
 import threading
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.project import parsing
 from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.project.shape import Parsed
 
 APPLICATION = """\
 version: 1
@@ -208,3 +210,21 @@ def test_what_all_objects_have_in_common_is_kept_in_memory_once(root: Path, tmp_
     first, second, *_ = warm.tables
     assert first.metadata.sink is second.metadata.sink
     assert not hasattr(first.attributes[0], "__dict__")
+
+
+def test_what_a_file_says_is_kept_without_a_copy_and_nothing_changes_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    said: list[tuple[object, object]] = []
+    to_json = Parsed.to_json
+
+    def noted(parsed: Parsed) -> dict[str, object]:
+        found = to_json(parsed)
+        assert found["data"] is parsed.data
+        said.append((found, copy.deepcopy(found)))
+        return found
+
+    monkeypatch.setattr(Parsed, "to_json", noted)
+    load_project(root, cache_dir=tmp_path / "cache")
+    assert len(said) > 5
+    assert all(now == then for now, then in said)
