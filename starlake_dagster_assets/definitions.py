@@ -26,6 +26,9 @@ from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["build_definitions"]
 
+_MOST = 20
+"""Problems that are told when the definitions are built; a log is no place for hundreds."""
+
 
 def build_definitions(
     project: ProjectSource,
@@ -131,8 +134,8 @@ def build_definitions(
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
     external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
-    if triggers.warnings:
-        dg.get_dagster_logger("starlake").warning("\n".join(triggers.warnings))
+    if told := [*_told(project), *triggers.warnings]:
+        dg.get_dagster_logger("starlake").warning("\n".join(told))
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
@@ -160,3 +163,12 @@ def _keys(assets: Iterable[Any]) -> set[dg.AssetKey]:
         elif isinstance(asset, dg.AssetSpec):
             keys.add(asset.key)
     return keys
+
+
+def _told(project: ProjectSource) -> list[str]:
+    """The problems of the files with which the project is loaded nevertheless, the most important first."""
+    found = sorted(project.problems, key=lambda problem: problem.severity)
+    lines = [f"{problem.severity}: {problem}" for problem in found[:_MOST]]
+    if more := len(found[_MOST:]):
+        lines.append(f"and {more} more, see: starlake-dagster check {project.root}")
+    return lines

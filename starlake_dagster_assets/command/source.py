@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["ProjectSource", "names_secret", "redact", "secrets_of"]
 
@@ -48,6 +49,11 @@ class ProjectSource(Protocol):
     @property
     def graph(self) -> Graph:
         """The asset graph."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with its files."""
         ...
 
 

@@ -119,6 +119,11 @@ class DagProject:
         """
         return self._graph
 
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Those of the project's files, where they are there."""
+        return self._base.problems if self._base is not None else ()
+
     @cached_property
     def _model(self) -> Project:
         domains = tuple(

@@ -39,6 +39,7 @@ class Source:
     env: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     edges: tuple[Edge, ...] = ()
+    problems: tuple[()] = ()
 
     @cached_property
     def graph(self) -> Graph:

@@ -23,6 +23,7 @@ from starlake_dagster_assets.project.model import (
     Task,
     TransformDomain,
 )
+from starlake_dagster_assets.project.problems import Problem
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Source:
     root: Path = Path("/project")
     env: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
 
     @property
     def graph(self) -> Graph:

@@ -240,6 +240,13 @@ def test_json(lines: list[str], end: str) -> None:
         assert at_once is None or at_once == (counts, found, errors)
 
 
+def test_a_refusal_that_quotes_half_a_letter(tmp_path: Path) -> None:
+    line = '{"id":0 ,"day":Infinity ,"day":Infinity ,"day":"\\u00e9\\ud834\\udd1e"}'
+    file, target = written(tmp_path / "f.json", line), table(*DOCUMENT, format="JSON")
+    assert streamed(target, file, project(OWN)) is None
+    assert kept(target, file, project(OWN))[0][:3] == (1, 0, 1)
+
+
 def test_json_keeps_its_order_over_many_lines(tmp_path: Path) -> None:
     file = written(
         tmp_path / "f.json", "".join(f'{{"id": {number}, "s": "{number:0400}"}}\n' for number in range(40000))

@@ -20,7 +20,7 @@ from starlake_dagster_assets.engine.reading.formats.registry import InputFile, c
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.rows import Cell, RowCompiler
-from starlake_dagster_assets.engine.reading.scratch import Scratch, count, inserted
+from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table
 
@@ -115,7 +115,7 @@ class _Reading:
                 raise
             except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
                 raise EngineError(f"{file.shown}: {error}") from error
-            except duckdb.Error as error:
+            except REFUSALS as error:
                 failure = str(error).split("\n\n")[0]
                 continue
             failure = f"{done} rows were parsed where {source.expected_rows} were counted"

@@ -10,7 +10,10 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 
-__all__ = ["Scratch", "count", "discard", "inserted"]
+__all__ = ["REFUSALS", "Scratch", "count", "discard", "inserted"]
+
+REFUSALS = (duckdb.Error, UnicodeDecodeError)
+"""What DuckDB raises where it refuses a file: it quotes a piece of it, and may cut that in the middle of a letter."""
 
 
 @dataclass(frozen=True)

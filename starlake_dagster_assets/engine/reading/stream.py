@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.reading.formats.registry import InputFile, s
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.read import check_readable
-from starlake_dagster_assets.engine.reading.scratch import Scratch
+from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch
 from starlake_dagster_assets.project.model import Project, Table
 
 __all__ = ["Stream", "StreamError", "stream_incoming"]
@@ -68,7 +68,7 @@ class Stream:
                 raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others refused")
         except duckdb.InterruptException:
             raise
-        except duckdb.Error as error:
+        except REFUSALS as error:
             raise StreamError(str(error)) from error
         rejects = self._scratch.name("rejects") if wrong else None
         return Incoming(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, rejects)
