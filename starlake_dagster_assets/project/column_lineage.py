@@ -10,7 +10,6 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, parse_statements, sql_dialects
 from starlake_dagster_assets.project.sql_scopes import ScopeReader
-from starlake_dagster_assets.project.sql_tables import real_tables, table_name
 
 __all__ = ["OutputColumn", "SourceColumn", "column_lineage"]
 
@@ -130,6 +129,8 @@ def _outputs(
 def _isolate(query: Tree, dialect: str) -> dict[str, str]:
     """Gives each table that is read a name of one part; returns these with the names as spelled."""
     from sqlglot import exp
+
+    from starlake_dagster_assets.project.sql_tables import real_tables, table_name
 
     stand_ins: dict[str, str] = {}
     prefixes: set[tuple[str, str]] = set()

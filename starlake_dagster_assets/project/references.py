@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
-from starlake_dagster_assets.project.sql_tables import tables_read
 
 __all__ = ["find_references", "parity_references", "parse_error", "read_references", "split_name"]
 
@@ -55,6 +54,8 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
     Returns:
         The names, and why the text cannot be parsed, None when it can. Nothing is raised.
     """
+    from starlake_dagster_assets.project.sql_tables import tables_read
+
     try:
         return tables_read(parse_statements(sql, dialect), dialect), None
     except SqlError as error:

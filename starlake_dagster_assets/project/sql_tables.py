@@ -1,4 +1,7 @@
-"""The tables that parsed statements read, with the scopes of CTEs and correlated names respected."""
+"""The tables that parsed statements read, with the scopes of CTEs and correlated names respected.
+
+It imports sqlglot: import it where there is SQL to read.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from sqlglot import exp
 
 from starlake_dagster_assets.project.sql_parsing import Tree, child_with
 
@@ -15,6 +20,11 @@ _FILE = re.compile(
     r"://|/|\\|^@|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|orc|avro|xlsx|db|duckdb)(\.\w+)?$", re.IGNORECASE
 )
 _ALIASES_FIRST = frozenset({"bigquery", "redshift"})
+_LEAVES = frozenset({exp.Boolean, exp.Identifier, exp.Literal, exp.Null, exp.Placeholder, exp.Var})
+"""Most of a tree, and nothing below that could be a table: they are not looked into."""
+_SILENT = (exp.Lock, exp.Hint, exp.Into, exp.Reference, exp.Use)
+"""Expressions whose tables are no reads: locks, hints, foreign keys, `select … into`."""
+_WRITERS = (exp.Insert, exp.Merge, exp.Update, exp.Delete, exp.Create, exp.Drop, exp.Alter, exp.Describe, exp.Use)
 
 
 @dataclass(frozen=True)
@@ -54,8 +64,6 @@ def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
     Yields:
         Nodes of the tree, in no order; the walk does not recurse.
     """
-    from sqlglot import exp
-
     aliases_first = dialect.lower() in _ALIASES_FIRST
     todo: list[tuple[Tree, _Scope]] = [(statement, _Scope())]
     while todo:
@@ -84,30 +92,26 @@ def _children(node: Tree, scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> tup
             todo.append((cte.this, inside))
             inner = inner.plus(ctes=[cte.alias.lower()])
     skipped = _target(node)
-    children: list[Any] = [child for child in node.iter_expressions() if child is not clause and child is not skipped]
-    return [child for child in children if not isinstance(child, _silent())], inner
+    children: list[Any] = [
+        child
+        for child in node.iter_expressions()
+        if not _is_leaf(child) and child is not clause and child is not skipped and not isinstance(child, _SILENT)
+    ]
+    return children, inner
+
+
+def _is_leaf(node: Any) -> bool:
+    return node.__class__ in _LEAVES or (node.__class__ is exp.Column and node.this.__class__ in _LEAVES)
 
 
 def _is_recursive(clause: Tree, cte: Any) -> bool:
-    from sqlglot import exp
-
     # a body that is no union cannot call itself: such a name means the real table
     return bool(clause.args.get("recursive")) and isinstance(cte.this.unnest(), exp.SetOperation)
 
 
-def _silent() -> tuple[type, ...]:
-    """Expressions whose tables are no reads: locks, hints, foreign keys, `select … into`."""
-    from sqlglot import exp
-
-    return (exp.Lock, exp.Hint, exp.Into, exp.Reference, exp.Use)
-
-
 def _target(node: Tree) -> Any:
     """The child that a statement writes or describes rather than reads."""
-    from sqlglot import exp
-
-    writers = (exp.Insert, exp.Merge, exp.Update, exp.Delete, exp.Create, exp.Drop, exp.Alter, exp.Describe, exp.Use)
-    if isinstance(node, writers):
+    if isinstance(node, _WRITERS):
         written: Any = node.args.get("this")
         return written if isinstance(written, (exp.Table, exp.Schema, exp.UserDefinedFunction)) else None
     if isinstance(node, exp.Copy) and isinstance(node.this, (exp.Table, exp.Schema)):
@@ -117,8 +121,6 @@ def _target(node: Tree) -> Any:
 
 
 def _is_reference(table: Any, scope: _Scope) -> bool:
-    from sqlglot import exp
-
     named = table.this
     if not isinstance(named, (exp.Identifier, exp.Dot)) or named.args.get("temporary"):
         return False
@@ -133,8 +135,6 @@ def _is_reference(table: Any, scope: _Scope) -> bool:
 
 def _correlate(children: list[Tree], scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> _Scope:
     """Gives each relation of a FROM the scope of those before it; returns the scope of the rest of the query."""
-    from sqlglot import exp
-
     for child in list(children):
         if isinstance(child, (exp.From, exp.Join)):
             children.remove(child)
