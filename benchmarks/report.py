@@ -151,21 +151,27 @@ def _growth_plot(entries: Sequence[Mapping[str, Any]]) -> None:
     import matplotlib.pyplot as plt
 
     figure, places = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    ours, bare = ("ours", "this package", "#1f5fbf", "-"), ("beside", "by hand, bare", "#9a9a9a", ":")
+    like = ("beside", "by hand, like with like", "#d9822b", "--")
     lines = (
-        (places[0], "process", 1.0, "ours", "this package"),
-        (places[0], "process", 1.0, "beside", "by hand, bare"),
-        (places[1], "memory", 2**20, "ours", "this package"),
-        (places[1], "memory", 2**20, "beside", "by hand, bare"),
+        (places[0], "without imports", 1.0, ours),
+        (places[0], "like with like", 1.0, like),
+        (places[0], "without imports", 1.0, bare),
+        (places[1], "memory", 2**20, ours),
+        (places[1], "memory, like with like", 2**20, like),
+        (places[1], "memory", 2**20, bare),
     )
-    for place, title, unit, side, label in lines:
+    for place, title, unit, (side, label, colour, style) in lines:
         points = [
             (entry["size"], entry[side]["min"] / unit)
             for entry in entries
             if entry["name"].startswith("code location, ") and entry["name"].endswith(f": {title}") and side in entry
         ]
-        style = {"color": "#1f5fbf" if side == "ours" else "#9a9a9a", "linestyle": "-" if side == "ours" else "--"}
-        place.plot(*zip(*points, strict=True), marker="o", markersize=4, label=label, **style) if points else None
-    for place, title in zip(places, ("CPU seconds of a code location", "Its memory at most, MB"), strict=True):
+        if points:
+            place.plot(*zip(*points, strict=True), style, marker="o", markersize=4, label=label, color=colour)
+    for place, title in zip(
+        places, ("CPU seconds of a code location, without imports", "Its memory at most, MB"), strict=True
+    ):
         place.set_title(title, loc="left", fontsize=11)
         place.set_xlabel("tables")
         place.set_ylim(bottom=0)
