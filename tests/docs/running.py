@@ -202,8 +202,12 @@ class Reader:
                     return (0 if _answers(f"{found[1]}/server_info") else 1), "".join(printed)
             return server.wait() or 1, "".join(printed)
         finally:
-            os.killpg(server.pid, signal.SIGINT)
-            server.communicate(timeout=60)
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.communicate(timeout=20)
+            except subprocess.TimeoutExpired:  # its children ignore SIGINT where the tests run in the background
+                os.killpg(server.pid, signal.SIGKILL)
+                server.communicate()
 
     def _is_in(self, block: Block) -> None:
         name = block.marks["in"]
