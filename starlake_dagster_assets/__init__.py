@@ -3,9 +3,10 @@
 Names are imported when they are first used, so that importing the package costs nothing.
 """
 
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
     __version__: str
@@ -100,10 +101,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = lazy(__name__, _HOMES, name)
     globals()[name] = value
     return value
 

@@ -15,25 +15,13 @@ from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject, variables_of
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.resources import (
-    StarlakeCloudRun,
-    StarlakeDataproc,
-    StarlakeFargate,
-    StarlakeResource,
-    StarlakeShell,
-)
+from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["definitions_from_dag_context"]
-
-_RESOURCES: Mapping[str, type[StarlakeResource]] = {
-    "cloud_run": StarlakeCloudRun,
-    "dataproc": StarlakeDataproc,
-    "fargate": StarlakeFargate,
-    "shell": StarlakeShell,
-}
 
 
 def definitions_from_dag_context(
@@ -146,7 +134,7 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
         each = ", ".join(f"{name} ({context.file})" for name, context in sorted(homes.items()))
         hint = "Make definitions of each environment, in a code location of its own, or give `starlake`."
         raise ProjectError([f"the DAG files run in {len(homes)} environments: {each}. {hint}"])
-    kind = _RESOURCES[next(iter(homes))]
+    kind = ENVIRONMENTS[next(iter(homes))]
     options = _agreed(contexts, kind)
     try:
         return kind.from_options(options)

@@ -10,7 +10,7 @@ from starlake_dagster_assets.assets.binding import Binding, binding_of
 from starlake_dagster_assets.assets.naming import naming_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.resources.environments import ENVIRONMENTS
+from starlake_dagster_assets.resources.environments import environment_of
 
 __all__ = ["definitions_graph"]
 
@@ -66,7 +66,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectSource | None = None
 def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, Binding]]) -> dict[str, str]:
     """Where the steps of a project run, by node: as far as one of our resources does it."""
     given = defs.resources or {}
-    words = {key: word for key, one in given.items() for word, kind in ENVIRONMENTS.items() if isinstance(one, kind)}
+    words = {key: word for key, one in given.items() if (word := environment_of(one))}
     found: dict[str, str] = {}
     for assets, binding in mine:
         used = {words[key] for key in assets.required_resource_keys if key in words}

@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.model import EnvironmentName
 from starlake_dagster_assets.airflow.operators import DIALECTS
 from starlake_dagster_assets.errors import StarlakeError, nearest
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.graph.select import select
+from starlake_dagster_assets.graph.select import assigned
 
 __all__ = ["Environments", "environments_of", "known_environment"]
 
@@ -72,11 +72,8 @@ def environments_of(
         StarlakeError: For an environment that is not known.
         SelectionError: When a selection names nothing or is not of the grammar.
     """
-    others: dict[str, EnvironmentName] = {}
-    for selection, name in selections.items():
-        known = known_environment(name)
-        for node in select(graph, selection):
-            others.setdefault(node, known)
+    known: dict[str, EnvironmentName] = {selection: known_environment(name) for selection, name in selections.items()}
+    others = assigned(graph, known)
     if environment is not None:
         return Environments(known_environment(environment), others, dagster)
     for node, name in dagster.items():

@@ -64,12 +64,12 @@ def bundle_names(
         groups: What a translator says, by node id.
     """
     names: dict[str, None] = {}
-    several = len({words(bundle).environment for bundle in found}) > 1
-    for bundle in found:
+    said_of = [words(bundle) for bundle in found]
+    several = len({about.environment for about in said_of}) > 1
+    for bundle, about in zip(found, said_of, strict=True):
         first = graph.nodes[bundle.nodes[0]]
         phase = "load" if first.kind == "table" else "transform"
         whole = groups.get(first.id) or (first.table.domain if first.table else first.domain)
-        about = words(bundle)
         name, said = about.label, about.file
         if said:
             parts = [said] if dag_id([said]) not in names else [said, first.key[-1]]

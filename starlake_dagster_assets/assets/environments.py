@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.graph.select import select
+from starlake_dagster_assets.graph.select import assigned
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["named_environments", "resource_keys"]
@@ -23,14 +23,13 @@ def named_environments(
     """
     if not environments:
         return {}, {}
-    from starlake_dagster_assets.resources.environments import ENVIRONMENTS  # all of them
+    from starlake_dagster_assets.resources.environments import environment_of  # all of them
 
     keys: dict[str, str] = {}
     resources: dict[str, StarlakeResource] = {}
     for selection, resource in environments.items():
         known = next((key for key, other in resources.items() if other is resource), None)
-        kind = next((name for name, one in ENVIRONMENTS.items() if isinstance(resource, one)), "other")
-        stem = f"{resource_key}_{kind}"
+        stem = f"{resource_key}_{environment_of(resource) or 'other'}"
         number = 1 + sum(key == stem or key.startswith(f"{stem}_") for key in resources)
         keys[selection] = known or (stem if number == 1 else f"{stem}_{number}")
         resources[keys[selection]] = resource
@@ -51,5 +50,5 @@ def resource_keys(
     Raises:
         SelectionError: When a selection names nothing or is not of the grammar.
     """
-    places = [(select(project.graph, selection), key) for selection, key in environments.items()]
-    return {node: next((key for nodes, key in places if node in nodes), resource_key) for node in chosen}
+    keys = assigned(project.graph, environments)
+    return {node: keys.get(node, resource_key) for node in chosen}

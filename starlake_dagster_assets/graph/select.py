@@ -6,12 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlake_dagster_assets.errors import SelectionError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["select"]
+__all__ = ["assigned", "select"]
 
+_T = TypeVar("_T")
 _TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
 _KINDS: Mapping[str, Callable[[Node], bool]] = {
     "table": lambda node: node.kind == "table",
@@ -42,6 +44,26 @@ def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequenc
     """
     chosen = _union(graph, expression)
     return chosen - _union(graph, exclude) if exclude else chosen
+
+
+def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
+    """What selections say of nodes: the first one that has a node counts.
+
+    Args:
+        graph: The graph.
+        by_selection: What is said, by expression of the grammar of `select`.
+
+    Returns:
+        What is said by node id; nothing of nodes that no selection has.
+
+    Raises:
+        SelectionError: As `select` does.
+    """
+    found: dict[str, _T] = {}
+    for expression, said in by_selection.items():
+        for node in select(graph, expression):
+            found.setdefault(node, said)
+    return found
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:

@@ -9,9 +9,15 @@ from typing import Any
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.resolution import Resolution
 
-__all__ = ["check_expectations"]
+__all__ = ["check_expectations", "macro_call"]
 
-_CALL = re.compile(r"\s*(?:[A-Za-z_][\w-]*\.)?([A-Za-z_]\w*)\s*\(")
+_CATEGORY = re.compile(r"^\s*[A-Za-z_][\w-]*\.(?=[A-Za-z_]\w*\s*\()")
+_CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
+
+
+def macro_call(expect: str) -> str:
+    """The call of an expectation, without the category before the name of its macro."""
+    return _CATEGORY.sub("", expect).strip()
 
 
 def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: Resolution) -> None:
@@ -24,7 +30,7 @@ def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int
         context: The macros that there are, and where problems go.
     """
     for index, item in enumerate(data.get("expectations") or ()):
-        call = _CALL.match(item["expect"])
+        call = _CALLED.match(macro_call(item["expect"]))
         if call is None or call[1] in context.macros:
             continue
         close = nearest(call[1], context.macros)

@@ -1,7 +1,8 @@
 """Where Starlake runs, as Dagster resources: one module an environment, imported when its name is first used."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources.base import StarlakeResource
@@ -35,6 +36,4 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return lazy(__name__, _HOMES, name)

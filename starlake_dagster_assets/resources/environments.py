@@ -9,7 +9,7 @@ from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
 from starlake_dagster_assets.resources.fargate import StarlakeFargate
 from starlake_dagster_assets.resources.shell import StarlakeShell
 
-__all__ = ["ENVIRONMENTS"]
+__all__ = ["ENVIRONMENTS", "environment_of"]
 
 ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
     "duckdb": StarlakeDuckDB,
@@ -18,3 +18,8 @@ ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
     "cloud_run": StarlakeCloudRun,
     "fargate": StarlakeFargate,
 }
+
+
+def environment_of(resource: object) -> str | None:
+    """The word for where a resource runs Starlake; None for what is none of ours."""
+    return next((word for word, kind in ENVIRONMENTS.items() if isinstance(resource, kind)), None)

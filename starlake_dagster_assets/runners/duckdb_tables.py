@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine.quoting import literal, qualified
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Name", "Seen", "name_of", "seen_in"]
+__all__ = ["Name", "Seen", "count_rows", "name_of", "seen_in"]
 
 Name = tuple[str, str]
 """Schema and table in lower case: DuckDB does not tell the cases apart."""
@@ -55,10 +55,11 @@ def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, See
     seen: dict[Name, Seen] = {}
     for schema, table, kind in found:
         name = name_of(schema, table)
-        rows = None if kind == "VIEW" else _count(con, qualified("", schema, table))
+        rows = None if kind == "VIEW" else count_rows(con, qualified("", schema, table))
         seen[name] = Seen(kind, tuple(columns.get(name, ())), rows)
     return seen
 
 
-def _count(con: DuckDBPyConnection, table: str) -> int:
+def count_rows(con: DuckDBPyConnection, table: str) -> int:
+    """The rows of a table or view, by its quoted name."""
     return int(con.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

@@ -12,7 +12,7 @@ from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.runners.duckdb_tables import Name, Seen, name_of, seen_in
+from starlake_dagster_assets.runners.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -78,7 +78,7 @@ class DuckDBWitness:
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         target = Target(schema, table)
-        counts = (_count(con, target.name) for con in self._open() if kind_of(con, target) is not None)
+        counts = (count_rows(con, target.name) for con in self._open() if kind_of(con, target) is not None)
         return next(counts, None)
 
     def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
@@ -275,7 +275,3 @@ def _file(options: Mapping[str, str]) -> str:
 
 def _texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
     return [["" if value is None else str(value) for value in row] for row in rows]
-
-
-def _count(con: DuckDBPyConnection, name: str) -> int:
-    return int(con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])

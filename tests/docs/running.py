@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import yaml
 
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject
 from tests.docs.blocks import MARKS, ROOT, Block
+from tests.fakes.servers import ended
 
 EXAMPLE = ROOT / "example_project"
 COMMANDS = {"starlake-dagster", "dagster", "python", "cd", "ls", "cat", "mkdir", "cp"}
@@ -202,12 +202,7 @@ class Reader:
                     return (0 if _answers(f"{found[1]}/server_info") else 1), "".join(printed)
             return server.wait() or 1, "".join(printed)
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.communicate(timeout=20)
-            except subprocess.TimeoutExpired:  # its children ignore SIGINT where the tests run in the background
-                os.killpg(server.pid, signal.SIGKILL)
-                server.communicate()
+            ended(server)
 
     def _is_in(self, block: Block) -> None:
         name = block.marks["in"]

@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
 from starlake_dagster_assets.project.model import Project, Table, TypeDef
 
-COLUMNS = (
+PLAIN = (
     attribute("id", "long", required=True),
     attribute("n", "int"),
     attribute("d", "double", default="1.5"),
     attribute("p", "decimal"),
     attribute("day", "date"),
     attribute("at", "timestamp"),
+)
+COLUMNS = (
+    *PLAIN,
     attribute("b", "boolean", trim="BOTH"),
     attribute("s", trim="LEFT", rename="text"),
     attribute("secret", privacy="MD5"),
@@ -198,12 +201,7 @@ LEAVES = (
     ),
 )
 DOCUMENT = (
-    attribute("id", "long", required=True),
-    attribute("n", "int"),
-    attribute("d", "double", default="1.5"),
-    attribute("p", "decimal"),
-    attribute("day", "date"),
-    attribute("at", "timestamp"),
+    *PLAIN,
     attribute("b", "boolean"),
     attribute("s", trim="BOTH", rename="text"),
     attribute("secret", privacy="MD5"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +11,8 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.fakes.servers import ended
 
 __all__ = ["DagsterDev"]
 
@@ -66,15 +66,7 @@ class DagsterDev:
 
     def stop(self) -> None:
         """Ends the server and all that it started."""
-        for number, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                break
-            try:
-                self._process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
+        ended(self._process)
 
     def launch(
         self, assets: Sequence[str] = (), checks: Sequence[tuple[str, str]] = (), location: str = "starbake"

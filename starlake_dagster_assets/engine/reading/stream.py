@@ -60,18 +60,15 @@ class Stream:
         """
         try:
             accepted = write()
-            wrong = self._expected - accepted
-            if (
-                wrong
-                and self._judged.reject(self._scratch.con, self._scratch.name("rejects"), wrong, self._file) != wrong
-            ):
+            wrong, rejects = self._expected - accepted, self._scratch.name("rejects")
+            if wrong and self._judged.reject(self._scratch.con, rejects, wrong, self._file) != wrong:
                 raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others refused")
         except duckdb.InterruptException:
             raise
         except REFUSALS as error:
             raise StreamError(str(error)) from error
-        rejects = self._scratch.name("rejects") if wrong else None
-        return Incoming(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, rejects)
+        told = rejects if wrong else None
+        return Incoming(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, told)
 
 
 @contextmanager
@@ -112,10 +109,9 @@ def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain:
     if source is None or source.expected_rows is None:
         return None
     judged = judge(scratch.con, project, table, source)
-    read = [item for item in table.attributes if item.script is None]
     columns = [
         f"CAST(sl_v{index} AS {column_type(item, project)}) AS {identifier(item.final_name)}"
-        for index, item in enumerate(read)
+        for index, item in enumerate(table.attributes)  # none is computed
         if not item.ignore
     ]
     select = f"SELECT {', '.join(columns)} FROM (SELECT *, {judged.right} AS sl_ok FROM {judged.rows}) WHERE sl_ok"

@@ -18,6 +18,7 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.transaction import usable
 from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.expectation_checks import macro_call
 from starlake_dagster_assets.project.model import Expectation, Project
 from starlake_dagster_assets.project.rendering import render
 
@@ -25,7 +26,6 @@ __all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "other
 
 _ODD = -2147483648
 _LONG = range(-(2**63), 2**63)
-_CATEGORY = re.compile(r"^\s*[A-Za-z_][\w-]*\.(?=[A-Za-z_]\w*\s*\()")
 _COMMENT = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _check(session: Session, project: Project, item: Expectation, target: Target) -> Checked:
-    call = _CATEGORY.sub("", item.expect).strip()
+    call = macro_call(item.expect)
     sql, error, count = "", None, 0
     try:
         sql = _sql(project, call, target)

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.read import read_incoming
-from starlake_dagster_assets.engine.reading.scratch import discard
+from starlake_dagster_assets.engine.reading.scratch import count, discard
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
 from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
@@ -22,12 +22,7 @@ from starlake_dagster_assets.engine.writing.load_job import LoadJob
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
-from starlake_dagster_assets.engine.writing.strategies import (
-    Write,
-    reads_once,
-    scd2_columns,
-    write,
-)
+from starlake_dagster_assets.engine.writing.strategies import Write, reads_once, scd2_columns, write
 from starlake_dagster_assets.engine.writing.templates import template_names, write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
 from starlake_dagster_assets.errors import EngineError
@@ -259,4 +254,4 @@ def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> Ou
 
 
 def _count(job: LoadJob) -> int:
-    return int(job.session.con.execute(f"SELECT count(*) FROM {job.target.name}").fetchall()[0][0])
+    return count(job.session.con, job.target.name)

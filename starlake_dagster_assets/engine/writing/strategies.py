@@ -13,6 +13,7 @@ from datetime import datetime
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
+from starlake_dagster_assets.engine.reading.scratch import inserted
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Application, WriteStrategy
 from starlake_dagster_assets.project.values import STRATEGIES
@@ -177,7 +178,7 @@ def _scd2(job: Write) -> int:
     )
     job.con.execute(f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i WHERE t.{end} IS NULL AND {match}")
     opened = f"{_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end}"
-    written = _rows(job, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
+    written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
     job.con.execute("DROP TABLE sl_changed")
     _drop(job, source)
     return written
@@ -219,11 +220,7 @@ def _newest(job: Write, name: str) -> str:
 
 
 def _insert(job: Write, source: str) -> int:
-    return _rows(job, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
-
-
-def _rows(job: Write, sql: str) -> int:
-    return int(job.con.execute(sql).fetchall()[0][0])
+    return inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
 
 
 def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:

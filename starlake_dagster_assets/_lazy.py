@@ -1,0 +1,23 @@
+"""Names of a package that are imported when they are first used."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+__all__ = ["lazy"]
+
+
+def lazy(package: str, homes: Mapping[str, str], name: str) -> Any:
+    """What `__getattr__` of a package returns.
+
+    Args:
+        package: `__name__` of the package.
+        homes: The module of each name, within the package.
+        name: What is asked for.
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
+    if name not in homes:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return getattr(import_module(f"{package}.{homes[name]}"), name)
