@@ -98,7 +98,11 @@ class TimeWindow:
 @cache
 def has_freshness_policies() -> bool:
     """Whether an asset may have a `FreshnessPolicy` of a time window; the class of that name was another one in 1.9."""
-    return hasattr(getattr(dg, "FreshnessPolicy", None), "time_window")
+    try:
+        policy = getattr(dg, "FreshnessPolicy", None)
+    except ImportError:  # 1.11 and early 1.12 raise this for the name that they renamed
+        return False
+    return hasattr(policy, "time_window")
 
 
 def time_window_policy(fail_window: timedelta, warn_window: timedelta | None = None) -> Any:

@@ -80,7 +80,7 @@ def build_definitions(
         samples: Show so many rows behind a failed check, hidden likewise; 0 shows none.
         options: Variables of transforms: the same for all, or a function of the node.
         pool: Concurrency pool of all steps. By default `default_pool` of their nodes, else
-            `starlake/duckdb/<file name>` where they write a DuckDB file.
+            `starlake_duckdb_<file name>` where they write a DuckDB file.
         retry_policy: How a failed step is retried. By default `retries` and `retry_delay` of what failed in it.
         automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
             one follow what they read, and all of them are stopped until someone switches them on.

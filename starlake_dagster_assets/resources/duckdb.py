@@ -47,5 +47,5 @@ class StarlakeDuckDB(StarlakeResource):
         return True
 
     def pool(self, project: ProjectSource) -> str | None:
-        """`starlake/duckdb/<file name>`: with a limit of 1, no two runs write the file at once."""
+        """`starlake_duckdb_<file name>`: with a limit of 1, no two runs write the file at once."""
         return duckdb_pool(project, self.database)

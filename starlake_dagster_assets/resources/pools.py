@@ -10,7 +10,7 @@ __all__ = ["duckdb_pool"]
 
 
 def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | None:
-    """`starlake/duckdb/<file name>`: the same for every project that writes the file, wherever it is mounted.
+    """`starlake_duckdb_<file name>`: the same for every project that writes the file, wherever it is mounted.
 
     Args:
         project: The project.
@@ -20,4 +20,5 @@ def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | No
         None where the project writes no DuckDB file. Of several files the first, by the names of their connections.
     """
     names = (PurePath(database).name,) if database else duckdb_file_names(project.model)
-    return f"starlake/duckdb/{re.sub(r'[^A-Za-z0-9_.-]', '_', names[0])}" if names else None
+    # letters, digits and `_`: Dagster 1.10 takes no other pool names
+    return f"starlake_duckdb_{re.sub(r'[^A-Za-z0-9_]', '_', names[0])}" if names else None

@@ -105,7 +105,7 @@ class StarlakeShell(StarlakeResource):
         return writes_duckdb_file(project.model)
 
     def pool(self, project: ProjectSource) -> str | None:
-        """`starlake/duckdb/<file name>`, where the project writes a DuckDB file."""
+        """`starlake_duckdb_<file name>`, where the project writes a DuckDB file."""
         return duckdb_pool(project)
 
     def shell(self, project: ProjectSource) -> ShellRunner:

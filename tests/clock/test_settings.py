@@ -191,10 +191,10 @@ def test_the_delay_doubles_and_varies():
 
 
 def test_one_pool_for_each_duckdb_file_unless_a_pool_is_said(sales):
-    assert StarlakeDuckDB().pool(sales) == StarlakeShell().pool(sales) == "starlake/duckdb/x.db"
-    assert StarlakeDuckDB(database="/mnt/our data.db").pool(sales) == "starlake/duckdb/our_data.db"
+    assert StarlakeDuckDB().pool(sales) == StarlakeShell().pool(sales) == "starlake_duckdb_x_db"
+    assert StarlakeDuckDB(database="/mnt/our data.db").pool(sales) == "starlake_duckdb_our_data_db"
     everything = build_definitions(sales, starlake=StarlakeDuckDB())
-    assert {step.op.pool for step in steps(everything)} == {"starlake/duckdb/x.db"}
+    assert {step.op.pool for step in steps(everything)} == {"starlake_duckdb_x_db"}
     own = build_definitions(sales, starlake=StarlakeDuckDB(), pool="mine")
     assert {step.op.pool for step in steps(own)} == {"mine"}
 
@@ -213,7 +213,7 @@ def test_default_pool_cuts_steps_only_where_pools_differ(sales):
         scheduled({"kpi": (["kpi.revenue", "kpi.people", "kpi.summary"], DAILY)}),
     )
     defs = build_definitions(sales, starlake=StarlakeDuckDB(), triggers=triggers)
-    assert [(step.op.pool, len(list(step.keys))) for step in steps(defs)] == [("loads", 2), ("starlake/duckdb/x.db", 3)]
+    assert [(step.op.pool, len(list(step.keys))) for step in steps(defs)] == [("loads", 2), ("starlake_duckdb_x_db", 3)]
 
 
 def test_tags_of_a_job():

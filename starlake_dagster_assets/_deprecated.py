@@ -1,0 +1,44 @@
+"""Names and arguments that have another name now: they work for one minor version, with a warning."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["renamed_arguments", "warn_deprecated"]
+
+
+def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
+    """Warns that a name is deprecated.
+
+    Args:
+        what: What was used, such as "`build_definitions(row_counts=…)`".
+        instead: What to use, such as "`metadata=StarlakeMetadata(row_counts=…)`".
+        stacklevel: Frames from here to the code of the user.
+    """
+    text = f"{what} is deprecated and will be removed in the next minor version; use {instead}."
+    warnings.warn(text, DeprecationWarning, stacklevel=stacklevel)
+
+
+def renamed_arguments(function: str, given: Mapping[str, Any], instead: Mapping[str, str]) -> dict[str, Any]:
+    """Keyword arguments that a function took before, with a warning for each.
+
+    Args:
+        function: The name of the function, for messages.
+        given: Keyword arguments that are not in its signature.
+        instead: What to write now, by the former name.
+
+    Returns:
+        The arguments as they were given.
+
+    Raises:
+        TypeError: An argument was never one of the function.
+    """
+    for name in given:
+        if name not in instead:
+            from starlake_dagster_assets.errors import nearest
+
+            near = nearest(name, instead)
+            hint = f"; did you mean `{near}`?" if near else ""
+            raise TypeError(f"{function}() got an unexpected argument `{name}`{hint}")
+        warn_deprecated(f"`{function}({name}=…)`", f"`{instead[name]}`", stacklevel=4)
+    return dict(given)
