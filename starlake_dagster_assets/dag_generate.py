@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import ValidationError
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.dag_files.context import DagContext
 from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.dag_files.literals import read_dag_context
@@ -26,7 +26,7 @@ __all__ = ["definitions_from_dag_context"]
 
 def definitions_from_dag_context(
     *files: str | Path,
-    project: ProjectSource | None = None,
+    project: ProjectLike | None = None,
     schedules: Any = None,
     task_deps: Any = None,
     dependencies: Any = None,
@@ -48,8 +48,9 @@ def definitions_from_dag_context(
 
     Args:
         files: DAG files that `starlake dag-generate` wrote for Dagster or Airflow, or directories of them.
-        project: The project that they were generated from: assets have their columns, checks, SQL and lineage from it,
-            and the files say which of them run, when and how. Without it tables and tasks are known by name only.
+        project: The project that they were generated from, or the path of its directory: assets have their columns,
+            checks, SQL and lineage from it, and the files say which of them run, when and how. Without it tables and
+            tasks are known by name only.
         schedules: Literal of a load file: `[{"schedule", "cron", "domains": [{"name", "tables": [...]}]}]`, or JSON.
         task_deps: Literal of a transform file: a list of trees of `data` and `children`, or its JSON.
         dependencies: Its name in newer files.
@@ -103,11 +104,12 @@ def definitions_from_dag_context(
         raise ProjectError([text])
     if not contexts:
         raise ProjectError(["no DAG file: give paths of them, or the literals `schedules` or `task_deps`."])
-    if project is not None and (root is not None or env is not None):
+    base = None if project is None else project_of(project, "definitions_from_dag_context")
+    if base is not None and (root is not None or env is not None):
         raise ProjectError(["`root` and `env` are those of `project`: give either."])
-    source = DagProject(contexts, project, root=root, env=env)
+    source = DagProject(contexts, base, root=root, env=env)
     where = starlake if starlake is not None else _resource(contexts, execution_environment)
-    if project is None:  # nothing of the warehouse is known: there is nowhere to look
+    if base is None:  # nothing of the warehouse is known: there is nowhere to look
         settings = {"row_counts": False, "columns": False, **settings}
     triggers = build_triggers(source, automation)
     chosen = _chosen(source, triggers)

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.assets.decorator import (
     Execute,
@@ -12,14 +13,14 @@ from starlake_dagster_assets.assets.decorator import (
     build_starlake_assets,
     external_specs,
 )
-from starlake_dagster_assets.assets.environments import named_environments
+from starlake_dagster_assets.assets.environments import named_environments, resource_of
 from starlake_dagster_assets.assets.steps import Steps
-from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
+from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
@@ -31,7 +32,7 @@ _MOST = 20
 
 
 def build_definitions(
-    project: ProjectSource,
+    project: ProjectLike,
     *,
     starlake: StarlakeResource | None = None,
     environments: Mapping[str, StarlakeResource] | None = None,
@@ -60,7 +61,7 @@ def build_definitions(
     Assets, external assets, checks, jobs, sensors and schedules.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         starlake: Where commands run; the embedded engine by default.
         environments: Where the commands of some nodes run instead, by what they are in the selection grammar:
             `{"domain:logs": StarlakeDataproc(…)}`. The first selection that has a node counts. A step has one
@@ -94,6 +95,7 @@ def build_definitions(
         The definitions, for a `definitions.py`.
 
     Raises:
+        TypeError: When an argument is of another kind, such as a class instead of an instance.
         ProjectError: When the project has errors, or two nodes would become one asset.
         SelectionError: When the selection names nothing, or tasks read each other in a circle.
 
@@ -102,11 +104,12 @@ def build_definitions(
 
             defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
     """
+    project = project_of(project, "build_definitions")
     keys, others = named_environments(environments or {}, resource_key)
-    places = {resource_key: starlake if starlake is not None else StarlakeDuckDB(), **others}
+    places = {resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
     triggers = build_triggers(project, automation) if triggers is None else triggers
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
-    extra = list(extra_assets)
+    bound = bound_translator(translator, project, "build_definitions", triggers)
+    extra = items_of(extra_assets, "build_definitions", "extra_assets", "[weekly_report]")
     assets = build_starlake_assets(
         project,
         select=select,

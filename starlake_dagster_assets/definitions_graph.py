@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph
 from starlake_dagster_assets.assets.binding import Binding, binding_of
@@ -15,12 +16,12 @@ from starlake_dagster_assets.resources.environments import environment_of
 __all__ = ["definitions_graph"]
 
 
-def definitions_graph(defs: dg.Definitions, project: ProjectSource | None = None) -> DefinitionsGraph:
+def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) -> DefinitionsGraph:
     """A project as definitions hold it: their assets, renamed and regrouped as they are, what starts them, and yours.
 
     Args:
         defs: With assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
-        project: Which one, where they hold several.
+        project: Which one, or the path of its directory, where they hold several.
 
     Returns:
         What `export_airflow` takes in place of a project.
@@ -34,10 +35,11 @@ def definitions_graph(defs: dg.Definitions, project: ProjectSource | None = None
             defs = build_definitions(project, extra_assets=[weekly_report])
             export_airflow(definitions_graph(defs), "dags")
     """
+    wanted = None if project is None else project_of(project, "definitions_graph")
     with quiet():
         found = {id(one): one for one in defs.get_repository_def().assets_defs_by_key.values()}.values()
     bound = [(assets, binding) for assets in found if (binding := binding_of(assets)) is not None]
-    source = _chosen([binding.source for _, binding in bound], project)
+    source = _chosen([binding.source for _, binding in bound], wanted)
     mine = [(assets, binding) for assets, binding in bound if binding.source is source]
     steps = {id(assets) for assets, _ in mine}
     here = {

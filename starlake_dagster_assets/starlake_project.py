@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from starlake_dagster_assets._arguments import directory_of
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model import Project
@@ -48,7 +49,7 @@ class StarlakeProject:
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | os.PathLike[str],
         *,
         env: str | None = None,
         options: Mapping[str, str] | None = None,
@@ -58,7 +59,7 @@ class StarlakeProject:
     ) -> None:
         if on_error not in {"raise", "skip"}:
             raise ProjectError([f"on_error takes `raise` or `skip`, not `{on_error}`."])
-        self._root = Path(root).expanduser().resolve()
+        self._root = directory_of(root).expanduser().resolve()
         self._env = env or None
         self._options = dict(options or {})
         self._cache_dir = Path(cache_dir) if cache_dir else None

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.environments import environments_of
 from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
-from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
@@ -53,7 +53,7 @@ class ExportReport:
 
 
 def export_airflow(
-    project: ProjectSource | DefinitionsGraph,
+    project: ProjectLike | DefinitionsGraph,
     output: str | Path,
     *,
     environment: EnvironmentName | None = None,
@@ -71,8 +71,9 @@ def export_airflow(
     """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
 
     Args:
-        project: The project, or what `definitions_graph` found of it in Dagster definitions: their keys, groups,
-            dependencies, exclusions and triggers hold in the files, and their other assets become external datasets.
+        project: The project, the path of its directory, or what `definitions_graph` found of it in Dagster
+            definitions: their keys, groups, dependencies, exclusions and triggers hold in the files, and their other
+            assets become external datasets.
         output: Directory of the files; made when it is not there.
         environment: Where commands run. By default where the definitions run them, as far as Airflow has operators for
             it, else `shell`.
@@ -111,7 +112,9 @@ def export_airflow(
     defined = project if isinstance(project, DefinitionsGraph) else None
     if defined is not None and translator is not None:
         raise ValueError("translator: the definitions have theirs; give export_airflow one of the two.")
-    source = project.project if isinstance(project, DefinitionsGraph) else project
+    source = project.project if isinstance(project, DefinitionsGraph) else project_of(project, "export_airflow")
+    if isinstance(translator, type) or (translator is not None and not hasattr(translator, "naming")):
+        raise TypeError(f"export_airflow: `translator` is {shown(translator)}; pass an instance of StarlakeTranslator.")
     triggers = defined.triggers if defined is not None and automation is None else None
     naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
     request = Request(

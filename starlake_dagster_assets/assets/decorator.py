@@ -5,13 +5,14 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import bind, bound_body
 from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.steps import Steps, steps_of
-from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError
@@ -37,7 +38,7 @@ Execute = Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[Starla
 
 def starlake_assets(
     *,
-    project: ProjectSource,
+    project: ProjectLike,
     select: Selection | None = None,
     exclude: Selection | None = None,
     name: str | None = None,
@@ -52,7 +53,7 @@ def starlake_assets(
     """Makes assets of the tables and tasks of a project; the function runs those that a run selects.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         name: Name of the step; the function's by default.
@@ -90,7 +91,8 @@ def starlake_assets(
             def nightly(context: dg.AssetExecutionContext, starlake: StarlakeResource):
                 yield from starlake.run(context, options={"country": "FR"})
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    project = project_of(project, "starlake_assets")
+    bound = bound_translator(translator, project, "starlake_assets")
     bound.specs()
     nodes = selected_nodes(project, select, exclude)
 
@@ -112,7 +114,7 @@ def starlake_assets(
 
 
 def build_starlake_assets(
-    project: ProjectSource,
+    project: ProjectLike,
     *,
     select: Selection | None = None,
     exclude: Selection | None = None,
@@ -136,7 +138,7 @@ def build_starlake_assets(
     """The assets of a project, ready to run.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         translator: What the assets look like.
@@ -170,7 +172,8 @@ def build_starlake_assets(
         SelectionError: When the selection names nothing, or its tasks read each other in a circle.
         ProjectError: When two nodes would become one asset.
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project)
+    project = project_of(project, "build_starlake_assets")
+    bound = bound_translator(translator, project, "build_starlake_assets")
     bound.specs()
     chosen = selected_nodes(project, select, exclude)
 

@@ -1,17 +1,38 @@
 """Which resource runs which nodes, where a project has several."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+from starlake_dagster_assets._arguments import instance_of, shown
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.select import assigned
 from starlake_dagster_assets.resources import StarlakeResource
 
-__all__ = ["named_environments", "resource_keys"]
+__all__ = ["named_environments", "resource_keys", "resource_of"]
 
 
-def named_environments(
-    environments: Mapping[str, StarlakeResource], resource_key: str
-) -> tuple[dict[str, str], dict[str, StarlakeResource]]:
+def resource_of(value: object, function: str, argument: str) -> StarlakeResource:
+    """Returns the resource that a user passed; the embedded engine for None.
+
+    Args:
+        value: What was passed.
+        function: The function that was called, for the message.
+        argument: The name of the argument.
+
+    Raises:
+        TypeError: When it is something else, or a class instead of an instance.
+    """
+    if value is None:
+        from starlake_dagster_assets.resources import StarlakeDuckDB
+
+        return StarlakeDuckDB()
+    kind = getattr(value, "resource_cls", None)
+    if isinstance(kind, type) and issubclass(kind, StarlakeResource):  # `StarlakeShell.configure_at_launch()`
+        return cast("StarlakeResource", value)
+    return instance_of(value, StarlakeResource, function, argument, "StarlakeDuckDB(), StarlakeShell(…)")
+
+
+def named_environments(environments: object, resource_key: str) -> tuple[dict[str, str], dict[str, StarlakeResource]]:
     """Keys for resources that are given by what they run.
 
     Args:
@@ -23,11 +44,15 @@ def named_environments(
     """
     if not environments:
         return {}, {}
+    if not isinstance(environments, Mapping):
+        example = '{"domain:logs": StarlakeShell(…)}'
+        raise TypeError(f"`environments` is {shown(environments)}; pass resources by selection, such as {example}.")
     from starlake_dagster_assets.resources.environments import environment_of  # all of them
 
     keys: dict[str, str] = {}
     resources: dict[str, StarlakeResource] = {}
-    for selection, resource in environments.items():
+    for selection, value in cast("Mapping[str, Any]", environments).items():
+        resource = resource_of(value, "build_definitions", f'environments["{selection}"]')
         known = next((key for key, other in resources.items() if other is resource), None)
         stem = f"{resource_key}_{environment_of(resource) or 'other'}"
         number = 1 + sum(key == stem or key.startswith(f"{stem}_") for key in resources)

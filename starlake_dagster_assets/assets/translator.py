@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import instance_of
 from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
 from starlake_dagster_assets.assets import metadata as shown
 from starlake_dagster_assets.assets.freshness import freshness_policy
@@ -25,7 +26,7 @@ from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
 
-__all__ = ["StarlakeTranslator"]
+__all__ = ["StarlakeTranslator", "bound_translator"]
 
 _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
@@ -281,6 +282,26 @@ class StarlakeTranslator:
                 text = "The table has the columns that the project describes."
                 checks.append(dg.AssetCheckSpec(drift, asset=key, description=text))
         return checks
+
+
+def bound_translator(
+    translator: StarlakeTranslator | None, project: ProjectSource, function: str, triggers: Triggers | None = None
+) -> StarlakeTranslator:
+    """Returns a translator that knows the project; the default one where none is given.
+
+    Args:
+        translator: What a user passed.
+        project: The project.
+        function: The function that was called, for messages.
+        triggers: Of the project.
+
+    Raises:
+        TypeError: When it is no translator, or a class instead of an instance.
+    """
+    if translator is None:
+        return StarlakeTranslator().bound_to(project, triggers)
+    given = instance_of(translator, StarlakeTranslator, function, "translator", "StarlakeTranslator()")
+    return given.bound_to(project, triggers)
 
 
 def _upstream_first(graph: Graph) -> Iterable[Node]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.arrivals.evaluate import Arrival, Close, arrived, closed, evaluate, noticed
 from starlake_dagster_assets.arrivals.looks import ACK, Look, Watched, acked
 from starlake_dagster_assets.arrivals.memory import AckLeft, Memory
@@ -57,7 +58,7 @@ class ArrivalGroup:
 
 
 def build_arrival_sensors(
-    project: ProjectSource,
+    project: ProjectLike,
     triggers: Triggers,
     *,
     translator: StarlakeTranslator | None = None,
@@ -70,7 +71,7 @@ def build_arrival_sensors(
     """One sensor for each domain and policy whose files are waited for.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Those with a `preload` that waits and the owner `arrival`, or `schedule` with a clock, are taken.
         translator: What the assets look like.
         status: Whether the sensors are on from the start.
@@ -91,6 +92,7 @@ def build_arrival_sensors(
 
             sensors = build_arrival_sensors(project, build_triggers(project, StarlakeAutomation()))
     """
+    project = project_of(project, "build_arrival_sensors")
     bound, triggers = cut(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     found: list[dg.SensorDefinition] = []

@@ -6,15 +6,15 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
 from starlake_dagster_assets.automation.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.schedules import build_schedules
-from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Triggers
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+from starlake_dagster_assets.triggers.settings import StarlakeAutomation, settings_of
 
 __all__ = ["Automation", "build_automation"]
 
@@ -29,7 +29,7 @@ class Automation:
 
 
 def build_automation(
-    project: ProjectSource,
+    project: ProjectLike,
     triggers: Triggers,
     *,
     automation: StarlakeAutomation | None = None,
@@ -38,12 +38,13 @@ def build_automation(
     """The jobs of a project and what starts them.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Of the project (`build_triggers`).
         automation: Whether sensors and schedules are on from the start (`status`).
         translator: What the assets look like.
     """
-    chosen = automation or StarlakeAutomation()
+    project = project_of(project, "build_automation")
+    chosen = settings_of(automation, "build_automation")
     bound, triggers = cut(project, triggers, translator)
     sensor_status = dg.DefaultSensorStatus(chosen.status)
     jobs = build_jobs(project, triggers, translator=bound)

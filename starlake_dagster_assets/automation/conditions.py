@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.names import group_name
-from starlake_dagster_assets.assets.translator import StarlakeTranslator
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.triggers.model import AllOf, Condition, Triggers, Upstream, Watch
 
@@ -19,19 +19,20 @@ MOST_KEYS = 500
 
 
 def automation_conditions(
-    project: ProjectSource, triggers: Triggers, *, translator: StarlakeTranslator | None = None
+    project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> Mapping[str, dg.AutomationCondition[Any]]:
     """The conditions of the nodes whose owner is `condition`, by node id.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Of the project.
         translator: What the assets look like.
 
     Raises:
         ProjectError: Names each node whose policy cannot be said as a condition, and what of it.
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    project = project_of(project, "automation_conditions")
+    bound = bound_translator(translator, project, "automation_conditions", triggers)
     found: dict[str, dg.AutomationCondition[Any]] = {}
     problems: list[str] = []
     for node, trigger in sorted(triggers.triggers.items()):
@@ -63,7 +64,7 @@ def condition_of(watch: Watch, keys: Mapping[str, dg.AssetKey]) -> dg.Automation
 
 
 def build_condition_sensors(
-    project: ProjectSource,
+    project: ProjectLike,
     triggers: Triggers,
     *,
     translator: StarlakeTranslator | None = None,
@@ -74,14 +75,15 @@ def build_condition_sensors(
     """The sensors that evaluate the conditions: one a domain, and one for each 500 assets of it.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Those with the owner `condition` are taken.
         translator: What the assets look like.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
         tags: Of every run.
     """
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    project = project_of(project, "build_condition_sensors")
+    bound = bound_translator(translator, project, "build_condition_sensors", triggers)
     domains: dict[str, list[dg.AssetKey]] = {}
     for node, trigger in sorted(triggers.triggers.items()):
         if trigger.owner == "condition":

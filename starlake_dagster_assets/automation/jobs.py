@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.names import tags_of
-from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.automation.job_assets import one_grid_each
 from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.command.source import ProjectSource
@@ -19,18 +20,19 @@ DAG = "starlake/dag"
 
 
 def build_jobs(
-    project: ProjectSource, triggers: Triggers, *, translator: StarlakeTranslator | None = None
+    project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> dict[str, Any]:
     """The jobs of a project, to be started by its sensors and schedules, or by hand.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Of the project.
         translator: What the assets look like.
 
     Returns:
         Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`).
     """
+    project = project_of(project, "build_jobs")
     bound, triggers = cut(project, triggers, translator)
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
     found: dict[str, Any] = {}
@@ -45,7 +47,7 @@ def cut(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
 ) -> tuple[StarlakeTranslator, Triggers]:
     """The translator that knows the project and its triggers, and those with jobs of one kind of partitions each."""
-    bound = (translator or StarlakeTranslator()).bound_to(project, triggers)
+    bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
     triggers = one_grid_each(bound, triggers)
     return bound.bound_to(project, triggers), triggers
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
@@ -65,7 +66,7 @@ class Group:
 
 
 def build_lineage_sensors(
-    project: ProjectSource,
+    project: ProjectLike,
     triggers: Triggers,
     *,
     translator: StarlakeTranslator | None = None,
@@ -80,7 +81,7 @@ def build_lineage_sensors(
     """One sensor a job. It asks for one run for each set of nodes that watch the same upstreams by the same policy.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Those with the owner `lineage` are taken.
         translator: What the assets look like.
         status: Whether the sensors are on from the start.
@@ -100,6 +101,7 @@ def build_lineage_sensors(
 
             sensors = build_lineage_sensors(project, build_triggers(project, StarlakeAutomation()))
     """
+    project = project_of(project, "build_lineage_sensors")
     bound, triggers = cut(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     options = _Options(settle, tick_seconds, timezone, dict(tags or {}))

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.job_assets import asset_key, unowned_upstreams
@@ -22,7 +23,6 @@ from starlake_dagster_assets.automation.partitions import (
 )
 from starlake_dagster_assets.automation.schedule_runs import asked_until
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
-from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.frequency import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
@@ -60,7 +60,7 @@ class ScheduleGroup:
 
 
 def build_schedules(
-    project: ProjectSource,
+    project: ProjectLike,
     triggers: Triggers,
     *,
     translator: StarlakeTranslator | None = None,
@@ -76,7 +76,7 @@ def build_schedules(
     says so and asks for nothing. With `catchup` it asks for the intervals that have no run yet as well.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         triggers: Those with the owner `schedule` and without files to wait for are taken.
         translator: What the assets look like.
         status: Whether the schedules are on from the start.
@@ -94,6 +94,7 @@ def build_schedules(
 
             schedules = build_schedules(project, build_triggers(project, StarlakeAutomation()))
     """
+    project = project_of(project, "build_schedules")
     check_clocks(project, triggers)
     bound, triggers = cut(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs

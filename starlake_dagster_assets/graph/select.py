@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from starlake_dagster_assets.errors import SelectionError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -67,7 +67,7 @@ def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:
-    texts = [expression] if isinstance(expression, str) else list(expression)
+    texts = _expressions(expression)
     index = _Index(graph)
     found: set[str] = set()
     for text in texts:
@@ -77,6 +77,24 @@ def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:
             first, *others = (_term(index, term, item) for term in item.split(","))
             found |= first.intersection(*others)
     return frozenset(found)
+
+
+def _expressions(given: Any) -> list[str]:
+    """The expressions that a user gives: one text, or several.
+
+    Raises:
+        TypeError: For anything else, such as a node or an `AssetSelection`.
+    """
+    is_record = hasattr(given, "_fields")  # of Dagster's: some are sequences too
+    several = isinstance(given, Sequence | Set) and not isinstance(given, str | bytes) and not is_record
+    found: list[Any] = list(cast("Iterable[Any]", given)) if several else [given]
+    for one in found:
+        if not isinstance(one, str):
+            kind = f"the class {one.__name__}" if isinstance(one, type) else type(one).__name__
+            raise TypeError(
+                f'select and exclude take an expression such as "tag:daily+", or a list of them; found {kind}.'
+            )
+    return found
 
 
 def _term(index: _Index, term: str, item: str) -> set[str]:

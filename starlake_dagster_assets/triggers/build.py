@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from zoneinfo import available_timezones
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
@@ -18,7 +18,7 @@ from starlake_dagster_assets.triggers.dags import Dags
 from starlake_dagster_assets.triggers.jobs import Jobs
 from starlake_dagster_assets.triggers.model import Clock, Owner, PreLoad, Trigger, Triggers, Watch
 from starlake_dagster_assets.triggers.options import OptionReader, merged
-from starlake_dagster_assets.triggers.settings import NodeSettings, StarlakeAutomation
+from starlake_dagster_assets.triggers.settings import NodeSettings, StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.watches import Watches
 
 __all__ = ["build_triggers", "restricted", "trigger_problems"]
@@ -26,11 +26,11 @@ __all__ = ["build_triggers", "restricted", "trigger_problems"]
 _FOLLOWS = "lineage"
 
 
-def build_triggers(project: ProjectSource, automation: StarlakeAutomation | None = None) -> Triggers:
+def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None = None) -> Triggers:
     """What starts each table and task of a project, and the job that it runs in.
 
     Args:
-        project: The project.
+        project: The project, or the path of its directory.
         automation: What holds for all of it; a tag of a table or task wins, then its DAG configuration.
 
     Returns:
@@ -46,7 +46,9 @@ def build_triggers(project: ProjectSource, automation: StarlakeAutomation | None
             triggers = build_triggers(StarlakeProject("starbake"), StarlakeAutomation(timezone="Europe/Paris"))
             triggers.triggers["kpi.revenue"].owner
     """
-    builder = _Builder(project.model, project.graph, automation or StarlakeAutomation())
+    source = project_of(project, "build_triggers")
+    chosen = settings_of(automation, "build_triggers")
+    builder = _Builder(source.model, source.graph, chosen)
     triggers = builder.build()
     wrong = [problem for problem in builder.reader.problems if problem.severity == "error"]
     if wrong:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from starlake_dagster_assets._arguments import instance_of
 from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.triggers.model import Partitions, PreLoadStrategy
 
-__all__ = ["FORMER_NAMES", "NodeSettings", "StarlakeAutomation", "said_wrong"]
+__all__ = ["FORMER_NAMES", "NodeSettings", "StarlakeAutomation", "said_wrong", "settings_of"]
 
 FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
 """Settings that had another name."""
@@ -188,6 +189,22 @@ class StarlakeAutomation(NodeSettings):
     def off(cls) -> StarlakeAutomation:
         """Nothing starts by itself; the jobs are there, to be started by hand."""
         return cls(triggering="none", schedules=False, arrivals=False)
+
+
+def settings_of(automation: object, function: str) -> StarlakeAutomation:
+    """Returns the settings that a user passed as `automation`; the default ones for None.
+
+    Args:
+        automation: What was passed.
+        function: The function that was called, for the message.
+
+    Raises:
+        TypeError: When it is something else.
+    """
+    if automation is None:
+        return StarlakeAutomation()
+    example = "StarlakeAutomation(…), with the keys of a mapping as its arguments"
+    return instance_of(automation, StarlakeAutomation, function, "automation", example)
 
 
 def said_wrong(error: ValidationError) -> list[str]:

@@ -1,0 +1,115 @@
+"""Checks the arguments that users pass: what was found, what was expected, and what to pass instead."""
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
+
+from starlake_dagster_assets.command.source import ProjectSource
+
+__all__ = ["ProjectLike", "directory_of", "instance_of", "items_of", "project_of", "shown"]
+
+ProjectLike: TypeAlias = ProjectSource | str | os.PathLike[str]
+"""A project, or the path of its directory."""
+
+_T = TypeVar("_T")
+_PROJECT = ("env", "graph", "model", "options", "problems", "root")
+"""The attributes of a `ProjectSource`."""
+
+
+def project_of(value: object, function: str) -> ProjectSource:
+    """Returns the project that an argument names.
+
+    Args:
+        value: A `StarlakeProject`, another `ProjectSource`, or the path of a project's directory.
+        function: The function that was called, for the message.
+
+    Raises:
+        TypeError: For anything else.
+    """
+    if isinstance(value, str) or hasattr(type(value), "__fspath__"):
+        from starlake_dagster_assets.starlake_project import StarlakeProject
+
+        return StarlakeProject(directory_of(value))
+    if not isinstance(value, type) and all(_has(value, name) for name in _PROJECT):
+        return cast("ProjectSource", value)
+    raise TypeError(
+        f"{function}: the project is {shown(value)}; pass a StarlakeProject or the path of its directory, "
+        'such as StarlakeProject("starbake", env="DUCKDB").'
+    )
+
+
+def directory_of(value: object) -> Path:
+    """Returns the path of a project's directory.
+
+    Args:
+        value: A path, as text or as an object.
+
+    Raises:
+        TypeError: For anything else.
+    """
+    if isinstance(value, str) or hasattr(type(value), "__fspath__"):
+        return Path(cast("str", value))
+    raise TypeError(f"StarlakeProject takes the path of its directory, not {shown(value)}.")
+
+
+def instance_of(value: object, kind: type[_T], function: str, argument: str, example: str) -> _T:
+    """Returns an argument that must be an instance of a class.
+
+    Args:
+        value: What was passed.
+        kind: The class.
+        function: The function that was called, for the message.
+        argument: The name of the argument.
+        example: What to pass, such as `StarlakeDuckDB()`.
+
+    Raises:
+        TypeError: When it is something else; a class instead of an instance is named as such.
+    """
+    if isinstance(value, kind):
+        return value
+    wanted = f"a {kind.__name__}: {example}"
+    if isinstance(value, type) and issubclass(value, kind):
+        wanted = f"an instance: {value.__name__}(…)"
+    raise TypeError(f"{function}: `{argument}` is {shown(cast('object', value))}; pass {wanted}.")
+
+
+def items_of(value: object, function: str, argument: str, example: str) -> list[Any]:
+    """Returns an argument that must be several things, as a list.
+
+    Args:
+        value: What was passed.
+        function: The function that was called, for the message.
+        argument: The name of the argument.
+        example: What to pass, such as `[weekly_report]`.
+
+    Raises:
+        TypeError: When it is one thing, or a text.
+    """
+    is_one = isinstance(value, str | bytes | Mapping | type) or hasattr(value, "_fields")  # such as an AssetSpec
+    if isinstance(value, Iterable) and not is_one:
+        return list(cast("Iterable[Any]", value))
+    found = shown(cast("object", value))
+    raise TypeError(f"{function}: `{argument}` is {found}; pass a list, such as {example}.")
+
+
+def shown(value: object) -> str:
+    """Describes a wrong argument by its class; never by its value, which may be a secret."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    name = type(value).__name__
+    if value is None:
+        return "None"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _has(value: object, name: str) -> bool:
+    """Whether an object has an attribute, without asking for it: a project is loaded by the first look at it."""
+    try:
+        inspect.getattr_static(value, name)
+    except AttributeError:
+        return False
+    return True
