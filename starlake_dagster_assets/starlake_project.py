@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from starlake_dagster_assets._arguments import directory_of
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.prepared import read_prepared, write_prepared
@@ -31,7 +32,8 @@ class StarlakeProject:
         env: The environment, `env.<NAME>.sl.yml`; by default that of `SL_ENV` or of the project's own files.
         options: Variables that win over the env files, as `--options` of the command line.
         cache_dir: Where the manifest is kept that makes the next load cheap; by default the user's cache directory.
-        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them.
+        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them. An
+            environment that does not exist is refused in both cases.
         manifest: The file that `prepare` writes. Where it is given, the project is taken from it, and its directory is
             not looked at: made when the image of a code location is built, it saves each process the parsing.
 
@@ -86,11 +88,12 @@ class StarlakeProject:
         """The resolved project.
 
         Raises:
-            ProjectError: When the project has errors and `on_error` is `raise`; it names all of them.
+            ProjectError: When the project has errors and `on_error` is `raise`; it names all of them. Also when the
+                environment does not exist.
         """
         project, problems = self._loaded
         errors = [problem for problem in problems if problem.severity == "error"]
-        if errors and self._on_error == "raise":
+        if errors and (self._on_error == "raise" or any(problem.code == MISSING_ENV for problem in errors)):
             raise ProjectError(errors)
         return project
 

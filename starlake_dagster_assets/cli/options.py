@@ -74,17 +74,11 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
 
 
 def opened(root: Path, **settings: Any) -> StarlakeProject:
-    """A project, as `StarlakeProject` takes it; an environment that has no file is named on stderr.
-
-    Starlake itself warns and goes on with the defaults.
+    """A project, as `StarlakeProject` takes it.
 
     Raises:
         ProjectError: When there is no project.
     """
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-    project = StarlakeProject(root, **settings)
-    for problem in project.problems:
-        if problem.code == "missing-env":
-            typer.echo(f"warning: {problem}", err=True)
-    return project
+    return StarlakeProject(root, **settings)

@@ -6,9 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import substitute
 
-__all__ = ["CLOCK", "PATHS", "RUN", "EnvFiles", "Variables", "choose_env", "clock", "resolve_variables"]
+__all__ = [
+    "CLOCK",
+    "MISSING_ENV",
+    "PATHS",
+    "RUN",
+    "EnvFiles",
+    "Variables",
+    "choose_env",
+    "clock",
+    "missing_env",
+    "resolve_variables",
+]
+
+MISSING_ENV = "missing-env"
+"""Code of the problem of an environment that has no file: the wrong settings would be read, so that nothing is."""
 
 _DEPTH = 10
 _LARGEST = 65_536
@@ -69,6 +85,30 @@ def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, a
         The name, or None for none.
     """
     return asked or application or environ.get("SL_ENV") or files.maps.get("", {}).get("SL_ENV") or None
+
+
+def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str) -> Problem:
+    """Returns the error for an environment that has no file, with the nearest name and what names the environment.
+
+    Args:
+        name: The environment.
+        asked: As for `choose_env`.
+        environ: As for `choose_env`.
+        files: As for `choose_env`.
+        application: As for `choose_env`.
+    """
+    sources = {
+        "": asked,
+        "`application.env` of metadata/application.sl.yml": application,
+        "the environment variable SL_ENV": environ.get("SL_ENV"),
+    }
+    source = next((text for text, value in sources.items() if value), "`SL_ENV` of metadata/env.sl.yml")
+    named = f", named by {source}" if source else ""
+    known = f"The environments are: {', '.join(files.names)}." if files.names else "The project has no environments."
+    close = nearest(name, files.names)
+    hint = f"Did you mean `{close}`?" if close else "Create the file, or name no environment."
+    message = f"no environment `{name}`{named}: the file does not exist. {known}"
+    return Problem(file=f"metadata/env.{name}.sl.yml", message=message, hint=hint, code=MISSING_ENV)
 
 
 def clock(now: datetime) -> dict[str, str]:

@@ -9,11 +9,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.project.analysis import Analyzer
 from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.broken import without_broken
-from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, resolve_variables
+from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, missing_env, resolve_variables
 from starlake_dagster_assets.project.files import SourceFile, Sources, read_sources
 from starlake_dagster_assets.project.manifest import Manifest, Snapshot, is_secret_name, secret_values
 from starlake_dagster_assets.project.model import Application, DagConfig, Location, Macro, Project
@@ -101,7 +100,7 @@ class _Loading:
             data = self._read_application()
         self._env = name
         if name is not None and name not in files.names:
-            self._missing_env(name, files)
+            self._problems.append(missing_env(name, env, environ, files, data.get("env") or ""))
         location = Location(file=_APPLICATION, line=self._parsed[_APPLICATION].line)
         self._application = resolve_application(self._root, data, environ, location)
         forced = forced_variables(self._root, self._application, data)
@@ -115,13 +114,6 @@ class _Loading:
         file = self._sources.files.get(_APPLICATION)
         self._parsed[_APPLICATION] = parser.parse(file) if file else Parsed(None)
         return self._parsed[_APPLICATION].data or {}
-
-    def _missing_env(self, name: str, files: EnvFiles) -> None:
-        known, close = ", ".join(files.names) or "none", nearest(name, files.names)
-        message = f"the environment `{name}` has no file, so that defaults hold; those that have one: {known}."
-        hint = f"Did you mean `{close}`?" if close else ""
-        file = f"metadata/env.{name}.sl.yml"
-        self._problems.append(Problem(file=file, message=message, hint=hint, severity="warning", code="missing-env"))
 
     # --------------------------------------------------------------------------------------------------- load
 

@@ -138,14 +138,16 @@ def test_a_word_that_is_none_of_an_option_is_told_the_nearest(program, args, clo
 
 
 @pytest.mark.parametrize(
-    "args", [("list",), ("graph",), ("run", "--select", "sales.orders"), ("prepare",), ("airflow", "export")]
+    "args",
+    [("check",), ("list",), ("graph",), ("run", "--select", "sales.orders"), ("prepare",), ("airflow", "export")],
 )
-def test_an_environment_without_a_file_is_warned_about_and_the_nearest_is_named(program, args):
+def test_an_environment_without_a_file_is_refused_and_the_nearest_is_named(program, args):
     program("init", "shop")
     command = args[:2] if args[0] == "airflow" else args[:1]
     done = program(*command, "shop/starlake", *args[len(command) :], "--env", "DUCKBD")
-    assert "the environment `DUCKBD` has no file" in done.stderr and "Did you mean `DUCKDB`?" in done.stderr
-    assert "warning" not in program(*command, "shop/starlake", *args[len(command) :], "--env", "DUCKDB").stderr
+    told = done.stdout if args == ("check",) else done.stderr
+    assert "no environment `DUCKBD`" in told and "Did you mean `DUCKDB`?" in told
+    assert done.returncode == 1
 
 
 def test_one_asset_is_one_asset(program):

@@ -8,6 +8,8 @@ import pytest
 
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.starlake_project import StarlakeProject
+from tests.project.conftest import write
 from tests.project.texts import ORDERS
 
 
@@ -281,18 +283,51 @@ def test_externals_and_dags(load):
     assert project.dags["daily"].filename == "{{domain}}.py"
 
 
-def test_an_environment_without_file_is_a_warning(load):
-    project, problems = load({"env.DEV.sl.yml": "version: 1\nenv: {a: b}\n"}, env="PRD")
-    assert project.env == "PRD"
-    assert [problem.code for problem in problems] == ["missing-env"]
+ENVIRONMENTS = {f"env.{name}.sl.yml": "version: 1\nenv: {a: b}\n" for name in ("PROD", "DEV")}
+KNOWN = "the file does not exist. The environments are: DEV, PROD."
 
 
-def test_the_nearest_environment_is_named(load):
-    (problem,) = load({f"env.{name}.sl.yml": "version: 1\nenv: {a: b}\n" for name in ("PROD", "DEV")}, env="prd")[1]
-    assert str(problem) == (
-        "metadata/env.prd.sl.yml: the environment `prd` has no file, so that defaults hold; "
-        "those that have one: DEV, PROD. Did you mean `PROD`?"
-    )
+@pytest.mark.parametrize(
+    ("files", "arguments", "expected"),
+    [
+        (ENVIRONMENTS, {"env": "prd"}, f"no environment `prd`: {KNOWN} Did you mean `PROD`?"),
+        (ENVIRONMENTS, {"env": "zz"}, f"no environment `zz`: {KNOWN} Create the file, or name no environment."),
+        (
+            {},
+            {"env": "prd"},
+            "no environment `prd`: the file does not exist. The project has no environments. "
+            "Create the file, or name no environment.",
+        ),
+        (
+            ENVIRONMENTS,
+            {"environ": {"SL_ENV": "PRO"}},
+            f"no environment `PRO`, named by the environment variable SL_ENV: {KNOWN} Did you mean `PROD`?",
+        ),
+        (
+            {**ENVIRONMENTS, "application.sl.yml": "version: 1\napplication: {env: PRO}\n"},
+            {},
+            f"no environment `PRO`, named by `application.env` of metadata/application.sl.yml: {KNOWN} "
+            "Did you mean `PROD`?",
+        ),
+        (
+            {**ENVIRONMENTS, "env.sl.yml": "version: 1\nenv: {SL_ENV: PRO}\n"},
+            {},
+            f"no environment `PRO`, named by `SL_ENV` of metadata/env.sl.yml: {KNOWN} Did you mean `PROD`?",
+        ),
+    ],
+)
+def test_an_environment_without_a_file_is_an_error_that_names_the_others(load, files, arguments, expected):
+    _, problems = load(files, **arguments)
+    (problem,) = [problem for problem in problems if problem.code == "missing-env"]
+    assert (problem.severity, str(problem).partition(": ")[2]) == ("error", expected)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_project_with_a_wrong_environment_is_refused(tmp_path, on_error):
+    root = write(tmp_path / "project", ENVIRONMENTS)
+    project = StarlakeProject(root, env="PRD", on_error=on_error, cache_dir=tmp_path / "cache")
+    with pytest.raises(ProjectError, match=r"no environment `PRD`: .* Did you mean `PROD`"):
+        _ = project.model
 
 
 @pytest.mark.parametrize("name", ["naïve", "a$b", "two words", "dots.in.it", "hy-phen", "été£"])

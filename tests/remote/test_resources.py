@@ -33,6 +33,7 @@ EVERY = pytest.mark.parametrize("place", MAKE)
 def project(tmp_path):
     (tmp_path / "metadata").mkdir()
     (tmp_path / "metadata" / "application.sl.yml").write_text("version: 1\napplication: {}\n")
+    (tmp_path / "metadata" / "env.PROD.sl.yml").write_text("version: 1\nenv: {}\n")
     return StarlakeProject(tmp_path, env="PROD", options={"country": "fr"})
 
 

@@ -158,19 +158,10 @@ def test_what_nobody_knows_is_warned_about_once(caplog):
 
 def test_problems_of_a_project_that_loads_nevertheless_are_told(tmp_path, caplog):
     broken = {f"load/shop/t{number}.sl.yml": "version: 1\ntable: [\n" for number in range(20)}
-    root = write(
-        tmp_path / "project", {**broken, "env.TEST.sl.yml": "version: 1\nenv: {}\n", "load/shop/orders.sl.yml": ORDERS}
-    )
-    source = StarlakeProject(root, env="TSET", cache_dir=tmp_path / "cache", on_error="skip")
+    root = write(tmp_path / "project", {**broken, "load/shop/orders.sl.yml": ORDERS})
+    source = StarlakeProject(root, cache_dir=tmp_path / "cache", on_error="skip")
     build_definitions(source, starlake=fake_starlake())
     assert caplog.text.count("not valid YAML") == 20
-    assert f"and 1 more, see: starlake-dagster check {root}" in caplog.text
-    for path in broken:
-        (root / "metadata" / path).unlink()
-    caplog.clear()
-    build_definitions(StarlakeProject(root, env="TSET", cache_dir=tmp_path / "cache"), starlake=fake_starlake())
-    assert "the environment `TSET` has no file" in caplog.text
-    assert "Did you mean `TEST`?" in caplog.text
 
 
 def test_a_project_that_says_nothing_wrong_is_quiet(caplog):
