@@ -90,6 +90,7 @@ defs = build_definitions(
     starlake=StarlakeShell() if os.environ.get("STARBAKE_ENVIRONMENT") == "shell" else StarlakeDuckDB(),
     preview=5,  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
+    external="specs",  # nothing else defines the incoming files: show what they are
     # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the
     # crons of the project would: then the files of a load are waited for at its ticks only.
     automation=StarlakeAutomation(pre_load_strategy="imported", schedules=False),

@@ -23,7 +23,7 @@ from dagster.components.utils.translation import TranslationFn, TranslationFnRes
 from starlake_dagster_assets.assets.decorator import default_name, materialize
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.steps import Steps
-from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.assets.translator import External, StarlakeTranslator
 from starlake_dagster_assets.component_attributes import (
     automation_type,
     environment_type,
@@ -147,9 +147,19 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     options: Annotated[
         dict[str, str], dg.Resolver.default(description="Variables of the project, as --options of the command line.")
     ] = field(default_factory=dict[str, str])
+    external: Annotated[
+        External,
+        dg.Resolver.default(
+            description="What incoming files and external tables are in the graph: dependencies, which other assets "
+            "may define; specs, described here; without_files, dependencies on external tables only."
+        ),
+    ] = "dependencies"
     name: Annotated[
         str | None,
-        dg.Resolver.default(description="Of the step and of the resource; starlake_<directory> by default."),
+        dg.Resolver.default(
+            description="Of the step and of the resource; starlake_<directory> by default, followed by the selection "
+            "where there is one."
+        ),
     ] = None
     row_counts: Annotated[bool, dg.Resolver.default(description="Count the rows of each table made.")] = True
     columns: Annotated[bool, dg.Resolver.default(description="Read its columns and trace their lineage.")] = True
@@ -219,7 +229,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         if state_path is None:
             raise ProjectError([self._no_state()])
         project = self._project(state_path)
-        name = self.name or default_name(project)
+        name = self.name or default_name(project, self.select, self.exclude)
         return build_definitions(
             project,
             starlake=self.starlake,
@@ -227,6 +237,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             select=self.select,
             exclude=self.exclude,
             translator=self.translator,
+            external=self.external,
             name=name,
             steps=self.steps,
             pool=self.pool,

@@ -1,7 +1,7 @@
 """A whole project as Dagster definitions, in one call."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from starlake_dagster_assets.assets.decorator import (
 )
 from starlake_dagster_assets.assets.environments import named_environments, resource_of
 from starlake_dagster_assets.assets.steps import Steps
-from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
+from starlake_dagster_assets.assets.translator import External, StarlakeTranslator, bound_translator
 from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.command.outcome import TaskOptions
@@ -40,6 +40,7 @@ def build_definitions(
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
     extra_assets: Iterable[Any] = (),
+    external: External = "dependencies",
     resources: Mapping[str, Any] | None = None,
     executor: dg.ExecutorDefinition | dg.Executor | None = None,
     name: str | None = None,
@@ -58,7 +59,7 @@ def build_definitions(
 ) -> dg.Definitions:
     """Everything that a project makes and reads, the resource that runs it, and what starts it.
 
-    Assets, external assets, checks, jobs, sensors and schedules.
+    Assets, checks, jobs, sensors and schedules.
 
     Args:
         project: The project, or the path of its directory.
@@ -70,10 +71,14 @@ def build_definitions(
         exclude: Which of them not.
         translator: What the assets look like.
         extra_assets: Assets of your own, such as a Python asset downstream.
+        external: What incoming files and external tables are in the asset graph. `dependencies`: keys that tables and
+            tasks depend on; any other asset of the code location may define them. `specs`: external assets with
+            description, kinds and columns, defined here, except those that `extra_assets` define: for a project whose
+            sources nothing else defines. `without_files`: as `dependencies`, without the incoming files.
         resources: Resources of your own.
         executor: How steps are run. With the embedded engine, in one process by default, because a DuckDB file has
             one writer; where Dagster can, a failed step does not stop those whose inputs are there.
-        name: Name of the step; `starlake_<directory>` by default.
+        name: Name of the step; `starlake_<directory>` by default, followed by the selection where there is one.
         steps: How many steps a run has; see `build_starlake_assets`.
         row_counts: Count the rows of each table made.
         columns: Read its columns and trace their lineage.
@@ -108,7 +113,7 @@ def build_definitions(
     keys, others = named_environments(environments or {}, resource_key)
     places = {resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
     triggers = build_triggers(project, automation) if triggers is None else triggers
-    bound = bound_translator(translator, project, "build_definitions", triggers)
+    bound = bound_translator(translator, project, "build_definitions", triggers).with_external(_validated(external))
     extra = items_of(extra_assets, "build_definitions", "extra_assets", "[weekly_report]")
     assets = build_starlake_assets(
         project,
@@ -136,7 +141,8 @@ def build_definitions(
         for node, spec in bound.specs().items()
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
-    external = [spec for spec in external_specs(project, bound, nodes) if spec.key not in made]
+    specs = external_specs(project, bound, nodes) if external == "specs" else []
+    sources = [spec for spec in specs if spec.key not in made]
     if told := [*_told(project), *triggers.warnings]:
         dg.get_dagster_logger("starlake").warning("\n".join(told))
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
@@ -148,7 +154,7 @@ def build_definitions(
     if executor is None and any(where.single_writer(project) for where in places.values()):
         executor = in_process_executor()
     return dg.Definitions(
-        assets=[*assets, *external, *extra],
+        assets=[*assets, *sources, *extra],
         resources={**(resources or {}), **places},
         executor=executor,
         jobs=started.jobs,
@@ -156,6 +162,19 @@ def build_definitions(
         sensors=[*watching, *started.sensors, *freshness],
         asset_checks=checks,
     )
+
+
+def _validated(external: str) -> External:
+    """Returns the argument `external`.
+
+    Raises:
+        ValueError: When it is none of its values.
+    """
+    known = get_args(External)
+    if external not in known:
+        values = ", ".join(f"`{one}`" for one in known)
+        raise ValueError(f"build_definitions: unknown value `{external}` of `external`; expected one of {values}.")
+    return cast("External", external)
 
 
 def _keys(assets: Iterable[Any]) -> set[dg.AssetKey]:

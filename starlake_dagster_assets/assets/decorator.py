@@ -1,5 +1,6 @@
 """`@starlake_assets`, and the assets of a whole project at once."""
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,9 @@ __all__ = [
     "selected_nodes",
     "starlake_assets",
 ]
+
+_LONGEST_SELECTION = 40
+"""Characters of a selection in the name of a step."""
 
 Selection = str | Sequence[str]
 Execute = Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]
@@ -142,7 +146,8 @@ def build_starlake_assets(
         select: Which nodes, in the selection grammar; all by default.
         exclude: Which of them not.
         translator: What the assets look like.
-        name: Name of the step, and what the names of several begin with; `starlake_<directory>` by default.
+        name: Name of the step, and what the names of several begin with; `starlake_<directory>` by default, followed
+            by the selection where there is one.
         steps: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
             file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
             schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
@@ -208,7 +213,7 @@ def build_starlake_assets(
             op_tags=op_tags,
             required_resource_keys={keys[nodes[0]]},
         )
-        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project), around, keys)
+        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project, select, exclude), around, keys)
     ]
 
 
@@ -239,9 +244,24 @@ def materialize(
     yield from events.fetch_column_metadata() if columns else events
 
 
-def default_name(project: ProjectSource) -> str:
-    """The name of the step of a whole project: `starlake_<directory>`."""
-    return f"starlake_{group_name(project.root.name)}"
+def default_name(project: ProjectSource, select: Selection | None = None, exclude: Selection | None = None) -> str:
+    """Returns the name of the step of a project: `starlake_<directory>`, followed by the selection.
+
+    Args:
+        project: The project.
+        select: Of the step; parts of one project that are merged have steps of different names.
+        exclude: Which nodes are left out.
+    """
+    parts = [select or (), ["without", *_words(exclude)] if exclude else ()]
+    words = [group_name(word).strip("_") for part in parts for word in _words(part)]
+    selection = "_".join(words)
+    if len(selection) > _LONGEST_SELECTION:
+        selection = f"{selection[:_LONGEST_SELECTION]}_{hashlib.sha256(selection.encode()).hexdigest()[:6]}"
+    return "_".join(["starlake", group_name(project.root.name), *([selection] if selection else [])])
+
+
+def _words(selection: Selection) -> Sequence[str]:
+    return [selection] if isinstance(selection, str) else selection
 
 
 def external_specs(

@@ -1,6 +1,7 @@
 """Which resource runs which nodes, where a project has several."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from starlake_dagster_assets._arguments import instance_of, shown
@@ -23,13 +24,19 @@ def resource_of(value: object, function: str, argument: str) -> StarlakeResource
         TypeError: When it is something else, or a class instead of an instance.
     """
     if value is None:
-        from starlake_dagster_assets.resources import StarlakeDuckDB
-
-        return StarlakeDuckDB()
+        return _default_resource()
     kind = getattr(value, "resource_cls", None)
     if isinstance(kind, type) and issubclass(kind, StarlakeResource):  # `StarlakeShell.configure_at_launch()`
         return cast("StarlakeResource", value)
     return instance_of(value, StarlakeResource, function, argument, "StarlakeDuckDB(), StarlakeShell(…)")
+
+
+@cache  # Dagster merges definitions whose resources of one key are one object
+def _default_resource() -> StarlakeResource:
+    """Returns the resource of all definitions that are built without one."""
+    from starlake_dagster_assets.resources import StarlakeDuckDB
+
+    return StarlakeDuckDB()
 
 
 def named_environments(environments: object, resource_key: str) -> tuple[dict[str, str], dict[str, StarlakeResource]]:

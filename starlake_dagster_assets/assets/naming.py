@@ -34,7 +34,7 @@ def naming_of(
     told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in asked.items()}
     groups = {node: spec.group_name for node, spec in specs.items() if spec.group_name is not None}
     reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}
-    known = {node: {asked[up] for up in graph.upstream[node]} for node in specs}
+    known = {node: {asked[up] for up in graph.upstream[node] if up in asked} for node in specs}
     changed = {node: read for node, read in reads.items() if {*read} != known[node]}
     return Naming(
         keys={node: key for node, key in asked.items() if key != plain[node]},

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import dagster as dg
 
@@ -26,7 +26,10 @@ from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
 
-__all__ = ["StarlakeTranslator", "bound_translator"]
+__all__ = ["External", "StarlakeTranslator", "bound_translator"]
+
+External = Literal["dependencies", "specs", "without_files"]
+"""How incoming files and external tables appear in the asset graph."""
 
 _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
@@ -44,6 +47,7 @@ class StarlakeTranslator:
     _triggers: Triggers | None = None
     _specs: dict[str, dg.AssetSpec]
     _partitions: Mapping[str, dg.PartitionsDefinition[Any]] | None = None
+    _external: External = "specs"
 
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """A copy that knows the project and remembers its specs; the original is left as it is.
@@ -59,6 +63,16 @@ class StarlakeTranslator:
         bound = copy.copy(self)
         vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None)
         return bound
+
+    def with_external(self: _Self, external: External) -> _Self:
+        """Returns a copy whose incoming files and external tables appear as `external` says.
+
+        Args:
+            external: See `build_definitions`.
+        """
+        changed = copy.copy(self)
+        vars(changed).update(_external=external, _specs={})
+        return changed
 
     def _knows(self, triggers: Triggers) -> bool:
         """Whether these are the triggers that it was bound with, or some of them."""
@@ -105,8 +119,20 @@ class StarlakeTranslator:
         """`get_asset_spec`, asked once for each node."""
         known = self._specs.get(node.id)
         if known is None:
-            known = self._specs[node.id] = self.get_asset_spec(node)
+            known = self._specs[node.id] = self._reference(node) or self.get_asset_spec(node)
         return known
+
+    def _reference(self, node: Node) -> dg.AssetSpec | None:
+        """Returns the key alone of an external node that is not defined here; None where the whole spec is needed."""
+        if self._external == "specs" or node.kind != "external":
+            return None
+        if type(self).get_asset_spec is not StarlakeTranslator.get_asset_spec:
+            return None  # an override may change the key
+        return dg.AssetSpec(self.get_asset_key(node))
+
+    def _has_asset(self, node: Node) -> bool:
+        """Whether the graph of assets has the node."""
+        return not (node.is_files and self._external == "without_files")
 
     def specs(self) -> Mapping[str, dg.AssetSpec]:
         """The specs of the whole project by node id.
@@ -115,7 +141,7 @@ class StarlakeTranslator:
             ProjectError: When two nodes would become the same asset.
         """
         with quiet():
-            found = {node.id: self.spec(node) for node in _upstream_first(self.graph)}
+            found = {node.id: self.spec(node) for node in _upstream_first(self.graph) if self._has_asset(node)}
         collisions(found, self.graph.nodes)
         return found
 
@@ -171,7 +197,8 @@ class StarlakeTranslator:
     def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
         """What the node reads."""
         mine = None if node.kind == "external" else self.get_partitions_def(node)
-        ups = [self.spec(self.graph.nodes[up]) for up in self.graph.upstream[node.id]]
+        nodes = [self.graph.nodes[up] for up in self.graph.upstream[node.id]]
+        ups = [self.spec(up) for up in nodes if self._has_asset(up)]
         return [dg.AssetDep(up.key, partition_mapping=partition_mapping(mine, up.partitions_def)) for up in ups]
 
     def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:

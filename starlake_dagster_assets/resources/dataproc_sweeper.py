@@ -1,5 +1,6 @@
 """The sensor that deletes Dataproc clusters whose run has ended: a worker was killed, or the network was away."""
 
+from functools import cache
 from typing import Any, cast
 
 import dagster as dg
@@ -7,6 +8,7 @@ import dagster as dg
 __all__ = ["build_sweeper"]
 
 
+@cache  # parts of a project that share a resource share its sensor when they are merged
 def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval: int = 60) -> dg.SensorDefinition:
     """A sensor that sweeps with a resource.
 
