@@ -10,6 +10,7 @@ DAY ?= 1
 WORKERS ?= 2
 VENV := .venv
 OLDEST := .venv-oldest
+BETWEEN := 1.10.0 1.11.0 1.12.0
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/$(BIN)/uv)
 EXAMPLE := example_project
@@ -19,7 +20,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # make bench             measures every cost beside its floor; QUICK=1 in five minutes, ONLY="lineage shell" some rows
 # make deliver DAY=2    brings the next day's files to the example project
 
-.PHONY: install deliver dev demo test lint types tests tests-oldest docs bench format clean
+.PHONY: install deliver dev demo test lint types tests tests-oldest versions docs bench format clean
 
 install: $(BIN)/.installed
 
@@ -47,7 +48,7 @@ demo: install
 	$(BIN)/python $(EXAMPLE)/deliver.py --reset --day $(DAY)
 	$(BIN)/starlake-dagster run $(EXAMPLE)/starbake --env DUCKDB
 
-test: lint types docs tests tests-oldest
+test: lint types docs versions tests tests-oldest
 
 lint: install
 	$(BIN)/ruff check .
@@ -69,6 +70,18 @@ $(OLDEST)/.installed: pyproject.toml install
 tests-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
 
+# Between the oldest and the newest Dagster, the first release of each minor version: definitions, a run, a partition, a tick.
+versions: $(BETWEEN:%=versions-%)
+
+versions-%: .venv-dagster-%/.installed
+	.venv-dagster-$*/bin/python -m pytest -q tests/dagster_features/test_versions.py
+
+.PRECIOUS: .venv-dagster-%/.installed
+.venv-dagster-%/.installed: pyproject.toml | install
+	$(UV) venv --quiet --clear --python ">=3.10,<3.13" .venv-dagster-$*
+	cd .venv-dagster-$* && $(UV) pip install --quiet --no-config --python bin/python -e "$(CURDIR)[duckdb]" "dagster==$*" pytest pytest-timeout
+	@touch $@
+
 # A broken link, anchor or reference fails (with --quiet it would not). Says at its end which code blocks no test runs, and why.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -89,4 +102,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .venv-airflow-2* .venv-airflow-3* .dagster_home .pytest_cache .ruff_cache .hypothesis dist site
+	rm -rf $(VENV) $(OLDEST) .venv-dagster-* .venv-airflow-2* .venv-airflow-3* .dagster_home .pytest_cache .ruff_cache .hypothesis dist site

@@ -7,13 +7,14 @@ nobody can tell is a failure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
 from starlake_dagster_assets.arrivals.looks import ACK
-from starlake_dagster_assets.arrivals.scene import Scene
+from starlake_dagster_assets.arrivals.scene import FirstLooks, Scene
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import sets_in
 from starlake_dagster_assets.command.outcome import Held, RunSettings
@@ -28,6 +29,10 @@ from starlake_dagster_assets.triggers.words import short
 __all__ = ["GuardedRun"]
 
 
+def _silent(text: str) -> None:
+    """Drops a sentence."""
+
+
 class GuardedRun:
     """The guard of one run: what `RunSettings.not_ready` asks.
 
@@ -37,6 +42,8 @@ class GuardedRun:
         runner: Where `starlake preload` runs, for `guard="cli"`.
         settings: Of the run.
         tags: Of the run: what the sensor that asked for it has seen.
+        tables: All tables that the run loads: files that may still be written are waited for once, not per domain.
+        log: Takes a sentence before the run waits.
     """
 
     def __init__(
@@ -46,12 +53,17 @@ class GuardedRun:
         runner: Runner,
         settings: RunSettings,
         tags: Mapping[str, str] = MappingProxyType({}),
+        tables: Sequence[Node] = (),
+        log: Callable[[str], None] = _silent,
     ) -> None:
         self._pre_load = pre_load
         self._source = source
         self._runner = runner
         self._settings = settings
         self._vouched = sets_in(tags)
+        self._unseen = tuple(tables)
+        self._first = FirstLooks()
+        self._log = log
         self._now = settings.window[1] if settings.window is not None else datetime.now(timezone.utc)
 
     def __call__(self, nodes: Sequence[Node]) -> Mapping[str, Held]:
@@ -60,26 +72,46 @@ class GuardedRun:
         Args:
             nodes: Tables of one domain that are to be loaded.
         """
+        unseen, self._unseen = self._unseen, ()
+        for pre_load, tables in self._policies(unseen):
+            with suppress(StarlakeError):  # raised again when the domain's turn comes
+                self._look_first(pre_load, tables)
         held: dict[str, Held] = {}
-        policies: dict[str, tuple[PreLoad, list[Node]]] = {}
+        for pre_load, tables in self._policies(nodes):
+            held |= self._tried(pre_load, tables)
+        return held
+
+    def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
+        try:
+            return self._asked(pre_load, tables)
+        except StarlakeError as error:
+            return dict.fromkeys(tables, Held(f"unknown whether its files are there: {error}", True))
+
+    def _policies(self, nodes: Sequence[Node]) -> list[tuple[PreLoad, dict[str, Table]]]:
+        """Tables of one domain and policy each, by node id."""
+        found: dict[tuple[str, str], tuple[PreLoad, dict[str, Table]]] = {}
         for node in nodes:
             pre_load = self._pre_load(node)
-            if pre_load is not None and pre_load.strategy != "none" and pre_load.guard != "none":
-                policies.setdefault(repr(pre_load), (pre_load, []))[1].append(node)
-        for pre_load, members in policies.values():
-            tables = {node.id: node.table for node in members if node.table is not None}
-            try:
-                held |= self._asked(pre_load, tables)
-            except StarlakeError as error:
-                held |= dict.fromkeys(tables, Held(f"nobody can tell whether its files are there: {error}", True))
-        return held
+            if node.table is None or pre_load is None or pre_load.strategy == "none" or pre_load.guard == "none":
+                continue
+            found.setdefault((node.table.domain, repr(pre_load)), (pre_load, {}))[1][node.id] = node.table
+        return list(found.values())
+
+    def _look_first(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> None:
+        if pre_load.guard == "files" and pre_load.strategy != "ack":
+            self._scene(pre_load, tables).look_first(self._vouched, self._first)
 
     def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
         if pre_load.strategy == "ack" and short(ACK) in self._vouched:
             return {}  # the sensor has seen the ack file, and deletes it
-        domain = self._source.graph.domains[next(iter(tables.values())).domain]
-        moment = self._now.astimezone(ZoneInfo(pre_load.timezone))
-        scene = Scene(pre_load, self._source.model, domain, tables, moment, Store(pre_load.storage_options))
+        scene = self._scene(pre_load, tables)
         if pre_load.guard == "cli":
             return asked_of_starlake(scene, self._runner, self._settings)
-        return scene.acknowledged() if pre_load.strategy == "ack" else scene.ready(self._vouched)
+        if pre_load.strategy == "ack":
+            return scene.acknowledged()
+        return scene.ready(self._vouched, self._first, self._log)
+
+    def _scene(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Scene:
+        domain = self._source.graph.domains[next(iter(tables.values())).domain]
+        moment = self._now.astimezone(ZoneInfo(pre_load.timezone))
+        return Scene(pre_load, self._source.model, domain, tables, moment, Store(pre_load.storage_options))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
@@ -38,6 +38,10 @@ class FileSet:
         return cls(tuple(marks), digest)
 
 
+def _never(names: Sequence[str]) -> float | None:
+    """No time of modification is known."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What was seen.
@@ -65,6 +69,8 @@ class Look:
     exists: bool = True
     ack: File | None = None
     ack_path: str = ""
+    modified: Callable[[Sequence[str]], float | None] = field(default=_never, compare=False, repr=False)
+    """When the last of some files was written, in seconds since 1970; None where the store does not say."""
 
     @property
     def units(self) -> Sequence[str]:
@@ -138,6 +144,7 @@ class Watched:
             unmatched=self._unmatched(claims, listing),
             unanswered=[claim for claim in claims if claim.name in left] if left else (),
             exists=listing.exists,
+            modified=listing.modified,
         )
 
     def _taken(self, claims: Sequence[Claim], listing: Listing) -> Sequence[Claim]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from starlake_dagster_assets.arrivals.looks import Look, Watched
+from starlake_dagster_assets.arrivals.looks import FileSet, Look, Watched
 from starlake_dagster_assets.arrivals.places import ack_path, directory, rendered
 from starlake_dagster_assets.arrivals.stores import Store, content_of
 from starlake_dagster_assets.command.outcome import Held
@@ -15,7 +15,30 @@ from starlake_dagster_assets.project.model import Domain, Project, Table
 from starlake_dagster_assets.triggers.model import PreLoad
 from starlake_dagster_assets.triggers.words import listed, short, span
 
-__all__ = ["Scene"]
+__all__ = ["FirstLooks", "Scene"]
+
+
+class FirstLooks:
+    """The first look of a run at files that may still be written, by node id: their set, and when it was seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[FileSet, float]] = {}
+
+    def note(self, node: str, files: FileSet) -> None:
+        """Remembers a set, unless the files of the table were looked at before."""
+        self._seen.setdefault(node, (files, time.monotonic()))
+
+    def at(self, node: str) -> float:
+        """When they were seen, in seconds of `time.monotonic`."""
+        return self._seen[node][1]
+
+    def digest(self, node: str) -> str:
+        """The digest of the set."""
+        return self._seen[node][0].digest
+
+    def names(self, node: str) -> tuple[str, ...]:
+        """The names of the files."""
+        return self._seen[node][0].names
 
 
 @dataclass(frozen=True)
@@ -61,14 +84,19 @@ class Scene:
         self.store.consume(path, content_of(file))
         return {}
 
-    def ready(self, vouched: Mapping[str, str]) -> Mapping[str, Held]:
-        """Looks at the files, twice where nobody vouches for them: why tables are not loaded, by node id.
+    def ready(self, vouched: Mapping[str, str], first: FirstLooks, log: Callable[[str], None]) -> Mapping[str, Held]:
+        """Evaluates whether the files are complete: why tables are not loaded, by node id.
+
+        A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
+        or when it is still the same `stable_for` seconds after the first look of the run.
 
         Args:
             vouched: The digests of the sets that the sensor has found stable, by the short hash of the table.
+            first: The first looks of this run.
+            log: Takes a sentence before the run waits.
 
         Raises:
-            StoreError: When nobody can tell.
+            StoreError: When the directory cannot be read.
         """
         look = self._look(self.tables)
         remarks = "".join(f"; {remark}" for remark in look.remarks())
@@ -76,17 +104,46 @@ class Scene:
             node: Held(f"not ready: no file of it is in {look.place}{remarks}")
             for node in self.tables.keys() - look.sets.keys() - self._staged()
         }
-        unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]
-        if not unknown or not self.pre_load.stable_for:
+        moving = self.moving(look, vouched, first)
+        if not moving:
             return held
-        time.sleep(self.pre_load.stable_for)
-        again = self._look({node: self.tables[node] for node in unknown})
-        for node in unknown:
-            if node not in again.sets or again.sets[node].digest != look.sets[node].digest:
+        looked = max(first.at(node) for node in moving)
+        if (wait := looked + self.pre_load.stable_for - time.monotonic()) > 0:
+            names = listed([name for node in moving for name in look.sets[node].names])
+            log(
+                f"{look.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
+                "to see whether they are still being written (`stable_for`)."
+            )
+            time.sleep(wait)
+            look = self._look({node: self.tables[node] for node in moving})
+        for node in moving:
+            if node not in look.sets or look.sets[node].digest != first.digest(node):
                 within = span(self.pre_load.stable_for)
-                names = listed(look.sets[node].names)
+                names = listed(first.names(node))
                 held[node] = Held(f"not ready: {names} changed within {within} and may still be written")
         return held
+
+    def look_first(self, vouched: Mapping[str, str], first: FirstLooks) -> None:
+        """Looks at the files, so that the time that they must rest begins for all domains of a run at once.
+
+        Raises:
+            StoreError: When the directory cannot be read.
+        """
+        self.moving(self._look(self.tables), vouched, first)
+
+    def moving(self, look: Look, vouched: Mapping[str, str], first: FirstLooks) -> list[str]:
+        """The tables whose files may still be written, by node id; remembers the first look at each."""
+        if not self.pre_load.stable_for:
+            return []
+        unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]
+        found = [node for node in unknown if not self._rested(look, node)]
+        for node in found:
+            first.note(node, look.sets[node])
+        return found
+
+    def _rested(self, look: Look, node: str) -> bool:
+        written = look.modified(look.sets[node].names)
+        return written is not None and time.time() - written >= self.pre_load.stable_for
 
     def _look(self, tables: Mapping[str, Table]) -> Look:
         watched = Watched(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +26,9 @@ _EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azu
 _SPARK_NAMES = {"s3a": "s3", "s3n": "s3"}
 """Protocols as Hadoop spells them."""
 _STAMPS = ("etag", "ETag", "generation", "md5Hash", "mtime", "updated", "last_modified", "LastModified", "created")
+
+_TIMES = ("mtime", "updated", "last_modified", "LastModified", "created")
+"""Where the clients of stores tell when an object was written."""
 
 
 class StoreError(StarlakeError):
@@ -47,6 +51,10 @@ class File(NamedTuple):
     stamp: tuple[object, ...]
 
 
+def _unknown(names: Sequence[str]) -> float | None:
+    """No time of modification is known."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """What lies in a directory.
@@ -62,6 +70,8 @@ class Listing:
     exists: bool
     marks: Callable[[Sequence[str]], Mapping[str, str]]
     """By name of some of its files: `mark_of` each; one that has gone in the meantime is left out."""
+    modified: Callable[[Sequence[str]], float | None] = _unknown
+    """When the last of some of its files was written, in seconds since 1970; None where the store does not say."""
 
 
 class Store:
@@ -185,7 +195,12 @@ class Store:
         def marks(names: Sequence[str]) -> dict[str, str]:
             return {name: mark_of(_remote_seen(found[name])) for name in names}
 
-        return Listing(place, sorted(found), True, marks)
+        def modified(names: Sequence[str]) -> float | None:
+            times = [_written(found[name]) for name in names if name in found]
+            known = [one for one in times if one is not None]
+            return max(known) if known and len(known) == len(names) else None
+
+        return Listing(place, sorted(found), True, marks, modified)
 
     def _remote_file(self, url: str) -> File | None:
         system, path = self._system(url)
@@ -247,9 +262,16 @@ def _local_listing(folder: Path) -> Listing:
             os.close(handle)
         return found
 
+    def modified(names: Sequence[str]) -> float | None:
+        try:
+            return max(os.stat(folder / name).st_mtime for name in names)
+        except (FileNotFoundError, ValueError):
+            return None
+
     try:
         with os.scandir(folder) as entries:
-            return Listing(str(folder), sorted([entry.name for entry in entries if entry.is_file()]), True, marks)
+            names = sorted([entry.name for entry in entries if entry.is_file()])
+            return Listing(str(folder), names, True, marks, modified)
     except FileNotFoundError:
         return Listing(str(folder), (), False, lambda names: {})
 
@@ -292,6 +314,22 @@ def _reach(system: Any, path: str, place: str) -> None:
 
 def _name(entry: Mapping[str, Any]) -> str:
     return str(entry["name"]).rstrip("/").rpartition("/")[2]
+
+
+def _written(entry: Mapping[str, Any]) -> float | None:
+    """When an object was written, in seconds since 1970, as its store says: a number, a date or an ISO text."""
+    for key in _TIMES:
+        value = entry.get(key)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            value = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
+    return None
 
 
 def _remote_seen(entry: Mapping[str, Any]) -> File:

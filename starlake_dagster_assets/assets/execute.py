@@ -107,7 +107,15 @@ def _run(
         **_spark(binding, runner),
     )
     if not settings.again:  # what repeats another attempt finds its files on their way already
-        guard = GuardedRun(binding.translator.get_pre_load, binding.source, runner, settings, context.run.tags)
+        guard = GuardedRun(
+            binding.translator.get_pre_load,
+            binding.source,
+            runner,
+            settings,
+            context.run.tags,
+            tables=[binding.translator.graph.nodes[node] for node in wanted],
+            log=context.log.info,
+        )
         settings = replace(settings, not_ready=guard)
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from dataclasses import replace
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 import dagster as dg
 import pytest
 
+from starlake_dagster_assets.arrivals import scene, stores
+from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.triggers.model import PreLoad
 from tests.arrivals.conftest import sales_in, tables
@@ -98,14 +104,71 @@ def test_a_file_that_is_still_being_written_is_left_to_the_next_run(world, incom
 
 
 def test_what_the_sensor_found_stable_is_not_waited_for_again(world, incoming, monkeypatch):
-    from starlake_dagster_assets.arrivals import scene
-
     here = world(PreLoad("imported", stable_for=20), runner=FakeRunner(loading))
     (incoming / "orders_1.csv").touch()
     (request,) = here.settled()
     monkeypatch.setattr(scene.time, "sleep", lambda seconds: pytest.fail("a second look"))
     result = here.execute(request)
     assert told(result)[0] == ["orders"] == tables(request)
+
+
+@pytest.mark.dagster_feature("*Materialize all* with `pre_load_strategy`")
+def test_files_that_were_written_long_ago_are_not_waited_for(world, incoming, monkeypatch):
+    here = world(PreLoad("imported", stable_for=60), runner=FakeRunner(loading))
+    (incoming / "orders_1.csv").touch()
+    os.utime(incoming / "orders_1.csv", (time.time() - 61,) * 2)
+    monkeypatch.setattr(scene.time, "sleep", lambda seconds: pytest.fail("a wait"))
+    assert told(by_hand(here))[0] == ["orders"]
+
+
+@dataclass
+class Standing:
+    """A clock that only moves while one sleeps."""
+
+    now: float = 100.0
+    slept: list[float] = field(default_factory=list)
+    time = staticmethod(time.time)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.mark.dagster_feature("*Materialize all* with `pre_load_strategy`")
+def test_a_run_waits_once_for_all_policies_and_says_so_first(incoming, tmp_path, monkeypatch):
+    source = sales_in(str(incoming), str(tmp_path))
+    nodes = [source.graph.nodes[f"sales.{name}"] for name in ("orders", "items")]
+    rests = {"sales.orders": PreLoad("imported", stable_for=20), "sales.items": PreLoad("imported", stable_for=30)}
+    for name in ("orders_1.csv", "items_1.csv"):
+        (incoming / name).touch()
+    clock, said = Standing(), list[str]()
+    monkeypatch.setattr(scene, "time", clock)
+    guard = GuardedRun(
+        lambda node: rests[node.id], source, FakeRunner(), RunSettings("job"), tables=nodes, log=said.append
+    )
+    assert guard(nodes[:1]) == {} == guard(nodes[1:])
+    assert clock.slept == [20, 10]
+    assert [text.partition(" changed")[0] for text in said] == [
+        f"{incoming}: orders_1.csv",
+        f"{incoming}: items_1.csv",
+    ]
+    assert "waiting 20 s" in said[0] and "waiting 10 s" in said[1]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"mtime": 1700000000.5},
+        {"updated": "2023-11-14T22:13:20.500Z"},
+        {"LastModified": datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=timezone.utc)},
+    ],
+)
+def test_the_time_of_a_remote_file_is_read_as_its_client_has_it(entry):
+    assert stores._written(entry) == 1700000000.5
+    assert stores._written({"size": 1}) is None
 
 
 def test_files_that_were_taken_while_the_run_was_queued_are_observed(world, incoming):
@@ -124,7 +187,7 @@ def test_a_store_that_cannot_be_reached_is_a_failure(world, incoming):
     incoming.write_text("")
     result = by_hand(here)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert "nobody can tell whether its files are there" in failure.step_failure_data.error.message
+    assert "unknown whether its files are there" in failure.step_failure_data.error.message
     assert commands(here) == []
 
 
