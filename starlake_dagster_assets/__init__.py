@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+    from starlake_dagster_assets.assets.selection import build_starlake_asset_selection
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
     from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
     from starlake_dagster_assets.automation.build import build_automation
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
     from starlake_dagster_assets.automation.schedules import build_schedules
+    from starlake_dagster_assets.automation.selection_schedule import build_schedule_from_starlake_selection
     from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.definitions_graph import definitions_graph
+    from starlake_dagster_assets.graph.model import Node
     from starlake_dagster_assets.resources import (
         DataprocCluster,
         DataprocServerless,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataprocCluster",
     "DataprocServerless",
+    "Node",
     "StarlakeAutomation",
     "StarlakeCloudRun",
     "StarlakeDataproc",
@@ -58,7 +62,9 @@ __all__ = [
     "build_definitions",
     "build_jobs",
     "build_lineage_sensors",
+    "build_schedule_from_starlake_selection",
     "build_schedules",
+    "build_starlake_asset_selection",
     "build_starlake_assets",
     "build_triggers",
     "definitions_from_dag_context",
@@ -68,6 +74,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Node": "graph.model",
+    "build_schedule_from_starlake_selection": "automation.selection_schedule",
+    "build_starlake_asset_selection": "assets.selection",
     "DataprocCluster": "resources",
     "DataprocServerless": "resources",
     "StarlakeAutomation": "triggers.settings",

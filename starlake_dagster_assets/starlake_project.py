@@ -17,6 +17,9 @@ from starlake_dagster_assets.project.prepared import read_prepared, write_prepar
 from starlake_dagster_assets.project.problems import Problem
 
 if TYPE_CHECKING:
+    from dagster import AssetKey
+
+    from starlake_dagster_assets.assets.translator import StarlakeTranslator
     from starlake_dagster_assets.graph.model import Graph
 
 __all__ = ["StarlakeProject"]
@@ -146,6 +149,30 @@ class StarlakeProject:
             ProjectError: As `model` does, also for errors of the graph itself.
         """
         return self._built
+
+    def asset_key(self, name: str, *, translator: StarlakeTranslator | None = None) -> AssetKey:
+        """Returns the Dagster asset key of a table, a task, an external table or the files of a table.
+
+        Args:
+            name: `schema.table` by final names or the raw name (`<directory>.<file>`); a table name alone is enough
+                where only one node has it. The incoming files of a table are `incoming.<domain>.<table>`.
+            translator: The translator of the assets, where it changes asset keys.
+
+        Raises:
+            SelectionError: When nothing has this name, with the closest one, or several nodes have it.
+            ProjectError: As `graph`.
+
+        Examples:
+            An asset of your own that reads a table of the project::
+
+                @dg.asset(deps=[project.asset_key("kpi.revenue")])
+                def report(): ...
+        """
+        from starlake_dagster_assets.assets.translator import bound_translator
+        from starlake_dagster_assets.graph.find import find_node
+
+        node = find_node(self.graph, name)
+        return bound_translator(translator, self, "asset_key").spec(node).key
 
     @cached_property
     def _built(self) -> Graph:

@@ -28,7 +28,14 @@ from starlake_dagster_assets.triggers.frequency import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.triggers.words import listed
 
-__all__ = ["ScheduleGroup", "build_schedules", "schedule_groups"]
+__all__ = [
+    "ScheduleGroup",
+    "build_schedules",
+    "due_windows",
+    "nothing_due",
+    "partitions_in",
+    "schedule_groups",
+]
 
 _MOST = 100
 """Runs that one tick asks for; the next tick goes on where it stopped."""
@@ -168,13 +175,13 @@ def _schedule(
 
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         moment = context.scheduled_execution_time
-        windows = _due(context, group, keys, moment)
+        windows = due_windows(context, group, keys, moment)
         if not windows:
-            yield dg.SkipReason(_nothing(group.clock, moment))
+            yield dg.SkipReason(nothing_due(group.clock, moment))
         for start, end in windows:
             made = {TRIGGER: group.name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
             key = end.astimezone(timezone.utc).isoformat()
-            for partition in _partitions(context, group.partitions, (start, end)):
+            for partition in partitions_in(context, group.partitions, (start, end)):
                 yield dg.RunRequest(
                     run_key=key if partition is None else f"{key} {partition}",
                     partition_key=partition,
@@ -201,7 +208,7 @@ def _schedule(
     )
 
 
-def _due(
+def due_windows(
     context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
 ) -> list[_Window]:
     """The windows that a tick asks for, oldest first: those that have closed since the tick before."""
@@ -218,7 +225,7 @@ def _due(
     return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
 
 
-def _partitions(
+def partitions_in(
     context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
 ) -> Sequence[str | None]:
     """The partition of the window; every one where partitions are not of time."""
@@ -231,7 +238,8 @@ def _partitions(
     return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
 
 
-def _nothing(clock: Clock, moment: datetime) -> str:
+def nothing_due(clock: Clock, moment: datetime) -> str:
+    """The reason of a tick that asks for nothing."""
     at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
     if window_before(clock_windows(clock), moment):
         return f"Nothing to make at {at}: no partition has closed since the tick before."

@@ -26,6 +26,7 @@ def test_the_public_names():
     assert starlake_dagster_assets.__all__ == [
         "DataprocCluster",
         "DataprocServerless",
+        "Node",
         "StarlakeAutomation",
         "StarlakeCloudRun",
         "StarlakeDataproc",
@@ -43,7 +44,9 @@ def test_the_public_names():
         "build_definitions",
         "build_jobs",
         "build_lineage_sensors",
+        "build_schedule_from_starlake_selection",
         "build_schedules",
+        "build_starlake_asset_selection",
         "build_starlake_assets",
         "build_triggers",
         "definitions_from_dag_context",

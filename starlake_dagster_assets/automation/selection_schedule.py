@@ -1,0 +1,126 @@
+"""A schedule for a selection of tables and tasks, with the job that it starts."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timezone
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.decorator import Selection
+from starlake_dagster_assets.assets.selection import ProjectOrAssets, selected_assets
+from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.automation.schedules import ScheduleGroup, due_windows, nothing_due, partitions_in
+from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.triggers.model import Clock
+from starlake_dagster_assets.triggers.words import listed
+
+__all__ = ["build_schedule_from_starlake_selection"]
+
+_FUNCTION = "build_schedule_from_starlake_selection"
+
+
+def build_schedule_from_starlake_selection(
+    project_or_assets: ProjectOrAssets,
+    *,
+    job_name: str,
+    cron_schedule: str,
+    select: Selection = "*",
+    exclude: Selection | None = None,
+    schedule_name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    config: dg.RunConfig | Mapping[str, Any] | None = None,
+    execution_timezone: str | None = None,
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    translator: StarlakeTranslator | None = None,
+) -> dg.ScheduleDefinition:
+    """Builds a schedule, and its job, for a selection of tables and tasks.
+
+    Each tick requests one run, with the data interval from the tick before to this one, as the schedules of the project
+    do: `sl_start_date` and `sl_end_date` are set in its SQL. Where the assets are partitioned, a tick requests the
+    partitions that have closed since the tick before.
+
+    Args:
+        project_or_assets: The project or the path of its directory, or the assets that were built from it: a list,
+            one definition, or `Definitions`.
+        job_name: The name of the job.
+        cron_schedule: When it runs, five fields, such as `0 6 * * *`.
+        select: Tables and tasks in the selection grammar, such as `tag:daily+`; all by default.
+        exclude: Tables and tasks that are left out, in the same grammar.
+        schedule_name: The name of the schedule; `<job_name>_schedule` by default.
+        tags: Tags of the runs.
+        config: Run configuration of the runs.
+        execution_timezone: Time zone of the cron, such as `Europe/Paris`; the project's (`SL_TIMEZONE`), else UTC, by
+            default.
+        default_status: Whether the schedule is on from the start; off by default, as in Dagster.
+        translator: The translator of the assets, where a project is passed and the translator changes asset keys.
+
+    Returns:
+        The schedule, for `dg.Definitions(schedules=[…])`; the job comes with it.
+
+    Raises:
+        SelectionError: When the selection names no table and no task.
+        StarlakeError: When the assets are not of one Starlake project, are partitioned in several ways, or Dagster does
+            not know the cron or the time zone.
+        TypeError: When an argument is of another kind.
+
+    Examples:
+        ::
+
+            daily = build_schedule_from_starlake_selection(
+                project, job_name="daily", cron_schedule="0 6 * * *", select="tag:daily+"
+            )
+    """
+    found = selected_assets(project_or_assets, select, exclude, translator, _FUNCTION)
+    if len(found.partitions) > 1:
+        names = " and ".join(key.to_user_string() for key in found.partitions.values())
+        raise StarlakeError(f"{_FUNCTION}: {names} have different partitions; select them in schedules of their own.")
+    clock = Clock(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")
+    try:
+        if len(cron_schedule.split()) != 5:
+            raise ValueError(f"`{cron_schedule}` is no cron of five fields such as `0 6 * * *`.")
+        clock_windows(clock)
+    except ValueError as error:
+        raise StarlakeError(f"{_FUNCTION}: job `{job_name}`: {error}") from error
+    keys = list(found.keys.values())
+    name = schedule_name or f"{job_name}_schedule"
+    define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
+    job = define(job_name, selection=dg.AssetSelection.assets(*keys), config=config, tags=dict(tags or {}))
+    known = next(iter(found.partitions), None)
+
+    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        grid = known or _partitions_of_job(context, job_name)
+        group = ScheduleGroup(name, job_name, clock, tuple(found.keys), grid, whole=True)
+        windows = due_windows(context, group, keys, context.scheduled_execution_time)
+        if not windows:
+            yield dg.SkipReason(nothing_due(clock, context.scheduled_execution_time))
+        for start, end in windows:
+            interval = {TRIGGER: name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+            key = end.astimezone(timezone.utc).isoformat()
+            for partition in partitions_in(context, grid, (start, end)):
+                yield dg.RunRequest(
+                    run_key=key if partition is None else f"{key} {partition}",
+                    partition_key=partition,
+                    run_config=config,
+                    tags={**(tags or {}), **interval},
+                )
+
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
+        cron_schedule=cron_schedule,
+        execution_timezone=clock.timezone,
+        execution_fn=cast("Any", tick),
+        default_status=default_status,
+        description=f"Materializes {listed(list(found.keys))} at {cron_schedule} ({clock.timezone}).",
+    )
+
+
+def _partitions_of_job(context: dg.ScheduleEvaluationContext, job_name: str) -> dg.PartitionsDefinition[Any] | None:
+    """How the assets of the job are partitioned, as the code location has them; None where it is not known."""
+    try:
+        repository = context.repository_def
+    except dg.DagsterInvariantViolationError:  # a context without a code location, as in a unit test
+        return None
+    return repository.get_job(job_name).partitions_def
