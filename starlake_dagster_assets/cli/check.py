@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from enum import Enum
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, ProjectDirectory
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, one_of, variables
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.problems import Problem
 
+if TYPE_CHECKING:
+    from starlake_dagster_assets.checking.problems import Engine, Findings
+
 __all__ = ["register"]
+
+
+class _Engine(str, Enum):
+    auto = "auto"
+    duckdb = "duckdb"
+    starlake = "starlake"
 
 
 def register(app: typer.Typer) -> None:
@@ -25,50 +36,75 @@ def register(app: typer.Typer) -> None:
 def check(
     project: ProjectDirectory = Path("."),
     env: Env = None,
+    options: Options = None,
+    engine: Annotated[
+        _Engine,
+        typer.Option(
+            "--engine",
+            help="What runs the project: duckdb, the embedded engine, makes what it refuses an error; starlake, the "
+            "real program, leaves that out; by default it is a warning where the connection is DuckDB.",
+            **one_of(_Engine),
+        ),
+    ] = _Engine.auto,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
-    problems, read = _read(project, env)
-    errors = sum(problem.severity == "error" for problem in problems)
-    warnings = len(problems) - errors
+    found = _findings(project, env, variables(options), engine.value)
     if as_json:
-        found = [problem.model_dump(mode="json") for problem in problems]
-        print(json.dumps({"problems": found, "errors": errors, "warnings": warnings}, ensure_ascii=False, indent=2))
+        _print_json(found)
     else:
-        _print(problems, errors, warnings, read)
-    if errors:
+        _print(found)
+    if found.errors:
         raise typer.Exit(1)
 
 
-def _read(project: Path, env: str | None) -> tuple[list[Problem], str]:
-    """The problems, and how much could be read, in words; "" where there is no project."""
+def _findings(project: Path, env: str | None, options: dict[str, str], engine: str) -> Findings:
+    from starlake_dagster_assets.checking.problems import Findings, check_project
     from starlake_dagster_assets.errors import ProjectError
-    from starlake_dagster_assets.graph.build import build_graph
-    from starlake_dagster_assets.project.load import load_project
-    from starlake_dagster_assets.triggers.build import trigger_problems
 
     try:
-        model, loaded = load_project(project, env=env)
+        return check_project(project, env=env, options=options, engine=cast("Engine", engine))
     except ProjectError as error:
-        return [Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project")], ""
-    graph, built = build_graph(model)
-    found = (*loaded, *built, *trigger_problems(model, graph))
-    unique = {(problem.code, str(problem)): problem for problem in found}
-    problems = sorted(unique.values(), key=lambda item: (item.file, item.line or 0, item.key, item.message))
-    return problems, f"{counted(len(model.tables), 'table')}, {counted(len(model.tasks), 'task')}: "
+        return Findings((Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project"),))
 
 
-def _print(problems: Sequence[Problem], errors: int, warnings: int, read: str) -> None:
-    for problem in problems:
-        text = f"{problem}" if problem.severity == "error" else f"{_warning(problem)}"
-        if sys.stdout.isatty():
-            where, _, rest = text.partition(": ")
-            text = f"{typer.style(where, fg='red' if problem.severity == 'error' else 'yellow', bold=True)}: {rest}"
-        print(text)
-    files = len({problem.file for problem in problems})
+def _print_json(found: Findings) -> None:
+    data = {
+        "problems": [problem.model_dump(mode="json") for problem in found.problems],
+        "errors": found.errors,
+        "warnings": found.warnings,
+        "tables": found.tables,
+        "tasks": found.tasks,
+    }
+    print(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def _print(found: Findings) -> None:
+    """Prints the problems, errors first, those of one file together, and the totals in the last line."""
+    for severity in ("error", "warning"):
+        chosen = [problem for problem in found.problems if problem.severity == severity]
+        if chosen:
+            print(_styled(f"{counted(len(chosen), severity)}", severity))
+            for _, problems in groupby(chosen, key=lambda problem: problem.file):
+                _print_file(list(problems), severity)
+            print()
+    read = f"{counted(found.tables, 'table')}, {counted(found.tasks, 'task')}: " if found.tables or found.tasks else ""
+    files = len({problem.file for problem in found.problems})
     where = f" in {counted(files, 'file')}" if files else ""
-    print(f"{read}{counted(errors, 'error')}, {counted(warnings, 'warning')}{where}")
+    print(f"{read}{counted(found.errors, 'error')}, {counted(found.warnings, 'warning')}{where}")
 
 
-def _warning(problem: Problem) -> str:
-    return str(problem.model_copy(update={"message": f"warning: {problem.message}"}))
+def _print_file(problems: Sequence[Problem], severity: str) -> None:
+    for problem in problems:
+        where = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+        print(f"  {_styled(where, severity)}  [{problem.code}]")
+        for line in f"{problem.key}: {problem.message}".removeprefix(": ").splitlines():
+            print(f"      {line}")
+        if problem.hint:
+            print(f"      next: {problem.hint}")
+
+
+def _styled(text: str, severity: str) -> str:
+    if not sys.stdout.isatty():
+        return text
+    return typer.style(text, fg="red" if severity == "error" else "yellow", bold=True)

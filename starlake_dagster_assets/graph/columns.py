@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.names import Names
-from starlake_dagster_assets.project.column_lineage import OutputColumn, column_lineage
+from starlake_dagster_assets.project.column_lineage import OutputColumn, QualifiedQuery, output_columns, qualified_query
 from starlake_dagster_assets.project.model import Attribute, Project, Task, WriteStrategy
 
 __all__ = ["ColumnLineage", "NodeColumn"]
@@ -23,9 +23,10 @@ class ColumnLineage:
     Args:
         graph: The graph of `project`.
         project: The resolved project.
+        keep_queries: Whether `query` is to have the queries: they are large.
     """
 
-    def __init__(self, graph: Graph, project: Project) -> None:
+    def __init__(self, graph: Graph, project: Project, *, keep_queries: bool = False) -> None:
         self._graph = graph
         self._project = project
         described = (n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external))
@@ -33,6 +34,7 @@ class ColumnLineage:
         self._by_lower = {name.lower(): name for name in graph.nodes}
         self._columns: dict[str, _Columns] = {}
         self._traced: dict[str, tuple[OutputColumn, ...]] = {}
+        self._queries: dict[str, QualifiedQuery] | None = {} if keep_queries else None
 
     def columns(self, node_id: str) -> _Columns:
         """The columns of a node by their final names, each with its type or None.
@@ -68,6 +70,15 @@ class ColumnLineage:
                 found[output.name] = sources
         return found
 
+    def query(self, node_id: str) -> QualifiedQuery | None:
+        """The query of a task, its columns bound to its tables; None where its SQL cannot be understood.
+
+        Args:
+            node_id: Any node's id.
+        """
+        self.columns(node_id)
+        return (self._queries or {}).get(node_id)
+
     def _unread(self, node_id: str) -> Iterator[str]:
         """The nodes whose columns are still to be read, upstreams first; cycles are cut where they close."""
         todo: list[tuple[str, bool]] = [(node_id, False)]
@@ -101,7 +112,10 @@ class ColumnLineage:
         if task.sql:
             connection = self._project.connection(task.run_connection)
             dialect = connection.dialect if connection else ""
-            self._traced[node_id] = column_lineage(task.sql, dialect, lambda name: self._columns_of(name, task))
+            query = qualified_query(task.sql, dialect, lambda name: self._columns_of(name, task))
+            self._traced[node_id] = output_columns(query) if query is not None else ()
+            if self._queries is not None and query is not None:
+                self._queries[node_id] = query
         for output in self._traced.get(node_id, ()):
             if output.name.lower() not in seen:
                 seen.add(output.name.lower())

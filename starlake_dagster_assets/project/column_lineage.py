@@ -11,7 +11,7 @@ from typing import Any
 from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, parse_statements, sql_dialects
 from starlake_dagster_assets.project.sql_scopes import ScopeReader
 
-__all__ = ["OutputColumn", "SourceColumn", "column_lineage"]
+__all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
 
 # what sqlglot names a column that has no alias: the warehouse names it otherwise
 _MADE_UP = re.compile(r"_col_\d+")
@@ -50,14 +50,8 @@ def column_lineage(
         The output columns in order. Those that cannot be traced have no sources; `*` of a table whose columns are not
         known and expressions without an alias are left out; () when the SQL cannot be understood. Nothing is raised.
     """
-    try:
-        query = _last_query(parse_statements(sql, dialect))
-        return _trace(query, dialect, columns) if query is not None else ()
-    except SqlError:
-        return ()
-    except (RecursionError, Exception) as error:
-        _log.debug("no column lineage: %s", error)
-        return ()
+    query = qualified_query(sql, dialect, columns)
+    return output_columns(query) if query is not None else ()
 
 
 def _last_query(statements: list[Tree]) -> Tree | None:
@@ -72,9 +66,58 @@ def _last_query(statements: list[Tree]) -> Tree | None:
     return None
 
 
-def _trace(
+@dataclass(frozen=True)
+class QualifiedQuery:
+    """A query whose columns are bound to its tables as far as these are known; all names are in lower case.
+
+    Attributes:
+        root: The outermost scope of `sqlglot.optimizer.scope`.
+        reader: Traces its columns.
+        tables: The tables it reads as the SQL spells them, by the name that stands for each in the tree.
+        known: The columns of those tables whose columns are known, by the name in the tree.
+    """
+
+    root: Any
+    reader: ScopeReader
+    tables: Mapping[str, str]
+    known: Mapping[str, Sequence[tuple[str, str | None]]]
+
+
+def qualified_query(
+    sql: str, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
+) -> QualifiedQuery | None:
+    """Parses a query and binds its columns to its tables; the arguments are those of `column_lineage`.
+
+    Returns:
+        None where the SQL cannot be understood. Nothing is raised.
+    """
+    try:
+        query = _last_query(parse_statements(sql, dialect))
+        return _qualify(query, dialect, columns) if query is not None else None
+    except SqlError:
+        return None
+    except (RecursionError, Exception) as error:
+        _log.debug("no column lineage: %s", error)
+        return None
+
+
+def output_columns(query: QualifiedQuery) -> tuple[OutputColumn, ...]:
+    """Returns the output columns of a query, as `column_lineage` does. Nothing is raised."""
+    spelled = {
+        (stand_in, column.lower()): (query.tables[stand_in], column, kind)
+        for stand_in, listed in query.known.items()
+        for column, kind in listed
+    }
+    try:
+        return tuple(_outputs(query.reader, query.root, query.tables, spelled))
+    except (RecursionError, Exception) as error:
+        _log.debug("no column lineage: %s", error)
+        return ()
+
+
+def _qualify(
     query: Tree, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
-) -> tuple[OutputColumn, ...]:
+) -> QualifiedQuery | None:
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
@@ -96,14 +139,7 @@ def _trace(
         identify=False,
     )
     root = build_scope(qualified)
-    if root is None:
-        return ()
-    spelled = {
-        (stand_in, column.lower()): (tables[stand_in], column, kind)
-        for stand_in, listed in known.items()
-        for column, kind in listed
-    }
-    return tuple(_outputs(ScopeReader(name, lower), root, tables, spelled))
+    return QualifiedQuery(root, ScopeReader(name, lower), tables, known) if root is not None else None
 
 
 def _outputs(

@@ -1,4 +1,4 @@
-"""Expectations that call a macro which the project does not have (format reference 7)."""
+"""Expectations: the call of a macro, its SQL, and calls of macros that the project does not have."""
 
 from __future__ import annotations
 
@@ -7,17 +7,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.rendering import RenderError, render
 from starlake_dagster_assets.project.resolution import Resolution
 
-__all__ = ["check_expectations", "macro_call"]
+__all__ = ["called_macro", "check_expectations", "expectation_template", "macro_call", "render_expectation"]
 
 _CATEGORY = re.compile(r"^\s*[A-Za-z_][\w-]*\.(?=[A-Za-z_]\w*\s*\()")
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_COMMENT = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def macro_call(expect: str) -> str:
     """The call of an expectation, without the category before the name of its macro."""
     return _CATEGORY.sub("", expect).strip()
+
+
+def called_macro(expect: str) -> str | None:
+    """Returns the name of the macro that an expectation calls; None where it is SQL of its own."""
+    call = _CALLED.match(macro_call(expect))
+    return call[1] if call else None
+
+
+def expectation_template(project: Project) -> str:
+    """Returns the text of all macros, without SQL comments: what the call of an expectation is appended to."""
+    ordered = sorted(project.macros, key=lambda macro: macro.kind != "expectation")
+    return "\n".join(_COMMENT.sub(lambda match: match.group(1) or "", macro.text) for macro in ordered)
+
+
+def render_expectation(template: str, expect: str, variables: Mapping[str, str]) -> str:
+    """Renders the SQL of an expectation; `SL_THIS` stands for the table.
+
+    Args:
+        template: `expectation_template` of the project.
+        expect: The expectation as it is written.
+        variables: The variables in force.
+
+    Raises:
+        RenderError: When the call cannot be rendered, or gives no SQL.
+    """
+    text = render(f"{template}\n{{{{ {macro_call(expect)} }}}}", variables).strip()
+    if not text:
+        raise RenderError("it gives no SQL: is there a macro of that name below metadata/expectations?", None)
+    return text
 
 
 def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: Resolution) -> None:
@@ -30,10 +62,10 @@ def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int
         context: The macros that there are, and where problems go.
     """
     for index, item in enumerate(data.get("expectations") or ()):
-        call = _CALLED.match(macro_call(item["expect"]))
-        if call is None or call[1] in context.macros:
+        macro = called_macro(item["expect"])
+        if macro is None or macro in context.macros:
             continue
-        close = nearest(call[1], context.macros)
+        close = nearest(macro, context.macros)
         hint = f"Did you mean `{close}`?" if close else "Add it to a .j2 file there, or remove the expectation."
-        message = f"no file of metadata/expectations or metadata/macros has a macro `{call[1]}`."
+        message = f"no file of metadata/expectations or metadata/macros has a macro `{macro}`."
         context.report.warning(file, (*path, "expectations", index, "expect"), message, "unknown-macro", hint)

@@ -1,4 +1,4 @@
-"""What is wrong with a project: one record a problem, gathered and never raised one by one."""
+"""Problems found while loading or checking a project, collected instead of raised."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ __all__ = ["Problem"]
 
 
 class Problem(BaseModel):
-    """One thing that is wrong, where it is, and what to do.
+    """A problem of a project: where it is, what was found and expected, what to do next.
 
     Attributes:
         file: Posix path relative to the project root.
         line: 1-based line, None where it is not known.
+        column: 1-based column of the line, for SQL; None where it is not known.
         key: Dotted path of the YAML key (`table.attributes.0.type`), "" where there is none.
         message: What was found and what was expected.
         hint: What to do, "" where the message says it all.
@@ -26,6 +27,7 @@ class Problem(BaseModel):
 
     file: str
     line: int | None = None
+    column: int | None = None
     key: str = ""
     message: str
     hint: str = ""
@@ -33,6 +35,6 @@ class Problem(BaseModel):
     code: str
 
     def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         what = f"{self.key}: {self.message}" if self.key else self.message
         return f"{where}: {what}" + (f" {self.hint}" if self.hint else "")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Sections", "made_for_session", "never_closed", "split_sections", "split_statements", "strip_comments"]
+__all__ = [
+    "Sections",
+    "blank_comments",
+    "made_for_session",
+    "main_section",
+    "never_closed",
+    "split_sections",
+    "split_statements",
+    "strip_comments",
+]
 
 _MARKER = re.compile(r"^[ \t]*--[ \t]*SL_(PRESQL|SQL|POSTSQL)[ \t]*$", re.MULTILINE)
 _SHAPE = (
@@ -54,6 +63,27 @@ def split_sections(text: str) -> Sections:
             parts[mark[1]].append(body)
     main = parts["SQL"][0] if parts["SQL"] else head
     return Sections("\n".join(parts["PRESQL"]), main, "\n".join(parts["POSTSQL"]))
+
+
+def main_section(text: str) -> tuple[int, int]:
+    """Returns where the main SQL of a SQL file begins and ends: the section that `split_sections` gives as `sql`."""
+    marks = list(_MARKER.finditer(text))
+    if not marks:
+        return 0, len(text)
+    for mark, after in zip(marks, [*(m.start() for m in marks[1:]), len(text)], strict=True):
+        if mark[1] == "SQL" and text[mark.end() : after].strip():
+            return mark.end(), after
+    return 0, marks[0].start()
+
+
+def blank_comments(sql: str, dialect: str = "") -> str:
+    """Replaces comments that are not inside quotes by spaces: all other characters keep their places."""
+
+    def blank(match: re.Match[str]) -> str:
+        is_comment = match["line"] is not None or match["block"] is not None
+        return re.sub(r"[^\n]", " ", match[0]) if is_comment else match[0]
+
+    return _tokens(dialect).sub(blank, sql)
 
 
 def strip_comments(sql: str, dialect: str = "") -> str:

@@ -23,7 +23,24 @@ _EXPLAINED = re.compile(r"\(?\s*\b(?:with|select|from|insert|create|merge|update
 
 
 class SqlError(Exception):
-    """SQL that cannot be parsed; the message says where and why in one line."""
+    """SQL that cannot be parsed; the message says where and why in one line.
+
+    Args:
+        message: Where and why.
+        reason: Why, without the place; the message by default.
+        word: The word at which the parser stopped, "" where it is not known.
+        line: 1-based line of the SQL, None where it is not known.
+        column: 1-based column of the last character of the word.
+    """
+
+    def __init__(
+        self, message: str, reason: str = "", *, word: str = "", line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason or message
+        self.word = word
+        self.line = line
+        self.column = column
 
 
 def sql_dialects(dialect: str) -> tuple[str, ...]:
@@ -85,7 +102,7 @@ def _parse(sql: str, dialect: str) -> Iterator[Tree]:
     except SqlError:
         raise
     except ParseError as error:
-        raise SqlError(_describe(error)) from error
+        raise _described(error) from error
     except RecursionError as error:
         raise SqlError("nested too deeply to be parsed") from error
     except (SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
@@ -105,12 +122,14 @@ def _explained(command: Tree, dialect: str) -> Iterator[Tree]:
         yield from _parse(text[found.start() :], dialect)
 
 
-def _describe(error: Any) -> str:
+def _described(error: Any) -> SqlError:
     for item in error.errors:
-        message = _TOKEN.sub(r"\1", str(item.get("description") or "")).strip().rstrip(".")
+        message = _TOKEN.sub(r"\1", str(item.get("description") or "")).strip().rstrip(".")[:200]
         if message:
-            return f"line {item.get('line')}, column {item.get('col')}: {message[:200]}"
-    return " ".join(str(error).split())[:200]
+            line, column = item.get("line"), item.get("col")
+            where = f"line {line}, column {column}: {message}"
+            return SqlError(where, message, word=str(item.get("highlight") or ""), line=line, column=column)
+    return SqlError(" ".join(str(error).split())[:200])
 
 
 def _refuse_open_joins(tokens: list[Any]) -> None:

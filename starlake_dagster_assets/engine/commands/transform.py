@@ -19,7 +19,7 @@ from starlake_dagster_assets.engine.writing.templates import template_names
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Project, Task
 
-__all__ = ["TransformRequest", "UnknownTaskError", "transform"]
+__all__ = ["TransformRequest", "UnknownTaskError", "check_task", "transform"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def transform(
     task = _find(project, request.name)
     tasks = _upstream(project, task) if request.recursive else [task]
     for item in tasks:
-        _check(project, item, options)
+        check_task(project, item, options)
     for item in tasks:
         if options.cancelled.is_set():
             raise EngineError("cancelled")
@@ -89,7 +89,7 @@ def _upstream(project: Project, task: Task) -> list[Task]:
     return ordered
 
 
-def _check(project: Project, task: Task, options: EngineOptions) -> None:
+def check_task(project: Project, task: Task, options: EngineOptions) -> None:
     """Refuses by name what the embedded engine does not do, before anything is written."""
     if task.python is not None:
         raise EngineError(

@@ -18,15 +18,13 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.transaction import usable
 from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.expectation_checks import macro_call
+from starlake_dagster_assets.project.expectation_checks import expectation_template, macro_call, render_expectation
 from starlake_dagster_assets.project.model import Expectation, Project
-from starlake_dagster_assets.project.rendering import render
 
 __all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
 
 _ODD = -2147483648
 _LONG = range(-(2**63), 2**63)
-_COMMENT = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
 
@@ -128,16 +126,10 @@ def _check(session: Session, project: Project, item: Expectation, target: Target
 
 
 def _sql(project: Project, call: str, target: Target) -> str:
-    ordered = sorted(project.macros, key=lambda macro: macro.kind != "expectation")
-    macros = "\n".join(_COMMENT.sub(lambda match: match.group(1) or "", macro.text) for macro in ordered)
     try:
-        text = render(f"{macros}\n{{{{ {call} }}}}", project.variables).strip()
+        text = render_expectation(expectation_template(project), call, project.variables)
     except Exception as error:
         raise EngineError(f"cannot render expectation {call}: {error}") from error
-    if not text:
-        raise EngineError(
-            f"expectation {call} gives no SQL: is there a macro of that name below metadata/expectations?"
-        )
     if "sl_this" in text:
         parts = (target.database, target.schema, target.table)
         name = ".".join(part if _PLAIN.match(part) else identifier(part) for part in parts if part)

@@ -1,0 +1,234 @@
+"""Columns in SQL that no table of the query has, where all tables it reads are known with their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.graph.columns import ColumnLineage
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.project.column_lineage import QualifiedQuery
+from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.problems import Problem
+
+__all__ = ["unknown_columns"]
+
+_OF_ENGINES = ("_", "sl_", "comet_", "$", "@")
+"""Beginnings of columns that engines and warehouses add themselves."""
+_SHOWN = 20
+"""Columns that a message lists at most."""
+_WORDS = frozenset({"rowid", "rownum", "ctid", "oid", "excluded", "level", "filename", "value", "user", "default"})
+"""Names that are columns of every table somewhere, or no columns at all."""
+
+
+def unknown_columns(graph: Graph, project: Project, places: Places) -> Iterator[Problem]:
+    """Reports columns that none of the tables of their query has.
+
+    Args:
+        graph: The graph of the project.
+        project: The resolved project.
+        places: Finds words in its files.
+    """
+    checker = _Checker(graph, project)
+    for task in project.tasks:
+        for column in checker.unknown(task):
+            file, line, place = places.in_task(task, column.spelled, column.start)
+            close = nearest(column.name, column.known)
+            listed = ", ".join(column.known[:_SHOWN]) + (", …" if len(column.known) > _SHOWN else "")
+            yield Problem(
+                file=file,
+                line=line,
+                column=place,
+                message=f"no table of the query has a column `{column.spelled}`; known columns: {listed}.",
+                hint=f"Did you mean `{close}`?" if close else "Correct the name, or add the attribute to its table.",
+                severity="warning",
+                code="unknown-column-read",
+            )
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """A column that no table has.
+
+    Attributes:
+        name: In lower case.
+        spelled: As in the SQL.
+        start: Where it begins in the SQL, None where that is not known.
+        known: The columns that it could have been.
+    """
+
+    name: str
+    spelled: str
+    start: int | None
+    known: tuple[str, ...]
+
+
+class _Checker:
+    """Knows which nodes have which columns, completely."""
+
+    def __init__(self, graph: Graph, project: Project) -> None:
+        self._graph = graph
+        self._lineage = ColumnLineage(graph, project, keep_queries=True)
+        described = [n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external)]
+        self._names = Names(described, project.application.refs)
+        self._complete: dict[str, bool] = {}
+
+    def unknown(self, task: Task) -> Iterator[_Unknown]:
+        """The columns of a task's SQL that no table has; none where a table is not known completely."""
+        if not task.sql or not task.parse_sql or ";" in task.sql or task.id not in self._graph.nodes:
+            return
+        query = self._lineage.query(task.id)
+        if query is None or not all(query.known.values()):
+            return
+        if not all(self._is_complete(self._node_of(name, task)) for name in query.tables.values()):
+            return
+        seen: set[tuple[str, int | None]] = set()
+        for found in _unknown_in(query):
+            if (found.name, found.start) not in seen:
+                seen.add((found.name, found.start))
+                yield found
+
+    def _node_of(self, name: str, task: Task) -> str | None:
+        meant = self._names.resolve(name, task)
+        return meant.node if not meant.candidates else None
+
+    def _is_complete(self, node_id: str | None) -> bool:
+        """Whether all columns of a node are known: not behind a `*` of an unknown table, nor by names made up."""
+        todo = [node_id] if node_id else []
+        entered: set[str] = set()
+        while todo:
+            name = todo[-1]
+            if name in self._complete:
+                todo.pop()
+                continue
+            sources = self._sources(name)
+            waiting = [one for one in sources or () if one not in self._complete and one not in entered]
+            if waiting and name not in entered:
+                entered.add(name)
+                todo += waiting
+                continue
+            entered.add(name)
+            todo.pop()
+            self._complete[name] = sources is not None and all(self._complete.get(one, False) for one in sources)
+        return node_id is not None and self._complete.get(node_id, False)
+
+    def _sources(self, node_id: str) -> list[str] | None:
+        """The nodes that the columns of a node depend on; None where they are not known anyway."""
+        node = self._graph.nodes.get(node_id)
+        if node is None:
+            return None
+        if node.task is None:
+            return [] if self._lineage.columns(node_id) else None
+        query = self._lineage.query(node_id)
+        if query is None or ";" in (node.task.sql or "") or node.task.presql or node.task.postsql:
+            return None
+        outputs = query.reader.outputs(query.root)
+        if not outputs or any(output.name == "*" or output.name.startswith("_col") for output in outputs):
+            return None
+        found = [self._node_of(name, node.task) for name in query.tables.values()]
+        return None if None in found else [name for name in found if name is not None]
+
+
+def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:
+    """The unknown columns of all scopes of a query."""
+    columns = {name: [column.lower() for column, _ in listed] for name, listed in query.known.items()}
+    for scope in query.root.traverse():
+        if _is_odd(scope):
+            continue
+        for column in scope.columns:
+            if column.parent_select is not scope.expression:  # of a subquery, which is a scope of its own
+                continue
+            known = _candidates(query, scope, column, columns)
+            if known is None or column.name in known or _is_no_column(column, scope):
+                continue
+            identifier = column.this
+            spelled = str(identifier.meta.get("spelled") or column.name)
+            yield _Unknown(column.name, spelled, identifier.meta.get("start"), tuple(dict.fromkeys(known)))
+
+
+def _is_odd(scope: Any) -> bool:
+    """Whether a scope has columns that its sources do not tell: pivots, lateral views, functions that give tables."""
+    from sqlglot import exp
+
+    if scope.is_udtf or not isinstance(scope.expression, exp.Select):
+        return True
+    odd = (exp.Pivot, exp.Lateral, exp.MatchRecognize, exp.UDTF, exp.TableFromRows)
+    return any(True for _ in scope.find_all(*odd))
+
+
+def _candidates(query: QualifiedQuery, scope: Any, column: Any, columns: dict[str, list[str]]) -> list[str] | None:
+    """The columns that a column may be, None where that cannot be told."""
+    found: list[str] = []
+    current = scope
+    while current is not None:
+        if current is not scope and _is_odd(current):
+            return None
+        for name, source in current.sources.items():
+            if column.table and column.table != name:
+                continue
+            known = _columns_of(query, source, columns)
+            if known is None:
+                return None
+            found += known
+            if column.table:
+                return found
+        current = current.parent
+    return found if found and not column.table else None
+
+
+def _columns_of(query: QualifiedQuery, source: Any, columns: dict[str, list[str]]) -> list[str] | None:
+    from sqlglot import exp
+
+    if isinstance(source, exp.Table):
+        return columns.get(source.name) or None
+    if source.is_udtf or (source.is_cte and _is_recursive(source)):
+        return None
+    outputs = query.reader.outputs(source)
+    if not outputs or any(output.name == "*" or output.name.startswith("_col") for output in outputs):
+        return None
+    return [output.name for output in outputs]
+
+
+def _is_recursive(source: Any) -> bool:
+    from sqlglot import exp
+
+    clause = source.expression.find_ancestor(exp.With)
+    return bool(clause is not None and clause.args.get("recursive"))
+
+
+def _is_no_column(column: Any, scope: Any) -> bool:
+    """Whether a name may be something else than a column of a table: an alias, a parameter, a field, a keyword."""
+    from sqlglot import exp
+
+    name = column.name
+    if not name or name == "*" or name in _WORDS or name.startswith(_OF_ENGINES):
+        return True
+    if isinstance(column.parent, exp.Dot) or column.find_ancestor(exp.Lambda, exp.Interval, exp.Kwarg, exp.PropertyEQ):
+        return True
+    if column.table:
+        return False
+    current = scope
+    while current is not None:
+        if name in current.sources or name in _aliases(current):  # a whole row, or an alias: many dialects allow both
+            return True
+        current = current.parent
+    return False
+
+
+def _aliases(scope: Any) -> set[str]:
+    """The names that the select list gives to expressions, and windows."""
+    from sqlglot import exp
+
+    selects: list[Any] = scope.expression.selects
+    given = {one.alias.lower() for one in selects if isinstance(one, exp.Alias) and not _keeps_name(one)}
+    return given | {one.name.lower() for one in scope.expression.args.get("windows") or ()}
+
+
+def _keeps_name(alias: Any) -> bool:
+    from sqlglot import exp
+
+    return isinstance(alias.this, exp.Column) and alias.this.name.lower() == alias.alias.lower()

@@ -1,0 +1,89 @@
+"""What the embedded engine refuses, asked of the engine itself ahead of time: nothing is read, opened or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Connection, Project, Table, Task
+from starlake_dagster_assets.project.problems import Problem
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.engine.session import EngineOptions
+
+__all__ = ["refusals"]
+
+
+def refusals(project: Project, engine: Literal["auto", "duckdb", "starlake"]) -> Iterator[Problem]:
+    """Reports the tables and tasks that the embedded engine refuses.
+
+    Args:
+        project: The resolved project.
+        engine: `duckdb` for errors; `auto` for warnings, where the connection is DuckDB; `starlake` for none.
+    """
+    if engine == "starlake":
+        return
+    try:
+        from starlake_dagster_assets.engine.commands.launcher import options_of
+    except ImportError:  # without the extra `duckdb` there is no embedded engine
+        return
+    checks = _Checks(project, options_of(os.environ))
+    asked: list[tuple[Table | Task, Callable[[], None]]] = [
+        *((table, lambda table=table: checks.table(table)) for table in project.tables),
+        *((task, lambda task=task: checks.task(task)) for task in project.tasks),
+    ]
+    for thing, check in asked:
+        connection = project.connection(thing.connection)
+        if engine == "auto" and (connection is None or connection.engine != "duckdb"):
+            continue
+        try:
+            check()
+        except EngineError as error:
+            yield _problem(thing, str(error), is_chosen=engine == "duckdb")
+
+
+class _Checks:
+    """Asks the engine on a database in memory."""
+
+    def __init__(self, project: Project, options: EngineOptions) -> None:
+        import duckdb
+
+        self._project = project
+        self._options = options
+        self._con = duckdb.connect(config={"threads": 1})
+
+    def table(self, table: Table) -> None:
+        from starlake_dagster_assets.engine.session import Session, database_path
+        from starlake_dagster_assets.engine.writing.adaptive import check_adaptive
+        from starlake_dagster_assets.engine.writing.load_job import check_load
+
+        database_path(self._project, table.connection, self._options)
+        connection = self._project.connection(table.connection) or Connection(name=table.connection, type="")
+        session = Session(self._con, connection, Path(), connection.dialect, ("memory", "main"), "memory")
+        strategy = table.metadata.write_strategy
+        if strategy.types:
+            check_adaptive(strategy)
+        for kind in strategy.types or {strategy.type: ""}:
+            check_load(session, self._project, table, strategy.model_copy(update={"type": kind, "types": {}}))
+
+    def task(self, task: Task) -> None:
+        from starlake_dagster_assets.engine.commands.transform import check_task
+        from starlake_dagster_assets.engine.session import database_path
+
+        database_path(self._project, task.connection, self._options)
+        check_task(self._project, task, self._options)
+
+
+def _problem(thing: Table | Task, text: str, *, is_chosen: bool) -> Problem:
+    reason = text.removeprefix(f"{thing.location}: ").splitlines()[0].rstrip(".")
+    return Problem(
+        file=thing.location.file,
+        line=thing.location.line,
+        message=f"the embedded engine (StarlakeDuckDB) refuses {thing.id}: {reason}.",
+        hint="Change it, or run it with the real program (StarlakeShell).",
+        severity="error" if is_chosen else "warning",
+        code="engine-refuses",
+    )

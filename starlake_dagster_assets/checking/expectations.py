@@ -1,0 +1,71 @@
+"""Expectations that cannot be rendered, or whose SQL does not parse: they fail at every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.project.expectation_checks import called_macro, expectation_template, render_expectation
+from starlake_dagster_assets.project.model import Project, Table, Task
+from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.rendering import Renderer, RenderError
+from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
+
+__all__ = ["broken_expectations"]
+
+
+def broken_expectations(project: Project, places: Places) -> Iterator[Problem]:
+    """Reports expectations whose call cannot be rendered or whose SQL does not parse.
+
+    Args:
+        project: The resolved project.
+        places: Finds texts in its files.
+    """
+    if not project.application.expectations.active:
+        return
+    template = expectation_template(project)
+    macros = Renderer(None, {macro.file: macro.text for macro in project.macros}).macro_names
+    reasons: dict[tuple[str, str], str] = {}
+    for thing in (*project.tables, *project.tasks):
+        dialect = _dialect(project, thing)
+        for item in thing.expectations:
+            if (called_macro(item.expect) or next(iter(macros), "")) not in macros:
+                continue  # reported as an unknown macro at load
+            key = (item.expect, dialect)
+            if key not in reasons:
+                reasons[key] = _reason(template, item.expect, dialect, project)
+            if reasons[key]:
+                file, line, _ = places.of_text(thing.location, item.expect)
+                yield Problem(
+                    file=file,
+                    line=line,
+                    key="expectations",
+                    message=f"the expectation `{item.expect}` {reasons[key]}.",
+                    hint="It fails at every run; correct the call, or the macro below metadata/expectations.",
+                    code="broken-expectation",
+                )
+
+
+def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
+    """Why an expectation fails at every run, "" where nothing says that it does."""
+    try:
+        sql = render_expectation(template, expect, project.variables)
+    except RenderError as error:
+        return f"cannot be rendered: {error.message.rstrip('.')}"
+    try:
+        parse_statements(sql, dialect)
+    except SqlError as error:
+        return (
+            f"gives SQL that cannot be parsed as {dialect or 'standard SQL'}: {str(error).rstrip('.')}: {_short(sql)}"
+        )
+    return ""
+
+
+def _dialect(project: Project, thing: Table | Task) -> str:
+    connection = project.connection(thing.connection)
+    return connection.dialect if connection else ""
+
+
+def _short(sql: str) -> str:
+    text = " ".join(sql.split())
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,73 @@
+"""Lines and columns in the files of a project, for text that was rendered and stripped of its comments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from starlake_dagster_assets.project.model import Location, Task
+from starlake_dagster_assets.project.sections import blank_comments, main_section
+
+__all__ = ["Place", "Places"]
+
+Place = tuple[str, int | None, int | None]
+"""(file, line, column), 1-based; None where they are not known."""
+
+
+class Places:
+    """Finds words in the files of a project; each file is read once.
+
+    Args:
+        root: The project's directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._texts: dict[str, str] = {}
+
+    def in_task(self, task: Task, word: str, start: int | None = None) -> Place:
+        """The place of a word of a task's SQL.
+
+        Args:
+            task: The task.
+            word: As spelled in `task.sql`.
+            start: Where it begins there; the first occurrence by default.
+        """
+        location = task.sql_location or task.location
+        sql = task.sql or ""
+        number = len(_occurrences(sql[:start], word)) if start else 0
+        text = self._text(location.file)
+        begin, end = 0, len(text)
+        if task.sql_location is not None:
+            text = blank_comments(text)
+            begin, end = main_section(self._text(location.file))
+        found = [at for at in _occurrences(text, word) if begin <= at < end]
+        if not found:
+            return location.file, location.line, None
+        return (location.file, *_line_and_column(text, found[min(number, len(found) - 1)]))
+
+    def of_text(self, location: Location, text: str) -> Place:
+        """The line of a text in a YAML file, at or after the line of its object."""
+        whole = self._text(location.file)
+        begin = sum(len(line) + 1 for line in whole.split("\n")[: max((location.line or 1) - 1, 0)])
+        at = whole.find(text.split("\n")[0], begin)
+        return location.file, whole.count("\n", 0, at) + 1 if at >= 0 else location.line, None
+
+    def _text(self, file: str) -> str:
+        if file not in self._texts:
+            try:
+                self._texts[file] = (self._root / file).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                self._texts[file] = ""
+        return self._texts[file]
+
+
+def _occurrences(text: str, word: str) -> list[int]:
+    if not word:
+        return []
+    before, after = (r"(?<!\w)" if word[0].isalnum() else ""), (r"(?!\w)" if word[-1].isalnum() else "")
+    return [found.start() for found in re.finditer(f"{before}{re.escape(word)}{after}", text, re.IGNORECASE)]
+
+
+def _line_and_column(text: str, at: int) -> tuple[int, int]:
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

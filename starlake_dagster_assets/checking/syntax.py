@@ -1,0 +1,102 @@
+"""SQL that does not parse, with its line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
+
+__all__ = ["syntax_errors"]
+
+_NEAR = re.compile(r'at or near "(.*?)"', re.DOTALL)
+_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
+
+
+def syntax_errors(project: Project, loaded: Sequence[Problem], places: Places) -> Iterator[Problem]:
+    """Reports the SQL of tasks that the load could not parse.
+
+    DuckDB is asked itself where the SQL is its own: what it reads is a warning, because only the dependencies may be
+    incomplete.
+
+    Args:
+        project: The resolved project.
+        loaded: The problems of its load.
+        places: Finds words in its files.
+    """
+    tasks = {(task.sql_location or task.location).file: task for task in project.tasks}
+    for problem in loaded:
+        task = tasks.get(problem.file)
+        if problem.code != "unparsable-sql":
+            continue
+        if task is None or task.sql is None:
+            yield problem
+            continue
+        connection = project.connection(task.run_connection)
+        dialect = connection.dialect if connection else ""
+        yield _problem(problem, task, dialect, places)
+
+
+def _problem(problem: Problem, task: Task, dialect: str, places: Places) -> Problem:
+    sql = task.sql or ""
+    if dialect.lower() == "duckdb":
+        said = _duckdb_error(sql)
+        if said == "":
+            return problem
+        if said is not None:
+            return _error(task, "DuckDB", said.splitlines()[0], places, *_duckdb_place(sql, said))
+    try:
+        parse_statements(sql, dialect)
+    except SqlError as error:
+        word, start = error.word, _offset(sql, error)
+        return _error(task, dialect or "standard SQL", error.reason, places, word, start)
+    return problem
+
+
+def _error(task: Task, dialect: str, reason: str, places: Places, word: str, start: int | None) -> Problem:
+    file, line, column = places.in_task(task, word, start)
+    near = f" at `{word}`" if word and word not in reason else ""
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        message=f"the SQL cannot be parsed as {dialect}{near}: {reason.rstrip('.')}.",
+        hint="Every run of the task fails on it; correct the SQL, or set `parseSQL: false` to hand it on unread.",
+        code="unparsable-sql",
+    )
+
+
+def _duckdb_error(sql: str) -> str | None:
+    """What DuckDB says of a text: "" where it reads it, None where it is not installed."""
+    try:
+        import duckdb
+    except ImportError:
+        return None
+    try:
+        duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        return str(error).removeprefix("Parser Error: ")
+    return ""
+
+
+def _duckdb_place(sql: str, said: str) -> tuple[str, int | None]:
+    near, line = _NEAR.search(said), _LINE.search(said)
+    if near is None or line is None:
+        return "", None
+    lines = sql.split("\n")
+    begin = sum(len(text) + 1 for text in lines[: int(line[1]) - 1])
+    shown, _, marks = said[line.end() :].partition("\n")
+    column = len(marks) - len(marks.lstrip()) - len(line[0]) if "^" in marks and not shown.startswith("...") else 0
+    at = sql.lower().find(near[1].lower(), begin + max(column, 0))
+    return near[1], at if at >= 0 else begin
+
+
+def _offset(sql: str, error: SqlError) -> int | None:
+    """Where the word begins that sqlglot names by its line and by the column of its last character."""
+    if error.line is None or not error.word:
+        return None
+    begin = sum(len(text) + 1 for text in sql.split("\n")[: error.line - 1])
+    return begin + max((error.column or 0) - len(error.word), 0)

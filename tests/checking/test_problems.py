@@ -1,0 +1,195 @@
+"""What `check` finds beyond the load of a project: table by table, with its place; and what it must not find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from starlake_dagster_assets.checking.patterns import sample_names
+from starlake_dagster_assets.checking.problems import check_project
+from tests.project.conftest import write
+from tests.project.texts import ORDERS
+
+ITEMS = """version: 1
+table:
+  name: items
+  pattern: "items-.*.csv"
+  attributes:
+    - {name: id, type: int}
+    - {name: price, type: double}
+    - {name: payload, type: struct, attributes: [{name: color, type: string}]}
+"""
+SHOP = {"load/shop/orders.sl.yml": ORDERS, "load/shop/items.sl.yml": ITEMS}
+MACRO = "{% macro is_unique(x) %}select count(*) from (select {{ x }} from SL_THIS group by 1 having count(*) > 1)"
+MACRO += "{% endmacro %}\n{% macro broken(x) %}select from where (= {{ x }}{% endmacro %}\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("SL_ENV", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def check(tmp_path: Path, files: dict[str, str], **arguments):
+    return check_project(write(tmp_path / "project", {**SHOP, **files}), **arguments).problems
+
+
+def sql(text: str) -> dict[str, str]:
+    return {"transform/kpi/one.sql": text}
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "severity", "place", "words"),
+    [
+        (sql("select id\nfrom shop.ordres"), "unknown-table", "warning", (2, 11), "Did you mean `shop.orders`?"),
+        (sql("select 1 as x from shop.zzz"), "unknown-table", "warning", (1, 25), "no table of the domain `shop`"),
+        (sql("select 1 as x from ordrs"), "unknown-table", "warning", (1, 20), "Did you mean `shop.orders`?"),
+        (sql("select 1 as x from shpo.orders"), "unknown-table", "warning", (1, 25), "Did you mean `shop.orders`?"),
+        (sql("-- a comment\nSELEC id from shop.orders"), "unparsable-sql", "error", (2, 1), "at or near"),
+        (
+            sql("--SL_PRESQL\nselect 1\n--SL_SQL\nselect id /* wher id */\nfrom shop.orders\nwhere id = = 1"),
+            "unparsable-sql",
+            "error",
+            (6, 12),
+            "DuckDB",
+        ),
+        (sql("select amuont from shop.orders"), "unknown-column-read", "warning", (1, 8), "Did you mean `amount`?"),
+        (
+            sql("with o as (select id, amount from shop.orders)\nselect o.id, o.total from o"),
+            "unknown-column-read",
+            "warning",
+            (2, 16),
+            "`total`",
+        ),
+        (
+            sql("select i.id from shop.items i join shop.orders o on o.idd = i.id"),
+            "unknown-column-read",
+            "warning",
+            (1, 55),
+            "Did you mean `id`?",
+        ),
+        (
+            {
+                "transform/kpi/first.sql": "select id, sum(amount) as total from shop.orders group by id",
+                **sql("select id, totl from kpi.first"),
+            },
+            "unknown-column-read",
+            "warning",
+            (1, 12),
+            "Did you mean `total`?",
+        ),
+        (
+            {
+                "expectations/ours.j2": MACRO,
+                "load/shop/orders.sl.yml": f"{ORDERS}  expectations:\n    - expect: broken(1)\n",
+            },
+            "broken-expectation",
+            "error",
+            (11, None),
+            "cannot be parsed",
+        ),
+        (
+            {
+                "expectations/ours.j2": MACRO,
+                "load/shop/orders.sl.yml": f"{ORDERS}  expectations:\n    - expect: is_unique(1, 2)\n",
+            },
+            "broken-expectation",
+            "error",
+            (11, None),
+            "cannot be rendered",
+        ),
+        (
+            {"load/shop/other.sl.yml": ORDERS.replace("name: orders", "name: other")},
+            "duplicate-pattern",
+            "error",
+            (2, None),
+            "metadata/load/shop/orders.sl.yml",
+        ),
+        (
+            {"load/shop/other.sl.yml": ITEMS.replace("name: items", "name: other").replace("items-", "items-[0-9]+")},
+            "overlapping-patterns",
+            "warning",
+            (2, None),
+            "such as `items-",
+        ),
+        (
+            {"load/shop/other.sl.yml": ORDERS.replace("orders", "other") + "  metadata: {format: KAFKA}\n"},
+            "engine-refuses",
+            "warning",
+            (2, None),
+            "StarlakeShell",
+        ),
+        (
+            {"transform/kpi/one.py": "print(1)\n"},
+            "engine-refuses",
+            "warning",
+            (1, None),
+            "needs Spark",
+        ),
+    ],
+)  # fmt: skip
+def test_each_finding_has_its_place_and_the_next_step(tmp_path, files, code, severity, place, words):
+    problems = check(tmp_path, files)
+    assert [problem.code for problem in problems] == [code], problems
+    (problem,) = problems
+    assert (problem.severity, (problem.line, problem.column)) == (severity, place)
+    assert words in str(problem)
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from shop.orders",
+        "select o.* from shop.orders o where o.amount > 1",
+        "select amount * 2 as double_amount from shop.orders order by double_amount",
+        "select id as n, count(*) as c from shop.orders group by n having c > 1 qualify row_number() over (w) = 1 "
+        "window w as (partition by n)",
+        "select payload.color, i.payload.color as c2 from shop.items i",
+        "with recursive r as (select 1 as n union all select n + 1 from r where n < 3) select n from r",
+        "select id from shop.orders o where exists (select 1 from shop.items i where i.id = o.id and amount > price)",
+        "select id, x from shop.orders, unnest([1, 2]) as t(x)",
+        "select list_transform([1], x -> x + 1) as l, id from shop.orders",
+        "select o from shop.orders o",
+        "select rowid, id from shop.orders",
+        "select columns('a.*') from shop.orders",
+        "select * exclude (id) from shop.orders",
+        "select nope from elsewhere.table1",
+        "select a.nope from shop.orders o join elsewhere.table1 a using (id)",
+        "select current_date as d, id from shop.orders",
+        "from shop.orders select id",
+        "select * from (pivot shop.orders on id using sum(amount))",
+        "select id, lag(amount) over (order by id) as before from shop.orders",
+        "select \"ID\", Amount from Shop.Orders",
+        "select name, value from (unpivot shop.orders on id, amount into name name value value)",
+        "select s.total from (select id, sum(amount) as total from shop.orders group by id) s",
+        "select * from read_csv('x.csv') where nope = 1",
+        "select id from shop.orders union all select id from shop.items order by id",
+        "select struct_pack(a := id) as s from shop.orders",
+        "select interval 1 day as i, id from shop.orders",
+        "select cast(id as varchar) as t, amount::int as u, date_trunc('day', current_timestamp) as d from shop.orders",
+        "select id from shop.orders where amount > {{ limit }}",
+        "select t.id from (values (1, 2)) as t(id, other)",
+        "select tables.table_name from information_schema.tables",
+        "select id as key, (select max(price) from shop.items where items.id = key) as p from shop.orders",
+        "select extract(year from now()) as y, id from shop.orders",
+        "select shop.orders.id from shop.orders",
+        "select orders.id from shop.orders tablesample 10%",
+        "select max(amount) filter (where id > 1) as m from shop.orders",
+    ],
+)  # fmt: skip
+def test_nothing_is_found_where_nothing_is_wrong(tmp_path, text):
+    assert [str(problem) for problem in check(tmp_path, sql(text)) if problem.code != "lineage-differs"] == []
+
+
+def test_what_the_chosen_engine_refuses_is_an_error_and_nothing_for_the_real_program(tmp_path):
+    files = {"transform/kpi/one.py": "print(1)\n"}
+    (problem,) = check(tmp_path, files, engine="duckdb")
+    assert (problem.code, problem.severity) == ("engine-refuses", "error")
+    assert check(tmp_path, files, engine="starlake") == ()
+
+
+@pytest.mark.parametrize("pattern", ["orders-.*.csv", r"(?<day>\d{8})_[a-z]+\.json", "(a|b)?c{2,3}", r"\Qa.b\E.*"])
+def test_samples_are_matched_by_their_pattern(pattern):
+    assert sample_names(pattern)
