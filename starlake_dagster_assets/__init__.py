@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.selection import build_starlake_asset_selection
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
+    from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
     from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
     from starlake_dagster_assets.automation.build import build_automation
     from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
@@ -55,6 +56,7 @@ __all__ = [
     "StarlakeResource",
     "StarlakeShell",
     "StarlakeTranslator",
+    "StarlakeTranslatorSettings",
     "automation_conditions",
     "build_arrival_sensors",
     "build_automation",
@@ -90,6 +92,7 @@ _HOMES = {
     "StarlakeResource": "resources",
     "StarlakeShell": "resources",
     "StarlakeTranslator": "assets.translator",
+    "StarlakeTranslatorSettings": "assets.translator_settings",
     "automation_conditions": "automation.conditions",
     "build_automation": "automation.build",
     "build_arrival_sensors": "automation.arrivals",

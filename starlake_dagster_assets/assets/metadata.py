@@ -27,8 +27,8 @@ def table_name(node: Node) -> str:
     return f"{database}.{node.id}" if database else node.id
 
 
-def describe(node: Node) -> str | None:
-    """The comment of the project, then the SQL as it is written there."""
+def describe(node: Node, *, with_sql: bool = True) -> str | None:
+    """The comment of the project, then the SQL as it is written there where it is wanted."""
     thing = node.task or node.external or node.table
     parts: list[str] = []
     if node.is_files and node.table is not None:
@@ -36,20 +36,20 @@ def describe(node: Node) -> str | None:
         parts.append(f"Files for {node.table.id}{which}.")
     elif thing is not None and thing.comment:
         parts.append(thing.comment)
-    sql = (node.task.source_sql or node.task.sql) if node.task else None
+    sql = (node.task.source_sql or node.task.sql) if node.task and with_sql else None
     if sql:
         fence = "```" if "```" not in sql else "~~~"
         parts.append(f"{fence}sql\n{sql.strip()}\n{fence}")
     return "\n\n".join(parts) or None
 
 
-def definition_metadata(node: Node, project: Project, root: Path) -> dict[str, Any]:
+def definition_metadata(node: Node, project: Project, root: Path | None) -> dict[str, Any]:
     """The metadata of an asset's definition.
 
     Args:
         node: The table, task, external table or set of files.
         project: The project's models.
-        root: The project's directory, for code references.
+        root: The project's directory, for code references; None = without them.
 
     Returns:
         Dagster's own keys (`dagster/…`) and ours (`starlake/…`).
@@ -64,7 +64,7 @@ def definition_metadata(node: Node, project: Project, root: Path) -> dict[str, A
         if schema := described_schema(node):
             metadata["dagster/column_schema"] = schema
     metadata.update(_settings(node))
-    if locations := _locations(node):
+    if root is not None and (locations := _locations(node)):
         metadata["dagster/code_references"] = _references(tuple(locations), root)
     return metadata
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import dagster as dg
 
@@ -14,6 +14,7 @@ from starlake_dagster_assets.assets.freshness import freshness_policy
 from starlake_dagster_assets.assets.mappings import partition_mapping
 from starlake_dagster_assets.assets.names import collisions, group_name, key_part, tags_of
 from starlake_dagster_assets.assets.retries import retry_policy
+from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
 from starlake_dagster_assets.automation.partitions import node_partitions
 from starlake_dagster_assets.command.checks import RESERVED, named_expectations
 from starlake_dagster_assets.command.source import ProjectSource
@@ -37,6 +38,10 @@ _Self = TypeVar("_Self", bound="StarlakeTranslator")
 class StarlakeTranslator:
     """Says what each table and task looks like in Dagster. Override a hook, or `get_asset_spec` as a whole.
 
+    Args:
+        settings: Switches for what is added to assets; everything by default. A subclass with an `__init__` of its own
+            passes them on, or sets the class attribute `settings`.
+
     Examples:
         >>> class Mine(StarlakeTranslator):
         ...     def get_group_name(self, node: Node) -> str | None:
@@ -48,6 +53,12 @@ class StarlakeTranslator:
     _specs: dict[str, dg.AssetSpec]
     _partitions: Mapping[str, dg.PartitionsDefinition[Any]] | None = None
     _external: External = "specs"
+    settings: StarlakeTranslatorSettings = StarlakeTranslatorSettings()
+
+    def __init__(self, settings: StarlakeTranslatorSettings | None = None) -> None:
+        if settings is not None:
+            wanted, example = StarlakeTranslatorSettings, "StarlakeTranslatorSettings(…)"
+            self.settings = instance_of(settings, wanted, "StarlakeTranslator", "settings", example)
 
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """A copy that knows the project and remembers its specs; the original is left as it is.
@@ -73,6 +84,12 @@ class StarlakeTranslator:
         changed = copy.copy(self)
         vars(changed).update(_external=external, _specs={})
         return changed
+
+    @property
+    def _switches(self) -> StarlakeTranslatorSettings:
+        """The settings; the default ones where a subclass uses the name `settings` for something else."""
+        found = cast("object", self.settings)
+        return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
 
     def _knows(self, triggers: Triggers) -> bool:
         """Whether these are the triggers that it was bound with, or some of them."""
@@ -211,7 +228,7 @@ class StarlakeTranslator:
 
     def get_description(self, node: Node) -> str | None:
         """The comment and the SQL."""
-        return shown.describe(node)
+        return shown.describe(node, with_sql=self._switches.enable_sql_in_description)
 
     def get_tags(self, node: Node) -> Mapping[str, str]:
         """Starlake's tags."""
@@ -233,7 +250,8 @@ class StarlakeTranslator:
 
     def get_metadata(self, node: Node) -> Mapping[str, Any]:
         """Columns, names, write strategy, code references."""
-        return shown.definition_metadata(node, self.project, self.source.root)
+        root = self.source.root if self._switches.enable_code_references else None
+        return shown.definition_metadata(node, self.project, root)
 
     def get_code_version(self, node: Node) -> str | None:
         """A hash of the YAML, the SQL and the macros; None for what this project does not make or describe."""
@@ -297,15 +315,17 @@ class StarlakeTranslator:
         """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
         if node.kind == "external":
             return ()
-        key = self.spec(node).key
+        key, switches = self.spec(node).key, self._switches
+        expected = named_expectations(node, self.project.application) if switches.enable_expectation_checks else ()
         checks = [
             dg.AssetCheckSpec(item.name, asset=key, description=item.expect, blocking=item.blocking)
-            for item in named_expectations(node, self.project.application)
+            for item in expected
         ]
         if node.kind == "table":
             rejected, drift = RESERVED
-            checks.append(dg.AssetCheckSpec(rejected, asset=key, description="No row was refused by the load."))
-            if node.is_described:
+            if switches.enable_rejected_rows_check:
+                checks.append(dg.AssetCheckSpec(rejected, asset=key, description="No row was refused by the load."))
+            if node.is_described and switches.enable_schema_drift_check:
                 text = "The table has the columns that the project describes."
                 checks.append(dg.AssetCheckSpec(drift, asset=key, description=text))
         return checks

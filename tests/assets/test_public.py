@@ -37,6 +37,7 @@ def test_the_public_names():
         "StarlakeResource",
         "StarlakeShell",
         "StarlakeTranslator",
+        "StarlakeTranslatorSettings",
         "automation_conditions",
         "build_arrival_sensors",
         "build_automation",
