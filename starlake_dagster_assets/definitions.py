@@ -21,6 +21,7 @@ from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.resources.variables import at_definition, is_complete
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
@@ -112,6 +113,7 @@ def build_definitions(
     project = project_of(project, "build_definitions")
     keys, others = named_environments(environments or {}, resource_key)
     places = {resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
+    known = {key: at_definition(where) for key, where in places.items()}
     triggers = build_triggers(project, automation) if triggers is None else triggers
     bound = bound_translator(translator, project, "build_definitions", triggers).with_external(_validated(external))
     extra = items_of(extra_assets, "build_definitions", "extra_assets", "[weekly_report]")
@@ -129,7 +131,7 @@ def build_definitions(
         samples=samples,
         options=options,
         pool=pool,
-        default_pools={key: where.pool(project) for key, where in places.items()},
+        default_pools={key: where.pool(project) for key, where in known.items()},
         retry_policy=retry_policy,
         execute=execute,
         resource_key=resource_key,
@@ -148,10 +150,12 @@ def build_definitions(
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
-    watching = list(places[resource_key].sensors(resource_key, prefix=triggers.prefix))
-    for key, where in others.items():
-        watching += where.sensors(key, prefix=f"{triggers.prefix}{key.removeprefix(resource_key + '_')}_")
-    if executor is None and any(where.single_writer(project) for where in places.values()):
+    watching: list[dg.SensorDefinition] = []
+    for key, where in known.items():
+        if is_complete(places[key]):
+            own = key.removeprefix(resource_key).removeprefix("_")
+            watching += where.sensors(key, prefix=f"{triggers.prefix}{own}_" if own else triggers.prefix)
+    if executor is None and any(where.single_writer(project) for where in known.values()):
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *sources, *extra],

@@ -1,11 +1,11 @@
 """What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
+from pydantic import Field, field_validator
 
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._compat import register_library
@@ -15,6 +15,16 @@ from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError, nearest
+from starlake_dagster_assets.resources.variables import (
+    DESCRIPTION,
+    at_launch,
+    deferred,
+    is_variable,
+    parts,
+    pass_variable,
+    read_text,
+    resolved,
+)
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 __all__ = ["StarlakeResource"]
@@ -28,14 +38,18 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     """Runs Starlake commands. A subclass says where, in `runner`.
 
     A field may be given by its own name or by the name that the option has in Starlake's DAG configurations
-    (`option_names`); a list or a mapping also as JSON, a list also as comma text.
+    (`option_names`); a list or a mapping also as JSON, a list also as comma text. Every field may be a `dg.EnvVar`.
     """
 
     option_names: ClassVar[Mapping[str, str]] = {}
     """Field by the name of the option in Starlake's DAG configurations, such as `dataproc_region`: `region`."""
 
+    from_environment: dict[str, str] = Field(default_factory=dict, description=DESCRIPTION)
+
+    _pass_variables = field_validator("*", mode="wrap")(pass_variable)
+
     def __init__(self, **data: Any) -> None:
-        super().__init__(**_named(type(self), data))
+        super().__init__(**deferred(type(self), _named(type(self), data)))
 
     option_variables: ClassVar[Mapping[str, str]] = {}
     """Environment variable by the field that Starlake's own packages take from it where no option says it."""
@@ -62,6 +76,24 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         there = {field: name for field, name in cls.option_variables.items() if name in os.environ}
         unsaid = {field: dg.EnvVar(name) for field, name in there.items() if field not in said}
         return cls(**unsaid, **given, **fields)
+
+    @classmethod
+    def configure_at_launch(cls, **kwargs: Any) -> Any:
+        """Returns the resource with the fields given here; run config has the others.
+
+        Args:
+            kwargs: Fields, as for the resource itself.
+        """
+        fields = at_launch(cls, _named(cls, kwargs))
+        return super().configure_at_launch(**fields)  # pyright: ignore[reportUnknownMemberType]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Any:
+        """Returns the resource with the values of all variables.
+
+        Raises:
+            RunnerError: When a variable is not set, or its value is none of the field.
+        """
+        return resolved(self)
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
         """The runner of a project.
@@ -141,7 +173,7 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
         below: Any = fields.get(whole)
         if below is not None and not isinstance(below, dict):
             raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
-        inner = next(one for one in _parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
+        inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
     return {name: _read(cls, name, value) for name, value in fields.items()}
 
@@ -152,21 +184,4 @@ def _title(cls: type[Any]) -> str:
 
 def _read(cls: type[Any], field: str, value: Any) -> Any:
     """The value of a field; a text for a list or a mapping is read."""
-    shapes = [get_origin(part) or part for part in _parts(cls.model_fields[field].annotation)]
-    if not isinstance(value, str) or isinstance(value, dg.EnvVar) or not {dict, list} & set(shapes):
-        return value
-    text = value.strip()
-    if list in shapes and text[:1] != "[":
-        return [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise RunnerError(f"{_title(cls)}: `{field}` is not JSON ({error}): {value!r}.") from error
-
-
-def _parts(annotation: Any) -> list[Any]:
-    """The members of a union; the annotation itself when it is none."""
-    origin = get_origin(annotation)
-    if origin in (list, dict) or origin is None:
-        return [annotation]
-    return [leaf for part in get_args(annotation) for leaf in _parts(part)]
+    return read_text(cls, field, value) if isinstance(value, str) and not is_variable(value) else value

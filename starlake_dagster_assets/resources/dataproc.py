@@ -9,6 +9,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.resources.variables import ResourceConfig
 from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
@@ -20,7 +21,7 @@ from starlake_dagster_assets.runners.remote import Environment
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
 
 
-class DataprocCluster(dg.Config):
+class DataprocCluster(ResourceConfig):
     """The cluster that is made for a run and deleted at its end; names and defaults are those of Starlake's options."""
 
     name: str = Field(default="dataproc-cluster", description="The run's id follows it.")
@@ -47,7 +48,7 @@ class DataprocCluster(dg.Config):
     create_timeout: float = Field(default=900, gt=0, description="Seconds that the creation may take.")
 
 
-class DataprocServerless(dg.Config):
+class DataprocServerless(ResourceConfig):
     """Serverless batches instead of a cluster."""
 
     version: str | None = Field(default=None, description="Runtime version; Dataproc's newest by default.")
@@ -181,7 +182,7 @@ class StarlakeDataproc(StarlakeRemoteResource):
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
         """For clusters that are made for runs: one that deletes those whose run has ended."""
-        if self.cluster is not None or self._dumped("serverless"):
+        if self.cluster is not None or self._dumped("serverless") or "serverless" in self.from_environment:
             return ()
         from starlake_dagster_assets.resources.dataproc_sweeper import build_sweeper
 
@@ -222,5 +223,5 @@ class StarlakeDataproc(StarlakeRemoteResource):
 
     def _dumped(self, name: str) -> dict[str, Any]:
         """The fields of a nested configuration; none where it is not given."""
-        config: Any = getattr(self, name)
-        return config.model_dump() if config is not None else {}
+        config: ResourceConfig | dict[str, Any] | None = getattr(self, name)
+        return config.values() if isinstance(config, ResourceConfig) else {**(config or {})}

@@ -8,6 +8,7 @@ from starlake_dagster_assets.resources.dataproc import StarlakeDataproc
 from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
 from starlake_dagster_assets.resources.fargate import StarlakeFargate
 from starlake_dagster_assets.resources.shell import StarlakeShell
+from starlake_dagster_assets.resources.variables import at_definition
 
 __all__ = ["ENVIRONMENTS", "environment_of"]
 
@@ -22,4 +23,4 @@ ENVIRONMENTS: Mapping[str, type[StarlakeResource]] = {
 
 def environment_of(resource: object) -> str | None:
     """The word for where a resource runs Starlake; None for what is none of ours."""
-    return next((word for word, kind in ENVIRONMENTS.items() if isinstance(resource, kind)), None)
+    return next((word for word, kind in ENVIRONMENTS.items() if isinstance(at_definition(resource), kind)), None)

@@ -3,6 +3,8 @@
 import re
 from pathlib import PurePath
 
+import dagster as dg
+
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.runners.duckdb_witness import duckdb_file_names
 
@@ -14,11 +16,16 @@ def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | No
 
     Args:
         project: The project.
-        database: The file, where it is not that of the project's connection.
+        database: The file, where it is not that of the project's connection. Where a `dg.EnvVar` names it, the pool is
+            that of the project's own file, else one with the name of the variable.
 
     Returns:
         None where the project writes no DuckDB file. Of several files the first, by the names of their connections.
     """
-    names = (PurePath(database).name,) if database else duckdb_file_names(project.model)
+    own = duckdb_file_names(project.model)
+    if isinstance(database, dg.EnvVar):  # the file is known when a run starts
+        names = own or (database.env_var_name,)
+    else:
+        names = (PurePath(database).name,) if database else own
     # letters, digits and `_`: Dagster 1.10 takes no other pool names
     return f"starlake_duckdb_{re.sub(r'[^A-Za-z0-9_]', '_', names[0])}" if names else None

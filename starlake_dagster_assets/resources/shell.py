@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
+from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
@@ -74,13 +74,16 @@ class StarlakeShell(StarlakeResource):
     )
 
     def __init__(self, **data: Any) -> None:
-        given = data.get("env", data.get("sl_env_var"))
-        pairs = cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ()
-        hidden = {name for name, value in pairs if isinstance(value, dg.EnvVar)}
-        if hidden and isinstance(data.get("secrets", []), list):
-            # Dagster makes the resource anew from its fields with the values in place: the names are kept as a field.
-            data["secrets"] = sorted({*data.get("secrets", []), *hidden})
-        super().__init__(**data)
+        super().__init__(**_with_secrets(data))
+
+    @classmethod
+    def configure_at_launch(cls, **kwargs: Any) -> Any:
+        """Returns the resource with the fields given here; run config has the others.
+
+        Args:
+            kwargs: Fields, as for the resource itself.
+        """
+        return super().configure_at_launch(**_with_secrets(kwargs))
 
     def __repr_args__(self) -> Any:
         """The fields without the values of variables."""
@@ -139,3 +142,17 @@ class StarlakeShell(StarlakeResource):
             audit=duckdb_witness(project.model),
             files=IngestingFiles(project.model),
         )
+
+
+def _with_secrets(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, with the names of variables in `env` among `secrets`.
+
+    Dagster builds the resource again from its fields with the values in place: the names are kept as a field.
+    """
+    given, secrets = data.get("env", data.get("sl_env_var")), data.get("secrets", [])
+    pairs = cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ()
+    hidden = {name for name, value in pairs if is_variable(value)}
+    if not hidden or not isinstance(secrets, list):
+        return dict(data)
+    known = [one for one in cast("list[Any]", secrets) if one not in hidden]
+    return {**data, "secrets": [*known, *sorted(hidden)]}

@@ -1,0 +1,210 @@
+"""Fields of resources whose values are environment variables that are read when a run starts (`dg.EnvVar`).
+
+Dagster reads variables of texts, integers and booleans, also within lists and mappings. This module reads the others:
+of numbers with fractions, of choices, and of whole lists, mappings and nested configurations.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import dagster as dg
+from pydantic import Field, ValidationError, field_validator
+
+from starlake_dagster_assets.errors import RunnerError
+
+__all__ = [
+    "DESCRIPTION",
+    "ResourceConfig",
+    "at_definition",
+    "at_launch",
+    "deferred",
+    "is_complete",
+    "is_variable",
+    "parts",
+    "pass_variable",
+    "read_text",
+    "resolved",
+]
+
+_Config = TypeVar("_Config", bound=dg.Config)
+_READ_BY_DAGSTER = (str, int, bool)
+FROM_ENVIRONMENT = "from_environment"
+"""The field that names variables that Dagster does not read; it builds resources again from their fields."""
+DESCRIPTION = (
+    "Environment variable by field, read when a run starts; filled from `dg.EnvVar` where Dagster does not read it."
+)
+
+
+def is_variable(value: object) -> bool:
+    """Whether a value is a `dg.EnvVar`, also one of `EnvVar.int`."""
+    return isinstance(value, dg.EnvVar | type(dg.EnvVar.int("_")))
+
+
+def pass_variable(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """Validates a value of a field; a variable is validated when its value is known."""
+    return value if is_variable(value) else validate(value)
+
+
+def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = False) -> dict[str, Any]:
+    """Returns the fields with the variables that Dagster does not read moved to `from_environment`.
+
+    Args:
+        cls: The class of the fields.
+        data: Fields by name.
+        every: Whether to move all variables, also those that Dagster reads.
+    """
+    fields = dict(data)
+    names: dict[str, str] = dict(fields.get(FROM_ENVIRONMENT) or {})
+    for name, value in data.items():
+        field = cls.model_fields.get(name)
+        if field is None:
+            continue
+        members = parts(field.annotation)
+        if is_variable(value) and (every or not any(member in _READ_BY_DAGSTER for member in members)):
+            names[name] = _name(value)
+            del fields[name]
+            if field.is_required():  # a stand-in, until the value is known
+                shown = f"${{{names[name]}}}"
+                fields[name] = shown if str in members else [shown]
+        elif isinstance(value, Mapping) and (every or any(get_args(member)[1:] == (Any,) for member in members)):
+            fields[name] = _without_variables(cast("Mapping[str, Any]", value), name, names)
+    return {**fields, FROM_ENVIRONMENT: names} if names else fields
+
+
+def resolved(config: _Config) -> _Config:
+    """Returns the configuration with the values of its variables; the configuration itself where it has none.
+
+    Args:
+        config: A resource or a part of one, whose other variables Dagster has read.
+
+    Raises:
+        RunnerError: When a variable is not set, or its value is none of the field.
+    """
+    cls: type[Any] = type(config)
+    title = cls.__name__
+    names = cast("dict[str, str]", getattr(config, FROM_ENVIRONMENT, {}))
+    fields = {name: getattr(config, name) for name in config.model_fields_set if name != FROM_ENVIRONMENT}
+    nested = {name: resolved(value) for name, value in fields.items() if isinstance(value, dg.Config)}
+    if not names and all(fields[name] is value for name, value in nested.items()):
+        return config
+    fields |= nested
+    for path, variable in names.items():
+        text = os.environ.get(variable)
+        if text is None:
+            raise RunnerError(f"{title}: `{path}` is the environment variable {variable}, which is not set.")
+        name, _, below = path.partition("/")
+        fields[name] = _with(fields.get(name) or {}, below, text) if below else read_text(cls, name, text)
+    try:
+        return cls(**fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
+        raise RunnerError(f"{title}: {wrong} (read from {', '.join(sorted(set(names.values())))}).") from None
+
+
+def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that `configure_at_launch` is given, as run config has them, with all variables deferred.
+
+    Args:
+        cls: The class of the fields.
+        data: Fields by name.
+    """
+    return {
+        name: at_launch(type(value), {one: getattr(value, one) for one in sorted(value.model_fields_set)})
+        if isinstance(value, dg.Config)
+        else value
+        for name, value in deferred(cls, data, every=True).items()
+    }
+
+
+def at_definition(resource: Any) -> Any:
+    """Returns a resource as far as it is known when definitions are built.
+
+    Args:
+        resource: A resource, or what its `configure_at_launch` gives.
+
+    Returns:
+        The resource itself; for one that is configured at launch, one with the fields that are known, not validated.
+    """
+    cls = getattr(resource, "resource_cls", None)
+    if cls is None:
+        return resource
+    names: Mapping[str, str] = resource.data.get(FROM_ENVIRONMENT) or {}
+    variables = {name: dg.EnvVar(variable) for name, variable in names.items() if "/" not in name}
+    return cls.model_construct(**{**resource.data, **variables})
+
+
+def is_complete(resource: Any) -> bool:
+    """Whether run config need not say more of a resource, so that a sensor can use it."""
+    cls = getattr(resource, "resource_cls", None)
+    return cls is None or all(name in resource.data for name, field in cls.model_fields.items() if field.is_required())
+
+
+def read_text(cls: type[Any], field: str, text: str) -> Any:
+    """Reads the text of a field: comma text or JSON of a list, JSON of a mapping or a nested configuration.
+
+    Args:
+        cls: The class of the field.
+        field: Its name.
+        text: Its value.
+
+    Raises:
+        RunnerError: When it is not JSON.
+    """
+    members = parts(cls.model_fields[field].annotation)
+    shapes = [get_origin(member) or member for member in members]
+    structured = {dict, list} & set(shapes) or any(hasattr(member, "model_fields") for member in members)
+    if not structured:
+        return text
+    text = text.strip()
+    if list in shapes and text[:1] != "[":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RunnerError(f"{cls.__name__}: `{field}` is not JSON ({error}).") from error
+
+
+def parts(annotation: Any) -> list[Any]:
+    """Returns the members of a union; the annotation itself when it is none."""
+    if get_origin(annotation) not in (Union, type(int | None)):
+        return [annotation]
+    return [leaf for part in get_args(annotation) for leaf in parts(part)]
+
+
+class ResourceConfig(dg.Config):
+    """A nested configuration of a resource; every field may be a `dg.EnvVar`."""
+
+    from_environment: dict[str, str] = Field(default_factory=dict, description=DESCRIPTION)
+
+    _pass_variables = field_validator("*", mode="wrap")(pass_variable)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**deferred(type(self), data))  # pyright: ignore[reportUnknownMemberType]
+
+    def values(self) -> dict[str, Any]:
+        """Returns the fields, without the names of variables."""
+        return self.model_dump(exclude={FROM_ENVIRONMENT})
+
+
+def _name(variable: Any) -> str:
+    return variable.env_var_name if isinstance(variable, dg.EnvVar) else variable.name
+
+
+def _without_variables(value: Mapping[str, Any], path: str, names: dict[str, str]) -> dict[str, Any]:
+    """The mapping without its variables, whose names are added by their path."""
+    kept: dict[str, Any] = {}
+    for key, one in value.items():
+        below = f"{path}/{key}"
+        if is_variable(one):
+            names[below] = _name(one)
+        else:
+            kept[key] = _without_variables(cast("Any", one), below, names) if isinstance(one, Mapping) else one
+    return kept
+
+
+def _with(value: Mapping[str, Any], path: str, text: str) -> dict[str, Any]:
+    """The mapping with a text at a path."""
+    name, _, below = path.partition("/")
+    return {**value, name: _with(value.get(name) or {}, below, text) if below else text}
