@@ -49,10 +49,6 @@ def fields(cls: Any) -> list[str]:
     return [name for name in cls.model_fields if name != "from_environment"]
 
 
-OWN = [(kind, name) for kind, cls in ENVIRONMENTS.items() for name in fields(cls)]
-NESTED = [(whole, name) for whole, cls in PARTS.items() for name in fields(cls)]
-
-
 @pytest.fixture(scope="module")
 def sales(tmp_path_factory: pytest.TempPathFactory) -> StarlakeProject:
     return StarlakeProject(write(tmp_path_factory.mktemp("env") / "sales", SALES))
@@ -76,28 +72,29 @@ def at_run(resource: Any, config: Mapping[str, Any] | None = None) -> Any:
     return seen[0]
 
 
-@pytest.mark.parametrize(("kind", "name"), OWN)
-def test_every_field_of_every_resource(monkeypatch, kind, name):
+@pytest.mark.parametrize("kind", list(ENVIRONMENTS))
+def test_every_field_of_every_resource(monkeypatch, kind):
     cls = ENVIRONMENTS[kind]
-    text, value = sample(cls.model_fields[name].annotation)
-    monkeypatch.setenv("A_VARIABLE", text)
-    others = {other: given for other, given in REQUIRED[kind].items() if other != name}
-    variables = [dg.EnvVar("A_VARIABLE"), *([dg.EnvVar.int("A_VARIABLE")] if isinstance(value, int | float) else [])]
-    for variable in variables:
-        assert getattr(at_run(cls(**others, **{name: variable})), name) == value
-    launched = cls.configure_at_launch(**{name: variables[0]})
+    samples = {name: sample(cls.model_fields[name].annotation) for name in fields(cls)}
+    expected = {name: value for name, (_, value) in samples.items()}
+    for name, (text, _) in samples.items():
+        monkeypatch.setenv(f"V_{name}", text)
+    variables = {name: dg.EnvVar(f"V_{name}") for name in samples}
+    numbers = {name: dg.EnvVar.int(f"V_{name}") for name, value in expected.items() if type(value) in (int, float)}
     # Dagster 1.9 asks run config for required fields that are given already
-    assert getattr(at_run(launched, REQUIRED[kind]), name) == value
+    launched = at_run(cls.configure_at_launch(**variables), REQUIRED[kind])
+    for found in (at_run(cls(**variables)), at_run(cls(**{**variables, **numbers})), launched):
+        assert {name: getattr(found, name) for name in samples} == expected
 
 
-@pytest.mark.parametrize(("whole", "name"), NESTED)
-def test_every_field_of_a_nested_configuration(monkeypatch, whole, name):
-    text, value = sample(PARTS[whole].model_fields[name].annotation)
-    monkeypatch.setenv("A_VARIABLE", text)
-    config = PARTS[whole](**{name: dg.EnvVar("A_VARIABLE")})
-    resource = ENVIRONMENTS["dataproc"](**REQUIRED["dataproc"], **{whole: config})
-    assert getattr(getattr(at_run(resource), whole), name) == value
-    assert "from_environment" not in getattr(at_run(resource), whole).values()
+@pytest.mark.parametrize("whole", list(PARTS))
+def test_every_field_of_a_nested_configuration(monkeypatch, whole):
+    samples = {name: sample(PARTS[whole].model_fields[name].annotation) for name in fields(PARTS[whole])}
+    for name, (text, _) in samples.items():
+        monkeypatch.setenv(f"V_{name}", text)
+    config = PARTS[whole](**{name: dg.EnvVar(f"V_{name}") for name in samples})
+    found = at_run(ENVIRONMENTS["dataproc"](**REQUIRED["dataproc"], **{whole: config}))
+    assert getattr(found, whole).values() == {name: value for name, (_, value) in samples.items()}
 
 
 def test_variables_within_mappings_and_lists(monkeypatch):
