@@ -19,7 +19,7 @@ from starlake_dagster_assets.assets.translator import External, StarlakeTranslat
 from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.command.outcome import TaskOptions
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.variables import at_definition, is_complete
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
@@ -27,9 +27,6 @@ from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["build_definitions"]
-
-_MOST = 20
-"""Problems that are told when the definitions are built; a log is no place for hundreds."""
 
 
 def build_definitions(
@@ -145,8 +142,8 @@ def build_definitions(
     ]
     specs = external_specs(project, bound, nodes) if external == "specs" else []
     sources = [spec for spec in specs if spec.key not in made]
-    if told := [*_told(project), *triggers.warnings]:
-        dg.get_dagster_logger("starlake").warning("\n".join(told))
+    for warning in summarize([*project.problems, *triggers.problems], project):
+        dg.get_dagster_logger("starlake").warning(warning)
     started = build_automation(project, restricted(triggers, frozenset(nodes)), automation=automation, translator=bound)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
@@ -189,12 +186,3 @@ def _keys(assets: Iterable[Any]) -> set[dg.AssetKey]:
         elif isinstance(asset, dg.AssetSpec):
             keys.add(asset.key)
     return keys
-
-
-def _told(project: ProjectSource) -> list[str]:
-    """The problems of the files with which the project is loaded nevertheless, the most important first."""
-    found = sorted(project.problems, key=lambda problem: problem.severity)
-    lines = [f"{problem.severity}: {problem}" for problem in found[:_MOST]]
-    if more := len(found[_MOST:]):
-        lines.append(f"and {more} more, see: starlake-dagster check {project.root}")
-    return lines

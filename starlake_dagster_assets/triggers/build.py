@@ -34,8 +34,8 @@ def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None =
         automation: What holds for all of it; a tag of a table or task wins, then its DAG configuration.
 
     Returns:
-        One trigger for each table and task that is on no cycle, and the jobs; the warnings name options that nobody
-        knows and values that were left out.
+        One trigger for each table and task that is on no cycle, and the jobs; the problems name unknown options
+        and values that were left out.
 
     Raises:
         ProjectError: Names each value that cannot be read, and where it is.
@@ -101,7 +101,7 @@ class _Builder:
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
         jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
-        return Triggers(triggers, jobs.jobs, tuple(str(one) for one in self.reader.problems), prefix)
+        return Triggers(triggers, jobs.jobs, self.reader.problems, prefix)
 
     @cached_property
     def _order(self) -> list[str]:

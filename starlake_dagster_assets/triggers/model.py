@@ -8,6 +8,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from starlake_dagster_assets.project.problems import Problem
+
 __all__ = [
     "AllOf",
     "AnyOf",
@@ -192,11 +194,16 @@ class Triggers:
     Attributes:
         triggers: By node id.
         jobs: By name.
-        warnings: Options that nobody knows, and values that were left out.
+        problems: Unknown options, and values that were left out.
         prefix: What the names of jobs begin with (`name_prefix`), and those of schedules and sensors too.
     """
 
     triggers: Mapping[str, Trigger]
     jobs: Mapping[str, Job]
-    warnings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     prefix: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The problems as texts."""
+        return tuple(str(problem) for problem in self.problems)

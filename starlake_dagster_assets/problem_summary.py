@@ -1,0 +1,33 @@
+"""Problems of a project in few words: one text per kind, for the log of a code location."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.plural import counted
+from starlake_dagster_assets.project.problems import Problem
+
+__all__ = ["summarize"]
+
+
+def summarize(problems: Iterable[Problem], project: ProjectSource) -> list[str]:
+    """Returns one text per kind of problem, errors first: how many there are, the first, and what lists the others.
+
+    Args:
+        problems: The problems of a project.
+        project: The project, for the command that lists them.
+    """
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in sorted(dict.fromkeys(problems), key=lambda one: one.severity):
+        kinds.setdefault((problem.severity, problem.code), []).append(problem)
+    env = f" --env {shlex.quote(project.env)}" if project.env else ""
+    command = f"starlake-dagster check {shlex.quote(str(project.root))}{env}"
+    texts: list[str] = []
+    for (severity, code), found in kinds.items():
+        if len(found) == 1:
+            texts.append(f"{severity} ({code}): {found[0]}")
+        else:
+            texts.append(f"{counted(len(found), severity)} ({code}), the first: {found[0]} To list them: {command}")
+    return texts
