@@ -82,6 +82,11 @@ class StarlakeProject:
         return self._loaded[0].env
 
     @property
+    def on_error(self) -> Literal["raise", "skip"]:
+        """What becomes of objects with errors."""
+        return self._on_error
+
+    @property
     def options(self) -> Mapping[str, str]:
         """The variables given as `options`."""
         return dict(self._options)
@@ -95,7 +100,7 @@ class StarlakeProject:
                 environment does not exist.
         """
         project, problems = self._loaded
-        errors = [problem for problem in problems if problem.severity == "error"]
+        errors = [problem for problem in problems if problem.stops_object]
         if errors and (self._on_error == "raise" or any(problem.code == MISSING_ENV for problem in errors)):
             raise ProjectError(errors)
         return project

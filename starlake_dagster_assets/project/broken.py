@@ -19,7 +19,7 @@ def without_broken(snapshot: Snapshot, problems: Sequence[Problem]) -> Snapshot:
         snapshot: All objects.
         problems: All problems; they become those of the result.
     """
-    broken = {problem.file for problem in problems if problem.severity == "error"}
+    broken = {problem.file for problem in problems if problem.stops_object}
     domains: list[Domain] = []
     for domain in snapshot.domains:
         tables = tuple(table for table in domain.tables if table.location.file not in broken)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 
 from starlake_dagster_assets.project.environment import Variables
@@ -55,6 +57,8 @@ class FileParser:
         if macros:
             names |= self._macro_names
         parsed = self._read(file, source)
+        if parsed.problems and file.kind not in _UNRENDERED:
+            parsed = replace(parsed, problems=tuple(self._with_cause(source, problem) for problem in parsed.problems))
         digest = self.digest_of(source, names, macros=macros)
         return Parsed(
             parsed.data, parsed.line, parsed.items, parsed.problems, tuple(sorted(names)), digest, parsed.text
@@ -87,6 +91,23 @@ class FileParser:
         text = self.rendered(file)
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         return source_line(source, text, key_line(text, path)) if text else None
+
+    def _with_cause(self, source: str, problem: Problem) -> Problem:
+        """The variable that is not set, where that is why a value is missing or of another kind; else the problem."""
+        key = problem.key.rpartition(".")[2]
+        for number, text in enumerate(source.split("\n"), start=1):
+            unset = sorted(name for name in printed(text) if not self._variables.values.get(name))
+            if not unset or number < (problem.line or 1):
+                continue
+            if number != problem.line and not re.match(rf"[\s\-{{]*[\"']?{re.escape(key)}[\"']?\s*:", text):
+                continue
+            message = f"the variable `{unset[0]}` is not set: {problem.message}"
+            hint = (
+                f"Set it in an env file or with `--option {unset[0]}=…`; text in braces that is no variable is quoted."
+            )
+            update = {"line": number, "message": message, "hint": hint, "code": "unset-variable"}
+            return problem.model_copy(update=update)
+        return problem
 
     def _probe(self, source: str) -> str:
         """SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" when there is none."""

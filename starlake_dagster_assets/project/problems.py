@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Problem"]
+__all__ = ["INVALID_SCHEDULE", "Problem"]
+
+INVALID_SCHEDULE = "invalid-schedule"
+"""Code of a schedule that cannot be read: the object has none then, and only what needs schedules is refused."""
 
 
 class Problem(BaseModel):
@@ -33,6 +36,11 @@ class Problem(BaseModel):
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
     code: str
+
+    @property
+    def stops_object(self) -> bool:
+        """Whether the object that the file describes cannot be used."""
+        return self.severity == "error" and self.code != INVALID_SCHEDULE
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlake_dagster_assets.project.files import SourceFile, Sources
 from starlake_dagster_assets.project.model import Application, RefRule, TypeDef
+from starlake_dagster_assets.project.problems import INVALID_SCHEDULE
 from starlake_dagster_assets.project.report import Report
 from starlake_dagster_assets.project.schedules import cron_of
 from starlake_dagster_assets.project.shape import Parsed
@@ -73,7 +74,7 @@ class Resolution:
         try:
             return cron_of(schedule, self.application.schedule_presets)
         except ValueError as error:
-            self.report.error(file, path, str(error), "invalid-schedule")
+            self.report.error(file, path, str(error), INVALID_SCHEDULE)
             return None
 
     def check_dag(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:

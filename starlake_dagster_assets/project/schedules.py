@@ -28,6 +28,7 @@ _FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
     ("day of week", 0, 7, _DAYS),
 )
 _ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+_ZERO = re.compile(r"0+|0/0")
 _LAST = re.compile(r"(?:L|\?|\w+#[1-5]|[Ll]?\w{1,3}L)", re.IGNORECASE)
 
 
@@ -35,7 +36,8 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
     """The cron expression of a schedule.
 
     Args:
-        schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name.
+        schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name. A cron of Quartz
+            (seconds first, perhaps a year last) is translated where its seconds are 0 and its year is open.
         presets: `application.schedulePresets` over the engine's own.
 
     Returns:
@@ -48,26 +50,49 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
     if not text or text == "None":
         return None
     if " " in text:
-        _check(text)
-        return " ".join(text.split())
+        return _checked(text)
     by_lower = {name.lower(): value for name, value in presets.items()}
     found = presets.get(text) or by_lower.get(text.lower())
     if found is None:
         close = nearest(text, presets)
         hint = f" Did you mean `{close}`?" if close else f" Presets: {', '.join(sorted(presets))}."
         raise ValueError(f"unknown schedule preset `{text}`.{hint}")
-    _check(found)
-    return " ".join(found.split())
+    return _checked(found)
 
 
-def _check(cron: str) -> None:
-    fields = cron.split()
-    if len(fields) != len(_FIELDS):
-        raise ValueError(f"`{cron}` is not a cron expression: it has {len(fields)} fields, not 5.")
+def _checked(cron: str) -> str:
+    """Returns a cron expression of five fields, or raises `ValueError`."""
+    fields = _five_fields(cron)
     for field, (name, low, high, words) in zip(fields, _FIELDS, strict=True):
         for item in field.split(","):
             if not _valid(item, low, high, words):
                 raise ValueError(f"`{cron}` is not a cron expression: `{item}` is no {name} ({low}-{high}).")
+    return " ".join(fields)
+
+
+def _five_fields(cron: str) -> list[str]:
+    fields = cron.split()
+    if len(fields) == len(_FIELDS):
+        return fields
+    if len(fields) not in {6, 7}:
+        raise ValueError(f"`{cron}` is not a cron expression: it has {len(fields)} fields, not 5.")
+    if not _ZERO.fullmatch(fields[0]):
+        raise ValueError(
+            f"`{cron}` has seconds (`{fields[0]}`), and a schedule of Dagster has none. Write 0 for the seconds."
+        )
+    if len(fields) == 7 and fields[6] not in {"*", "?"}:
+        raise ValueError(f"`{cron}` has a year (`{fields[6]}`), and a schedule of Dagster has none. Write * for it.")
+    minute, hour, day, month, weekday = fields[1:6]
+    if "?" in {day, weekday}:  # Quartz, which counts days of the week from 1 for Sunday
+        weekday = ",".join(_unix_days(item) for item in weekday.split(","))
+    return [minute, hour, day.replace("?", "*"), month, weekday.replace("?", "*")]
+
+
+def _unix_days(item: str) -> str:
+    """The days of the week of an item of Quartz, as cron counts them: 0 for Sunday."""
+    days, slash, step = item.partition("/")
+    number = re.compile(r"(?<![\w#])[1-7](?!\w)")
+    return number.sub(lambda found: str(int(found[0]) - 1), days) + slash + step
 
 
 def _valid(item: str, low: int, high: int, words: Mapping[str, int]) -> bool:

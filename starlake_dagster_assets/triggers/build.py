@@ -13,7 +13,7 @@ from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.triggers.dags import Dags
 from starlake_dagster_assets.triggers.jobs import Jobs
 from starlake_dagster_assets.triggers.model import Clock, Owner, PreLoad, Trigger, Triggers, Watch
@@ -51,6 +51,8 @@ def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None =
     builder = _Builder(source.model, source.graph, chosen)
     triggers = builder.build()
     wrong = [problem for problem in builder.reader.problems if problem.severity == "error"]
+    if chosen.schedules and getattr(source, "on_error", "raise") == "raise":
+        wrong += [problem for problem in source.problems if problem.code == INVALID_SCHEDULE]
     if wrong:
         raise ProjectError(wrong)
     return triggers

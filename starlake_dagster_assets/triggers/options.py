@@ -1,4 +1,4 @@
-"""Options of DAG configurations and tags, read as settings; what nobody knows is reported with the nearest name."""
+"""Options of DAG configurations and tags, read as settings; unknown ones are reported with the nearest name."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _ELSEWHERE = """
     aws_task_private_subnets aws_task_security_groups cpu memory fargate_async fargate_async_poke_interval
     pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
     cron_period_frequency default_dag_args sl_schedule_parameter_name sl_schedule_format
+    aws_conn_id gcp_conn_id google_cloud_conn_id use_gcloud deferrable impersonation_chain
     stage_location sl_incoming_file_stage warehouse packages allow_overlapping_execution
 """
 KNOWN_ELSEWHERE = frozenset(_ELSEWHERE.split())
@@ -40,6 +41,10 @@ _OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "ret
 _AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
 """Paths that may name the date: only the variables of the DAG are replaced here."""
 _IN_TAGS = _OWN_NAMES - _OF_JOBS
+_VENDOR_TEMPLATE = re.compile(
+    r"(?:^|/)(?:[a-z0-9_]+__)?(?:(?:airflow|dagster|snowflake)[a-z0-9_]*)(?:\.py)?(?:\.j2)?$", re.IGNORECASE
+)
+"""Names that the templates of Starlake have, such as `load/airflow__scheduled_table__shell.py.j2`."""
 _VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
 
 
@@ -66,15 +71,17 @@ class OptionReader:
         self._seen.setdefault(problem)
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
-        """Reports the options that nobody knows."""
+        """Reports unknown options, but not those of a template of the user's own, which may read any."""
         known = [*sorted(_OWN_NAMES | KNOWN_ELSEWHERE), *sorted(self._tasks)]
         for dag in dags:
+            if not _VENDOR_TEMPLATE.search(dag.template):
+                continue
             for name in dag.options:
                 if name in _OWN_NAMES or name in KNOWN_ELSEWHERE or name in self._tasks or _VARIABLE.fullmatch(name):
                     continue
                 near = nearest(name, known)
-                hint = f"Did you mean `{near}`?" if near else "It has no effect."
-                self._warn(dag, name, f"nobody knows the option `{name}`.", "unknown-option", hint)
+                hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
+                self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
 
     def of_dag(self, dag: DagConfig, variables: Mapping[str, str]) -> NodeSettings:
         """The settings that a DAG configuration says of a node.

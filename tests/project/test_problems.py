@@ -252,6 +252,26 @@ def test_an_expectation_of_an_unknown_macro_names_the_nearest(load):
     assert all("Did you mean `is_unique`?" in str(problem) for problem in problems if problem.code == "unknown-macro")
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        (ORDERS.replace("name: orders", "name: {{UNSET}}"), 3, "table.name"),
+        (ORDERS.replace('"orders-.*.csv"', "{{ UNSET }}"), 4, "table.pattern"),
+        (ORDERS.replace("name: id", "name: {{UNSET}}"), 6, "table.attributes.0.name"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named_as_the_cause(load, text, line, key):
+    _, (problem,) = load({TABLE: text})
+    assert (problem.code, problem.line, problem.key) == ("unset-variable", line, key)
+    assert "the variable `UNSET` is not set" in str(problem) and "--option UNSET=…" in str(problem)
+
+
+def test_a_schedule_that_cannot_be_read_is_an_error_and_leaves_its_table(load):
+    project, problems = load({TABLE: f"{ORDERS}  metadata:\n    schedule: 30 0 5 * * *\n"})
+    assert [(problem.code, problem.severity) for problem in problems] == [("invalid-schedule", "error")]
+    assert [(table.raw, table.cron) for table in project.tables] == [("shop.orders", None)]
+
+
 def test_one_broken_file_does_not_hide_the_others(load):
     files = {
         "load/shop/bad.sl.yml": "version: 1\ntable: [",

@@ -13,6 +13,12 @@ from starlake_dagster_assets.project.schedules import PRESETS, cron_of
         ("0  3 * * *", "0 3 * * *"),
         ("*/15 8-18/2 1,15 JAN-MAR mon-fri", "*/15 8-18/2 1,15 JAN-MAR mon-fri"),
         ("0 0 L * 5#3", "0 0 L * 5#3"),
+        ("0 0 5 * * *", "0 5 * * *"),
+        ("00 15 10 ? * 2-6", "15 10 * * 1-5"),
+        ("0 0 12 ? * MON,WED *", "0 12 * * MON,WED"),
+        ("0 0 0 ? * 6#3", "0 0 * * 5#3"),
+        ("0 0 0 1/5 * ?", "0 0 1/5 * *"),
+        ("0 0 5 * * 1", "0 5 * * 1"),
         ("", None),
         (None, None),
         ("None", None),
@@ -24,7 +30,20 @@ def test_cron(text, cron):
 
 @pytest.mark.parametrize(
     "text",
-    ["dayly", "@daily", "0 24 * * *", "60 0 * * *", "0 0 * *", "0 0 0 * *", "a b c d e", "*/0 * * * *", "0 0 * 13 *"],
+    [
+        "dayly",
+        "@daily",
+        "0 24 * * *",
+        "60 0 * * *",
+        "0 0 * *",
+        "0 0 0 * *",
+        "a b c d e",
+        "*/0 * * * *",
+        "0 0 * 13 *",
+        "30 0 5 * * *",
+        "*/5 * * * * *",
+        "0 0 5 * * * 2027",
+    ],
 )
 def test_what_is_none(text):
     with pytest.raises(ValueError, match=text.replace("*", r"\*")):

@@ -7,7 +7,8 @@ import logging
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, build_definitions
+from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, StarlakeTranslator, build_definitions
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.testing import fake_starlake
 from tests.project.conftest import write
 from tests.project.texts import ORDERS
@@ -153,7 +154,7 @@ def test_a_translator_of_the_user_names_the_assets(instance):
 def test_what_nobody_knows_is_warned_about_once(caplog):
     source = chain(dag("d", retrys="2"), dag="d")
     build_definitions(source, starlake=fake_starlake())
-    assert caplog.text.count("nobody knows the option `retrys`. Did you mean `retries`?") == 1
+    assert caplog.text.count("the option `retrys` is not used here. Did you mean `retries`?") == 1
 
 
 def test_problems_of_a_project_that_loads_nevertheless_are_told(tmp_path, caplog):
@@ -164,6 +165,15 @@ def test_problems_of_a_project_that_loads_nevertheless_are_told(tmp_path, caplog
     (record,) = caplog.records
     assert record.getMessage().startswith("20 errors (yaml), the first: metadata/load/shop/t0.sl.yml:3: not valid YAML")
     assert record.getMessage().endswith(f"To list them: starlake-dagster check {root}")
+
+
+def test_a_schedule_that_cannot_be_read_is_refused_where_schedules_are_made(tmp_path):
+    text = f"{ORDERS}  metadata:\n    schedule: 30 0 5 * * *\n"
+    source = StarlakeProject(write(tmp_path / "project", {"load/shop/orders.sl.yml": text}), cache_dir=tmp_path / "c")
+    assert [table.cron for table in source.model.tables] == [None]
+    with pytest.raises(ProjectError, match="has seconds"):
+        build_definitions(source, starlake=fake_starlake())
+    build_definitions(source, starlake=fake_starlake(), automation=StarlakeAutomation.off())
 
 
 def test_a_project_that_says_nothing_wrong_is_quiet(caplog):

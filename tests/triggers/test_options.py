@@ -27,9 +27,14 @@ def test_the_tag_of_a_table_wins_over_that_of_its_domain():
 def test_an_unknown_option_is_a_warning_with_the_file_the_line_and_the_nearest_name():
     dags = [dag("loads", pre_load_stratgy="ack", sl_env_var="{}", **{"kpi.y": "{}", "kpi.x": "{}", "SL_ROOT": "/p"})]
     (first, second) = made(project([table("a", dag="loads")], [task("x")], dags)).warnings
-    assert first.startswith("metadata/dags/loads.sl.yml:2: dag.options.pre_load_stratgy: nobody knows the option")
+    assert first.startswith("metadata/dags/loads.sl.yml:2: dag.options.pre_load_stratgy: the option")
     assert first.endswith("Did you mean `pre_load_strategy`?")
     assert "kpi.y" in second and second.endswith("Did you mean `kpi.x`?")
+
+
+def test_options_of_a_template_of_the_user_are_not_judged():
+    own = dag("loads", team_channel="data").model_copy(update={"template": "my_template.py.j2"})
+    assert made(project([table("a", dag="loads")], dags=[own])).problems == ()
 
 
 def test_the_options_of_every_environment_are_known():

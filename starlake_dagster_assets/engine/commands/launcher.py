@@ -107,8 +107,8 @@ def _load_project(call: _Call) -> Project:
 
 
 def _fatal(problem: Problem) -> bool:
-    """A broken task is left out, as by the engine; anything else that is broken stops every command."""
-    return not problem.file.startswith("metadata/transform/")
+    """A broken task is left out, as by the engine, and a schedule is not needed; all else stops every command."""
+    return problem.stops_object and not problem.file.startswith("metadata/transform/")
 
 
 def _stage(call: _Call) -> int:
