@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ __all__ = [
     "quiet",
     "register_library",
     "time_window_policy",
+    "unrecorded_output",
 ]
 
 _LIFECYCLE = ("BetaWarning", "ExperimentalWarning", "PreviewWarning", "SupersessionWarning")
@@ -119,3 +120,13 @@ def register_library(name: str, version: str) -> None:
         registry = import_module("dagster._core.libraries").DagsterLibraryRegistry
     known = inspect.signature(registry.register).parameters
     registry.register(name, version, **({"is_dagster_package": False} if "is_dagster_package" in known else {}))
+
+
+def unrecorded_output(asset_key: dg.AssetKey, check_results: Sequence[dg.AssetCheckResult] = ()) -> Any:
+    """An output of an asset that records no materialization, so that steps downstream go on.
+
+    The materializations of single partitions are events of their own then. Every supported version reads this key of
+    the metadata of an output, which observable source assets use for the same purpose.
+    """
+    metadata = {"__source_asset_observation__": True}
+    return dg.MaterializeResult(asset_key=asset_key, metadata=metadata, check_results=list(check_results))

@@ -8,10 +8,11 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
-from starlake_dagster_assets.assets.binding import bind, bound_body
+from starlake_dagster_assets.assets.binding import Binding, bind, bound_body
 from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.step_partitions import runs_one_partition, validate_partitions
 from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.outcome import TaskOptions
@@ -105,6 +106,7 @@ def starlake_assets(
             fn,
             bound,
             nodes,
+            None,
             name=name or fn.__name__,
             partitions_def=partitions_def,
             backfill_policy=backfill_policy,
@@ -202,11 +204,13 @@ def build_starlake_assets(
 
         return run
 
+    known = (options or {}) if execute is None else None  # a body of one's own gives its own
     return [
         _definition(
             body(keys[nodes[0]]),
             bound,
             nodes,
+            known,
             name=step,
             pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or (default_pools or {}).get(keys[nodes[0]]),
             retry_policy=retry_policy,
@@ -292,18 +296,33 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
     return tuple(node for node in topological(project.graph, made) if node in made)
 
 
-def _single_run() -> dg.BackfillPolicy:
+def _backfill_policy(binding: Binding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:
+    """A range of time is one run: one command per domain and task, from the first start to the last end.
+
+    Other partitions have a run each, since a command is told one key.
+    """
     with quiet():
+        if runs_one_partition(binding.nodes.values(), definition):
+            return dg.BackfillPolicy.multi_run(1)
         return dg.BackfillPolicy.single_run()
 
 
 def _definition(
-    fn: Callable[..., Any], translator: StarlakeTranslator, nodes: Sequence[str], *, name: str, **settings: Any
+    fn: Callable[..., Any],
+    translator: StarlakeTranslator,
+    nodes: Sequence[str],
+    options: TaskOptions | None,
+    *,
+    name: str,
+    **settings: Any,
 ) -> dg.AssetsDefinition:
     binding = bind(translator, nodes)
-    if settings.get("backfill_policy") is None and any(spec.partitions_def is not None for spec in binding.specs):
-        # A range is one run: one command a domain and task, whose window goes from the first start to the last end.
-        settings["backfill_policy"] = _single_run()
+    of_specs = next((spec.partitions_def for spec in binding.specs if spec.partitions_def is not None), None)
+    definition = settings.get("partitions_def") or of_specs
+    if definition is not None:
+        validate_partitions(binding.nodes.values(), definition, translator.trigger, options)
+        if settings.get("backfill_policy") is None:
+            settings["backfill_policy"] = _backfill_policy(binding, definition)
     given = {key: value for key, value in settings.items() if value is not None}
     with quiet():
         decorate = dg.multi_asset(

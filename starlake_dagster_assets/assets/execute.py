@@ -4,8 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -14,14 +13,22 @@ from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.arrivals.tags import NO_FILES
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.compute_log import compute_log
-from starlake_dagster_assets.assets.earlier import made_before, partitioned, taken_before
+from starlake_dagster_assets.assets.earlier import made_before, taken_before
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
 from starlake_dagster_assets.assets.standing import cannot
+from starlake_dagster_assets.assets.step_partitions import (
+    options_for,
+    partitions_of_step,
+    refused_tasks,
+    replacement_environment,
+    window_of_step,
+)
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
+from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.graph.model import Node
@@ -66,10 +73,11 @@ def run_step(
     """
     if hopeless := context.run.tags.get(NO_FILES) or context.run.tags.get(CONFLICT):
         raise dg.Failure(hopeless, allow_retries=False)
-    variables = _variables(context, binding, options)
+    partition = partitions_of_step(context)
+    variables = _variables(context, binding, options, partition)
     culprits: list[Node] = []
     try:
-        yield from _run(context, binding, runner, variables, fetch, culprits)
+        yield from _run(context, binding, runner, _Variables(options, partition, variables), fetch, culprits)
     except Exception as error:
         selected = [node for key, node in binding.nodes.items() if key in context.selected_asset_keys]
         policies = [binding.translator.get_retry_policy(node) for node in culprits or selected]
@@ -83,26 +91,32 @@ def _run(
     context: dg.AssetExecutionContext,
     binding: Binding,
     runner: Runner,
-    options: Callable[[Node], Mapping[str, str]],
+    variables: "_Variables",
     fetch: Fetch,
     culprits: list[Node],
 ) -> Iterator[StarlakeEvent]:
-    results = Results(context, binding, runner, fetch)
+    partition = variables.partition
+    results = Results(context, binding, runner, fetch, partition)
     held = _Held(binding)
     yield from held.back(results.checks_alone())
     made = made_before(context)
     wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
     secrets = secrets_of(binding.source.model) | secrets_held(runner)
-    window = _window(context)
+    window = window_of_step(context, partition)
+    nodes = {key: node for key, node in binding.nodes.items() if node.id in wanted}
+    trigger = binding.translator.trigger
     settings = RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
-        options=options,
+        options=variables.of,
         scheduled_date=window[1] if window else None,
         window=window,
+        partition=partition,
+        environment=replacement_environment(trigger, partition, window),
+        refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),
         secrets=secrets,
         again=bool(context.retry_number or context.run.parent_run_id),
         taken=taken_before(context, binding),
-        hold=bool(fetch) and not is_eager(runner),
+        hold=(bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values()),
         on_line=_listener(context),
         **_spark(binding, runner),
     )
@@ -117,6 +131,7 @@ def _run(
             log=context.log.info,
         )
         settings = replace(settings, not_ready=guard)
+    results.before(nodes.values())
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for item in outcomes:
@@ -133,8 +148,22 @@ def _run(
         raise cannot(results.unanswered)
 
 
+@dataclass(frozen=True)
+class _Variables:
+    """The variables of transforms: those that the user gives, and all of them by node."""
+
+    given: TaskOptions
+    partition: PartitionInfo | None
+    of: Callable[[Node], Mapping[str, str]]
+
+
+def _replaces(runner: Runner) -> bool:
+    """Whether the environment deletes and inserts a partition (`partition_write=replace`)."""
+    return bool(getattr(runner, "replaces_partitions", False))
+
+
 def _variables(
-    context: dg.AssetExecutionContext, binding: Binding, options: TaskOptions
+    context: dg.AssetExecutionContext, binding: Binding, options: TaskOptions, partition: PartitionInfo | None
 ) -> Callable[[Node], Mapping[str, str]]:
     """The variables of each transform: of its DAG configuration, of the code, and in the tags of the run, which win."""
     try:
@@ -145,7 +174,7 @@ def _variables(
         context.log.warning(text)
     return lambda node: {
         **task_options(binding.source.model, node),
-        **(options(node) if callable(options) else options),
+        **options_for(options, node, partition),
         **options_of(given, node.raw),
     }
 
@@ -208,19 +237,6 @@ def _cut(command: str) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0][:_LONGEST].rstrip(".")
-
-
-def _window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
-    """The data interval: of the partitions, else the one that a sensor or a schedule gave to the run in its tags."""
-    partitions = context.assets_def.partitions_def
-    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-        tags = context.run.tags
-        start, end = (tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
-        return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
-    if not partitioned(context):
-        return None
-    window = context.partition_time_window
-    return window.start, window.end
 
 
 def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:

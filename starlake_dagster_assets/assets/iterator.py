@@ -8,7 +8,9 @@ import dagster as dg
 
 __all__ = ["Fetch", "StarlakeEvent", "StarlakeEventIterator"]
 
-StarlakeEvent: TypeAlias = "dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetObservation"
+StarlakeEvent: TypeAlias = (
+    "dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetObservation"
+)
 
 
 @dataclass(frozen=True)

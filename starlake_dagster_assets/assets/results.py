@@ -1,6 +1,6 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -10,16 +10,19 @@ from starlake_dagster_assets.assets.checks import drift_result, expectation_resu
 from starlake_dagster_assets.assets.columns import Lineage, warehouse_schema
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.assets.metadata import engine_of
+from starlake_dagster_assets.assets.partition_results import LoadPartitions
 from starlake_dagster_assets.assets.preview import as_table, may_be_shown
 from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
+from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
 from starlake_dagster_assets.runners.protocol import PreviewWitness, Runner, Witness, secrets_held
+from starlake_dagster_assets.triggers.partitions import partition_column
 
 __all__ = ["Results", "files_of_failure"]
 
@@ -35,9 +38,17 @@ class Results:
         binding: The project and its assets.
         runner: Whose witness reads the warehouse.
         fetch: What is read for each table made.
+        partition: The partitions that the step runs for.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, binding: Binding, runner: Runner, fetch: Fetch) -> None:
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        binding: Binding,
+        runner: Runner,
+        fetch: Fetch,
+        partition: PartitionInfo | None = None,
+    ) -> None:
         self._context = context
         self._binding = binding
         self._witness = runner.witness()
@@ -49,9 +60,20 @@ class Results:
             lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
         )
         self._samples = Samples(self._witness, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
+        self._partition = partition
+        self._partitioned = context.assets_def.partitions_def is not None
+        self._loads = LoadPartitions(context, runner, partition, binding.translator.trigger, self._ask)
         self._columns: dict[str, Sequence[tuple[str, str]]] = {}
         self.unanswered: dict[str, Sequence[str]] = {}
         """Checks asked for without their assets that the environment cannot answer, by node id."""
+
+    def counts_partitions(self, nodes: Iterable[Node]) -> bool:
+        """Whether a load is told only once the rows of its partitions can be counted."""
+        return any(self._loads.by_rows(node) for node in nodes)
+
+    def before(self, nodes: Iterable[Node]) -> None:
+        """Reads what must be known of the warehouse before anything runs."""
+        self._loads.read_before(list(nodes))
 
     def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
         """The events of an outcome, or those left over once its command has ended."""
@@ -62,9 +84,11 @@ class Results:
         key = self._keys[item.node.id]
         if item.status == "materialized":
             checks = list(self._checks(item)) if item.settled else list(self._early_checks(item))
-            yield dg.MaterializeResult(asset_key=key, metadata=self._metadata(item), check_results=checks)
+            yield from self._materialized(item, key, checks)
             return
-        if item.status in ("nothing", "skipped"):
+        if item.status == "nothing" and item.node.kind == "table":
+            yield from self._loads.nothing(key, item.reason)
+        elif item.status in ("nothing", "skipped"):
             yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
         if item.status == "nothing":
             yield from self._unchanged(item, key)
@@ -72,8 +96,39 @@ class Results:
             if item.files:  # a retry must know that they were taken
                 told = {"starlake/status": "failed", _FILES: ", ".join(item.files)}
                 yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
+            if self._loads.by_rows(item.node):  # rows of other files may have been committed before the failure
+                yield from self._loads.events(item, key, {}, ())
             # A failed blocking check withholds the materialization; its result still tells why.
             yield from self._selected(expectation_results(item, key, self._samples))
+
+    def _materialized(
+        self, item: Outcome, key: dg.AssetKey, checks: Sequence[dg.AssetCheckResult]
+    ) -> Iterator[StarlakeEvent]:
+        """The materialization of a table or task, or of the partitions that it was made for."""
+        metadata = self._metadata(item)
+        if self._partitioned and (rows := metadata.pop("dagster/row_count", None)) is not None:
+            metadata["starlake/rows_in_table"] = rows  # of all partitions
+        if self._partitioned and item.node.kind == "table":
+            if self._partition is not None and not self._loads.by_rows(item.node) and item.accepted is not None:
+                metadata["dagster/partition_row_count"] = item.accepted
+            yield from self._loads.events(item, key, metadata, checks)
+            return
+        if self._partition is not None and item.settled and self._fetch.row_counts:
+            metadata |= self._partition_rows(item.node, key)
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
+
+    def _partition_rows(self, node: Node, key: dg.AssetKey) -> dict[str, int]:
+        """The rows of the partition of a task; those of several are added to the event of each."""
+        asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
+        counts = self._loads.rows(node, column or partition_column(node))
+        if counts is None or asked is None:
+            return {}
+        found = {name: {"dagster/partition_row_count": counts.get(name, 0)} for name in asked.keys}
+        if asked.key is not None:
+            return found[asked.key]
+        for name, metadata in found.items():
+            self._context.add_asset_metadata(metadata, asset_key=key, partition_key=name)
+        return {}
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
         """The checks of a table that got no new file, so that the last answer is not lost from sight."""

@@ -18,6 +18,7 @@ from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import FILES, NO_FILES, SETS, sets_text
 from starlake_dagster_assets.arrivals.windows import Window, window_due
 from starlake_dagster_assets.assets.names import group_name
+from starlake_dagster_assets.assets.partition_results import lands_by_rows
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
@@ -192,7 +193,13 @@ class _Sensor:
         self._watched = Watched(group.tables, group.domain.tables, staged=staged)
         specs = {node: translator.spec(translator.graph.nodes[node]) for node in group.tables}
         self._keys = {node: spec.key for node, spec in specs.items()}
-        self._partitions = next(iter(specs.values())).partitions_def
+        parts = {node: spec.partitions_def for node, spec in specs.items()}
+        # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
+        rows = any(
+            lands_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
+            for node, one in parts.items()
+        )
+        self._partitions = None if rows else next(iter(parts.values()))
 
     def check(self, owners: dict[str, str]) -> None:
         """Renders the paths once, so that a mistake in them is seen when the code is loaded."""

@@ -73,7 +73,7 @@ def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
 
 
 @lru_cache(maxsize=1024)
-def clock_windows(clock: Clock) -> dg.TimeWindowPartitionsDefinition:
+def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """The data intervals of a clock as partitions: one from each tick to the next.
 
     Keys are days (`2025-03-10`) where the cron ticks once a day at most, else days and minutes (`2025-03-10-14:00`);
@@ -81,16 +81,17 @@ def clock_windows(clock: Clock) -> dg.TimeWindowPartitionsDefinition:
 
     Args:
         clock: Its start is `PARTITIONS_START` where it has none.
+        with_open: Whether the window that has not closed yet is a partition: rows of today can be there today.
 
     Raises:
         ValueError: When Dagster does not know the cron or the time zone.
     """
-    windows = _windows(clock, clock.start or PARTITIONS_START, None)
+    windows = _windows(clock, clock.start or PARTITIONS_START, None, with_open)
     if clock.end is None:
         return windows
     after = windows.get_next_partition_window(_moment(clock.end, clock.timezone) + _TICK, respect_bounds=False)
     assert after is not None  # there is always another tick
-    return _windows(clock, clock.start or PARTITIONS_START, after.start)
+    return _windows(clock, clock.start or PARTITIONS_START, after.start, with_open)
 
 
 def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
@@ -125,7 +126,7 @@ def windows_between(
     return found
 
 
-def _windows(clock: Clock, start: datetime, end: datetime | None) -> dg.TimeWindowPartitionsDefinition:
+def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: bool) -> dg.TimeWindowPartitionsDefinition:
     minute, hour, *_ = clock.cron.split()
     bounds: dict[str, Any] = {} if end is None else {"end": end}
     first = _moment(start, clock.timezone)
@@ -135,6 +136,7 @@ def _windows(clock: Clock, start: datetime, end: datetime | None) -> dg.TimeWind
             fmt="%Y-%m-%d" if minute.isdigit() and hour.isdigit() else "%Y-%m-%d-%H:%M",
             timezone=clock.timezone,
             cron_schedule=clock.cron,
+            end_offset=int(with_open),
             **bounds,
         )
     except dg.DagsterInvalidDefinitionError as error:
@@ -168,7 +170,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
     if grain is None:
         return None
     mine = trigger.clock or Clock("", project.model.application.timezone)
-    return clock_windows(replace(mine, cron=_SINK_CRONS[grain]))
+    return clock_windows(replace(mine, cron=_SINK_CRONS[grain]), with_open=True)
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:

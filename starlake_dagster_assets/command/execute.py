@@ -254,11 +254,15 @@ class _Run:
             yield Outcome(node, "skipped", f"not run: {reasons}")
             return
         settings = self._settings
+        if node.id in settings.refused:
+            yield Outcome(node, "failed", settings.refused[node.id])
+            return
         try:
             command = build.transform(
                 task.raw,
                 settings.task_options(node),
                 settings.scheduled_date,
+                env=settings.environment(node),
                 secrets=settings.secrets,
                 job_id=self._job(),
                 spark=settings.spark(node),

@@ -10,12 +10,16 @@ from typing import Literal
 
 from starlake_dagster_assets.command.checks import CheckResult
 from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["Held", "Outcome", "RunSettings", "Settled", "TaskOptions"]
 
-TaskOptions = Mapping[str, str] | Callable[[Node], Mapping[str, str]]
-"""Variables of transforms (`--options`): the same for all, or asked for each."""
+TaskOptions = (
+    Mapping[str, str] | Callable[[Node], Mapping[str, str]] | Callable[[Node, PartitionInfo | None], Mapping[str, str]]
+)
+"""Variables of transforms (`--options`): the same for all, or asked for each, of the node and the partitions if the
+function takes two arguments."""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -40,6 +44,11 @@ class Held:
 
     reason: str
     failed: bool = False
+
+
+def _no_environment(node: Node) -> Mapping[str, str]:
+    """No variable."""
+    return _EMPTY
 
 
 _NONE_HELD: Mapping[str, Held] = MappingProxyType({})
@@ -104,6 +113,9 @@ class RunSettings:
         scheduled_date: `--scheduledDate` of every load and transform.
         window: Start and end of the data interval, for the transforms' `sl_…` variables: as the clocks of its own time
             zone show them, so that `cast(… as date)` is the day that people there mean.
+        partition: The partitions that the run is for; their keys are variables of the transforms.
+        environment: Environment variables of the transform of a node.
+        refused: By node id, why a task is not run now; it fails with that reason.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
         taken: By node id, files that its load took and did not bring to its end.
@@ -114,9 +126,12 @@ class RunSettings:
     """
 
     job_prefix: str
-    options: TaskOptions = field(default_factory=lambda: _EMPTY)
+    options: Mapping[str, str] | Callable[[Node], Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     scheduled_date: datetime | None = None
     window: tuple[datetime, datetime] | None = None
+    partition: PartitionInfo | None = None
+    environment: Callable[[Node], Mapping[str, str]] = _no_environment
+    refused: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     again: bool = False
     taken: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
@@ -128,6 +143,7 @@ class RunSettings:
     def task_options(self, node: Node) -> Mapping[str, str]:
         """The options of a transform: the user's, and the window's where there is one."""
         given = self.options(node) if callable(self.options) else self.options
+        given = {**(self.partition.variables() if self.partition is not None else {}), **given}
         if self.window is None:
             return given
         start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)

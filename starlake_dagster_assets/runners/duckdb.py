@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.runners.duckdb_witness import DuckDBWitness
@@ -55,6 +55,11 @@ class EmbeddedRunner:
     temp_directory: Path | None = None
     lock_timeout: float = -1
     timeout: float | None = None
+
+    counts_partitions: ClassVar[bool] = True
+    """Loads count the rows of each partition that they write (`audit.partitions`)."""
+    replaces_partitions: ClassVar[bool] = True
+    """Transforms delete and insert a partition in one transaction (`partition_write=replace`)."""
 
     def start(self, command: Command) -> EmbeddedHandle:
         """Starts a command in a thread.

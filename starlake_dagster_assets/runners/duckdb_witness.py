@@ -30,6 +30,7 @@ _AUDIT_COLUMNS = {
     "audit": "JOBID, PATHS, DOMAIN, SCHEMA, SUCCESS, COUNT, COUNTACCEPTED, COUNTREJECTED, DURATION, MESSAGE, STEP",
     "expectations": "JOBID, DOMAIN, SCHEMA, NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS",
     "rejected": "DOMAIN, SCHEMA, ERROR",
+    "partitions": "DOMAIN, SCHEMA, PARTITION, COUNT",
 }
 
 
@@ -65,6 +66,31 @@ class DuckDBWitness:
         """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
         rows = self._of(job_id)["rejected"]
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
+
+    def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
+        """Rows by partition that the embedded engine wrote in that job; None where it did not count them."""
+        rows = [row for row in self._of(job_id)["partitions"] if row[:2] == (domain, table)]
+        found: dict[str | None, int] = {}
+        for _, _, partition, count in rows:
+            found[partition] = found.get(partition, 0) + int(count)
+        return {name: count for name, count in found.items() if count} if rows else None
+
+    def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
+        """Rows of a table by the values of a column; none where it does not exist, None where nobody can tell."""
+        from starlake_dagster_assets.engine.quoting import qualified
+        from starlake_dagster_assets.engine.writing.landing import count_by_partition
+
+        kinds = {name.lower(): (name, kind) for name, kind in self.columns(schema, table)}
+        if not kinds:
+            return {}
+        if column.lower() not in kinds:
+            return None
+        name, kind = kinds[column.lower()]
+        wanted = name_of(schema, table)
+        for con in self._open():
+            if wanted in seen_in(con, [wanted]):
+                return count_by_partition(con, qualified("", schema, table), name, kind)
+        return None
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
         """Name and DuckDB type of each column of a table or view; empty when it does not exist."""

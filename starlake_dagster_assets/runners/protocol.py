@@ -19,6 +19,7 @@ __all__ = [
     "HoldingRunner",
     "Ledger",
     "LoadWitness",
+    "PartitionReader",
     "PreviewWitness",
     "RejectionWitness",
     "ReturningRunner",
@@ -98,6 +99,23 @@ class SampleWitness(Protocol):
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
         """At most `limit` rows that the query of an expectation on a table counts, now; None where nobody can tell."""
+        ...
+
+
+@runtime_checkable
+class PartitionReader(Protocol):
+    """A reader that counts rows by partition; optional.
+
+    Partitions are named by the values of a column, as `engine.writing.landing` writes them: dates, moments in ISO 8601,
+    other texts, None for NULL.
+    """
+
+    def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
+        """Rows by partition that the load of that JOBID wrote, by raw names; None where the load counted none."""
+        ...
+
+    def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
+        """Rows of a table by partition, empty where it does not exist; None where they cannot be counted."""
         ...
 
 

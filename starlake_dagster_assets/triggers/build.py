@@ -16,8 +16,17 @@ from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.triggers.dags import Dags
 from starlake_dagster_assets.triggers.jobs import Jobs
-from starlake_dagster_assets.triggers.model import Clock, Owner, PreLoad, Trigger, Triggers, Watch
+from starlake_dagster_assets.triggers.model import Clock, Owner, Partitions, PreLoad, Trigger, Triggers, Watch
 from starlake_dagster_assets.triggers.options import OptionReader, merged
+from starlake_dagster_assets.triggers.partitions import (
+    REASONS,
+    Obstacle,
+    finer_than_a_day,
+    left_out,
+    obstacle,
+    partition_column,
+    remedy,
+)
 from starlake_dagster_assets.triggers.settings import NodeSettings, StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.watches import Watches
 
@@ -90,6 +99,8 @@ class _Builder:
         self._model, self._graph, self._automation = model, graph, automation
         self.reader = OptionReader(model)
         self._dags = Dags(model, self.reader)
+        self._left_out: dict[Obstacle, list[Node]] = {}
+        """What is not partitioned though the project asks for it, by the cause."""
         self._needed: dict[str, list[str]] = {}
         """What runs first in the job of a node (`run_dependencies_first`)."""
 
@@ -100,6 +111,8 @@ class _Builder:
         watches = Watches(self._model, self._graph, self._order, self._settings, clocks, self.reader)
         watched = watches.of(self._followed())
         owners = {node: self._owner(node, watched.get(node)) for node in self._order}
+        for kind, nodes in self._left_out.items():
+            self._wrong(nodes[0], left_out(kind, (node.id for node in nodes)), warning=True)
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
         jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
@@ -228,8 +241,34 @@ class _Builder:
             owner = "none" if watch is None else self._by(node, watch)
         if owner == "condition" and watch is not None:  # a condition cannot say how long a materialization counts
             watch = replace(watch, freshness=MappingProxyType({}))
-        partitions = self._settings[node].partitions or "none"
-        return Trigger(node, owner, "", preload, clock, watch, partitions)
+        partitions, column = self._partitions(self._graph.nodes[node], clock)
+        return Trigger(node, owner, "", preload, clock, watch, partitions, column)
+
+    def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
+        """What a node is partitioned by, and the column of `partition_write=replace`.
+
+        A write strategy with which partitions would not hold leaves the node unpartitioned, with a warning; where the
+        node itself asks for partitions, it is an error. APPEND is not: its second run of a partition is refused.
+        """
+        settings = self._settings[node.id]
+        replaces = node.kind == "task" and settings.partition_write == "replace"
+        column = (settings.partition_column or partition_column(node)) if replaces else ""
+        partitions = settings.partitions or "none"
+        if replaces and not column:
+            self._wrong(node, f"{node.id}: partition_write=replace needs sink.partition or partition_column.")
+        if partitions == "none" or (partitions == "cron" and clock is None):
+            return partitions, column
+        short = finer_than_a_day(node, partitions, clock.cron if clock else "")
+        kind = obstacle(node, short=short, replaced=bool(column))
+        if kind is None:
+            return partitions, column
+        if not any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags):
+            if partitions == "cron" or partition_column(node):  # others have no partitions in any case
+                self._left_out.setdefault(kind, []).append(node)
+            return "none", column
+        if kind not in ("append", "statements"):
+            self._wrong(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
+        return partitions, column
 
     def _by(self, node: str, watch: Watch) -> Owner:
         """Whether a sensor or a condition makes what follows others."""

@@ -145,6 +145,8 @@ class Trigger:
             there; `lineage` and `condition`: `watch` is there; `none`: a person, or the job of what reads it.
         job: Name of the job it runs in.
         partitions: `partitions`: of its cron, of the partition column of its sink, or none.
+        replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
+            the write strategy decides.
     """
 
     node: str
@@ -154,6 +156,7 @@ class Trigger:
     clock: Clock | None = None
     watch: Watch | None = None
     partitions: Partitions = "none"
+    replaced_column: str = ""
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,10 @@ class NodeSettings(BaseModel):
         catchup: Whether ticks that were missed are made up for; False by default.
         partitions: `cron`: a scheduled node is partitioned by its cron; `sink`: by the partition column of its sink;
             `none` (default).
+        partition_write: `strategy` (default): a partition is written as `writeStrategy` says; `replace`: its rows are
+            deleted and inserted in one transaction, on the embedded engine only.
+        partition_column: The column that `replace` compares with the partition; the first of `sink.partition` by
+            default.
         default_pool: Concurrency pool.
         retries: How often a failed step is retried.
         retry_delay: Seconds before the first retry.
@@ -124,6 +128,8 @@ class NodeSettings(BaseModel):
     end_date: Moment | None = None
     catchup: bool | None = None
     partitions: Annotated[Partitions, BeforeValidator(_lower)] | None = None
+    partition_write: Annotated[Literal["strategy", "replace"], BeforeValidator(_lower)] | None = None
+    partition_column: str | None = None
     default_pool: str | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     retry_delay: Seconds | None = None

@@ -282,6 +282,8 @@ def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *
         f"ingestion-summary -> files: [{paths}], domain: {passage.domain}, schema: {job.table.name}, "
         f"input: {counts.input}, accepted: {counts.accepted}, rejected:{counts.rejected}",
     )
+    if recovered:
+        job.auditor.take_over_partitions(counts.job, job.table.domain_name, job.table.name)
     try:
         record_others(job, recovered=recovered)
     except duckdb.InterruptException as error:

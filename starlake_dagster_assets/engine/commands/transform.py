@@ -13,6 +13,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome, job_i
 from starlake_dagster_assets.engine.writing.expectations import ExpectationError
 from starlake_dagster_assets.engine.writing.export import export
 from starlake_dagster_assets.engine.writing.refusals import check_schema, check_task_sink
+from starlake_dagster_assets.engine.writing.replacing import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
 from starlake_dagster_assets.engine.writing.templates import template_names
@@ -130,7 +131,8 @@ def _run(
 ) -> None:
     with open_session(project, task.run_connection, journal, options) as session:
         auditor = Auditor(session, project, job_id(project, environ, task.raw), request.scheduled)
-        job = TaskJob(session, project, task, auditor, journal, request.truncate)
+        replaced = replacement_of(environ)
+        job = TaskJob(session, project, task, auditor, journal, request.truncate, replaced)
         if request.compile:
             journal.out(compiled(job))
             return

@@ -40,6 +40,11 @@ _EXPECTATIONS = """CREATE TABLE IF NOT EXISTS {name} (
     COUNT BIGINT NOT NULL, EXCEPTION VARCHAR NOT NULL, SUCCESS BOOLEAN NOT NULL)"""
 
 
+_PARTITIONS = """CREATE TABLE IF NOT EXISTS {name} (
+    JOBID VARCHAR NOT NULL, DOMAIN VARCHAR NOT NULL, SCHEMA VARCHAR NOT NULL, TIMESTAMP TIMESTAMP NOT NULL,
+    PARTITION VARCHAR, COUNT BIGINT NOT NULL)"""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a row of `audit.audit` says. Counts are -1 where they are not known; names as the engine writes them.
@@ -138,6 +143,26 @@ class Auditor:
         if rows:
             self._soon(lambda: self._expect(domain, schema, rows))
 
+    def land(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
+        """Adds the rows of `audit.partitions`: how many rows a load wrote into each partition.
+
+        The row of NULL is always there, with 0 where no row had NULL: it tells a load of no rows from one that was not
+        counted. The real engine has no such table.
+        """
+        if self._project.application.audit.active:
+            self._soon(lambda: self._land(domain, schema, {None: 0, **counts}))
+
+    def take_over_partitions(self, job: str, domain: str, schema: str) -> None:
+        """Gives the rows of `audit.partitions` of a command that did not finish to this job."""
+        if job and self._exists("partitions"):
+            mine = f"JOBID = {value(job)} AND DOMAIN = {value(domain)} AND SCHEMA = {value(schema)}"
+            self._con.execute(f"UPDATE {self._name('partitions')} SET JOBID = {value(self._job)} WHERE {mine}")
+
+    @property
+    def job(self) -> str:
+        """The JOBID."""
+        return self._job
+
     def loaded_since(self, paths: str, moment: datetime) -> tuple[int, int, int] | None:
         """The counts of the newest successful LOAD row of these paths.
 
@@ -201,6 +226,11 @@ class Auditor:
             name, params, sql, count, exception, success = row
             head = [self._job, self._project.application.database, domain, schema, self._start]
             self._insert(table, [*head, name, params, sql, count, _plain(exception), success])
+
+    def _land(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
+        table = self._ensure("partitions", _PARTITIONS)
+        rows = [(self._job, domain, schema, self._start, name, count) for name, count in counts.items()]
+        self._con.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _name(self, table: str) -> str:
         return qualified(self._session.audit, self._project.application.audit.domain, table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -18,6 +18,7 @@ from starlake_dagster_assets.engine.reading.stream import StreamError, stream_in
 from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
+from starlake_dagster_assets.engine.writing.landing import count_by_partition, subtract
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
@@ -98,7 +99,12 @@ def _write_as_read(job: LoadJob) -> Counts | None:
             return None
 
         def put(existed: bool) -> Incoming:
+            before = _partitions(within, job.target.name, stream.columns)
             incoming = stream.written(lambda: _write(within, stream.relation, stream.columns, existed=existed))
+            after = _partitions(within, job.target.name, stream.columns)
+            if before is not None and after is not None:
+                overwrites = job.strategy.type.upper() == "OVERWRITE"
+                _land(within, dict(after) if overwrites else subtract(after, before))
             if incoming.rejected and job.project.application.reject_all_on_error:
                 raise StreamError("rows were refused")
             return incoming
@@ -119,8 +125,13 @@ def _write_after_reading(job: LoadJob) -> Counts:
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
 
     def put(existed: bool) -> Incoming:
-        _write(job, incoming.relation, incoming.columns, existed=existed)
+        _write(job, incoming.relation, incoming.columns, existed=existed, inserted=inserted)
         return incoming
+
+    def inserted(relation: str) -> None:
+        counts = _partitions(job, relation, incoming.columns)
+        if counts is not None:
+            _land(job, counts)
 
     try:
         if incoming.rejected and job.project.application.reject_all_on_error:
@@ -169,7 +180,7 @@ def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:
     _grants(job)
     _expect(job, gate(job.session, job.project, job.table.expectations, job.target))
     _audit(job, incoming, _count(job) - before if job.native else 0)
-    job.entry.mark(job.session, _counts(incoming))
+    job.entry.mark(job.session, _counts(incoming), job.auditor.job)
     return incoming
 
 
@@ -181,7 +192,25 @@ def _columns(job: LoadJob) -> Sequence[Column]:
     return [*columns, Column(start, "TIMESTAMP"), Column(end, "TIMESTAMP")]
 
 
-def _write(job: LoadJob, relation: str, columns: Sequence[Column], *, existed: bool) -> int:
+def _partitions(job: LoadJob, relation: str, columns: Sequence[Column]) -> Mapping[str | None, int] | None:
+    """Counts the rows of a relation by the table's partition column; None where the table has none."""
+    partition = job.table.metadata.sink.partition
+    found = next((one for one in columns if partition and one.name.lower() == partition[0].lower()), None)
+    return count_by_partition(job.session.con, relation, found.name, found.type) if found is not None else None
+
+
+def _land(job: LoadJob, counts: Mapping[str | None, int]) -> None:
+    job.auditor.land(job.table.domain_name, job.table.name, counts)
+
+
+def _write(
+    job: LoadJob,
+    relation: str,
+    columns: Sequence[Column],
+    *,
+    existed: bool,
+    inserted: Callable[[str], None] | None = None,
+) -> int:
     start, end = scd2_columns(job.strategy, job.project.application)
     order = Write(
         con=job.session.con,
@@ -193,6 +222,7 @@ def _write(job: LoadJob, relation: str, columns: Sequence[Column], *, existed: b
         start=start,
         end=end,
         now=datetime.now(timezone.utc).replace(tzinfo=None),
+        inserted=inserted,
     )
     if job.strategy.type.lower() in template_names(job.project):
         write_by_template(job.project, job.target, order, exists=existed)

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from starlake_dagster_assets.engine.areas import area, move_file
 from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
 from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
@@ -32,11 +33,12 @@ _MARKER = "zztmp_ticket_"
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows read, accepted, refused."""
+    """Rows read, accepted, refused; `job` is the JOBID that wrote them, where that was another command."""
 
     input: int
     accepted: int
     rejected: int
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,19 @@ class Entry:
     files: tuple[Path, ...]
     marker: Target | None
 
-    def mark(self, session: Session, counts: Counts) -> None:
+    def mark(self, session: Session, counts: Counts, job: str) -> None:
         """Makes the marker, within the transaction of the rows."""
         if self.marker is not None:
             values = f"{counts.input} AS input, {counts.accepted} AS accepted, {counts.rejected} AS rejected"
+            values += f", {literal(job)} AS job"
             session.con.execute(f"CREATE TABLE {self.marker.name} AS SELECT {values}")
 
     def committed(self, session: Session) -> Counts | None:
         """The counts of the job when its rows were committed, else None."""
         if self.marker is None or kind_of(session.con, self.marker) is None:
             return None
-        row = session.con.execute(f"SELECT input, accepted, rejected FROM {self.marker.name}").fetchall()[0]
-        return Counts(int(row[0]), int(row[1]), int(row[2]))
+        row = session.con.execute(f"SELECT * FROM {self.marker.name}").fetchall()[0]
+        return Counts(int(row[0]), int(row[1]), int(row[2]), *map(str, row[3:]))  # older markers have no job
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Application, WriteStrategy
 from starlake_dagster_assets.project.values import STRATEGIES
 
-__all__ = ["Write", "check_strategy", "reads_once", "scd2_columns", "write"]
+__all__ = ["Write", "check_strategy", "insert_rows", "reads_once", "scd2_columns", "spelled", "write"]
 
 _KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
 _ORDER = "sl_incoming_position"
@@ -39,6 +39,7 @@ class Write:
         end: Name of the SCD2 end column.
         now: Clock of the transaction, UTC, naive.
         truncate: `--truncate true`: APPEND empties the table first.
+        inserted: Takes the quoted name of each relation whose rows were all inserted, while it exists.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -51,17 +52,18 @@ class Write:
     end: str
     now: datetime
     truncate: bool = False
+    inserted: Callable[[str], None] | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
         """The key as the table spells it."""
-        return tuple(_spelled(name, self.columns) for name in self.strategy.key)
+        return tuple(spelled(name, self.columns) for name in self.strategy.key)
 
     @property
     def timestamp(self) -> str | None:
         """The ordering column as the table spells it."""
         name = self.strategy.timestamp
-        return _spelled(name, self.columns) if name else None
+        return spelled(name, self.columns) if name else None
 
 
 def check_strategy(
@@ -97,7 +99,7 @@ def check_strategy(
         used += [strategy.timestamp] if strategy.timestamp and kind in _KEYED else []
         used += partition[:1] if kind == "OVERWRITE_BY_PARTITION" else []
         for name in used:
-            _spelled(name, columns)
+            spelled(name, columns)
 
 
 def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str, str]:
@@ -125,25 +127,25 @@ def write(job: Write) -> int:
 def _append(job: Write) -> int:
     if job.truncate:
         job.con.execute(f"DELETE FROM {job.target}")
-    return _insert(job, job.incoming)
+    return insert_rows(job, job.incoming)
 
 
 def _overwrite(job: Write) -> int:
     job.con.execute(f"DELETE FROM {job.target}")
-    return _insert(job, job.incoming)
+    return insert_rows(job, job.incoming)
 
 
 def _overwrite_by_partition(job: Write) -> int:
     # the engine's own template looks at the first column only
-    parts = [_spelled(job.partition[0], job.columns)]
+    parts = [spelled(job.partition[0], job.columns)]
     _delete_matching(job, job.incoming, parts)
-    return _insert(job, job.incoming)
+    return insert_rows(job, job.incoming)
 
 
 def _upsert_by_key(job: Write) -> int:
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     _delete_matching(job, source, job.key)
-    written = _insert(job, source)
+    written = insert_rows(job, source)
     _drop(job, source)
     return written
 
@@ -160,7 +162,7 @@ def _upsert_by_key_and_timestamp(job: Write) -> int:
         f"WHERE t.sl_known IS NULL OR {newer}"
     )
     _delete_matching(job, "sl_newer", job.key)
-    written = _insert(job, "sl_newer")
+    written = insert_rows(job, "sl_newer")
     job.con.execute("DROP TABLE sl_newer")
     _drop(job, source)
     return written
@@ -179,6 +181,8 @@ def _scd2(job: Write) -> int:
     job.con.execute(f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i WHERE t.{end} IS NULL AND {match}")
     opened = f"{_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end}"
     written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
+    if job.inserted is not None:
+        job.inserted("sl_changed")
     job.con.execute("DROP TABLE sl_changed")
     _drop(job, source)
     return written
@@ -219,8 +223,12 @@ def _newest(job: Write, name: str) -> str:
     return name
 
 
-def _insert(job: Write, source: str) -> int:
-    return inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+def insert_rows(job: Write, source: str) -> int:
+    """Inserts all rows of a relation; returns how many."""
+    written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+    if job.inserted is not None:
+        job.inserted(source)
+    return written
 
 
 def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:
@@ -251,7 +259,7 @@ def _list(columns: Sequence[str]) -> str:
     return ", ".join(identifier(name) for name in columns)
 
 
-def _spelled(name: str, columns: Sequence[str]) -> str:
+def spelled(name: str, columns: Sequence[str]) -> str:
     """The column's own spelling: names compare regardless of case, as in DuckDB."""
     for column in columns:
         if column.lower() == name.lower():

@@ -13,6 +13,7 @@ from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.replacing import Replacement, replace_partition
 from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.schema_sync import (
     Target,
@@ -48,6 +49,7 @@ class TaskJob:
         auditor: Writes the audit rows.
         journal: Where things are told.
         truncate: `--truncate true`.
+        replaced: The partition that is replaced instead of what the write strategy does.
     """
 
     session: Session
@@ -56,6 +58,7 @@ class TaskJob:
     auditor: Auditor
     journal: Journal
     truncate: bool = False
+    replaced: Replacement | None = None
 
     @property
     def target(self) -> Target:
@@ -148,7 +151,7 @@ def _table(job: TaskJob) -> None:
 def _lazy(job: TaskJob, *, exists: bool) -> bool:
     """Whether the rows may be read as they are written: nothing is removed before, and nothing is read twice."""
     kind = job.task.write_strategy.type.upper()
-    if _PIVOT.search(job.task.sql or ""):  # a view cannot hold one
+    if _PIVOT.search(job.task.sql or "") or job.replaced is not None:  # a view cannot hold a pivot
         return False
     return (kind == "APPEND" and not job.truncate) or (kind == "OVERWRITE" and not exists)
 
@@ -196,7 +199,9 @@ def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
         now=datetime.now(timezone.utc).replace(tzinfo=None),
         truncate=job.truncate,
     )
-    if strategy.type.lower() in template_names(job.project):
+    if job.replaced is not None:
+        replace_partition(order, job.replaced)
+    elif strategy.type.lower() in template_names(job.project):
         write_by_template(job.project, job.target, order, exists=exists)
     else:
         write(order)

@@ -1,0 +1,295 @@
+"""Events of partitioned assets: a partition of a load is materialized by the rows that went into it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import unrecorded_output
+from starlake_dagster_assets.assets.iterator import StarlakeEvent
+from starlake_dagster_assets.automation.partition_values import PartitionOfValue
+from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.command.partitions import PartitionInfo
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.runners.protocol import PartitionReader, Runner
+from starlake_dagster_assets.triggers.model import Trigger
+from starlake_dagster_assets.triggers.partitions import partition_column
+
+__all__ = ["LoadPartitions", "lands_by_rows"]
+
+_Counts = Mapping[str | None, int]
+_MOST_OBSERVED = 1000
+"""Partitions without rows that are observed one by one; a larger number is one observation."""
+_MOST_VALUES = 10
+_STATUS = "starlake/status"
+
+
+def lands_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
+    """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
+
+    They are where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
+    """
+    if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return False
+    if trigger.partitions == "sink":
+        return True
+    of_cron = trigger.partitions == "cron" and trigger.clock is not None
+    if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
+        return False
+    return bool(partition_column(node))
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """Rows by partition, and those that belong to none, by the value of the column."""
+
+    partitions: Mapping[str, int]
+    strays: _Counts
+
+
+class LoadPartitions:
+    """Counts the rows of loads by partition, and builds the events of partitioned loads.
+
+    Args:
+        context: Of the step.
+        runner: Whose reader counts rows, where the environment has one.
+        partition: The partitions that the step runs for.
+        trigger: Of a node.
+        ask: Asks the warehouse; gives None, with a warning, where it cannot be read.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        runner: Runner,
+        partition: PartitionInfo | None,
+        trigger: Callable[[Node], Trigger],
+        ask: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        self._context, self._partition, self._trigger, self._ask = context, partition, trigger, ask
+        definition: Any = context.assets_def.partitions_def
+        self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
+        reader: Any = runner.witness()
+        self._reader = reader if isinstance(reader, PartitionReader) else None
+        self._counts_itself = bool(getattr(runner, "counts_partitions", False))
+        self._before: dict[str, _Counts | None] = {}
+
+    def by_rows(self, node: Node) -> bool:
+        """Whether the partitions of a load are those of its rows."""
+        return lands_by_rows(node, self._windows, self._trigger(node))
+
+    def read_before(self, nodes: Sequence[Node]) -> None:
+        """Counts what is there before the loads, where the environment does not count what it writes.
+
+        Args:
+            nodes: What the step runs.
+        """
+        reader = self._reader
+        if reader is None or self._counts_itself:
+            return
+        for node in nodes:
+            if self.by_rows(node) and _appends(node) and (column := partition_column(node)):
+                schema, table = node.key[-2:]
+                self._before[node.id] = self._ask(lambda s=schema, t=table, c=column: reader.partition_counts(s, t, c))
+
+    def events(
+        self,
+        outcome: Outcome,
+        key: dg.AssetKey,
+        metadata: Mapping[str, Any],
+        checks: Sequence[dg.AssetCheckResult],
+    ) -> Iterator[StarlakeEvent]:
+        """Builds the events of a load that is partitioned by time.
+
+        Args:
+            outcome: A load that was done, or one that failed after rows were committed.
+            key: Of the asset.
+            metadata: Of the load as a whole.
+            checks: Of the load.
+        """
+        if not self.by_rows(outcome.node):
+            yield from self._of_tick(key, metadata, checks)
+            return
+        landed = self._landed(outcome)
+        if landed is None:
+            if outcome.status == "materialized":
+                yield from self._unknown(outcome.node, key, metadata)
+                yield unrecorded_output(key, checks)
+            return
+        alone = len(landed.partitions) == 1 and not landed.strays and outcome.status == "materialized"
+        yield from self._materializations(outcome, key, landed.partitions, metadata if alone else None)
+        if outcome.status != "materialized":
+            return
+        if not alone:
+            yield self._load_as_a_whole(key, landed, metadata)
+        if landed.strays:
+            self._context.log.warning(f"{outcome.node.id}: {_strays(landed.strays)}")
+        asked = self._partition.keys if self._partition is not None else ()
+        without = [name for name in asked if name not in landed.partitions]
+        yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
+        yield unrecorded_output(key, checks)
+
+    def nothing(self, key: dg.AssetKey, reason: str) -> Iterator[dg.AssetObservation]:
+        """Observes that no file was there, for each partition that was asked for."""
+        asked = self._partition.keys if self._partition is not None else ()
+        if not asked or self._windows is None:
+            yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing"})
+        yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
+
+    def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
+        """Counts the rows of a table by partition, as it is; None where nobody can tell.
+
+        Args:
+            node: A task.
+            column: By which its rows belong to partitions.
+        """
+        reader, definition = self._reader, self._context.assets_def.partitions_def
+        if reader is None or not column or isinstance(definition, dg.MultiPartitionsDefinition):
+            return None
+        counts = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], column))
+        if counts is None:
+            return None
+        return self._by_partition(counts).partitions
+
+    # ------------------------------------------------------------------------------------------- by tick
+
+    def _of_tick(
+        self, key: dg.AssetKey, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
+    ) -> Iterator[StarlakeEvent]:
+        """One materialization: of the last window of the run, since the files were loaded once."""
+        asked = self._partition.keys if self._partition is not None else ()
+        if len(asked) < 2:
+            yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
+            return
+        yield self._materialization(key, asked[-1], metadata)
+        reason = f"the files of this run were loaded once, for its last window ({asked[-1]})."
+        yield from self._observed(key, list(asked[:-1]), "no load", reason)
+        yield unrecorded_output(key, checks)
+
+    # ------------------------------------------------------------------------------------------- by rows
+
+    def _landed(self, outcome: Outcome) -> _Landed | None:
+        """Rows by partition that a load wrote; None where nobody can tell."""
+        counts = self._counted(outcome)
+        return None if counts is None else self._by_partition(counts)
+
+    def _by_partition(self, counts: _Counts) -> _Landed:
+        find = PartitionOfValue(self._windows) if self._windows is not None else _same
+        partitions: dict[str, int] = {}
+        strays: dict[str | None, int] = {}
+        for value, count in counts.items():
+            name = find(value)
+            if name is None:
+                strays[value] = count
+            else:
+                partitions[name] = partitions.get(name, 0) + count
+        return _Landed(dict(sorted(partitions.items())), strays)
+
+    def _counted(self, outcome: Outcome) -> _Counts | None:
+        reader, node = self._reader, outcome.node
+        if reader is None or node.table is None or not outcome.job_id:
+            return None
+        table = node.table
+        counts = self._ask(lambda: reader.landed(outcome.job_id, table.domain_name, table.name))
+        if counts is not None or self._counts_itself:
+            return counts
+        before = self._before.get(node.id)
+        if before is None or not outcome.settled:
+            return None
+        after = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], partition_column(node)))
+        if after is None:
+            return None
+        return {name: more for name, count in after.items() if (more := count - before.get(name, 0)) > 0}
+
+    def _materializations(
+        self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
+    ) -> Iterator[dg.AssetMaterialization]:
+        """One materialization per partition; `whole` is what is known of a load that went into one partition."""
+        known: dict[str, Any] = {"starlake/job_id": outcome.job_id} if whole is None else dict(whole)
+        known.pop("dagster/row_count", None)
+        if whole is None and outcome.files:
+            known["starlake/files"] = ", ".join(outcome.files)
+        if outcome.status != "materialized":
+            known[_STATUS] = outcome.status
+        for name, count in partitions.items():
+            yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
+
+    def _load_as_a_whole(self, key: dg.AssetKey, landed: _Landed, metadata: Mapping[str, Any]) -> dg.AssetObservation:
+        """What is known of the load and of no single partition, so that the numbers of partitions add up."""
+        text = f"The load wrote rows of {len(landed.partitions)} partitions."
+        found = {"starlake/partitions": len(landed.partitions), **metadata}
+        if landed.strays:
+            text = f"{text} {_strays(landed.strays)}"
+            found["starlake/rows_without_partition"] = sum(landed.strays.values())
+        return dg.AssetObservation(asset_key=key, description=text, metadata=found)
+
+    def _unknown(self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]) -> Iterator[dg.AssetObservation]:
+        text = (
+            "the load was done, but which partitions its rows went into is unknown, so none is materialized. "
+            f"Next: {self._remedy(node)}"
+        )
+        self._context.log.warning(f"{node.id}: {text}")
+        yield dg.AssetObservation(asset_key=key, description=text, metadata={**metadata, _STATUS: "unknown"})
+        asked = self._partition.keys if self._partition is not None else ()
+        yield from self._observed(key, list(asked), "unknown", text)
+
+    def _remedy(self, node: Node) -> str:
+        if not partition_column(node):
+            return "set sink.partition of the table to the column of its partitions."
+        if self._reader is None:
+            return (
+                "set partitions=none (or cron) for this table, or run it where the warehouse can be read "
+                "(a DuckDB file, or the embedded engine)."
+            )
+        if not _appends(node) and not self._counts_itself:
+            return (
+                "the rows of this write strategy are counted by the embedded engine only: "
+                "set partitions=none (or cron) for this table."
+            )
+        return "look at the warnings above, then report the partitions in the UI (Report materialization)."
+
+    # ------------------------------------------------------------------------------------------- events
+
+    def _materialization(self, key: dg.AssetKey, name: str, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
+        tags = {}
+        if backfill := self._context.run.tags.get("dagster/backfill"):
+            tags["dagster/backfill"] = backfill
+        spec = self._context.assets_def.specs_by_key.get(key)
+        if spec is not None and spec.code_version:
+            tags["dagster/code_version"] = spec.code_version
+        return dg.AssetMaterialization(asset_key=key, partition=name, metadata=dict(metadata), tags=tags)
+
+    def _observed(
+        self, key: dg.AssetKey, names: Sequence[str], status: str, reason: str
+    ) -> Iterator[dg.AssetObservation]:
+        if len(names) > _MOST_OBSERVED:
+            text = f"{len(names)} partitions from {names[0]} to {names[-1]}: {reason}"
+            yield dg.AssetObservation(asset_key=key, description=text, metadata={_STATUS: status})
+            return
+        for name in names:
+            found = {_STATUS: status}
+            yield dg.AssetObservation(asset_key=key, partition=name, description=reason, metadata=found)
+
+
+def _same(value: str | None) -> str | None:
+    """The partition of a value where keys are values of the column."""
+    return value
+
+
+def _appends(node: Node) -> bool:
+    """Whether rows are only ever added, so that counts before and after tell what a load wrote."""
+    strategy = node.table.metadata.write_strategy if node.table is not None else None
+    return strategy is not None and strategy.type.upper() == "APPEND" and not strategy.types
+
+
+def _strays(strays: _Counts) -> str:
+    shown = ", ".join(
+        f"{'NULL' if value is None else value} ({count})" for value, count in list(strays.items())[:_MOST_VALUES]
+    )
+    more = f" and {len(strays) - _MOST_VALUES} more values" if len(strays) > _MOST_VALUES else ""
+    return (
+        f"{sum(strays.values())} rows belong to no partition: {shown}{more}. They are in the table. "
+        "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
+    )

@@ -1,0 +1,246 @@
+"""The partitions of a step: which they are, whether a task can be run for them, and what a command is told of them."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from inspect import Parameter, signature
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.earlier import partitioned
+from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.triggers.model import Trigger
+from starlake_dagster_assets.triggers.partitions import REASONS, obstacle, remedy
+
+__all__ = [
+    "options_for",
+    "partitions_of_step",
+    "refused_tasks",
+    "replacement_environment",
+    "runs_one_partition",
+    "validate_partitions",
+    "window_of_step",
+]
+
+_Definition = dg.PartitionsDefinition[Any] | None
+_WINDOW = ("sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end")
+_KEY = ("partition_key", "sl_partition_key")
+_FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
+
+
+def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | None:
+    """Returns the partitions that a step runs for; None where it runs for none.
+
+    Raises:
+        dg.Failure: The run is of several partitions that are no windows of time: SQL is told one key.
+    """
+    definition = context.assets_def.partitions_def
+    if definition is None or not partitioned(context):
+        return None
+    keys = tuple(str(key) for key in context.partition_keys)
+    if isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        window = context.partition_time_window
+        return PartitionInfo(keys, window=(window.start, window.end))
+    if len(keys) > 1:
+        raise dg.Failure(
+            f"The run is of {len(keys)} partitions ({', '.join(keys[:5])}{', …' if len(keys) > 5 else ''}), but a "
+            "command is told one key. Next: launch one run per partition (a backfill with "
+            "BackfillPolicy.multi_run(1), which is the default of these assets).",
+            allow_retries=False,
+        )
+    if not isinstance(definition, dg.MultiPartitionsDefinition):
+        return PartitionInfo(keys)
+    key = cast("Any", context.partition_key)
+    dimensions: dict[str, str] = dict(key.keys_by_dimension)
+    windows = (
+        one.partitions_def.time_window_for_partition_key(dimensions[one.name])
+        for one in definition.partitions_defs
+        if isinstance(one.partitions_def, dg.TimeWindowPartitionsDefinition)
+    )
+    window = next(((one.start, one.end) for one in windows), None)
+    return PartitionInfo(keys, dimensions, window)
+
+
+def window_of_step(
+    context: dg.AssetExecutionContext, partition: PartitionInfo | None
+) -> tuple[datetime, datetime] | None:
+    """Returns the data interval: of the partitions, else the one in the tags of the run; None where there is none."""
+    if partition is not None and partition.window is not None:
+        return partition.window
+    start, end = (context.run.tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
+    return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
+
+
+def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | None) -> Mapping[str, str]:
+    """Returns the variables of a transform that the code of the user gives."""
+    if not callable(options):
+        return options
+    ask = cast("Any", options)
+    return ask(node, partition) if _takes_partition(options) else ask(node)
+
+
+def refused_tasks(
+    context: dg.AssetExecutionContext,
+    nodes: Mapping[dg.AssetKey, Node],
+    trigger: Callable[[Node], Trigger],
+    partition: PartitionInfo | None,
+    options: TaskOptions,
+    *,
+    replaces: bool,
+) -> Mapping[str, str]:
+    """Finds the tasks that would write something wrong for the partitions of the step.
+
+    Args:
+        context: Of the step.
+        nodes: What is to be run, by asset key.
+        trigger: Of a node.
+        partition: The partitions of the step.
+        options: The variables that the user gives.
+        replaces: Whether the environment can delete and insert a partition.
+
+    Returns:
+        The reasons, by node id.
+    """
+    definition = context.assets_def.partitions_def
+    found: dict[str, str] = {}
+    for key, node in nodes.items():
+        if node.task is None or partition is None or definition is None:
+            continue
+        column = trigger(node).replaced_column
+        if column and not replaces:
+            found[node.id] = (
+                "partition_write=replace deletes and inserts in one transaction, which only the embedded engine "
+                "does. Next: set writeStrategy.type OVERWRITE_BY_PARTITION for this environment."
+            )
+        elif partition.key is None and _uses(node, _KEY):
+            found[node.id] = (
+                f"its SQL uses the partition key, but the run is of {len(partition.keys)} partitions. "
+                "Next: launch one run per partition."
+            )
+        elif text := _unreached(node, definition, options):
+            found[node.id] = text
+        elif not column and node.task.write_strategy.type.upper() == "APPEND":
+            there = context.instance.get_materialized_partitions(key)
+            again = [name for name in partition.keys if name in there]
+            if again:
+                found[node.id] = (
+                    f"{_listed(again)} is materialized already, and writeStrategy APPEND would write its rows a second "
+                    f"time. Next: {remedy('append')}."
+                )
+    return found
+
+
+def replacement_environment(
+    trigger: Callable[[Node], Trigger],
+    partition: PartitionInfo | None,
+    window: tuple[datetime, datetime] | None,
+) -> Callable[[Node], Mapping[str, str]]:
+    """Returns the environment variable that tells the embedded engine which partition a task replaces."""
+
+    def environment(node: Node) -> Mapping[str, str]:
+        column = trigger(node).replaced_column
+        if not column or (window is None and partition is None):
+            return {}
+        found = {"column": column}
+        if window is not None:
+            found |= {"start": window[0].isoformat(), "end": window[1].isoformat()}
+        elif partition is not None:
+            found["key"] = partition.key or ""
+        return {REPLACE_VARIABLE: json.dumps(found)}
+
+    return environment
+
+
+def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
+    """Whether a run of these nodes takes one partition: a range of time is one command, all else is not."""
+    if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return True
+    return any(_uses(node, _KEY) for node in nodes)
+
+
+def validate_partitions(
+    nodes: Iterable[Node],
+    definition: _Definition,
+    trigger: Callable[[Node], Trigger],
+    options: TaskOptions | None,
+) -> None:
+    """Validates that each node of a step can be materialized partition by partition.
+
+    Args:
+        nodes: Of the step.
+        definition: Their partitions.
+        trigger: Of a node.
+        options: The variables that the user gives; None where they are known in a run only.
+
+    Raises:
+        ProjectError: Names each node that cannot, and why.
+    """
+    if definition is None:
+        return
+    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
+    keys = definition.get_partition_keys() if isinstance(definition, dg.StaticPartitionsDefinition) else ()
+    comma = next((key for key in keys if "," in key), None)
+    problems: list[str] = []
+    for node in nodes:
+        thing = node.task or node.table
+        text = ""
+        if node.table is not None and not timed:
+            text = "a load takes the files that are there, whatever the key: partition the task that reads it"
+        elif comma is not None:
+            text = f"the partition key {comma!r} contains a comma, which --options of Starlake cannot carry"
+        elif kind := obstacle(node, short=False, replaced=bool(trigger(node).replaced_column)):
+            text = "" if kind in ("append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
+        if not text and options is not None:
+            text = _unreached(node, definition, options)
+        if text:
+            problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
+    if problems:
+        raise ProjectError(problems)
+
+
+def _unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
+    """Why the key of a partition does not reach the SQL of a task; "" where it does, or where nobody can tell."""
+    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
+    if timed or node.task is None or not node.task.source_sql or (callable(options) and _takes_partition(options)):
+        return ""
+    if _uses(node, _KEY) or _FROM_OTHER_FILES.search(node.task.source_sql):
+        return ""
+    if not isinstance(definition, dg.MultiPartitionsDefinition):
+        return "its SQL uses neither sl_partition_key nor partition_key, so every partition would hold the same rows"
+    for one in definition.partitions_defs:
+        names = [f"sl_partition_{one.name}"]
+        names += _WINDOW if isinstance(one.partitions_def, dg.TimeWindowPartitionsDefinition) else ()
+        if not _uses(node, names):
+            return (
+                f"its SQL does not use the dimension {one.name!r} ({' or '.join(names[:2])}), so partitions that "
+                "differ in it alone would hold the same rows"
+            )
+    return ""
+
+
+def _uses(node: Node, names: Iterable[str]) -> bool:
+    """Whether the SQL of a task names one of some variables."""
+    task = node.task
+    if task is None or not task.source_sql:
+        return False
+    texts = "\n".join([task.source_sql, *task.presql, *task.postsql])
+    return any(re.search(rf"\b{re.escape(name)}\b", texts) for name in names)
+
+
+def _takes_partition(options: object) -> bool:
+    try:
+        found = signature(cast("Any", options)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in kinds and one.default is Parameter.empty for one in found) > 1
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"partition {shown}"

@@ -1,0 +1,40 @@
+"""Partitions as commands know them: keys, dimensions and the window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+__all__ = ["REPLACE_VARIABLE", "PartitionInfo"]
+
+REPLACE_VARIABLE = "SL_PARTITION_REPLACE"
+"""Environment variable of a transform on the embedded engine: the partition that it deletes and inserts, as JSON."""
+
+
+@dataclass(frozen=True)
+class PartitionInfo:
+    """The partitions that a step runs for.
+
+    Attributes:
+        keys: All of them; several only where they are windows of time.
+        dimensions: Key by dimension, where the partitions have several dimensions.
+        window: Start and end of the time that they cover; None where they are not of time.
+    """
+
+    keys: tuple[str, ...] = ()
+    dimensions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    window: tuple[datetime, datetime] | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The key, where there is one only."""
+        return self.keys[0] if len(self.keys) == 1 else None
+
+    def variables(self) -> Mapping[str, str]:
+        """The variables of SQL: `sl_partition_key`, the same as `partition_key`, and `sl_partition_<dimension>`."""
+        if self.key is None:
+            return {}
+        named = {f"sl_partition_{name}": key for name, key in self.dimensions.items()}
+        return {"partition_key": self.key, "sl_partition_key": self.key, **named}

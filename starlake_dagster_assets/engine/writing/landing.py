@@ -1,0 +1,58 @@
+"""Partitions that rows were written into, counted by the first column of `sink.partition`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import identifier
+
+__all__ = ["MOST_PARTITIONS", "count_by_partition", "subtract"]
+
+MOST_PARTITIONS = 10_000
+"""Distinct values above which a column is not taken for one of partitions."""
+
+_MOMENT = "%Y-%m-%dT%H:%M:%S"
+
+
+def count_by_partition(
+    con: duckdb.DuckDBPyConnection, relation: str, column: str, kind: str
+) -> Mapping[str | None, int] | None:
+    """Counts the rows of a relation by partition.
+
+    Args:
+        con: The connection.
+        relation: Quoted name of a table or view.
+        column: The partition column.
+        kind: Its DuckDB type.
+
+    Returns:
+        Rows by value: a date as `2025-03-01`; a timestamp as ISO 8601, cut to a quarter of an hour and with an offset
+        where the type has one; every other value as DuckDB's text; None for NULL. No mapping at all where the column
+        has more than `MOST_PARTITIONS` values.
+    """
+    value = _text(identifier(column), kind.upper())
+    sql = f"SELECT {value} AS p, count(*) FROM {relation} GROUP BY p LIMIT {MOST_PARTITIONS + 1}"
+    rows: Sequence[tuple[str | None, int]] = con.execute(sql).fetchall()
+    return dict(rows) if len(rows) <= MOST_PARTITIONS else None
+
+
+def subtract(after: Mapping[str | None, int], before: Mapping[str | None, int]) -> dict[str | None, int]:
+    """Returns by how many rows each partition has grown; those that have not are left out."""
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count > 0}
+
+
+def _text(column: str, kind: str) -> str:
+    plain = f"CAST({column} AS VARCHAR)"
+    if kind == "DATE":
+        shown = f"strftime({column}, '%Y-%m-%d')"
+    elif kind.startswith("TIMESTAMP"):
+        zoned = kind in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+        moment = f"({column} AT TIME ZONE 'UTC')" if zoned else f"CAST({column} AS TIMESTAMP)"
+        cut = f"time_bucket(INTERVAL '15 minutes', {moment})"
+        shown = f"strftime({cut}, '{_MOMENT}{'+00:00' if zoned else ''}')"
+    else:
+        return plain
+    return f"CASE WHEN isfinite({column}) THEN {shown} ELSE {plain} END"

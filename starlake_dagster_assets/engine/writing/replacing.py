@@ -1,0 +1,84 @@
+"""Delete-and-insert of one partition by a task: the window, or the key, is replaced in the transaction of the task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE
+from starlake_dagster_assets.engine.quoting import identifier, literal
+from starlake_dagster_assets.engine.writing.strategies import Write, insert_rows, spelled
+from starlake_dagster_assets.errors import EngineError
+
+__all__ = ["Replacement", "replace_partition", "replacement_of"]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What a task replaces of its table.
+
+    Attributes:
+        column: The column that says which partition a row belongs to.
+        start: First moment of the window, ISO 8601 with an offset; "" where a key is replaced.
+        end: First moment after it.
+        key: The partition key, compared with the column as text; "" where a window is replaced.
+    """
+
+    column: str
+    start: str = ""
+    end: str = ""
+    key: str = ""
+
+
+def replacement_of(environ: Mapping[str, str]) -> Replacement | None:
+    """Reads the replacement that a step of Dagster asks for in `SL_PARTITION_REPLACE`; None where it asks for none.
+
+    Raises:
+        EngineError: The variable is not JSON of that form.
+    """
+    text = environ.get(REPLACE_VARIABLE, "")
+    if not text:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text)
+        return Replacement(**{name: str(value) for name, value in found.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise EngineError(f"{REPLACE_VARIABLE} is not JSON of a column and a window or key: {text!r}") from error
+
+
+def replace_partition(job: Write, wanted: Replacement) -> int:
+    """Deletes the rows of the partition and inserts the incoming ones, which must all belong to it.
+
+    Returns:
+        The number of rows inserted.
+
+    Raises:
+        EngineError: A row that the query gives lies outside of the partition: a second run would write it twice.
+    """
+    inside = _inside(job, wanted)
+    outside = f"SELECT count(*) FROM {job.incoming} WHERE ({inside}) IS NOT TRUE"
+    count = int(job.con.execute(outside).fetchall()[0][0])
+    if count:
+        what = f"from {wanted.start} to {wanted.end}" if wanted.start else f"of the partition {wanted.key!r}"
+        raise EngineError(
+            f"partition_write=replace: the query gives {count} rows whose {wanted.column!r} is not {what}; "
+            "limit the query with sl_start_date and sl_end_date, or sl_partition_key"
+        )
+    job.con.execute(f"DELETE FROM {job.target} WHERE {inside}")
+    return insert_rows(job, job.incoming)
+
+
+def _inside(job: Write, wanted: Replacement) -> str:
+    """The condition that a row belongs to the partition."""
+    column = identifier(spelled(wanted.column, job.columns))
+    if not wanted.start:
+        return f"CAST({column} AS VARCHAR) = {literal(wanted.key)}"
+    described = job.con.execute(f"SELECT typeof({column}) FROM {job.incoming} LIMIT 1").fetchall()
+    zoned = bool(described) and str(described[0][0]).upper() == "TIMESTAMP WITH TIME ZONE"
+    if zoned:
+        return f"{column} >= TIMESTAMPTZ {literal(wanted.start)} AND {column} < TIMESTAMPTZ {literal(wanted.end)}"
+    start, end = (literal(moment[:19].replace("T", " ")) for moment in (wanted.start, wanted.end))
+    moment = f"CAST({column} AS TIMESTAMP)"
+    return f"{moment} >= TIMESTAMP {start} AND {moment} < TIMESTAMP {end}"

@@ -1,0 +1,110 @@
+"""Which tables and tasks can be materialized partition by partition, judged by how they write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.values import STRATEGIES
+
+__all__ = ["REASONS", "Obstacle", "finer_than_a_day", "left_out", "obstacle", "partition_column", "remedy"]
+
+Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load"]
+"""Why partitions of a table or task would not hold: see `REASONS`."""
+
+REPLACE = (
+    "set writeStrategy.type OVERWRITE_BY_PARTITION with the date column in sink.partition, or on the embedded engine "
+    "partition_write=replace"
+)
+REASONS: Mapping[Obstacle, str] = MappingProxyType(
+    {
+        "overwrite": "writeStrategy OVERWRITE replaces the whole table, so each partition would wipe the others",
+        "append": "writeStrategy APPEND writes the rows of a partition again each time it is materialized",
+        "history": "writeStrategy SCD2 depends on the order in which partitions are materialized",
+        "view": "a view shows the window of the last run only",
+        "days": "OVERWRITE_BY_PARTITION by a column of dates replaces whole days, and the partitions are shorter",
+        "statements": "own statements, templates and Python scripts do not say what they replace",
+        "load": "writeStrategy OVERWRITE replaces the whole table with each load, so earlier partitions would be gone",
+    }
+)
+_REMEDIES: Mapping[Obstacle, str] = MappingProxyType(
+    {
+        "history": "leave it unpartitioned",
+        "view": "leave it unpartitioned",
+        "days": "partition it by days (partition=daily), or on the embedded engine set partition_write=replace",
+        "statements": "set the tag partitions=… on the task if a second run of a partition leaves the same rows",
+        "load": "set writeStrategy.type OVERWRITE_BY_PARTITION or APPEND",
+    }
+)
+_KINDS: Mapping[str, Obstacle] = MappingProxyType({"OVERWRITE": "overwrite", "APPEND": "append", "SCD2": "history"})
+_MOST_NAMES = 10
+
+
+def obstacle(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
+    """Finds why a node cannot be materialized partition by partition; None where it can.
+
+    Args:
+        node: A table or task.
+        short: Whether its partitions are shorter than a day.
+        replaced: Whether it deletes and inserts a partition (`partition_write=replace`).
+    """
+    if node.table is not None:
+        overwrites = node.table.metadata.write_strategy.type.upper() == "OVERWRITE"
+        return "load" if overwrites and not node.table.metadata.write_strategy.types else None
+    if node.task is None:
+        return None
+    return _of_task(node, short=short, replaced=replaced)
+
+
+def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
+    assert node.task is not None
+    kind = node.task.write_strategy.type.upper()
+    if node.is_view:
+        return "view"
+    if not node.task.parse_sql and node.task.python is None:
+        return "statements"
+    if kind == "SCD2":
+        return "history"
+    if replaced:
+        return None
+    if kind == "OVERWRITE_BY_PARTITION" and short and _kind_of(node, partition_column(node)) == "date":
+        return "days"
+    return _KINDS.get(kind) or (None if kind in STRATEGIES else "statements")
+
+
+def left_out(kind: Obstacle, nodes: Iterable[str]) -> str:
+    """Renders the warning that nodes are left unpartitioned."""
+    names = sorted(nodes)
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    what = "is left" if len(names) == 1 else "are left"
+    return (
+        f"{len(names)} of the partitioned assets {what} unpartitioned: {', '.join(names[:_MOST_NAMES])}{more}. "
+        f"Cause: {REASONS[kind]}. Next: {remedy(kind)}."
+    )
+
+
+def remedy(kind: Obstacle) -> str:
+    """What to do about an obstacle."""
+    return _REMEDIES.get(kind, REPLACE)
+
+
+def partition_column(node: Node) -> str:
+    """The first column of `sink.partition`; "" where there is none."""
+    sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
+    return sink.partition[0] if sink is not None and sink.partition else ""
+
+
+def finer_than_a_day(node: Node, partitions: str, cron: str) -> bool:
+    """Whether the partitions of a node are shorter than a day, by its cron or its tag `partition=hourly`."""
+    if partitions == "sink":
+        return any(tag.lower() == "partition=hourly" for tag in node.tags)
+    fields = cron.split()
+    return len(fields) > 1 and not (fields[0].isdigit() and fields[1].isdigit())
+
+
+def _kind_of(node: Node, column: str) -> str:
+    thing = node.task or node.table
+    named = {one.final_name.lower(): one.type.lower() for one in thing.attributes} if thing is not None else {}
+    return named.get(column.lower(), "")
