@@ -12,7 +12,7 @@ from starlake_dagster_assets.assets.binding import Binding, bind, bound_body
 from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
-from starlake_dagster_assets.assets.step_partitions import runs_one_partition, validate_partitions
+from starlake_dagster_assets.assets.partition_checks import runs_one_partition, validate_partitions
 from starlake_dagster_assets.assets.steps import Steps, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.outcome import TaskOptions

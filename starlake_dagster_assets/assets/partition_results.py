@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets._compat import unrecorded_output
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.automation.partition_values import PartitionOfValue
-from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.automation.partitions import lands_by_rows
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.graph.model import Node
@@ -17,28 +17,13 @@ from starlake_dagster_assets.runners.protocol import PartitionReader, Runner
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import partition_column
 
-__all__ = ["LoadPartitions", "lands_by_rows"]
+__all__ = ["LoadPartitions"]
 
 _Counts = Mapping[str | None, int]
 _MOST_OBSERVED = 1000
 """Partitions without rows that are observed one by one; a larger number is one observation."""
 _MOST_VALUES = 10
 _STATUS = "starlake/status"
-
-
-def lands_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
-    """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
-
-    They are where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
-    """
-    if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
-        return False
-    if trigger.partitions == "sink":
-        return True
-    of_cron = trigger.partitions == "cron" and trigger.clock is not None
-    if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
-        return False
-    return bool(partition_column(node))
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,27 @@
 """The partitions of a step: which they are, whether a task can be run for them, and what a command is told of them."""
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from inspect import Parameter, signature
 from typing import Any, cast
 
 import dagster as dg
 
 from starlake_dagster_assets.assets.earlier import partitioned
+from starlake_dagster_assets.assets.partition_checks import takes_partition, unreached, uses_key
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
-from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.model import Trigger
-from starlake_dagster_assets.triggers.partitions import REASONS, obstacle, remedy
+from starlake_dagster_assets.triggers.partitions import remedy
 
 __all__ = [
     "options_for",
     "partitions_of_step",
     "refused_tasks",
     "replacement_environment",
-    "runs_one_partition",
-    "validate_partitions",
     "window_of_step",
 ]
-
-_Definition = dg.PartitionsDefinition[Any] | None
-_WINDOW = ("sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end")
-_KEY = ("partition_key", "sl_partition_key")
-_FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
 
 
 def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | None:
@@ -81,7 +72,7 @@ def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | Non
     if not callable(options):
         return options
     ask = cast("Any", options)
-    return ask(node, partition) if _takes_partition(options) else ask(node)
+    return ask(node, partition) if takes_partition(options) else ask(node)
 
 
 def refused_tasks(
@@ -117,12 +108,12 @@ def refused_tasks(
                 "partition_write=replace deletes and inserts in one transaction, which only the embedded engine "
                 "does. Next: set writeStrategy.type OVERWRITE_BY_PARTITION for this environment."
             )
-        elif partition.key is None and _uses(node, _KEY):
+        elif partition.key is None and uses_key(node):
             found[node.id] = (
                 f"its SQL uses the partition key, but the run is of {len(partition.keys)} partitions. "
                 "Next: launch one run per partition."
             )
-        elif text := _unreached(node, definition, options):
+        elif text := unreached(node, definition, options):
             found[node.id] = text
         elif not column and node.task.write_strategy.type.upper() == "APPEND":
             there = context.instance.get_materialized_partitions(key)
@@ -154,91 +145,6 @@ def replacement_environment(
         return {REPLACE_VARIABLE: json.dumps(found)}
 
     return environment
-
-
-def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
-    """Whether a run of these nodes takes one partition: a range of time is one command, all else is not."""
-    if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
-        return True
-    return any(_uses(node, _KEY) for node in nodes)
-
-
-def validate_partitions(
-    nodes: Iterable[Node],
-    definition: _Definition,
-    trigger: Callable[[Node], Trigger],
-    options: TaskOptions | None,
-) -> None:
-    """Validates that each node of a step can be materialized partition by partition.
-
-    Args:
-        nodes: Of the step.
-        definition: Their partitions.
-        trigger: Of a node.
-        options: The variables that the user gives; None where they are known in a run only.
-
-    Raises:
-        ProjectError: Names each node that cannot, and why.
-    """
-    if definition is None:
-        return
-    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
-    keys = definition.get_partition_keys() if isinstance(definition, dg.StaticPartitionsDefinition) else ()
-    comma = next((key for key in keys if "," in key), None)
-    problems: list[str] = []
-    for node in nodes:
-        thing = node.task or node.table
-        text = ""
-        if node.table is not None and not timed:
-            text = "a load takes the files that are there, whatever the key: partition the task that reads it"
-        elif comma is not None:
-            text = f"the partition key {comma!r} contains a comma, which --options of Starlake cannot carry"
-        elif kind := obstacle(node, short=False, replaced=bool(trigger(node).replaced_column)):
-            text = "" if kind in ("append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
-        if not text and options is not None:
-            text = _unreached(node, definition, options)
-        if text:
-            problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
-    if problems:
-        raise ProjectError(problems)
-
-
-def _unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
-    """Why the key of a partition does not reach the SQL of a task; "" where it does, or where nobody can tell."""
-    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
-    if timed or node.task is None or not node.task.source_sql or (callable(options) and _takes_partition(options)):
-        return ""
-    if _uses(node, _KEY) or _FROM_OTHER_FILES.search(node.task.source_sql):
-        return ""
-    if not isinstance(definition, dg.MultiPartitionsDefinition):
-        return "its SQL uses neither sl_partition_key nor partition_key, so every partition would hold the same rows"
-    for one in definition.partitions_defs:
-        names = [f"sl_partition_{one.name}"]
-        names += _WINDOW if isinstance(one.partitions_def, dg.TimeWindowPartitionsDefinition) else ()
-        if not _uses(node, names):
-            return (
-                f"its SQL does not use the dimension {one.name!r} ({' or '.join(names[:2])}), so partitions that "
-                "differ in it alone would hold the same rows"
-            )
-    return ""
-
-
-def _uses(node: Node, names: Iterable[str]) -> bool:
-    """Whether the SQL of a task names one of some variables."""
-    task = node.task
-    if task is None or not task.source_sql:
-        return False
-    texts = "\n".join([task.source_sql, *task.presql, *task.postsql])
-    return any(re.search(rf"\b{re.escape(name)}\b", texts) for name in names)
-
-
-def _takes_partition(options: object) -> bool:
-    try:
-        found = signature(cast("Any", options)).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in kinds and one.default is Parameter.empty for one in found) > 1
 
 
 def _listed(names: list[str]) -> str:

@@ -18,11 +18,10 @@ from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import FILES, NO_FILES, SETS, sets_text
 from starlake_dagster_assets.arrivals.windows import Window, window_due
 from starlake_dagster_assets.assets.names import group_name
-from starlake_dagster_assets.assets.partition_results import lands_by_rows
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
-from starlake_dagster_assets.automation.partitions import window_before
+from starlake_dagster_assets.automation.partitions import lands_by_rows, window_before
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER, WAVE
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError

@@ -14,11 +14,13 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import TypeDef
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.triggers.partitions import partition_column
 
 __all__ = [
     "PARTITIONS_START",
     "check_clocks",
     "clock_windows",
+    "lands_by_rows",
     "node_partitions",
     "window_before",
     "windows_between",
@@ -92,6 +94,21 @@ def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPart
     after = windows.get_next_partition_window(_moment(clock.end, clock.timezone) + _TICK, respect_bounds=False)
     assert after is not None  # there is always another tick
     return _windows(clock, clock.start or PARTITIONS_START, after.start, with_open)
+
+
+def lands_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
+    """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
+
+    They are where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
+    """
+    if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return False
+    if trigger.partitions == "sink":
+        return True
+    of_cron = trigger.partitions == "cron" and trigger.clock is not None
+    if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
+        return False
+    return bool(partition_column(node))
 
 
 def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:

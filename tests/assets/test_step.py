@@ -284,6 +284,8 @@ def test_partitions_give_the_window_and_the_scheduled_date(make, instance):
         "sl_end_date": "2024-03-02T00:00:00",
         "sl_data_interval_start": "2024-03-01T00:00:00",
         "sl_data_interval_end": "2024-03-02T00:00:00",
+        "sl_partition_key": "2024-03-01",
+        "partition_key": "2024-03-01",
     }
 
 

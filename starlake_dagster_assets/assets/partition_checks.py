@@ -1,0 +1,112 @@
+"""Whether the tables and tasks of a step can be materialized partition by partition, judged when assets are built."""
+
+import re
+from collections.abc import Callable, Iterable
+from inspect import Parameter, signature
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.triggers.model import Trigger
+from starlake_dagster_assets.triggers.partitions import REASONS, obstacle, remedy
+
+__all__ = ["runs_one_partition", "takes_partition", "unreached", "uses_key", "validate_partitions"]
+
+_Definition = dg.PartitionsDefinition[Any] | None
+_WINDOW = ("sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end")
+_KEY = ("partition_key", "sl_partition_key")
+_FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
+
+
+def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
+    """Whether a run of these nodes takes one partition: a range of time is one command, all else is not."""
+    if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return True
+    return any(_uses(node, _KEY) for node in nodes)
+
+
+def validate_partitions(
+    nodes: Iterable[Node],
+    definition: _Definition,
+    trigger: Callable[[Node], Trigger],
+    options: TaskOptions | None,
+) -> None:
+    """Validates that each node of a step can be materialized partition by partition.
+
+    Args:
+        nodes: Of the step.
+        definition: Their partitions.
+        trigger: Of a node.
+        options: The variables that the user gives; None where they are known in a run only.
+
+    Raises:
+        ProjectError: Names each node that cannot, and why.
+    """
+    if definition is None:
+        return
+    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
+    keys = definition.get_partition_keys() if isinstance(definition, dg.StaticPartitionsDefinition) else ()
+    comma = next((key for key in keys if "," in key), None)
+    problems: list[str] = []
+    for node in nodes:
+        thing = node.task or node.table
+        text = ""
+        if node.table is not None and not timed:
+            text = "a load takes the files that are there, whatever the key: partition the task that reads it"
+        elif comma is not None:
+            text = f"the partition key {comma!r} contains a comma, which --options of Starlake cannot carry"
+        elif kind := obstacle(node, short=False, replaced=bool(trigger(node).replaced_column)):
+            text = "" if kind in ("append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
+        if not text and options is not None:
+            text = unreached(node, definition, options)
+        if text:
+            problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
+    if problems:
+        raise ProjectError(problems)
+
+
+def unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
+    """Why the key of a partition does not reach the SQL of a task; "" where it does, or where nobody can tell."""
+    timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
+    if timed or node.task is None or not node.task.source_sql or (callable(options) and takes_partition(options)):
+        return ""
+    if _uses(node, _KEY) or _FROM_OTHER_FILES.search(node.task.source_sql):
+        return ""
+    if not isinstance(definition, dg.MultiPartitionsDefinition):
+        return "its SQL uses neither sl_partition_key nor partition_key, so every partition would hold the same rows"
+    for one in definition.partitions_defs:
+        names = [f"sl_partition_{one.name}"]
+        names += _WINDOW if isinstance(one.partitions_def, dg.TimeWindowPartitionsDefinition) else ()
+        if not _uses(node, names):
+            return (
+                f"its SQL does not use the dimension {one.name!r} ({' or '.join(names[:2])}), so partitions that "
+                "differ in it alone would hold the same rows"
+            )
+    return ""
+
+
+def uses_key(node: Node) -> bool:
+    """Whether the SQL of a task names the key of its partition."""
+    return _uses(node, _KEY)
+
+
+def _uses(node: Node, names: Iterable[str]) -> bool:
+    """Whether the SQL of a task names one of some variables."""
+    task = node.task
+    if task is None or not task.source_sql:
+        return False
+    texts = "\n".join([task.source_sql, *task.presql, *task.postsql])
+    return any(re.search(rf"\b{re.escape(name)}\b", texts) for name in names)
+
+
+def takes_partition(options: object) -> bool:
+    """Whether a function of options takes the partitions besides the node."""
+    try:
+        found = signature(cast("Any", options)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in kinds and one.default is Parameter.empty for one in found) > 1
