@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.partition_results import COMPLETE_LOAD
 from starlake_dagster_assets.assets.results import files_of_failure
 
 __all__ = ["made_before", "partitioned", "taken_before"]
@@ -18,7 +19,8 @@ def made_before(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
     partitions = set(context.partition_keys) if partitioned(context) else set[str]()
     found: dict[dg.AssetKey, set[str | None]] = {}
     for key, event in _said(context, context.run.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION):
-        found.setdefault(key, set()).add(event.partition)
+        whole = COMPLETE_LOAD in event.step_materialization_data.materialization.metadata
+        found.setdefault(key, set()).add(None if whole else event.partition)
     return {key for key, there in found.items() if None in there or (partitions and partitions <= there)}
 
 

@@ -17,7 +17,11 @@ from starlake_dagster_assets.runners.protocol import PartitionReader, Runner
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import partition_column
 
-__all__ = ["LoadPartitions"]
+__all__ = ["COMPLETE_LOAD", "LoadPartitions"]
+
+COMPLETE_LOAD = "starlake/partitions_of_load"
+"""Metadata of a partition that a load materialized, once the load has done all that it was asked for: how many there
+are. A retry of the step does not load again."""
 
 _Counts = Mapping[str | None, int]
 _MOST_OBSERVED = 1000
@@ -148,7 +152,7 @@ class LoadPartitions:
         if len(asked) < 2:
             yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
             return
-        yield self._materialization(key, asked[-1], metadata)
+        yield self._materialization(key, asked[-1], {**metadata, COMPLETE_LOAD: 1})
         reason = f"the files of this run were loaded once, for its last window ({asked[-1]})."
         yield from self._observed(key, list(asked[:-1]), "no load", reason)
         yield unrecorded_output(key, checks)
@@ -196,7 +200,9 @@ class LoadPartitions:
         known.pop("dagster/row_count", None)
         if whole is None and outcome.files:
             known["starlake/files"] = ", ".join(outcome.files)
-        if outcome.status != "materialized":
+        if outcome.status == "materialized":
+            known[COMPLETE_LOAD] = len(partitions)
+        else:
             known[_STATUS] = outcome.status
         for name, count in partitions.items():
             yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
@@ -204,7 +210,7 @@ class LoadPartitions:
     def _load_as_a_whole(self, key: dg.AssetKey, landed: _Landed, metadata: Mapping[str, Any]) -> dg.AssetObservation:
         """What is known of the load and of no single partition, so that the numbers of partitions add up."""
         text = f"The load wrote rows of {len(landed.partitions)} partitions."
-        found = {"starlake/partitions": len(landed.partitions), **metadata}
+        found = {COMPLETE_LOAD: len(landed.partitions), **metadata}
         if landed.strays:
             text = f"{text} {_strays(landed.strays)}"
             found["starlake/rows_without_partition"] = sum(landed.strays.values())

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.automation.partitions import window_before
 from starlake_dagster_assets.automation.waves import TRIGGER, UPSTREAMS, WAVE, carried_options, newest
 from starlake_dagster_assets.triggers.evaluate import Fire, Memory, Seen, evaluate
 from starlake_dagster_assets.triggers.model import Watch
@@ -32,11 +34,20 @@ class _Tick:
         """All partitions of the target, oldest first."""
         return self.target[1].get_partition_keys(dynamic_partitions_store=self.context.instance)
 
+    @cached_property
+    def _newest(self) -> Sequence[str]:
+        """The newest partition of the target that is complete."""
+        definition = self.target[1]
+        if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+            return self.known[-1:]
+        closed = window_before(definition, datetime.fromtimestamp(time.time(), timezone.utc))
+        return [] if closed is None else definition.get_partition_keys_in_time_window(dg.TimeWindow(*closed))
+
     def mapped(self, node: str, partition: str | None) -> Sequence[str]:
         """The partitions of the target that read a partition of an upstream."""
         if partition is None or self.partitions[node] is None:
             # an asset of another code location that is not declared here: only the name of its partition is known
-            return [partition] if partition is not None and partition in self.known else self.known[-1:]
+            return [partition] if partition is not None and partition in self.known else self._newest
         if self.context.assets_defs_by_key.get(self.keys[node]) is not None:
             return self.context.get_downstream_partition_keys(partition, self.keys[node], self.target[0])
         return [partition] if partition in self.known else []

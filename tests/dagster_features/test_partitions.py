@@ -1,0 +1,493 @@
+"""Green partitions against the rows of the tables: loads, tasks, ranges, keys, and strategies that would not hold."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import (
+    StarlakeAutomation,
+    StarlakeDuckDB,
+    StarlakeProject,
+    StarlakeTranslator,
+    build_definitions,
+    starlake_assets,
+)
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
+LOADS = pytest.mark.dagster_feature('Partitions of loads (`partitions="sink"`)')
+TICKS = pytest.mark.dagster_feature('Partitions of loads (`partitions="cron"`)')
+STRATEGIES = pytest.mark.dagster_feature("Partitions and write strategies")
+REPLACE = pytest.mark.dagster_feature("Replacing a partition (`partition_write=replace`)")
+KEYS = pytest.mark.dagster_feature("Static, dynamic and multi-dimensional partitions")
+COUNTS = pytest.mark.dagster_feature("Rows per partition (`dagster/partition_row_count`)")
+
+FROM, TO = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+ORDERS, KPI = dg.AssetKey(["sales", "orders"]), dg.AssetKey(["kpi", "by_day"])
+COUNT = "dagster/partition_row_count"
+ENV = "version: 1\nenv: {sl_start_date: '', sl_end_date: '', sl_partition_key: '', country: ''}\n"
+WINDOW = """select day, count(*) as orders from sales.orders where true
+{% if sl_start_date %} and day >= cast('{{ sl_start_date }}' as date) {% endif %}
+{% if sl_end_date %} and day < cast('{{ sl_end_date }}' as date) {% endif %}
+group by day
+"""
+BY_PARTITION = "writeStrategy: {type: OVERWRITE_BY_PARTITION}, sink: {partition: [day]}"
+
+
+def table(kind: str = "date", strategy: str = "{type: APPEND}", metadata: str = "") -> str:
+    return f"""version: 1
+table:
+  name: orders
+  pattern: "orders.*.csv"
+  metadata:
+    {metadata}
+    writeStrategy: {strategy}
+    sink: {{partition: [day]}}
+  attributes:
+    - {{name: id, type: long}}
+    - {{name: day, type: {kind}}}
+"""
+
+
+def project(root: Path, task: str = "", sql: str = WINDOW, orders: str | None = None, **files: str) -> StarlakeProject:
+    found = {
+        "metadata/application.sl.yml": APPLICATION,
+        "metadata/env.sl.yml": ENV,
+        "metadata/load/sales/_config.sl.yml": LOAD,
+        "metadata/load/sales/orders.sl.yml": orders or table(),
+    }
+    if task:
+        found |= {
+            "metadata/transform/kpi/by_day.sl.yml": f"version: 1\ntask: {{{task}}}\n",
+            "metadata/transform/kpi/by_day.sql": sql,
+        }
+    return StarlakeProject(write(root, {**found, **files}))
+
+
+def deliver(root: Path, number: int, days: list[str]) -> None:
+    lines = "".join(f"{number}{at},{day}\n" for at, day in enumerate(days))
+    write(root, {f"incoming/sales/orders_{number}.csv": f"id,day\n{lines}"})
+
+
+def definitions(source: StarlakeProject, translator: Any = None, **automation: Any) -> dg.Definitions:
+    settings = StarlakeAutomation(**{"start_date": "2025-03-01", **automation})
+    return build_definitions(source, starlake=StarlakeDuckDB(), automation=settings, translator=translator)
+
+
+class World:
+    """Definitions on an instance."""
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance, root: Path) -> None:
+        self.assets = [one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]
+        self.defs, self.instance, self.database = defs, instance, root / "datasets/duckdb.db"
+
+    def run(self, key: dg.AssetKey, **more: Any) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            self.assets,
+            selection=[key],
+            resources={"starlake": StarlakeDuckDB()},
+            instance=self.instance,
+            raise_on_error=False,
+            **more,
+        )
+
+    def green(self, key: dg.AssetKey = ORDERS) -> set[str]:
+        return set(self.instance.get_materialized_partitions(key))
+
+    def events(self, key: dg.AssetKey = ORDERS) -> list[dg.AssetMaterialization]:
+        filters = dg.AssetRecordsFilter(asset_key=key)
+        found = self.instance.fetch_materializations(filters, limit=1000, ascending=True).records
+        return [one.asset_materialization for one in found if one.asset_materialization is not None]
+
+    def observations(self, key: dg.AssetKey = ORDERS) -> list[dg.AssetObservation]:
+        found = self.instance.fetch_observations(key, limit=1000, ascending=True).records
+        return [one.event_log_entry.asset_observation for one in found if one.event_log_entry.asset_observation]
+
+    def days(self, name: str = "sales.orders") -> dict[str, int]:
+        sql = f"select day::date::varchar, count(*)::int from {name} where day is not null group by 1 order by 1"
+        return {str(day): int(str(count)) for day, count in rows(self.database, sql)}
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def counts(events: list[dg.AssetMaterialization]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for event in events:
+        found[str(event.partition)] += int(str(event.metadata[COUNT].value))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- loads
+
+
+@LOADS
+@COUNTS
+@pytest.mark.parametrize("seed", range(4))
+def test_the_green_partitions_of_a_load_are_the_days_of_its_rows(seed, tmp_path, instance):
+    """Random files over random days, runs that are asked for random partitions: the invariant of all loads."""
+    chance = random.Random(seed)
+    kind, grouped = chance.choice(["date", "timestamp"]), chance.choice(["false", "true"])
+    source = project(
+        tmp_path, orders=table(kind), **{"metadata/application.sl.yml": f"{APPLICATION}  grouped: {grouped}\n"}
+    )
+    world = World(definitions(source, partitions="sink"), instance, tmp_path)
+    start, number = date(2025, 3, 1), 0
+    clock = " 23:59:00" if kind == "timestamp" else ""
+    for _ in range(4):
+        for _ in range(chance.randint(0, 3)):
+            number += 1
+            picked = [str(start + timedelta(days=chance.randint(0, 40))) for _ in range(chance.randint(1, 4))]
+            deliver(tmp_path, number, [day + clock for day in picked])
+        first = start + timedelta(days=chance.randint(0, 30))
+        last = first + timedelta(days=chance.randint(0, 20))
+        asked: list[dict[str, Any]] = [{"tags": {FROM: str(first), TO: str(last)}}, {"partition_key": str(first)}, {}]
+        result = world.run(ORDERS, **chance.choice(asked))
+        assert result.success
+        there = world.days() if number else {}
+        assert world.green() == set(there)
+        assert counts(world.events()) == there
+
+
+@LOADS
+def test_a_partition_that_was_asked_for_and_has_no_row_is_observed_with_the_reason(tmp_path, instance):
+    world = World(definitions(project(tmp_path), partitions="sink"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02", "2025-03-02"])
+    assert world.run(ORDERS, partition_key="2025-08-17").success
+    assert world.green() == {"2025-03-01", "2025-03-02"}
+    seen = {one.partition: one for one in world.observations()}
+    assert "no row of this partition" in str(seen["2025-08-17"].description)
+    whole = seen[None]
+    assert whole.metadata["starlake/rows_accepted"].value == 3
+    assert all("starlake/rows_accepted" not in event.metadata for event in world.events())
+
+    assert world.run(ORDERS, tags={FROM: "2025-03-01", TO: "2025-12-31"}).success, "no file is there"
+    assert world.green() == {"2025-03-01", "2025-03-02"}
+    assert len([one for one in world.observations() if one.partition]) == 1 + 306
+
+
+@LOADS
+def test_rows_of_no_partition_are_reported(tmp_path, instance, caplog):
+    world = World(definitions(project(tmp_path), partitions="sink"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "", "2019-12-31", "2999-01-01"])
+    result = world.run(ORDERS, partition_key="2025-03-01")
+    assert result.success and world.green() == {"2025-03-01"}
+    (whole,) = [one for one in world.observations() if one.partition is None]
+    assert whole.metadata["starlake/rows_without_partition"].value == 3
+    for value in ("NULL (1)", "2019-12-31 (1)", "2999-01-01 (1)"):
+        assert value in str(whole.description)
+    assert counts(world.events()) == {"2025-03-01": 1}
+
+
+@LOADS
+def test_where_nobody_counts_the_rows_no_partition_is_green(tmp_path, instance, monkeypatch):
+    """An environment whose reader cannot tell: unknown, loudly; and one that can read counts before and after."""
+    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
+    monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.land", lambda *_: None)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-01"])
+    world = World(definitions(project(tmp_path), partitions="sink"), instance, tmp_path)
+    assert world.run(ORDERS, partition_key="2025-08-17").success
+    assert counts(world.events()) == {"2025-03-01": 2}, "by the difference"
+
+    monkeypatch.setattr(
+        "starlake_dagster_assets.runners.duckdb_witness.DuckDBWitness.partition_counts", lambda *_: None
+    )
+    deliver(tmp_path, 2, ["2025-03-05"])
+    assert world.run(ORDERS, partition_key="2025-03-05").success
+    assert world.green() == {"2025-03-01"}
+    told = [one for one in world.observations() if one.partition == "2025-03-05"]
+    assert told and told[0].metadata["starlake/status"].value == "unknown"
+
+
+@LOADS
+def test_rows_that_landed_before_a_file_failed_are_green(tmp_path, instance):
+    """Of two files one is refused: the rows of the other are there, and their partition says so."""
+    source = project(tmp_path, **{"metadata/application.sl.yml": f"{APPLICATION}  rejectAllOnError: true\n"})
+    world = World(definitions(source, partitions="sink"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01"])
+    deliver(tmp_path, 2, ["2025-03-02", "no date"])
+    result = world.run(ORDERS, partition_key="2025-03-02")
+    assert not result.success
+    assert world.green() == set(world.days()) == {"2025-03-01"}
+
+
+@LOADS
+@pytest.mark.parametrize(
+    ("strategy", "days"),
+    [
+        ("{type: OVERWRITE_BY_PARTITION}", {"2025-03-01": 1, "2025-03-02": 1}),
+        ("{type: UPSERT_BY_KEY, key: [id], on: SOURCE_AND_TARGET}", {"2025-03-01": 1, "2025-03-02": 1}),
+    ],
+)
+def test_other_strategies_of_loads_count_what_they_wrote(strategy, days, tmp_path, instance):
+    world = World(
+        definitions(project(tmp_path, orders=table(strategy=strategy)), partitions="sink"), instance, tmp_path
+    )
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    assert world.run(ORDERS).success
+    assert counts(world.events()) == days == world.days()
+    assert world.green() == set(days)
+
+
+@LOADS
+def test_a_load_that_overwrites_its_table_is_left_unpartitioned_with_a_warning(tmp_path):
+    from starlake_dagster_assets.triggers.build import build_triggers
+
+    source = project(tmp_path, orders=table(strategy="{type: OVERWRITE}"))
+    triggers = build_triggers(source, StarlakeAutomation(partitions="sink"))
+    assert triggers.triggers["sales.orders"].partitions == "none"
+    (warning,) = triggers.warnings
+    assert "sales.orders" in warning and "OVERWRITE_BY_PARTITION" in warning
+
+
+@TICKS
+def test_a_cron_partition_of_a_load_is_the_tick_that_loaded_it(tmp_path, instance):
+    source = project(tmp_path, orders=table(metadata='schedule: "0 5 * * *"'))
+    world = World(definitions(source, partitions="cron"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    assert world.run(ORDERS, tags={FROM: "2025-03-01", TO: "2025-03-10"}).success
+    assert world.green() == {"2025-03-10"}, "of a range, the last window"
+    assert counts(world.events()) == {"2025-03-10": 2}
+    assert len([one for one in world.observations() if one.partition]) == 9
+    deliver(tmp_path, 2, ["2025-03-01"])
+    assert world.run(ORDERS, partition_key="2025-03-05").success
+    assert world.green() == {"2025-03-05", "2025-03-10"}
+
+
+# --------------------------------------------------------------------------------------------------------- tasks
+
+
+@STRATEGIES
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("schedule: daily, writeStrategy: {type: OVERWRITE}", "OVERWRITE replaces the whole table"),
+        ("schedule: daily, writeStrategy: {type: APPEND}", "APPEND writes the rows of a partition again"),
+        ("schedule: daily, writeStrategy: {type: SCD2, key: [day]}", "depends on the order"),
+        ("schedule: daily, sink: {materializedView: VIEW}", "a view shows the window"),
+    ],
+)
+def test_strategies_that_would_not_hold_are_left_unpartitioned_with_one_warning(task, why, tmp_path):
+    from starlake_dagster_assets.triggers.build import build_triggers
+
+    source = project(
+        tmp_path,
+        task,
+        **{
+            "metadata/transform/kpi/again.sl.yml": f"version: 1\ntask: {{{task}}}\n",
+            "metadata/transform/kpi/again.sql": WINDOW,
+        },
+    )
+    triggers = build_triggers(source, StarlakeAutomation(partitions="cron"))
+    (warning,) = [text for text in triggers.warnings if "unpartitioned" in text]
+    assert why in warning and "2 of the partitioned assets" in warning and "kpi.again, kpi.by_day" in warning
+    assert {triggers.triggers[node].partitions for node in ("kpi.by_day", "kpi.again")} == {"none"}
+
+
+@STRATEGIES
+@pytest.mark.parametrize("asked", ["tag", "translator", "decorator"])
+def test_a_task_that_asks_for_partitions_and_overwrites_is_an_error(asked, tmp_path):
+    tags = ", tags: [partitions=cron]" if asked == "tag" else ""
+    source = project(tmp_path, f"schedule: daily, writeStrategy: {{type: OVERWRITE}}{tags}")
+    days = dg.DailyPartitionsDefinition("2025-03-01")
+
+    class Days(StarlakeTranslator):
+        def get_partitions_def(self, node: Any) -> Any:
+            return days if node.id == "kpi.by_day" else None
+
+    with pytest.raises(ProjectError, match=r"kpi.by_day cannot be partitioned: .*OVERWRITE replaces the whole table"):
+        if asked == "decorator":
+
+            @starlake_assets(project=source, select="kpi.by_day", partitions_def=days)
+            def mine(context: dg.AssetExecutionContext, starlake: StarlakeResource):
+                yield from starlake.run(context)
+        else:
+            definitions(source, Days() if asked == "translator" else None)
+
+
+@STRATEGIES
+def test_a_second_run_of_a_partition_is_refused_where_it_would_append(tmp_path, instance):
+    source = project(tmp_path, "schedule: daily, writeStrategy: {type: APPEND}, tags: [partitions=cron]")
+    world = World(definitions(source), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    assert world.run(ORDERS).success
+    assert world.run(KPI, partition_key="2025-03-01").success
+    again = world.run(KPI, tags={FROM: "2025-03-01", TO: "2025-03-02"})
+    assert not again.success
+    failure = next(event for event in again.all_events if event.is_step_failure)
+    assert "2025-03-01 is materialized already" in str(failure.step_failure_data.error)
+    assert world.days("kpi.by_day") == {"2025-03-01": 1} and world.green(KPI) == {"2025-03-01"}
+
+
+@REPLACE
+@pytest.mark.parametrize("strategy", ["APPEND", "OVERWRITE"])
+def test_a_partition_is_replaced_in_one_transaction(strategy, tmp_path, instance):
+    source = project(tmp_path, f"schedule: daily, writeStrategy: {{type: {strategy}}}")
+    settings = {"partitions": "cron", "partition_write": "replace", "partition_column": "day"}
+    world = World(definitions(source, **settings), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02", "2025-03-03"])
+    assert world.run(ORDERS).success
+    for day in ("2025-03-01", "2025-03-02", "2025-03-01"):
+        assert world.run(KPI, partition_key=day).success
+    assert world.days("kpi.by_day") == {"2025-03-01": 1, "2025-03-02": 1}
+    assert world.green(KPI) == {"2025-03-01", "2025-03-02"}
+    assert world.run(KPI, tags={FROM: "2025-03-02", TO: "2025-03-03"}).success, "a range is one window"
+    assert world.days("kpi.by_day") == {"2025-03-01": 1, "2025-03-02": 1, "2025-03-03": 1}
+
+
+@REPLACE
+def test_rows_outside_of_the_replaced_partition_are_refused(tmp_path, instance):
+    source = project(
+        tmp_path,
+        "schedule: daily, writeStrategy: {type: APPEND}, tags: [partition_write=replace, partition_column=day]",
+        "select day from sales.orders",
+    )
+    world = World(definitions(source, partitions="cron"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    assert world.run(ORDERS).success
+    result = world.run(KPI, partition_key="2025-03-01")
+    assert not result.success and world.green(KPI) == set()
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "gives 1 rows whose 'day' is not from 2025-03-01" in str(failure.step_failure_data.error)
+
+
+@REPLACE
+def test_an_environment_that_cannot_replace_refuses_by_name(tmp_path, instance, monkeypatch):
+    monkeypatch.setattr(EmbeddedRunner, "replaces_partitions", False)
+    source = project(tmp_path, "schedule: daily, tags: [partition_write=replace, partition_column=day]")
+    world = World(definitions(source, partitions="cron"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01"])
+    assert world.run(ORDERS).success
+    result = world.run(KPI, partition_key="2025-03-01")
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert not result.success and "only the embedded engine" in str(failure.step_failure_data.error)
+
+
+@REPLACE
+def test_a_replaced_partition_needs_a_column(tmp_path):
+    source = project(tmp_path, "schedule: daily, tags: [partition_write=replace]")
+    with pytest.raises(ProjectError, match=r"kpi.by_day: partition_write=replace needs sink.partition"):
+        definitions(source, partitions="cron")
+
+
+# ---------------------------------------------------------------------------------------------------------- keys
+
+
+def by_key(definition: Any, node_id: str = "kpi.by_day") -> StarlakeTranslator:
+    class Mine(StarlakeTranslator):
+        def get_partitions_def(self, node: Any) -> Any:
+            return definition if node.id == node_id else None
+
+    return Mine()
+
+
+DAYS = dg.DailyPartitionsDefinition("2025-03-01")
+COUNTRIES = dg.StaticPartitionsDefinition(["BE", "FR"])
+BY_COUNTRY = dg.MultiPartitionsDefinition({"day": DAYS, "country": COUNTRIES})
+KEYED = "select '{{ sl_partition_key }}' as c, count(*) as n from sales.orders"
+TWO = "select '{{ sl_partition_country }}' as c, cast('{{ sl_start_date }}' as date) as day"
+
+
+@KEYS
+@pytest.mark.parametrize(
+    ("definition", "sql", "keys", "expected"),
+    [
+        (COUNTRIES, KEYED, ["FR", "BE"], [("BE", 2), ("FR", 2)]),
+        (dg.DynamicPartitionsDefinition(name="shop"), KEYED, ["a b", "c=d"], [("a b", 2), ("c=d", 2)]),
+        (
+            BY_COUNTRY,
+            TWO,
+            [dg.MultiPartitionKey({"day": "2025-03-02", "country": country}) for country in ("FR", "BE")],
+            [("BE", date(2025, 3, 2)), ("FR", date(2025, 3, 2))],
+        ),
+    ],
+)
+def test_the_key_of_a_partition_reaches_the_sql(definition, sql, keys, expected, tmp_path, instance):
+    source = project(tmp_path, "writeStrategy: {type: APPEND}", sql)
+    world = World(definitions(source, by_key(definition)), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    assert world.run(ORDERS).success
+    if isinstance(definition, dg.DynamicPartitionsDefinition):
+        instance.add_dynamic_partitions("shop", keys)
+    for key in keys:
+        assert world.run(KPI, partition_key=key).success
+    assert sorted(rows(world.database, "select * from kpi.by_day")) == expected
+    assert world.green(KPI) == set(keys)
+
+
+@KEYS
+def test_several_keys_in_one_run_are_refused_and_a_backfill_runs_one_each(tmp_path, instance):
+    world = World(
+        definitions(project(tmp_path, "writeStrategy: {type: APPEND}", KEYED), by_key(COUNTRIES)), instance, tmp_path
+    )
+    (step,) = [one for one in world.assets if KPI in one.keys]
+    assert step.backfill_policy == dg.BackfillPolicy.multi_run(1)
+    deliver(tmp_path, 1, ["2025-03-01"])
+    assert world.run(ORDERS).success
+    result = world.run(KPI, tags={FROM: "BE", TO: "FR"})
+    assert not result.success and world.green(KPI) == set()
+
+
+@KEYS
+@pytest.mark.parametrize(
+    ("node", "definition", "sql", "why"),
+    [
+        ("sales.orders", COUNTRIES, KEYED, "a load takes the files"),
+        ("kpi.by_day", COUNTRIES, WINDOW, "uses neither sl_partition_key"),
+        ("kpi.by_day", BY_COUNTRY, WINDOW, "does not use the dimension 'country'"),
+        ("kpi.by_day", dg.StaticPartitionsDefinition(["a,b"]), KEYED, "contains a comma"),
+    ],
+)
+def test_partitions_whose_key_cannot_reach_the_sql_are_refused_when_assets_are_built(
+    node, definition, sql, why, tmp_path
+):
+    source = project(tmp_path, "writeStrategy: {type: APPEND}", sql)
+    with pytest.raises(ProjectError, match=why):
+        definitions(source, by_key(definition, node))
+
+
+@KEYS
+def test_options_of_two_arguments_see_the_partition(tmp_path, instance):
+    """The SQL has a variable of its own; the function of one argument still works."""
+    source = project(tmp_path, "writeStrategy: {type: APPEND}", "select '{{ country }}' as c")
+    seen: list[Any] = []
+
+    def variables(node: Any, partition: Any) -> dict[str, str]:
+        seen.append(partition)
+        return {"country": partition.key.lower()}
+
+    built = build_definitions(source, translator=by_key(COUNTRIES), options=variables)
+    world = World(built, instance, tmp_path)
+    assert world.run(KPI, partition_key="FR").success
+    assert rows(world.database, "select * from kpi.by_day") == [("fr",)]
+    assert seen[0].keys == ("FR",) and seen[0].window is None
+
+    plain = StarlakeProject(source.root)
+    world = World(build_definitions(plain, options=lambda node: {"country": node.id}), instance, tmp_path)
+    assert world.run(KPI).success
+    assert ("kpi.by_day",) in rows(world.database, "select * from kpi.by_day")
+
+
+@COUNTS
+def test_the_rows_of_each_partition_of_a_range_are_its_own(tmp_path, instance):
+    world = World(
+        definitions(project(tmp_path, f"schedule: daily, {BY_PARTITION}"), partitions="cron"), instance, tmp_path
+    )
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02", "2025-03-02"])
+    assert world.run(ORDERS).success
+    assert world.run(KPI, tags={FROM: "2025-03-01", TO: "2025-03-03"}).success
+    assert counts(world.events(KPI)) == {"2025-03-01": 1, "2025-03-02": 1, "2025-03-03": 0}
+    assert all("dagster/row_count" not in event.metadata for event in world.events(KPI))
