@@ -225,16 +225,31 @@ def due_windows(
     return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
 
 
+def _multi_keys(
+    context: dg.ScheduleEvaluationContext, partitions: dg.MultiPartitionsDefinition, window: _Window
+) -> Sequence[str]:
+    keys = cast("Any", partitions).get_partition_keys(dynamic_partitions_store=context.instance)
+    for dimension in partitions.partitions_defs:
+        times = dimension.partitions_def
+        if isinstance(times, dg.TimeWindowPartitionsDefinition):
+            closed = window_before(times, window[1])
+            wanted = times.get_partition_keys_in_time_window(dg.TimeWindow(*closed)) if closed is not None else ()
+            keys = [key for key in keys if key.keys_by_dimension[dimension.name] in wanted]
+    return keys
+
+
 def partitions_in(
     context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
 ) -> Sequence[str | None]:
-    """The partition of the window; every one where partitions are not of time."""
+    """The partition of the window, for every key of other dimensions; all where partitions are not of time."""
     if partitions is None:
         return [None]
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         return partitions.get_partition_keys_in_time_window(dg.TimeWindow(*window))
     if isinstance(partitions, dg.StaticPartitionsDefinition):
         return partitions.get_partition_keys()
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        return _multi_keys(context, partitions, window)
     return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -479,6 +479,18 @@ def test_options_of_two_arguments_see_the_partition(tmp_path, instance):
     world = World(build_definitions(plain, options=lambda node: {"country": node.id}), instance, tmp_path)
     assert world.run(KPI).success
     assert ("kpi.by_day",) in rows(world.database, "select * from kpi.by_day")
+
+
+@KEYS
+def test_a_schedule_asks_for_the_day_that_has_closed_in_every_country(tmp_path):
+    source = project(tmp_path, "schedule: '0 5 * * *', writeStrategy: {type: APPEND}", TWO)
+    repository = definitions(source, by_key(BY_COUNTRY)).get_repository_def()
+    (schedule,) = repository.schedule_defs
+    tick = datetime(2025, 3, 4, 5, tzinfo=timezone.utc)
+    with dg.instance_for_test() as lasting:
+        context = dg.build_schedule_context(lasting, scheduled_execution_time=tick, repository_def=repository)
+        asked = schedule.evaluate_tick(context).run_requests or []
+    assert [str(one.partition_key) for one in asked] == ["BE|2025-03-03", "FR|2025-03-03"]
 
 
 @COUNTS
