@@ -3,13 +3,12 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.partitions import window_before
 from starlake_dagster_assets.automation.waves import TRIGGER, UPSTREAMS, WAVE, carried_options, newest
 from starlake_dagster_assets.triggers.evaluate import Fire, Memory, Seen, evaluate
 from starlake_dagster_assets.triggers.model import Watch
@@ -37,11 +36,11 @@ class _Tick:
     @cached_property
     def _newest(self) -> Sequence[str]:
         """The newest partition of the target that is complete."""
-        definition = self.target[1]
+        definition, now = self.target[1], time.time()
         if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
             return self.known[-1:]
-        closed = window_before(definition, datetime.fromtimestamp(time.time(), timezone.utc))
-        return [] if closed is None else definition.get_partition_keys_in_time_window(dg.TimeWindow(*closed))
+        windows = ((key, definition.time_window_for_partition_key(key)) for key in reversed(self.known))
+        return [key for key, window in islice(windows, 2) if window.end.timestamp() <= now][:1]
 
     def mapped(self, node: str, partition: str | None) -> Sequence[str]:
         """The partitions of the target that read a partition of an upstream."""

@@ -482,6 +482,7 @@ def test_options_of_two_arguments_see_the_partition(tmp_path, instance):
 
 
 @KEYS
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys")  # Dagster's own tag of a dimension
 def test_a_schedule_asks_for_the_day_that_has_closed_in_every_country(tmp_path):
     source = project(tmp_path, "schedule: '0 5 * * *', writeStrategy: {type: APPEND}", TWO)
     repository = definitions(source, by_key(BY_COUNTRY)).get_repository_def()

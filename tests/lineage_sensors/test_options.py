@@ -33,7 +33,7 @@ def transforms(fake: FakeRunner) -> dict[str, str]:
     for argv in (command.argv for command in fake.commands):
         if argv[0] == "transform":
             given = argv[argv.index("--options") + 1] if "--options" in argv else ""
-            kept = [pair for pair in given.split(",") if not pair.startswith(("sl_", "SL_"))]
+            kept = [pair for pair in given.split(",") if not pair.startswith(("sl_", "SL_", "partition_key="))]
             found[argv[argv.index("--name") + 1]] = ",".join(sorted(kept))
     return found
 
