@@ -9,6 +9,7 @@ import duckdb
 from starlake_dagster_assets import (
     StarlakeAutomation,
     StarlakeDuckDB,
+    StarlakeMetadata,
     StarlakeProject,
     StarlakeShell,
     build_definitions,
@@ -88,7 +89,7 @@ defs = build_definitions(
     project,
     # the image with the real program says `shell`, see Dockerfile
     starlake=StarlakeShell() if os.environ.get("STARBAKE_ENVIRONMENT") == "shell" else StarlakeDuckDB(),
-    preview=5,  # rows of each table, without the columns that have `privacy`
+    metadata=StarlakeMetadata(preview=5),  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
     external="specs",  # nothing else defines the incoming files: show what they are
     # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the

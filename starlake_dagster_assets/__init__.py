@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
     from starlake_dagster_assets.assets.selection import build_starlake_asset_selection
+    from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
     from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
     from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
@@ -52,9 +53,11 @@ __all__ = [
     "StarlakeDuckDB",
     "StarlakeEventIterator",
     "StarlakeFargate",
+    "StarlakeMetadata",
     "StarlakeProject",
     "StarlakeResource",
     "StarlakeShell",
+    "StarlakeSteps",
     "StarlakeTranslator",
     "StarlakeTranslatorSettings",
     "automation_conditions",
@@ -76,6 +79,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "StarlakeMetadata": "assets.step_options",
+    "StarlakeSteps": "assets.step_options",
     "Node": "graph.model",
     "build_schedule_from_starlake_selection": "automation.selection_schedule",
     "build_starlake_asset_selection": "assets.selection",

@@ -19,13 +19,16 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
     warnings.warn(text, DeprecationWarning, stacklevel=stacklevel)
 
 
-def renamed_arguments(function: str, given: Mapping[str, Any], instead: Mapping[str, str]) -> dict[str, Any]:
+def renamed_arguments(
+    function: str, given: Mapping[str, Any], instead: Mapping[str, str], *, stacklevel: int = 4
+) -> dict[str, Any]:
     """Keyword arguments that a function took before, with a warning for each.
 
     Args:
         function: The name of the function, for messages.
         given: Keyword arguments that are not in its signature.
         instead: What to write now, by the former name.
+        stacklevel: Frames from `warn_deprecated` to the code of the user.
 
     Returns:
         The arguments as they were given.
@@ -40,5 +43,5 @@ def renamed_arguments(function: str, given: Mapping[str, Any], instead: Mapping[
             near = nearest(name, instead)
             hint = f"; did you mean `{near}`?" if near else ""
             raise TypeError(f"{function}() got an unexpected argument `{name}`{hint}")
-        warn_deprecated(f"`{function}({name}=…)`", f"`{instead[name]}`", stacklevel=4)
+        warn_deprecated(f"`{function}({name}=…)`", f"`{instead[name]}`", stacklevel=stacklevel)
     return dict(given)

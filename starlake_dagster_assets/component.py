@@ -1,7 +1,7 @@
 """A Starlake project as a Dagster component: YAML in the `defs` folder of a `dg` project."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -22,14 +22,20 @@ from dagster.components.utils.translation import TranslationFn, TranslationFnRes
 
 from starlake_dagster_assets.assets.decorator import default_name, materialize
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
-from starlake_dagster_assets.assets.steps import Steps
+from starlake_dagster_assets.assets.step_options import FORMER_METADATA, StarlakeMetadata, StarlakeSteps
+from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.assets.translator import External, StarlakeTranslator
 from starlake_dagster_assets.component_attributes import (
     automation_type,
     environment_type,
+    former_attributes,
+    metadata_type,
     resolve_automation,
     resolve_environment,
     resolve_environments,
+    resolve_metadata,
+    resolve_steps,
+    steps_type,
 )
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
@@ -139,9 +145,13 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         ),
     ] = field(default_factory=StarlakeAutomation)
     steps: Annotated[
-        Steps,
-        dg.Resolver.default(
-            description="How many steps a run has: one a project, a group or a task; by default one up to 500 assets."
+        StarlakeSteps | Split,
+        dg.Resolver(
+            resolve_steps,
+            model_field_type=steps_type(),
+            description="How many steps a run has: auto, project, group or task; or split, pool and op_tags of "
+            "StarlakeSteps.",
+            examples=["group", {"split": "group", "pool": "warehouse"}],
         ),
     ] = "auto"
     options: Annotated[
@@ -161,18 +171,30 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             "where there is one."
         ),
     ] = None
-    row_counts: Annotated[bool, dg.Resolver.default(description="Count the rows of each table made.")] = True
-    columns: Annotated[bool, dg.Resolver.default(description="Read its columns and trace their lineage.")] = True
-    preview: Annotated[
-        int, dg.Resolver.default(description="Show so many rows of it; what privacy and rls protect is hidden.")
-    ] = 0
-    samples: Annotated[
-        int, dg.Resolver.default(description="Show so many rows behind a failed check, hidden likewise; 0 shows none.")
-    ] = 5
-    pool: Annotated[str | None, dg.Resolver.default(description="Concurrency pool of the steps.")] = None
+    metadata: Annotated[
+        StarlakeMetadata,
+        dg.Resolver(
+            resolve_metadata,
+            model_field_type=metadata_type(),
+            description="What is read from the warehouse after each load and transform; see StarlakeMetadata.",
+            examples=[{"preview": 5}],
+        ),
+    ] = field(default_factory=StarlakeMetadata)
+    row_counts: Annotated[bool | None, dg.Resolver.default(description="Deprecated: use metadata.")] = None
+    columns: Annotated[bool | None, dg.Resolver.default(description="Deprecated: use metadata.")] = None
+    preview: Annotated[int | None, dg.Resolver.default(description="Deprecated: use metadata.")] = None
+    samples: Annotated[int | None, dg.Resolver.default(description="Deprecated: use metadata.")] = None
+    pool: Annotated[str | None, dg.Resolver.default(description="Deprecated: use steps.")] = None
     defs_state: ResolvedDefsStateConfig = field(default_factory=DefsStateConfigArgs.local_filesystem)
 
     def __post_init__(self) -> None:
+        former = {name: getattr(self, name) for name in (*FORMER_METADATA, "pool")}
+        metadata, steps = former_attributes(
+            {name: value for name, value in former.items() if value is not None}, self.metadata, self.steps
+        )
+        self.metadata, self._steps = metadata, steps
+        self.row_counts, self.columns = metadata.row_counts, metadata.columns  # for subclasses that read them
+        self.preview, self.samples, self.pool = metadata.preview, metadata.samples, steps.pool
         self.translator: ComponentTranslator = ComponentTranslator(self)
 
     # ------------------------------------------------------------------------------------------ to be overridden
@@ -195,14 +217,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         Yields:
             A materialization a table made, check results, observations.
         """
-        yield from materialize(
-            context,
-            starlake,
-            row_counts=self.row_counts,
-            columns=self.columns,
-            preview=self.preview,
-            samples=self.samples,
-        )
+        yield from materialize(context, starlake, metadata=self.metadata)
 
     # -------------------------------------------------------------------------------------------------- the state
 
@@ -238,12 +253,8 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             exclude=self.exclude,
             translator=self.translator,
             external=self.external,
-            name=name,
-            steps=self.steps,
-            pool=self.pool,
             automation=self.automation,
-            execute=self.execute,
-            resource_key=name,
+            steps=replace(self._steps, name=name, execute=self.execute, resource_key=name),
         )
 
     def _project(self, manifest: Path | None) -> StarlakeProject:

@@ -1,16 +1,38 @@
 """The attributes of a component that YAML says in another way than Python: where commands run, and what starts them."""
 
+from collections.abc import Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal, Union, cast
 
 import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
+from starlake_dagster_assets._deprecated import renamed_arguments
+from starlake_dagster_assets.assets.step_options import (
+    FORMER_METADATA,
+    FORMER_STEPS,
+    StarlakeMetadata,
+    StarlakeSteps,
+)
+from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
-__all__ = ["automation_type", "environment_type", "resolve_automation", "resolve_environment", "resolve_environments"]
+__all__ = [
+    "automation_type",
+    "environment_type",
+    "former_attributes",
+    "metadata_type",
+    "resolve_automation",
+    "resolve_environment",
+    "resolve_environments",
+    "resolve_metadata",
+    "resolve_steps",
+    "steps_type",
+]
 
 
 class _Fields(dg.Model):
@@ -69,6 +91,57 @@ def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAut
         ProjectError: When a setting is not known, or its value cannot be read.
     """
     return StarlakeAutomation(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+
+
+@cache
+def metadata_type() -> Any:
+    """The type of the YAML attribute: the fields of `StarlakeMetadata`."""
+    fields: dict[str, Any] = {one.name: (one.type, one.default) for one in dataclass_fields(StarlakeMetadata)}
+    return cast("Any", create_model)("metadata", __base__=dg.Model, __doc__=_first_line(StarlakeMetadata), **fields)
+
+
+def resolve_metadata(context: dg.ResolutionContext, model: Any) -> StarlakeMetadata:
+    """The options that YAML gives."""
+    return StarlakeMetadata(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+
+
+@cache
+def steps_type() -> Any:
+    """The type of the YAML attribute: how many steps a run has, or the fields of `StarlakeSteps` that YAML can say."""
+    fields: dict[str, Any] = {
+        "split": (Split, "auto"),
+        "pool": (str | None, None),
+        "op_tags": (dict[str, Any] | None, None),
+    }
+    return Split | cast("Any", create_model)("steps", __base__=dg.Model, __doc__=_first_line(StarlakeSteps), **fields)
+
+
+def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
+    """The options that YAML gives."""
+    given = {"split": model} if isinstance(model, str) else model.model_dump(exclude_unset=True)
+    return StarlakeSteps(**cast("Any", context).resolve_value(given))
+
+
+def former_attributes(
+    former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | Split
+) -> tuple[StarlakeMetadata, StarlakeSteps]:
+    """Returns both groups of options with the attributes that had names of their own before.
+
+    Args:
+        former: Values of attributes that are deprecated.
+        metadata: The attribute `metadata`.
+        steps: The attribute `steps`.
+    """
+    instead = {**FORMER_METADATA, **FORMER_STEPS}
+    given = renamed_arguments("StarlakeProjectComponent", former, instead, stacklevel=6)
+    cut = StarlakeSteps(steps) if isinstance(steps, str) else steps
+    pool = {name: value for name, value in given.items() if name in FORMER_STEPS}
+    shown = {name: value for name, value in given.items() if name in FORMER_METADATA}
+    return replace(metadata, **shown), replace(cut, **pool)
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
 
 
 def _secret(value: Any) -> Any:

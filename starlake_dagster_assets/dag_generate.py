@@ -9,6 +9,8 @@ import dagster as dg
 from pydantic import ValidationError
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets._deprecated import renamed_arguments
+from starlake_dagster_assets.assets.step_options import FORMER_METADATA, StarlakeMetadata
 from starlake_dagster_assets.dag_files.context import DagContext
 from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.dag_files.literals import read_dag_context
@@ -110,12 +112,11 @@ def definitions_from_dag_context(
     source = DagProject(contexts, base, root=root, env=env)
     where = starlake if starlake is not None else _resource(contexts, execution_environment)
     if base is None:  # nothing of the warehouse is known: there is nowhere to look
-        settings = {"row_counts": False, "columns": False, **settings}
+        former = {name: settings.pop(name) for name in FORMER_METADATA if name in settings}
+        renamed_arguments("definitions_from_dag_context", former, FORMER_METADATA)
+        settings.setdefault("metadata", StarlakeMetadata(**{"row_counts": False, "columns": False, **former}))
     triggers = build_triggers(source, automation)
-    chosen = _chosen(source, triggers)
-    return build_definitions(
-        source, select=chosen, starlake=where, automation=automation, triggers=triggers, **settings
-    )
+    return build_definitions(source, select=_chosen(source, triggers), starlake=where, automation=triggers, **settings)
 
 
 def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from benchmarks.measure import Meter
 from benchmarks.sides import projects
-from starlake_dagster_assets import StarlakeResource, build_definitions
+from starlake_dagster_assets import StarlakeResource, StarlakeSteps, build_definitions
 from starlake_dagster_assets.assets.decorator import materialize
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.engine.reading.ddl import target_columns
@@ -58,7 +58,7 @@ def ours(meter: Meter, work: Path, **shape: Any) -> None:
             yield event
 
     source = projects.source(work, **shape)
-    defs = build_definitions(source, starlake=Nothing(), execute=noted, steps="project")
+    defs = build_definitions(source, starlake=Nothing(), steps=StarlakeSteps("project", execute=noted))
     _executed(defs, meter, "ours")
     made = sum(isinstance(event, dg.MaterializeResult) for event in events)
     if made != shape["tables"]:

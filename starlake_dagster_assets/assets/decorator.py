@@ -6,14 +6,15 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.binding import Binding, bind, bound_body
 from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.partition_checks import runs_one_partition, validate_partitions
-from starlake_dagster_assets.assets.steps import Steps, steps_of
+from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.assets.steps import Split, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
@@ -23,8 +24,8 @@ from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = [
-    "Execute",
     "Selection",
+    "assets_of",
     "build_starlake_assets",
     "default_name",
     "external_specs",
@@ -37,8 +38,6 @@ _LONGEST_SELECTION = 40
 """Characters of a selection in the name of a step."""
 
 Selection = str | Sequence[str]
-Execute = Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]
-"""The body of a step: what `starlake_assets` decorates."""
 
 
 def starlake_assets(
@@ -125,99 +124,121 @@ def build_starlake_assets(
     select: Selection | None = None,
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
-    name: str | None = None,
-    steps: Steps = "auto",
-    around: Iterable[Any] = (),
-    row_counts: bool = True,
-    columns: bool = True,
-    preview: int = 0,
-    samples: int = 5,
-    options: TaskOptions | None = None,
-    pool: str | None = None,
-    default_pools: Mapping[str, str | None] | None = None,
-    retry_policy: dg.RetryPolicy | None = None,
-    op_tags: Mapping[str, Any] | None = None,
-    execute: Execute | None = None,
-    resource_key: str = "starlake",
+    metadata: StarlakeMetadata | None = None,
+    steps: StarlakeSteps | Split = "auto",
+    extra_assets: Iterable[Any] = (),
     environments: Mapping[str, str] | None = None,
+    **former: Any,
 ) -> list[dg.AssetsDefinition]:
-    """The assets of a project, ready to run.
+    """Builds the assets of a project, ready to run, for `Definitions` that you put together yourself.
 
     Args:
         project: The project, or the path of its directory.
-        select: Which nodes, in the selection grammar; all by default.
-        exclude: Which of them not.
+        select: Tables and tasks in the selection grammar; all by default.
+        exclude: Tables and tasks that are left out.
         translator: What the assets look like.
-        name: Name of the step, and what the names of several begin with; `starlake_<directory>` by default, followed
-            by the selection where there is one.
-        steps: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
-            file stops exactly what reads it, and one process serves all. `group`: one a load domain and a transform
-            schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
-            made. `task`: one a load domain and one a task. `auto`: `project` up to 500 assets; for more a step a job (a
-            group, where the translator was bound without triggers), since the time that Dagster takes to load a job
-            grows with the steps that it takes part of.
-        around: Assets of your own that read the project's: what reads those in turn gets a step of its own.
-        row_counts: Count the rows of each table made.
-        columns: Read its columns and trace their lineage.
-        preview: Show so many rows of it; what `privacy` and `rls` protect is hidden.
-        samples: Show so many rows behind a failed check, hidden likewise; 0 shows none.
-        options: Variables of transforms: the same for all, or a function of the node.
-        pool: Concurrency pool of all steps, whatever their nodes say (`default_pool`).
-        default_pools: By resource key, the concurrency pool of the steps whose nodes say none.
-        retry_policy: How a failed step is retried, whatever its nodes say (`retries`, `retry_delay`).
-        op_tags: Tags of the steps.
-        execute: A body of your own for the steps, a generator of events; `row_counts`, `columns`, `preview`, `samples`
-            and `options` are then its own business.
-        resource_key: Key of the resource that runs them.
+        metadata: What is read from the warehouse after each load and transform.
+        steps: How steps are built and run: `StarlakeSteps`, or its `split` alone, such as `"group"`.
+        extra_assets: Assets of your own that read the project's: what reads those in turn gets a step of its own.
         environments: Keys of other resources, by what they run in the selection grammar; the first selection that has
             a node counts.
+        former: Names that the arguments had before; they work with a `DeprecationWarning`.
 
     Returns:
-        One definition a step, in an order in which they can run.
+        One definition per step, in an order in which they can run.
 
     Raises:
         SelectionError: When the selection names nothing, or its tasks read each other in a circle.
         ProjectError: When two nodes would become one asset.
-    """
-    project = project_of(project, "build_starlake_assets")
-    bound = bound_translator(translator, project, "build_starlake_assets")
-    bound.specs()
-    chosen = selected_nodes(project, select, exclude)
+        TypeError: When an argument is of another kind.
 
-    keys = resource_keys(project, chosen, environments or {}, resource_key)
+    Examples:
+        Beside assets, jobs and resources of your own::
+
+            assets = build_starlake_assets(project, select="domain:sales")
+            defs = dg.Definitions(assets=[*assets, report], resources={"starlake": StarlakeDuckDB()})
+
+        One step per domain, without reading the warehouse after it::
+
+            build_starlake_assets(
+                project, steps="group", metadata=StarlakeMetadata(row_counts=False, columns=False, samples=0)
+            )
+    """
+    name = "build_starlake_assets"
+    also = {"around": "extra_assets=…", "default_pools": "get_pool of a StarlakeTranslator"}
+    shown, cut, rest = grouped(name, metadata, steps, former, also)
+    if cut.executor is not None:
+        raise TypeError(f"{name} builds assets only: pass `executor` to dg.Definitions, or use build_definitions.")
+    source = project_of(project, name)
+    return assets_of(
+        bound_translator(translator, source, name),
+        select=select,
+        exclude=exclude,
+        metadata=shown,
+        steps=cut,
+        extra_assets=[*items_of(extra_assets, name, "extra_assets", "[weekly_report]"), *rest.get("around", ())],
+        environments=environments or {},
+        default_pools=rest.get("default_pools") or {},
+    )
+
+
+def assets_of(
+    translator: StarlakeTranslator,
+    *,
+    select: Selection | None,
+    exclude: Selection | None,
+    metadata: StarlakeMetadata,
+    steps: StarlakeSteps,
+    extra_assets: Iterable[Any],
+    environments: Mapping[str, str],
+    default_pools: Mapping[str, str | None],
+) -> list[dg.AssetsDefinition]:
+    """Builds the assets of a project, as `build_starlake_assets` does.
+
+    Args:
+        translator: Bound to the project.
+        select: Tables and tasks.
+        exclude: Tables and tasks that are left out.
+        metadata: What is read from the warehouse.
+        steps: How steps are built.
+        extra_assets: Assets of the user.
+        environments: Keys of other resources, by selection.
+        default_pools: By resource key, the concurrency pool of the steps whose nodes have none.
+    """
+    project = translator.source
+    translator.specs()
+    chosen = selected_nodes(project, select, exclude)
+    keys = resource_keys(project, chosen, environments, steps.resource_key)
 
     def body(key: str) -> Callable[..., Any]:
         def run(context: dg.AssetExecutionContext) -> Any:
             starlake: StarlakeResource = getattr(context.resources, key)
-            if execute is not None:
-                yield from execute(context, starlake)
+            if steps.execute is not None:
+                yield from steps.execute(context, starlake)
             else:
-                yield from materialize(
-                    context,
-                    starlake,
-                    options=options,
-                    row_counts=row_counts,
-                    columns=columns,
-                    preview=preview,
-                    samples=samples,
-                )
+                yield from materialize(context, starlake, options=steps.options, metadata=metadata)
 
         return run
 
-    known = (options or {}) if execute is None else None  # a body of one's own gives its own
+    known = (steps.options or {}) if steps.execute is None else None  # a body of the user passes its own
+
+    def pool(node: str) -> str | None:
+        return steps.pool or translator.get_pool(translator.graph.nodes[node]) or default_pools.get(keys[node])
+
+    name = steps.name or default_name(project, select, exclude)
     return [
         _definition(
             body(keys[nodes[0]]),
-            bound,
+            translator,
             nodes,
             known,
             name=step,
-            pool=pool or bound.get_pool(bound.graph.nodes[nodes[0]]) or (default_pools or {}).get(keys[nodes[0]]),
-            retry_policy=retry_policy,
-            op_tags=op_tags,
+            pool=pool(nodes[0]),
+            retry_policy=steps.retry_policy,
+            op_tags=steps.op_tags,
             required_resource_keys={keys[nodes[0]]},
         )
-        for step, nodes in steps_of(bound, chosen, steps, name or default_name(project, select, exclude), around, keys)
+        for step, nodes in steps_of(translator, chosen, steps.split, name, extra_assets, keys)
     ]
 
 
@@ -226,10 +247,7 @@ def materialize(
     starlake: StarlakeResource,
     *,
     options: TaskOptions | None = None,
-    row_counts: bool = True,
-    columns: bool = True,
-    preview: int = 0,
-    samples: int = 5,
+    metadata: StarlakeMetadata | None = None,
 ) -> Iterator[StarlakeEvent]:
     """The body of the steps of `build_starlake_assets`: runs what a step selects.
 
@@ -237,15 +255,13 @@ def materialize(
         context: Of the step.
         starlake: Where commands run.
         options: Variables of transforms: the same for all, or a function of the node.
-        row_counts: Count the rows of each table made.
-        columns: Read its columns and trace their lineage.
-        preview: Show so many rows of it.
-        samples: Show so many rows behind a failed check.
+        metadata: What is read from the warehouse after each load and transform.
     """
-    events = starlake.run(context, options=options).fetch_samples(samples)
-    events = events.fetch_preview(preview) if preview else events
-    events = events.fetch_row_counts() if row_counts else events
-    yield from events.fetch_column_metadata() if columns else events
+    wanted = metadata or StarlakeMetadata()
+    events = starlake.run(context, options=options).fetch_samples(wanted.samples)
+    events = events.fetch_preview(wanted.preview) if wanted.preview else events
+    events = events.fetch_row_counts() if wanted.row_counts else events
+    yield from events.fetch_column_metadata() if wanted.columns else events
 
 
 def default_name(project: ProjectSource, select: Selection | None = None, exclude: Selection | None = None) -> str:

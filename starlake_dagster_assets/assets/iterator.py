@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
-__all__ = ["Fetch", "StarlakeEvent", "StarlakeEventIterator"]
+if TYPE_CHECKING:
+    from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["Execute", "Fetch", "StarlakeEvent", "StarlakeEventIterator"]
 
 StarlakeEvent: TypeAlias = (
     "dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetObservation"
 )
+
+Execute: TypeAlias = "Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]"
+"""The body of a step: what `starlake_assets` decorates."""
 
 
 @dataclass(frozen=True)

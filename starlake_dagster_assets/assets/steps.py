@@ -11,9 +11,9 @@ from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.plan import plan
 
-__all__ = ["FEW", "Step", "Steps", "steps_of"]
+__all__ = ["FEW", "Split", "Step", "steps_of"]
 
-Steps = Literal["auto", "project", "group", "task"]
+Split = Literal["auto", "project", "group", "task"]
 FEW = 500
 """Assets that are one step by default: Dagster makes every job anew of all assets of a step that it takes part of."""
 
@@ -25,7 +25,7 @@ _NOWHERE: Mapping[str, str] = MappingProxyType({})
 def steps_of(
     translator: StarlakeTranslator,
     chosen: Sequence[str],
-    steps: Steps,
+    steps: Split,
     name: str,
     around: Iterable[Any] = (),
     resource_keys: Mapping[str, str] = _NOWHERE,
@@ -75,7 +75,7 @@ def _by_job(chosen: Sequence[str], name: str, jobs: Mapping[str, str]) -> list[S
     return [(f"{name}__{group_name(jobs[node])}", (node,)) for node in chosen]
 
 
-def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Steps, name: str) -> list[Step]:
+def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Split, name: str) -> list[Step]:
     if steps == "project" or (steps == "auto" and len(chosen) <= FEW):
         return [(name, tuple(chosen))]
     found: list[Step] = []

@@ -40,11 +40,12 @@ def build_automation(
     Args:
         project: The project, or the path of its directory.
         triggers: Of the project (`build_triggers`).
-        automation: Whether sensors and schedules are on from the start (`status`).
+        automation: Whether sensors and schedules are on from the start (`status`), and the time zone of data cycles;
+            by default as `triggers` were built.
         translator: What the assets look like.
     """
     project = project_of(project, "build_automation")
-    chosen = settings_of(automation, "build_automation")
+    chosen = triggers if automation is None else settings_of(automation, "build_automation")
     bound, triggers = cut(project, triggers, translator)
     sensor_status = dg.DefaultSensorStatus(chosen.status)
     jobs = build_jobs(project, triggers, translator=bound)

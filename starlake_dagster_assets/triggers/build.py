@@ -116,7 +116,8 @@ class _Builder:
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
         jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
-        return Triggers(triggers, jobs.jobs, self.reader.problems, prefix)
+        chosen = self._automation
+        return Triggers(triggers, jobs.jobs, self.reader.problems, prefix, chosen.status, chosen.timezone)
 
     @cached_property
     def _order(self) -> list[str]:

@@ -199,12 +199,16 @@ class Triggers:
         jobs: By name.
         problems: Unknown options, and values that were left out.
         prefix: What the names of jobs begin with (`name_prefix`), and those of schedules and sensors too.
+        status: Whether schedules and sensors are on from the start (`status`).
+        timezone: Time zone of data cycles (`timezone`); None = that of the project.
     """
 
     triggers: Mapping[str, Trigger]
     jobs: Mapping[str, Job]
     problems: tuple[Problem, ...] = ()
     prefix: str = ""
+    status: Literal["STOPPED", "RUNNING"] = "STOPPED"
+    timezone: str | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -170,6 +170,7 @@ def test_a_schedule_that_cannot_be_is_refused(root: Path):
             static = dg.StaticPartitionsDefinition(["a"])
             return static if node.id == "kpi.best_day" else super().get_partitions_def(node)
 
-    assets = sda.build_starlake_assets(root, translator=Mixed(), options=lambda node, partition: {})
+    steps = sda.StarlakeSteps(options=lambda node, partition: {})  # they read the partition
+    assets = sda.build_starlake_assets(root, translator=Mixed(), steps=steps)
     with pytest.raises(StarlakeError, match="have different partitions"):
         build(assets, job_name="j", cron_schedule="0 3 * * *", select="domain:kpi")

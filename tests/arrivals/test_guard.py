@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import dagster as dg
 import pytest
 
+from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.arrivals import scene, stores
 from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.command.model import Command
@@ -203,7 +204,11 @@ def test_a_retry_is_not_held_by_files_that_are_on_their_way(world, incoming):
             return Script(["26/11/22 19:01:46 ERROR Main: connection lost"], 1)
         return loading(command)
 
-    here = world(QUICK, runner=FakeRunner(once_broken), assets={"retry_policy": dg.RetryPolicy(max_retries=1)})
+    here = world(
+        QUICK,
+        runner=FakeRunner(once_broken),
+        assets={"steps": StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1))},
+    )
     (incoming / "orders_1.csv").touch()
     assert "orders" in told(by_hand(here))[0]
     assert len(commands(here, "load")) == 2

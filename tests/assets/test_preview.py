@@ -9,6 +9,7 @@ import pytest
 
 from starlake_dagster_assets import (
     StarlakeDuckDB,
+    StarlakeMetadata,
     StarlakeProject,
     StarlakeResource,
     starlake_assets,
@@ -97,7 +98,7 @@ def test_what_is_made_of_a_private_column_is_hidden_whatever_its_name(root):
     (task / "again.sql").write_text("select address as label, customer_id from kpi.contacts\n")
     for name in ("contacts", "again"):
         (task / f"{name}.sl.yml").write_text("version: 1\ntask:\n  writeStrategy:\n    type: OVERWRITE\n")
-    found = previews(made(root, "kpi.again kpi.contacts starbake.Customers", preview=3))
+    found = previews(made(root, "kpi.again kpi.contacts starbake.Customers", metadata=StarlakeMetadata(preview=3)))
     assert hidden(found["kpi/contacts"][0]) == {"address", "asked"}  # nobody can trace a column that has no source
     assert hidden(found["kpi/again"][0]) == {"label"}
 
@@ -105,7 +106,7 @@ def test_what_is_made_of_a_private_column_is_hidden_whatever_its_name(root):
 def test_a_script_that_reads_a_private_column_is_private(root):
     table = root / "metadata" / "load" / "starbake" / "Customers.sl.yml"
     table.write_text(table.read_text().replace("concat(first_name, ' ', last_name)", "concat(first_name, email)"))
-    found = previews(made(root, "starbake.Customers", preview=1))
+    found = previews(made(root, "starbake.Customers", metadata=StarlakeMetadata(preview=1)))
     assert hidden(found["starbake/Customers"][0]) == {"email", "phone", "full_name"}
 
 
@@ -115,7 +116,7 @@ def test_nothing_is_shown_unless_asked_for_nor_of_a_table_with_row_level_securit
     table.write_text(
         table.read_text() + '  rls:\n    - name: "mine"\n      predicate: "true"\n      grants: ["user:a"]\n'
     )
-    assert not previews(made(root, "starbake.Products", preview=5))
+    assert not previews(made(root, "starbake.Products", metadata=StarlakeMetadata(preview=5)))
 
 
 BROKEN = {
@@ -129,7 +130,7 @@ def test_a_failed_expectation_shows_rows_that_it_counted(root, case):
     expectation, most = BROKEN[case]
     table = root / "metadata" / "load" / "starbake" / "Customers.sl.yml"
     table.write_text(f'{table.read_text()}    - expect: "{expectation}"\n      failOnError: false\n')
-    result = made(root, "starbake.Customers", samples=most)
+    result = made(root, "starbake.Customers", metadata=StarlakeMetadata(samples=most))
     (name,) = {one.check_name for one in result.get_asset_check_evaluations() if "city" in one.check_name}
     failed = checked(result, "starbake/Customers", name)
     assert not failed.passed
@@ -138,7 +139,7 @@ def test_a_failed_expectation_shows_rows_that_it_counted(root, case):
     if case == "duplicates":
         assert rows[0]["city"] == rows[1]["city"]
     deliver(root)
-    quiet = made(root, "starbake.Customers", samples=0)
+    quiet = made(root, "starbake.Customers", metadata=StarlakeMetadata(samples=0))
     assert "starlake/failing_rows" not in checked(quiet, "starbake/Customers", name).metadata
 
 
@@ -149,7 +150,9 @@ def test_refused_rows_are_shown_with_their_reason_and_their_file(root):
     assert len(rows) == 3 and {row["file"] for row in rows} == {"customers_20250309.csv"}
     assert all(row["why"].startswith("`") for row in rows)
     deliver(root)
-    again = checked(made(root, "starbake.Customers", samples=0), "starbake/Customers", "rejected_rows")
+    again = checked(
+        made(root, "starbake.Customers", metadata=StarlakeMetadata(samples=0)), "starbake/Customers", "rejected_rows"
+    )
     assert not again.passed and "starlake/rejected_sample" not in again.metadata
 
 

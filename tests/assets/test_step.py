@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import build_definitions, build_starlake_assets, starlake_assets
+from starlake_dagster_assets import StarlakeMetadata, build_definitions, build_starlake_assets, starlake_assets
 from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
@@ -247,7 +247,7 @@ def test_results_stream_while_the_command_still_runs(sales, instance):
     """A process that dies in the middle has already given the table that was done."""
     script = Script(loaded_lines("sales", "customers"), error=dg.DagsterExecutionInterruptedError())
     runner = FakeRunner({"load": script})
-    assets = build_starlake_assets(sales, row_counts=False, columns=False)
+    assets = build_starlake_assets(sales, metadata=StarlakeMetadata(row_counts=False, columns=False))
     with pytest.raises(dg.DagsterExecutionInterruptedError):
         dg.materialize(assets, resources={"starlake": fake_starlake(runner)}, instance=instance)
     assert runner.handles[-1].cancelled
@@ -384,14 +384,14 @@ def test_an_asset_of_ones_own_before_the_project_costs_no_step(make):
     def scores():
         return None
 
-    assert len(build_starlake_assets(source, around=[scores])) == 1
+    assert len(build_starlake_assets(source, extra_assets=[scores])) == 1
 
 
 def test_tables_are_told_early_and_their_checks_follow(make, instance):
     source = make.source([make.table("orders", expectations=(make.expectation(expect="few()"),))])
     row = ExpectationRow("", "sales", "orders", "few", "few()", "select 2", 2, "", False)
     runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(expectation_rows=[row]))
-    result = run(source, runner, instance, build={"row_counts": False, "columns": False})
+    result = run(source, runner, instance, build={"metadata": StarlakeMetadata(row_counts=False, columns=False)})
     assert result.success
     kinds = [e.event_type_value for e in result.all_events]
     made = kinds.index("ASSET_MATERIALIZATION")
@@ -405,7 +405,7 @@ def test_what_was_told_early_and_is_contradicted_fails_in_the_end(sales, instanc
 
     rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
     runner = FakeRunner({"load": Script(BOTH)}, FakeWitness(audit_rows=rows))
-    result = run(sales, runner, instance, build={"row_counts": False, "columns": False})
+    result = run(sales, runner, instance, build={"metadata": StarlakeMetadata(row_counts=False, columns=False)})
     assert not result.success
     assert "kpi.revenue" not in materialized(result) and "kpi.people" in materialized(result)
 

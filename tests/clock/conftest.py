@@ -44,7 +44,9 @@ class World:
             {"load": Script([line for name in ("orders", "customers") for line in loaded_lines("sales", name)])}
         )
         translator = options.pop("translator", StarlakeTranslator()).bound_to(source, triggers)
-        made = build_definitions(source, starlake=fake_starlake(self.runner), translator=translator, triggers=triggers)
+        made = build_definitions(
+            source, starlake=fake_starlake(self.runner), translator=translator, automation=triggers
+        )
         schedules = build_schedules(source, triggers, translator=translator, **options)
         self.schedules = {schedule.name: schedule for schedule in schedules}
         self.defs = dg.Definitions(assets=made.assets, schedules=schedules, resources=made.resources)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import build_starlake_assets
+from starlake_dagster_assets import StarlakeMetadata, build_starlake_assets
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake
 from tests.docs.blocks import ROOT, blocks
 
@@ -46,7 +46,7 @@ def test_the_alert_says_what_failed_and_why(slack, sales, instance):
 
     runner = FakeRunner(script)
     defs = dg.Definitions(
-        assets=build_starlake_assets(sales, row_counts=False, columns=False),
+        assets=build_starlake_assets(sales, metadata=StarlakeMetadata(row_counts=False, columns=False)),
         resources={"starlake": fake_starlake(runner)},
         jobs=[dg.define_asset_job("nightly", selection=dg.AssetSelection.groups("kpi"))],
     )

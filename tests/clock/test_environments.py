@@ -7,7 +7,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, StarlakeShell, build_definitions
+from starlake_dagster_assets import StarlakeDuckDB, StarlakeMetadata, StarlakeProject, StarlakeShell, build_definitions
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
 from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 from tests.clock.conftest import options_of
@@ -71,7 +71,10 @@ def test_a_range_over_a_night_of_spring_has_one_window(environment, tmp_path, in
         "fake": fake_starlake(fake),
     }[environment]
     defs = build_definitions(
-        project, starlake=starlake, automation=StarlakeAutomation(partitions="cron"), row_counts=False, columns=False
+        project,
+        starlake=starlake,
+        automation=StarlakeAutomation(partitions="cron"),
+        metadata=StarlakeMetadata(row_counts=False, columns=False),
     )
     days = {FROM: "2026-03-28", TO: "2026-03-29"}
     made = run(defs, instance, "kpi.seen", "kpi.empty", tags=days)
@@ -97,7 +100,11 @@ def test_the_example_by_its_crons_with_a_backfill_of_five_days(tmp_path, monkeyp
             ROOT / "example_project" / "deliveries" / day, root / "datasets" / "incoming", dirs_exist_ok=True
         )
     project = StarlakeProject(root, env="DUCKDB", cache_dir=tmp_path / "cache")
-    defs = build_definitions(project, automation=StarlakeAutomation(partitions="cron"), row_counts=False, columns=False)
+    defs = build_definitions(
+        project,
+        automation=StarlakeAutomation(partitions="cron"),
+        metadata=StarlakeMetadata(row_counts=False, columns=False),
+    )
     grids = {
         key.to_user_string(): asset.partitions_def
         for asset in defs.assets

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
+from starlake_dagster_assets import StarlakeMetadata, StarlakeTranslator, build_starlake_assets
 from starlake_dagster_assets.automation.partitions import PARTITIONS_START, clock_windows, node_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model import Attribute, Metadata, Sink
@@ -101,7 +101,7 @@ def run(source, triggers, selection, *, runner=None, instance=None, **settings):
     bound = StarlakeTranslator().bound_to(source, triggers)
     runner = runner or FakeRunner()
     result = dg.materialize(
-        build_starlake_assets(source, translator=bound, row_counts=False, columns=False),
+        build_starlake_assets(source, translator=bound, metadata=StarlakeMetadata(row_counts=False, columns=False)),
         resources={"starlake": fake_starlake(runner)},
         selection=[dg.AssetKey(node.split(".")) for node in selection],
         instance=instance,

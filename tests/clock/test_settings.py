@@ -6,7 +6,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeShell, StarlakeTranslator, build_definitions
+from starlake_dagster_assets import (
+    StarlakeDuckDB,
+    StarlakeMetadata,
+    StarlakeShell,
+    StarlakeSteps,
+    StarlakeTranslator,
+    build_definitions,
+)
 from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, quiet
 from starlake_dagster_assets.assets.freshness import NEVER
 from starlake_dagster_assets.assets.retries import retry_policy
@@ -132,7 +139,13 @@ def unlucky(times: int, *tasks: str):
 
 def materialize(source, triggers, runner, instance, *tasks, **settings):
     starlake = fake_starlake(runner)
-    defs = build_definitions(source, starlake=starlake, triggers=triggers, row_counts=False, columns=False, **settings)
+    defs = build_definitions(
+        source,
+        starlake=starlake,
+        automation=triggers,
+        metadata=StarlakeMetadata(row_counts=False, columns=False),
+        **settings,
+    )
     return dg.materialize(
         steps(defs),
         selection=[dg.AssetKey(task.split(".")) for task in tasks],
@@ -170,8 +183,8 @@ def test_the_last_failure_says_what_failed(sales, instance):
 
 def test_a_policy_of_the_step_wins(sales, instance):
     triggers = scheduled({"a": (["kpi.revenue"], DAILY)}, retries=5, retry_delay=0)
-    policy = dg.RetryPolicy(max_retries=1)
-    result = materialize(sales, triggers, unlucky(9, "kpi.revenue"), instance, "kpi.revenue", retry_policy=policy)
+    policy = StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1))
+    result = materialize(sales, triggers, unlucky(9, "kpi.revenue"), instance, "kpi.revenue", steps=policy)
     assert not result.success and len(retries_of(result)) == 1
 
 
@@ -195,7 +208,7 @@ def test_one_pool_for_each_duckdb_file_unless_a_pool_is_said(sales):
     assert StarlakeDuckDB(database="/mnt/our data.db").pool(sales) == "starlake_duckdb_our_data_db"
     everything = build_definitions(sales, starlake=StarlakeDuckDB())
     assert {step.op.pool for step in steps(everything)} == {"starlake_duckdb_x_db"}
-    own = build_definitions(sales, starlake=StarlakeDuckDB(), pool="mine")
+    own = build_definitions(sales, starlake=StarlakeDuckDB(), steps=StarlakeSteps(pool="mine"))
     assert {step.op.pool for step in steps(own)} == {"mine"}
 
 
@@ -212,7 +225,7 @@ def test_default_pool_cuts_steps_only_where_pools_differ(sales):
         scheduled({"load": (["sales.orders", "sales.customers"], DAILY)}, pool="loads"),
         scheduled({"kpi": (["kpi.revenue", "kpi.people", "kpi.summary"], DAILY)}),
     )
-    defs = build_definitions(sales, starlake=StarlakeDuckDB(), triggers=triggers)
+    defs = build_definitions(sales, starlake=StarlakeDuckDB(), automation=triggers)
     assert [(step.op.pool, len(list(step.keys))) for step in steps(defs)] == [("loads", 2), ("starlake_duckdb_x_db", 3)]
 
 

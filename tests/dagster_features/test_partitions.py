@@ -15,6 +15,7 @@ from starlake_dagster_assets import (
     StarlakeAutomation,
     StarlakeDuckDB,
     StarlakeProject,
+    StarlakeSteps,
     StarlakeTranslator,
     build_definitions,
     starlake_assets,
@@ -469,14 +470,15 @@ def test_options_of_two_arguments_see_the_partition(tmp_path, instance):
         seen.append(partition)
         return {"country": partition.key.lower()}
 
-    built = build_definitions(source, translator=by_key(COUNTRIES), options=variables)
+    built = build_definitions(source, translator=by_key(COUNTRIES), steps=StarlakeSteps(options=variables))
     world = World(built, instance, tmp_path)
     assert world.run(KPI, partition_key="FR").success
     assert rows(world.database, "select * from kpi.by_day") == [("fr",)]
     assert seen[0].keys == ("FR",) and seen[0].window is None
 
     plain = StarlakeProject(source.root)
-    world = World(build_definitions(plain, options=lambda node: {"country": node.id}), instance, tmp_path)
+    steps = StarlakeSteps(options=lambda node: {"country": node.id})
+    world = World(build_definitions(plain, steps=steps), instance, tmp_path)
     assert world.run(KPI).success
     assert ("kpi.by_day",) in rows(world.database, "select * from kpi.by_day")
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from dagster_gcp import DataprocResource
 
-from starlake_dagster_assets import StarlakeProject, build_starlake_assets
+from starlake_dagster_assets import StarlakeMetadata, StarlakeProject, build_starlake_assets
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
@@ -232,7 +232,7 @@ def test_tags_give_a_table_its_own_spark_properties(server, scripted, tmp_path):
         (root / "metadata" / name).write_text(text)
     scripted.tell(tables={f"sales.{name}": {"do": "load"} for name in ("small", "other", "large")})
     server.environ["SL_LOG_LEVEL"] = "info"
-    assets = build_starlake_assets(StarlakeProject(root), row_counts=False, columns=False)
+    assets = build_starlake_assets(StarlakeProject(root), metadata=StarlakeMetadata(row_counts=False, columns=False))
     assert dg.materialize(assets, resources={"starlake": resource(server)}).success
     loads = [job.spark_job for job in server.jobs.values() if job.spark_job.args[0] == "load"]
     memory = {spark.args[4]: spark.properties["spark.executor.memory"] for spark in loads}

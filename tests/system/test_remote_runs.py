@@ -26,7 +26,7 @@ import os
 from pathlib import Path
 
 import dagster as dg
-from starlake_dagster_assets import StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeMetadata, StarlakeProject, StarlakeSteps, build_definitions
 from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
 
 place = Path(__file__).stem
@@ -50,11 +50,10 @@ made = {
 defs = build_definitions(
     StarlakeProject(Path(__file__).parent / "example_project" / "starbake", env="DUCKDB"),
     starlake=made[place](),
-    executor=dg.multiprocess_executor,
-    steps="group",
-    row_counts=False,
-    columns=False,
-    retry_policy=dg.RetryPolicy(max_retries=1),
+    steps=StarlakeSteps(
+        "group", executor=dg.multiprocess_executor, retry_policy=dg.RetryPolicy(max_retries=1)
+    ),
+    metadata=StarlakeMetadata(row_counts=False, columns=False),
 )
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeTranslator, build_definitions
+from starlake_dagster_assets import StarlakeAutomation, StarlakeSteps, StarlakeTranslator, build_definitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.resources import StarlakeDataproc
 from starlake_dagster_assets.testing import fake_starlake
@@ -31,8 +31,7 @@ def definitions(name: str, **automation: Any) -> dg.Definitions:
         project(tables, tasks),
         starlake=fake_starlake(),
         translator=Country(name),
-        name=name,
-        resource_key=name,
+        steps=StarlakeSteps(name=name, resource_key=name),
         automation=StarlakeAutomation(**automation),
     )
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeDuckDB, StarlakeMetadata, StarlakeProject, build_definitions
 
 project = StarlakeProject(Path(__file__).parent / "starlake", env="DUCKDB")
-defs = build_definitions(project, starlake=StarlakeDuckDB(), preview=5)  # five rows of each table in the UI
+rows = StarlakeMetadata(preview=5)  # five rows of each table in the UI
+defs = build_definitions(project, starlake=StarlakeDuckDB(), metadata=rows)

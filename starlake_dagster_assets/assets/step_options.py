@@ -1,0 +1,159 @@
+"""Groups of options of `build_definitions`: what is read after a load or transform, and how steps are built."""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, get_args
+
+import dagster as dg
+
+from starlake_dagster_assets._arguments import instance_of
+from starlake_dagster_assets._deprecated import renamed_arguments
+from starlake_dagster_assets.assets.iterator import Execute
+from starlake_dagster_assets.assets.steps import Split
+from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.errors import nearest
+
+__all__ = ["FORMER_METADATA", "FORMER_STEPS", "StarlakeMetadata", "StarlakeSteps", "grouped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarlakeMetadata:
+    """What is read from the warehouse after each load and transform, and shown with the asset.
+
+    Attributes:
+        row_counts: Count the rows of each materialized table (`dagster/row_count`).
+        columns: Read its columns (`dagster/column_schema`) and trace their lineage (`dagster/column_lineage`).
+        preview: Number of rows to show of it; 0 shows none. What `privacy` and `rls` protect is hidden.
+        samples: Number of rows to show behind a failed check, at most 20; 0 shows none. Private columns are hidden.
+
+    Raises:
+        TypeError: When a value is of another kind.
+
+    Examples:
+        ::
+
+            build_definitions(project, metadata=StarlakeMetadata(preview=5))
+    """
+
+    row_counts: bool = True
+    columns: bool = True
+    preview: int = 0
+    samples: int = 5
+
+    def __post_init__(self) -> None:
+        for name, kind, words in (
+            ("row_counts", bool, "True or False"),
+            ("columns", bool, "True or False"),
+            ("preview", int, "a number of rows"),
+            ("samples", int, "a number of rows"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"StarlakeMetadata: `{name}` takes {words}, not {type(value).__name__}.")
+
+
+@dataclass(frozen=True)
+class StarlakeSteps:
+    """How the steps of a project are built and run.
+
+    Attributes:
+        split: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
+            file stops exactly what reads it, and one process serves all. `group`: one per load domain and transform
+            schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
+            materialized. `task`: one per load domain and one per task. `auto`: `project` up to 500 assets; for more,
+            one step per job, since the time that Dagster takes to load a job grows with its steps.
+        name: Name of the step, and the beginning of the names of several; `starlake_<directory>` by default, followed
+            by the selection where there is one.
+        pool: Concurrency pool of all steps. By default `default_pool` of their nodes, else
+            `starlake_duckdb_<file name>` where they write a DuckDB file.
+        retry_policy: How a failed step is retried. By default `retries` and `retry_delay` of what failed in it.
+        op_tags: Tags of the steps, for example for `dagster-k8s`.
+        executor: How the steps of a run are executed. With the embedded engine, in one process by default, because a
+            DuckDB file has one writer; where Dagster can, a failed step does not stop those whose inputs are there.
+        options: Variables of transforms: the same for all, or a function of the node.
+        execute: The body of the steps, a generator of events; `metadata` and `options` are then its own business.
+        resource_key: Key of the resource: a different one for each project of a code location that has several.
+
+    Raises:
+        ValueError: When `split` is none of its values.
+
+    Examples:
+        ::
+
+            build_definitions(project, steps=StarlakeSteps("group", retry_policy=dg.RetryPolicy(max_retries=2)))
+    """
+
+    split: Split = "auto"
+    _: KW_ONLY
+    name: str | None = None
+    pool: str | None = None
+    retry_policy: dg.RetryPolicy | None = None
+    op_tags: Mapping[str, Any] | None = None
+    executor: dg.ExecutorDefinition | dg.Executor | None = None
+    options: TaskOptions | None = None
+    execute: "Execute | None" = None
+    resource_key: str = "starlake"
+
+    def __post_init__(self) -> None:
+        known = get_args(Split)
+        if self.split not in known:
+            near = nearest(str(self.split), known)
+            hint = f"did you mean `{near}`?" if near else f"expected {', '.join(f'`{one}`' for one in known)}."
+            raise ValueError(f"unknown value `{self.split}` of `steps`; {hint}")
+
+
+FORMER_METADATA: Mapping[str, str] = {
+    name: f"metadata=StarlakeMetadata({name}=…)" for name in ("row_counts", "columns", "preview", "samples")
+}
+"""Arguments that are in `StarlakeMetadata` now, and how to pass them."""
+
+FORMER_STEPS: Mapping[str, str] = {
+    name: f"steps=StarlakeSteps({name}=…)"
+    for name in ("name", "pool", "retry_policy", "op_tags", "executor", "options", "execute", "resource_key")
+}
+"""Arguments that are in `StarlakeSteps` now, and how to pass them."""
+
+
+def grouped(
+    function: str, metadata: object, steps: object, former: Mapping[str, Any], also: Mapping[str, str]
+) -> tuple[StarlakeMetadata, StarlakeSteps, dict[str, Any]]:
+    """Returns the groups of options that a user passed, with the arguments that had names of their own before.
+
+    Args:
+        function: The function that was called, for messages.
+        metadata: The argument `metadata`.
+        steps: The argument `steps`: a group, or the value of `split`.
+        former: Keyword arguments that are not in the signature.
+        also: Further former arguments of this function, and what to pass instead.
+
+    Returns:
+        Both groups, and the values of the further arguments.
+
+    Raises:
+        TypeError: When an argument is unknown or of another kind, or is given twice.
+        ValueError: When `steps` is a text that is no value of `split`.
+    """
+    given = renamed_arguments(function, former, {**FORMER_METADATA, **FORMER_STEPS, **also}, stacklevel=5)
+    shown, cut = _metadata(metadata, function), _steps(steps, function)
+    for name in given:
+        group = "metadata" if name in FORMER_METADATA else "steps" if name in FORMER_STEPS else ""
+        if (group == "metadata" and metadata is not None) or (group == "steps" and isinstance(steps, StarlakeSteps)):
+            raise TypeError(f"{function}: `{name}` is given beside `{group}`; pass it in `{group}` alone.")
+    shown = replace(shown, **{name: value for name, value in given.items() if name in FORMER_METADATA})
+    cut = replace(cut, **{name: value for name, value in given.items() if name in FORMER_STEPS})
+    return shown, cut, {name: value for name, value in given.items() if name in also}
+
+
+def _metadata(given: object, function: str) -> StarlakeMetadata:
+    if given is None:
+        return StarlakeMetadata()
+    return instance_of(given, StarlakeMetadata, function, "metadata", "StarlakeMetadata(preview=5)")
+
+
+def _steps(given: object, function: str) -> StarlakeSteps:
+    if isinstance(given, str):
+        try:
+            return StarlakeSteps(given)  # pyright: ignore[reportArgumentType] - it says what it takes
+        except ValueError as error:
+            raise ValueError(f"{function}: {error}") from None
+    return instance_of(given, StarlakeSteps, function, "steps", 'StarlakeSteps("group")')
