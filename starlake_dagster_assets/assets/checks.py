@@ -1,4 +1,4 @@
-"""Check results: expectations, refused rows, and how far a table is from what the project describes."""
+"""Check results: expectations, rejected rows, and how far a table is from what the project describes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.command.checks import RESERVED, CheckResult
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Project, Table
 
 __all__ = ["drift_result", "expectation_results", "rejected_result"]
@@ -27,30 +28,46 @@ def expectation_results(outcome: Outcome, key: dg.AssetKey, samples: Samples) ->
             asset_key=key,
             check_name=check.expectation.name,
             severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
-            description=check.reason or None,
+            description=_described(check),
             metadata=_metadata(check, outcome, samples),
         )
 
 
 def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.AssetCheckResult:
-    """Whether the load refused rows; a warning with their number and some of their messages."""
-    metadata: dict[str, dg.MetadataValue] = {"starlake/files": dg.MetadataValue.text(", ".join(outcome.files))}
+    """Whether the load rejected rows; a warning with their number and the reasons of some."""
+    metadata: dict[str, dg.MetadataValue] = {}
     if outcome.rejected is not None:
         metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
-    if (sample := samples.refused(outcome.node, outcome.rejects)) is not None:
+    sample = samples.rejected(outcome.node, outcome.rejects)
+    if sample is not None:
         metadata["starlake/rejected_sample"] = sample
-    words = f"{outcome.rejected} rows were refused" if outcome.rejected else None
-    words = "1 row was refused" if outcome.rejected == 1 else words
+    files = ", ".join(outcome.files)
+    metadata["starlake/files"] = dg.MetadataValue.text(files)
+    description = None
     if outcome.rejected is None:
-        words = "The loader does not count refused rows: it refuses the whole file instead."
+        description = "The loader does not count rejected rows: it rejects the whole file instead."
+    elif outcome.rejected:
+        were = "was" if outcome.rejected == 1 else "were"
+        below = "; some reasons are in `starlake/rejected_sample`" if sample is not None else ""
+        description = f"{counted(outcome.rejected, 'row')} {were} rejected{below}"
     return dg.AssetCheckResult(
         passed=not outcome.rejected,
         asset_key=key,
         check_name=_REJECTED,
         severity=dg.AssetCheckSeverity.WARN,
-        description=words,
+        description=description,
         metadata=metadata,
     )
+
+
+def _described(check: CheckResult) -> str | None:
+    """What an expectation found, in words; None where it held."""
+    if check.passed or not check.count or check.exception:
+        return check.reason or None
+    verb = "fails" if check.count == 1 else "fail"
+    if check.count < 0:
+        return f"{check.expectation.expect} counts nothing: its query gives {check.count}"
+    return f"{counted(check.count, 'row')} {verb} {check.expectation.expect}; expected none"
 
 
 def drift_result(
@@ -80,7 +97,11 @@ def drift_result(
         check_name=_DRIFT,
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(differences) or None,
-        metadata={"starlake/missing": missing, "starlake/extra": extra, "starlake/type": differing},
+        metadata={
+            "starlake/missing_columns": missing,
+            "starlake/extra_columns": extra,
+            "starlake/changed_types": differing,
+        },
     )
 
 
@@ -133,17 +154,16 @@ def _synonyms(one: str, other: str) -> bool:
 
 
 def _metadata(check: CheckResult, outcome: Outcome, samples: Samples) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {
-        "starlake/expectation": dg.MetadataValue.text(check.expectation.expect),
-    }
-    if outcome.job_id:
-        metadata["starlake/job_id"] = dg.MetadataValue.text(outcome.job_id)
+    metadata: dict[str, dg.MetadataValue] = {}
     if check.count is not None:
-        metadata["starlake/count"] = dg.MetadataValue.int(check.count)
-    if check.sql:
-        metadata["starlake/sql"] = dg.MetadataValue.md(f"```sql\n{check.sql}\n```")
+        metadata["starlake/rows_failed"] = dg.MetadataValue.int(check.count)
     if (sample := samples.failing(outcome.node, check)) is not None:
         metadata["starlake/failing_rows"] = sample
     if check.exception:
         metadata["starlake/exception"] = dg.MetadataValue.text(check.exception)
+    metadata["starlake/expectation"] = dg.MetadataValue.text(check.expectation.expect)
+    if check.sql:
+        metadata["starlake/sql"] = dg.MetadataValue.md(f"```sql\n{check.sql}\n```")
+    if outcome.job_id:
+        metadata["starlake/job_id"] = dg.MetadataValue.text(outcome.job_id)
     return metadata

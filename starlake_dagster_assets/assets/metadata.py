@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.assets.wording import schedule_text, strategy_text
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location, Project, WriteStrategy
+from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location, Project
 
 __all__ = ["definition_metadata", "describe", "described_schema", "engine_of", "table_name"]
 
@@ -54,18 +55,20 @@ def definition_metadata(node: Node, project: Project, root: Path | None) -> dict
     Returns:
         Dagster's own keys (`dagster/…`) and ours (`starlake/…`).
     """
-    metadata: dict[str, Any] = {"starlake/node": node.id}
-    if node.raw:
-        metadata["starlake/raw"] = node.raw
+    metadata: dict[str, Any] = {}
     if not node.is_files:
         metadata["dagster/table_name"] = table_name(node)
+    metadata.update(_settings(node))
+    if not node.is_files:
         if engine := engine_of(node, project):
             metadata["dagster/storage_kind"] = engine
         if schema := described_schema(node):
             metadata["dagster/column_schema"] = schema
-    metadata.update(_settings(node))
-    if root is not None and (locations := _locations(node)):
+    if locations := _locations(node):
         metadata["dagster/code_references"] = _references(tuple(locations), root)
+    if node.raw:
+        metadata["starlake/raw"] = node.raw
+    metadata["starlake/node"] = node.id
     return metadata
 
 
@@ -74,25 +77,18 @@ def _settings(node: Node) -> Mapping[str, Any]:
     if thing is None:
         return {}
     if not node.is_described:
-        return {"starlake/schedule": thing.cron} if thing.cron else {}
+        return {"starlake/schedule": schedule_text(thing.cron)} if thing.cron else {}
     found: dict[str, str | None] = {}
+    if not node.is_files:
+        strategy = node.task.write_strategy if node.task else node.table.metadata.write_strategy if node.table else None
+        found |= {"starlake/write_strategy": strategy_text(strategy) if strategy else None}
+        found |= {"starlake/schedule": schedule_text(thing.cron) if thing.cron else None}
     if node.table is not None:
         found |= {"starlake/pattern": node.table.pattern, "starlake/format": node.table.metadata.format}
         found |= {"starlake/directory": node.table.metadata.directory}
     if not node.is_files:
-        strategy = node.task.write_strategy if node.task else node.table.metadata.write_strategy if node.table else None
-        found |= {"starlake/write_strategy": _strategy(strategy), "starlake/connection": thing.connection}
-        found |= {"starlake/schedule": thing.cron}
+        found["starlake/connection"] = thing.connection
     return {key: value for key, value in found.items() if value}
-
-
-def _strategy(strategy: WriteStrategy | None) -> str | None:
-    if strategy is None:
-        return None
-    words = [strategy.type, *(f"key {column}" for column in strategy.key)]
-    words += [f"timestamp {strategy.timestamp}"] if strategy.timestamp else []
-    words += [f"{name} when {test}" for name, test in strategy.types.items()]
-    return ", ".join(words)
 
 
 def described_schema(node: Node) -> dg.TableSchema | None:

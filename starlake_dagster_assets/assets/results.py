@@ -28,6 +28,7 @@ __all__ = ["Results", "files_of_failure"]
 
 _T = TypeVar("_T")
 _FILES = "starlake/files"
+_ROW_COUNT = "dagster/row_count"
 
 
 class Results:
@@ -207,31 +208,34 @@ class Results:
     # ----------------------------------------------------------------------------------------------- metadata
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"starlake/seconds": round(outcome.seconds, 3), "starlake/job_id": outcome.job_id}
-        counts = {"input": outcome.input, "accepted": outcome.accepted, "rejected": outcome.rejected}
+        """Metadata in the order of interest, which is that of the UI: rows, files, columns, then how it was made."""
+        fetched = self._fetched(outcome.node, self._witness) if self._witness is not None and outcome.settled else {}
+        counts = {"accepted": outcome.accepted, "rejected": outcome.rejected, "input": outcome.input}
+        metadata: dict[str, Any] = {key: fetched.pop(key) for key in [_ROW_COUNT] if key in fetched}
         metadata |= {f"starlake/rows_{name}": count for name, count in counts.items() if count is not None}
         if outcome.files:
             metadata[_FILES] = ", ".join(outcome.files)
-        witness = self._witness
-        if witness is not None and outcome.settled:
-            metadata |= self._fetched(outcome.node, witness)
+        metadata |= fetched
         if self._fetch.columns:
             lineage = self._ask(lambda: self._lineage.of(outcome.node))
             metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
+        metadata["starlake/duration_seconds"] = round(outcome.seconds, 3)
+        if outcome.job_id:
+            metadata["starlake/job_id"] = outcome.job_id
         return metadata
 
     def _fetched(self, node: Node, witness: Witness) -> dict[str, Any]:
         found: dict[str, Any] = {}
         count = (lambda: witness.row_count(node.key[-2], node.key[-1])) if self._fetch.row_counts else None
         if count is not None and (rows := self._ask(count)) is not None:
-            found["dagster/row_count"] = rows
-        if self._fetch.columns and (columns := self._columns_of(node)):
-            found["dagster/column_schema"] = warehouse_schema(node, columns)
+            found[_ROW_COUNT] = rows
         if (limit := self._fetch.preview) and may_be_shown(node) and isinstance(witness, PreviewWitness):
             rows = self._ask(lambda: witness.rows(node.key[-2], node.key[-1], limit)) or ()
             if rows and (columns := self._columns_of(node)):
                 names = [name for name, _ in columns]
                 found["starlake/preview"] = as_table(names, rows, lambda column: self._private.shows(node, column))
+        if self._fetch.columns and (columns := self._columns_of(node)):
+            found["dagster/column_schema"] = warehouse_schema(node, columns)
         return found
 
     def _columns_of(self, node: Node) -> Sequence[tuple[str, str]]:

@@ -60,8 +60,8 @@ class Samples:
             return None
         return as_table(found.columns, found.rows, lambda column: self._private.shows(node, column))
 
-    def refused(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:
-        """Messages of rows that a load refused, as a table of Markdown: what is wrong, in which file.
+    def rejected(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:
+        """Messages of rows that a load rejected, as a table of Markdown: what is wrong, in which file.
 
         Args:
             node: The table.
@@ -91,4 +91,4 @@ class Samples:
         named = {one.name: one.final_name for one in node.table.attributes} if node.table is not None else {}
         if raw in named and self._private.shows(node, named[raw]):
             return reason
-        return f"`{raw}` was refused; its value is private" if raw in named else "refused; its values may be private"
+        return f"`{raw}` was rejected; its value is private" if raw in named else "rejected; its values may be private"

@@ -15,6 +15,7 @@ from starlake_dagster_assets.assets.mappings import partition_mapping
 from starlake_dagster_assets.assets.names import collisions, group_name, key_part, tags_of
 from starlake_dagster_assets.assets.retries import retry_policy
 from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
+from starlake_dagster_assets.assets.wording import expectation_text
 from starlake_dagster_assets.automation.partitions import node_partitions
 from starlake_dagster_assets.command.checks import RESERVED, named_expectations
 from starlake_dagster_assets.command.source import ProjectSource
@@ -318,15 +319,21 @@ class StarlakeTranslator:
         key, switches = self.spec(node).key, self._switches
         expected = named_expectations(node, self.project.application) if switches.enable_expectation_checks else ()
         checks = [
-            dg.AssetCheckSpec(item.name, asset=key, description=item.expect, blocking=item.blocking)
+            dg.AssetCheckSpec(item.name, asset=key, description=expectation_text(item), blocking=item.blocking)
             for item in expected
         ]
         if node.kind == "table":
             rejected, drift = RESERVED
             if switches.enable_rejected_rows_check:
-                checks.append(dg.AssetCheckSpec(rejected, asset=key, description="No row was refused by the load."))
+                checks.append(
+                    dg.AssetCheckSpec(
+                        rejected,
+                        asset=key,
+                        description="Fails when a row of a file was rejected; shows the reason per row.",
+                    )
+                )
             if node.is_described and switches.enable_schema_drift_check:
-                text = "The table has the columns that the project describes."
+                text = "Fails when the columns of the table differ from those that the project describes; lists them."
                 checks.append(dg.AssetCheckSpec(drift, asset=key, description=text))
         return checks
 

@@ -104,7 +104,7 @@ def test_materializing_everything(project, instance):
     assert [(dep.asset_key.path, dep.column_name) for dep in deps] == [(["shop", "item"], "price")]
     checks = {(".".join(c.asset_key.path), c.check_name): c for c in result.get_asset_check_evaluations()}
     assert checks["shop.sale", "no_null_item"].passed
-    assert checks["shop.sale", "few"].metadata["starlake/count"].value == 3
+    assert checks["shop.sale", "few"].metadata["starlake/rows_failed"].value == 3
     assert {key: check.passed for key, check in checks.items()} == {
         ("shop.sale", "no_null_item"): True,
         ("shop.sale", "few"): False,
@@ -206,7 +206,7 @@ def test_checks_alone(project, root, instance):
         con.execute("update shop.sale set item = null; delete from shop.sale where id > 1")
     _, checks = checks_alone(project, instance, *SALE[2:], raises=False)
     assert {name: check.passed for name, check in checks.items()} == {"no_null_item": False, "few": True}
-    assert checks["no_null_item"].metadata["starlake/count"].value == 1
+    assert checks["no_null_item"].metadata["starlake/rows_failed"].value == 1
     with duckdb.connect(str(root / "x.db")) as con:
         assert con.execute("select count(*) from audit.expectations").fetchall() == audited
 

@@ -147,7 +147,7 @@ def test_a_failed_blocking_expectation_withholds_the_table_and_stops_its_readers
     assert materialized(result) == []
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "no_null_id"]
     assert not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    assert check.metadata["starlake/count"].value == 3
+    assert check.metadata["starlake/rows_failed"].value == 3
     assert "transform" not in {command.name for command in runner.commands}
 
 
@@ -213,8 +213,8 @@ def test_schema_drift_and_row_counts_come_from_the_warehouse(make, instance):
     assert result.success
     drift = next(check for check in result.get_asset_check_evaluations() if check.check_name == "schema_drift")
     assert not drift.passed and drift.severity == dg.AssetCheckSeverity.WARN
-    assert drift.metadata["starlake/missing"].value == ["gone"]
-    assert drift.metadata["starlake/extra"].value == ["added"]
+    assert drift.metadata["starlake/missing_columns"].value == ["gone"]
+    assert drift.metadata["starlake/extra_columns"].value == ["added"]
     (made,) = result.asset_materializations_for_node("starlake_project")
     assert made.metadata["dagster/row_count"].value == 42
     assert [column.name for column in made.metadata["dagster/column_schema"].value.columns] == ["id", "added"]

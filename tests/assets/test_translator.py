@@ -53,7 +53,7 @@ def test_a_loaded_table(make):
     assert metadata["starlake/raw"] == "sales.orders"
     assert metadata["dagster/table_name"] == "gold.commandes"
     assert metadata["dagster/storage_kind"] == "duckdb"
-    assert metadata["starlake/write_strategy"] == "UPSERT_BY_KEY, key id"
+    assert metadata["starlake/write_strategy"] == "UPSERT_BY_KEY: replaces rows with the same id, adds the others"
     columns = {column.name: column for column in metadata["dagster/column_schema"].columns}
     assert list(columns) == ["id", "email", "lines"]
     assert not columns["id"].constraints.nullable and columns["id"].constraints.unique

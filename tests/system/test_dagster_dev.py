@@ -71,7 +71,10 @@ def test_everything_is_made_and_refused_rows_are_shown(everything):
     assert status == "SUCCESS"
     assert made(events) == set(keys) and len(keys) == 16
     refused = checks(events)[CUSTOMERS, "rejected_rows"]
-    assert not refused["success"] and refused["description"] == "3 rows were refused"
+    assert (
+        not refused["success"]
+        and refused["description"] == "3 rows were rejected; some reasons are in `starlake/rejected_sample`"
+    )
     sample = next(
         entry["mdStr"] for entry in refused["metadataEntries"] if entry["label"] == "starlake/rejected_sample"
     )
