@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from starlake_dagster_assets.assets.direct import is_direct
+
 __all__ = ["compute_log"]
 
 
@@ -14,6 +16,8 @@ def compute_log(context: dg.AssetExecutionContext) -> str:
     Returns:
         A sentence with the place, as a link or a path where Dagster knows one.
     """
+    if is_direct(context):
+        return "stdout of this process"
     step = context.op_execution_context.get_step_execution_context().step.key
     where = f"stdout of step {step} in the run's compute logs"
     for record in reversed(context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.LOGS_CAPTURED)):

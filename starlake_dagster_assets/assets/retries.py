@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.assets.direct import is_direct
+
 __all__ = ["RETRY_DELAY", "retry_of", "retry_policy"]
 
 RETRY_DELAY = 300.0
@@ -38,6 +40,8 @@ def retry_of(
         policies: Of what failed.
         error: What the step would raise.
     """
+    if is_direct(context):
+        return None
     step: Any = context.get_step_execution_context()
     if step.op_retry_policy is not None or not getattr(error, "allow_retries", True):
         return None

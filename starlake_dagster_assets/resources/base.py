@@ -11,6 +11,7 @@ from starlake_dagster_assets import __version__
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.attempt import attempt_of
 from starlake_dagster_assets.assets.binding import current_binding
+from starlake_dagster_assets.assets.direct import with_run
 from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
@@ -143,7 +144,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
 
-        binding = current_binding()
+        context, binding = with_run(context), current_binding()
         given = options or {}
         return StarlakeEventIterator(
             lambda fetch: run_step(context, binding, self.runner(binding.source, attempt_of(context)), given, fetch)

@@ -1,0 +1,65 @@
+"""Contexts of assets that a test calls as functions, with `dg.build_asset_context()`: they have no run."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, cast
+
+import dagster as dg
+
+__all__ = ["is_direct", "with_run"]
+
+
+def with_run(context: dg.AssetExecutionContext) -> dg.AssetExecutionContext:
+    """Returns a context that has what a step asks of its run.
+
+    Args:
+        context: Of a step, or of `dg.build_asset_context()`.
+
+    Returns:
+        The context itself for a step of a run. For a direct invocation one whose run has an id and the tags of the
+        context, that selects all assets and checks of the function, and that is its first attempt.
+    """
+    return cast("dg.AssetExecutionContext", _DirectContext(context)) if _has_no_run(context) else context
+
+
+def is_direct(context: object) -> bool:
+    """Whether a context is one of `with_run` for a direct invocation."""
+    return isinstance(context, _DirectContext)
+
+
+def _has_no_run(context: Any) -> bool:
+    if isinstance(context, _DirectContext):
+        return False
+    try:
+        return context.run is None
+    except dg.DagsterError:  # "not set on the context when an asset or op is directly invoked"
+        return True
+
+
+class _DirectContext:
+    """A context of a direct invocation with the parts of a run; everything else is that of the context."""
+
+    retry_number = 0
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    @cached_property
+    def run(self) -> dg.DagsterRun:
+        """A run that no instance knows."""
+        inner = self._context.op_execution_context
+        tags: Mapping[str, str] = getattr(inner, "run_tags", {})
+        return dg.DagsterRun(job_name="direct_invocation", run_id=str(inner.run_id), tags=dict(tags))
+
+    @property
+    def selected_asset_keys(self) -> Any:
+        """All assets of the function."""
+        return self._context.assets_def.keys
+
+    @property
+    def selected_asset_check_keys(self) -> Any:
+        """All checks of the function."""
+        return self._context.assets_def.check_keys
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
