@@ -22,7 +22,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))"),
 ]
 LOADED = Script(loaded_lines("sales", "orders", accepted=3, rejected=1))
-DAILY = {"metadata/transform/kpi/by_day.sl.yml": "version: 1\ntask:\n  schedule: '0 0 * * *'\n"}
+DAILY = {
+    "metadata/transform/kpi/by_day.sl.yml": """version: 1
+task:
+  schedule: "0 0 * * *"
+  writeStrategy: {type: OVERWRITE_BY_PARTITION}
+  sink: {partition: [day]}
+"""
+}
 
 
 def told(events: Any) -> dict[type, list[str]]:
