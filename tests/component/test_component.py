@@ -258,3 +258,19 @@ def test_the_entry_point_is_registered():
 
     found = entry_points(group="dagster_dg_cli.registry_modules")
     assert "starlake_dagster_assets" in {point.value for point in found}
+
+
+@newest_only
+@pytest.mark.parametrize("external", ["dependencies", "without_files"])
+def test_assets_beside_the_component_define_what_it_reads(sandbox, dev, external):
+    files = dg.AssetKey(["incoming", "starbake", "Orders"])
+
+    @dg.asset(key=files)
+    def download() -> None: ...
+
+    with sandbox.load_component_and_build_defs(scaffold(sandbox, external=external)) as (_, defs):
+        own = dg.Definitions(assets=[download])
+        for parts in ((defs, own), (own, defs)):
+            graph = dg.Definitions.merge(*parts).get_repository_def().asset_graph
+            assert graph.get(files).is_materializable
+            assert (files in graph.get(ORDERS).parent_keys) is (external == "dependencies")
