@@ -3,7 +3,13 @@
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeMetadata, build_definitions, build_starlake_assets, starlake_assets
+from starlake_dagster_assets import (
+    StarlakeMetadata,
+    StarlakeSteps,
+    build_definitions,
+    build_starlake_assets,
+    starlake_assets,
+)
 from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
@@ -70,7 +76,8 @@ def test_a_subset_runs_only_what_is_selected(sales, instance):
 
 def test_variables_of_transforms_may_differ_from_task_to_task(sales, instance):
     runner = FakeRunner()
-    build = {"options": lambda node: {"country": "FR"} if node.raw == "kpi.people" else {}}
+    options = StarlakeSteps(options=lambda node: {"country": "FR"} if node.raw == "kpi.people" else {})
+    build = {"steps": options}
     run(sales, runner, instance, build=build, selection=[key("kpi.people"), key("kpi.revenue")])
     assert [command.args for command in runner.commands] == [
         ("--name", "kpi.people", "--options", "country=FR"),
@@ -117,7 +124,7 @@ def test_a_retry_runs_only_what_this_run_has_not_made(sales, instance):
         return None
 
     runner = FakeRunner(script)
-    result = run(sales, runner, instance, build={"retry_policy": dg.RetryPolicy(max_retries=1)})
+    result = run(sales, runner, instance, build={"steps": StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1))})
     assert result.success
     typed = [command.argv[0] + " " + command.args[-1] for command in runner.commands]
     assert typed == [
