@@ -144,7 +144,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
 
-        context, binding = with_run(context), current_binding()
+        binding, context = current_binding(), with_run(context)
         given = options or {}
         return StarlakeEventIterator(
             lambda fetch: run_step(context, binding, self.runner(binding.source, attempt_of(context)), given, fetch)
