@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def parsed(*args, **kwargs):
     raise AssertionError("a process parsed the project")
 
 
-loading.load_project = projects.load_project = parsed
+if os.environ["PROCESS_OF_THE_TEST"] != str(os.getpid()):
+    loading.load_project = projects.load_project = parsed
 
 
 class Remote(StarlakeResource):
@@ -51,7 +53,7 @@ class Remote(StarlakeResource):
 
 
 project = StarlakeProject(HERE / "sales", manifest=HERE / "sales.manifest.json")
-defs = build_definitions(project, starlake=Remote(), steps="group", executor=dg.multiprocess_executor)
+defs = build_definitions(project, starlake=Remote(), steps="group")
 
 
 @dg.repository
@@ -61,11 +63,12 @@ def location():
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine that has the manifest and the code location, and no file of the project."""
     StarlakeProject(write(tmp_path / "sales", SALES)).prepare(tmp_path / "sales.manifest.json")
     shutil.rmtree(tmp_path / "sales")
     (tmp_path / "location.py").write_text(LOCATION)
+    monkeypatch.setenv("PROCESS_OF_THE_TEST", str(os.getpid()))
     return tmp_path
 
 
