@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
     from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+    from starlake_dagster_assets.assets.run_config import StarlakeRunConfig
     from starlake_dagster_assets.assets.selection import build_starlake_asset_selection
     from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
@@ -56,6 +57,7 @@ __all__ = [
     "StarlakeMetadata",
     "StarlakeProject",
     "StarlakeResource",
+    "StarlakeRunConfig",
     "StarlakeShell",
     "StarlakeSteps",
     "StarlakeTranslator",
@@ -95,6 +97,7 @@ _HOMES = {
     "StarlakeProject": "starlake_project",
     "StarlakeProjectComponent": "component",
     "StarlakeResource": "resources",
+    "StarlakeRunConfig": "assets.run_config",
     "StarlakeShell": "resources",
     "StarlakeTranslator": "assets.translator",
     "StarlakeTranslatorSettings": "assets.translator_settings",

@@ -100,9 +100,6 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
 
 
 def _node(spec: dg.AssetSpec, binding: Binding) -> str | None:
-    """The node of a spec, whatever its key has become."""
-    said = spec.metadata.get("starlake/node")
-    if isinstance(said, str) and said in binding.source.graph.nodes:
-        return said
+    """The node of a spec."""
     known = binding.nodes.get(spec.key)
     return known.id if known is not None else None

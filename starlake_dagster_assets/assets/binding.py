@@ -1,9 +1,7 @@
 """From a running step back to its project, without objects in metadata and without global state."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -11,10 +9,9 @@ import dagster as dg
 from starlake_dagster_assets.assets.names import output_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Binding", "bind", "binding_of", "bound_body", "current_binding"]
+__all__ = ["BINDING", "Binding", "bind", "binding_of"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class Binding:
         nodes: By asset key.
         specs: In the order of the nodes.
         checks: By asset key, then by the name that our own results carry.
+        outputs: Asset key by the name of the output, as Dagster makes it of the first key.
     """
 
     source: ProjectSource
@@ -34,16 +32,40 @@ class Binding:
     nodes: Mapping[dg.AssetKey, Node]
     specs: Sequence[dg.AssetSpec]
     checks: Mapping[dg.AssetKey, Mapping[str, dg.AssetCheckSpec]]
+    outputs: Mapping[str, dg.AssetKey]
 
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
         """All checks."""
         return [spec for named in self.checks.values() for spec in named.values()]
 
+    def with_keys_of(self, assets: dg.AssetsDefinition) -> "Binding":
+        """The binding with the keys that its assets and checks have now.
 
-_CURRENT: ContextVar[Binding | None] = ContextVar("starlake_dagster_assets_binding", default=None)
+        Dagster's tools for prefixes and replacements change keys after the assets were defined. They keep the names of
+        the outputs, which are made of the first keys.
 
-_BINDING = "starlake_binding"
+        Args:
+            assets: The definition as it is loaded or run. Specs and checks that it does not have any more are left out.
+        """
+        keys, specs = assets.node_keys_by_output_name, assets.node_check_specs_by_output_name
+        nodes: dict[dg.AssetKey, Node] = {}
+        checks: dict[dg.AssetKey, Mapping[str, dg.AssetCheckSpec]] = {}
+        for first_key, node in self.nodes.items():
+            output = output_name(first_key)
+            if (key := keys.get(output)) is None:
+                continue
+            nodes[key] = node
+            checks[key] = {
+                name: specs[f"{output}_{spec.name}"]
+                for name, spec in self.checks[first_key].items()
+                if f"{output}_{spec.name}" in specs
+            }
+        outputs = {name: key for name, key in keys.items() if key in nodes}
+        return replace(self, nodes=nodes, checks=checks, outputs=outputs)
+
+
+BINDING = "starlake_binding"
 """The attribute of the function of a step that holds its binding."""
 
 
@@ -63,52 +85,17 @@ def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
         for check in translator.get_check_specs(node):
             named[check.name] = _free(check, output_name(spec.key), taken)
     by_key = {spec.key: node for node, spec in zip(nodes, specs, strict=True)}
-    return Binding(translator.source, translator, by_key, specs, checks)
-
-
-def current_binding() -> Binding:
-    """The binding of the step that is running.
-
-    Raises:
-        StarlakeError: Outside a function decorated with `starlake_assets`.
-    """
-    binding = _CURRENT.get()
-    if binding is None:
-        raise StarlakeError("starlake.run(context) works inside a function decorated with @starlake_assets only.")
-    return binding
+    outputs = {output_name(key): key for key in by_key}
+    return Binding(translator.source, translator, by_key, specs, checks, outputs)
 
 
 def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
-    """The binding of assets that `starlake_assets` or `build_definitions` made; None for all others."""
+    """The binding of assets of `starlake_assets` or `build_definitions`, with their present keys; None for others."""
     if not assets.is_executable:
         return None
     step: Any = assets.op.compute_fn
-    found = getattr(getattr(step, "decorated_fn", step), _BINDING, None)
-    return found if isinstance(found, Binding) else None
-
-
-def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterator[Any]]:
-    """The function as a generator in whose body `current_binding` gives the binding."""
-
-    @wraps(fn)
-    def body(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        inside = copy_context()
-        inside.run(_CURRENT.set, binding)
-        events = inside.run(lambda: iter(fn(*args, **kwargs) or ()))
-        try:
-            while True:
-                try:
-                    event = inside.run(next, events)
-                except StopIteration:
-                    return
-                yield event
-        finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                inside.run(close)
-
-    setattr(body, _BINDING, binding)
-    return body
+    found = getattr(getattr(step, "decorated_fn", step), BINDING, None)
+    return found.with_keys_of(assets) if isinstance(found, Binding) else None
 
 
 def _free(check: dg.AssetCheckSpec, asset: str, taken: set[str]) -> dg.AssetCheckSpec:

@@ -1,6 +1,6 @@
 """Columns as they are: the warehouse's own schema, and where each column of a task comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import dagster as dg
@@ -37,25 +37,26 @@ class Lineage:
 
     Args:
         translator: Bound to the project.
+        keys: Asset keys by node id, where they are not those of the translator.
     """
 
-    def __init__(self, translator: StarlakeTranslator) -> None:
+    def __init__(self, translator: StarlakeTranslator, keys: Mapping[str, dg.AssetKey]) -> None:
         self._translator = translator
+        self._keys = keys
 
     def of(self, node: Node) -> dg.TableColumnLineage | None:
         """The lineage of a task; None for a loaded table, and where nothing is known."""
         if node.task is None or not (found := self.columns.lineage(node.id)):
             return None
-        graph = self._translator.graph
         with quiet():
             deps = {
-                column: [
-                    dg.TableColumnDep(asset_key=self._translator.spec(graph.nodes[source]).key, column_name=name)
-                    for source, name in sources
-                ]
+                column: [dg.TableColumnDep(asset_key=self._key(source), column_name=name) for source, name in sources]
                 for column, sources in found.items()
             }
             return dg.TableColumnLineage(deps_by_column=deps)
+
+    def _key(self, node: str) -> dg.AssetKey:
+        return self._keys.get(node) or self._translator.spec(self._translator.graph.nodes[node]).key
 
     @cached_property
     def columns(self) -> ColumnLineage:

@@ -8,11 +8,13 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import quiet
-from starlake_dagster_assets.assets.binding import Binding, bind, bound_body
+from starlake_dagster_assets.assets.binding import Binding, bind
+from starlake_dagster_assets.assets.body import bound_body, events_of
 from starlake_dagster_assets.assets.environments import resource_keys
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.partition_checks import runs_one_partition, validate_partitions
+from starlake_dagster_assets.assets.run_config import StarlakeRunConfig
 from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.assets.steps import Split, steps_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
@@ -211,10 +213,10 @@ def assets_of(
     keys = resource_keys(project, chosen, environments, steps.resource_key)
 
     def body(key: str) -> Callable[..., Any]:
-        def run(context: dg.AssetExecutionContext) -> Any:
+        def run(context: dg.AssetExecutionContext, config: StarlakeRunConfig) -> Any:
             starlake: StarlakeResource = getattr(context.resources, key)
             if steps.execute is not None:
-                yield from steps.execute(context, starlake)
+                yield from events_of(steps.execute(context, starlake))
             else:
                 yield from materialize(context, starlake, options=steps.options, metadata=metadata)
 

@@ -1,7 +1,5 @@
 """The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
 
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,10 +9,13 @@ import dagster as dg
 
 from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.arrivals.tags import NO_FILES
+from starlake_dagster_assets.assets.account import RunCall, StepAccount
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.compute_log import compute_log
-from starlake_dagster_assets.assets.earlier import made_before, taken_before
+from starlake_dagster_assets.assets.earlier import read_earlier, repeats_failed_assets, taken_before
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
+from starlake_dagster_assets.assets.left_out import left_out_events
+from starlake_dagster_assets.assets.lines import line_listener
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
 from starlake_dagster_assets.assets.standing import cannot
@@ -26,7 +27,6 @@ from starlake_dagster_assets.assets.step_partitions import (
     window_of_step,
 )
 from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.command.source import secrets_of
@@ -38,34 +38,26 @@ from starlake_dagster_assets.triggers.run_options import CONFLICT, options_in, o
 
 __all__ = ["run_step"]
 
-_MARKERS = ("Main: Running Starlake ", "Session: waiting for ", "Ingest resolved file", "ingestion-summary ->")
-_LEVEL = re.compile(r"(?:^|[\s\[])(WARN|ERROR)\b")
-_ECHOES = ("Starlake failed to execute command", "Some tables failed to be loaded")
-"""Lines that say again what the outcome of a table says better."""
-_MOST_LOGGED = 200
-"""Lines that one step may put into the event log; the compute log has all of them."""
 _LONGEST = 600
 _HEAD = 80
 
 
 def run_step(
-    context: dg.AssetExecutionContext,
-    binding: Binding,
-    runner: Runner,
-    options: TaskOptions,
-    fetch: Fetch,
+    context: dg.AssetExecutionContext, step: StepAccount, call: RunCall, runner: Runner, fetch: Fetch
 ) -> Iterator[StarlakeEvent]:
-    """Runs what the step selects and has not made yet in this run.
+    """Runs what a call of `starlake.run` names of what the step selects, without what earlier attempts have made.
 
     Args:
         context: Of the step.
-        binding: The project and its assets.
+        step: The project and its assets, and what the step has a result for.
+        call: What is asked for.
         runner: Where commands run.
-        options: Variables of transforms.
         fetch: What is read from the warehouse for each table made.
 
     Yields:
-        A materialization a table and task made, its check results, and an observation where nothing was made.
+        A materialization per table and task that was made, its check results, and an observation where nothing was
+        made. For what an earlier run made, an observation that names the run, and the outputs that other steps wait
+        for.
 
     Raises:
         dg.Failure: At the end, when something failed: names each with its last error lines.
@@ -73,11 +65,12 @@ def run_step(
     """
     if hopeless := context.run.tags.get(NO_FILES) or context.run.tags.get(CONFLICT):
         raise dg.Failure(hopeless, allow_retries=False)
+    binding = step.binding
     partition = partitions_of_step(context)
-    variables = _variables(context, binding, options, partition)
+    variables = _Variables(call.options, partition, _variables(context, binding, call, partition))
     culprits: list[Node] = []
     try:
-        yield from _run(context, binding, runner, _Variables(options, partition, variables), fetch, culprits)
+        yield from _run(context, step, call, runner, variables, fetch, culprits)
     except Exception as error:
         selected = [node for key, node in binding.nodes.items() if key in context.selected_asset_keys]
         policies = [binding.translator.get_retry_policy(node) for node in culprits or selected]
@@ -89,37 +82,29 @@ def run_step(
 
 def _run(
     context: dg.AssetExecutionContext,
-    binding: Binding,
+    step: StepAccount,
+    call: RunCall,
     runner: Runner,
     variables: "_Variables",
     fetch: Fetch,
     culprits: list[Node],
 ) -> Iterator[StarlakeEvent]:
-    partition = variables.partition
+    binding, partition = step.binding, variables.partition
     results = Results(context, binding, runner, fetch, partition)
     held = _Held(binding)
-    yield from held.back(results.checks_alone())
-    made = made_before(context)
-    wanted = [node.id for key, node in binding.nodes.items() if key in context.selected_asset_keys and key not in made]
-    secrets = secrets_of(binding.source.model) | secrets_held(runner)
-    window = window_of_step(context, partition)
-    nodes = {key: node for key, node in binding.nodes.items() if node.id in wanted}
-    trigger = binding.translator.trigger
-    settings = RunSettings(
-        job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}",
-        options=variables.of,
-        scheduled_date=window[1] if window else None,
-        window=window,
-        partition=partition,
-        environment=replacement_environment(trigger, partition, window),
-        refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),
-        secrets=secrets,
-        again=bool(context.retry_number or context.run.parent_run_id),
-        taken=taken_before(context, binding),
-        hold=(bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values()),
-        on_line=_listener(context),
-        **_spark(binding, runner),
-    )
+    yield from held.back(results.checks_alone(call.nodes - step.asked))
+    step.asked |= call.nodes
+    selected = {
+        key: node
+        for key, node in binding.nodes.items()
+        if node.id in call.nodes and key in context.selected_asset_keys and key not in step.materialized
+    }
+    earlier = read_earlier(context, selected)
+    yield from left_out_events(context, earlier)
+    nodes = {key: node for key, node in selected.items() if key not in earlier.made}
+    wanted = [node.id for node in nodes.values()]
+    hold = (bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values())
+    settings = replace(_settings(context, step, call, runner, variables, nodes), hold=hold)
     if not settings.again:  # what repeats another attempt finds its files on their way already
         guard = GuardedRun(
             binding.translator.get_pre_load,
@@ -132,6 +117,8 @@ def _run(
         )
         settings = replace(settings, not_ready=guard)
     results.before(nodes.values())
+    if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
+        context.log.info(f"full_refresh: a load has no such option; loaded as always: {', '.join(loads)}.")
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for item in outcomes:
@@ -143,8 +130,10 @@ def _run(
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
         skipped = [outcome for outcome in lost.values() if outcome.status == "skipped"]
         culprits.extend(outcome.node for outcome in failed)
+        reasons = {outcome.node.id: _first_line(outcome.reason) for outcome in failed}
+        step.failed |= {key: reasons[node.id] for key, node in selected.items() if node.id in reasons}
         raise _failure(failed, skipped, len(wanted), compute_log(context))
-    if results.unanswered:
+    if results.unanswered and not repeats_failed_assets(context.run):
         raise cannot(results.unanswered)
 
 
@@ -162,10 +151,47 @@ def _replaces(runner: Runner) -> bool:
     return bool(getattr(runner, "replaces_partitions", False))
 
 
+def _settings(
+    context: dg.AssetExecutionContext,
+    step: StepAccount,
+    call: RunCall,
+    runner: Runner,
+    variables: _Variables,
+    nodes: Mapping[dg.AssetKey, Node],
+) -> RunSettings:
+    binding, partition = step.binding, variables.partition
+    window = window_of_step(context, partition)
+    trigger = binding.translator.trigger
+    try:
+        chosen = call.launch.scheduled_moment(binding.source.model.application.timezone)
+    except CommandError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    part = f"-{call.number}" if call.number > 1 else ""
+    return RunSettings(
+        job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}{part}",
+        options=variables.of,
+        scheduled_date=chosen or (window[1] if window else None),
+        window=window,
+        partition=partition,
+        environment=replacement_environment(trigger, partition, window),
+        refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),
+        secrets=secrets_of(binding.source.model) | secrets_held(runner),
+        again=bool(context.retry_number or context.run.parent_run_id),
+        taken=taken_before(context, binding),
+        truncate=call.launch.full_refresh,
+        on_line=line_listener(context.log),
+        **_spark(binding, runner),
+    )
+
+
 def _variables(
-    context: dg.AssetExecutionContext, binding: Binding, options: TaskOptions, partition: PartitionInfo | None
+    context: dg.AssetExecutionContext, binding: Binding, call: RunCall, partition: PartitionInfo | None
 ) -> Callable[[Node], Mapping[str, str]]:
-    """The variables of each transform: of its DAG configuration, of the code, and in the tags of the run, which win."""
+    """The variables of each transform: of its DAG configuration, the code, the tags of the run and its run config.
+
+    The later ones take precedence.
+    """
+    options = call.options
     try:
         given = options_in(context.run.tags)
     except CommandError as error:
@@ -176,6 +202,7 @@ def _variables(
         **task_options(binding.source.model, node),
         **options_for(options, node, partition),
         **options_of(given, node.raw),
+        **call.launch.options,
     }
 
 
@@ -237,31 +264,3 @@ def _cut(command: str) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0][:_LONGEST].rstrip(".")
-
-
-def _listener(context: dg.AssetExecutionContext) -> Callable[[Line], None]:
-    """Every line to the compute log; markers and warnings to the event log as well."""
-    logged = 0
-
-    def take(line: Line) -> None:
-        nonlocal logged
-        _print(line)
-        marker = any(word in line.text for word in _MARKERS)
-        warning = _LEVEL.search(line.text[:_HEAD]) is not None and not any(word in line.text for word in _ECHOES)
-        if not (marker or warning) or logged >= _MOST_LOGGED:
-            return
-        logged += 1
-        (context.log.warning if warning else context.log.info)(line.text)
-
-    return take
-
-
-def _print(line: Line) -> None:
-    """A line to the compute log, as it came: bytes that are not UTF-8 too."""
-    out = sys.stdout
-    if line.raw is not None and hasattr(out, "buffer"):
-        out.flush()
-        out.buffer.write(line.raw + b"\n")
-    else:
-        out.write(line.text + "\n")
-    out.flush()

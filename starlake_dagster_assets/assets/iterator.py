@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Execute", "Fetch", "StarlakeEvent", "StarlakeEventIterator"]
 
 StarlakeEvent: TypeAlias = (
-    "dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetObservation"
+    "dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetObservation | dg.DagsterEvent"
 )
 
 Execute: TypeAlias = "Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]"

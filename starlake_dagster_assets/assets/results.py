@@ -1,6 +1,6 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -24,7 +24,7 @@ from starlake_dagster_assets.graph.privacy import PrivateColumns
 from starlake_dagster_assets.runners.protocol import PreviewWitness, Runner, Witness, secrets_held
 from starlake_dagster_assets.triggers.partitions import partition_column
 
-__all__ = ["Results", "files_of_failure"]
+__all__ = ["Results", "files_of_failure", "is_failure"]
 
 _T = TypeVar("_T")
 _FILES = "starlake/files"
@@ -56,7 +56,7 @@ class Results:
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
-        self._lineage = Lineage(binding.translator)
+        self._lineage = Lineage(binding.translator, self._keys)
         self._private = PrivateColumns(
             lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
         )
@@ -65,6 +65,7 @@ class Results:
         self._partitioned = context.assets_def.partitions_def is not None
         self._loads = LoadPartitions(context, runner, partition, binding.translator.trigger, self._ask)
         self._columns: dict[str, Sequence[tuple[str, str]]] = {}
+        self._reported: set[str] = set()
         self.unanswered: dict[str, Sequence[str]] = {}
         """Checks asked for without their assets that the environment cannot answer, by node id."""
 
@@ -84,6 +85,7 @@ class Results:
             return
         key = self._keys[item.node.id]
         if item.status == "materialized":
+            self._reported.add(item.node.id)
             checks = list(self._checks(item)) if item.settled else list(self._early_checks(item))
             yield from self._materialized(item, key, checks)
             return
@@ -94,11 +96,13 @@ class Results:
         if item.status == "nothing":
             yield from self._unchanged(item, key)
         if item.status == "failed":
-            if item.files:  # a retry must know that they were taken
-                told = {"starlake/status": "failed", _FILES: ", ".join(item.files)}
-                yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
-            if self._loads.by_rows(item.node):  # rows of other files may have been committed before the failure
+            by_rows = self._loads.by_rows(item.node)
+            if by_rows:  # rows of other files may have been committed before the failure
                 yield from self._loads.events(item, key, {}, ())
+            if item.files or by_rows or item.node.id in self._reported:
+                # another attempt must know that the files were taken, and that earlier materializations do not count
+                told = {"starlake/status": "failed", **({_FILES: ", ".join(item.files)} if item.files else {})}
+                yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
             # A failed blocking check withholds the materialization; its result still tells why.
             yield from self._selected(expectation_results(item, key, self._samples))
 
@@ -138,10 +142,16 @@ class Results:
         if self._columns_of(item.node):
             yield from self._selected(iter(self._standing(item.node, key, set(RESERVED))))
 
-    def checks_alone(self) -> Iterator[dg.AssetCheckResult]:
-        """Checks selected without their assets, evaluated on the tables as they stand."""
+    def checks_alone(self, nodes: Collection[str]) -> Iterator[dg.AssetCheckResult]:
+        """Checks selected without their assets, evaluated on the tables as they stand.
+
+        Args:
+            nodes: Node ids whose checks are asked for.
+        """
         chosen = self._context.selected_asset_check_keys
         for key, node in self._binding.nodes.items():
+            if node.id not in nodes:
+                continue
             named = {name for name, check in self._binding.checks[key].items() if check.key in chosen}
             if not named or key in self._context.selected_asset_keys:
                 continue
@@ -255,9 +265,14 @@ class Results:
 
 def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
     """The files that a load took and that failed, where an observation tells of such; else none."""
-    if _text(observation, "starlake/status") != "failed":
+    if not is_failure(observation):
         return ()
     return tuple(name for name in _text(observation, _FILES).split(", ") if name)
+
+
+def is_failure(observation: dg.AssetObservation) -> bool:
+    """Whether an observation says that making its asset failed."""
+    return _text(observation, "starlake/status") == "failed"
 
 
 def _text(observation: dg.AssetObservation, name: str) -> str:

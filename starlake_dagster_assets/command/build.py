@@ -102,6 +102,7 @@ def transform(
     options: Mapping[str, str] | None = None,
     scheduled_date: datetime | None = None,
     *,
+    truncate: bool = False,
     env: Mapping[str, str] = _NO_ENV,
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
@@ -113,6 +114,7 @@ def transform(
         name: `<task domain>.<file stem>`.
         options: Variables for this command (`--options`).
         scheduled_date: `--scheduledDate`, with a time zone.
+        truncate: `--truncate true`: empties the table of an APPEND task before its rows are inserted.
         env: Environment variables of the command.
         secrets: Values that are never shown.
         job_id: Written to `SL_JOB_ID`; the audit row carries it.
@@ -126,7 +128,13 @@ def transform(
     """
     if "." not in _word("task name", name):
         raise CommandError(f"task name {name!r}: expected <domain>.<name>.")
-    args = ("--name", name, *_scheduled(scheduled_date), *options_argument(options))
+    args = (
+        "--name",
+        name,
+        *(("--truncate", "true") if truncate else ()),
+        *_scheduled(scheduled_date),
+        *options_argument(options),
+    )
     return Command("transform", args, _env(env, job_id), secrets, job_id, spark)
 
 

@@ -262,6 +262,7 @@ class _Run:
                 task.raw,
                 settings.task_options(node),
                 settings.scheduled_date,
+                truncate=settings.truncate,
                 env=settings.environment(node),
                 secrets=settings.secrets,
                 job_id=self._job(),

@@ -120,6 +120,7 @@ class RunSettings:
         again: An earlier attempt of the same run did not end well.
         taken: By node id, files that its load took and did not bring to its end.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
+        truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
         not_ready: Asked before the tables of a domain are loaded: by node id, why a table is not loaded now.
@@ -136,6 +137,7 @@ class RunSettings:
     again: bool = False
     taken: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
     hold: bool = False
+    truncate: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark
     not_ready: Callable[[Sequence[Node]], Mapping[str, Held]] = _all_ready

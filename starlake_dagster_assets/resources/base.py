@@ -1,7 +1,7 @@
 """What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
@@ -10,12 +10,15 @@ from pydantic import Field, field_validator
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.attempt import attempt_of
-from starlake_dagster_assets.assets.binding import current_binding
+from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.body import current_step
 from starlake_dagster_assets.assets.direct import with_run
-from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
+from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
+from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import RunnerError, nearest
+from starlake_dagster_assets.errors import RunnerError, SelectionError, nearest
+from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (
     DESCRIPTION,
     at_launch,
@@ -128,12 +131,26 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """The concurrency pool of the steps, where what they write must not be written by two runs; none by default."""
         return None
 
-    def run(self, context: dg.AssetExecutionContext, *, options: TaskOptions | None = None) -> StarlakeEventIterator:
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        options: TaskOptions | None = None,
+        config: StarlakeRunConfig | None = None,
+    ) -> StarlakeEventIterator:
         """Runs what the step selects; to be used as `yield from starlake.run(context)`.
+
+        A body may call it several times, each time with its own `select`. What earlier runs of a re-execution made is
+        left out.
 
         Args:
             context: Of the step of a function decorated with `starlake_assets`.
+            select: Which of the tables and tasks of the step, in the selection grammar; all by default.
+            exclude: Which of them not.
             options: Variables of transforms (`--options`), or a function of the node: no commas in their values.
+            config: What was chosen for this launch; the `StarlakeRunConfig` of the function's parameters by default.
 
         Returns:
             The events, one as each table is known; chain `fetch_row_counts()`, `fetch_column_metadata()`
@@ -141,14 +158,39 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Raises:
             StarlakeError: Outside such a function.
+            SelectionError: When the selection is not of the grammar or names nothing of the step.
         """
-        from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
+        step, context = current_step(), with_run(context)
+        nodes = _nodes(step.binding, select, exclude)
+        call = step.call(nodes, options or {}, None if config is None else LaunchSettings.of(config))
 
-        binding, context = current_binding(), with_run(context)
-        given = options or {}
-        return StarlakeEventIterator(
-            lambda fetch: run_step(context, binding, self.runner(binding.source, attempt_of(context)), given, fetch)
+        def start(fetch: Fetch) -> Iterator[StarlakeEvent]:
+            from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
+
+            call.started = True
+            runner = self.runner(step.binding.source, attempt_of(context))
+            yield from run_step(context, step, call, runner, fetch)
+            call.ended = True
+
+        return StarlakeEventIterator(start)
+
+
+def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> frozenset[str]:
+    """The ids of the nodes of a step that a selection names.
+
+    Raises:
+        SelectionError: When there is none.
+    """
+    mine = frozenset(node.id for node in binding.nodes.values())
+    if select is None and exclude is None:
+        return mine
+    found = mine & frozenset(select_nodes(binding.source.graph, "*" if select is None else select, exclude))
+    if not found:
+        raise SelectionError(
+            f"starlake.run(context): the selection {select or '*'!r} (without {exclude!r}) names nothing of this step. "
+            f"The step has: {', '.join(sorted(mine)[:20])}{' and more' if len(mine) > 20 else ''}."
         )
+    return found
 
 
 def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, Any]:

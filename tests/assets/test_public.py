@@ -36,6 +36,7 @@ def test_the_public_names():
         "StarlakeMetadata",
         "StarlakeProject",
         "StarlakeResource",
+        "StarlakeRunConfig",
         "StarlakeShell",
         "StarlakeSteps",
         "StarlakeTranslator",

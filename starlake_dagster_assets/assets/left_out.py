@@ -1,0 +1,58 @@
+"""What a re-execution says of assets that an earlier run made."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.earlier import Earlier
+
+__all__ = ["left_out_events"]
+
+
+def left_out_events(context: dg.AssetExecutionContext, earlier: Earlier) -> Iterator[Any]:
+    """The events of assets that are left out because a run of the chain made them.
+
+    The outputs are those of the earlier run: steps that read them are not skipped, and there is no second
+    materialization.
+
+    Args:
+        context: Of the step.
+        earlier: What earlier attempts made.
+
+    Yields:
+        An observation per asset that names the run, and the outputs of the asset and of its checks.
+    """
+    assets = context.assets_def
+    others = {key: run for key, run in earlier.made.items() if run != context.run.run_id}
+    outputs = {key: name for name, key in assets.node_keys_by_output_name.items() if key in others}
+    checks = {
+        name: spec.asset_key
+        for name, spec in assets.node_check_specs_by_output_name.items()
+        if spec.asset_key in others and spec.key in earlier.answered
+    }
+    for key, run in others.items():
+        yield dg.AssetObservation(
+            asset_key=key,
+            description=f"Materialized by run {run}, which this run repeats from its failure: not run again.",
+            metadata={"starlake/status": "made_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
+        )
+        yield from _output(context, outputs[key], run)
+    for name, key in checks.items():
+        yield from _output(context, name, others[key])
+
+
+def _output(context: dg.AssetExecutionContext, name: str, run: str) -> Iterator[Any]:
+    """Tells the executor that an output is there, without a materialization of its asset."""
+    from dagster._core.execution.plan.objects import TypeCheckData
+    from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
+
+    step: Any = context.get_step_execution_context()
+    if not step.step.has_step_output(name):
+        return
+    data = StepOutputData(
+        StepOutputHandle(step.step.key, name),
+        type_check_data=TypeCheckData(success=True, label=name),
+        metadata={"starlake/run": dg.MetadataValue.dagster_run(run)},
+    )
+    yield dg.DagsterEvent.step_output_event(step, data)

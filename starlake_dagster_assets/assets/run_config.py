@@ -1,0 +1,85 @@
+"""What a person chooses for one launch of a step, in the launchpad."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from pydantic import Field
+
+from starlake_dagster_assets.errors import CommandError
+
+__all__ = ["LaunchSettings", "StarlakeRunConfig"]
+
+
+class StarlakeRunConfig(dg.Config):
+    """Run config of the steps of a Starlake project.
+
+    The steps of `build_definitions` and `build_starlake_assets` have it. Add a parameter of this type to a function
+    decorated with `starlake_assets` to have it there: `starlake.run(context)` uses it.
+
+    Examples:
+        ::
+
+            @starlake_assets(project=project)
+            def starbake(context: dg.AssetExecutionContext, starlake: StarlakeResource, config: StarlakeRunConfig):
+                yield from starlake.run(context)
+    """
+
+    full_refresh: bool = Field(
+        default=False,
+        description="Empty the tables of APPEND transforms before their rows are inserted (`--truncate true`). "
+        "Transforms with another write strategy write what they always write. Loads have no such option.",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables of the transforms (`--options`); they take precedence over all others.",
+    )
+    scheduled_date: str | None = Field(
+        default=None,
+        description="`--scheduledDate` of loads and transforms, an ISO date such as 2026-01-31 or "
+        "2026-01-31T06:00:00+01:00; without an offset, in the time zone of the project.",
+    )
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """What was chosen for one launch.
+
+    Attributes:
+        full_refresh: Empty the tables of APPEND transforms first.
+        options: Variables of the transforms.
+        scheduled_date: As text.
+    """
+
+    full_refresh: bool = False
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    scheduled_date: str | None = None
+
+    @classmethod
+    def of(cls, config: StarlakeRunConfig) -> "LaunchSettings":
+        """Returns the settings of a run config."""
+        return cls(config.full_refresh, dict(config.options), config.scheduled_date)
+
+    def scheduled_moment(self, timezone: str) -> datetime | None:
+        """The scheduled date with its time zone; None where none was chosen.
+
+        Args:
+            timezone: Of a text without an offset.
+
+        Raises:
+            CommandError: When the text is no ISO date.
+        """
+        text = (self.scheduled_date or "").strip()
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1] in "zZ" else text)
+        except ValueError as error:
+            raise CommandError(
+                f"Run config `scheduled_date`: {text!r} is no date. Pass an ISO date such as 2026-01-31 or "
+                "2026-01-31T06:00:00+01:00."
+            ) from error
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(timezone))
