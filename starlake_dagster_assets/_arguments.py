@@ -1,4 +1,4 @@
-"""Checks the arguments that users pass: what was found, what was expected, and what to pass instead."""
+"""Validates the arguments that users pass; messages have what was found, what was expected, and the next step."""
 
 import inspect
 import os
@@ -65,7 +65,7 @@ def instance_of(value: object, kind: type[_T], function: str, argument: str, exa
         example: What to pass, such as `StarlakeDuckDB()`.
 
     Raises:
-        TypeError: When it is something else; a class instead of an instance is named as such.
+        TypeError: When it is something else; the message tells a class from an instance.
     """
     if isinstance(value, kind):
         return value
@@ -76,7 +76,7 @@ def instance_of(value: object, kind: type[_T], function: str, argument: str, exa
 
 
 def items_of(value: object, function: str, argument: str, example: str) -> list[Any]:
-    """Returns an argument that must be several things, as a list.
+    """Returns an argument that must be an iterable, as a list.
 
     Args:
         value: What was passed.
@@ -85,7 +85,7 @@ def items_of(value: object, function: str, argument: str, example: str) -> list[
         example: What to pass, such as `[weekly_report]`.
 
     Raises:
-        TypeError: When it is one thing, or a text.
+        TypeError: When it is a single object, or a text.
     """
     is_one = isinstance(value, str | bytes | Mapping | type) or hasattr(value, "_fields")  # such as an AssetSpec
     if isinstance(value, Iterable) and not is_one:
@@ -95,7 +95,7 @@ def items_of(value: object, function: str, argument: str, example: str) -> list[
 
 
 def shown(value: object) -> str:
-    """Describes a wrong argument by its class; never by its value, which may be a secret."""
+    """Describes a wrong argument by its class, never by its value, which may be a secret."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if inspect.isroutine(value):
@@ -107,7 +107,7 @@ def shown(value: object) -> str:
 
 
 def _has(value: object, name: str) -> bool:
-    """Whether an object has an attribute, without asking for it: a project is loaded by the first look at it."""
+    """Whether an object has an attribute, without reading it: reading an attribute of a project loads the project."""
     try:
         inspect.getattr_static(value, name)
     except AttributeError:

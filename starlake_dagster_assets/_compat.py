@@ -123,10 +123,10 @@ def register_library(name: str, version: str) -> None:
 
 
 def unrecorded_output(asset_key: dg.AssetKey, check_results: Sequence[dg.AssetCheckResult] = ()) -> Any:
-    """An output of an asset that records no materialization, so that steps downstream go on.
+    """Returns an output of an asset that records no materialization, so that downstream steps run.
 
-    The materializations of single partitions are events of their own then. Every supported version reads this key of
-    the metadata of an output, which observable source assets use for the same purpose.
+    The materializations of single partitions are separate events. Every supported version reads this metadata key of
+    an output; observable source assets use it for the same purpose.
     """
     metadata = {"__source_asset_observation__": True}
     return dg.MaterializeResult(asset_key=asset_key, metadata=metadata, check_results=list(check_results))

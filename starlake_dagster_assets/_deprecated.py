@@ -1,4 +1,4 @@
-"""Names and arguments that have another name now: they work for one minor version, with a warning."""
+"""Deprecated names and arguments: they work for one minor version, with a warning."""
 
 import warnings
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
     """Warns that a name is deprecated.
 
     Args:
-        what: What was used, such as "`build_definitions(row_counts=…)`".
-        instead: What to use, such as "`metadata=StarlakeMetadata(row_counts=…)`".
+        what: The deprecated use, such as "`build_definitions(row_counts=…)`".
+        instead: Its replacement, such as "`metadata=StarlakeMetadata(row_counts=…)`".
         stacklevel: Frames from here to the code of the user.
     """
     text = f"{what} is deprecated and will be removed in the next minor version; use {instead}."
@@ -22,12 +22,12 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
 def renamed_arguments(
     function: str, given: Mapping[str, Any], instead: Mapping[str, str], *, stacklevel: int = 4
 ) -> dict[str, Any]:
-    """Keyword arguments that a function took before, with a warning for each.
+    """Returns the deprecated keyword arguments of a call, with a warning for each.
 
     Args:
         function: The name of the function, for messages.
         given: Keyword arguments that are not in its signature.
-        instead: What to write now, by the former name.
+        instead: Replacements, by the deprecated name.
         stacklevel: Frames from `warn_deprecated` to the code of the user.
 
     Returns:

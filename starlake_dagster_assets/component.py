@@ -149,8 +149,8 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         dg.Resolver(
             resolve_steps,
             model_field_type=steps_type(),
-            description="How many steps a run has: auto, project, group or task; or split, pool and op_tags of "
-            "StarlakeSteps.",
+            description="Number of steps of a run: auto, project, group or task. Or a mapping of split, pool and "
+            "op_tags, see StarlakeSteps.",
             examples=["group", {"split": "group", "pool": "warehouse"}],
         ),
     ] = "auto"
@@ -160,8 +160,8 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     external: Annotated[
         External,
         dg.Resolver.default(
-            description="What incoming files and external tables are in the graph: dependencies, which other assets "
-            "may define; specs, described here; without_files, dependencies on external tables only."
+            description="How incoming files and external tables appear in the graph. dependencies: keys that other "
+            "assets may define; specs: external assets; without_files: dependencies on external tables only."
         ),
     ] = "dependencies"
     name: Annotated[
@@ -176,7 +176,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         dg.Resolver(
             resolve_metadata,
             model_field_type=metadata_type(),
-            description="What is read from the warehouse after each load and transform; see StarlakeMetadata.",
+            description="Metadata that is read from the warehouse after each load and transform, see StarlakeMetadata.",
             examples=[{"preview": 5}],
         ),
     ] = field(default_factory=StarlakeMetadata)

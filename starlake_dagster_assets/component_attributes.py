@@ -101,13 +101,13 @@ def metadata_type() -> Any:
 
 
 def resolve_metadata(context: dg.ResolutionContext, model: Any) -> StarlakeMetadata:
-    """The options that YAML gives."""
+    """Returns the options of the YAML attribute `metadata`."""
     return StarlakeMetadata(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
 
 
 @cache
 def steps_type() -> Any:
-    """The type of the YAML attribute: how many steps a run has, or the fields of `StarlakeSteps` that YAML can say."""
+    """The type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` that YAML can express."""
     fields: dict[str, Any] = {
         "split": (Split, "auto"),
         "pool": (str | None, None),
@@ -117,7 +117,7 @@ def steps_type() -> Any:
 
 
 def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
-    """The options that YAML gives."""
+    """Returns the options of the YAML attribute `steps`."""
     given = {"split": model} if isinstance(model, str) else model.model_dump(exclude_unset=True)
     return StarlakeSteps(**cast("Any", context).resolve_value(given))
 
@@ -125,10 +125,10 @@ def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
 def former_attributes(
     former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | Split
 ) -> tuple[StarlakeMetadata, StarlakeSteps]:
-    """Returns both groups of options with the attributes that had names of their own before.
+    """Returns both option groups with the values of deprecated attributes.
 
     Args:
-        former: Values of attributes that are deprecated.
+        former: Values of the deprecated attributes.
         metadata: The attribute `metadata`.
         steps: The attribute `steps`.
     """

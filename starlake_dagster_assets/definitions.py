@@ -40,7 +40,7 @@ def build_definitions(
     external: External = "dependencies",
     extra_assets: Iterable[Any] = (),
     resources: Mapping[str, Any] | None = None,
-    **former: Any,
+    **deprecated: Any,
 ) -> dg.Definitions:
     """Builds the definitions of a whole project: assets, checks, jobs, sensors, schedules, and the resource.
 
@@ -55,17 +55,17 @@ def build_definitions(
         translator: What the assets look like.
         automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
             one follow what they read, and all of them are stopped until someone switches them on.
-            `StarlakeAutomation.off()` leaves the jobs alone. Also takes what `build_triggers` returned, for triggers
+            `StarlakeAutomation.off()` builds the jobs only. Also takes the result of `build_triggers`, for triggers
             that you changed.
-        metadata: What is read from the warehouse after each load and transform.
+        metadata: Metadata that is read from the warehouse after each load and transform.
         steps: How steps are built and run: `StarlakeSteps`, or its `split` alone, such as `"group"`.
-        external: What incoming files and external tables are in the asset graph. `dependencies`: keys that tables and
+        external: How incoming files and external tables appear in the asset graph. `dependencies`: keys that tables and
             tasks depend on; any other asset of the code location may define them. `specs`: external assets with
-            description, kinds and columns, defined here, except those that `extra_assets` define: for a project whose
-            sources nothing else defines. `without_files`: as `dependencies`, without the incoming files.
+            description, kinds and columns, except those that `extra_assets` define; for a project whose sources no
+            other asset defines. `without_files`: as `dependencies`, without the incoming files.
         extra_assets: Assets of your own, such as a Python asset downstream.
         resources: Resources of your own.
-        former: Names that the arguments had before; they work with a `DeprecationWarning`.
+        deprecated: Former names of arguments; they work with a `DeprecationWarning`.
 
     Returns:
         The definitions, for a `definitions.py`.
@@ -99,7 +99,7 @@ def build_definitions(
             crm = build_definitions("crm", steps=StarlakeSteps(resource_key="starlake_crm"))
             defs = dg.Definitions.merge(sales, crm)
     """
-    shown, cut, rest = grouped("build_definitions", metadata, steps, former, {"triggers": "automation=…"})
+    shown, cut, rest = grouped("build_definitions", metadata, steps, deprecated, {"triggers": "automation=…"})
     project = project_of(project, "build_definitions")
     keys, others = named_environments(environments or {}, cut.resource_key)
     places = {cut.resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
@@ -150,7 +150,7 @@ def build_definitions(
 
 
 def _triggers(project: ProjectSource, automation: StarlakeAutomation | Triggers | None, former: Any) -> Triggers:
-    """What starts the nodes: what `build_triggers` returned, or what it returns for the settings."""
+    """Returns the triggers: those that were passed, or those that `build_triggers` returns for the settings."""
     if isinstance(automation, Triggers):
         return automation
     if former is None:
@@ -163,7 +163,7 @@ def _validated(external: str) -> External:
     """Returns the argument `external`.
 
     Raises:
-        ValueError: When it is none of its values.
+        ValueError: When the value is unknown.
     """
     known = get_args(External)
     if external not in known:

@@ -1,4 +1,4 @@
-"""Problems of a project in few words: one text per kind, for the log of a code location."""
+"""Summarizes the problems of a project for the log of a code location: one message per kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["summarize"]
 
 
 def summarize(problems: Iterable[Problem], project: ProjectSource) -> list[str]:
-    """Returns one text per kind of problem, errors first: how many there are, the first, and what lists the others.
+    """Returns one message per kind of problem, errors first: their number, the first, and the command that lists all.
 
     Args:
         problems: The problems of a project.

@@ -83,7 +83,7 @@ class StarlakeProject:
 
     @property
     def on_error(self) -> Literal["raise", "skip"]:
-        """What becomes of objects with errors."""
+        """Handling of objects with errors: `raise` or `skip`."""
         return self._on_error
 
     @property

@@ -71,9 +71,9 @@ def export_airflow(
     """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
 
     Args:
-        project: The project, the path of its directory, or what `definitions_graph` found of it in Dagster
-            definitions: their keys, groups, dependencies, exclusions and triggers hold in the files, and their other
-            assets become external datasets.
+        project: The project, the path of its directory, or the `definitions_graph` of Dagster definitions: their keys,
+            groups, dependencies, exclusions and triggers hold in the files, and their other assets become external
+            datasets.
         output: Directory of the files; made when it is not there.
         environment: Where commands run. By default where the definitions run them, as far as Airflow has operators for
             it, else `shell`.

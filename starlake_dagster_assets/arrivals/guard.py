@@ -30,7 +30,7 @@ __all__ = ["GuardedRun"]
 
 
 def _silent(text: str) -> None:
-    """Drops a sentence."""
+    """Logs nothing."""
 
 
 class GuardedRun:
@@ -42,8 +42,8 @@ class GuardedRun:
         runner: Where `starlake preload` runs, for `guard="cli"`.
         settings: Of the run.
         tags: Of the run: what the sensor that asked for it has seen.
-        tables: All tables that the run loads: files that may still be written are waited for once, not per domain.
-        log: Takes a sentence before the run waits.
+        tables: All tables that the run loads: the run waits once for their unstable files, not once per domain.
+        log: Logs a message before the run waits.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class GuardedRun:
         """
         unseen, self._unseen = self._unseen, ()
         for pre_load, tables in self._policies(unseen):
-            with suppress(StarlakeError):  # raised again when the domain's turn comes
+            with suppress(StarlakeError):  # raised again when the domain is loaded
                 self._look_first(pre_load, tables)
         held: dict[str, Held] = {}
         for pre_load, tables in self._policies(nodes):
@@ -85,10 +85,10 @@ class GuardedRun:
         try:
             return self._asked(pre_load, tables)
         except StarlakeError as error:
-            return dict.fromkeys(tables, Held(f"unknown whether its files are there: {error}", True))
+            return dict.fromkeys(tables, Held(f"unknown whether its files have arrived: {error}", True))
 
     def _policies(self, nodes: Sequence[Node]) -> list[tuple[PreLoad, dict[str, Table]]]:
-        """Tables of one domain and policy each, by node id."""
+        """Tables by node id, grouped by domain and policy."""
         found: dict[tuple[str, str], tuple[PreLoad, dict[str, Table]]] = {}
         for node in nodes:
             pre_load = self._pre_load(node)

@@ -70,7 +70,7 @@ class Look:
     ack: File | None = None
     ack_path: str = ""
     modified: Callable[[Sequence[str]], float | None] = field(default=_never, compare=False, repr=False)
-    """When the last of some files was written, in seconds since 1970; None where the store does not say."""
+    """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
 
     @property
     def units(self) -> Sequence[str]:

@@ -19,25 +19,25 @@ __all__ = ["FirstLooks", "Scene"]
 
 
 class FirstLooks:
-    """The first look of a run at files that may still be written, by node id: their set, and when it was seen."""
+    """First listing of the unstable files of each table in a run, with its time, by node id."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[FileSet, float]] = {}
 
     def note(self, node: str, files: FileSet) -> None:
-        """Remembers a set, unless the files of the table were looked at before."""
+        """Records a set of files, unless the table has one already."""
         self._seen.setdefault(node, (files, time.monotonic()))
 
     def at(self, node: str) -> float:
-        """When they were seen, in seconds of `time.monotonic`."""
+        """Returns the time of the listing, in seconds of `time.monotonic`."""
         return self._seen[node][1]
 
     def digest(self, node: str) -> str:
-        """The digest of the set."""
+        """Returns the digest of the set."""
         return self._seen[node][0].digest
 
     def names(self, node: str) -> tuple[str, ...]:
-        """The names of the files."""
+        """Returns the names of the files."""
         return self._seen[node][0].names
 
 
@@ -85,15 +85,15 @@ class Scene:
         return {}
 
     def ready(self, vouched: Mapping[str, str], first: FirstLooks, log: Callable[[str], None]) -> Mapping[str, Held]:
-        """Evaluates whether the files are complete: why tables are not loaded, by node id.
+        """Evaluates whether the files are complete; returns the reasons for which tables are not loaded, by node id.
 
         A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
-        or when it is still the same `stable_for` seconds after the first look of the run.
+        or when it is unchanged `stable_for` seconds after the first listing of the run.
 
         Args:
             vouched: The digests of the sets that the sensor has found stable, by the short hash of the table.
-            first: The first looks of this run.
-            log: Takes a sentence before the run waits.
+            first: The first listings of this run.
+            log: Logs a message before the run waits.
 
         Raises:
             StoreError: When the directory cannot be read.
@@ -124,7 +124,7 @@ class Scene:
         return held
 
     def look_first(self, vouched: Mapping[str, str], first: FirstLooks) -> None:
-        """Looks at the files, so that the time that they must rest begins for all domains of a run at once.
+        """Lists the files, so that `stable_for` begins at the same time for all domains of a run.
 
         Raises:
             StoreError: When the directory cannot be read.
@@ -132,7 +132,7 @@ class Scene:
         self.moving(self._look(self.tables), vouched, first)
 
     def moving(self, look: Look, vouched: Mapping[str, str], first: FirstLooks) -> list[str]:
-        """The tables whose files may still be written, by node id; remembers the first look at each."""
+        """Returns the ids of the tables whose files may still be written; records the first listing of each."""
         if not self.pre_load.stable_for:
             return []
         unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]

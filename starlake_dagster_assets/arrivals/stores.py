@@ -28,7 +28,7 @@ _SPARK_NAMES = {"s3a": "s3", "s3n": "s3"}
 _STAMPS = ("etag", "ETag", "generation", "md5Hash", "mtime", "updated", "last_modified", "LastModified", "created")
 
 _TIMES = ("mtime", "updated", "last_modified", "LastModified", "created")
-"""Where the clients of stores tell when an object was written."""
+"""Fields of an object's entry that may hold its modification time, by store client."""
 
 
 class StoreError(StarlakeError):
@@ -71,7 +71,7 @@ class Listing:
     marks: Callable[[Sequence[str]], Mapping[str, str]]
     """By name of some of its files: `mark_of` each; one that has gone in the meantime is left out."""
     modified: Callable[[Sequence[str]], float | None] = _unknown
-    """When the last of some of its files was written, in seconds since 1970; None where the store does not say."""
+    """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
 
 
 class Store:
@@ -317,7 +317,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _written(entry: Mapping[str, Any]) -> float | None:
-    """When an object was written, in seconds since 1970, as its store says: a number, a date or an ISO text."""
+    """Returns the modification time of an object, in seconds since 1970, from a number, a date or an ISO text."""
     for key in _TIMES:
         value = entry.get(key)
         if isinstance(value, str):

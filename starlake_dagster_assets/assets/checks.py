@@ -1,4 +1,4 @@
-"""Check results: expectations, rejected rows, and how far a table is from what the project describes."""
+"""Check results: expectations, rejected rows, and differences between a table and its description in the project."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def expectation_results(outcome: Outcome, key: dg.AssetKey, samples: Samples) ->
 
 
 def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.AssetCheckResult:
-    """Whether the load rejected rows; a warning with their number and the reasons of some."""
+    """Returns the result of `rejected_rows`: a warning with the number of rejected rows and some of the reasons."""
     metadata: dict[str, dg.MetadataValue] = {}
     if outcome.rejected is not None:
         metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
@@ -61,12 +61,12 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.
 
 
 def _described(check: CheckResult) -> str | None:
-    """What an expectation found, in words; None where it held."""
+    """Returns the result of an expectation in words; None where it passed."""
     if check.passed or not check.count or check.exception:
         return check.reason or None
     verb = "fails" if check.count == 1 else "fail"
     if check.count < 0:
-        return f"{check.expectation.expect} counts nothing: its query gives {check.count}"
+        return f"{check.expectation.expect} counts no rows: its query returns {check.count}"
     return f"{counted(check.count, 'row')} {verb} {check.expectation.expect}; expected none"
 
 

@@ -130,21 +130,22 @@ def build_starlake_assets(
     steps: StarlakeSteps | Split = "auto",
     extra_assets: Iterable[Any] = (),
     environments: Mapping[str, str] | None = None,
-    **former: Any,
+    **deprecated: Any,
 ) -> list[dg.AssetsDefinition]:
-    """Builds the assets of a project, ready to run, for `Definitions` that you put together yourself.
+    """Builds the assets of a project for `Definitions` of your own.
 
     Args:
         project: The project, or the path of its directory.
         select: Tables and tasks in the selection grammar; all by default.
         exclude: Tables and tasks that are left out.
         translator: What the assets look like.
-        metadata: What is read from the warehouse after each load and transform.
+        metadata: Metadata that is read from the warehouse after each load and transform.
         steps: How steps are built and run: `StarlakeSteps`, or its `split` alone, such as `"group"`.
-        extra_assets: Assets of your own that read the project's: what reads those in turn gets a step of its own.
+        extra_assets: Assets of your own that read tables of the project. Tables and tasks that read those assets have
+            a separate step.
         environments: Keys of other resources, by what they run in the selection grammar; the first selection that has
             a node counts.
-        former: Names that the arguments had before; they work with a `DeprecationWarning`.
+        deprecated: Former names of arguments; they work with a `DeprecationWarning`.
 
     Returns:
         One definition per step, in an order in which they can run.
@@ -155,7 +156,7 @@ def build_starlake_assets(
         TypeError: When an argument is of another kind.
 
     Examples:
-        Beside assets, jobs and resources of your own::
+        Together with assets, jobs and resources of your own::
 
             assets = build_starlake_assets(project, select="domain:sales")
             defs = dg.Definitions(assets=[*assets, report], resources={"starlake": StarlakeDuckDB()})
@@ -168,7 +169,7 @@ def build_starlake_assets(
     """
     name = "build_starlake_assets"
     also = {"around": "extra_assets=…", "default_pools": "get_pool of a StarlakeTranslator"}
-    shown, cut, rest = grouped(name, metadata, steps, former, also)
+    shown, cut, rest = grouped(name, metadata, steps, deprecated, also)
     if cut.executor is not None:
         raise TypeError(f"{name} builds assets only: pass `executor` to dg.Definitions, or use build_definitions.")
     source = project_of(project, name)
@@ -315,9 +316,9 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
 
 
 def _backfill_policy(binding: Binding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:
-    """A range of time is one run: one command per domain and task, from the first start to the last end.
+    """Returns a single run for a range of time windows: one command per domain and task covers the whole range.
 
-    Other partitions have a run each, since a command is told one key.
+    Other partitions have one run per key, since a command takes one key.
     """
     with quiet():
         if runs_one_partition(binding.nodes.values(), definition):

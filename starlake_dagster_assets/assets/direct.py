@@ -1,4 +1,4 @@
-"""Contexts of assets that a test calls as functions, with `dg.build_asset_context()`: they have no run."""
+"""Direct invocation: contexts of `dg.build_asset_context()`, which have no run."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,7 +10,7 @@ __all__ = ["is_direct", "with_run"]
 
 
 def with_run(context: dg.AssetExecutionContext) -> dg.AssetExecutionContext:
-    """Returns a context that has what a step asks of its run.
+    """Returns a context that has a run, also where the asset is invoked directly.
 
     Args:
         context: Of a step, or of `dg.build_asset_context()`.
@@ -37,7 +37,7 @@ def _has_no_run(context: Any) -> bool:
 
 
 class _DirectContext:
-    """A context of a direct invocation with the parts of a run; everything else is that of the context."""
+    """Context of a direct invocation, with the run attributes that a step reads; delegates everything else."""
 
     retry_number = 0
 
@@ -46,7 +46,7 @@ class _DirectContext:
 
     @cached_property
     def run(self) -> dg.DagsterRun:
-        """A run that no instance knows."""
+        """A run that is not stored in an instance."""
         inner = self._context.op_execution_context
         tags: Mapping[str, str] = getattr(inner, "run_tags", {})
         return dg.DagsterRun(job_name="direct_invocation", run_id=str(inner.run_id), tags=dict(tags))

@@ -29,7 +29,7 @@ def table_name(node: Node) -> str:
 
 
 def describe(node: Node, *, with_sql: bool = True) -> str | None:
-    """The comment of the project, then the SQL as it is written there where it is wanted."""
+    """Returns the comment of the project, followed by the SQL as it is written there if `with_sql` is set."""
     thing = node.task or node.external or node.table
     parts: list[str] = []
     if node.is_files and node.table is not None:

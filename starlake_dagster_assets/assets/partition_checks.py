@@ -1,4 +1,4 @@
-"""Whether the tables and tasks of a step can be materialized partition by partition, judged when assets are built."""
+"""Validates, when assets are built, that the tables and tasks of a step can be materialized partition by partition."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ _FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
 
 
 def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
-    """Whether a run of these nodes takes one partition: a range of time is one command, all else is not."""
+    """Whether a run of these nodes takes one partition only; a range of time windows can be one command."""
     if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return True
     return any(_uses(node, _KEY) for node in nodes)
@@ -40,7 +40,7 @@ def validate_partitions(
         nodes: Of the step.
         definition: Their partitions.
         trigger: Of a node.
-        options: The variables that the user gives; None where they are known in a run only.
+        options: Variables of transforms that the user passes; None where they are known in a run only.
 
     Raises:
         ProjectError: Names each node that cannot, and why.
@@ -69,7 +69,7 @@ def validate_partitions(
 
 
 def unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
-    """Why the key of a partition does not reach the SQL of a task; "" where it does, or where nobody can tell."""
+    """Returns why the partition key does not reach the SQL of a task; "" where it does, or where that is unknown."""
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
     if timed or node.task is None or not node.task.source_sql or (callable(options) and takes_partition(options)):
         return ""
@@ -83,18 +83,18 @@ def unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: Tas
         if not _uses(node, names):
             return (
                 f"its SQL does not use the dimension {one.name!r} ({' or '.join(names[:2])}), so partitions that "
-                "differ in it alone would hold the same rows"
+                "differ in this dimension only would hold the same rows"
             )
     return ""
 
 
 def uses_key(node: Node) -> bool:
-    """Whether the SQL of a task names the key of its partition."""
+    """Whether the SQL of a task uses the partition key."""
     return _uses(node, _KEY)
 
 
 def _uses(node: Node, names: Iterable[str]) -> bool:
-    """Whether the SQL of a task names one of some variables."""
+    """Whether the SQL of a task uses at least one of some variables."""
     task = node.task
     if task is None or not task.source_sql:
         return False
@@ -103,7 +103,7 @@ def _uses(node: Node, names: Iterable[str]) -> bool:
 
 
 def takes_partition(options: object) -> bool:
-    """Whether a function of options takes the partitions besides the node."""
+    """Whether an `options` function takes the partition also, after the node."""
     try:
         found = signature(cast("Any", options)).parameters.values()
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Events of partitioned assets: a partition of a load is materialized by the rows that went into it."""
+"""Events of partitioned loads: exactly the partitions that rows were written into are materialized."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,7 @@ from starlake_dagster_assets.triggers.partitions import partition_column
 __all__ = ["COMPLETE_LOAD", "LoadPartitions"]
 
 COMPLETE_LOAD = "starlake/partitions_of_load"
-"""Metadata of a partition that a load materialized, once the load has done all that it was asked for: how many there
-are. A retry of the step does not load again."""
+"""Metadata key of the partitions of a load that completed: their number. A retry of the step does not load again."""
 
 _Counts = Mapping[str | None, int]
 _MOST_OBSERVED = 1000
@@ -32,7 +31,7 @@ _STATUS = "starlake/status"
 
 @dataclass(frozen=True)
 class _Landed:
-    """Rows by partition, and those that belong to none, by the value of the column."""
+    """Row counts by partition, and of rows without a partition by the value of their column."""
 
     partitions: Mapping[str, int]
     strays: _Counts
@@ -43,10 +42,10 @@ class LoadPartitions:
 
     Args:
         context: Of the step.
-        runner: Whose reader counts rows, where the environment has one.
+        runner: Its warehouse reader counts rows, where the environment has one.
         partition: The partitions that the step runs for.
         trigger: Of a node.
-        ask: Asks the warehouse; gives None, with a warning, where it cannot be read.
+        ask: Queries the warehouse; returns None, with a warning, where it cannot be read.
     """
 
     def __init__(
@@ -70,10 +69,10 @@ class LoadPartitions:
         return lands_by_rows(node, self._windows, self._trigger(node))
 
     def read_before(self, nodes: Sequence[Node]) -> None:
-        """Counts what is there before the loads, where the environment does not count what it writes.
+        """Counts the rows before the loads, where the environment does not count the rows that it writes.
 
         Args:
-            nodes: What the step runs.
+            nodes: Tables and tasks that the step runs.
         """
         reader = self._reader
         if reader is None or self._counts_itself:
@@ -93,7 +92,7 @@ class LoadPartitions:
         """Builds the events of a load that is partitioned by time.
 
         Args:
-            outcome: A load that was done, or one that failed after rows were committed.
+            outcome: A completed load, or one that failed after rows were committed.
             key: Of the asset.
             metadata: Of the load as a whole.
             checks: Of the load.
@@ -128,11 +127,11 @@ class LoadPartitions:
         yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
 
     def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
-        """Counts the rows of a table by partition, as it is; None where nobody can tell.
+        """Counts the present rows of a table by partition; None where they cannot be counted.
 
         Args:
             node: A task.
-            column: By which its rows belong to partitions.
+            column: The column of its partitions.
         """
         reader, definition = self._reader, self._context.assets_def.partitions_def
         if reader is None or not column or isinstance(definition, dg.MultiPartitionsDefinition):
@@ -147,7 +146,7 @@ class LoadPartitions:
     def _of_tick(
         self, key: dg.AssetKey, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
     ) -> Iterator[StarlakeEvent]:
-        """One materialization: of the last window of the run, since the files were loaded once."""
+        """Materializes the last window of the run only, since the files were loaded once."""
         asked = self._partition.keys if self._partition is not None else ()
         if len(asked) < 2:
             yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
@@ -160,7 +159,7 @@ class LoadPartitions:
     # ------------------------------------------------------------------------------------------- by rows
 
     def _landed(self, outcome: Outcome) -> _Landed | None:
-        """Rows by partition that a load wrote; None where nobody can tell."""
+        """Returns the rows by partition that a load wrote; None where they cannot be counted."""
         counts = self._counted(outcome)
         return None if counts is None else self._by_partition(counts)
 
@@ -195,7 +194,7 @@ class LoadPartitions:
     def _materializations(
         self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
     ) -> Iterator[dg.AssetMaterialization]:
-        """One materialization per partition; `whole` is what is known of a load that went into one partition."""
+        """Materializes each partition; `whole` is the metadata of a load that wrote into one partition only."""
         known: dict[str, Any] = {"starlake/job_id": outcome.job_id} if whole is None else dict(whole)
         known.pop("dagster/row_count", None)
         if whole is None and outcome.files:
@@ -208,7 +207,7 @@ class LoadPartitions:
             yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
 
     def _load_as_a_whole(self, key: dg.AssetKey, landed: _Landed, metadata: Mapping[str, Any]) -> dg.AssetObservation:
-        """What is known of the load and of no single partition, so that the numbers of partitions add up."""
+        """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up."""
         text = f"The load wrote rows of {len(landed.partitions)} partitions."
         found = {COMPLETE_LOAD: len(landed.partitions), **metadata}
         if landed.strays:
@@ -218,7 +217,7 @@ class LoadPartitions:
 
     def _unknown(self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]) -> Iterator[dg.AssetObservation]:
         text = (
-            "the load was done, but which partitions its rows went into is unknown, so none is materialized. "
+            "the load is complete, but the partitions of its rows are unknown, so no partition is materialized. "
             f"Next: {self._remedy(node)}"
         )
         self._context.log.warning(f"{node.id}: {text}")
@@ -265,12 +264,12 @@ class LoadPartitions:
 
 
 def _same(value: str | None) -> str | None:
-    """The partition of a value where keys are values of the column."""
+    """Returns the partition of a value, where partition keys are the values of the column."""
     return value
 
 
 def _appends(node: Node) -> bool:
-    """Whether rows are only ever added, so that counts before and after tell what a load wrote."""
+    """Whether a load only adds rows, so that it wrote the difference of the counts before and after."""
     strategy = node.table.metadata.write_strategy if node.table is not None else None
     return strategy is not None and strategy.type.upper() == "APPEND" and not strategy.types
 

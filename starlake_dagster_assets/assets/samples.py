@@ -61,7 +61,7 @@ class Samples:
         return as_table(found.columns, found.rows, lambda column: self._private.shows(node, column))
 
     def rejected(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:
-        """Messages of rows that a load rejected, as a table of Markdown: what is wrong, in which file.
+        """Returns the reasons of rejected rows as a Markdown table, with the file of each.
 
         Args:
             node: The table.

@@ -27,7 +27,8 @@ class SelectedAssets:
     Attributes:
         source: The project.
         keys: Asset keys by node id, in topological order.
-        partitions: How they are partitioned, with an asset of each kind; empty where only the project is known.
+        partitions: The partitions definitions of the assets, each with the key of one asset that has it; empty where
+            a project was passed.
     """
 
     source: ProjectSource
@@ -118,7 +119,7 @@ def selected_assets(
 
 
 def _assets(given: Any) -> list[dg.AssetsDefinition] | None:
-    """The assets that were passed; None where a project was."""
+    """Returns the assets that were passed; None where a project was passed."""
     if isinstance(given, dg.Definitions):
         given = list(given.assets or ())
     elif isinstance(given, dg.AssetsDefinition):
@@ -139,7 +140,7 @@ def _source(bindings: list[Binding], function: str) -> ProjectSource:
 
 
 def _keys(assets: dg.AssetsDefinition, binding: Binding) -> dict[str, dg.AssetKey]:
-    """The asset keys by node, whatever they have become: names of outputs stay when a key changes."""
+    """Returns the present asset keys by node id: output names stay the same when a key changes."""
     nodes = {output_name(key): node.id for key, node in binding.nodes.items()}
     return {nodes[output]: key for output, key in assets.keys_by_output_name.items() if output in nodes}
 

@@ -1,4 +1,4 @@
-"""Groups of options of `build_definitions`: what is read after a load or transform, and how steps are built."""
+"""Option groups of `build_definitions`: metadata that is read after a load or transform, and how steps are built."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
@@ -18,7 +18,7 @@ __all__ = ["FORMER_METADATA", "FORMER_STEPS", "StarlakeMetadata", "StarlakeSteps
 
 @dataclass(frozen=True, kw_only=True)
 class StarlakeMetadata:
-    """What is read from the warehouse after each load and transform, and shown with the asset.
+    """Metadata that is read from the warehouse after each load and transform, and shown with the asset.
 
     Attributes:
         row_counts: Count the rows of each materialized table (`dagster/row_count`).
@@ -54,7 +54,7 @@ class StarlakeMetadata:
 
 @dataclass(frozen=True)
 class StarlakeSteps:
-    """How the steps of a project are built and run.
+    """Options of the steps of a project: how they are split, named, retried and executed.
 
     Attributes:
         split: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
@@ -71,7 +71,8 @@ class StarlakeSteps:
         executor: How the steps of a run are executed. With the embedded engine, in one process by default, because a
             DuckDB file has one writer; where Dagster can, a failed step does not stop those whose inputs are there.
         options: Variables of transforms: the same for all, or a function of the node.
-        execute: The body of the steps, a generator of events; `metadata` and `options` are then its own business.
+        execute: A body of your own for the steps, a generator of events. It replaces the default body, so `metadata`
+            and `options` have no effect.
         resource_key: Key of the resource: a different one for each project of a code location that has several.
 
     Raises:
@@ -105,26 +106,26 @@ class StarlakeSteps:
 FORMER_METADATA: Mapping[str, str] = {
     name: f"metadata=StarlakeMetadata({name}=…)" for name in ("row_counts", "columns", "preview", "samples")
 }
-"""Arguments that are in `StarlakeMetadata` now, and how to pass them."""
+"""Deprecated arguments whose replacement is in `StarlakeMetadata`, and how to pass it."""
 
 FORMER_STEPS: Mapping[str, str] = {
     name: f"steps=StarlakeSteps({name}=…)"
     for name in ("name", "pool", "retry_policy", "op_tags", "executor", "options", "execute", "resource_key")
 }
-"""Arguments that are in `StarlakeSteps` now, and how to pass them."""
+"""Deprecated arguments whose replacement is in `StarlakeSteps`, and how to pass it."""
 
 
 def grouped(
     function: str, metadata: object, steps: object, former: Mapping[str, Any], also: Mapping[str, str]
 ) -> tuple[StarlakeMetadata, StarlakeSteps, dict[str, Any]]:
-    """Returns the groups of options that a user passed, with the arguments that had names of their own before.
+    """Returns the option groups that a user passed, with the values of deprecated arguments.
 
     Args:
         function: The function that was called, for messages.
         metadata: The argument `metadata`.
         steps: The argument `steps`: a group, or the value of `split`.
         former: Keyword arguments that are not in the signature.
-        also: Further former arguments of this function, and what to pass instead.
+        also: Further deprecated arguments of this function, and what to pass instead.
 
     Returns:
         Both groups, and the values of the further arguments.
@@ -138,7 +139,7 @@ def grouped(
     for name in given:
         group = "metadata" if name in FORMER_METADATA else "steps" if name in FORMER_STEPS else ""
         if (group == "metadata" and metadata is not None) or (group == "steps" and isinstance(steps, StarlakeSteps)):
-            raise TypeError(f"{function}: `{name}` is given beside `{group}`; pass it in `{group}` alone.")
+            raise TypeError(f"{function}: `{name}` is given twice: also in `{group}`; pass it in `{group}` only.")
     shown = replace(shown, **{name: value for name, value in given.items() if name in FORMER_METADATA})
     cut = replace(cut, **{name: value for name, value in given.items() if name in FORMER_STEPS})
     return shown, cut, {name: value for name, value in given.items() if name in also}
@@ -153,7 +154,7 @@ def _metadata(given: object, function: str) -> StarlakeMetadata:
 def _steps(given: object, function: str) -> StarlakeSteps:
     if isinstance(given, str):
         try:
-            return StarlakeSteps(given)  # pyright: ignore[reportArgumentType] - it says what it takes
+            return StarlakeSteps(given)  # pyright: ignore[reportArgumentType] - validated there
         except ValueError as error:
             raise ValueError(f"{function}: {error}") from None
     return instance_of(given, StarlakeSteps, function, "steps", 'StarlakeSteps("group")')

@@ -1,4 +1,4 @@
-"""The partitions of a step: which they are, whether a task can be run for them, and what a command is told of them."""
+"""The partitions of a step: reads them from the context, validates tasks against them, and passes them to commands."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
     """Returns the partitions that a step runs for; None where it runs for none.
 
     Raises:
-        dg.Failure: The run is of several partitions that are no windows of time: SQL is told one key.
+        dg.Failure: The run is of several partitions that are not time windows: SQL takes one key.
     """
     definition = context.assets_def.partitions_def
     if definition is None or not partitioned(context):
@@ -40,7 +40,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
     if len(keys) > 1:
         raise dg.Failure(
             f"The run is of {len(keys)} partitions ({', '.join(keys[:5])}{', …' if len(keys) > 5 else ''}), but a "
-            "command is told one key. Next: launch one run per partition (a backfill with "
+            "command takes one key. Next: launch one run per partition (a backfill with "
             "BackfillPolicy.multi_run(1), which is the default of these assets).",
             allow_retries=False,
         )
@@ -68,7 +68,7 @@ def window_of_step(
 
 
 def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | None) -> Mapping[str, str]:
-    """Returns the variables of a transform that the code of the user gives."""
+    """Returns the variables of a transform from the user's `options`."""
     if not callable(options):
         return options
     ask = cast("Any", options)
@@ -84,14 +84,14 @@ def refused_tasks(
     *,
     replaces: bool,
 ) -> Mapping[str, str]:
-    """Finds the tasks that would write something wrong for the partitions of the step.
+    """Finds the tasks that would write wrong rows for the partitions of the step.
 
     Args:
         context: Of the step.
-        nodes: What is to be run, by asset key.
+        nodes: Tables and tasks that are to be run, by asset key.
         trigger: Of a node.
         partition: The partitions of the step.
-        options: The variables that the user gives.
+        options: Variables of transforms that the user passes.
         replaces: Whether the environment can delete and insert a partition.
 
     Returns:
@@ -131,7 +131,7 @@ def replacement_environment(
     partition: PartitionInfo | None,
     window: tuple[datetime, datetime] | None,
 ) -> Callable[[Node], Mapping[str, str]]:
-    """Returns the environment variable that tells the embedded engine which partition a task replaces."""
+    """Returns the environment of a task: the partition that the embedded engine replaces."""
 
     def environment(node: Node) -> Mapping[str, str]:
         column = trigger(node).replaced_column

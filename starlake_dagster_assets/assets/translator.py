@@ -40,8 +40,8 @@ class StarlakeTranslator:
     """Says what each table and task looks like in Dagster. Override a hook, or `get_asset_spec` as a whole.
 
     Args:
-        settings: Switches for what is added to assets; everything by default. A subclass with an `__init__` of its own
-            passes them on, or sets the class attribute `settings`.
+        settings: Switches for the parts that are added to assets; everything by default. A subclass with an `__init__`
+            of its own passes them on, or sets the class attribute `settings`.
 
     Examples:
         >>> class Mine(StarlakeTranslator):
@@ -77,7 +77,7 @@ class StarlakeTranslator:
         return bound
 
     def with_external(self: _Self, external: External) -> _Self:
-        """Returns a copy whose incoming files and external tables appear as `external` says.
+        """Returns a copy with another setting for incoming files and external tables.
 
         Args:
             external: See `build_definitions`.
@@ -341,16 +341,16 @@ class StarlakeTranslator:
 def bound_translator(
     translator: StarlakeTranslator | None, project: ProjectSource, function: str, triggers: Triggers | None = None
 ) -> StarlakeTranslator:
-    """Returns a translator that knows the project; the default one where none is given.
+    """Returns a translator that is bound to the project; the default one where none is passed.
 
     Args:
-        translator: What a user passed.
+        translator: The argument of the user.
         project: The project.
         function: The function that was called, for messages.
         triggers: Of the project.
 
     Raises:
-        TypeError: When it is no translator, or a class instead of an instance.
+        TypeError: When it is not a translator, or a class instead of an instance.
     """
     if translator is None:
         return StarlakeTranslator().bound_to(project, triggers)

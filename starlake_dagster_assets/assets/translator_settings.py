@@ -1,4 +1,4 @@
-"""Switches for what a translator adds to assets."""
+"""Settings of a translator: switches for the parts that it adds to assets."""
 
 from dataclasses import dataclass, fields
 
@@ -7,7 +7,7 @@ __all__ = ["StarlakeTranslatorSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class StarlakeTranslatorSettings:
-    """Switches for what `StarlakeTranslator` adds to assets.
+    """Switches for the parts that `StarlakeTranslator` adds to assets.
 
     Attributes:
         enable_code_references: Link each asset to its YAML and SQL files (`dagster/code_references`).

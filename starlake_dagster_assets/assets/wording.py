@@ -15,14 +15,14 @@ _STRATEGIES = {
     "UPSERT_BY_KEY": "replaces rows with the same {key}, adds the others",
     "UPSERT_BY_KEY_AND_TIMESTAMP": "replaces rows with the same {key} by newer ones ({timestamp}), adds the others",
     "DELETE_THEN_INSERT": "deletes rows with the same {key}, then adds rows",
-    "OVERWRITE_BY_PARTITION": "replaces the partitions that it has rows of",
+    "OVERWRITE_BY_PARTITION": "replaces the partitions that it has rows for",
     "SCD2": "keeps the history of rows with the same {key}",
 }
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def strategy_text(strategy: WriteStrategy) -> str:
-    """Returns a write strategy with what it does.
+    """Returns a write strategy with its effect in words.
 
     Examples:
         >>> strategy_text(WriteStrategy(type="UPSERT_BY_KEY", key=("id",)))
@@ -38,7 +38,7 @@ def strategy_text(strategy: WriteStrategy) -> str:
 
 @lru_cache(maxsize=1024)
 def schedule_text(cron: str) -> str:
-    """Returns a cron expression in words where it is a plain one, with the expression behind.
+    """Returns a plain cron expression in words, followed by the expression; any other expression as it is.
 
     Examples:
         >>> schedule_text("0 5 * * *"), schedule_text("*/7 1-3 * * *")
@@ -62,7 +62,7 @@ def schedule_text(cron: str) -> str:
 
 
 def expectation_text(item: NamedExpectation) -> str:
-    """Returns when an expectation fails, with its macro in words.
+    """Returns a sentence on when an expectation fails, with its macro in words.
 
     Examples:
         >>> expectation_text(NamedExpectation("x", "expect_no_null('name')", blocking=True))

@@ -35,7 +35,7 @@ class _Tick:
 
     @cached_property
     def _newest(self) -> Sequence[str]:
-        """The newest partition of the target that is complete."""
+        """The newest complete partition of the target; empty where there is none."""
         definition, now = self.target[1], time.time()
         if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
             return self.known[-1:]

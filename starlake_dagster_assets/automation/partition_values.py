@@ -1,4 +1,4 @@
-"""From the values of a partition column to the keys of partitions of time."""
+"""Maps the values of a partition column to the keys of time-window partitions."""
 
 import re
 from datetime import datetime
@@ -27,11 +27,11 @@ class PartitionOfValue:
         return frozenset(self._windows.get_partition_keys())
 
     def __call__(self, value: str | None) -> str | None:
-        """Returns the key of the partition; None for NULL, for no date, and outside of the partitions.
+        """Returns the key of the partition; None for NULL, a value that is not a date, and outside of the partitions.
 
         Args:
-            value: A date or moment in ISO 8601, by the clocks of the partitions' time zone where it has no offset; a
-                month as `2025-03`, a day also as `20250301`.
+            value: A date or timestamp in ISO 8601, in the time zone of the partitions where it has no offset; a month
+                as `2025-03`, a day also as `20250301`.
         """
         moment = _moment(value.strip()) if value is not None else None
         if moment is None:

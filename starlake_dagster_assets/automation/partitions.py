@@ -83,7 +83,7 @@ def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPart
 
     Args:
         clock: Its start is `PARTITIONS_START` where it has none.
-        with_open: Whether the window that has not closed yet is a partition: rows of today can be there today.
+        with_open: Whether the window that has not closed yet is a partition too: rows of today may arrive today.
 
     Raises:
         ValueError: When Dagster does not know the cron or the time zone.
@@ -99,7 +99,7 @@ def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPart
 def lands_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
     """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
 
-    They are where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
+    This is so where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
     """
     if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return False

@@ -241,7 +241,7 @@ def _multi_keys(
 def partitions_in(
     context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
 ) -> Sequence[str | None]:
-    """The partition of the window, for every key of other dimensions; all where partitions are not of time."""
+    """Returns the partition of the window, per key of other dimensions; all keys where partitions are not of time."""
     if partitions is None:
         return [None]
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
@@ -254,7 +254,7 @@ def partitions_in(
 
 
 def nothing_due(clock: Clock, moment: datetime) -> str:
-    """The reason of a tick that asks for nothing."""
+    """Returns the skip reason of a tick that requests no run."""
     at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
     if window_before(clock_windows(clock), moment):
         return f"Nothing to make at {at}: no partition has closed since the tick before."

@@ -45,7 +45,7 @@ def build_schedule_from_starlake_selection(
         project_or_assets: The project or the path of its directory, or the assets that were built from it: a list,
             one definition, or `Definitions`.
         job_name: The name of the job.
-        cron_schedule: When it runs, five fields, such as `0 6 * * *`.
+        cron_schedule: A cron of five fields, such as `0 6 * * *`.
         select: Tables and tasks in the selection grammar, such as `tag:daily+`; all by default.
         exclude: Tables and tasks that are left out, in the same grammar.
         schedule_name: The name of the schedule; `<job_name>_schedule` by default.
@@ -75,11 +75,11 @@ def build_schedule_from_starlake_selection(
     found = selected_assets(project_or_assets, select, exclude, translator, _FUNCTION)
     if len(found.partitions) > 1:
         names = " and ".join(key.to_user_string() for key in found.partitions.values())
-        raise StarlakeError(f"{_FUNCTION}: {names} have different partitions; select them in schedules of their own.")
+        raise StarlakeError(f"{_FUNCTION}: {names} have different partitions; build one schedule for each.")
     clock = Clock(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")
     try:
         if len(cron_schedule.split()) != 5:
-            raise ValueError(f"`{cron_schedule}` is no cron of five fields such as `0 6 * * *`.")
+            raise ValueError(f"`{cron_schedule}` is not a cron of five fields, such as `0 6 * * *`.")
         clock_windows(clock)
     except ValueError as error:
         raise StarlakeError(f"{_FUNCTION}: job `{job_name}`: {error}") from error
@@ -118,7 +118,7 @@ def build_schedule_from_starlake_selection(
 
 
 def _partitions_of_job(context: dg.ScheduleEvaluationContext, job_name: str) -> dg.PartitionsDefinition[Any] | None:
-    """How the assets of the job are partitioned, as the code location has them; None where it is not known."""
+    """Returns the partitions definition of the job in the code location; None where there is no code location."""
     try:
         repository = context.repository_def
     except dg.DagsterInvariantViolationError:  # a context without a code location, as in a unit test

@@ -1,4 +1,4 @@
-"""Columns in SQL that no table of the query has, where all tables it reads are known with their columns."""
+"""Unknown columns in SQL: columns that no table of the query has, where the columns of all its tables are known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Graph
@@ -17,26 +17,26 @@ from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["unknown_columns"]
 
-_OF_ENGINES = ("_", "sl_", "comet_", "$", "@")
-"""Beginnings of columns that engines and warehouses add themselves."""
+_ENGINE_PREFIXES = ("_", "sl_", "comet_", "$", "@")
+"""Prefixes of columns that engines and warehouses add themselves."""
 _SHOWN = 20
 """Columns that a message lists at most."""
-_WORDS = frozenset({"rowid", "rownum", "ctid", "oid", "excluded", "level", "filename", "value", "user", "default"})
-"""Names that are columns of every table somewhere, or no columns at all."""
+_IGNORED = frozenset({"rowid", "rownum", "ctid", "oid", "excluded", "level", "filename", "value", "user", "default"})
+"""Names that some engine has as a column of every table, or as a keyword."""
 
 
-def unknown_columns(graph: Graph, project: Project, places: Places) -> Iterator[Problem]:
+def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Iterator[Problem]:
     """Reports columns that none of the tables of their query has.
 
     Args:
         graph: The graph of the project.
         project: The resolved project.
-        places: Finds words in its files.
+        positions: Finds words in its files.
     """
     checker = _Checker(graph, project)
     for task in project.tasks:
         for column in checker.unknown(task):
-            file, line, place = places.in_task(task, column.spelled, column.start)
+            file, line, place = positions.find_in_task(task, column.spelled, column.start)
             close = nearest(column.name, column.known)
             listed = ", ".join(column.known[:_SHOWN]) + (", …" if len(column.known) > _SHOWN else "")
             yield Problem(
@@ -57,8 +57,8 @@ class _Unknown:
     Attributes:
         name: In lower case.
         spelled: As in the SQL.
-        start: Where it begins in the SQL, None where that is not known.
-        known: The columns that it could have been.
+        start: Its offset in the SQL, None where it is not known.
+        known: The columns of the tables in its scope.
     """
 
     name: str
@@ -68,7 +68,7 @@ class _Unknown:
 
 
 class _Checker:
-    """Knows which nodes have which columns, completely."""
+    """Finds the unknown columns of tasks, with the columns of all nodes of the graph."""
 
     def __init__(self, graph: Graph, project: Project) -> None:
         self._graph = graph
@@ -78,7 +78,7 @@ class _Checker:
         self._complete: dict[str, bool] = {}
 
     def unknown(self, task: Task) -> Iterator[_Unknown]:
-        """The columns of a task's SQL that no table has; none where a table is not known completely."""
+        """Finds the unknown columns of a task; none where the columns of one of its tables are not all known."""
         if not task.sql or not task.parse_sql or ";" in task.sql or task.id not in self._graph.nodes:
             return
         query = self._lineage.query(task.id)
@@ -97,7 +97,7 @@ class _Checker:
         return meant.node if not meant.candidates else None
 
     def _is_complete(self, node_id: str | None) -> bool:
-        """Whether all columns of a node are known: not behind a `*` of an unknown table, nor by names made up."""
+        """Whether all columns of a node are known: none is from a `*` of an unknown table or has a generated name."""
         todo = [node_id] if node_id else []
         entered: set[str] = set()
         while todo:
@@ -117,7 +117,7 @@ class _Checker:
         return node_id is not None and self._complete.get(node_id, False)
 
     def _sources(self, node_id: str) -> list[str] | None:
-        """The nodes that the columns of a node depend on; None where they are not known anyway."""
+        """Returns the nodes that the columns of a node depend on; None where its columns cannot be known."""
         node = self._graph.nodes.get(node_id)
         if node is None:
             return None
@@ -134,7 +134,7 @@ class _Checker:
 
 
 def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:
-    """The unknown columns of all scopes of a query."""
+    """Finds the unknown columns in all scopes of a query."""
     columns = {name: [column.lower() for column, _ in listed] for name, listed in query.known.items()}
     for scope in query.root.traverse():
         if _is_odd(scope):
@@ -151,7 +151,7 @@ def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:
 
 
 def _is_odd(scope: Any) -> bool:
-    """Whether a scope has columns that its sources do not tell: pivots, lateral views, functions that give tables."""
+    """Whether a scope has columns that its sources do not have: pivots, lateral views, table functions."""
     from sqlglot import exp
 
     if scope.is_udtf or not isinstance(scope.expression, exp.Select):
@@ -161,7 +161,7 @@ def _is_odd(scope: Any) -> bool:
 
 
 def _candidates(query: QualifiedQuery, scope: Any, column: Any, columns: dict[str, list[str]]) -> list[str] | None:
-    """The columns that a column may be, None where that cannot be told."""
+    """Returns the columns that a name can refer to; None where they are not all known."""
     found: list[str] = []
     current = scope
     while current is not None:
@@ -201,11 +201,11 @@ def _is_recursive(source: Any) -> bool:
 
 
 def _is_no_column(column: Any, scope: Any) -> bool:
-    """Whether a name may be something else than a column of a table: an alias, a parameter, a field, a keyword."""
+    """Whether a name may be other than a column of a table: an alias, a parameter, a field, a keyword."""
     from sqlglot import exp
 
     name = column.name
-    if not name or name == "*" or name in _WORDS or name.startswith(_OF_ENGINES):
+    if not name or name == "*" or name in _IGNORED or name.startswith(_ENGINE_PREFIXES):
         return True
     if isinstance(column.parent, exp.Dot) or column.find_ancestor(exp.Lambda, exp.Interval, exp.Kwarg, exp.PropertyEQ):
         return True
@@ -220,7 +220,7 @@ def _is_no_column(column: Any, scope: Any) -> bool:
 
 
 def _aliases(scope: Any) -> set[str]:
-    """The names that the select list gives to expressions, and windows."""
+    """Returns the aliases of the select list, and the names of windows."""
     from sqlglot import exp
 
     selects: list[Any] = scope.expression.selects

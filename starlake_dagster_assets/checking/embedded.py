@@ -1,4 +1,4 @@
-"""What the embedded engine refuses, asked of the engine itself ahead of time: nothing is read, opened or written."""
+"""Tables and tasks that the embedded engine refuses. The checks are the engine's own; no data is read or written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refusals(project: Project, engine: Literal["auto", "duckdb", "starlake"]) ->
 
 
 class _Checks:
-    """Asks the engine on a database in memory."""
+    """Runs the checks of the engine on a database in memory."""
 
     def __init__(self, project: Project, options: EngineOptions) -> None:
         import duckdb
@@ -83,7 +83,7 @@ def _problem(thing: Table | Task, text: str, *, is_chosen: bool) -> Problem:
         file=thing.location.file,
         line=thing.location.line,
         message=f"the embedded engine (StarlakeDuckDB) refuses {thing.id}: {reason}.",
-        hint="Change it, or run it with the real program (StarlakeShell).",
+        hint="Change it, or run it with Starlake's own program (StarlakeShell).",
         severity="error" if is_chosen else "warning",
         code="engine-refuses",
     )

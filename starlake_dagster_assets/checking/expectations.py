@@ -1,10 +1,10 @@
-"""Expectations that cannot be rendered, or whose SQL does not parse: they fail at every run."""
+"""Broken expectations: calls that cannot be rendered, or SQL that does not parse. They fail in every run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.expectation_checks import called_macro, expectation_template, render_expectation
 from starlake_dagster_assets.project.model import Project, Table, Task
 from starlake_dagster_assets.project.problems import Problem
@@ -14,12 +14,12 @@ from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statemen
 __all__ = ["broken_expectations"]
 
 
-def broken_expectations(project: Project, places: Places) -> Iterator[Problem]:
+def broken_expectations(project: Project, positions: Positions) -> Iterator[Problem]:
     """Reports expectations whose call cannot be rendered or whose SQL does not parse.
 
     Args:
         project: The resolved project.
-        places: Finds texts in its files.
+        positions: Finds texts in its files.
     """
     if not project.application.expectations.active:
         return
@@ -35,19 +35,19 @@ def broken_expectations(project: Project, places: Places) -> Iterator[Problem]:
             if key not in reasons:
                 reasons[key] = _reason(template, item.expect, dialect, project)
             if reasons[key]:
-                file, line, _ = places.of_text(thing.location, item.expect)
+                file, line, _ = positions.find_text(thing.location, item.expect)
                 yield Problem(
                     file=file,
                     line=line,
                     key="expectations",
                     message=f"the expectation `{item.expect}` {reasons[key]}.",
-                    hint="It fails at every run; correct the call, or the macro below metadata/expectations.",
+                    hint="It fails in every run; correct the call, or the macro below metadata/expectations.",
                     code="broken-expectation",
                 )
 
 
 def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
-    """Why an expectation fails at every run, "" where nothing says that it does."""
+    """Returns why an expectation fails in every run; "" where no reason is found."""
     try:
         sql = render_expectation(template, expect, project.variables)
     except RenderError as error:
@@ -56,7 +56,7 @@ def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
         parse_statements(sql, dialect)
     except SqlError as error:
         return (
-            f"gives SQL that cannot be parsed as {dialect or 'standard SQL'}: {str(error).rstrip('.')}: {_short(sql)}"
+            f"renders SQL that cannot be parsed as {dialect or 'standard SQL'}: {str(error).rstrip('.')}: {_short(sql)}"
         )
     return ""
 

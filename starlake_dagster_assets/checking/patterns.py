@@ -1,4 +1,4 @@
-"""File patterns of one domain that match the same files: which table such a file is loaded into is not defined."""
+"""Overlapping patterns: tables of one domain that match the same files, so that the table of a file is undefined."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _duplicate(table: Table, other: Table) -> Problem:
         line=table.location.line,
         key="table.pattern",
         message=f"the pattern `{table.pattern}` is also that of {other.location.file}: each file matches both tables.",
-        hint="Give the tables patterns that tell their files apart.",
+        hint="Give each table a pattern that matches its own files only.",
         code="duplicate-pattern",
     )
 
@@ -87,7 +87,7 @@ def _overlap(table: Table, other: Table, name: str) -> Problem:
         key="table.pattern",
         message=f"the pattern `{table.pattern}` matches files of `{other.pattern}` ({other.location.file}) as well, "
         f"such as `{name}`.",
-        hint="Give the tables patterns that tell their files apart.",
+        hint="Give each table a pattern that matches its own files only.",
         severity="warning",
         code="overlapping-patterns",
     )
@@ -109,7 +109,7 @@ def _parse(pattern: str) -> Any:
 
 
 def _samples(tree: Any) -> Iterator[str]:
-    """Texts that a parsed expression may match; look-around is not followed."""
+    """Generates texts that a parsed expression may match; look-around is ignored."""
     parts = [list(islice(_item(kind, value), 3)) or [""] for kind, value in tree]
     yield "".join(part[0] for part in parts)
     for index, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""All problems of a project: of its load, its graph and its triggers, and those that this package looks for."""
+"""Runs all checks on a project: the problems of its load, its graph and its triggers, and those of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import refusals
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
-from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables
 from starlake_dagster_assets.graph.build import build_graph
@@ -23,17 +23,17 @@ from starlake_dagster_assets.triggers.build import trigger_problems
 __all__ = ["Engine", "Findings", "check_project"]
 
 Engine = Literal["auto", "duckdb", "starlake"]
-"""What runs the commands: the embedded engine, the real program, or not said."""
+"""The engine that runs the commands: the embedded one, Starlake's own program, or `auto` where it is not known."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check of a project found.
+    """Result of the check of a project.
 
     Attributes:
-        problems: By file, line and column.
-        tables: How many load tables could be read.
-        tasks: How many tasks could be read.
+        problems: In the order of file, line and column.
+        tables: Number of load tables that could be read.
+        tasks: Number of tasks that could be read.
     """
 
     problems: tuple[Problem, ...]
@@ -59,29 +59,29 @@ def check_project(
     Args:
         root: The project's directory.
         env: The environment.
-        options: Variables that win over the env files.
-        engine: `duckdb` makes what the embedded engine refuses an error; `starlake` leaves it out; by default it is a
-            warning where the connection is DuckDB.
+        options: Variables that take precedence over the env files.
+        engine: `duckdb` reports the tables and tasks that the embedded engine refuses as errors; `starlake` does not
+            report them; `auto` reports those whose connection is DuckDB as warnings.
 
     Raises:
         ProjectError: When the directory is not a Starlake project.
     """
     model, loaded = load_project(root, env=env, options=options)
-    if any(problem.code == MISSING_ENV for problem in loaded):  # the rest would be that of another environment
+    if any(problem.code == MISSING_ENV for problem in loaded):  # the others would be those of another environment
         return Findings(_ordered([problem for problem in loaded if problem.code == MISSING_ENV]))
     graph, built = build_graph(model)
-    places = Places(Path(model.root))
+    positions = Positions(Path(model.root))
 
     def deep() -> Iterator[Problem]:
-        yield from syntax_errors(model, loaded, places)
-        yield from unknown_tables(graph, model, places)
-        yield from unknown_columns(graph, model, places)
-        yield from broken_expectations(model, places)
+        yield from syntax_errors(model, loaded, positions)
+        yield from unknown_tables(graph, model, positions)
+        yield from unknown_columns(graph, model, positions)
+        yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
         yield from refusals(model, engine)
 
     found = [*loaded, *built, *trigger_problems(model, graph)]
-    examined = [problem for problem in found if problem.code != "unparsable-sql"]  # `syntax_errors` says more
+    examined = [problem for problem in found if problem.code != "unparsable-sql"]  # `syntax_errors` has the details
     return Findings(_ordered([*examined, *deep()]), len(model.tables), len(model.tasks))
 
 

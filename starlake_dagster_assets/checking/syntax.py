@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.model import Project, Task
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
@@ -16,16 +16,15 @@ _NEAR = re.compile(r'at or near "(.*?)"', re.DOTALL)
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 
 
-def syntax_errors(project: Project, loaded: Sequence[Problem], places: Places) -> Iterator[Problem]:
+def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positions) -> Iterator[Problem]:
     """Reports the SQL of tasks that the load could not parse.
 
-    DuckDB is asked itself where the SQL is its own: what it reads is a warning, because only the dependencies may be
-    incomplete.
+    DuckDB parses SQL of its own dialect. SQL that it can parse is a warning: only the dependencies may be incomplete.
 
     Args:
         project: The resolved project.
         loaded: The problems of its load.
-        places: Finds words in its files.
+        positions: Finds words in its files.
     """
     tasks = {(task.sql_location or task.location).file: task for task in project.tasks}
     for problem in loaded:
@@ -37,40 +36,40 @@ def syntax_errors(project: Project, loaded: Sequence[Problem], places: Places) -
             continue
         connection = project.connection(task.run_connection)
         dialect = connection.dialect if connection else ""
-        yield _problem(problem, task, dialect, places)
+        yield _problem(problem, task, dialect, positions)
 
 
-def _problem(problem: Problem, task: Task, dialect: str, places: Places) -> Problem:
+def _problem(problem: Problem, task: Task, dialect: str, positions: Positions) -> Problem:
     sql = task.sql or ""
     if dialect.lower() == "duckdb":
-        said = _duckdb_error(sql)
-        if said == "":
+        reason = _duckdb_error(sql)
+        if reason == "":
             return problem
-        if said is not None:
-            return _error(task, "DuckDB", said.splitlines()[0], places, *_duckdb_place(sql, said))
+        if reason is not None:
+            return _error(task, "DuckDB", reason.splitlines()[0], positions, *_duckdb_position(sql, reason))
     try:
         parse_statements(sql, dialect)
     except SqlError as error:
         word, start = error.word, _offset(sql, error)
-        return _error(task, dialect or "standard SQL", error.reason, places, word, start)
+        return _error(task, dialect or "standard SQL", error.reason, positions, word, start)
     return problem
 
 
-def _error(task: Task, dialect: str, reason: str, places: Places, word: str, start: int | None) -> Problem:
-    file, line, column = places.in_task(task, word, start)
+def _error(task: Task, dialect: str, reason: str, positions: Positions, word: str, start: int | None) -> Problem:
+    file, line, column = positions.find_in_task(task, word, start)
     near = f" at `{word}`" if word and word not in reason else ""
     return Problem(
         file=file,
         line=line,
         column=column,
         message=f"the SQL cannot be parsed as {dialect}{near}: {reason.rstrip('.')}.",
-        hint="Every run of the task fails on it; correct the SQL, or set `parseSQL: false` to hand it on unread.",
+        hint="Every run of the task fails on it; correct the SQL, or set `parseSQL: false` to pass it on as it is.",
         code="unparsable-sql",
     )
 
 
 def _duckdb_error(sql: str) -> str | None:
-    """What DuckDB says of a text: "" where it reads it, None where it is not installed."""
+    """Returns the error of DuckDB for a text: "" where it parses, None where DuckDB is not installed."""
     try:
         import duckdb
     except ImportError:
@@ -82,20 +81,21 @@ def _duckdb_error(sql: str) -> str | None:
     return ""
 
 
-def _duckdb_place(sql: str, said: str) -> tuple[str, int | None]:
-    near, line = _NEAR.search(said), _LINE.search(said)
+def _duckdb_position(sql: str, error: str) -> tuple[str, int | None]:
+    """Returns the word at which DuckDB stopped, and its offset."""
+    near, line = _NEAR.search(error), _LINE.search(error)
     if near is None or line is None:
         return "", None
     lines = sql.split("\n")
     begin = sum(len(text) + 1 for text in lines[: int(line[1]) - 1])
-    shown, _, marks = said[line.end() :].partition("\n")
+    shown, _, marks = error[line.end() :].partition("\n")
     column = len(marks) - len(marks.lstrip()) - len(line[0]) if "^" in marks and not shown.startswith("...") else 0
     at = sql.lower().find(near[1].lower(), begin + max(column, 0))
     return near[1], at if at >= 0 else begin
 
 
 def _offset(sql: str, error: SqlError) -> int | None:
-    """Where the word begins that sqlglot names by its line and by the column of its last character."""
+    """Returns the offset of the word that sqlglot locates by its line and the column of its last character."""
     if error.line is None or not error.word:
         return None
     begin = sum(len(text) + 1 for text in sql.split("\n")[: error.line - 1])

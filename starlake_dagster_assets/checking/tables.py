@@ -1,11 +1,11 @@
-"""Names of tables in SQL that nothing in the project makes although their domain is one of the project."""
+"""Unknown tables in SQL: tables that nothing in the project produces although their domain is one of the project."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
 
-from starlake_dagster_assets.checking.places import Places
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.names import Names
@@ -16,16 +16,16 @@ from starlake_dagster_assets.project.references import split_name
 __all__ = ["unknown_tables"]
 
 _CLOSE = 0.8
-"""How similar names must be where nothing else says that a table of this project is meant."""
+"""Minimum similarity of names whose domain is not one of the project."""
 
 
-def unknown_tables(graph: Graph, project: Project, places: Places) -> Iterator[Problem]:
-    """Reports the tables that tasks read and that are not in a domain of the project, with the nearest name.
+def unknown_tables(graph: Graph, project: Project, positions: Positions) -> Iterator[Problem]:
+    """Reports the tables that tasks read and that nothing in the project produces, with the closest name.
 
     Args:
         graph: The graph of the project.
         project: The resolved project.
-        places: Finds words in its files.
+        positions: Finds words in its files.
     """
     known = [n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external)]
     names = Names(known, project.application.refs)
@@ -41,18 +41,18 @@ def unknown_tables(graph: Graph, project: Project, places: Places) -> Iterator[P
                 continue
             domain, table = meant.unknown
             if domain.lower() != audit:
-                yield from _problem(task, name, domain, table, tables, places)
+                yield from _problem(task, name, domain, table, tables, positions)
 
 
 def _problem(
-    task: Task, name: str, domain: str, table: str, tables: dict[str, dict[str, str]], places: Places
+    task: Task, name: str, domain: str, table: str, tables: dict[str, dict[str, str]], positions: Positions
 ) -> Iterator[Problem]:
     own = tables.get(domain.lower())
     is_qualified = len(split_name(name)) > 1
     if is_qualified and own is not None:
         close = nearest(table, own)
         meant = own[close] if close else None
-        message = f"`{name}` is no table of the domain `{domain}`: nothing in this project makes it."
+        message = f"`{name}` is no table of the domain `{domain}`: nothing in this project produces it."
     else:
         everything = {node: node for names in tables.values() for node in names.values()}
         shown = name if is_qualified else table
@@ -62,8 +62,12 @@ def _problem(
             return
         meant = next(node for one, node in pool.items() if one.lower() == found[0])
         message = f"`{name}` is no table of this project."
-    file, line, column = places.in_task(task, split_name(name)[-1])
-    hint = f"Did you mean `{meant}`?" if meant else f"Describe it in metadata/external/{domain} if others make it."
+    file, line, column = positions.find_in_task(task, split_name(name)[-1])
+    hint = (
+        f"Did you mean `{meant}`?"
+        if meant
+        else f"Describe it in metadata/external/{domain} if it is produced elsewhere."
+    )
     yield Problem(
         file=file, line=line, column=column, message=message, hint=hint, severity="warning", code="unknown-table"
     )

@@ -41,8 +41,9 @@ def check(
         _Engine,
         typer.Option(
             "--engine",
-            help="What runs the project: duckdb, the embedded engine, makes what it refuses an error; starlake, the "
-            "real program, leaves that out; by default it is a warning where the connection is DuckDB.",
+            help="The engine that runs the project. duckdb, the embedded engine, reports the tables and tasks that it "
+            "refuses as errors; starlake, Starlake's own program, does not report them; auto reports those whose "
+            "connection is DuckDB as warnings.",
             **one_of(_Engine),
         ),
     ] = _Engine.auto,
@@ -80,7 +81,7 @@ def _print_json(found: Findings) -> None:
 
 
 def _print(found: Findings) -> None:
-    """Prints the problems, errors first, those of one file together, and the totals in the last line."""
+    """Prints the problems by file, errors first, and the totals in the last line."""
     for severity in ("error", "warning"):
         chosen = [problem for problem in found.problems if problem.severity == severity]
         if chosen:

@@ -18,8 +18,7 @@ __all__ = ["Held", "Outcome", "RunSettings", "Settled", "TaskOptions"]
 TaskOptions = (
     Mapping[str, str] | Callable[[Node], Mapping[str, str]] | Callable[[Node, PartitionInfo | None], Mapping[str, str]]
 )
-"""Variables of transforms (`--options`): the same for all, or asked for each, of the node and the partitions if the
-function takes two arguments."""
+"""Variables of transforms (`--options`): the same for all, or a function of the node or of the node and partition."""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -47,7 +46,7 @@ class Held:
 
 
 def _no_environment(node: Node) -> Mapping[str, str]:
-    """No variable."""
+    """Returns no variables."""
     return _EMPTY
 
 

@@ -18,9 +18,9 @@ class PartitionInfo:
     """The partitions that a step runs for.
 
     Attributes:
-        keys: All of them; several only where they are windows of time.
+        keys: All keys; several only where they are time windows.
         dimensions: Key by dimension, where the partitions have several dimensions.
-        window: Start and end of the time that they cover; None where they are not of time.
+        window: Start and end of the time that they cover; None where they are not time windows.
     """
 
     keys: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class PartitionInfo:
 
     @property
     def key(self) -> str | None:
-        """The key, where there is one only."""
+        """The key; None where there are several."""
         return self.keys[0] if len(self.keys) == 1 else None
 
     def variables(self) -> Mapping[str, str]:

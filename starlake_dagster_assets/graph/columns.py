@@ -23,7 +23,7 @@ class ColumnLineage:
     Args:
         graph: The graph of `project`.
         project: The resolved project.
-        keep_queries: Whether `query` is to have the queries: they are large.
+        keep_queries: Whether to keep the parsed queries for `query`; they are large.
     """
 
     def __init__(self, graph: Graph, project: Project, *, keep_queries: bool = False) -> None:
@@ -71,7 +71,7 @@ class ColumnLineage:
         return found
 
     def query(self, node_id: str) -> QualifiedQuery | None:
-        """The query of a task, its columns bound to its tables; None where its SQL cannot be understood.
+        """Returns the query of a task, with its columns bound to its tables; None where its SQL cannot be parsed.
 
         Args:
             node_id: Any node's id.

@@ -1,4 +1,4 @@
-"""Finds the node that a user means by a name."""
+"""Finds a node by a name that a user passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["find_node"]
 
 
 def find_node(graph: Graph, name: str) -> Node:
-    """Returns the table, task, external table or set of incoming files of a name.
+    """Returns the table, task, external table or set of incoming files that has a name.
 
     Args:
         graph: The graph of the project.
@@ -18,7 +18,7 @@ def find_node(graph: Graph, name: str) -> Node:
 
     Raises:
         SelectionError: When nothing has this name, with the closest one, or several nodes have it.
-        TypeError: When the name is no text.
+        TypeError: When the name is not a text.
     """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users are not type-checked
         raise TypeError(f"a name is a text such as `kpi.revenue`, not {type(name).__name__}.")

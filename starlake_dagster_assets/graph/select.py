@@ -80,7 +80,7 @@ def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:
 
 
 def _expressions(given: Any) -> list[str]:
-    """The expressions that a user gives: one text, or several.
+    """Returns the expressions of a user's selection: one text, or several.
 
     Raises:
         TypeError: For anything else, such as a node or an `AssetSelection`.

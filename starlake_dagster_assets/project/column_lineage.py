@@ -72,8 +72,8 @@ class QualifiedQuery:
 
     Attributes:
         root: The outermost scope of `sqlglot.optimizer.scope`.
-        reader: Traces its columns.
-        tables: The tables it reads as the SQL spells them, by the name that stands for each in the tree.
+        reader: Traces the columns of the query.
+        tables: The tables of the query as the SQL spells them, by their name in the tree.
         known: The columns of those tables whose columns are known, by the name in the tree.
     """
 
@@ -89,7 +89,7 @@ def qualified_query(
     """Parses a query and binds its columns to its tables; the arguments are those of `column_lineage`.
 
     Returns:
-        None where the SQL cannot be understood. Nothing is raised.
+        None where the SQL cannot be parsed. Nothing is raised.
     """
     try:
         query = _last_query(parse_statements(sql, dialect))

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 MISSING_ENV = "missing-env"
-"""Code of the problem of an environment that has no file: the wrong settings would be read, so that nothing is."""
+"""Code of the problem of an environment that has no file: the project is not loaded with other settings instead."""
 
 _DEPTH = 10
 _LARGEST = 65_536
@@ -88,7 +88,7 @@ def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, a
 
 
 def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str) -> Problem:
-    """Returns the error for an environment that has no file, with the nearest name and what names the environment.
+    """Returns the error for an environment that has no file, with the closest name and the setting that named it.
 
     Args:
         name: The environment.

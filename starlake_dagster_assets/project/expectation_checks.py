@@ -1,4 +1,4 @@
-"""Expectations: the call of a macro, its SQL, and calls of macros that the project does not have."""
+"""Expectations: parses and renders their macro calls, and reports calls of unknown macros."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def called_macro(expect: str) -> str | None:
 
 
 def expectation_template(project: Project) -> str:
-    """Returns the text of all macros, without SQL comments: what the call of an expectation is appended to."""
+    """Returns the text of all macros, without SQL comments; the call of an expectation is appended to it."""
     ordered = sorted(project.macros, key=lambda macro: macro.kind != "expectation")
     return "\n".join(_COMMENT.sub(lambda match: match.group(1) or "", macro.text) for macro in ordered)
 

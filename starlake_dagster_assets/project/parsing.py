@@ -93,7 +93,7 @@ class FileParser:
         return source_line(source, text, key_line(text, path)) if text else None
 
     def _with_cause(self, source: str, problem: Problem) -> Problem:
-        """The variable that is not set, where that is why a value is missing or of another kind; else the problem."""
+        """Returns the problem, with the unset variable where that made a value missing or of another type."""
         key = problem.key.rpartition(".")[2]
         for number, text in enumerate(source.split("\n"), start=1):
             unset = sorted(name for name in printed(text) if not self._variables.values.get(name))
@@ -103,7 +103,7 @@ class FileParser:
                 continue
             message = f"the variable `{unset[0]}` is not set: {problem.message}"
             hint = (
-                f"Set it in an env file or with `--option {unset[0]}=…`; text in braces that is no variable is quoted."
+                f"Set it in an env file or with `--option {unset[0]}=…`; quote text in braces that is not a variable."
             )
             update = {"line": number, "message": message, "hint": hint, "code": "unset-variable"}
             return problem.model_copy(update=update)

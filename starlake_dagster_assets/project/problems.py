@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict
 __all__ = ["INVALID_SCHEDULE", "Problem"]
 
 INVALID_SCHEDULE = "invalid-schedule"
-"""Code of a schedule that cannot be read: the object has none then, and only what needs schedules is refused."""
+"""Code of a schedule that cannot be read: the object is loaded without it, and only schedules are refused."""
 
 
 class Problem(BaseModel):
-    """A problem of a project: where it is, what was found and expected, what to do next.
+    """A problem of a project, with its position, what was found and expected, and the next step.
 
     Attributes:
         file: Posix path relative to the project root.

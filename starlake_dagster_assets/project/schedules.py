@@ -37,7 +37,7 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
 
     Args:
         schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name. A cron of Quartz
-            (seconds first, perhaps a year last) is translated where its seconds are 0 and its year is open.
+            (seconds first, optionally a year last) is translated where its seconds are 0 and its year is `*` or `?`.
         presets: `application.schedulePresets` over the engine's own.
 
     Returns:
@@ -78,10 +78,10 @@ def _five_fields(cron: str) -> list[str]:
         raise ValueError(f"`{cron}` is not a cron expression: it has {len(fields)} fields, not 5.")
     if not _ZERO.fullmatch(fields[0]):
         raise ValueError(
-            f"`{cron}` has seconds (`{fields[0]}`), and a schedule of Dagster has none. Write 0 for the seconds."
+            f"`{cron}` has seconds (`{fields[0]}`), and a schedule of Dagster has none. Set the seconds to 0."
         )
     if len(fields) == 7 and fields[6] not in {"*", "?"}:
-        raise ValueError(f"`{cron}` has a year (`{fields[6]}`), and a schedule of Dagster has none. Write * for it.")
+        raise ValueError(f"`{cron}` has a year (`{fields[6]}`), and a schedule of Dagster has none. Set the year to *.")
     minute, hour, day, month, weekday = fields[1:6]
     if "?" in {day, weekday}:  # Quartz, which counts days of the week from 1 for Sunday
         weekday = ",".join(_unix_days(item) for item in weekday.split(","))
@@ -89,7 +89,7 @@ def _five_fields(cron: str) -> list[str]:
 
 
 def _unix_days(item: str) -> str:
-    """The days of the week of an item of Quartz, as cron counts them: 0 for Sunday."""
+    """Returns the days of the week of a Quartz item as cron numbers: 0 for Sunday."""
     days, slash, step = item.partition("/")
     number = re.compile(r"(?<![\w#])[1-7](?!\w)")
     return number.sub(lambda found: str(int(found[0]) - 1), days) + slash + step

@@ -66,7 +66,7 @@ def split_sections(text: str) -> Sections:
 
 
 def main_section(text: str) -> tuple[int, int]:
-    """Returns where the main SQL of a SQL file begins and ends: the section that `split_sections` gives as `sql`."""
+    """Returns the start and end of the main SQL in a SQL file: the section that `split_sections` returns as `sql`."""
     marks = list(_MARKER.finditer(text))
     if not marks:
         return 0, len(text)
@@ -77,7 +77,7 @@ def main_section(text: str) -> tuple[int, int]:
 
 
 def blank_comments(sql: str, dialect: str = "") -> str:
-    """Replaces comments that are not inside quotes by spaces: all other characters keep their places."""
+    """Replaces comments that are not inside quotes by spaces: all other characters keep their positions."""
 
     def blank(match: re.Match[str]) -> str:
         is_comment = match["line"] is not None or match["block"] is not None

@@ -23,11 +23,11 @@ _EXPLAINED = re.compile(r"\(?\s*\b(?:with|select|from|insert|create|merge|update
 
 
 class SqlError(Exception):
-    """SQL that cannot be parsed; the message says where and why in one line.
+    """SQL that cannot be parsed; the message has the position and the reason in one line.
 
     Args:
-        message: Where and why.
-        reason: Why, without the place; the message by default.
+        message: Position and reason.
+        reason: The reason alone; the message by default.
         word: The word at which the parser stopped, "" where it is not known.
         line: 1-based line of the SQL, None where it is not known.
         column: 1-based column of the last character of the word.

@@ -8,7 +8,7 @@ import dagster as dg
 __all__ = ["build_sweeper"]
 
 
-@cache  # parts of a project that share a resource share its sensor when they are merged
+@cache  # definitions that share a resource share its sensor too: Dagster merges identical sensors only
 def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval: int = 60) -> dg.SensorDefinition:
     """A sensor that sweeps with a resource.
 

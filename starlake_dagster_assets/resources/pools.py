@@ -16,8 +16,8 @@ def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | No
 
     Args:
         project: The project.
-        database: The file, where it is not that of the project's connection. Where a `dg.EnvVar` names it, the pool is
-            that of the project's own file, else one with the name of the variable.
+        database: The file, where it is not that of the project's connection. For a `dg.EnvVar`, the pool is that of the
+            project's own file; if the project has none, its name has the name of the variable.
 
     Returns:
         None where the project writes no DuckDB file. Of several files the first, by the names of their connections.

@@ -145,9 +145,9 @@ class StarlakeShell(StarlakeResource):
 
 
 def _with_secrets(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, with the names of variables in `env` among `secrets`.
+    """Returns the fields with the `env` names of `dg.EnvVar` values added to `secrets`.
 
-    Dagster builds the resource again from its fields with the values in place: the names are kept as a field.
+    Dagster builds the resource again from its fields, with the values of the variables; the names are kept in a field.
     """
     given, secrets = data.get("env", data.get("sl_env_var")), data.get("secrets", [])
     pairs = cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ()

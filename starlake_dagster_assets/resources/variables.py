@@ -1,7 +1,7 @@
-"""Fields of resources whose values are environment variables that are read when a run starts (`dg.EnvVar`).
+"""Resource fields with `dg.EnvVar` values, which are read when a run starts.
 
-Dagster reads variables of texts, integers and booleans, also within lists and mappings. This module reads the others:
-of numbers with fractions, of choices, and of whole lists, mappings and nested configurations.
+Dagster reads variables for `str`, `int` and `bool`, also within lists and mappings. This module reads the others: for
+`float`, choices, and whole lists, mappings and nested configurations.
 """
 
 import json
@@ -31,7 +31,7 @@ __all__ = [
 _Config = TypeVar("_Config", bound=dg.Config)
 _READ_BY_DAGSTER = (str, int, bool)
 FROM_ENVIRONMENT = "from_environment"
-"""The field that names variables that Dagster does not read; it builds resources again from their fields."""
+"""The field with the names of variables that Dagster does not read: Dagster builds a resource again from its fields."""
 DESCRIPTION = (
     "Environment variable by field, read when a run starts; filled from `dg.EnvVar` where Dagster does not read it."
 )
@@ -43,7 +43,7 @@ def is_variable(value: object) -> bool:
 
 
 def pass_variable(value: Any, validate: Callable[[Any], Any]) -> Any:
-    """Validates a value of a field; a variable is validated when its value is known."""
+    """Validates the value of a field, unless it is a variable: that is validated when its value is known."""
     return value if is_variable(value) else validate(value)
 
 
@@ -65,7 +65,7 @@ def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = Fal
         if is_variable(value) and (every or not any(member in _READ_BY_DAGSTER for member in members)):
             names[name] = _name(value)
             del fields[name]
-            if field.is_required():  # a stand-in, until the value is known
+            if field.is_required():  # a placeholder until the value is known
                 shown = f"${{{names[name]}}}"
                 fields[name] = shown if str in members else [shown]
         elif isinstance(value, Mapping) and (every or any(get_args(member)[1:] == (Any,) for member in members)):
@@ -77,10 +77,10 @@ def resolved(config: _Config) -> _Config:
     """Returns the configuration with the values of its variables; the configuration itself where it has none.
 
     Args:
-        config: A resource or a part of one, whose other variables Dagster has read.
+        config: A resource or a nested configuration, whose other variables Dagster has read.
 
     Raises:
-        RunnerError: When a variable is not set, or its value is none of the field.
+        RunnerError: When a variable is not set, or its value is not valid for the field.
     """
     cls: type[Any] = type(config)
     title = cls.__name__
@@ -104,7 +104,7 @@ def resolved(config: _Config) -> _Config:
 
 
 def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields that `configure_at_launch` is given, as run config has them, with all variables deferred.
+    """Returns the fields that were passed to `configure_at_launch` as run config, with all variables deferred.
 
     Args:
         cls: The class of the fields.
@@ -119,13 +119,13 @@ def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def at_definition(resource: Any) -> Any:
-    """Returns a resource as far as it is known when definitions are built.
+    """Returns a resource with the fields that are known when definitions are built.
 
     Args:
-        resource: A resource, or what its `configure_at_launch` gives.
+        resource: A resource, or the result of `configure_at_launch`.
 
     Returns:
-        The resource itself; for one that is configured at launch, one with the fields that are known, not validated.
+        The resource itself; for one that is configured at launch, a resource with the known fields, not validated.
     """
     cls = getattr(resource, "resource_cls", None)
     if cls is None:
@@ -136,13 +136,13 @@ def at_definition(resource: Any) -> Any:
 
 
 def is_complete(resource: Any) -> bool:
-    """Whether run config need not say more of a resource, so that a sensor can use it."""
+    """Whether a resource has all required fields without run config, so that a sensor can use it."""
     cls = getattr(resource, "resource_cls", None)
     return cls is None or all(name in resource.data for name, field in cls.model_fields.items() if field.is_required())
 
 
 def read_text(cls: type[Any], field: str, text: str) -> Any:
-    """Reads the text of a field: comma text or JSON of a list, JSON of a mapping or a nested configuration.
+    """Parses the text of a field: a list from comma-separated text or JSON, a mapping or nested config from JSON.
 
     Args:
         cls: The class of the field.
@@ -167,7 +167,7 @@ def read_text(cls: type[Any], field: str, text: str) -> Any:
 
 
 def parts(annotation: Any) -> list[Any]:
-    """Returns the members of a union; the annotation itself when it is none."""
+    """Returns the members of a union; the annotation itself when it is not a union."""
     if get_origin(annotation) not in (Union, type(int | None)):
         return [annotation]
     return [leaf for part in get_args(annotation) for leaf in parts(part)]
@@ -193,7 +193,7 @@ def _name(variable: Any) -> str:
 
 
 def _without_variables(value: Mapping[str, Any], path: str, names: dict[str, str]) -> dict[str, Any]:
-    """The mapping without its variables, whose names are added by their path."""
+    """Returns the mapping without its variables; adds their names by path to `names`."""
     kept: dict[str, Any] = {}
     for key, one in value.items():
         below = f"{path}/{key}"
@@ -205,6 +205,6 @@ def _without_variables(value: Mapping[str, Any], path: str, names: dict[str, str
 
 
 def _with(value: Mapping[str, Any], path: str, text: str) -> dict[str, Any]:
-    """The mapping with a text at a path."""
+    """Returns the mapping with a text at a path."""
     name, _, below = path.partition("/")
     return {**value, name: _with(value.get(name) or {}, below, text) if below else text}

@@ -68,7 +68,7 @@ class DuckDBWitness:
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
     def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Rows by partition that the embedded engine wrote in that job; None where it did not count them."""
+        """Returns the rows by partition that the embedded engine wrote in a job; None where it did not count them."""
         rows = [row for row in self._of(job_id)["partitions"] if row[:2] == (domain, table)]
         found: dict[str | None, int] = {}
         for _, _, partition, count in rows:
@@ -76,7 +76,7 @@ class DuckDBWitness:
         return {name: count for name, count in found.items() if count} if rows else None
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Rows of a table by the values of a column; none where it does not exist, None where nobody can tell."""
+        """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
         from starlake_dagster_assets.engine.quoting import qualified
         from starlake_dagster_assets.engine.writing.landing import count_by_partition
 

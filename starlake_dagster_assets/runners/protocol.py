@@ -104,18 +104,18 @@ class SampleWitness(Protocol):
 
 @runtime_checkable
 class PartitionReader(Protocol):
-    """A reader that counts rows by partition; optional.
+    """A warehouse reader that counts rows by partition; optional.
 
-    Partitions are named by the values of a column, as `engine.writing.landing` writes them: dates, moments in ISO 8601,
-    other texts, None for NULL.
+    Partitions are the values of a column, as `engine.writing.landing` renders them: dates and timestamps in ISO 8601,
+    other values as text, None for NULL.
     """
 
     def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Rows by partition that the load of that JOBID wrote, by raw names; None where the load counted none."""
+        """Returns the rows by partition that a load wrote, by raw names; None where the load did not count them."""
         ...
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Rows of a table by partition, empty where it does not exist; None where they cannot be counted."""
+        """Returns the rows of a table by partition; empty where it does not exist, None if unknown."""
         ...
 
 

@@ -100,7 +100,7 @@ class _Builder:
         self.reader = OptionReader(model)
         self._dags = Dags(model, self.reader)
         self._left_out: dict[Obstacle, list[Node]] = {}
-        """What is not partitioned though the project asks for it, by the cause."""
+        """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
         self._needed: dict[str, list[str]] = {}
         """What runs first in the job of a node (`run_dependencies_first`)."""
 
@@ -246,10 +246,10 @@ class _Builder:
         return Trigger(node, owner, "", preload, clock, watch, partitions, column)
 
     def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
-        """What a node is partitioned by, and the column of `partition_write=replace`.
+        """Returns how a node is partitioned, and the column of `partition_write=replace`.
 
-        A write strategy with which partitions would not hold leaves the node unpartitioned, with a warning; where the
-        node itself asks for partitions, it is an error. APPEND is not: its second run of a partition is refused.
+        A node whose write strategy does not allow partitions is left unpartitioned, with a warning; where the node
+        itself asks for partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
         """
         settings = self._settings[node.id]
         replaces = node.kind == "task" and settings.partition_write == "replace"

@@ -146,7 +146,7 @@ class Trigger:
         job: Name of the job it runs in.
         partitions: `partitions`: of its cron, of the partition column of its sink, or none.
         replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
-            the write strategy decides.
+            partitions are written by the write strategy.
     """
 
     node: str
@@ -198,7 +198,7 @@ class Triggers:
         triggers: By node id.
         jobs: By name.
         problems: Unknown options, and values that were left out.
-        prefix: What the names of jobs begin with (`name_prefix`), and those of schedules and sensors too.
+        prefix: Prefix of the names of jobs, schedules and sensors (`name_prefix`).
         status: Whether schedules and sensors are on from the start (`status`).
         timezone: Time zone of data cycles (`timezone`); None = that of the project.
     """

@@ -1,4 +1,4 @@
-"""Options of DAG configurations and tags, read as settings; unknown ones are reported with the nearest name."""
+"""Reads options of DAG configurations and tags as settings; unknown ones are reported with the closest name."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class OptionReader:
         self._seen.setdefault(problem)
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
-        """Reports unknown options, but not those of a template of the user's own, which may read any."""
+        """Reports unknown options, except those of a user's own template, which may read any option."""
         known = [*sorted(_OWN_NAMES | KNOWN_ELSEWHERE), *sorted(self._tasks)]
         for dag in dags:
             if not _VENDOR_TEMPLATE.search(dag.template):

@@ -1,4 +1,4 @@
-"""Which tables and tasks can be materialized partition by partition, judged by how they write."""
+"""Evaluates whether a table or task can be materialized partition by partition, by its write strategy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlake_dagster_assets.project.values import STRATEGIES
 __all__ = ["REASONS", "Obstacle", "finer_than_a_day", "left_out", "obstacle", "partition_column", "remedy"]
 
 Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load"]
-"""Why partitions of a table or task would not hold: see `REASONS`."""
+"""Reason for which a table or task cannot be partitioned, see `REASONS`."""
 
 REPLACE = (
     "set writeStrategy.type OVERWRITE_BY_PARTITION with the date column in sink.partition, or on the embedded engine "
@@ -25,7 +25,7 @@ REASONS: Mapping[Obstacle, str] = MappingProxyType(
         "history": "writeStrategy SCD2 depends on the order in which partitions are materialized",
         "view": "a view shows the window of the last run only",
         "days": "OVERWRITE_BY_PARTITION by a column of dates replaces whole days, and the partitions are shorter",
-        "statements": "own statements, templates and Python scripts do not say what they replace",
+        "statements": "own statements, templates and Python scripts do not declare what they replace",
         "load": "writeStrategy OVERWRITE replaces the whole table with each load, so earlier partitions would be gone",
     }
 )
@@ -75,7 +75,7 @@ def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
 
 
 def left_out(kind: Obstacle, nodes: Iterable[str]) -> str:
-    """Renders the warning that nodes are left unpartitioned."""
+    """Renders the warning about nodes that are left unpartitioned."""
     names = sorted(nodes)
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     what = "is left" if len(names) == 1 else "are left"
@@ -86,7 +86,7 @@ def left_out(kind: Obstacle, nodes: Iterable[str]) -> str:
 
 
 def remedy(kind: Obstacle) -> str:
-    """What to do about an obstacle."""
+    """Returns the next step for an obstacle."""
     return _REMEDIES.get(kind, REPLACE)
 
 

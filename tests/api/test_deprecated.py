@@ -106,7 +106,7 @@ def test_wrong_groups_are_named(root: Path, arguments: dict[str, Any], error: ty
 
 @pytest.mark.filterwarnings("ignore:`build_definitions:DeprecationWarning")
 def test_an_argument_is_given_once(root: Path):
-    with pytest.raises(TypeError, match="`preview` is given beside `metadata`"):
+    with pytest.raises(TypeError, match="`preview` is given twice"):
         sda.build_definitions(root, metadata=StarlakeMetadata(), preview=5)
     with pytest.raises(TypeError, match="`preview` takes a number of rows, not str"):
         StarlakeMetadata(preview="5")

@@ -158,7 +158,7 @@ def test_a_schedule_of_partitioned_assets_asks_for_the_partitions_that_have_clos
 def test_a_schedule_that_cannot_be_is_refused(root: Path):
     build = sda.build_schedule_from_starlake_selection
     for cron, zone, message in (
-        ("@daily", None, "job `j`: `@daily` is no cron of five fields"),
+        ("@daily", None, "job `j`: `@daily` is not a cron of five fields"),
         ("0 99 * * *", None, "Dagster does not know the schedule `0 99"),
         ("0 3 * * *", "Europe/Pariss", "`Europe/Pariss` is no time zone"),
     ):

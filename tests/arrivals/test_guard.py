@@ -188,7 +188,7 @@ def test_a_store_that_cannot_be_reached_is_a_failure(world, incoming):
     incoming.write_text("")
     result = by_hand(here)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert "unknown whether its files are there" in failure.step_failure_data.error.message
+    assert "unknown whether its files have arrived" in failure.step_failure_data.error.message
     assert commands(here) == []
 
 

@@ -107,7 +107,7 @@ def _load_project(call: _Call) -> Project:
 
 
 def _fatal(problem: Problem) -> bool:
-    """A broken task is left out, as by the engine, and a schedule is not needed; all else stops every command."""
+    """Whether a problem stops every command: not one of a task, which is left out, and not one of a schedule."""
     return problem.stops_object and not problem.file.startswith("metadata/transform/")
 
 

@@ -144,16 +144,16 @@ class Auditor:
             self._soon(lambda: self._expect(domain, schema, rows))
 
     def land(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
-        """Adds the rows of `audit.partitions`: how many rows a load wrote into each partition.
+        """Adds the rows of `audit.partitions`: the number of rows that a load wrote into each partition.
 
-        The row of NULL is always there, with 0 where no row had NULL: it tells a load of no rows from one that was not
-        counted. The real engine has no such table.
+        The row of NULL is always added, with 0 where no row had NULL: it distinguishes a load without rows from one
+        that was not counted. Starlake's own engine has no such table.
         """
         if self._project.application.audit.active:
             self._soon(lambda: self._land(domain, schema, {None: 0, **counts}))
 
     def take_over_partitions(self, job: str, domain: str, schema: str) -> None:
-        """Gives the rows of `audit.partitions` of a command that did not finish to this job."""
+        """Assigns the rows of `audit.partitions` of a command that did not finish to this job."""
         if job and self._exists("partitions"):
             mine = f"JOBID = {value(job)} AND DOMAIN = {value(domain)} AND SCHEMA = {value(schema)}"
             self._con.execute(f"UPDATE {self._name('partitions')} SET JOBID = {value(self._job)} WHERE {mine}")

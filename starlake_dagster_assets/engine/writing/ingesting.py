@@ -33,7 +33,7 @@ _MARKER = "zztmp_ticket_"
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows read, accepted, refused; `job` is the JOBID that wrote them, where that was another command."""
+    """Rows read, accepted and rejected; `job` is the JOBID that wrote them, where that was another command."""
 
     input: int
     accepted: int

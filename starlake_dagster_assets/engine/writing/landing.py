@@ -1,4 +1,4 @@
-"""Partitions that rows were written into, counted by the first column of `sink.partition`."""
+"""Row counts by partition: the values of the first column of `sink.partition`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine.quoting import identifier
 __all__ = ["MOST_PARTITIONS", "count_by_partition", "subtract"]
 
 MOST_PARTITIONS = 10_000
-"""Distinct values above which a column is not taken for one of partitions."""
+"""Maximum number of distinct values of a partition column."""
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 
@@ -29,8 +29,8 @@ def count_by_partition(
 
     Returns:
         Rows by value: a date as `2025-03-01`; a timestamp as ISO 8601, cut to a quarter of an hour and with an offset
-        where the type has one; every other value as DuckDB's text; None for NULL. No mapping at all where the column
-        has more than `MOST_PARTITIONS` values.
+        where the type has one; every other value as DuckDB's text; None for NULL. None instead of a mapping where the
+        column has more than `MOST_PARTITIONS` values.
     """
     value = _text(identifier(column), kind.upper())
     sql = f"SELECT {value} AS p, count(*) FROM {relation} GROUP BY p LIMIT {MOST_PARTITIONS + 1}"
@@ -39,7 +39,7 @@ def count_by_partition(
 
 
 def subtract(after: Mapping[str | None, int], before: Mapping[str | None, int]) -> dict[str | None, int]:
-    """Returns by how many rows each partition has grown; those that have not are left out."""
+    """Returns the number of rows that each partition gained; partitions without new rows are left out."""
     grown = {name: count - before.get(name, 0) for name, count in after.items()}
     return {name: count for name, count in grown.items() if count > 0}
 

@@ -1,4 +1,4 @@
-"""Delete-and-insert of one partition by a task: the window, or the key, is replaced in the transaction of the task."""
+"""Replaces one partition in the transaction of a task: deletes the rows of the window or key and inserts new ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Replacement", "replace_partition", "replacement_of"]
 
 @dataclass(frozen=True)
 class Replacement:
-    """What a task replaces of its table.
+    """The partition that a task replaces.
 
     Attributes:
-        column: The column that says which partition a row belongs to.
-        start: First moment of the window, ISO 8601 with an offset; "" where a key is replaced.
-        end: First moment after it.
+        column: The column of the partitions.
+        start: Start of the window, ISO 8601 with an offset; "" where a key is replaced.
+        end: End of the window, exclusive.
         key: The partition key, compared with the column as text; "" where a window is replaced.
     """
 
@@ -33,7 +33,7 @@ class Replacement:
 
 
 def replacement_of(environ: Mapping[str, str]) -> Replacement | None:
-    """Reads the replacement that a step of Dagster asks for in `SL_PARTITION_REPLACE`; None where it asks for none.
+    """Reads the partition to replace from the environment variable `SL_PARTITION_REPLACE`; None where it is not set.
 
     Raises:
         EngineError: The variable is not JSON of that form.
@@ -55,7 +55,7 @@ def replace_partition(job: Write, wanted: Replacement) -> int:
         The number of rows inserted.
 
     Raises:
-        EngineError: A row that the query gives lies outside of the partition: a second run would write it twice.
+        EngineError: The query returns a row outside of the partition: a second run would write it twice.
     """
     inside = _inside(job, wanted)
     outside = f"SELECT count(*) FROM {job.incoming} WHERE ({inside}) IS NOT TRUE"
@@ -63,7 +63,7 @@ def replace_partition(job: Write, wanted: Replacement) -> int:
     if count:
         what = f"from {wanted.start} to {wanted.end}" if wanted.start else f"of the partition {wanted.key!r}"
         raise EngineError(
-            f"partition_write=replace: the query gives {count} rows whose {wanted.column!r} is not {what}; "
+            f"partition_write=replace: the query returns {count} rows whose {wanted.column!r} is not {what}; "
             "limit the query with sl_start_date and sl_end_date, or sl_partition_key"
         )
     job.con.execute(f"DELETE FROM {job.target} WHERE {inside}")
@@ -71,7 +71,7 @@ def replace_partition(job: Write, wanted: Replacement) -> int:
 
 
 def _inside(job: Write, wanted: Replacement) -> str:
-    """The condition that a row belongs to the partition."""
+    """Returns the SQL condition for rows of the partition."""
     column = identifier(spelled(wanted.column, job.columns))
     if not wanted.start:
         return f"CAST({column} AS VARCHAR) = {literal(wanted.key)}"

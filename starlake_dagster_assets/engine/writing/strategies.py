@@ -39,7 +39,7 @@ class Write:
         end: Name of the SCD2 end column.
         now: Clock of the transaction, UTC, naive.
         truncate: `--truncate true`: APPEND empties the table first.
-        inserted: Takes the quoted name of each relation whose rows were all inserted, while it exists.
+        inserted: Called with the quoted name of each relation whose rows were inserted, while it exists.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -224,7 +224,7 @@ def _newest(job: Write, name: str) -> str:
 
 
 def insert_rows(job: Write, source: str) -> int:
-    """Inserts all rows of a relation; returns how many."""
+    """Inserts all rows of a relation and returns their number."""
     written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
     if job.inserted is not None:
         job.inserted(source)

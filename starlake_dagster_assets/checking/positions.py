@@ -1,4 +1,4 @@
-"""Lines and columns in the files of a project, for text that was rendered and stripped of its comments."""
+"""Positions in the files of a project, of text that was rendered and stripped of its comments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from starlake_dagster_assets.project.model import Location, Task
 from starlake_dagster_assets.project.sections import blank_comments, main_section
 
-__all__ = ["Place", "Places"]
+__all__ = ["Position", "Positions"]
 
-Place = tuple[str, int | None, int | None]
+Position = tuple[str, int | None, int | None]
 """(file, line, column), 1-based; None where they are not known."""
 
 
-class Places:
+class Positions:
     """Finds words in the files of a project; each file is read once.
 
     Args:
@@ -25,13 +25,13 @@ class Places:
         self._root = root
         self._texts: dict[str, str] = {}
 
-    def in_task(self, task: Task, word: str, start: int | None = None) -> Place:
-        """The place of a word of a task's SQL.
+    def find_in_task(self, task: Task, word: str, start: int | None = None) -> Position:
+        """Returns the position of a word in a task's SQL.
 
         Args:
             task: The task.
             word: As spelled in `task.sql`.
-            start: Where it begins there; the first occurrence by default.
+            start: Its offset there; that of the first occurrence by default.
         """
         location = task.sql_location or task.location
         sql = task.sql or ""
@@ -46,8 +46,8 @@ class Places:
             return location.file, location.line, None
         return (location.file, *_line_and_column(text, found[min(number, len(found) - 1)]))
 
-    def of_text(self, location: Location, text: str) -> Place:
-        """The line of a text in a YAML file, at or after the line of its object."""
+    def find_text(self, location: Location, text: str) -> Position:
+        """Returns the line of a text in a YAML file, at or after the line of its object."""
         whole = self._text(location.file)
         begin = sum(len(line) + 1 for line in whole.split("\n")[: max((location.line or 1) - 1, 0)])
         at = whole.find(text.split("\n")[0], begin)
