@@ -74,7 +74,7 @@ class OptionReader:
         """Reports unknown options, except those of a user's own template, which may read any option."""
         known = [*sorted(_OWN_NAMES | KNOWN_ELSEWHERE), *sorted(self._tasks)]
         for dag in dags:
-            if not _VENDOR_TEMPLATE.search(dag.template):
+            if dag.template and not _VENDOR_TEMPLATE.search(dag.template):
                 continue
             for name in dag.options:
                 if name in _OWN_NAMES or name in KNOWN_ELSEWHERE or name in self._tasks or _VARIABLE.fullmatch(name):

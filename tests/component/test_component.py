@@ -217,7 +217,7 @@ def test_two_projects_in_one_location_do_not_collide(sandbox, dev):
     scaffold(sandbox, select="domain:starbake")
     scaffold(sandbox, project="{{ context.project_root }}/second", select="domain:reference")
     with sandbox.build_all_defs() as defs:
-        assert {"starlake_starbake", "starlake_second"} <= set(defs.resources)
+        assert {"starlake_starbake_domain_starbake", "starlake_second_domain_reference"} <= set(defs.resources)
         assert {ORDERS, dg.AssetKey(["reference", "Shops"])} <= set(specs(defs))
 
 
