@@ -24,7 +24,7 @@ class Binding:
         nodes: By asset key.
         specs: In the order of the nodes.
         checks: By asset key, then by the name that our own results carry.
-        outputs: Asset key by the name of the output, as Dagster makes it of the first key.
+        outputs: Asset key by output name; Dagster derives the name from the first key of the asset.
     """
 
     source: ProjectSource
@@ -40,13 +40,13 @@ class Binding:
         return [spec for named in self.checks.values() for spec in named.values()]
 
     def with_keys_of(self, assets: dg.AssetsDefinition) -> "Binding":
-        """The binding with the keys that its assets and checks have now.
+        """Returns the binding with the present keys of its assets and checks.
 
-        Dagster's tools for prefixes and replacements change keys after the assets were defined. They keep the names of
-        the outputs, which are made of the first keys.
+        Prefixes and key replacements change keys after the assets were defined, but keep the names of outputs, which
+        derive from the first keys.
 
         Args:
-            assets: The definition as it is loaded or run. Specs and checks that it does not have any more are left out.
+            assets: The definition as it is loaded or run. Specs and checks that it no longer has are left out.
         """
         keys, specs = assets.node_keys_by_output_name, assets.node_check_specs_by_output_name
         nodes: dict[dg.AssetKey, Node] = {}
@@ -90,7 +90,7 @@ def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
 
 
 def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
-    """The binding of assets of `starlake_assets` or `build_definitions`, with their present keys; None for others."""
+    """Returns the binding of assets of this package, with their present keys; None for other assets."""
     if not assets.is_executable:
         return None
     step: Any = assets.op.compute_fn

@@ -1,4 +1,4 @@
-"""The body of a step: who runs in it, and that it gives a result for each asset that it was asked for."""
+"""The body of a step: binds it to its project, and validates that each selected asset has a result."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
@@ -8,19 +8,19 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.account import StepAccount
 from starlake_dagster_assets.assets.binding import BINDING, Binding
 from starlake_dagster_assets.assets.direct import with_run
 from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
+from starlake_dagster_assets.assets.step_progress import StepProgress
 from starlake_dagster_assets.errors import StarlakeError
 
 __all__ = ["bound_body", "current_step", "events_of", "running_step"]
 
-_CURRENT: ContextVar[StepAccount | None] = ContextVar("starlake_dagster_assets_step", default=None)
+_CURRENT: ContextVar[StepProgress | None] = ContextVar("starlake_dagster_assets_step", default=None)
 
 
-def current_step() -> StepAccount:
-    """The step whose body is running.
+def current_step() -> StepProgress:
+    """Returns the step whose body is running.
 
     Raises:
         StarlakeError: Outside a function decorated with `starlake_assets`.
@@ -31,7 +31,7 @@ def current_step() -> StepAccount:
     return step
 
 
-def running_step() -> StepAccount | None:
+def running_step() -> StepProgress | None:
     """The step whose body is running; None elsewhere."""
     return _CURRENT.get()
 
@@ -39,13 +39,13 @@ def running_step() -> StepAccount | None:
 def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterator[Any]]:
     """Returns the function as a generator in whose body `current_step` gives the step.
 
-    The generator ends with a failure where the function gave no result for something that was selected.
+    The generator ends with a failure where a selected asset or check has no result.
     """
 
     @wraps(fn)
     def body(*args: Any, **kwargs: Any) -> Iterator[Any]:
         context = _context(args, kwargs)
-        step = StepAccount(_present(binding, context), _launch(args, kwargs))
+        step = StepProgress(_present(binding, context), _launch(args, kwargs))
         inside = copy_context()
         inside.run(_CURRENT.set, step)
         events = inside.run(lambda: events_of(fn(*args, **kwargs)))
@@ -69,7 +69,7 @@ def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterat
 
 
 def events_of(result: Any) -> Generator[Any, None, None]:
-    """The events that the body of a step gives: those that it yields, then those that it returns.
+    """Yields the events of the body of a step: those that it yields, then those that it returns.
 
     Args:
         result: What the function returned: an iterator, one event, several, or None.
@@ -86,7 +86,7 @@ def events_of(result: Any) -> Generator[Any, None, None]:
 
 
 def _context(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dg.AssetExecutionContext | None:
-    """The context of the step that runs; None where the function is called directly."""
+    """Returns the context of the step that runs; None where the function is called directly."""
     given = [value for value in (*args, *kwargs.values()) if isinstance(value, dg.AssetExecutionContext)]
     with suppress(Exception):  # Dagster has one class for each kind of context that it does not have here
         context = given[0] if given else dg.AssetExecutionContext.get()

@@ -9,15 +9,14 @@ import dagster as dg
 
 from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.arrivals.tags import NO_FILES
-from starlake_dagster_assets.assets.account import RunCall, StepAccount
 from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.command_log import line_listener
 from starlake_dagster_assets.assets.compute_log import compute_log
-from starlake_dagster_assets.assets.earlier import read_earlier, repeats_failed_assets, taken_before
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
-from starlake_dagster_assets.assets.left_out import left_out_events
-from starlake_dagster_assets.assets.lines import line_listener
+from starlake_dagster_assets.assets.previous_attempts import read_previous_attempts, repeats_failed_assets, taken_before
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
+from starlake_dagster_assets.assets.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.assets.standing import cannot
 from starlake_dagster_assets.assets.step_partitions import (
     options_for,
@@ -26,6 +25,7 @@ from starlake_dagster_assets.assets.step_partitions import (
     replacement_environment,
     window_of_step,
 )
+from starlake_dagster_assets.assets.step_progress import RunCall, StepProgress
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.partitions import PartitionInfo
@@ -43,21 +43,21 @@ _HEAD = 80
 
 
 def run_step(
-    context: dg.AssetExecutionContext, step: StepAccount, call: RunCall, runner: Runner, fetch: Fetch
+    context: dg.AssetExecutionContext, step: StepProgress, call: RunCall, runner: Runner, fetch: Fetch
 ) -> Iterator[StarlakeEvent]:
-    """Runs what a call of `starlake.run` names of what the step selects, without what earlier attempts have made.
+    """Runs the selected tables and tasks of a call of `starlake.run` that previous attempts have not materialized.
 
     Args:
         context: Of the step.
-        step: The project and its assets, and what the step has a result for.
-        call: What is asked for.
+        step: The project and its assets, and the results of the step so far.
+        call: The call.
         runner: Where commands run.
-        fetch: What is read from the warehouse for each table made.
+        fetch: Metadata that is read from the warehouse for each materialized table.
 
     Yields:
-        A materialization per table and task that was made, its check results, and an observation where nothing was
-        made. For what an earlier run made, an observation that names the run, and the outputs that other steps wait
-        for.
+        A materialization per materialized table and task, check results, and an observation per table or task that had
+        nothing to do. For assets that a previous run materialized, an observation that names the run, and the outputs
+        that other steps read.
 
     Raises:
         dg.Failure: At the end, when something failed: names each with its last error lines.
@@ -82,7 +82,7 @@ def run_step(
 
 def _run(
     context: dg.AssetExecutionContext,
-    step: StepAccount,
+    step: StepProgress,
     call: RunCall,
     runner: Runner,
     variables: "_Variables",
@@ -99,13 +99,13 @@ def _run(
         for key, node in binding.nodes.items()
         if node.id in call.nodes and key in context.selected_asset_keys and key not in step.materialized
     }
-    earlier = read_earlier(context, selected)
-    yield from left_out_events(context, earlier)
-    nodes = {key: node for key, node in selected.items() if key not in earlier.made}
+    previous = read_previous_attempts(context, selected)
+    yield from skipped_asset_events(context, previous)
+    nodes = {key: node for key, node in selected.items() if key not in previous.materialized}
     wanted = [node.id for node in nodes.values()]
     hold = (bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values())
     settings = replace(_settings(context, step, call, runner, variables, nodes), hold=hold)
-    if not settings.again:  # what repeats another attempt finds its files on their way already
+    if not settings.again:  # another attempt has moved its files already
         guard = GuardedRun(
             binding.translator.get_pre_load,
             binding.source,
@@ -118,7 +118,7 @@ def _run(
         settings = replace(settings, not_ready=guard)
     results.before(nodes.values())
     if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
-        context.log.info(f"full_refresh: a load has no such option; loaded as always: {', '.join(loads)}.")
+        context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
     lost: dict[str, Outcome] = {}
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for item in outcomes:
@@ -139,7 +139,7 @@ def _run(
 
 @dataclass(frozen=True)
 class _Variables:
-    """The variables of transforms: those that the user gives, and all of them by node."""
+    """The variables of transforms: those of the user's `options`, and all variables of a node."""
 
     given: TaskOptions
     partition: PartitionInfo | None
@@ -153,7 +153,7 @@ def _replaces(runner: Runner) -> bool:
 
 def _settings(
     context: dg.AssetExecutionContext,
-    step: StepAccount,
+    step: StepProgress,
     call: RunCall,
     runner: Runner,
     variables: _Variables,
@@ -187,7 +187,7 @@ def _settings(
 def _variables(
     context: dg.AssetExecutionContext, binding: Binding, call: RunCall, partition: PartitionInfo | None
 ) -> Callable[[Node], Mapping[str, str]]:
-    """The variables of each transform: of its DAG configuration, the code, the tags of the run and its run config.
+    """Returns the variables of a transform: of its DAG configuration, the code, the tags of the run and its run config.
 
     The later ones take precedence.
     """

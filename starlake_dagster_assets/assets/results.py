@@ -70,11 +70,11 @@ class Results:
         """Checks asked for without their assets that the environment cannot answer, by node id."""
 
     def counts_partitions(self, nodes: Iterable[Node]) -> bool:
-        """Whether a load is told only once the rows of its partitions can be counted."""
+        """Whether loads are reported only after the rows of their partitions have been counted."""
         return any(self._loads.by_rows(node) for node in nodes)
 
     def before(self, nodes: Iterable[Node]) -> None:
-        """Reads what must be known of the warehouse before anything runs."""
+        """Counts the rows of the warehouse that must be known before the first command."""
         self._loads.read_before(list(nodes))
 
     def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
@@ -100,7 +100,7 @@ class Results:
             if by_rows:  # rows of other files may have been committed before the failure
                 yield from self._loads.events(item, key, {}, ())
             if item.files or by_rows or item.node.id in self._reported:
-                # another attempt must know that the files were taken, and that earlier materializations do not count
+                # another attempt reads here that the files were taken, and that earlier materializations do not count
                 told = {"starlake/status": "failed", **({_FILES: ", ".join(item.files)} if item.files else {})}
                 yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
             # A failed blocking check withholds the materialization; its result still tells why.
@@ -109,7 +109,7 @@ class Results:
     def _materialized(
         self, item: Outcome, key: dg.AssetKey, checks: Sequence[dg.AssetCheckResult]
     ) -> Iterator[StarlakeEvent]:
-        """The materialization of a table or task, or of the partitions that it was made for."""
+        """Yields the materialization of a table or task, or of its partitions."""
         metadata = self._metadata(item)
         if self._partitioned and (rows := metadata.pop("dagster/row_count", None)) is not None:
             metadata["starlake/rows_in_table"] = rows  # of all partitions
@@ -123,7 +123,7 @@ class Results:
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
     def _partition_rows(self, node: Node, key: dg.AssetKey) -> dict[str, int]:
-        """The rows of the partition of a task; those of several are added to the event of each."""
+        """Returns the row count of the partition of a task; counts of several are added to the event of each."""
         asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
         counts = self._loads.rows(node, column or partition_column(node))
         if counts is None or asked is None:
@@ -218,7 +218,7 @@ class Results:
     # ----------------------------------------------------------------------------------------------- metadata
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        """Metadata in the order of interest, which is that of the UI: rows, files, columns, then how it was made."""
+        """Returns metadata in the order of the UI: rows, files, columns, then duration and ids."""
         fetched = self._fetched(outcome.node, self._witness) if self._witness is not None and outcome.settled else {}
         counts = {"accepted": outcome.accepted, "rejected": outcome.rejected, "input": outcome.input}
         metadata: dict[str, Any] = {key: fetched.pop(key) for key in [_ROW_COUNT] if key in fetched}
@@ -271,7 +271,7 @@ def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
 
 
 def is_failure(observation: dg.AssetObservation) -> bool:
-    """Whether an observation says that making its asset failed."""
+    """Whether an observation reports that its asset failed."""
     return _text(observation, "starlake/status") == "failed"
 
 

@@ -1,4 +1,4 @@
-"""What a person chooses for one launch of a step, in the launchpad."""
+"""Run config of a step, as set in the launchpad."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class StarlakeRunConfig(dg.Config):
     """Run config of the steps of a Starlake project.
 
     The steps of `build_definitions` and `build_starlake_assets` have it. Add a parameter of this type to a function
-    decorated with `starlake_assets` to have it there: `starlake.run(context)` uses it.
+    that is decorated with `starlake_assets` to use it there: `starlake.run(context)` reads it.
 
     Examples:
         ::
@@ -31,7 +31,7 @@ class StarlakeRunConfig(dg.Config):
     full_refresh: bool = Field(
         default=False,
         description="Empty the tables of APPEND transforms before their rows are inserted (`--truncate true`). "
-        "Transforms with another write strategy write what they always write. Loads have no such option.",
+        "It has no effect on loads and on transforms with another write strategy.",
     )
     options: dict[str, str] = Field(
         default_factory=dict,
@@ -46,12 +46,12 @@ class StarlakeRunConfig(dg.Config):
 
 @dataclass(frozen=True)
 class LaunchSettings:
-    """What was chosen for one launch.
+    """Settings of one launch, as read from its run config.
 
     Attributes:
-        full_refresh: Empty the tables of APPEND transforms first.
+        full_refresh: Whether to empty the tables of APPEND transforms first.
         options: Variables of the transforms.
-        scheduled_date: As text.
+        scheduled_date: An ISO date as text; None where none was set.
     """
 
     full_refresh: bool = False
@@ -64,13 +64,13 @@ class LaunchSettings:
         return cls(config.full_refresh, dict(config.options), config.scheduled_date)
 
     def scheduled_moment(self, timezone: str) -> datetime | None:
-        """The scheduled date with its time zone; None where none was chosen.
+        """Returns the scheduled date with its time zone; None where none was set.
 
         Args:
-            timezone: Of a text without an offset.
+            timezone: The time zone of a text without an offset.
 
         Raises:
-            CommandError: When the text is no ISO date.
+            CommandError: When the text is not an ISO date.
         """
         text = (self.scheduled_date or "").strip()
         if not text:
@@ -79,7 +79,7 @@ class LaunchSettings:
             moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1] in "zZ" else text)
         except ValueError as error:
             raise CommandError(
-                f"Run config `scheduled_date`: {text!r} is no date. Pass an ISO date such as 2026-01-31 or "
+                f"Run config `scheduled_date`: {text!r} is not a date. Pass an ISO date such as 2026-01-31 or "
                 "2026-01-31T06:00:00+01:00."
             ) from error
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(timezone))

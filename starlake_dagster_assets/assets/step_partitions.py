@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.earlier import partitioned
 from starlake_dagster_assets.assets.partition_checks import takes_partition, unreached, uses_key
+from starlake_dagster_assets.assets.previous_attempts import partitioned
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.graph.model import Node

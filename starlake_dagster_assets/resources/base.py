@@ -142,15 +142,15 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     ) -> StarlakeEventIterator:
         """Runs what the step selects; to be used as `yield from starlake.run(context)`.
 
-        A body may call it several times, each time with its own `select`. What earlier runs of a re-execution made is
-        left out.
+        A body may call it several times, each time with its own `select`. Assets that earlier runs of a re-execution
+        materialized are not run again.
 
         Args:
             context: Of the step of a function decorated with `starlake_assets`.
-            select: Which of the tables and tasks of the step, in the selection grammar; all by default.
-            exclude: Which of them not.
+            select: Tables and tasks of the step in the selection grammar; all by default.
+            exclude: Tables and tasks that are left out.
             options: Variables of transforms (`--options`), or a function of the node: no commas in their values.
-            config: What was chosen for this launch; the `StarlakeRunConfig` of the function's parameters by default.
+            config: Run config of this launch; that of the function's `StarlakeRunConfig` parameter by default.
 
         Returns:
             The events, one as each table is known; chain `fetch_row_counts()`, `fetch_column_metadata()`
@@ -158,7 +158,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Raises:
             StarlakeError: Outside such a function.
-            SelectionError: When the selection is not of the grammar or names nothing of the step.
+            SelectionError: When the selection is not valid, or names no table and no task of the step.
         """
         step, context = current_step(), with_run(context)
         nodes = _nodes(step.binding, select, exclude)
@@ -176,7 +176,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
 
 def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> frozenset[str]:
-    """The ids of the nodes of a step that a selection names.
+    """Returns the ids of the nodes of a step that a selection names.
 
     Raises:
         SelectionError: When there is none.
@@ -187,8 +187,8 @@ def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | 
     found = mine & frozenset(select_nodes(binding.source.graph, "*" if select is None else select, exclude))
     if not found:
         raise SelectionError(
-            f"starlake.run(context): the selection {select or '*'!r} (without {exclude!r}) names nothing of this step. "
-            f"The step has: {', '.join(sorted(mine)[:20])}{' and more' if len(mine) > 20 else ''}."
+            f"starlake.run(context): the selection {select or '*'!r} (without {exclude!r}) names no table and no task "
+            f"of this step. The step has: {', '.join(sorted(mine)[:20])}{' and more' if len(mine) > 20 else ''}."
         )
     return found
 

@@ -137,7 +137,7 @@ def by_hand(context, starlake):
     [
         (nothing, "4 of 4 selected assets have no result: kpi/by_day, kpi/log, sales/items, sales/orders"),
         (forgotten, "write `yield from starlake.run(context)`"),
-        (swallowed, "No call of `starlake.run(context)` gave an event for them"),
+        (swallowed, "No call of `starlake.run(context)` yielded an event for them"),
         (partly_read, "were not read to the end"),
         (only_loads, "2 of 4 selected assets have no result: kpi/by_day, kpi/log"),
         (not_failing, "the body of the step went on"),
@@ -190,4 +190,4 @@ def test_run_config_of_a_launch(project):
     assert projects.rows(database, "select who from kpi.log") == [("nobody",)]
     wrong = launch(scheduled_date="tomorrow")
     assert not wrong.success
-    assert "`scheduled_date`: 'tomorrow' is no date" in message(wrong)
+    assert "`scheduled_date`: 'tomorrow' is not a date" in message(wrong)

@@ -1,4 +1,4 @@
-"""What a step has given a result for, of what it was asked for."""
+"""Progress of a step: the assets and checks that it has a result for, compared with those that are selected."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ from starlake_dagster_assets.assets.run_config import LaunchSettings
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import TaskOptions
 
-__all__ = ["RunCall", "StepAccount"]
+__all__ = ["RunCall", "StepProgress"]
 
 _MOST_NAMED = 20
 
 
 @dataclass
 class RunCall:
-    """One call of `starlake.run` in the body of a step.
+    """A call of `starlake.run` in the body of a step.
 
     Attributes:
         number: 1 for the first.
-        nodes: Ids of the nodes that it names.
+        nodes: Ids of the nodes that it selects.
         options: Variables of transforms.
-        launch: What was chosen for this launch.
+        launch: Settings of this launch.
         started: Whether its events were read.
         ended: Whether they were read to the end.
     """
@@ -39,14 +39,14 @@ class RunCall:
 
 
 @dataclass
-class StepAccount:
-    """The results of a step that runs.
+class StepProgress:
+    """The results that the body of a step has produced so far.
 
     Attributes:
         binding: The project and its assets, with their present keys.
-        launch: What was chosen for this launch, where the function takes run config.
+        launch: Settings of this launch, where the function takes run config.
         calls: Of `starlake.run`.
-        failed: Why, by asset key, for what failed and was not materialized afterwards.
+        failed: Reasons by asset key, of assets that failed and were not materialized afterwards.
         materialized: Asset keys that this body has materialized.
         asked: Ids of the nodes of the calls that have begun.
     """
@@ -61,19 +61,19 @@ class StepAccount:
     _checked: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
 
     def call(self, nodes: frozenset[str], options: TaskOptions, launch: LaunchSettings | None) -> RunCall:
-        """Notes a call of `starlake.run`.
+        """Records a call of `starlake.run`.
 
         Args:
-            nodes: Ids of the nodes that it names.
+            nodes: Ids of the nodes that it selects.
             options: Variables of transforms.
-            launch: What was chosen for this launch; the run config of the step by default.
+            launch: Settings of this launch; the run config of the step by default.
         """
         call = RunCall(len(self.calls) + 1, nodes, options, launch or self.launch)
         self.calls.append(call)
         return call
 
     def note(self, event: Any) -> None:
-        """Notes what an event of the body gives a result for."""
+        """Records the asset or checks that an event of the body is a result of."""
         if isinstance(event, dg.AssetCheckResult):
             self._note_checks([event], None)
         elif isinstance(event, dg.MaterializeResult):
@@ -88,18 +88,18 @@ class StepAccount:
             self._observed.add(event.asset_key)
 
     def note_logged(self, context: dg.AssetExecutionContext) -> None:
-        """Notes the events that the body gave to `context.log_event` since its last event."""
+        """Records the events that the body passed to `context.log_event` since its last event."""
         for event in getattr(context.op_execution_context, "_events", ()):
             data = getattr(event, "event_specific_data", None)
             self.note(getattr(data, "materialization", None) or getattr(data, "asset_observation", None))
 
     def check(self, context: dg.AssetExecutionContext) -> None:
-        """Fails the step where something selected has no result.
+        """Fails the step where a selected asset or check has no result.
 
         Raises:
-            dg.Failure: Names it, why, and what to do.
+            dg.Failure: With the assets or checks, the cause and the next step.
         """
-        from starlake_dagster_assets.assets.earlier import materialized_keys  # a code location runs no step
+        from starlake_dagster_assets.assets.previous_attempts import materialized_keys  # a code location runs no step
 
         if self.failed:
             reasons = "; ".join(f"{key.to_user_string()} ({reason})" for key, reason in self.failed.items())
@@ -115,7 +115,7 @@ class StepAccount:
         self._check_checks(context)
 
     def _check_checks(self, context: dg.AssetExecutionContext) -> None:
-        from starlake_dagster_assets.assets.earlier import repeats_failed_assets
+        from starlake_dagster_assets.assets.previous_attempts import repeats_failed_assets
 
         open_checks = set(context.selected_asset_check_keys) - self._checked
         alone = {key for key in open_checks if key.asset_key not in context.selected_asset_keys}
@@ -124,7 +124,7 @@ class StepAccount:
         }
         made = {key for key in open_checks if key.asset_key in self.materialized}
         wanted = (alone | made) - (reserved - alone)
-        if repeats_failed_assets(context.run):  # Dagster itself chose checks that the parent run could not answer
+        if repeats_failed_assets(context.run):  # Dagster selects checks that the parent run could not evaluate
             wanted -= alone
         names = _names(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
         if names:
@@ -149,8 +149,8 @@ class StepAccount:
             return "The events of `starlake.run(context)` were not read to the end: write `yield from` before it."
         if self.calls:
             return (
-                "No call of `starlake.run(context)` gave an event for them to Dagster: write `yield from` before each "
-                "call, and let one `select=` name each of them."
+                "No call of `starlake.run(context)` yielded an event for them: write `yield from` before each call, "
+                "and select each of them in one of the calls."
             )
         return (
             "The body of the step ended without running them: write `yield from starlake.run(context)`, or yield a "
@@ -158,7 +158,7 @@ class StepAccount:
         )
 
     def _key(self, key: dg.AssetKey | None) -> dg.AssetKey | None:
-        """The key of a result; of one without a key, that of the only asset."""
+        """Returns the key of a result; for a result without a key, that of the only asset."""
         return key or (next(iter(self.binding.nodes)) if len(self.binding.nodes) == 1 else None)
 
     def _note_materialized(self, key: dg.AssetKey | None) -> None:

@@ -1,41 +1,41 @@
-"""What a re-execution says of assets that an earlier run made."""
+"""Events of assets that a re-execution does not run because a previous run materialized them."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.earlier import Earlier
+from starlake_dagster_assets.assets.previous_attempts import PreviousAttempts
 
-__all__ = ["left_out_events"]
+__all__ = ["skipped_asset_events"]
 
 
-def left_out_events(context: dg.AssetExecutionContext, earlier: Earlier) -> Iterator[Any]:
-    """The events of assets that are left out because a run of the chain made them.
+def skipped_asset_events(context: dg.AssetExecutionContext, previous: PreviousAttempts) -> Iterator[Any]:
+    """Yields the events of assets that are not run because a previous run of the chain materialized them.
 
-    The outputs are those of the earlier run: steps that read them are not skipped, and there is no second
+    The outputs are those of the previous run: steps that read them are not skipped, and there is no second
     materialization.
 
     Args:
         context: Of the step.
-        earlier: What earlier attempts made.
+        previous: Assets that previous attempts materialized.
 
     Yields:
         An observation per asset that names the run, and the outputs of the asset and of its checks.
     """
     assets = context.assets_def
-    others = {key: run for key, run in earlier.made.items() if run != context.run.run_id}
+    others = {key: run for key, run in previous.materialized.items() if run != context.run.run_id}
     outputs = {key: name for name, key in assets.node_keys_by_output_name.items() if key in others}
     checks = {
         name: spec.asset_key
         for name, spec in assets.node_check_specs_by_output_name.items()
-        if spec.asset_key in others and spec.key in earlier.answered
+        if spec.asset_key in others and spec.key in previous.evaluated_checks
     }
     for key, run in others.items():
         yield dg.AssetObservation(
             asset_key=key,
             description=f"Materialized by run {run}, which this run repeats from its failure: not run again.",
-            metadata={"starlake/status": "made_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
+            metadata={"starlake/status": "materialized_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
         )
         yield from _output(context, outputs[key], run)
     for name, key in checks.items():
@@ -43,7 +43,7 @@ def left_out_events(context: dg.AssetExecutionContext, earlier: Earlier) -> Iter
 
 
 def _output(context: dg.AssetExecutionContext, name: str, run: str) -> Iterator[Any]:
-    """Tells the executor that an output is there, without a materialization of its asset."""
+    """Yields the event of an output without a materialization of its asset."""
     from dagster._core.execution.plan.objects import TypeCheckData
     from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
 

@@ -1,4 +1,4 @@
-"""The lines of a command in Dagster's logs."""
+"""Writes the output lines of a command to Dagster's logs."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ __all__ = ["line_listener"]
 _MARKERS = ("Main: Running Starlake ", "Session: waiting for ", "Ingest resolved file", "ingestion-summary ->")
 _LEVEL = re.compile(r"(?:^|[\s\[])(WARN|ERROR)\b")
 _ECHOES = ("Starlake failed to execute command", "Some tables failed to be loaded")
-"""Lines that say again what the outcome of a table says better."""
+"""Lines that repeat the outcome of a table."""
 _MOST_LOGGED = 200
 """Lines that one step may put into the event log; the compute log has all of them."""
 _HEAD = 80
@@ -40,7 +40,7 @@ def line_listener(log: Any) -> Callable[[Line], None]:
 
 
 def _print(line: Line) -> None:
-    """A line to the compute log, as it came: bytes that are not UTF-8 too."""
+    """Writes a line to the compute log as it is, also bytes that are not UTF-8."""
     out = sys.stdout
     if line.raw is not None and hasattr(out, "buffer"):
         out.flush()

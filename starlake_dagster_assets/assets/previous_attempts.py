@@ -1,4 +1,4 @@
-"""What earlier attempts of a step did, from the event log: what they made, and the files that their loads took."""
+"""Previous attempts of a step, from the event log: assets that they materialized, and files that their loads took."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from starlake_dagster_assets.assets.partition_results import COMPLETE_LOAD
 from starlake_dagster_assets.assets.results import files_of_failure, is_failure
 
 __all__ = [
-    "Earlier",
+    "PreviousAttempts",
     "materialized_keys",
     "partitioned",
-    "read_earlier",
+    "read_previous_attempts",
     "repeated_runs",
     "repeats_failed_assets",
     "taken_before",
@@ -26,23 +26,23 @@ _STEP_SELECTION = "dagster/step_selection"
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What earlier attempts of a step have made for all of its partitions.
+class PreviousAttempts:
+    """Assets that previous attempts of a step have materialized for all partitions of the step.
 
     Attributes:
-        made: Asset key to the id of the run that made it: this run, or one that it repeats from its failure.
-        answered: Checks of these assets that were evaluated.
+        materialized: Id of the run by asset key: this run, or one that it repeats from its failure.
+        evaluated_checks: Checks of these assets that were evaluated.
     """
 
-    made: Mapping[dg.AssetKey, str] = field(default_factory=dict[dg.AssetKey, str])
-    answered: frozenset[dg.AssetCheckKey] = frozenset()
+    materialized: Mapping[dg.AssetKey, str] = field(default_factory=dict[dg.AssetKey, str])
+    evaluated_checks: frozenset[dg.AssetCheckKey] = frozenset()
 
 
-def read_earlier(context: dg.AssetExecutionContext, keys: Collection[dg.AssetKey]) -> Earlier:
-    """Reads what earlier attempts of a step have made.
+def read_previous_attempts(context: dg.AssetExecutionContext, keys: Collection[dg.AssetKey]) -> PreviousAttempts:
+    """Reads the assets that previous attempts of a step have materialized.
 
-    Earlier attempts are those of this run, and the runs of the chain that this run repeats from their failure. A run
-    of all steps or of selected steps repeats what it was asked for.
+    Previous attempts are those of this run, and the runs of the chain that this run repeats from their failure. A run
+    of all steps or of selected steps has none: it repeats everything that is selected.
 
     Args:
         context: Of the step.
@@ -52,20 +52,20 @@ def read_earlier(context: dg.AssetExecutionContext, keys: Collection[dg.AssetKey
     runs += repeated_runs(context.instance, context.run) if context.run.parent_run_id else []
     wanted = set(context.partition_keys) if partitioned(context) else set[str]()
     there: dict[dg.AssetKey, set[str | None]] = {}
-    made: dict[dg.AssetKey, str] = {}
-    answered: set[dg.AssetCheckKey] = set()
+    materialized: dict[dg.AssetKey, str] = {}
+    checks: set[dg.AssetCheckKey] = set()
     for run in runs:  # the newest first
-        found = _made_in(context, run.run_id, set(keys))
-        answered |= found.answered
+        found = _results_of(context, run.run_id, set(keys))
+        checks |= found.checks
         for key, partitions in found.partitions.items():
             there.setdefault(key, set()).update(partitions)
-            if key not in made and (None in there[key] or (wanted and wanted <= there[key])):
-                made[key] = run.run_id
-    return Earlier(made, frozenset(check for check in answered if check.asset_key in made))
+            if key not in materialized and (None in there[key] or (wanted and wanted <= there[key])):
+                materialized[key] = run.run_id
+    return PreviousAttempts(materialized, frozenset(check for check in checks if check.asset_key in materialized))
 
 
 def repeated_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.DagsterRun]:
-    """The runs that a run repeats from their failure: its parent, the parent of that, and so on.
+    """Returns the runs that a run repeats from their failure: its parent, the parent of the parent, and so on.
 
     Args:
         instance: Where the runs are.
@@ -81,12 +81,12 @@ def repeated_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.D
 
 
 def repeats_failed_assets(run: dg.DagsterRun) -> bool:
-    """Whether a run repeats the assets that its parent did not make, chosen by Dagster."""
+    """Whether a run repeats the assets that its parent did not materialize, selected by Dagster."""
     return run.tags.get(_FROM_ASSET_FAILURE) == "true"
 
 
 def materialized_keys(context: dg.AssetExecutionContext, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
-    """Which of some assets the event log of this run has a materialization of.
+    """Returns those of some assets that the event log of this run has a materialization of.
 
     Args:
         context: Of the step.
@@ -111,12 +111,12 @@ def taken_before(context: dg.AssetExecutionContext, binding: Binding) -> Mapping
 
 
 def partitioned(context: dg.AssetExecutionContext) -> bool:
-    """Whether the step is of some partitions."""
+    """Whether the step runs for partitions."""
     return context.has_partition_key or context.has_partition_key_range
 
 
 def _failed_parent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun | None:
-    """The run that a run repeats from its failure; None where it repeats nothing, or what someone chose."""
+    """Returns the run that a run repeats from its failure; None where it repeats none, or selected steps."""
     if run.parent_run_id is None or _STEP_SELECTION in run.tags:
         return None
     parent = instance.get_run_by_id(run.parent_run_id)
@@ -132,7 +132,7 @@ def _failed_parent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.Dagst
 
 
 def _steps_to_retry(instance: dg.DagsterInstance, parent: dg.DagsterRun) -> set[str]:
-    """The steps that a re-execution from failure has: `execute_job` does not say in tags that it is one."""
+    """Returns the steps of a re-execution from failure: `execute_job` does not tag such a run."""
     from dagster._core.execution.plan.state import KnownExecutionState
 
     try:
@@ -143,16 +143,16 @@ def _steps_to_retry(instance: dg.DagsterInstance, parent: dg.DagsterRun) -> set[
 
 
 @dataclass
-class _Made:
-    """What one run made: partitions by asset key (None for an asset without), and the checks it evaluated."""
+class _RunResults:
+    """Results of one run: materialized partitions by asset key (None for an asset without), and evaluated checks."""
 
     partitions: dict[dg.AssetKey, set[str | None]] = field(default_factory=dict[dg.AssetKey, set[str | None]])
-    answered: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
+    checks: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
 
 
-def _made_in(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]) -> _Made:
-    """What a run made and did not take back: neither a failure nor a failed blocking check came afterwards."""
-    found = _Made()
+def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]) -> _RunResults:
+    """Returns the results of a run, without assets for which a failure or a failed blocking check came afterwards."""
+    found = _RunResults()
     newest: dict[dg.AssetKey, int] = {}
     for key, event, number in _events(context, run, dg.DagsterEventType.ASSET_MATERIALIZATION):
         if key is not None and key in keys:
@@ -170,14 +170,14 @@ def _made_in(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]
         if evaluation.blocking and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
             found.partitions.pop(evaluation.asset_check_key.asset_key, None)
         else:
-            found.answered.add(evaluation.asset_check_key)
+            found.checks.add(evaluation.asset_check_key)
     return found
 
 
 def _events(
     context: dg.AssetExecutionContext, run: str, kind: dg.DagsterEventType
 ) -> Iterator[tuple[dg.AssetKey | None, dg.DagsterEvent, int]]:
-    """The events of a kind in a run, oldest first, with their numbers in the event log."""
+    """Reads the events of a kind in a run, oldest first, with their numbers in the event log."""
     cursor: str | None = None
     while True:
         page = context.instance.get_records_for_run(run, cursor=cursor, of_type=kind, limit=1000)
