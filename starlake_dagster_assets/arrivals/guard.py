@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
 from starlake_dagster_assets.arrivals.looks import ACK
-from starlake_dagster_assets.arrivals.scene import FirstLooks, Scene
+from starlake_dagster_assets.arrivals.scene import FirstListings, Scene
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import sets_in
 from starlake_dagster_assets.command.outcome import Held, RunSettings
@@ -62,7 +62,7 @@ class GuardedRun:
         self._settings = settings
         self._vouched = sets_in(tags)
         self._unseen = tuple(tables)
-        self._first = FirstLooks()
+        self._first = FirstListings()
         self._log = log
         self._now = settings.window[1] if settings.window is not None else datetime.now(timezone.utc)
 
@@ -75,7 +75,7 @@ class GuardedRun:
         unseen, self._unseen = self._unseen, ()
         for pre_load, tables in self._policies(unseen):
             with suppress(StarlakeError):  # raised again when the domain is loaded
-                self._look_first(pre_load, tables)
+                self._list_first(pre_load, tables)
         held: dict[str, Held] = {}
         for pre_load, tables in self._policies(nodes):
             held |= self._tried(pre_load, tables)
@@ -97,9 +97,9 @@ class GuardedRun:
             found.setdefault((node.table.domain, repr(pre_load)), (pre_load, {}))[1][node.id] = node.table
         return list(found.values())
 
-    def _look_first(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> None:
+    def _list_first(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> None:
         if pre_load.guard == "files" and pre_load.strategy != "ack":
-            self._scene(pre_load, tables).look_first(self._vouched, self._first)
+            self._scene(pre_load, tables).list_first(self._vouched, self._first)
 
     def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
         if pre_load.strategy == "ack" and short(ACK) in self._vouched:

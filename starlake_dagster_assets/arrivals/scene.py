@@ -15,10 +15,10 @@ from starlake_dagster_assets.project.model import Domain, Project, Table
 from starlake_dagster_assets.triggers.model import PreLoad
 from starlake_dagster_assets.triggers.words import listed, short, span
 
-__all__ = ["FirstLooks", "Scene"]
+__all__ = ["FirstListings", "Scene"]
 
 
-class FirstLooks:
+class FirstListings:
     """First listing of the unstable files of each table in a run, with its time, by node id."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Scene:
         self.store.consume(path, content_of(file))
         return {}
 
-    def ready(self, vouched: Mapping[str, str], first: FirstLooks, log: Callable[[str], None]) -> Mapping[str, Held]:
+    def ready(self, vouched: Mapping[str, str], first: FirstListings, log: Callable[[str], None]) -> Mapping[str, Held]:
         """Evaluates whether the files are complete; returns the reasons for which tables are not loaded, by node id.
 
         A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
@@ -104,44 +104,44 @@ class Scene:
             node: Held(f"not ready: no file of it is in {look.place}{remarks}")
             for node in self.tables.keys() - look.sets.keys() - self._staged()
         }
-        moving = self.moving(look, vouched, first)
-        if not moving:
+        unstable = self.unstable_tables(look, vouched, first)
+        if not unstable:
             return held
-        looked = max(first.at(node) for node in moving)
-        if (wait := looked + self.pre_load.stable_for - time.monotonic()) > 0:
-            names = listed([name for node in moving for name in look.sets[node].names])
+        listed_at = max(first.at(node) for node in unstable)
+        if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
+            names = listed([name for node in unstable for name in look.sets[node].names])
             log(
                 f"{look.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
                 "to see whether they are still being written (`stable_for`)."
             )
             time.sleep(wait)
-            look = self._look({node: self.tables[node] for node in moving})
-        for node in moving:
+            look = self._look({node: self.tables[node] for node in unstable})
+        for node in unstable:
             if node not in look.sets or look.sets[node].digest != first.digest(node):
                 within = span(self.pre_load.stable_for)
                 names = listed(first.names(node))
                 held[node] = Held(f"not ready: {names} changed within {within} and may still be written")
         return held
 
-    def look_first(self, vouched: Mapping[str, str], first: FirstLooks) -> None:
+    def list_first(self, vouched: Mapping[str, str], first: FirstListings) -> None:
         """Lists the files, so that `stable_for` begins at the same time for all domains of a run.
 
         Raises:
             StoreError: When the directory cannot be read.
         """
-        self.moving(self._look(self.tables), vouched, first)
+        self.unstable_tables(self._look(self.tables), vouched, first)
 
-    def moving(self, look: Look, vouched: Mapping[str, str], first: FirstLooks) -> list[str]:
+    def unstable_tables(self, look: Look, vouched: Mapping[str, str], first: FirstListings) -> list[str]:
         """Returns the ids of the tables whose files may still be written; records the first listing of each."""
         if not self.pre_load.stable_for:
             return []
         unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]
-        found = [node for node in unknown if not self._rested(look, node)]
+        found = [node for node in unknown if not self._is_stable(look, node)]
         for node in found:
             first.note(node, look.sets[node])
         return found
 
-    def _rested(self, look: Look, node: str) -> bool:
+    def _is_stable(self, look: Look, node: str) -> bool:
         written = look.modified(look.sets[node].names)
         return written is not None and time.time() - written >= self.pre_load.stable_for
 

@@ -13,7 +13,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import REASONS, obstacle, remedy
 
-__all__ = ["runs_one_partition", "takes_partition", "unreached", "uses_key", "validate_partitions"]
+__all__ = ["runs_one_partition", "takes_partition", "unused_key_reason", "uses_key", "validate_partitions"]
 
 _Definition = dg.PartitionsDefinition[Any] | None
 _WINDOW = ("sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end")
@@ -61,14 +61,14 @@ def validate_partitions(
         elif kind := obstacle(node, short=False, replaced=bool(trigger(node).replaced_column)):
             text = "" if kind in ("append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
         if not text and options is not None:
-            text = unreached(node, definition, options)
+            text = unused_key_reason(node, definition, options)
         if text:
             problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
     if problems:
         raise ProjectError(problems)
 
 
-def unreached(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
+def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
     """Returns why the partition key does not reach the SQL of a task; "" where it does, or where that is unknown."""
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
     if timed or node.task is None or not node.task.source_sql or (callable(options) and takes_partition(options)):

@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets._compat import unrecorded_output
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.automation.partition_values import PartitionOfValue
-from starlake_dagster_assets.automation.partitions import lands_by_rows
+from starlake_dagster_assets.automation.partitions import partitioned_by_rows
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.graph.model import Node
@@ -30,11 +30,11 @@ _STATUS = "starlake/status"
 
 
 @dataclass(frozen=True)
-class _Landed:
+class _RowsByPartition:
     """Row counts by partition, and of rows without a partition by the value of their column."""
 
     partitions: Mapping[str, int]
-    strays: _Counts
+    unassigned: _Counts
 
 
 class LoadPartitions:
@@ -66,7 +66,7 @@ class LoadPartitions:
 
     def by_rows(self, node: Node) -> bool:
         """Whether the partitions of a load are those of its rows."""
-        return lands_by_rows(node, self._windows, self._trigger(node))
+        return partitioned_by_rows(node, self._windows, self._trigger(node))
 
     def read_before(self, nodes: Sequence[Node]) -> None:
         """Counts the rows before the loads, where the environment does not count the rows that it writes.
@@ -100,22 +100,22 @@ class LoadPartitions:
         if not self.by_rows(outcome.node):
             yield from self._of_tick(key, metadata, checks)
             return
-        landed = self._landed(outcome)
-        if landed is None:
+        rows = self._rows_of_load(outcome)
+        if rows is None:
             if outcome.status == "materialized":
                 yield from self._unknown(outcome.node, key, metadata)
                 yield unrecorded_output(key, checks)
             return
-        alone = len(landed.partitions) == 1 and not landed.strays and outcome.status == "materialized"
-        yield from self._materializations(outcome, key, landed.partitions, metadata if alone else None)
+        alone = len(rows.partitions) == 1 and not rows.unassigned and outcome.status == "materialized"
+        yield from self._materializations(outcome, key, rows.partitions, metadata if alone else None)
         if outcome.status != "materialized":
             return
         if not alone:
-            yield self._load_as_a_whole(key, landed, metadata)
-        if landed.strays:
-            self._context.log.warning(f"{outcome.node.id}: {_strays(landed.strays)}")
+            yield self._load_as_a_whole(key, rows, metadata)
+        if rows.unassigned:
+            self._context.log.warning(f"{outcome.node.id}: {_unassigned_text(rows.unassigned)}")
         asked = self._partition.keys if self._partition is not None else ()
-        without = [name for name in asked if name not in landed.partitions]
+        without = [name for name in asked if name not in rows.partitions]
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
         yield unrecorded_output(key, checks)
 
@@ -158,29 +158,29 @@ class LoadPartitions:
 
     # ------------------------------------------------------------------------------------------- by rows
 
-    def _landed(self, outcome: Outcome) -> _Landed | None:
+    def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
         """Returns the rows by partition that a load wrote; None where they cannot be counted."""
         counts = self._counted(outcome)
         return None if counts is None else self._by_partition(counts)
 
-    def _by_partition(self, counts: _Counts) -> _Landed:
+    def _by_partition(self, counts: _Counts) -> _RowsByPartition:
         find = PartitionOfValue(self._windows) if self._windows is not None else _same
         partitions: dict[str, int] = {}
-        strays: dict[str | None, int] = {}
+        unassigned: dict[str | None, int] = {}
         for value, count in counts.items():
             name = find(value)
             if name is None:
-                strays[value] = count
+                unassigned[value] = count
             else:
                 partitions[name] = partitions.get(name, 0) + count
-        return _Landed(dict(sorted(partitions.items())), strays)
+        return _RowsByPartition(dict(sorted(partitions.items())), unassigned)
 
     def _counted(self, outcome: Outcome) -> _Counts | None:
         reader, node = self._reader, outcome.node
         if reader is None or node.table is None or not outcome.job_id:
             return None
         table = node.table
-        counts = self._ask(lambda: reader.landed(outcome.job_id, table.domain_name, table.name))
+        counts = self._ask(lambda: reader.load_partition_counts(outcome.job_id, table.domain_name, table.name))
         if counts is not None or self._counts_itself:
             return counts
         before = self._before.get(node.id)
@@ -206,13 +206,15 @@ class LoadPartitions:
         for name, count in partitions.items():
             yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
 
-    def _load_as_a_whole(self, key: dg.AssetKey, landed: _Landed, metadata: Mapping[str, Any]) -> dg.AssetObservation:
+    def _load_as_a_whole(
+        self, key: dg.AssetKey, rows: _RowsByPartition, metadata: Mapping[str, Any]
+    ) -> dg.AssetObservation:
         """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up."""
-        text = f"The load wrote rows of {len(landed.partitions)} partitions."
-        found = {COMPLETE_LOAD: len(landed.partitions), **metadata}
-        if landed.strays:
-            text = f"{text} {_strays(landed.strays)}"
-            found["starlake/rows_without_partition"] = sum(landed.strays.values())
+        text = f"The load wrote rows of {len(rows.partitions)} partitions."
+        found = {COMPLETE_LOAD: len(rows.partitions), **metadata}
+        if rows.unassigned:
+            text = f"{text} {_unassigned_text(rows.unassigned)}"
+            found["starlake/rows_without_partition"] = sum(rows.unassigned.values())
         return dg.AssetObservation(asset_key=key, description=text, metadata=found)
 
     def _unknown(self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]) -> Iterator[dg.AssetObservation]:
@@ -274,12 +276,12 @@ def _appends(node: Node) -> bool:
     return strategy is not None and strategy.type.upper() == "APPEND" and not strategy.types
 
 
-def _strays(strays: _Counts) -> str:
+def _unassigned_text(unassigned: _Counts) -> str:
     shown = ", ".join(
-        f"{'NULL' if value is None else value} ({count})" for value, count in list(strays.items())[:_MOST_VALUES]
+        f"{'NULL' if value is None else value} ({count})" for value, count in list(unassigned.items())[:_MOST_VALUES]
     )
-    more = f" and {len(strays) - _MOST_VALUES} more values" if len(strays) > _MOST_VALUES else ""
+    more = f" and {len(unassigned) - _MOST_VALUES} more values" if len(unassigned) > _MOST_VALUES else ""
     return (
-        f"{sum(strays.values())} rows belong to no partition: {shown}{more}. They are in the table. "
+        f"{sum(unassigned.values())} rows belong to no partition: {shown}{more}. They are in the table. "
         "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
     )

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.partition_checks import takes_partition, unreached, uses_key
+from starlake_dagster_assets.assets.partition_checks import takes_partition, unused_key_reason, uses_key
 from starlake_dagster_assets.assets.previous_attempts import partitioned
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
@@ -113,7 +113,7 @@ def refused_tasks(
                 f"its SQL uses the partition key, but the run is of {len(partition.keys)} partitions. "
                 "Next: launch one run per partition."
             )
-        elif text := unreached(node, definition, options):
+        elif text := unused_key_reason(node, definition, options):
             found[node.id] = text
         elif not column and node.task.write_strategy.type.upper() == "APPEND":
             there = context.instance.get_materialized_partitions(key)

@@ -21,7 +21,7 @@ from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import accepted, asked_of, runs_of
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
-from starlake_dagster_assets.automation.partitions import lands_by_rows, window_before
+from starlake_dagster_assets.automation.partitions import partitioned_by_rows, window_before
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER, WAVE
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
@@ -195,7 +195,7 @@ class _Sensor:
         parts = {node: spec.partitions_def for node, spec in specs.items()}
         # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
         rows = any(
-            lands_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
+            partitioned_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
             for node, one in parts.items()
         )
         self._partitions = None if rows else next(iter(parts.values()))

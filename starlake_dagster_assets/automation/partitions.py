@@ -20,8 +20,8 @@ __all__ = [
     "PARTITIONS_START",
     "check_clocks",
     "clock_windows",
-    "lands_by_rows",
     "node_partitions",
+    "partitioned_by_rows",
     "window_before",
     "windows_between",
 ]
@@ -96,7 +96,7 @@ def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPart
     return _windows(clock, clock.start or PARTITIONS_START, after.start, with_open)
 
 
-def lands_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
+def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
     """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
 
     This is so where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).

@@ -67,7 +67,7 @@ class DuckDBWitness:
         rows = self._of(job_id)["rejected"]
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
-    def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
+    def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
         """Returns the rows by partition that the embedded engine wrote in a job; None where it did not count them."""
         rows = [row for row in self._of(job_id)["partitions"] if row[:2] == (domain, table)]
         found: dict[str | None, int] = {}
@@ -78,7 +78,7 @@ class DuckDBWitness:
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
         """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
         from starlake_dagster_assets.engine.quoting import qualified
-        from starlake_dagster_assets.engine.writing.landing import count_by_partition
+        from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 
         kinds = {name.lower(): (name, kind) for name, kind in self.columns(schema, table)}
         if not kinds:

@@ -106,11 +106,11 @@ class SampleWitness(Protocol):
 class PartitionReader(Protocol):
     """A warehouse reader that counts rows by partition; optional.
 
-    Partitions are the values of a column, as `engine.writing.landing` renders them: dates and timestamps in ISO 8601,
-    other values as text, None for NULL.
+    Partitions are the values of a column, as `engine.writing.partition_counts` renders them: dates and timestamps in
+    ISO 8601, other values as text, None for NULL.
     """
 
-    def landed(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
+    def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
         """Returns the rows by partition that a load wrote, by raw names; None where the load did not count them."""
         ...
 

@@ -197,7 +197,7 @@ def test_rows_of_no_partition_are_reported(tmp_path, instance, caplog):
 def test_where_nobody_counts_the_rows_no_partition_is_green(tmp_path, instance, monkeypatch):
     """An environment whose reader cannot tell: unknown, loudly; and one that can read counts before and after."""
     monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
-    monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.land", lambda *_: None)
+    monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.record_partitions", lambda *_: None)
     deliver(tmp_path, 1, ["2025-03-01", "2025-03-01"])
     world = World(definitions(project(tmp_path), partitions="sink"), instance, tmp_path)
     assert world.run(ORDERS, partition_key="2025-08-17").success

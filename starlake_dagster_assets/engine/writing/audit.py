@@ -143,14 +143,14 @@ class Auditor:
         if rows:
             self._soon(lambda: self._expect(domain, schema, rows))
 
-    def land(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
+    def record_partitions(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
         """Adds the rows of `audit.partitions`: the number of rows that a load wrote into each partition.
 
         The row of NULL is always added, with 0 where no row had NULL: it distinguishes a load without rows from one
         that was not counted. Starlake's own engine has no such table.
         """
         if self._project.application.audit.active:
-            self._soon(lambda: self._land(domain, schema, {None: 0, **counts}))
+            self._soon(lambda: self._record_partitions(domain, schema, {None: 0, **counts}))
 
     def take_over_partitions(self, job: str, domain: str, schema: str) -> None:
         """Assigns the rows of `audit.partitions` of a command that did not finish to this job."""
@@ -227,7 +227,7 @@ class Auditor:
             head = [self._job, self._project.application.database, domain, schema, self._start]
             self._insert(table, [*head, name, params, sql, count, _plain(exception), success])
 
-    def _land(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
+    def _record_partitions(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
         table = self._ensure("partitions", _PARTITIONS)
         rows = [(self._job, domain, schema, self._start, name, count) for name, count in counts.items()]
         self._con.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -18,8 +18,8 @@ from starlake_dagster_assets.engine.reading.stream import StreamError, stream_in
 from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
-from starlake_dagster_assets.engine.writing.landing import count_by_partition, subtract
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
+from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition, subtract
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
@@ -104,7 +104,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
             after = _partitions(within, job.target.name, stream.columns)
             if before is not None and after is not None:
                 overwrites = job.strategy.type.upper() == "OVERWRITE"
-                _land(within, dict(after) if overwrites else subtract(after, before))
+                _record_partitions(within, dict(after) if overwrites else subtract(after, before))
             if incoming.rejected and job.project.application.reject_all_on_error:
                 raise StreamError("rows were refused")
             return incoming
@@ -131,7 +131,7 @@ def _write_after_reading(job: LoadJob) -> Counts:
     def inserted(relation: str) -> None:
         counts = _partitions(job, relation, incoming.columns)
         if counts is not None:
-            _land(job, counts)
+            _record_partitions(job, counts)
 
     try:
         if incoming.rejected and job.project.application.reject_all_on_error:
@@ -199,8 +199,8 @@ def _partitions(job: LoadJob, relation: str, columns: Sequence[Column]) -> Mappi
     return count_by_partition(job.session.con, relation, found.name, found.type) if found is not None else None
 
 
-def _land(job: LoadJob, counts: Mapping[str | None, int]) -> None:
-    job.auditor.land(job.table.domain_name, job.table.name, counts)
+def _record_partitions(job: LoadJob, counts: Mapping[str | None, int]) -> None:
+    job.auditor.record_partitions(job.table.domain_name, job.table.name, counts)
 
 
 def _write(
