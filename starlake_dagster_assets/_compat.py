@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,9 +19,11 @@ __all__ = [
     "has_components",
     "has_freshness_policies",
     "in_process_executor",
+    "is_blocking",
     "most_kinds",
     "quiet",
     "register_library",
+    "retry_tags",
     "time_window_policy",
     "unrecorded_output",
 ]
@@ -130,3 +132,27 @@ def unrecorded_output(asset_key: dg.AssetKey, check_results: Sequence[dg.AssetCh
     """
     metadata = {"__source_asset_observation__": True}
     return dg.MaterializeResult(asset_key=asset_key, metadata=metadata, check_results=list(check_results))
+
+
+def is_blocking(evaluation: Any, specs: Iterable[dg.AssetCheckSpec]) -> bool:
+    """Whether an evaluated check blocks what reads the asset; where the evaluation does not say, its spec does.
+
+    Args:
+        evaluation: The data of the event.
+        specs: The checks of the step.
+    """
+    known = getattr(evaluation, "blocking", None)  # Dagster 1.9 has no such field
+    if known is not None:
+        return bool(known)
+    return any(spec.blocking for spec in specs if spec.key == evaluation.asset_check_key)
+
+
+@cache
+def retry_tags() -> dict[str, str]:
+    """The tags of a job whose retries by the daemon repeat only the assets that its run did not materialize.
+
+    Empty where Dagster cannot: its retries then repeat the steps that failed, and each step leaves out what is there.
+    """
+    strategies = import_module("dagster._core.execution.plan.resume_retry").ReexecutionStrategy
+    known = "FROM_ASSET_FAILURE" in strategies.__members__
+    return {"dagster/retry_strategy": "FROM_ASSET_FAILURE"} if known else {}

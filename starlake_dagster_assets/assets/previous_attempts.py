@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets._compat import is_blocking
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.partition_results import COMPLETE_LOAD
 from starlake_dagster_assets.assets.results import files_of_failure, is_failure
@@ -165,9 +166,14 @@ def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetK
         observation: Any = getattr(event.event_specific_data, "asset_observation", None)
         if key in newest and number > newest[key] and observation is not None and is_failure(observation):
             found.partitions.pop(key, None)
+    own = context.assets_def.node_check_specs_by_output_name.values()
     for _, event, _ in _events(context, run, dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         evaluation: Any = event.event_specific_data
-        if evaluation.blocking and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+        if (
+            is_blocking(evaluation, own)
+            and not evaluation.passed
+            and evaluation.severity is dg.AssetCheckSeverity.ERROR
+        ):
             found.partitions.pop(evaluation.asset_check_key.asset_key, None)
         else:
             found.checks.add(evaluation.asset_check_key)

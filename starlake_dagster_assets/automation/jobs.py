@@ -9,7 +9,7 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.names import tags_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.automation.job_assets import one_grid_each
-from starlake_dagster_assets.automation.run_tags import job_tags
+from starlake_dagster_assets.automation.run_tags import job_tags, retry_tags_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Job, Triggers
 
@@ -30,7 +30,8 @@ def build_jobs(
         translator: What the assets look like.
 
     Returns:
-        Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`).
+        Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`), and what
+        retries of their runs repeat (`retry_tags_of`).
     """
     project = project_of(project, "build_jobs")
     bound, triggers = cut(project, triggers, translator)
@@ -39,7 +40,8 @@ def build_jobs(
     for job in triggers.jobs.values():
         keys = [bound.spec(project.graph.nodes[node]).key for node in job.nodes]
         selection = dg.AssetSelection.assets(*keys)
-        found[job.name] = define(job.name, selection=selection, description=_described(job), tags=_tags(job))
+        tags = {**retry_tags_of(project.graph.nodes[node] for node in job.nodes), **_tags(job)}
+        found[job.name] = define(job.name, selection=selection, description=_described(job), tags=tags)
     return found
 
 

@@ -1,9 +1,13 @@
 """What the options of a DAG configuration say of the runs of a job, as tags that Dagster's run queue reads."""
 
+from collections.abc import Iterable
+
+from starlake_dagster_assets._compat import retry_tags
 from starlake_dagster_assets.assets.names import tags_of
+from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.model import Job
 
-__all__ = ["PRIORITY", "job_tags", "most_runs_tag"]
+__all__ = ["PRIORITY", "job_tags", "most_runs_tag", "retry_tags_of"]
 
 PRIORITY = "dagster/priority"
 """Run tag of Dagster: runs that wait in the queue start by it, the higher the sooner."""
@@ -30,3 +34,14 @@ def job_tags(job: Job) -> dict[str, str]:
     if job.max_active_runs is not None:
         found[most_runs_tag(job.max_active_runs)] = job.name
     return found
+
+
+def retry_tags_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """The tags that make retries of a run by the daemon select only the assets that the run did not materialize.
+
+    Args:
+        nodes: Of the job. With a load among them there are no tags: a load can fail after some of its rows are
+            materialized, which that strategy takes for success. Dagster's default repeats the failed steps, which
+            leave out what is materialized.
+    """
+    return retry_tags() if all(node.kind == "task" for node in nodes) else {}

@@ -10,6 +10,7 @@ from starlake_dagster_assets.assets.decorator import Selection
 from starlake_dagster_assets.assets.selection import ProjectOrAssets, selected_assets
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.automation.run_tags import retry_tags_of
 from starlake_dagster_assets.automation.schedules import ScheduleGroup, due_windows, nothing_due, partitions_in
 from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.errors import StarlakeError
@@ -86,7 +87,8 @@ def build_schedule_from_starlake_selection(
     keys = list(found.keys.values())
     name = schedule_name or f"{job_name}_schedule"
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
-    job = define(job_name, selection=dg.AssetSelection.assets(*keys), config=config, tags=dict(tags or {}))
+    retries = retry_tags_of(found.source.graph.nodes[node] for node in found.keys)
+    job = define(job_name, selection=dg.AssetSelection.assets(*keys), config=config, tags={**retries, **(tags or {})})
     known = next(iter(found.partitions), None)
 
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:

@@ -10,6 +10,8 @@ from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.definitions_graph import definitions_graph
 from tests.dagster_features import projects
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
+
 SALES = {
     **projects.SALES,
     "metadata/transform/kpi/by_day.sl.yml": projects.TASK,
