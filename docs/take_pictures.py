@@ -34,7 +34,7 @@ IMAGES = ROOT / "docs" / "images"
 WORK = Path(tempfile.gettempdir()) / "bakery"  # stands in some pictures
 WIDTH = 1440
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
-SENSORS = 'automation=StarlakeAutomation(pre_load_strategy="imported", schedules=False)'
+SENSORS = 'automation=StarlakeAutomation(pre_load="imported", schedules=False)'
 
 
 def main() -> None:
@@ -68,8 +68,10 @@ def _all(camera: Camera) -> None:
         _until_quiet(base)
         _assets(camera, base)
         _sensors(camera, base)
-    bounds = 'start_date="2025-03-05", end_date="2025-03-17", status="RUNNING"'
-    definitions.write_text(text.replace(SENSORS, f'automation=StarlakeAutomation(partitions="cron", {bounds})'))
+    days = '{"start_date": "2025-03-05", "end_date": "2025-03-17"}'
+    definitions.write_text(
+        text.replace(SENSORS, f'automation=StarlakeAutomation(partitions="cron", schedules={days}, status="RUNNING")')
+    )
     for day in ("2025-03-09", "2025-03-10"):
         select = ("--select", "kpi/daily_revenue", "--partition", day, "-f", "definitions.py")
         _python(environment, "-m", "dagster", "asset", "materialize", *select)

@@ -94,5 +94,5 @@ defs = build_definitions(
     external="specs",  # nothing else defines the incoming files: show what they are
     # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the
     # crons of the project would: then the files of a load are waited for at its ticks only.
-    automation=StarlakeAutomation(pre_load_strategy="imported", schedules=False),
+    automation=StarlakeAutomation(pre_load="imported", schedules=False),
 )

@@ -41,13 +41,25 @@ if TYPE_CHECKING:
         StarlakeShell,
     )
     from starlake_dagster_assets.starlake_project import StarlakeProject
+    from starlake_dagster_assets.triggers.automation import StarlakeAutomation
     from starlake_dagster_assets.triggers.build import build_triggers
-    from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+    from starlake_dagster_assets.triggers.groups import (
+        JobSettings,
+        LineageSettings,
+        PartitionSettings,
+        PreLoadSettings,
+        ScheduleSettings,
+    )
 
 __all__ = [
     "DataprocCluster",
     "DataprocServerless",
+    "JobSettings",
+    "LineageSettings",
     "Node",
+    "PartitionSettings",
+    "PreLoadSettings",
+    "ScheduleSettings",
     "StarlakeAutomation",
     "StarlakeCloudRun",
     "StarlakeDataproc",
@@ -88,7 +100,12 @@ _HOMES = {
     "build_starlake_asset_selection": "assets.selection",
     "DataprocCluster": "resources",
     "DataprocServerless": "resources",
-    "StarlakeAutomation": "triggers.settings",
+    "JobSettings": "triggers.groups",
+    "LineageSettings": "triggers.groups",
+    "PartitionSettings": "triggers.groups",
+    "PreLoadSettings": "triggers.groups",
+    "ScheduleSettings": "triggers.groups",
+    "StarlakeAutomation": "triggers.automation",
     "StarlakeCloudRun": "resources",
     "StarlakeDataproc": "resources",
     "StarlakeDuckDB": "resources",

@@ -42,7 +42,7 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
 from starlake_dagster_assets.starlake_project import StarlakeProject
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 
 __all__ = ["ComponentTranslator", "StarlakeProjectComponent", "StarlakeProjectScaffolder"]
 
@@ -141,7 +141,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             resolve_automation,
             model_field_type=automation_type(),
             description="What starts the assets: crons, files, what they read; see StarlakeAutomation.",
-            examples=[{"pre_load_strategy": "imported", "status": "RUNNING"}],
+            examples=[{"pre_load": "imported", "jobs": {"retries": 2}, "status": "RUNNING"}],
         ),
     ] = field(default_factory=StarlakeAutomation)
     steps: Annotated[

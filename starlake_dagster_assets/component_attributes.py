@@ -19,7 +19,8 @@ from starlake_dagster_assets.assets.step_options import (
 from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.environments import ENVIRONMENTS
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation
+from starlake_dagster_assets.triggers.groups import FLAT_NAMES
 
 __all__ = [
     "automation_type",
@@ -79,8 +80,8 @@ def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) 
 
 @cache
 def automation_type() -> Any:
-    """The type of the YAML attribute: the settings of `StarlakeAutomation`."""
-    fields: dict[str, Any] = dict.fromkeys(StarlakeAutomation.model_fields, (Any, None))
+    """The type of the YAML attribute: `StarlakeAutomation`, in groups or by the names of DAG configurations."""
+    fields: dict[str, Any] = dict.fromkeys([*StarlakeAutomation.model_fields, *FLAT_NAMES], (Any, None))
     return cast("Any", create_model)("automation", __base__=_Fields, __doc__=StarlakeAutomation.__doc__, **fields)
 
 
@@ -90,7 +91,7 @@ def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAut
     Raises:
         ProjectError: When a setting is not known, or its value cannot be read.
     """
-    return StarlakeAutomation(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+    return StarlakeAutomation.from_options(cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
 
 
 @cache

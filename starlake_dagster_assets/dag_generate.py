@@ -19,9 +19,9 @@ from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.environments import ENVIRONMENTS
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.model import Triggers
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["definitions_from_dag_context"]
 

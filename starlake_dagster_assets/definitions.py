@@ -19,9 +19,9 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.variables import at_definition, is_complete
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
 from starlake_dagster_assets.triggers.model import Triggers
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation, settings_of
 
 __all__ = ["build_definitions"]
 

@@ -19,8 +19,8 @@ from starlake_dagster_assets.airflow.render import MARKER, render
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 __all__ = ["ExportReport", "export_airflow"]
 

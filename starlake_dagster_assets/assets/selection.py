@@ -9,7 +9,6 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.binding import Binding, binding_of
 from starlake_dagster_assets.assets.decorator import Selection, selected_nodes
-from starlake_dagster_assets.assets.names import output_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
@@ -108,7 +107,7 @@ def selected_assets(
         raise TypeError(f"{function}: the assets have a translator already; pass `translator` with a project only.")
     bindings = [(one, binding) for one in assets if (binding := binding_of(one)) is not None]
     source = _source([binding for _, binding in bindings], function)
-    keys = {node: key for one, binding in bindings for node, key in _keys(one, binding).items()}
+    keys = {node.id: key for _, binding in bindings for key, node in binding.nodes.items()}
     nodes = [node for node in selected_nodes(source, select, exclude) if node in keys]
     if not nodes:
         raise SelectionError(
@@ -137,12 +136,6 @@ def _source(bindings: list[Binding], function: str) -> ProjectSource:
         raise StarlakeError(f"{function}: none of the assets is of a Starlake project; pass the project instead.")
     names = ", ".join(str(root) for root, _ in sources)
     raise StarlakeError(f"{function}: the assets are of several projects ({names}); pass the assets of one.")
-
-
-def _keys(assets: dg.AssetsDefinition, binding: Binding) -> dict[str, dg.AssetKey]:
-    """Returns the present asset keys by node id: output names stay the same when a key changes."""
-    nodes = {output_name(key): node.id for key, node in binding.nodes.items()}
-    return {nodes[output]: key for output, key in assets.keys_by_output_name.items() if output in nodes}
 
 
 def _partitions(

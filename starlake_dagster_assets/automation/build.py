@@ -13,8 +13,8 @@ from starlake_dagster_assets.automation.conditions import build_condition_sensor
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.schedules import build_schedules
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.model import Triggers
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation, settings_of
 
 __all__ = ["Automation", "build_automation"]
 

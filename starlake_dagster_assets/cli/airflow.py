@@ -102,7 +102,7 @@ def export(
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.airflow.model import AirflowOptions
-    from starlake_dagster_assets.triggers.settings import StarlakeAutomation
+    from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 
     said, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
@@ -120,7 +120,7 @@ def export(
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
         options=AirflowOptions(prefix=prefix, settings=settings, checks=checks),
-        automation=None if definitions else StarlakeAutomation(**said),
+        automation=None if definitions else StarlakeAutomation.from_options(said),
         translator=_loaded(translator, "--translator") if translator else None,
         check=check,
     )

@@ -14,6 +14,7 @@ from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import INVALID_SCHEDULE, Problem
+from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.dags import Dags
 from starlake_dagster_assets.triggers.jobs import Jobs
 from starlake_dagster_assets.triggers.model import Clock, Owner, Partitions, PreLoad, Trigger, Triggers, Watch
@@ -27,7 +28,7 @@ from starlake_dagster_assets.triggers.partitions import (
     partition_column,
     remedy,
 )
-from starlake_dagster_assets.triggers.settings import NodeSettings, StarlakeAutomation, settings_of
+from starlake_dagster_assets.triggers.settings import NodeSettings
 from starlake_dagster_assets.triggers.watches import Watches
 
 __all__ = ["build_triggers", "restricted", "trigger_problems"]
@@ -60,7 +61,7 @@ def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None =
     builder = _Builder(source.model, source.graph, chosen)
     triggers = builder.build()
     wrong = [problem for problem in builder.reader.problems if problem.severity == "error"]
-    if chosen.schedules and getattr(source, "on_error", "raise") == "raise":
+    if chosen.schedules.enabled and getattr(source, "on_error", "raise") == "raise":
         wrong += [problem for problem in source.problems if problem.code == INVALID_SCHEDULE]
     if wrong:
         raise ProjectError(wrong)
@@ -97,6 +98,7 @@ def restricted(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
 class _Builder:
     def __init__(self, model: Project, graph: Graph, automation: StarlakeAutomation) -> None:
         self._model, self._graph, self._automation = model, graph, automation
+        self._everywhere = automation.node_settings()
         self.reader = OptionReader(model)
         self._dags = Dags(model, self.reader)
         self._left_out: dict[Obstacle, list[Node]] = {}
@@ -131,14 +133,14 @@ class _Builder:
             node = self._graph.nodes[node_id]
             dag = self._dags.of(node)
             said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
-            found[node_id] = merged(self.reader.of_tags(node), *said, self._automation)
+            found[node_id] = merged(self.reader.of_tags(node), *said, self._everywhere)
         return found
 
     def _job_settings(self, node: Node) -> NodeSettings:
         """What holds for the job of a node: the settings without the node's own tags."""
         dag = self._dags.of(node)
         said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
-        return merged(*said, self._automation)
+        return merged(*said, self._everywhere)
 
     # ------------------------------------------------------------------------------------------------ owners
 
@@ -151,8 +153,8 @@ class _Builder:
         settings = self._settings[node.id]
         made = node.task or node.table
         assert made is not None
-        preload = self._preload(node, settings) if node.kind == "table" and self._automation.arrivals else None
-        if made.cron and self._automation.schedules:
+        preload = self._preload(node, settings) if node.kind == "table" and self._automation.pre_load.enabled else None
+        if made.cron and self._automation.schedules.enabled:
             return "schedule", self._clock(node, made.cron, settings), preload
         if preload is not None:
             return "arrival", None, preload
@@ -174,7 +176,7 @@ class _Builder:
             "stable_for": settings.stable_for,
             "guard": settings.guard,
             "timezone": self._zone(node, settings),
-            "storage_options": self._automation.storage_options,
+            "storage_options": self._automation.pre_load.storage_options,
         }
         return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})
 

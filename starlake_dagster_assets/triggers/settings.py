@@ -1,4 +1,4 @@
-"""What a user chooses about when things run: for a node, for a DAG configuration, or for a whole project."""
+"""Settings of tables, tasks and DAG configurations that say when they run, by the names of Starlake's options."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from starlake_dagster_assets._arguments import instance_of
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.triggers.model import Partitions, PreLoadStrategy
 
-__all__ = ["FORMER_NAMES", "NodeSettings", "StarlakeAutomation", "said_wrong", "settings_of"]
+__all__ = [
+    "FORMER_NAMES",
+    "Guard",
+    "Moment",
+    "NodeSettings",
+    "PartitionWrite",
+    "PartitionedBy",
+    "Seconds",
+    "Status",
+    "Strategy",
+    "Triggering",
+    "Words",
+    "said_wrong",
+]
 
 FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
 """Settings that had another name."""
@@ -52,6 +64,12 @@ def _moment(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Seconds = Annotated[float, Field(ge=0)]
+Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
+Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
+Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]
+PartitionedBy = Annotated[Partitions, BeforeValidator(_lower)]
+PartitionWrite = Annotated[Literal["strategy", "replace"], BeforeValidator(_lower)]
+Status = Literal["STOPPED", "RUNNING"]
 
 
 class NodeSettings(BaseModel):
@@ -105,7 +123,7 @@ class NodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pre_load_strategy: Annotated[PreLoadStrategy, BeforeValidator(_lower)] | None = None
+    pre_load_strategy: Strategy | None = None
     global_ack_file_path: str | None = None
     ack_wait_timeout: Seconds | None = None
     incoming_path: str | None = None
@@ -113,8 +131,8 @@ class NodeSettings(BaseModel):
     pre_load_poke_interval: Seconds | None = None
     pre_load_sensor_soft_fail: bool | None = None
     stable_for: Seconds | None = None
-    guard: Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)] | None = None
-    triggering: Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)] | None = None
+    guard: Guard | None = None
+    triggering: Triggering | None = None
     dataset_triggering_strategy: str | None = None
     run_dependencies_first: bool | None = None
     optional_datasets: Words | None = None
@@ -127,8 +145,8 @@ class NodeSettings(BaseModel):
     start_date: Moment | None = None
     end_date: Moment | None = None
     catchup: bool | None = None
-    partitions: Annotated[Partitions, BeforeValidator(_lower)] | None = None
-    partition_write: Annotated[Literal["strategy", "replace"], BeforeValidator(_lower)] | None = None
+    partitions: PartitionedBy | None = None
+    partition_write: PartitionWrite | None = None
     partition_column: str | None = None
     default_pool: str | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
@@ -155,70 +173,13 @@ class NodeSettings(BaseModel):
         return found
 
 
-class StarlakeAutomation(NodeSettings):
-    """What starts the tables and tasks of a project, for all of them: DAG configurations and tags win over it.
-
-    Attributes:
-        schedules: Whether crons start anything.
-        arrivals: Whether files start anything.
-        storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`, for
-            looks at files; by default they find their credentials themselves.
-        name_prefix: What the names of jobs, schedules and sensors begin with, before an underscore: letters, digits
-            and underscores; nothing by default. Projects that share a code location and name a domain or a DAG file
-            alike need one each.
-        status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's own default), or
-            `RUNNING` from the start.
-
-    Raises:
-        ProjectError: Names each setting that is not known or whose value cannot be read.
-
-    Examples:
-        >>> StarlakeAutomation(triggering="condition", timezone="Europe/Paris").triggering
-        'condition'
-    """
-
-    schedules: bool = True
-    arrivals: bool = True
-    storage_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, repr=False)
-    name_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")] = ""
-    status: Literal["STOPPED", "RUNNING"] = "STOPPED"
-
-    if not TYPE_CHECKING:  # type checkers see the fields
-
-        def __init__(self, **data: Any) -> None:
-            try:
-                super().__init__(**data)
-            except ValidationError as error:
-                raise ProjectError([f"StarlakeAutomation: {text}" for text in said_wrong(error)]) from error
-
-    @classmethod
-    def off(cls) -> StarlakeAutomation:
-        """Nothing starts by itself; the jobs are there, to be started by hand."""
-        return cls(triggering="none", schedules=False, arrivals=False)
-
-
-def settings_of(automation: object, function: str) -> StarlakeAutomation:
-    """Returns the settings that a user passed as `automation`; the default ones for None.
-
-    Args:
-        automation: What was passed.
-        function: The function that was called, for the message.
-
-    Raises:
-        TypeError: When it is something else.
-    """
-    if automation is None:
-        return StarlakeAutomation()
-    example = "StarlakeAutomation(…), with the keys of a mapping as its arguments"
-    return instance_of(automation, StarlakeAutomation, function, "automation", example)
-
-
 def said_wrong(error: ValidationError) -> list[str]:
-    """What is wrong with values, one sentence each."""
+    """What is wrong with values, one sentence each; never the values of `storage_options`, which may be secrets."""
     found: list[str] = []
     for one in error.errors():
         name = ".".join(str(part) for part in one["loc"] if isinstance(part, str))
         message = one["msg"].removeprefix("Value error, ")
-        shown = "" if one["type"] == "value_error" else f"; found {one['input']!r}"
+        is_shown = one["type"] != "value_error" and not name.startswith("storage_options")
+        shown = f"; found {one['input']!r}" if is_shown else ""
         found.append(f"{name}: {message}{shown}." if name else f"{message}.")
     return [text.replace("?.", "?") for text in found]

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import (
+    JobSettings,
     StarlakeAutomation,
     StarlakeCloudRun,
     StarlakeDuckDB,
@@ -94,7 +95,7 @@ def test_assets_of_the_user_are_external_and_edges_are_those_of_the_definitions(
 
 
 def test_what_the_definitions_leave_out_and_what_starts_them_holds(project, tmp_path):
-    automation = StarlakeAutomation(pre_load_strategy="imported", retries=7)
+    automation = StarlakeAutomation(pre_load="imported", jobs=JobSettings(retries=7))
     defs = build_definitions(
         project, select="domain:starbake domain:kpi", exclude="kpi.top_products", automation=automation
     )

@@ -16,13 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
+from starlake_dagster_assets import (
+    LineageSettings,
+    PreLoadSettings,
+    StarlakeAutomation,
+    StarlakeProject,
+    StarlakeTranslator,
+    export_airflow,
+)
 from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
 from starlake_dagster_assets.arrivals.places import ack_path
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
 ENVIRONMENTS = ["shell", "cloud_run", "dataproc", "fargate"]
@@ -49,7 +55,7 @@ def command(*args: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("split", ["domain", "schedule", "component", "table"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_files_are_the_same_each_time_and_as_a_formatter_leaves_them(project, environment, split, tmp_path):
-    automation = StarlakeAutomation(pre_load_strategy="imported", dataset_triggering_strategy="all")
+    automation = StarlakeAutomation(pre_load="imported", lineage=LineageSettings(strategy="all"))
     options = {"environment": environment, "split": split, "automation": automation}
     first = export_airflow(project, tmp_path, **options)
     assert len(first.written) == len(first.plan.dags) + 2
@@ -80,7 +86,7 @@ def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
 
 
 def test_users_of_starlake_airflow_find_their_names(project, tmp_path):
-    report = export_airflow(project, tmp_path, automation=StarlakeAutomation(pre_load_strategy="imported"))
+    report = export_airflow(project, tmp_path, automation=StarlakeAutomation(pre_load="imported"))
     tasks = tasks_of(report)
     known = ["check_network_incoming_files", "skip_or_start_loading_network", "import_network", "load_network_stores"]
     assert [task for task in tasks if "network" in task] == known
@@ -97,7 +103,7 @@ def test_asset_keys_are_names_where_they_are_asked_for(project, tmp_path):
 def test_the_path_of_an_ack_file_has_the_date_of_the_run_in_the_time_zone_of_the_dag(project, environment, tmp_path):
     store = {"shell": "/srv", "dataproc": "gs://files", "fargate": "s3://files"}[environment]
     path = store + "/{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack"
-    automation = StarlakeAutomation(pre_load_strategy="ack", global_ack_file_path=path)
+    automation = StarlakeAutomation(pre_load=PreLoadSettings(strategy="ack", ack_file_path=path))
     report = export_airflow(project, tmp_path, environment=environment, automation=automation)
     (ack,) = {task.waiting.ack for task in tasks_of(report).values() if task.waiting and "network" in task.id}
     zone, moment = ZoneInfo("Europe/Paris"), datetime(2025, 3, 9, 23, 30, tzinfo=timezone.utc)
@@ -111,7 +117,7 @@ def test_the_path_of_an_ack_file_has_the_date_of_the_run_in_the_time_zone_of_the
 
 
 def test_the_path_of_an_ack_file_names_what_there_is(project, tmp_path):
-    automation = StarlakeAutomation(pre_load_strategy="ack", global_ack_file_path="/srv/{doman}.ack")
+    automation = StarlakeAutomation(pre_load=PreLoadSettings(strategy="ack", ack_file_path="/srv/{doman}.ack"))
     with pytest.raises(StarlakeError, match="did you mean `domain`"):
         export_airflow(project, tmp_path, automation=automation)
 
@@ -128,7 +134,7 @@ def environments_of(report) -> dict[str, str]:
 @pytest.mark.parametrize("split", ["domain", "schedule", "component", "table"])
 @pytest.mark.parametrize("granularity", ["task", "batch"])
 def test_each_node_runs_where_the_first_selection_that_has_it_says(project, split, granularity, tmp_path):
-    automation = StarlakeAutomation(pre_load_strategy="imported")
+    automation = StarlakeAutomation(pre_load="imported")
     environments = {"starbake.Orders kpi.top_products": "cloud_run", "domain:kpi domain:starbake": "dataproc"}
     options = {"split": split, "granularity": granularity, "automation": automation, "environments": environments}
     report = export_airflow(project, tmp_path, environment="fargate", **options)
@@ -161,7 +167,7 @@ def test_dags_that_only_their_environment_tells_apart_have_it_in_their_name(proj
 
 
 def test_what_an_environment_cannot_say_is_told_of_what_runs_there_alone(project, tmp_path):
-    automation = StarlakeAutomation(pre_load_strategy="imported")
+    automation = StarlakeAutomation(pre_load="imported")
     notes = export_airflow(project, tmp_path, environments={"network.stores": "dataproc"}, automation=automation).notes
     (store,) = [note for note in notes if "in no store" in note]
     assert store.startswith("load network: its files are in no store that dataproc can look at; ")
@@ -227,7 +233,7 @@ def test_the_command_takes_options_and_knows_their_names(tmp_path):
 
 
 def test_a_task_runs_with_what_it_follows_alone_and_waits_for_the_rest_by_assets(project, tmp_path):
-    automation = StarlakeAutomation(dataset_triggering_strategy="all", optional_dataset_enabled=False)
+    automation = StarlakeAutomation(lineage=LineageSettings(strategy="all", optional_dataset_enabled=False))
     plan = export_airflow(project, tmp_path, automation=automation).plan
     dags = {dag.id: dag for dag in plan.dags}
     follows = dags["starlake_transform_customers_customerlifetimevalue"]

@@ -109,7 +109,7 @@ def test_any_project_keeps_its_edges_and_its_names_or_is_refused_by_name(
         "environment": environment,
         "environments": {"kind:table": loads} if loads else {},
         "options": AirflowOptions(checks=checks),
-        "automation": StarlakeAutomation(pre_load_strategy=strategy),
+        "automation": StarlakeAutomation(pre_load=strategy),
     }
     nodes = [node for node in source.graph.nodes.values() if node.kind != "external"]
     try:

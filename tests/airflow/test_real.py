@@ -18,10 +18,16 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, export_airflow
+from starlake_dagster_assets import (
+    JobSettings,
+    LineageSettings,
+    StarlakeAutomation,
+    StarlakeProject,
+    StarlakeTranslator,
+    export_airflow,
+)
 from starlake_dagster_assets.airflow.export import ExportReport
 from starlake_dagster_assets.airflow.model import AirflowOptions
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.fakes.script import Scripted
@@ -51,19 +57,19 @@ def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple
     def export(name: str, project: Any, **options: Any) -> None:
         made[name] = (project, export_airflow(project, root / name, **options))
 
-    waits = StarlakeAutomation(pre_load_strategy="imported", retries=3, default_pool="mine", max_active_runs=2)
+    waits = StarlakeAutomation(pre_load="imported", jobs=JobSettings(retries=3, pool="mine", max_active_runs=2))
     for environment in ("shell", "cloud_run", "dataproc", "fargate"):
         export(environment, example(), environment=environment)
         export(f"{environment}_waits", example(), environment=environment, automation=waits, split="component")
     for environment, store in (("cloud_run", "gs"), ("dataproc", "gs"), ("fargate", "s3")):
         for strategy in ("imported", "pending", "ack"):
-            files = StarlakeAutomation(pre_load_strategy=strategy)
+            files = StarlakeAutomation(pre_load=strategy)
             export(f"{environment}_{strategy}", cloud_project(store), environment=environment, automation=files)
     cluster = AirflowOptions(settings={"cluster_id": "ours"})
-    files = StarlakeAutomation(pre_load_strategy="imported", schedules=False)
+    files = StarlakeAutomation(pre_load="imported", schedules=False)
     export("cluster", cloud_project("gs"), environment="dataproc", automation=files, options=cluster)
     export("checks", example(), options=AirflowOptions(checks="starbake"))
-    export("existing", example(), automation=StarlakeAutomation(dataset_triggering_strategy="all"), ids="asset")
+    export("existing", example(), automation=StarlakeAutomation(lineage=LineageSettings(strategy="all")), ids="asset")
     export("batch", example(), granularity="batch", split="schedule")
     export("odd", odd_project(), ids="asset", **_odd_names())
     for seed in range(RANDOM):
@@ -212,7 +218,7 @@ def test_the_example_runs_and_its_rows_land(airflow, tmp_path):
     described = root / "metadata" / "transform" / "kpi" / "top_products.sl.yml"
     text = described.read_text()
     described.write_text(text.replace("'position', 1, 2", "'position', 5, 9"))
-    once = StarlakeAutomation(retries=0)
+    once = StarlakeAutomation(jobs=JobSettings(retries=0))
     changed = StarlakeProject(root, env="DUCKDB")
     assert export_airflow(changed, tmp_path / "dags", options=checks, automation=once).written
     described.write_text(text)
@@ -238,7 +244,7 @@ def test_a_load_starts_what_reads_its_table_with_the_window_of_its_run(airflow, 
     root = tmp_path / "shop"
     _small_project(root)
     scripted = Scripted(tmp_path / "scripted").tables({"sales.orders": {"do": "load", "files": ["orders-1.csv"]}})
-    again = StarlakeAutomation(retries=3, retry_delay=1)
+    again = StarlakeAutomation(jobs=JobSettings(retries=3, retry_delay=1))
     export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags", automation=again)
     home = airflow.home(tmp_path / "home", tmp_path / "dags")
     with _services(home, _variables(scripted, root)):

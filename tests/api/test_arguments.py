@@ -31,7 +31,7 @@ def test_a_path_is_taken_wherever_a_project_is(root: Path, kind: type[Any], tmp_
 
     assert {key.to_user_string() for key in kpi.keys} == {"kpi/by_day", "kpi/best_day"}
     assert sda.export_airflow(given, tmp_path / "dags").written
-    triggers = build_triggers(given, StarlakeAutomation(pre_load_strategy="imported"))
+    triggers = build_triggers(given, StarlakeAutomation(pre_load="imported"))
     assert build_jobs(given, triggers)
     assert build_arrival_sensors(given, triggers)
     assert build_lineage_sensors(given, triggers)

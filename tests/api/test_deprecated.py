@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,22 @@ import dagster as dg
 import pytest
 
 import starlake_dagster_assets as sda
-from starlake_dagster_assets import StarlakeAutomation, StarlakeMetadata, StarlakeProject, StarlakeSteps
+from starlake_dagster_assets import (
+    JobSettings,
+    LineageSettings,
+    PartitionSettings,
+    PreLoadSettings,
+    ScheduleSettings,
+    StarlakeAutomation,
+    StarlakeMetadata,
+    StarlakeProject,
+    StarlakeSteps,
+)
 from starlake_dagster_assets.assets.step_options import FORMER_METADATA, FORMER_STEPS
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.triggers.build import build_triggers
+from starlake_dagster_assets.triggers.groups import FLAT_NAMES
+from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
 
 
 def body(context: dg.AssetExecutionContext, starlake: sda.StarlakeResource) -> Iterator[Any]:
@@ -87,6 +101,117 @@ def test_the_new_forms_of_all_of_them_warn_of_nothing(root: Path):
     defs = sda.build_definitions(root, metadata=metadata, steps=steps)
     assert len([one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]) == 3
     assert len(sda.build_starlake_assets(root, steps="task")) == 3
+
+
+FLAT: dict[str, Any] = {
+    "pre_load_strategy": "ack",
+    "arrivals": False,
+    "global_ack_file_path": "/in/go",
+    "ack_wait_timeout": 60,
+    "incoming_path": "/in",
+    "pending_path": "/pending",
+    "pre_load_poke_interval": 5,
+    "pre_load_sensor_soft_fail": False,
+    "stable_for": 1,
+    "guard": "cli",
+    "storage_options": {"s3": {"anon": True}},
+    "triggering": "condition",
+    "dataset_triggering_strategy": "all",
+    "run_dependencies_first": True,
+    "load_dependencies": True,
+    "optional_datasets": ("kpi.by_day",),
+    "optional_dataset_enabled": False,
+    "data_cycle": "daily",
+    "data_cycle_enabled": False,
+    "beyond_data_cycle_enabled": False,
+    "min_timedelta_between_runs": 900,
+    "start_date": datetime(2025, 3, 1),
+    "end_date": datetime(2025, 4, 1),
+    "catchup": True,
+    "partition_write": "replace",
+    "partition_column": "day",
+    "default_pool": "mine",
+    "retries": 3,
+    "retry_delay": 9,
+    "max_active_runs": 2,
+    "priority_weight": 7,
+    "tags": ("nightly",),
+}
+
+
+def test_each_setting_has_a_value_here():
+    assert set(FLAT) == set(FLAT_NAMES)
+    known = {*NodeSettings.model_fields, *FORMER_NAMES, "arrivals", "storage_options"}
+    assert set(FLAT) | {"partitions", "timezone"} == known
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_settings_by_their_names_outside_of_groups(name: str):
+    group, field = FLAT_NAMES[name]
+    kind = type(getattr(StarlakeAutomation(), group))
+    message = rf"`StarlakeAutomation\({name}=…\)` is deprecated .*; use `{group}={kind.__name__}\({field}=…\)`"
+    with pytest.warns(DeprecationWarning, match=message) as caught:
+        former = StarlakeAutomation(**{name: FLAT[name]})
+    assert caught[0].filename == __file__
+    settings = {group: kind(**{field: FLAT[name]})}
+    assert former == StarlakeAutomation(**settings) == StarlakeAutomation.from_options({name: FLAT[name]})
+    assert former != StarlakeAutomation()
+    flat = FORMER_NAMES.get(name, name)
+    if flat in NodeSettings.model_fields:
+        assert getattr(former.node_settings(), flat) == FLAT[name]
+        assert former.node_settings() == NodeSettings(**{name: FLAT[name]})
+    with pytest.warns(DeprecationWarning, match=rf"use `StarlakeAutomation.{group}.{field}`"):
+        assert getattr(former, name) == FLAT[name]
+
+
+def test_short_forms_of_groups():
+    jobs: Any = {"retries": "3"}
+    short = StarlakeAutomation(pre_load="ack", lineage=False, schedules=False, partitions="sink", jobs=jobs)
+    assert short == StarlakeAutomation(
+        pre_load=PreLoadSettings(strategy="ack"),
+        lineage=LineageSettings(triggering="none"),
+        schedules=ScheduleSettings(enabled=False),
+        partitions=PartitionSettings(by="sink"),
+        jobs=JobSettings(retries=3),
+    )
+    assert StarlakeAutomation.off() == StarlakeAutomation(pre_load=False, lineage=False, schedules=False)
+    in_yaml = {"pre_load": {"strategy": "ack"}, "stable_for": "5", "schedules": "false", "status": "RUNNING"}
+    chosen = StarlakeAutomation.from_options(in_yaml)
+    assert chosen.pre_load == PreLoadSettings(strategy="ack", stable_for=5)
+    assert (chosen.schedules.enabled, chosen.status) == (False, "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("settings", "messages"),
+    [
+        ({"time_zone": "UTC"}, ["no setting `time_zone`; did you mean `timezone`?"]),
+        ({"retrys": 3}, ["no setting `retrys`; did you mean `retries`?"]),
+        ({"pre_load": {"strategi": 1}}, ["pre_load: no setting `strategi`; did you mean `strategy`?"]),
+        ({"pre_load": "files"}, ["pre_load.strategy: Input should be", "found 'files'."]),
+        ({"pre_load": 5}, ["pre_load: expected PreLoadSettings(…)", "found an int."]),
+        ({"jobs": JobSettings}, ["jobs: expected JobSettings(…); found the class JobSettings."]),
+        (
+            {"lineage": {"triggering": []}, "status": "ON"},
+            ["lineage.triggering: ", "status: Input should be 'STOPPED'"],
+        ),
+        ({"jobs": {"retries": 2}, "retries": 3}, ["`jobs.retries` is also given as `retries`, with another value"]),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], messages: list[str]):
+    with pytest.raises(ProjectError) as caught:
+        StarlakeAutomation.from_options(settings)
+    assert all(message in str(caught.value) for message in messages), caught.value
+    assert all(line.startswith("StarlakeAutomation: ") for line in str(caught.value).splitlines())
+
+
+def test_a_group_names_its_settings_and_shows_no_secret():
+    with pytest.raises(ProjectError, match=r"PreLoadSettings: no setting `pre_load_strategy`; did you mean `strategy`"):
+        PreLoadSettings(**{"pre_load_strategy": "ack"})
+    options: Any = {"s3": "s3cret"}
+    with pytest.raises(ProjectError, match=r"storage_options.s3: ") as caught:
+        PreLoadSettings(storage_options=options)
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr(PreLoadSettings(storage_options={"s3": {"key": "s3cret"}}))
 
 
 @pytest.mark.parametrize(

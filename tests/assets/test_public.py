@@ -26,7 +26,12 @@ def test_the_public_names():
     assert starlake_dagster_assets.__all__ == [
         "DataprocCluster",
         "DataprocServerless",
+        "JobSettings",
+        "LineageSettings",
         "Node",
+        "PartitionSettings",
+        "PreLoadSettings",
+        "ScheduleSettings",
         "StarlakeAutomation",
         "StarlakeCloudRun",
         "StarlakeDataproc",

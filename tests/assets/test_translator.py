@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeTranslator, build_definitions, build_starlake_assets
+from starlake_dagster_assets import (
+    LineageSettings,
+    StarlakeAutomation,
+    StarlakeTranslator,
+    build_definitions,
+    build_starlake_assets,
+)
 from starlake_dagster_assets.assets.names import group_name, key_part, output_name, tags_of
 from starlake_dagster_assets.assets.steps import FEW
 from starlake_dagster_assets.command.checks import named_expectations
@@ -188,7 +194,7 @@ def test_many_assets_are_a_step_a_job_where_jobs_are_known(make):
     """A job goes on as it would in one step: what one of its tables lacks stops exactly what reads that table."""
     tables = [make.table(f"t{n}", domain=f"d{n % 2}") for n in range(FEW)]
     tasks = [make.task("a", ["d0.t0"]), make.task("b", ["kpi.a"], domain="other")]
-    follows = StarlakeAutomation(run_dependencies_first=True)
+    follows = StarlakeAutomation(lineage=LineageSettings(run_dependencies_first=True))
     for source, automation in ((make.source(tables, tasks), None), (make.source(tables, tasks), follows)):
         triggers = build_triggers(source, automation)
         assets = build_starlake_assets(source, translator=StarlakeTranslator().bound_to(source, triggers))

@@ -7,9 +7,15 @@ import dagster as dg
 import duckdb
 import pytest
 
-from starlake_dagster_assets import StarlakeDuckDB, StarlakeMetadata, StarlakeProject, StarlakeShell, build_definitions
+from starlake_dagster_assets import (
+    StarlakeAutomation,
+    StarlakeDuckDB,
+    StarlakeMetadata,
+    StarlakeProject,
+    StarlakeShell,
+    build_definitions,
+)
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
-from starlake_dagster_assets.triggers.settings import StarlakeAutomation
 from tests.clock.conftest import options_of
 from tests.fakes.script import Scripted
 

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import (
+    ScheduleSettings,
     StarlakeAutomation,
     StarlakeDuckDB,
     StarlakeProject,
@@ -78,7 +79,7 @@ def test_a_partition_and_the_options_of_a_run_are_those_of_the_context(project):
     write(project.root, DAILY)
     daily = StarlakeProject(project.root)
     runner = FakeRunner()
-    automation = StarlakeAutomation(partitions="cron", start_date="2025-03-01")
+    automation = StarlakeAutomation(partitions="cron", schedules=ScheduleSettings(start_date="2025-03-01"))
     defs = build_definitions(daily, select="kpi.by_day", starlake=fake_starlake(runner), automation=automation)
     (step,) = [one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]
     with dg.build_asset_context(partition_key="2025-03-02", resources={"starlake": fake_starlake(runner)}) as context:

@@ -81,7 +81,7 @@ def deliver(root: Path, number: int, days: list[str]) -> None:
 
 
 def definitions(source: StarlakeProject, translator: Any = None, **automation: Any) -> dg.Definitions:
-    settings = StarlakeAutomation(**{"start_date": "2025-03-01", **automation})
+    settings = StarlakeAutomation.from_options({"start_date": "2025-03-01", **automation})
     return build_definitions(source, starlake=StarlakeDuckDB(), automation=settings, translator=translator)
 
 

@@ -66,7 +66,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def definitions(root: Path, **automation: str) -> dg.Definitions:
-    settings = StarlakeAutomation(**automation)
+    settings = StarlakeAutomation.from_options(automation)
     return build_definitions(StarlakeProject(root), starlake=StarlakeDuckDB(), automation=settings)
 
 

@@ -270,7 +270,7 @@ def test_a_tick_runs_the_file_with_its_data_interval(
 
 
 def triggers(*contexts: Any, **settings: Any) -> Any:
-    return build_triggers(DagProject(contexts, root="/starbake"), StarlakeAutomation(**settings))
+    return build_triggers(DagProject(contexts, root="/starbake"), StarlakeAutomation.from_options(settings))
 
 
 def test_a_cron_of_a_file_owns_its_nodes_and_the_others_watch_what_they_read() -> None:

@@ -19,15 +19,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LOCATION = """
 from pathlib import Path
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import (
+    PreLoadSettings,
+    StarlakeAutomation,
+    StarlakeDuckDB,
+    StarlakeProject,
+    build_definitions,
+)
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
 automation = StarlakeAutomation(
     schedules=False,
-    triggering="none",
-    pre_load_strategy="imported",
-    pre_load_poke_interval=1,
-    stable_for=3,
+    lineage=False,
+    pre_load=PreLoadSettings(strategy="imported", poke_interval=1, stable_for=3),
     status="RUNNING",
 )
 defs = build_definitions(project, starlake=StarlakeDuckDB(), automation=automation)

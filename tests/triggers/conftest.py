@@ -49,7 +49,7 @@ def project(
 
 
 def made(source: Source, **automation: Any) -> Triggers:
-    return build_triggers(source, StarlakeAutomation(**automation))
+    return build_triggers(source, StarlakeAutomation.from_options(automation))
 
 
 def trigger(source: Source, node: str, **automation: Any) -> Trigger:
@@ -68,7 +68,7 @@ class Place:
     cursors: dict[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        chosen = StarlakeAutomation(**self.automation)
+        chosen = StarlakeAutomation.from_options(self.automation)
         starlake = fake_starlake(self.runner)
         self.defs = build_definitions(self.source, starlake=starlake, automation=chosen, **self.options)
         self.repository = self.defs.get_repository_def()

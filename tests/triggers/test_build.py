@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets import StarlakeAutomation
+from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.job_assets import unowned_upstreams
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.project.model import Freshness
@@ -266,7 +266,7 @@ def projects(draw):
 @settings(max_examples=200, deadline=None)
 @given(projects(), st.sampled_from(["sensor", "condition", "none"]))
 def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggering):
-    triggers = build_triggers(source, StarlakeAutomation(triggering=triggering))
+    triggers = build_triggers(source, StarlakeAutomation(lineage=LineageSettings(triggering=triggering)))
     nodes = {node.id for node in source.graph.nodes.values() if node.kind != "external"}
     assert triggers.triggers.keys() == nodes
     order = {node: place for place, node in enumerate(topological(source.graph, nodes))}
@@ -283,7 +283,7 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
             # a watched node is never made by the very run that it starts: no run can start itself
             assert not unowned_upstreams(source, triggers, [node], triggers.jobs[one.job].nodes) & set(seen)
             assert all(order[up] < order[node] for up in seen)
-    assert build_triggers(source, StarlakeAutomation(triggering=triggering)) == triggers
+    assert build_triggers(source, StarlakeAutomation(lineage=LineageSettings(triggering=triggering))) == triggers
 
 
 @settings(max_examples=100, deadline=None)

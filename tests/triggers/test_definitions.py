@@ -7,7 +7,13 @@ import logging
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, StarlakeTranslator, build_definitions
+from starlake_dagster_assets import (
+    StarlakeAutomation,
+    StarlakeProject,
+    StarlakeSteps,
+    StarlakeTranslator,
+    build_definitions,
+)
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.testing import fake_starlake
 from tests.project.conftest import write
@@ -185,7 +191,9 @@ def test_a_project_that_says_nothing_wrong_is_quiet(caplog):
 @pytest.mark.parametrize(("given", "wanted"), [({}, "a=1,b=2"), ({"b": "3"}, "a=1,b=3")])
 def test_the_options_of_one_task_reach_its_transform_alone(instance, given, wanted):
     options = {"kpi.x": '{"options": "a=1,b=2"}'}
-    location = Place(instance, chain(dag("d", **options), dag="d", schedule="daily"), options={"options": given})
+    location = Place(
+        instance, chain(dag("d", **options), dag="d", schedule="daily"), options={"steps": StarlakeSteps(options=given)}
+    )
     location.run("kpi")
     (command,) = location.runner.commands
     assert command.argv == ("transform", "--name", "kpi.x", "--options", wanted)

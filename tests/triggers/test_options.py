@@ -76,8 +76,8 @@ def test_a_tag_that_is_no_setting_is_left_alone_with_a_warning():
 def test_the_former_name_is_the_same_option():
     source = project([table("a")], [task("x", ["sales.a"], "daily")])
     assert made(source, load_dependencies=True) == made(source, run_dependencies_first=True)
-    with pytest.raises(ProjectError, match="also given as `load_dependencies`"):
-        StarlakeAutomation(load_dependencies=True, run_dependencies_first=False)
+    with pytest.raises(ProjectError, match=r"`lineage.run_dependencies_first` is also given as `load_dependencies`"):
+        StarlakeAutomation.from_options({"run_dependencies_first": False, "load_dependencies": True})
 
 
 def test_a_setting_that_is_not_there_suggests_the_nearest():

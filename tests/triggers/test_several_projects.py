@@ -32,7 +32,7 @@ def definitions(name: str, **automation: Any) -> dg.Definitions:
         starlake=fake_starlake(),
         translator=Country(name),
         steps=StarlakeSteps(name=name, resource_key=name),
-        automation=StarlakeAutomation(**automation),
+        automation=StarlakeAutomation.from_options(automation),
     )
 
 
