@@ -22,6 +22,7 @@ from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.select import quoted
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources import StarlakeResource
 
@@ -311,7 +312,7 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
     found = select_nodes(project.graph, "*" if select is None else select, exclude)
     made = {node for node in found if project.graph.nodes[node].kind != "external"}
     if not made:
-        raise SelectionError(f"the selection {select or '*'!r} (without {exclude!r}) names no table and no task.")
+        raise SelectionError(f"the selection {quoted(select, exclude)} names no table and no task.")
     return tuple(node for node in topological(project.graph, made) if node in made)
 
 

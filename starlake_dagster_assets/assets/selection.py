@@ -12,6 +12,7 @@ from starlake_dagster_assets.assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
+from starlake_dagster_assets.graph.select import quoted, some
 
 __all__ = ["ProjectOrAssets", "SelectedAssets", "build_starlake_asset_selection", "selected_assets"]
 
@@ -107,11 +108,12 @@ def selected_assets(
         raise TypeError(f"{function}: the assets have a translator already; pass `translator` with a project only.")
     bindings = [(one, binding) for one in assets if (binding := binding_of(one)) is not None]
     source = _source([binding for _, binding in bindings], function)
-    keys = {node.id: key for _, binding in bindings for key, node in binding.nodes.items()}
+    keys = {node.id: key for one, binding in bindings for key, node in binding.nodes.items() if key in one.keys}
     nodes = [node for node in selected_nodes(source, select, exclude) if node in keys]
     if not nodes:
         raise SelectionError(
-            f"the selection {select!r} (without {exclude!r}) names no table and no task of the assets."
+            f"{function}: the selection {quoted(select, exclude)} names no table and no task of the assets. The assets "
+            f"have: {some(keys)}. Select one of them, or pass the project instead."
         )
     chosen = {node: keys[node] for node in nodes}
     return SelectedAssets(source, chosen, _partitions(assets, set(chosen.values())))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from starlake_dagster_assets.errors import SelectionError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["assigned", "select"]
+__all__ = ["assigned", "quoted", "select", "some"]
 
 _T = TypeVar("_T")
 _TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
@@ -64,6 +64,28 @@ def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
         for node in select(graph, expression):
             found.setdefault(node, said)
     return found
+
+
+def quoted(select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> str:
+    """Returns a selection as messages quote it: `'tag:daily' (without 'kpi.*')`.
+
+    Args:
+        select: Tables and tasks; None for all.
+        exclude: Those that are left out.
+    """
+    text = repr("*" if select is None else select)
+    return f"{text} (without {exclude!r})" if exclude else text
+
+
+def some(nodes: Iterable[str], limit: int = 20) -> str:
+    """Returns the first ids in order, for messages.
+
+    Args:
+        nodes: Node ids.
+        limit: The number of ids that are shown.
+    """
+    names = sorted(nodes)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:

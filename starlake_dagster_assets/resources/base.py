@@ -18,6 +18,7 @@ from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRu
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError, SelectionError, nearest
+from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (
     DESCRIPTION,
@@ -187,8 +188,8 @@ def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | 
     found = mine & frozenset(select_nodes(binding.source.graph, "*" if select is None else select, exclude))
     if not found:
         raise SelectionError(
-            f"starlake.run(context): the selection {select or '*'!r} (without {exclude!r}) names no table and no task "
-            f"of this step. The step has: {', '.join(sorted(mine)[:20])}{' and more' if len(mine) > 20 else ''}."
+            f"starlake.run(context): the selection {quoted(select, exclude)} names no table and no task of this step. "
+            f"The step has: {some(mine)}."
         )
     return found
 

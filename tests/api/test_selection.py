@@ -3,6 +3,8 @@
 import re
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -85,6 +87,43 @@ def test_a_selection_of_assets_follows_keys_that_were_changed(root: Path):
     assert resolved(sda.build_starlake_asset_selection(kpi, "+kpi.best_day"), kpi) == {"kpi/by_day", "kpi/best_day"}
 
 
+def with_replacements(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    return [
+        one.with_attributes(asset_key_replacements={key: key.with_prefix("bronze") for key in one.keys})
+        for one in assets
+    ]
+
+
+def from_module(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    module = ModuleType("of_user")
+    for number, one in enumerate(assets):
+        setattr(module, f"assets_{number}", one)
+    return list(dg.load_assets_from_modules([module], key_prefix="bronze"))
+
+
+@pytest.mark.dagster_feature("`AssetSelection`")
+@pytest.mark.parametrize("change", [with_replacements, from_module])
+@pytest.mark.parametrize("decorated", [True, False])
+def test_a_selection_and_a_schedule_of_assets_whose_keys_were_changed(root: Path, change: Any, decorated: bool):
+    @sda.starlake_assets(project=root, name="of_function")
+    def of_function(context: dg.AssetExecutionContext, starlake: sda.StarlakeResource):
+        yield from starlake.run(context)
+
+    assets = change([of_function] if decorated else sda.build_starlake_assets(root))
+    for select, keys in (
+        ("kpi.by_day", {"bronze/kpi/by_day"}),
+        ("domain:kpi", {"bronze/kpi/by_day", "bronze/kpi/best_day"}),
+        ("sales.orders+", {"bronze/sales/Orders", "bronze/kpi/by_day", "bronze/kpi/best_day"}),
+    ):
+        assert resolved(sda.build_starlake_asset_selection(assets, select), assets) == keys
+        nightly = sda.build_schedule_from_starlake_selection(
+            assets, job_name="nightly", cron_schedule="0 3 * * *", select=select
+        )
+        defs = dg.Definitions(assets, schedules=[nightly], resources={"starlake": sda.StarlakeDuckDB()})
+        selected = defs.get_repository_def().get_job("nightly").asset_layer.selected_asset_keys
+        assert {key.to_user_string() for key in selected} == keys
+
+
 def test_what_a_selection_cannot_be_of(root: Path, tmp_path: Path):
     kpi = sda.build_starlake_assets(root, select="domain:kpi")
 
@@ -92,8 +131,14 @@ def test_what_a_selection_cannot_be_of(root: Path, tmp_path: Path):
     def mine() -> None: ...
 
     for given, select, error, message in (
-        (kpi, "sales.customers", SelectionError, "names no table and no task of the assets"),
-        (root, "kind:files", SelectionError, "names no table and no task"),
+        (
+            kpi,
+            "sales.customers",
+            SelectionError,
+            r"the selection 'sales\.customers' names no table and no task of the assets\. The assets have: "
+            r"kpi\.best_day, kpi\.by_day\. Select one of them, or pass the project instead\.",
+        ),
+        (root, "kind:files", SelectionError, "the selection 'kind:files' names no table and no task"),
         ([mine], "*", StarlakeError, "none of the assets is of a Starlake project"),
         (7, "*", TypeError, "build_starlake_asset_selection: the project is an int"),
     ):
