@@ -146,7 +146,7 @@ def test_an_unknown_field_suggests_the_nearest(sandbox, dev):
 def test_what_starts_the_assets(sandbox, dev):
     path = scaffold(sandbox, automation={"triggering": "sensor", "status": "RUNNING", "retries": "{{ 1 + 1 }}"})
     with sandbox.load_component_and_build_defs(path) as (component, defs):
-        assert component.automation.retries == 2
+        assert component.automation.jobs.retries == 2
         assert {sensor.default_status for sensor in defs.sensors} == {dg.DefaultSensorStatus.RUNNING}
     refused = refusal(sandbox, scaffold(sandbox, automation={"retrys": 2}))
     assert "did you mean `retries`" in str(refused)
