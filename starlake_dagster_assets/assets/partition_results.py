@@ -139,7 +139,7 @@ class LoadPartitions:
         counts = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], column))
         if counts is None:
             return None
-        return self._by_partition(counts).partitions
+        return self._by_partition(counts, landed=False).partitions
 
     # ------------------------------------------------------------------------------------------- by tick
 
@@ -161,10 +161,10 @@ class LoadPartitions:
     def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
         """Returns the rows by partition that a load wrote; None where they cannot be counted."""
         counts = self._counted(outcome)
-        return None if counts is None else self._by_partition(counts)
+        return None if counts is None else self._by_partition(counts, landed=True)
 
-    def _by_partition(self, counts: _Counts) -> _RowsByPartition:
-        find = PartitionOfValue(self._windows) if self._windows is not None else _same
+    def _by_partition(self, counts: _Counts, *, landed: bool) -> _RowsByPartition:
+        find = PartitionOfValue(self._windows, landed=landed) if self._windows is not None else _same
         partitions: dict[str, int] = {}
         unassigned: dict[str | None, int] = {}
         for value, count in counts.items():

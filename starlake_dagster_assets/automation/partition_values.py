@@ -1,7 +1,7 @@
 """Maps the values of a partition column to the keys of time-window partitions."""
 
 import re
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -9,18 +9,25 @@ import dagster as dg
 
 __all__ = ["PartitionOfValue"]
 
+_SHORTEST_DAY = timedelta(hours=23)
 _COMPACT = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?")
 
 
 class PartitionOfValue:
     """Finds the partition that a value of a column belongs to.
 
+    A day belongs to the window whose start is on this day or before and whose end is on a later day, as
+    `>= cast(start as date) and < cast(end as date)` selects it.
+
     Args:
         windows: The partitions.
+        landed: Whether the values are of a load. Its days belong to the window of midnight where windows are shorter
+            than a day, since the last one of today does not exist yet.
     """
 
-    def __init__(self, windows: dg.TimeWindowPartitionsDefinition) -> None:
+    def __init__(self, windows: dg.TimeWindowPartitionsDefinition, *, landed: bool = False) -> None:
         self._windows = windows
+        self._landed = landed
 
     @cached_property
     def _keys(self) -> frozenset[str]:
@@ -33,18 +40,27 @@ class PartitionOfValue:
             value: A date or timestamp in ISO 8601, in the time zone of the partitions where it has no offset; a month
                 as `2025-03`, a day also as `20250301`.
         """
-        moment = _moment(value.strip()) if value is not None else None
+        text = value.strip() if value is not None else ""
+        day = _COMPACT.fullmatch(text)
+        moment = _moment(f"{day[1]}-{day[2]}-{day[3] or '01'}" if day else text)
         if moment is None:
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=ZoneInfo(self._windows.timezone))
-        key = self._windows.get_partition_key_for_timestamp(moment.timestamp())
+        key = self._key(datetime.combine(moment, time.max, moment.tzinfo).replace(fold=1) if day else moment)
+        if day and self._landed and self._is_short(key):
+            key = self._key(moment)
         return key if key in self._keys else None
+
+    def _key(self, moment: datetime) -> str:
+        return self._windows.get_partition_key_for_timestamp(moment.timestamp())
+
+    def _is_short(self, key: str) -> bool:
+        window = self._windows.time_window_for_partition_key(key)
+        return window.end - window.start < _SHORTEST_DAY
 
 
 def _moment(text: str) -> datetime | None:
-    if found := _COMPACT.fullmatch(text):
-        text = f"{found[1]}-{found[2]}-{found[3] or '01'}"
     try:
         return datetime.fromisoformat(text)
     except ValueError:

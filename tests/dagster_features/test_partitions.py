@@ -20,9 +20,12 @@ from starlake_dagster_assets import (
     build_definitions,
     starlake_assets,
 )
+from starlake_dagster_assets.automation.partition_values import PartitionOfValue
+from starlake_dagster_assets.automation.partitions import clock_windows
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+from starlake_dagster_assets.triggers.model import Clock
 from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -362,7 +365,7 @@ def test_rows_outside_of_the_replaced_partition_are_refused(tmp_path, instance):
     result = world.run(KPI, partition_key="2025-03-01")
     assert not result.success and world.green(KPI) == set()
     failure = next(event for event in result.all_events if event.is_step_failure)
-    assert "gives 1 rows whose 'day' is not from 2025-03-01" in str(failure.step_failure_data.error)
+    assert "returns 1 rows whose 'day' is not from 2025-03-01" in str(failure.step_failure_data.error)
 
 
 @REPLACE
@@ -506,3 +509,41 @@ def test_the_rows_of_each_partition_of_a_range_are_its_own(tmp_path, instance):
     assert world.run(KPI, tags={FROM: "2025-03-01", TO: "2025-03-03"}).success
     assert counts(world.events(KPI)) == {"2025-03-01": 1, "2025-03-02": 1, "2025-03-03": 0}
     assert all("dagster/row_count" not in event.metadata for event in world.events(KPI))
+
+
+@COUNTS
+@pytest.mark.parametrize("replaces", [False, True])
+def test_days_are_compared_with_the_dates_of_a_window_that_begins_in_the_morning(replaces, tmp_path, instance):
+    """The example of the documentation: the cron ticks at 05:00, and the SQL casts the ends of the window to dates."""
+    strategy = "tags: [partition_write=replace, partition_column=day]" if replaces else BY_PARTITION
+    source = project(tmp_path, f"schedule: '0 5 * * *', {strategy}")
+    world = World(definitions(source, partitions="cron"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-07", "2025-03-08", "2025-03-08", "2025-03-09"])
+    assert world.run(ORDERS).success
+    for _ in range(2):
+        assert world.run(KPI, partition_key="2025-03-08").success
+        assert world.events(KPI)[-1].metadata[COUNT].value == 1
+    assert rows(world.database, "select day, orders from kpi.by_day") == [(date(2025, 3, 8), 2)]
+    if replaces:
+        (tmp_path / "metadata/transform/kpi/by_day.sql").write_text(f"select * from ({WINDOW}) where false")
+        again = World(definitions(StarlakeProject(tmp_path), partitions="cron"), instance, tmp_path)
+        assert again.run(KPI, partition_key="2025-03-08").success
+        assert world.days("kpi.by_day") == {}, "no row comes, so the type of the column is that of the table"
+
+
+@COUNTS
+@pytest.mark.parametrize(
+    ("cron", "value", "landed", "key"),
+    [
+        ("0 5 * * *", "2025-03-08", False, "2025-03-08"),
+        ("0 5 * * *", "2025-03-08T04:59:00", False, "2025-03-07"),
+        ("0 5 * * 1", "2025-03-09", True, "2025-03-03"),
+        ("0 5 1 * *", "2025-03", True, "2025-03-01"),
+        ("0 * * * *", "2025-03-08", False, "2025-03-08-23:00"),
+        ("0 * * * *", "2025-03-08", True, "2025-03-08-00:00"),
+        ("0 5 * * *", "2025-03-30", True, "2025-03-30"),
+    ],
+)
+def test_the_partition_of_a_day(cron, value, landed, key):
+    windows = clock_windows(Clock(cron, "Europe/Paris", datetime(2025, 3, 1)))
+    assert PartitionOfValue(windows, landed=landed)(value) == key

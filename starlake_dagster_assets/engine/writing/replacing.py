@@ -71,14 +71,22 @@ def replace_partition(job: Write, wanted: Replacement) -> int:
 
 
 def _inside(job: Write, wanted: Replacement) -> str:
-    """Returns the SQL condition for rows of the partition."""
+    """Returns the SQL condition for rows of the partition, as the table has them; days by the dates of the window."""
     column = identifier(spelled(wanted.column, job.columns))
     if not wanted.start:
         return f"CAST({column} AS VARCHAR) = {literal(wanted.key)}"
-    described = job.con.execute(f"SELECT typeof({column}) FROM {job.incoming} LIMIT 1").fetchall()
-    zoned = bool(described) and str(described[0][0]).upper() == "TIMESTAMP WITH TIME ZONE"
-    if zoned:
-        return f"{column} >= TIMESTAMPTZ {literal(wanted.start)} AND {column} < TIMESTAMPTZ {literal(wanted.end)}"
-    start, end = (literal(moment[:19].replace("T", " ")) for moment in (wanted.start, wanted.end))
-    moment = f"CAST({column} AS TIMESTAMP)"
-    return f"{moment} >= TIMESTAMP {start} AND {moment} < TIMESTAMP {end}"
+    kind = str(job.con.execute(f"DESCRIBE SELECT {column} FROM {job.target}").fetchall()[0][1]).upper()
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return _between(column, "TIMESTAMPTZ", wanted.start, wanted.end)
+    start, end = (moment[:19].replace("T", " ") for moment in (wanted.start, wanted.end))
+    by_day = _between(column, "DATE", start[:10], end[:10])
+    if kind == "DATE":
+        return by_day
+    by_moment = _between(column, "TIMESTAMP", start, end)
+    return by_moment if kind != "VARCHAR" else f"CASE WHEN length({column}) <= 10 THEN {by_day} ELSE {by_moment} END"
+
+
+def _between(column: str, kind: str, start: str, end: str) -> str:
+    """Returns the SQL condition for values from one to another, compared as a type; others are not inside."""
+    value = f"TRY_CAST({column} AS {kind})"
+    return f"{value} >= {kind} {literal(start)} AND {value} < {kind} {literal(end)}"
