@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from starlake_dagster_assets.command.source import ProjectSource
 
-__all__ = ["ProjectLike", "directory_of", "instance_of", "items_of", "project_of", "shown"]
+__all__ = ["ProjectLike", "directory_of", "instance_of", "items_of", "project_of", "shown", "variables_of"]
 
 ProjectLike: TypeAlias = ProjectSource | str | os.PathLike[str]
 """A project, or the path of its directory."""
@@ -92,6 +92,31 @@ def items_of(value: object, function: str, argument: str, example: str) -> list[
         return list(cast("Iterable[Any]", value))
     found = shown(cast("object", value))
     raise TypeError(f"{function}: `{argument}` is {found}; pass a list, such as {example}.")
+
+
+def variables_of(value: object, function: str, argument: str = "options") -> Mapping[str, str]:
+    """Returns an argument that must be variables: texts by name.
+
+    Args:
+        value: What was passed; None for none.
+        function: The function that was called, for the message.
+        argument: The name of the argument.
+
+    Raises:
+        TypeError: When it is no mapping, or a name or a value is not a text; the message has no value.
+    """
+    example = 'pass texts by name, such as {"country": "FR"}'
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{function}: `{argument}` is {shown(value)}; {example}.")
+    given = cast("Mapping[object, object]", value)
+    for name, text in given.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{function}: `{argument}` has {shown(name)} as a name; {example}.")
+        if not isinstance(text, str):
+            raise TypeError(f"{function}: `{argument}` has {shown(text)} as the value of `{name}`; {example}.")
+    return cast("Mapping[str, str]", given)
 
 
 def shown(value: object) -> str:

@@ -1,6 +1,6 @@
 """The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,7 @@ from starlake_dagster_assets.assets.step_partitions import (
     window_of_step,
 )
 from starlake_dagster_assets.assets.step_progress import RunCall, StepProgress
+from starlake_dagster_assets.command.build import options_argument
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
 from starlake_dagster_assets.command.partitions import PartitionInfo
@@ -116,6 +117,7 @@ def _run(
             log=context.log.info,
         )
         settings = replace(settings, not_ready=guard)
+    _validate_options(settings, nodes.values())
     results.before(nodes.values())
     if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
         context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
@@ -204,6 +206,25 @@ def _variables(
         **options_of(given, node.raw),
         **call.launch.options,
     }
+
+
+def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
+    """Fails the step before its first command where a command of the step cannot carry a variable.
+
+    Raises:
+        dg.Failure: With the task and the variable.
+    """
+    for node in nodes:
+        if node.task is None or node.id in settings.refused:
+            continue
+        try:
+            options_argument(settings.task_options(node))
+        except CommandError as error:
+            raise dg.Failure(
+                f"{node.id}: {error} Nothing was run. Next: change the variable in the run config, the tags of the run "
+                "or `options`, or set it in `env.<NAME>.sl.yml`.",
+                allow_retries=False,
+            ) from error
 
 
 def _spark(binding: Binding, runner: Runner) -> dict[str, Any]:

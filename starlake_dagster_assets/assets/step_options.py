@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import dagster as dg
 
-from starlake_dagster_assets._arguments import instance_of
+from starlake_dagster_assets._arguments import instance_of, variables_of
 from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.assets.iterator import Execute
 from starlake_dagster_assets.assets.steps import Split
@@ -76,6 +76,7 @@ class StarlakeSteps:
         resource_key: Key of the resource: a different one for each project of a code location that has several.
 
     Raises:
+        TypeError: When `options` has something else than texts by name.
         ValueError: When `split` is none of its values.
 
     Examples:
@@ -96,6 +97,8 @@ class StarlakeSteps:
     resource_key: str = "starlake"
 
     def __post_init__(self) -> None:
+        if not callable(self.options):
+            variables_of(self.options, "StarlakeSteps")
         known = get_args(Split)
         if self.split not in known:
             near = nearest(str(self.split), known)

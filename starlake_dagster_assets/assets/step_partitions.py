@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import dagster as dg
 
+from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.assets.partition_checks import takes_partition, unused_key_reason, uses_key
 from starlake_dagster_assets.assets.previous_attempts import partitioned
 from starlake_dagster_assets.command.outcome import TaskOptions
@@ -68,11 +69,16 @@ def window_of_step(
 
 
 def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | None) -> Mapping[str, str]:
-    """Returns the variables of a transform from the user's `options`."""
+    """Returns the variables of a transform from the user's `options`.
+
+    Raises:
+        TypeError: When a function returns something else than texts by name.
+    """
     if not callable(options):
         return options
     ask = cast("Any", options)
-    return ask(node, partition) if takes_partition(options) else ask(node)
+    found = ask(node, partition) if takes_partition(options) else ask(node)
+    return variables_of(found, node.id)
 
 
 def refused_tasks(

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from starlake_dagster_assets import __version__
+from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.attempt import attempt_of
 from starlake_dagster_assets.assets.binding import Binding
@@ -159,11 +160,13 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Raises:
             StarlakeError: Outside such a function.
+            TypeError: When `options` has something else than texts by name.
             SelectionError: When the selection is not valid, or names no table and no task of the step.
         """
         step, context = current_step(), with_run(context)
         nodes = _nodes(step.binding, select, exclude)
-        call = step.call(nodes, options or {}, None if config is None else LaunchSettings.of(config))
+        given = options if callable(options) else variables_of(options, "starlake.run(context)")
+        call = step.call(nodes, given, None if config is None else LaunchSettings.of(config))
 
         def start(fetch: Fetch) -> Iterator[StarlakeEvent]:
             from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none

@@ -90,3 +90,17 @@ def test_a_project_is_not_loaded_to_know_that_it_is_one(tmp_path: Path):
 
     missing = StarlakeProject(tmp_path / "nowhere")
     assert project_of(missing, "f") is missing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"a": 1}, "`options` has an int as the value of `a`; pass texts by name, such as"),
+        ({1: "a"}, "`options` has an int as a name; pass texts by name"),
+        ("a=1", "`options` is a str; pass texts by name"),
+    ],
+)
+def test_options_are_texts_by_name(root: Path, options: Any, message: str):
+    for build in (lambda: StarlakeProject(root, options=options), lambda: sda.StarlakeSteps(options=options)):
+        with pytest.raises(TypeError, match=re.escape(message)):
+            build()

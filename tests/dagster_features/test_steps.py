@@ -108,7 +108,7 @@ def only_loads(context, starlake):
 
 def not_failing(context, starlake):
     try:
-        yield from starlake.run(context, options={"who": "a,b"})
+        yield from starlake.run(context, options={"who": "it's no SQL"})
     except dg.Failure:
         return
 
@@ -193,3 +193,46 @@ def test_run_config_of_a_launch(project):
     wrong = launch(scheduled_date="tomorrow")
     assert not wrong.success
     assert "`scheduled_date`: 'tomorrow' is not a date" in message(wrong)
+
+
+def text_as_options(context, starlake):
+    starlake.run(context, options="x=1")
+
+
+def number_as_option(context, starlake):
+    yield from starlake.run(context, options={"who": 1})
+
+
+def number_of_function(context, starlake):
+    yield from starlake.run(context, options=lambda node: {"who": 1} if node.id == "kpi.log" else {})
+
+
+def comma_in_option(context, starlake):
+    yield from starlake.run(context, options={"who": "a,b"})
+
+
+def comma_in_run_config(context, starlake):
+    yield from starlake.run(context, config=sda.StarlakeRunConfig(options={"who": "a,b"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (text_as_options, "TypeError: starlake.run(context): `options` is a str; pass texts by name"),
+        (number_as_option, "TypeError: starlake.run(context): `options` has an int as the value of `who`; pass texts"),
+        (number_of_function, "TypeError: kpi.log: `options` has an int as the value of `who`; pass texts"),
+        (comma_in_option, "option 'who': its value contains a comma"),
+        (comma_in_run_config, "option 'who': its value contains a comma"),
+    ],
+)
+@pytest.mark.dagster_feature("Run config in the launchpad")
+def test_options_that_no_command_can_carry_fail_before_the_first_command(project, body, text):
+    @sda.starlake_assets(project=project, name="mine")
+    def mine(context: dg.AssetExecutionContext, starlake: sda.StarlakeResource):
+        yield from body(context, starlake) or ()
+
+    result = run([mine])
+    assert not result.success
+    assert text in message(result)
+    assert made(result) == []
+    assert not (project.root / "datasets/duckdb.db").exists()  # nothing was run
