@@ -112,7 +112,9 @@ def taken_before(context: dg.AssetExecutionContext, binding: Binding) -> Mapping
 
 
 def partitioned(context: dg.AssetExecutionContext) -> bool:
-    """Whether the step runs for partitions."""
+    """Whether the step runs for partitions; the tags of a run of partitions say nothing of unpartitioned assets."""
+    if context.assets_def.partitions_def is None:
+        return False
     return context.has_partition_key or context.has_partition_key_range
 
 

@@ -547,3 +547,13 @@ def test_days_are_compared_with_the_dates_of_a_window_that_begins_in_the_morning
 def test_the_partition_of_a_day(cron, value, landed, key):
     windows = clock_windows(Clock(cron, "Europe/Paris", datetime(2025, 3, 1)))
     assert PartitionOfValue(windows, landed=landed)(value) == key
+
+
+@STRATEGIES
+def test_the_range_of_a_run_says_nothing_of_unpartitioned_assets(tmp_path, instance):
+    world = World(definitions(project(tmp_path, "writeStrategy: {type: OVERWRITE}")), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-09"])
+    for key in (ORDERS, KPI):
+        assert world.run(key, tags={FROM: "2025-03-01", TO: "2025-03-04"}).success
+        assert [event.partition for event in world.events(key)] == [None]
+    assert world.days("kpi.by_day") == {"2025-03-01": 1, "2025-03-09": 1}, "no window"
