@@ -186,7 +186,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
     grain = _grain(project.graph.nodes[trigger.node], project.model.types) if trigger.partitions == "sink" else None
     if grain is None:
         return None
-    mine = trigger.clock or Clock("", project.model.application.timezone)
+    mine = trigger.clock or trigger.bounds or Clock("", project.model.application.timezone)
     return clock_windows(replace(mine, cron=_SINK_CRONS[grain]), with_open=True)
 
 

@@ -245,7 +245,9 @@ class _Builder:
         if owner == "condition" and watch is not None:  # a condition cannot say how long a materialization counts
             watch = replace(watch, freshness=MappingProxyType({}))
         partitions, column = self._partitions(self._graph.nodes[node], clock)
-        return Trigger(node, owner, "", preload, clock, watch, partitions, column)
+        made, settings = self._graph.nodes[node], self._settings[node]
+        bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
+        return Trigger(node, owner, "", preload, clock, watch, partitions, column, bounds)
 
     def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.

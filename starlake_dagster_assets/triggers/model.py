@@ -147,6 +147,8 @@ class Trigger:
         partitions: `partitions`: of its cron, of the partition column of its sink, or none.
         replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
             partitions are written by the write strategy.
+        bounds: Time zone, start and end of the partitions of a sink, without a cron; None = those of the clock, else
+            the defaults.
     """
 
     node: str
@@ -157,6 +159,7 @@ class Trigger:
     watch: Watch | None = None
     partitions: Partitions = "none"
     replaced_column: str = ""
+    bounds: Clock | None = None
 
 
 @dataclass(frozen=True)

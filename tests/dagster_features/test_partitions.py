@@ -557,3 +557,17 @@ def test_the_range_of_a_run_says_nothing_of_unpartitioned_assets(tmp_path, insta
         assert world.run(key, tags={FROM: "2025-03-01", TO: "2025-03-04"}).success
         assert [event.partition for event in world.events(key)] == [None]
     assert world.days("kpi.by_day") == {"2025-03-01": 1, "2025-03-09": 1}, "no window"
+
+
+@LOADS
+@pytest.mark.parametrize("schedule", ["", 'schedule: "0 5 * * *"'])
+def test_partitions_of_a_sink_begin_and_end_at_the_dates_said_with_and_without_a_schedule(schedule, tmp_path):
+    day = f"{BY_PARTITION}, attributes: [{{name: day, type: date}}]"
+    source = project(tmp_path, f"{schedule}, {day}" if schedule else day)
+    said = {"start_date": "2025-03-01", "end_date": "2025-03-04", "timezone": "Europe/Paris"}
+    graph = definitions(source, partitions="sink", **said).resolve_asset_graph()
+    for key in (ORDERS, KPI):
+        found = graph.get(key).partitions_def
+        assert isinstance(found, dg.TimeWindowPartitionsDefinition) and found.timezone == "Europe/Paris"
+        assert found.get_partition_keys()[0] == "2025-03-01"
+        assert found.get_partition_keys()[-1] in ("2025-03-04", "2025-03-05")
