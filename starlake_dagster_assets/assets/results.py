@@ -14,6 +14,7 @@ from starlake_dagster_assets.assets.partition_results import LoadPartitions
 from starlake_dagster_assets.assets.preview import as_table, may_be_shown
 from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.assets.standing import standing_results
+from starlake_dagster_assets.assets.step_outputs import unchanged_output
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled
 from starlake_dagster_assets.command.partitions import PartitionInfo
@@ -95,6 +96,8 @@ class Results:
             yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
         if item.status == "nothing":
             yield from self._unchanged(item, key)
+            if self._witness is None or self._columns_of(item.node):
+                yield from unchanged_output(self._context, key)
         if item.status == "failed":
             by_rows = self._loads.by_rows(item.node)
             if by_rows:  # rows of other files may have been committed before the failure

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.assets.previous_attempts import PreviousAttempts
+from starlake_dagster_assets.assets.step_outputs import unrecorded_step_output
 
 __all__ = ["skipped_asset_events"]
 
@@ -37,22 +38,6 @@ def skipped_asset_events(context: dg.AssetExecutionContext, previous: PreviousAt
             description=f"Materialized by run {run}, which this run repeats from its failure: not run again.",
             metadata={"starlake/status": "materialized_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
         )
-        yield from _output(context, outputs[key], run)
+        yield from unrecorded_step_output(context, outputs[key], run)
     for name, key in checks.items():
-        yield from _output(context, name, others[key])
-
-
-def _output(context: dg.AssetExecutionContext, name: str, run: str) -> Iterator[Any]:
-    """Yields the event of an output without a materialization of its asset."""
-    from dagster._core.execution.plan.objects import TypeCheckData
-    from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
-
-    step: Any = context.get_step_execution_context()
-    if not step.step.has_step_output(name):
-        return
-    data = StepOutputData(
-        StepOutputHandle(step.step.key, name),
-        type_check_data=TypeCheckData(success=True, label=name),
-        metadata={"starlake/run": dg.MetadataValue.dagster_run(run)},
-    )
-    yield dg.DagsterEvent.step_output_event(step, data)
+        yield from unrecorded_step_output(context, name, others[key])
