@@ -5,7 +5,13 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeSteps, build_definitions
+from starlake_dagster_assets import (
+    ScheduleSettings,
+    StarlakeAutomation,
+    StarlakeDuckDB,
+    StarlakeSteps,
+    build_definitions,
+)
 from tests.dagster_features import projects
 from tests.dagster_features.projects import TASK, rows, write
 
@@ -71,7 +77,7 @@ task:
     defs = build_definitions(
         write(tmp_path, {**SALES, **files}),
         starlake=StarlakeDuckDB(),
-        automation=StarlakeAutomation(partitions="cron", start_date="2025-03-01"),
+        automation=StarlakeAutomation(partitions="cron", schedules=ScheduleSettings(start_date="2025-03-01")),
     )
     job = defs.get_repository_def().get_job("__ASSET_JOB")
     for day in ("2025-03-01", "2025-03-02"):  # the file comes with the first
