@@ -1,7 +1,7 @@
 """Deprecated names and arguments: they work for one minor version, with a warning."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = ["renamed_arguments", "warn_deprecated"]
@@ -20,7 +20,12 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
 
 
 def renamed_arguments(
-    function: str, given: Mapping[str, Any], instead: Mapping[str, str], *, stacklevel: int = 4
+    function: str,
+    given: Mapping[str, Any],
+    instead: Mapping[str, str],
+    *,
+    parameters: Iterable[str] = (),
+    stacklevel: int = 4,
 ) -> dict[str, Any]:
     """Returns the deprecated keyword arguments of a call, with a warning for each.
 
@@ -28,6 +33,7 @@ def renamed_arguments(
         function: The name of the function, for messages.
         given: Keyword arguments that are not in its signature.
         instead: Replacements, by the deprecated name.
+        parameters: Names of the parameters in its signature, for the closest match of an unknown one.
         stacklevel: Frames from `warn_deprecated` to the code of the user.
 
     Returns:
@@ -40,7 +46,7 @@ def renamed_arguments(
         if name not in instead:
             from starlake_dagster_assets.errors import nearest
 
-            near = nearest(name, instead)
+            near = nearest(name, [*parameters, *instead])
             hint = f"; did you mean `{near}`?" if near else ""
             raise TypeError(f"{function}() got an unexpected argument `{name}`{hint}")
         warn_deprecated(f"`{function}({name}=…)`", f"`{instead[name]}`", stacklevel=stacklevel)

@@ -99,7 +99,7 @@ def build_definitions(
             crm = build_definitions("crm", steps=StarlakeSteps(resource_key="starlake_crm"))
             defs = dg.Definitions.merge(sales, crm)
     """
-    shown, cut, rest = grouped("build_definitions", metadata, steps, deprecated, {"triggers": "automation=…"})
+    shown, cut, rest = grouped(build_definitions, metadata, steps, deprecated, {"triggers": "automation=…"})
     project = project_of(project, "build_definitions")
     keys, others = named_environments(environments or {}, cut.resource_key)
     places = {cut.resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}

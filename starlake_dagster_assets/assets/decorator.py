@@ -170,7 +170,7 @@ def build_starlake_assets(
     """
     name = "build_starlake_assets"
     also = {"around": "extra_assets=…", "default_pools": "get_pool of a StarlakeTranslator"}
-    shown, cut, rest = grouped(name, metadata, steps, deprecated, also)
+    shown, cut, rest = grouped(build_starlake_assets, metadata, steps, deprecated, also)
     if cut.executor is not None:
         raise TypeError(f"{name} builds assets only: pass `executor` to dg.Definitions, or use build_definitions.")
     source = project_of(project, name)

@@ -1,7 +1,8 @@
 """Option groups of `build_definitions`: metadata that is read after a load or transform, and how steps are built."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from inspect import signature
 from typing import Any, get_args
 
 import dagster as dg
@@ -119,12 +120,12 @@ FORMER_STEPS: Mapping[str, str] = {
 
 
 def grouped(
-    function: str, metadata: object, steps: object, former: Mapping[str, Any], also: Mapping[str, str]
+    called: Callable[..., Any], metadata: object, steps: object, former: Mapping[str, Any], also: Mapping[str, str]
 ) -> tuple[StarlakeMetadata, StarlakeSteps, dict[str, Any]]:
     """Returns the option groups that a user passed, with the values of deprecated arguments.
 
     Args:
-        function: The function that was called, for messages.
+        called: The function that was called, for messages.
         metadata: The argument `metadata`.
         steps: The argument `steps`: a group, or the value of `split`.
         former: Keyword arguments that are not in the signature.
@@ -137,7 +138,9 @@ def grouped(
         TypeError: When an argument is unknown or of another kind, or is given twice.
         ValueError: When `steps` is a text that is no value of `split`.
     """
-    given = renamed_arguments(function, former, {**FORMER_METADATA, **FORMER_STEPS, **also}, stacklevel=5)
+    function, instead = called.__name__, {**FORMER_METADATA, **FORMER_STEPS, **also}
+    parameters = [one.name for one in signature(called).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    given = renamed_arguments(function, former, instead, parameters=parameters, stacklevel=5)
     shown, cut = _metadata(metadata, function), _steps(steps, function)
     for name in given:
         group = "metadata" if name in FORMER_METADATA else "steps" if name in FORMER_STEPS else ""

@@ -173,11 +173,20 @@ class _Index:
             return {node.id for node in self.graph.nodes.values() if not node.is_files}
         found = self._matching(self._ids, name)
         if not found:
-            close = nearest(name, [known for node in self.graph.nodes.values() for known in _names(node)])
+            close = self._closest(name)
             raise SelectionError(
                 f"`{name}` names nothing in this project" + (f": did you mean {close}?" if close else "")
             )
         return found
+
+    def _closest(self, name: str) -> str | None:
+        """Returns the closest name; of a pattern such as `kip.*`, the pattern of the closest domain that has nodes."""
+        domain, dot, rest = name.partition(".")
+        if dot and ("*" in rest or "?" in rest):
+            near = nearest(domain, [known for node in self.graph.nodes.values() for known in _domains(node)])
+            if near and self._matching(self._ids, f"{near}.{rest}"):
+                return f"{near}.{rest}"
+        return nearest(name, [known for node in self.graph.nodes.values() for known in _names(node)])
 
     def _valued(self, method: str, value: str, values: Callable[[Node], Iterable[str]]) -> set[str]:
         ids: dict[str, set[str]] = defaultdict(set)

@@ -221,6 +221,7 @@ def test_a_group_names_its_settings_and_shows_no_secret():
         ({"steps": StarlakeSteps}, TypeError, "`steps` is the class StarlakeSteps; pass an instance"),
         ({"metadata": {"preview": 5}}, TypeError, "`metadata` is a dict; pass a StarlakeMetadata"),
         ({"retrys": 3}, TypeError, "got an unexpected argument `retrys`"),
+        ({"starlak": 3}, TypeError, "unexpected argument `starlak`; did you mean `starlake`?"),
         ({"row_count": 3}, TypeError, "did you mean `row_counts`?"),
     ],
 )

@@ -72,6 +72,8 @@ def test_several_expressions_and_exclude(graph: Graph) -> None:
     [
         ("k.aa", "did you mean k.a?"),
         ("zzz.*", "names nothing"),
+        ("raw_t.*", "did you mean raw_s.*?"),
+        ("raw_t.zzz*", "`raw_t.zzz*` names nothing in this project$"),
         ("domain:raw_t", "did you mean domain:raw_s?"),
         ("tag:pij", "did you mean tag:pii?"),
         ("kind:vue", "known are table, task, view"),
@@ -85,5 +87,5 @@ def test_several_expressions_and_exclude(graph: Graph) -> None:
     ],
 )
 def test_errors_say_what_to_write(graph: Graph, expression: str, said: str) -> None:
-    with pytest.raises(SelectionError, match=said.replace("?", r"\?")):
+    with pytest.raises(SelectionError, match=said.replace("?", r"\?").replace("*", r"\*")):
         select(graph, expression)
