@@ -58,14 +58,27 @@ def validate_partitions(
             text = "a load takes the files that are there, whatever the key: partition the task that reads it"
         elif comma is not None:
             text = f"the partition key {comma!r} contains a comma, which --options of Starlake cannot carry"
-        elif kind := obstacle(node, short=False, replaced=bool(trigger(node).replaced_column)):
-            text = "" if kind in ("append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
+        else:
+            text = _write_reason(node, definition, trigger(node).replaced_column)
         if not text and options is not None:
             text = unused_key_reason(node, definition, options)
         if text:
             problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
     if problems:
         raise ProjectError(problems)
+
+
+def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: str) -> str:
+    """Returns why a node cannot write one partition without wiping others; "" where it can."""
+    if column and isinstance(definition, dg.MultiPartitionsDefinition):
+        names = ", ".join(one.name for one in definition.partitions_defs)
+        return (
+            f"partition_write=replace deletes by one column ({column}), but there are the dimensions {names}: "
+            "each would wipe others. Next: remove partition_write=replace, and set writeStrategy.type "
+            "DELETE_THEN_INSERT with the columns of all dimensions in key"
+        )
+    kind = obstacle(node, short=False, replaced=bool(column))
+    return "" if kind in (None, "append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
 
 
 def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:

@@ -571,3 +571,13 @@ def test_partitions_of_a_sink_begin_and_end_at_the_dates_said_with_and_without_a
         assert isinstance(found, dg.TimeWindowPartitionsDefinition) and found.timezone == "Europe/Paris"
         assert found.get_partition_keys()[0] == "2025-03-01"
         assert found.get_partition_keys()[-1] in ("2025-03-04", "2025-03-05")
+
+
+@REPLACE
+@pytest.mark.parametrize("column", ["country", "day"])
+def test_a_partition_of_several_dimensions_is_not_replaced_by_one_column(column, tmp_path):
+    tags = f"tags: [partition_write=replace, partition_column={column}]"
+    with pytest.raises(
+        ProjectError, match=rf"deletes by one column \({column}\), but there are the dimensions country, day"
+    ):
+        definitions(project(tmp_path, tags, TWO), by_key(BY_COUNTRY))
