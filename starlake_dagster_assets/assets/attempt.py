@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets.runners.protocol import Attempt, Execution
 
-__all__ = ["attempt_of"]
+__all__ = ["attempt_of", "command_attempt_of"]
 
 _KEY = "starlake/execution"
 _PAGE = 1000
@@ -26,6 +26,22 @@ def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
     return Attempt(
         run.run_id, step, context.retry_number, labels, ledger, lambda: _others_ended(context.instance, run, step)
     )
+
+
+def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> Attempt:
+    """The attempt of an op or asset that runs a single command, without a ledger: a retry runs it again.
+
+    Args:
+        context: Of the op or asset; None, or a context without a run, gives an attempt of no run.
+    """
+    try:
+        if context is None or context.run is None:  # pyright: ignore[reportUnnecessaryComparison]
+            return Attempt()
+    except dg.DagsterError:  # a direct invocation
+        return Attempt()
+    instance, run, step = context.instance, context.run, context.op_def.name
+    others_ended = partial(_others_ended, instance, run, step)
+    return Attempt(run.run_id, step, context.retry_number, {"job": run.job_name}, others_ended=others_ended)
 
 
 def _others_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> bool:

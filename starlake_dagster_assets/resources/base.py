@@ -2,23 +2,23 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import dagster as dg
 from pydantic import Field, field_validator
 
 from starlake_dagster_assets import __version__
-from starlake_dagster_assets._arguments import variables_of
+from starlake_dagster_assets._arguments import ProjectLike, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
-from starlake_dagster_assets.assets.attempt import attempt_of
+from starlake_dagster_assets.assets.attempt import attempt_of, command_attempt_of
 from starlake_dagster_assets.assets.binding import Binding
-from starlake_dagster_assets.assets.body import current_step
+from starlake_dagster_assets.assets.body import current_step, running_step
 from starlake_dagster_assets.assets.direct import with_run
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
 from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import RunnerError, SelectionError, nearest
+from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, nearest
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (
@@ -32,6 +32,9 @@ from starlake_dagster_assets.resources.variables import (
     resolved,
 )
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.assets.command import StarlakeCommandResult
 
 __all__ = ["StarlakeResource"]
 
@@ -177,6 +180,52 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             call.ended = True
 
         return StarlakeEventIterator(start)
+
+    def command(
+        self,
+        args: Sequence[str],
+        *,
+        context: dg.OpExecutionContext | dg.AssetExecutionContext | None = None,
+        project: ProjectLike | None = None,
+        raise_on_error: bool = True,
+    ) -> "StarlakeCommandResult":
+        """Runs one Starlake command to its end, from an op, an asset or the body of a step.
+
+        Its output is in the compute log. Cancelling the run cancels the command. It gives no results for assets.
+
+        Args:
+            args: The command and its arguments, such as `["transform", "--name", "kpi.revenue"]`.
+            context: Of the op or asset: its log also shows markers and warnings.
+            project: The project, or its path; by default that of the surrounding `starlake_assets` function.
+            raise_on_error: Whether a command that fails raises.
+
+        Returns:
+            Exit code, output, audit rows and duration.
+
+        Raises:
+            dg.Failure: When the command fails, with the first error of the program.
+            CommandError: When `args` is not a list of texts.
+            StarlakeError: When no project is given outside such a function.
+
+        Examples:
+            ::
+
+                @dg.op
+                def refresh(context: dg.OpExecutionContext, starlake: StarlakeResource):
+                    starlake.command(["transform", "--name", "kpi.revenue"], context=context, project="sales")
+        """
+        from starlake_dagster_assets.assets.command import build_command, failure_of, run_command
+
+        step = running_step()
+        if project is None and step is None:
+            raise StarlakeError("starlake.command: no project; outside of @starlake_assets functions pass `project=`.")
+        source = step.binding.source if project is None and step else project_of(project, "starlake.command")
+        attempt = command_attempt_of(context)
+        log = context.log if context is not None else dg.get_dagster_logger("starlake")
+        result = run_command(build_command(args, source, attempt), self.runner(source, attempt), log)
+        if result.error and raise_on_error:
+            raise failure_of(result)
+        return result
 
 
 def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> frozenset[str]:
