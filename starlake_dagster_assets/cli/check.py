@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 from itertools import groupby
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.checking.problems import Engine, Findings
 
 __all__ = ["register"]
+
+
+_MOST_OF_A_STYLE = 5
+"""Warnings about the style of names that are listed one by one."""
 
 
 class _Engine(str, Enum):
@@ -86,13 +91,26 @@ def _print(found: Findings) -> None:
         chosen = [problem for problem in found.problems if problem.severity == severity]
         if chosen:
             print(_styled(f"{counted(len(chosen), severity)}", severity))
-            for _, problems in groupby(chosen, key=lambda problem: problem.file):
+            repeated = _repeated(chosen)
+            shown = [problem for problem in chosen if problem.code not in repeated]
+            for _, problems in groupby(shown, key=lambda problem: problem.file):
                 _print_file(list(problems), severity)
+            for code, number in repeated.items():
+                first = next(problem for problem in chosen if problem.code == code)
+                print(f"  {_styled(f'{number} names', severity)}  [{code}]")
+                print(f"      the first is in {first.file}: {first.message}")
+                print("      next: list all of them with --json.")
             print()
     read = f"{counted(found.tables, 'table')}, {counted(found.tasks, 'task')}: " if found.tables or found.tasks else ""
     files = len({problem.file for problem in found.problems})
     where = f" in {counted(files, 'file')}" if files else ""
     print(f"{read}{counted(found.errors, 'error')}, {counted(found.warnings, 'warning')}{where}")
+
+
+def _repeated(problems: Sequence[Problem]) -> dict[str, int]:
+    """Returns the number of problems by code, of the warnings about the style of names that would hide the others."""
+    numbers = Counter(one.code for one in problems if one.severity == "warning" and one.code.endswith("-name-pattern"))
+    return {code: number for code, number in numbers.items() if number > _MOST_OF_A_STYLE}
 
 
 def _print_file(problems: Sequence[Problem], severity: str) -> None:

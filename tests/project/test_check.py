@@ -63,6 +63,19 @@ def test_all_problems_at_once_as_text(root: Path):
     assert lines[-1] == "1 table, 1 task: 2 errors, 1 warning in 2 files"
 
 
+@pytest.mark.parametrize(("number", "listed"), [(5, 5), (6, 1)])
+def test_warnings_about_the_style_of_names_are_counted_where_there_are_many(root: Path, number: int, listed: int):
+    for name in range(number):
+        (root / f"metadata/transform/kpi/{name}_of.sql").write_text("select id from shop.orders")
+    result = run(str(root))
+    assert result.exit_code == 0
+    assert result.stdout.count("[task-name-pattern]") == listed
+    assert (f"{number} names  [task-name-pattern]\n      the first is in metadata/" in result.stdout) == (listed == 1)
+    assert f"{number} warnings in {number} files" in result.stdout
+    found = json.loads(run(str(root), "--json").stdout)["problems"]
+    assert [one["code"] for one in found] == ["task-name-pattern"] * number
+
+
 def test_as_json(root: Path):
     (root / "metadata/transform/kpi/one.sl.yml").write_text("version: 1\ntask:\n  tag: x\n")
     result = run(str(root), "--json")
