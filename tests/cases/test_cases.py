@@ -1,0 +1,51 @@
+"""Inputs that failed once: each script of `../shared/cases` prints facts, and ends with 1 while one is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+CASES = ROOT.parent / "shared" / "cases"
+FIXED = (
+    "dagster/env_var_in_resource",
+    "dagster/forgotten_yield_is_green",
+    "dagster/key_prefix_runs_nothing",
+    "dagster/load_partition_of_other_days",
+    "dagster/overwrite_partitions_wipe",
+    "dagster/own_asset_for_external_key",
+    "dagster/partition_key_never_used",
+    "dagster/path_instead_of_project",
+    "dagster/reexecution_repeats_successes",
+    "dagster/silent_wait_per_domain",
+    "projects/check_misses_sql_errors",
+    "projects/cron_of_six_fields",
+    "projects/unknown_environment",
+    "projects/unset_variable_message",
+    "projects/vendor_options_unknown",
+)
+
+pytestmark = [
+    pytest.mark.newest_only,  # the kinds of fault have tests of their own, which run on the oldest Dagster too
+    pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not there: it lies beside the repository of the authors"),
+]
+
+
+@pytest.mark.parametrize("case", FIXED)
+def test_every_fact_of_the_case_is_right(case: str):
+    script = CASES / case / "run.py"
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=script.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
