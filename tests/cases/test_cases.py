@@ -17,7 +17,8 @@ FIXED = (
     "dagster/forgotten_yield_is_green",
     "dagster/key_prefix_runs_nothing",
     "dagster/load_partition_of_other_days",
-    "dagster/overwrite_partitions_wipe",
+    # not dagster/overwrite_partitions_wipe: its script asks for a partition of an asset that is left unpartitioned now,
+    # which its page names as right; see tests/dagster_features/test_partitions.py
     "dagster/own_asset_for_external_key",
     "dagster/partition_key_never_used",
     "dagster/path_instead_of_project",
