@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +32,9 @@ FIXED = (
 
 pytestmark = [
     pytest.mark.newest_only,  # the kinds of fault have tests of their own, which run on the oldest Dagster too
-    pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not there: it lies beside the repository of the authors"),
+    pytest.mark.skipif(
+        not CASES.is_dir(), reason=f"{CASES} is not there: it lies beside the repository of the authors"
+    ),
 ]
 
 
