@@ -122,21 +122,34 @@ class Results:
             yield from self._loads.events(item, key, metadata, checks)
             return
         if self._partition is not None and item.settled and self._fetch.row_counts:
-            metadata |= self._partition_rows(item.node, key)
+            metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table", 0))
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
-    def _partition_rows(self, node: Node, key: dg.AssetKey) -> dict[str, int]:
+    def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int) -> dict[str, Any]:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""
         asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
-        counts = self._loads.rows(node, column or partition_column(node))
+        column = column or partition_column(node)
+        counts = self._loads.rows(node, column)
         if counts is None or asked is None:
             return {}
-        found = {name: {"dagster/partition_row_count": counts.get(name, 0)} for name in asked.keys}
+        note = self._no_rows_note(node, column, rows_in_table) if not any(map(counts.get, asked.keys)) else {}
+        found = {name: {"dagster/partition_row_count": counts.get(name, 0), **note} for name in asked.keys}
         if asked.key is not None:
             return found[asked.key]
         for name, metadata in found.items():
             self._context.add_asset_metadata(metadata, asset_key=key, partition_key=name)
         return {}
+
+    def _no_rows_note(self, node: Node, column: str, rows_in_table: int) -> dict[str, str]:
+        """Warns that a run wrote no row of its partitions into a table that has rows; returns it as metadata."""
+        if not rows_in_table:
+            return {}
+        text = (
+            f"none of the {rows_in_table} rows of the table is of the partitions of this run, by column {column!r}. "
+            "Next: where rows were expected, compare the window or key in the SQL of the task with it."
+        )
+        self._context.log.warning(f"{node.id}: {text}")
+        return {"starlake/partition_note": text}
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
         """The checks of a table that got no new file, so that the last answer is not lost from sight."""

@@ -581,3 +581,19 @@ def test_a_partition_of_several_dimensions_is_not_replaced_by_one_column(column,
         ProjectError, match=rf"deletes by one column \({column}\), but there are the dimensions country, day"
     ):
         definitions(project(tmp_path, tags, TWO), by_key(BY_COUNTRY))
+
+
+@COUNTS
+@pytest.mark.parametrize(("shown", "noted"), [("day - 1 as day", True), ("day", False)])
+def test_rows_that_all_went_to_other_partitions_are_a_warning(shown, noted, tmp_path, instance):
+    source = project(tmp_path, f"schedule: daily, {BY_PARTITION}", WINDOW.replace("select day", f"select {shown}"))
+    world = World(definitions(source, partitions="cron"), instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01"])
+    assert world.run(ORDERS).success
+    result = world.run(KPI, partition_key="2025-03-01")
+    assert result.success and world.green(KPI) == {"2025-03-01"}
+    (event,) = world.events(KPI)
+    assert event.metadata[COUNT].value == int(not noted)
+    assert ("starlake/partition_note" in event.metadata) == noted
+    if noted:
+        assert "none of the 1 rows of the table" in str(event.metadata["starlake/partition_note"].value)
