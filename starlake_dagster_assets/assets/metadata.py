@@ -64,7 +64,7 @@ def definition_metadata(node: Node, project: Project, root: Path | None) -> dict
             metadata["dagster/storage_kind"] = engine
         if schema := described_schema(node):
             metadata["dagster/column_schema"] = schema
-    if locations := _locations(node):
+    if root is not None and (locations := _locations(node)):
         metadata["dagster/code_references"] = _references(tuple(locations), root)
     if node.raw:
         metadata["starlake/raw"] = node.raw

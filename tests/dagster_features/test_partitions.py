@@ -565,7 +565,7 @@ def test_partitions_of_a_sink_begin_and_end_at_the_dates_said_with_and_without_a
     day = f"{BY_PARTITION}, attributes: [{{name: day, type: date}}]"
     source = project(tmp_path, f"{schedule}, {day}" if schedule else day)
     said = {"start_date": "2025-03-01", "end_date": "2025-03-04", "timezone": "Europe/Paris"}
-    graph = definitions(source, partitions="sink", **said).resolve_asset_graph()
+    graph = definitions(source, partitions="sink", **said).get_repository_def().asset_graph
     for key in (ORDERS, KPI):
         found = graph.get(key).partitions_def
         assert isinstance(found, dg.TimeWindowPartitionsDefinition) and found.timezone == "Europe/Paris"
