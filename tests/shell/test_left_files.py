@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.shell import ShellRunner
 
@@ -56,7 +57,7 @@ def test_a_file_that_failed_is_loaded_by_the_next_run(bench: Any, launcher: str,
 def test_a_retry_is_no_success_because_the_file_is_gone(bench: Any) -> None:
     bench.project(["a", "b"])
     given(bench, do="fail")
-    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     assert not result.success
     assert "Conversion Error" in reasons(result)["sales.b"]
     assert len(bench.scripted.calls("load")) == 2
@@ -73,7 +74,7 @@ def test_a_load_that_took_too_long_gives_its_file_back(bench: Any) -> None:
 def test_a_file_with_a_summary_stays_where_it_is_and_a_retry_says_so(bench: Any) -> None:
     bench.project(["b"])
     given(bench, do="refuse")
-    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     assert not result.success
     assert files(bench, "ingesting") == ["b-1.csv"]
     assert "b-1.csv in the area `ingesting`" in reasons(result)["sales.b"]
@@ -88,7 +89,7 @@ def test_a_retry_where_nobody_sees_the_files_remembers_what_was_taken(bench: Any
     bench.project(["a", "b", "c"])
     (bench.root / "datasets/incoming/sales/c-1.csv").unlink()
     given(bench, do="fail")
-    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     assert not result.success
     assert set(reasons(result)) == {"sales.b"}
     assert "b-1.csv in the area `ingesting`" in reasons(result)["sales.b"]
@@ -103,7 +104,7 @@ def test_a_retry_after_a_load_that_never_began_takes_no_file_for_a_failed_one(be
     program.write_text(f'#!/bin/sh\nmv "{broken}" "{bench.scripted.path}"\nexit 1\n')  # works the next time
     program.chmod(0o755)
     program.rename(bench.scripted.path)
-    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     assert result.success and not made(result)
 
 

@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.cli import run
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import StarlakeShell
@@ -94,7 +95,7 @@ def test_a_crash_is_never_nothing_to_do(bench: Any) -> None:
 def test_a_retry_runs_only_what_is_missing(bench: Any) -> None:
     bench.project(["a", "b"])
     bench.scripted.tables({"sales.a": {"do": "load"}, "sales.b": {"do": "fail"}})
-    result = bench.materialize(bench.resource(), retry_policy=dg.RetryPolicy(max_retries=1))
+    result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     loads = [call.argv[-1] for call in bench.scripted.calls("load")]
     assert loads == ["a,b", "b"]
     assert made(result) == ["sales/a"]

@@ -31,7 +31,7 @@ triggers = Triggers(
 )
 translator = StarlakeTranslator().bound_to(project, triggers)
 defs = dg.Definitions(
-    assets=build_definitions(project, starlake=fake_starlake(), translator=translator, triggers=triggers).assets,
+    assets=build_definitions(project, starlake=fake_starlake(), translator=translator, automation=triggers).assets,
     resources={"starlake": fake_starlake()},
     executor=dg.in_process_executor,
     schedules=build_schedules(
