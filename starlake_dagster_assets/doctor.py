@@ -104,7 +104,7 @@ def _dagster() -> Iterator[Finding]:
     features = {
         "components": hasattr(dg, "Component"),
         "steps that go on after a failed one": _compat.continues_after_failed_steps(),
-        "freshness policies": hasattr(getattr(dg, "FreshnessPolicy", None), "time_window"),
+        "freshness policies": _compat.has_freshness_policies(),
     }
     lacking = [name for name, there in features.items() if not there]
     text = f"{dg.__version__}" + (f", without {', '.join(lacking)}" if lacking else "")

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import dagster as dg
-import duckdb
 import pytest
 
-from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions, doctor
+from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
 
 pytestmark = [
     pytest.mark.dagster_feature("Dagster 1.9.13 to 1.13"),
@@ -18,19 +18,8 @@ pytestmark = [
 ]
 
 FILES = {
-    "metadata/application.sl.yml": """version: 1
-application:
-  connectionRef: duck
-  connections:
-    duck:
-      type: jdbc
-      options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", driver: org.duckdb.DuckDBDriver}
-""",
-    "metadata/load/sales/_config.sl.yml": """version: 1
-load:
-  name: sales
-  metadata: {directory: "{{SL_ROOT}}/incoming/sales", format: DSV, separator: ",", withHeader: true}
-""",
+    "metadata/application.sl.yml": APPLICATION,
+    "metadata/load/sales/_config.sl.yml": LOAD,
     "metadata/load/sales/orders.sl.yml": """version: 1
 table:
   name: orders
@@ -58,21 +47,12 @@ group by day
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return tmp_path
+    return write(tmp_path, FILES)
 
 
 def definitions(root: Path, **automation: str) -> dg.Definitions:
     settings = StarlakeAutomation.from_options(automation)
     return build_definitions(StarlakeProject(root), starlake=StarlakeDuckDB(), automation=settings)
-
-
-def rows(root: Path, sql: str) -> list[tuple[object, ...]]:
-    with duckdb.connect(str(root / "datasets/duckdb.db"), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
 
 
 def test_a_load_runs_and_its_pool_has_a_name_that_every_version_takes(root: Path):
@@ -86,7 +66,7 @@ def test_a_load_runs_and_its_pool_has_a_name_that_every_version_takes(root: Path
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert result.success
     assert made == {"sales/orders", "kpi/by_day"}
-    assert rows(root, "select day::varchar, orders from kpi.by_day order by day") == [
+    assert rows(root / "datasets/duckdb.db", "select day::varchar, orders from kpi.by_day order by day") == [
         ("2025-03-01", 1),
         ("2025-03-02", 2),
     ]
@@ -104,7 +84,7 @@ def test_a_partition_has_the_rows_of_its_day(root: Path):
             )
             assert result.success
         assert instance.get_materialized_partitions(dg.AssetKey(["kpi", "by_day"])) == {"2025-03-02"}
-    assert rows(root, "select day::varchar, orders from kpi.by_day") == [("2025-03-02", 2)]
+    assert rows(root / "datasets/duckdb.db", "select day::varchar, orders from kpi.by_day") == [("2025-03-02", 2)]
 
 
 def test_an_arrival_sensor_asks_for_the_table_that_has_a_file(root: Path):
@@ -115,3 +95,8 @@ def test_an_arrival_sensor_asks_for_the_table_that_has_a_file(root: Path):
         context = dg.build_sensor_context(instance=instance, repository_def=repository, sensor_name=sensor.name)
         (request,) = sensor.evaluate_tick(context).run_requests or ()
     assert [key.to_user_string() for key in request.asset_selection or ()] == ["sales/orders"]
+
+
+def test_doctor_names_the_installed_version():
+    finding = next(iter(doctor._dagster()))
+    assert dg.__version__ in finding.text
