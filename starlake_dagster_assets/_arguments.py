@@ -28,10 +28,10 @@ def project_of(value: object, function: str) -> ProjectSource:
     Raises:
         TypeError: For anything else.
     """
-    if isinstance(value, str) or hasattr(type(value), "__fspath__"):
+    if isinstance(value, str | os.PathLike):
         from starlake_dagster_assets.starlake_project import StarlakeProject
 
-        return StarlakeProject(directory_of(value))
+        return StarlakeProject(directory_of(cast("object", value)))
     if not isinstance(value, type) and all(_has(value, name) for name in _PROJECT):
         return cast("ProjectSource", value)
     raise TypeError(
@@ -49,7 +49,7 @@ def directory_of(value: object) -> Path:
     Raises:
         TypeError: For anything else.
     """
-    if isinstance(value, str) or hasattr(type(value), "__fspath__"):
+    if isinstance(value, str | os.PathLike):
         return Path(cast("str", value))
     raise TypeError(f"StarlakeProject takes the path of its directory, not {shown(value)}.")
 

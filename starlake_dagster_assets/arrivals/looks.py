@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.arrivals.stores import File, Listing, content_of, mark_of
+from starlake_dagster_assets.arrivals.stores import File, Listing, content_of, mark_of, never_modified
 from starlake_dagster_assets.project.landing import Claim, Landing, acknowledged
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.triggers.words import listed, short
@@ -38,10 +38,6 @@ class FileSet:
         return cls(tuple(marks), digest)
 
 
-def _never(names: Sequence[str]) -> float | None:
-    """No time of modification is known."""
-
-
 @dataclass(frozen=True)
 class Look:
     """What was seen.
@@ -69,7 +65,7 @@ class Look:
     exists: bool = True
     ack: File | None = None
     ack_path: str = ""
-    modified: Callable[[Sequence[str]], float | None] = field(default=_never, compare=False, repr=False)
+    modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
     """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
 
     @property

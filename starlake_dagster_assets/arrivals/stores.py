@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from starlake_dagster_assets.errors import StarlakeError
 
-__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of", "mark_of"]
+__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of", "mark_of", "never_modified"]
 
 StoreOptions = Mapping[str, Mapping[str, Any]]
 """Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "http://minio:9000"}}`."""
@@ -51,7 +51,7 @@ class File(NamedTuple):
     stamp: tuple[object, ...]
 
 
-def _unknown(names: Sequence[str]) -> float | None:
+def never_modified(names: Sequence[str]) -> float | None:
     """No time of modification is known."""
 
 
@@ -70,7 +70,7 @@ class Listing:
     exists: bool
     marks: Callable[[Sequence[str]], Mapping[str, str]]
     """By name of some of its files: `mark_of` each; one that has gone in the meantime is left out."""
-    modified: Callable[[Sequence[str]], float | None] = _unknown
+    modified: Callable[[Sequence[str]], float | None] = never_modified
     """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.assets.direct import has_no_run
 from starlake_dagster_assets.runners.protocol import Attempt, Execution
 
 __all__ = ["attempt_of", "command_attempt_of"]
@@ -34,10 +35,7 @@ def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContex
     Args:
         context: Of the op or asset; None, or a context without a run, gives an attempt of no run.
     """
-    try:
-        if context is None or context.run is None:  # pyright: ignore[reportUnnecessaryComparison]
-            return Attempt()
-    except dg.DagsterError:  # a direct invocation
+    if context is None or has_no_run(context):
         return Attempt()
     instance, run, step = context.instance, context.run, context.op_def.name
     others_ended = partial(_others_ended, instance, run, step)

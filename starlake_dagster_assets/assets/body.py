@@ -16,6 +16,7 @@ from starlake_dagster_assets.errors import StarlakeError
 
 __all__ = ["bound_body", "current_step", "events_of", "running_step"]
 
+_EVENTS = (dg.MaterializeResult, dg.Output, dg.AssetMaterialization, dg.AssetObservation, dg.AssetCheckResult)
 _CURRENT: ContextVar[StepProgress | None] = ContextVar("starlake_dagster_assets_step", default=None)
 
 
@@ -76,10 +77,7 @@ def events_of(result: Any) -> Generator[Any, None, None]:
     """
     if result is None:
         return
-    if isinstance(result, (dg.MaterializeResult, dg.Output, dg.AssetMaterialization, dg.AssetCheckResult)):
-        yield result
-        return
-    if isinstance(result, dg.AssetObservation):
+    if isinstance(result, _EVENTS):
         yield result
         return
     yield from events_of((yield from result))

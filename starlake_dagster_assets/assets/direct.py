@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-__all__ = ["is_direct", "with_run"]
+__all__ = ["has_no_run", "is_direct", "with_run"]
 
 
 def with_run(context: dg.AssetExecutionContext) -> dg.AssetExecutionContext:
@@ -19,7 +19,7 @@ def with_run(context: dg.AssetExecutionContext) -> dg.AssetExecutionContext:
         The context itself for a step of a run. For a direct invocation one whose run has an id and the tags of the
         context, that selects all assets and checks of the function, and that is its first attempt.
     """
-    return cast("dg.AssetExecutionContext", _DirectContext(context)) if _has_no_run(context) else context
+    return cast("dg.AssetExecutionContext", _DirectContext(context)) if has_no_run(context) else context
 
 
 def is_direct(context: object) -> bool:
@@ -27,7 +27,8 @@ def is_direct(context: object) -> bool:
     return isinstance(context, _DirectContext)
 
 
-def _has_no_run(context: Any) -> bool:
+def has_no_run(context: Any) -> bool:
+    """Whether a context of Dagster has no run, as in a direct invocation."""
     if isinstance(context, _DirectContext):
         return False
     try:

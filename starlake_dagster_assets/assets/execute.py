@@ -113,7 +113,7 @@ def _run(
             runner,
             settings,
             context.run.tags,
-            tables=[binding.translator.graph.nodes[node] for node in wanted],
+            tables=list(nodes.values()),
             log=context.log.info,
         )
         settings = replace(settings, not_ready=guard)

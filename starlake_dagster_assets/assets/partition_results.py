@@ -11,7 +11,7 @@ from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.automation.partition_values import PartitionOfValue
 from starlake_dagster_assets.automation.partitions import partitioned_by_rows
 from starlake_dagster_assets.command.outcome import Outcome
-from starlake_dagster_assets.command.partitions import PartitionInfo
+from starlake_dagster_assets.command.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import PartitionReader, Runner
 from starlake_dagster_assets.triggers.model import Trigger
@@ -59,6 +59,8 @@ class LoadPartitions:
         self._context, self._partition, self._trigger, self._ask = context, partition, trigger, ask
         definition: Any = context.assets_def.partitions_def
         self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
+        # the keys of all partitions are read once for the tasks of the step
+        self._find = PartitionOfValue(self._windows) if self._windows is not None else _same
         reader: Any = runner.witness()
         self._reader = reader if isinstance(reader, PartitionReader) else None
         self._counts_itself = bool(getattr(runner, "counts_partitions", False))
@@ -139,7 +141,7 @@ class LoadPartitions:
         counts = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], column))
         if counts is None:
             return None
-        return self._by_partition(counts, landed=False).partitions
+        return _rows_by_partition(counts, self._find).partitions
 
     # ------------------------------------------------------------------------------------------- by tick
 
@@ -161,19 +163,12 @@ class LoadPartitions:
     def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
         """Returns the rows by partition that a load wrote; None where they cannot be counted."""
         counts = self._counted(outcome)
-        return None if counts is None else self._by_partition(counts, landed=True)
-
-    def _by_partition(self, counts: _Counts, *, landed: bool) -> _RowsByPartition:
-        find = PartitionOfValue(self._windows, landed=landed) if self._windows is not None else _same
-        partitions: dict[str, int] = {}
-        unassigned: dict[str | None, int] = {}
-        for value, count in counts.items():
-            name = find(value)
-            if name is None:
-                unassigned[value] = count
-            else:
-                partitions[name] = partitions.get(name, 0) + count
-        return _RowsByPartition(dict(sorted(partitions.items())), unassigned)
+        if counts is None:
+            return None
+        # read anew for each load: a partition may have begun since the one before
+        return _rows_by_partition(
+            counts, PartitionOfValue(self._windows, landed=True) if self._windows is not None else _same
+        )
 
     def _counted(self, outcome: Outcome) -> _Counts | None:
         reader, node = self._reader, outcome.node
@@ -189,7 +184,7 @@ class LoadPartitions:
         after = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], partition_column(node)))
         if after is None:
             return None
-        return {name: more for name, count in after.items() if (more := count - before.get(name, 0)) > 0}
+        return added_rows(after, before)
 
     def _materializations(
         self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
@@ -263,6 +258,18 @@ class LoadPartitions:
         for name in names:
             found = {_STATUS: status}
             yield dg.AssetObservation(asset_key=key, partition=name, description=reason, metadata=found)
+
+
+def _rows_by_partition(counts: _Counts, find: Callable[[str | None], str | None]) -> _RowsByPartition:
+    partitions: dict[str, int] = {}
+    unassigned: dict[str | None, int] = {}
+    for value, count in counts.items():
+        name = find(value)
+        if name is None:
+            unassigned[value] = count
+        else:
+            partitions[name] = partitions.get(name, 0) + count
+    return _RowsByPartition(dict(sorted(partitions.items())), unassigned)
 
 
 def _same(value: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """Progress of a step: the assets and checks that it has a result for, compared with those that are selected."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,9 @@ from starlake_dagster_assets.assets.direct import is_direct
 from starlake_dagster_assets.assets.run_config import LaunchSettings
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.graph.select import some
 
 __all__ = ["RunCall", "StepProgress"]
-
-_MOST_NAMED = 20
 
 
 @dataclass
@@ -126,11 +125,11 @@ class StepProgress:
         wanted = (alone | made) - (reserved - alone)
         if repeats_failed_assets(context.run):  # Dagster selects checks that the parent run could not evaluate
             wanted -= alone
-        names = _names(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
+        names = some(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
         if names:
             context.log.warning(f"Checks that this environment did not evaluate: {names}.")
         if wanted:
-            named = _names(f"{key.asset_key.to_user_string()}: {key.name}" for key in wanted)
+            named = some(f"{key.asset_key.to_user_string()}: {key.name}" for key in wanted)
             raise dg.Failure(
                 f"{_title(context)}: {len(wanted)} of {len(context.selected_asset_check_keys)} selected checks have no "
                 f"result: {named}. {self._cause()}",
@@ -138,7 +137,7 @@ class StepProgress:
             )
 
     def _no_result(self, context: dg.AssetExecutionContext, missing: set[dg.AssetKey]) -> str:
-        names = _names(key.to_user_string() for key in missing)
+        names = some(key.to_user_string() for key in missing)
         total = len(set(context.selected_asset_keys))
         return f"{_title(context)}: {len(missing)} of {total} selected assets have no result: {names}. {self._cause()}"
 
@@ -177,9 +176,3 @@ class StepProgress:
 
 def _title(context: dg.AssetExecutionContext) -> str:
     return f"Step {context.assets_def.op.name}"
-
-
-def _names(names: Iterable[str]) -> str:
-    found = sorted(names)
-    more = len(found) - _MOST_NAMED
-    return ", ".join(found[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -198,11 +198,10 @@ def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
             if said not in _SINK_CRONS:
                 raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
             return said
-    thing = node.task or node.table
-    sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
-    if thing is None or sink is None or not sink.partition:
+    thing, column = node.task or node.table, partition_column(node)
+    if thing is None or not column:
         return None
     named = {attribute.final_name.lower(): attribute.type for attribute in thing.attributes}
-    name = named.get(sink.partition[0].lower(), "")
+    name = named.get(column.lower(), "")
     primitive = types[name].primitive_type if name in types else name
     return "daily" if primitive.lower().startswith(("date", "timestamp")) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-__all__ = ["REPLACE_VARIABLE", "PartitionInfo"]
+__all__ = ["REPLACE_VARIABLE", "PartitionInfo", "added_rows"]
 
 REPLACE_VARIABLE = "SL_PARTITION_REPLACE"
 """Environment variable of a transform on the embedded engine: the partition that it deletes and inserts, as JSON."""
@@ -38,3 +38,9 @@ class PartitionInfo:
             return {}
         named = {f"sl_partition_{name}": key for name, key in self.dimensions.items()}
         return {"partition_key": self.key, "sl_partition_key": self.key, **named}
+
+
+def added_rows(after: Mapping[str | None, int], before: Mapping[str | None, int]) -> dict[str | None, int]:
+    """Returns the number of rows that each partition gained; partitions without new rows are left out."""
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count > 0}

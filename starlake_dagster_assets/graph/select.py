@@ -77,15 +77,15 @@ def quoted(select: str | Sequence[str] | None, exclude: str | Sequence[str] | No
     return f"{text} (without {exclude!r})" if exclude else text
 
 
-def some(nodes: Iterable[str], limit: int = 20) -> str:
-    """Returns the first ids in order, for messages.
+def some(names: Iterable[str], limit: int = 20) -> str:
+    """Returns the first names in order, for messages.
 
     Args:
-        nodes: Node ids.
-        limit: The number of ids that are shown.
+        names: Such as node ids.
+        limit: The number of names that are shown.
     """
-    names = sorted(nodes)
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    found = sorted(names)
+    return ", ".join(found[:limit]) + (f" and {len(found) - limit} more" if len(found) > limit else "")
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:

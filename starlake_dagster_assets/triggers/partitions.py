@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.select import some
 from starlake_dagster_assets.project.values import STRATEGIES
 
 __all__ = ["REASONS", "Obstacle", "finer_than_a_day", "left_out", "obstacle", "partition_column", "remedy"]
@@ -76,11 +77,10 @@ def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
 
 def left_out(kind: Obstacle, nodes: Iterable[str]) -> str:
     """Renders the warning about nodes that are left unpartitioned."""
-    names = sorted(nodes)
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    names = list(nodes)
     what = "is left" if len(names) == 1 else "are left"
     return (
-        f"{len(names)} of the partitioned assets {what} unpartitioned: {', '.join(names[:_MOST_NAMES])}{more}. "
+        f"{len(names)} of the partitioned assets {what} unpartitioned: {some(names, _MOST_NAMES)}. "
         f"Cause: {REASONS[kind]}. Next: {remedy(kind)}."
     )
 

@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.dagster_features.projects import APPLICATION, LOAD, write
+
 FILES = {
-    "metadata/application.sl.yml": """version: 1
-application:
-  connectionRef: duck
-  connections:
-    duck:
-      type: jdbc
-      options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", driver: org.duckdb.DuckDBDriver}
-""",
-    "metadata/load/sales/_config.sl.yml": """version: 1
-load:
-  name: sales
-  metadata: {directory: "{{SL_ROOT}}/incoming/sales", format: DSV, separator: ",", withHeader: true}
-""",
+    "metadata/application.sl.yml": APPLICATION,
+    "metadata/load/sales/_config.sl.yml": LOAD,
     "metadata/load/sales/orders.sl.yml": """version: 1
 table:
   name: orders
@@ -53,8 +44,4 @@ select count(*) from {{ table }} where orders < 1
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        file = tmp_path / "shop" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return tmp_path / "shop"
+    return write(tmp_path / "shop", FILES)

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.command.partitions import added_rows
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
@@ -19,7 +20,7 @@ from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
-from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition, subtract
+from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
@@ -104,7 +105,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
             after = _partitions(within, job.target.name, stream.columns)
             if before is not None and after is not None:
                 overwrites = job.strategy.type.upper() == "OVERWRITE"
-                _record_partitions(within, dict(after) if overwrites else subtract(after, before))
+                _record_partitions(within, dict(after) if overwrites else added_rows(after, before))
             if incoming.rejected and job.project.application.reject_all_on_error:
                 raise StreamError("rows were refused")
             return incoming

@@ -8,7 +8,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier
 
-__all__ = ["MOST_PARTITIONS", "count_by_partition", "subtract"]
+__all__ = ["MOST_PARTITIONS", "count_by_partition"]
 
 MOST_PARTITIONS = 10_000
 """Maximum number of distinct values of a partition column."""
@@ -36,12 +36,6 @@ def count_by_partition(
     sql = f"SELECT {value} AS p, count(*) FROM {relation} GROUP BY p LIMIT {MOST_PARTITIONS + 1}"
     rows: Sequence[tuple[str | None, int]] = con.execute(sql).fetchall()
     return dict(rows) if len(rows) <= MOST_PARTITIONS else None
-
-
-def subtract(after: Mapping[str | None, int], before: Mapping[str | None, int]) -> dict[str | None, int]:
-    """Returns the number of rows that each partition gained; partitions without new rows are left out."""
-    grown = {name: count - before.get(name, 0) for name, count in after.items()}
-    return {name: count for name, count in grown.items() if count > 0}
 
 
 def _text(column: str, kind: str) -> str:
