@@ -2,10 +2,10 @@
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.runners.fake import FakeRunner, FakeWitness, Script, loaded_lines
+from starlake_dagster_assets.runners.fake import FakeRunner, FakeWarehouseReader, FakeWitness, Script, loaded_lines
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
-__all__ = ["FakeRunner", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
+__all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
 
 
 def fake_starlake(runner: Runner | None = None) -> StarlakeResource:

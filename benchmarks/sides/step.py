@@ -16,7 +16,7 @@ from starlake_dagster_assets import StarlakeResource, StarlakeSteps, build_defin
 from starlake_dagster_assets.assets.decorator import materialize
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.engine.reading.ddl import target_columns
-from starlake_dagster_assets.runners.fake import FakeRunner, FakeWitness, Script, loaded_lines
+from starlake_dagster_assets.runners.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 
 
 class Nothing(StarlakeResource):
@@ -29,7 +29,7 @@ class Nothing(StarlakeResource):
             for node in project.graph.nodes.values()
             if node.table is not None and not node.is_files
         }
-        return FakeRunner(_played, FakeWitness(tables=columns, counts=dict.fromkeys(columns, 3)))
+        return FakeRunner(_played, FakeWarehouseReader(tables=columns, counts=dict.fromkeys(columns, 3)))
 
 
 def _check(fields: dict[str, Any]) -> dg.AssetCheckResult:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.automation.partitions import partitioned_by_rows
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.runners.protocol import PartitionReader, Runner
+from starlake_dagster_assets.runners.protocol import Runner
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import partition_column
 
@@ -61,8 +61,7 @@ class LoadPartitions:
         self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
         # the keys of all partitions are read once for the tasks of the step
         self._find = PartitionOfValue(self._windows) if self._windows is not None else _same
-        reader: Any = runner.witness()
-        self._reader = reader if isinstance(reader, PartitionReader) else None
+        self._reader = runner.warehouse_reader()
         self._counts_itself = bool(getattr(runner, "counts_partitions", False))
         self._before: dict[str, _Counts | None] = {}
 

@@ -22,8 +22,9 @@ from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
-from starlake_dagster_assets.runners.protocol import PreviewWitness, Runner, Witness, secrets_held
+from starlake_dagster_assets.runners.protocol import Runner, secrets_held
 from starlake_dagster_assets.triggers.partitions import partition_column
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["Results", "files_of_failure", "is_failure"]
 
@@ -38,7 +39,7 @@ class Results:
     Args:
         context: Of the step: says which checks are selected.
         binding: The project and its assets.
-        runner: Whose witness reads the warehouse.
+        runner: Its reader reads the warehouse.
         fetch: What is read for each table made.
         partition: The partitions that the step runs for.
     """
@@ -53,7 +54,7 @@ class Results:
     ) -> None:
         self._context = context
         self._binding = binding
-        self._witness = runner.witness()
+        self._reader = runner.warehouse_reader()
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
@@ -61,11 +62,11 @@ class Results:
         self._private = PrivateColumns(
             lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
         )
-        self._samples = Samples(self._witness, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
+        self._samples = Samples(self._reader, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
         self._partition = partition
         self._partitioned = context.assets_def.partitions_def is not None
         self._loads = LoadPartitions(context, runner, partition, binding.translator.trigger, self._ask)
-        self._columns: dict[str, Sequence[tuple[str, str]]] = {}
+        self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()
         self.unanswered: dict[str, Sequence[str]] = {}
         """Checks asked for without their assets that the environment cannot answer, by node id."""
@@ -96,7 +97,7 @@ class Results:
             yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
         if item.status == "nothing":
             yield from self._unchanged(item, key)
-            if self._witness is None or self._columns_of(item.node):
+            if self._columns_of(item.node) != ():
                 yield from unchanged_output(self._context, key)
         if item.status == "failed":
             by_rows = self._loads.by_rows(item.node)
@@ -179,10 +180,10 @@ class Results:
                 self.unanswered[node.id] = left
 
     def _standing(self, node: Node, key: dg.AssetKey, named: set[str]) -> Sequence[dg.AssetCheckResult]:
-        witness, project, samples = self._witness, self._binding.source.model, self._samples
-        if witness is None:
+        reader, project, samples = self._reader, self._binding.source.model, self._samples
+        if reader is None:
             return ()
-        return self._ask(lambda: list(standing_results(node, key, named, project, witness, samples))) or ()
+        return self._ask(lambda: list(standing_results(node, key, named, project, reader, samples))) or ()
 
     # ------------------------------------------------------------------------------------------------- checks
 
@@ -197,7 +198,7 @@ class Results:
 
     def _late_metadata(self, node: Node) -> Iterator[dg.AssetObservation]:
         """What the warehouse says of a table that was told before it could be read."""
-        found = self._fetched(node, self._witness) if self._witness is not None else {}
+        found = self._fetched(node, self._reader) if self._reader is not None else {}
         if found:
             yield dg.AssetObservation(asset_key=self._keys[node.id], metadata=found)
 
@@ -212,7 +213,7 @@ class Results:
             return
         project = self._binding.source.model
         there, engine = self._columns_of(node), engine_of(node, project)
-        result = self._ask(lambda: drift_result(node, key, project, there, engine))
+        result = self._ask(lambda: drift_result(node, key, project, there or (), engine))
         if result is not None:
             yield result
 
@@ -235,7 +236,7 @@ class Results:
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
         """Returns metadata in the order of the UI: rows, files, columns, then duration and ids."""
-        fetched = self._fetched(outcome.node, self._witness) if self._witness is not None and outcome.settled else {}
+        fetched = self._fetched(outcome.node, self._reader) if self._reader is not None and outcome.settled else {}
         counts = {"accepted": outcome.accepted, "rejected": outcome.rejected, "input": outcome.input}
         metadata: dict[str, Any] = {key: fetched.pop(key) for key in [_ROW_COUNT] if key in fetched}
         metadata |= {f"starlake/rows_{name}": count for name, count in counts.items() if count is not None}
@@ -250,13 +251,13 @@ class Results:
             metadata["starlake/job_id"] = outcome.job_id
         return metadata
 
-    def _fetched(self, node: Node, witness: Witness) -> dict[str, Any]:
+    def _fetched(self, node: Node, reader: WarehouseReader) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        count = (lambda: witness.row_count(node.key[-2], node.key[-1])) if self._fetch.row_counts else None
+        count = (lambda: reader.row_count(node.key[-2], node.key[-1])) if self._fetch.row_counts else None
         if count is not None and (rows := self._ask(count)) is not None:
             found[_ROW_COUNT] = rows
-        if (limit := self._fetch.preview) and may_be_shown(node) and isinstance(witness, PreviewWitness):
-            rows = self._ask(lambda: witness.rows(node.key[-2], node.key[-1], limit)) or ()
+        if (limit := self._fetch.preview) and may_be_shown(node):
+            rows = self._ask(lambda: reader.rows(node.key[-2], node.key[-1], limit)) or ()
             if rows and (columns := self._columns_of(node)):
                 names = [name for name, _ in columns]
                 found["starlake/preview"] = as_table(names, rows, lambda column: self._private.shows(node, column))
@@ -264,12 +265,13 @@ class Results:
             found["dagster/column_schema"] = warehouse_schema(node, columns)
         return found
 
-    def _columns_of(self, node: Node) -> Sequence[tuple[str, str]]:
-        """The columns of the warehouse, asked once for each table: it is made once a step."""
-        witness = self._witness
-        if witness is not None and node.id not in self._columns:
-            self._columns[node.id] = self._ask(lambda: witness.columns(node.key[-2], node.key[-1])) or ()
-        return self._columns.get(node.id, ())
+    def _columns_of(self, node: Node) -> Sequence[tuple[str, str]] | None:
+        """Returns the columns of the warehouse, read once per step; `()` for no table, None where they are unknown."""
+        reader = self._reader
+        if reader is not None and node.id not in self._columns:
+            found = self._ask(lambda: reader.columns(node.key[-2], node.key[-1]))
+            self._columns[node.id] = None if found is None else tuple(found)
+        return self._columns.get(node.id)
 
     def _ask(self, question: Callable[[], _T]) -> _T | None:
         try:

@@ -9,7 +9,7 @@ from starlake_dagster_assets.command.checks import CheckResult
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
 from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.runners.protocol import SampleWitness, Witness
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["Samples"]
 
@@ -20,14 +20,14 @@ class Samples:
     """Reads and shows them.
 
     Args:
-        witness: Of the warehouse; None where there is none.
+        reader: Reads the warehouse; None where nothing can.
         private: Which columns are not shown.
         project: The project's models.
         limit: How many rows a check, at most; 0 shows none.
     """
 
-    def __init__(self, witness: Witness | None, private: PrivateColumns, project: Project, limit: int) -> None:
-        self._witness = witness
+    def __init__(self, reader: WarehouseReader | None, private: PrivateColumns, project: Project, limit: int) -> None:
+        self._reader = reader
         self._private = private
         self._project = project
         self._limit = limit
@@ -44,13 +44,13 @@ class Samples:
             are no longer there because the failure undid them, and where private columns would be shown under
             another name.
         """
-        witness = self._witness
-        if not self._limit or check.passed or not check.count or not check.sql or not may_be_shown(node):
+        reader = self._reader
+        if reader is None or not self._limit or not may_be_shown(node):
             return None
-        if not isinstance(witness, SampleWitness):
+        if check.passed or not check.count or not check.sql:
             return None
         try:
-            found = witness.failing(node.key[-2], node.key[-1], check.sql, self._limit)
+            found = reader.failing(node.key[-2], node.key[-1], check.sql, self._limit)
         except Exception:  # whatever a driver raises: a sample is a courtesy
             return None
         if found is None or found.count != check.count or not found.rows:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Project, Table
-from starlake_dagster_assets.runners.protocol import ExpectationWitness, LoadWitness, RejectionWitness, Witness
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["cannot", "standing_results"]
 
@@ -23,7 +23,7 @@ _ABSENT = "The table does not exist yet: materialize it."
 
 
 def standing_results(
-    node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, witness: Witness, samples: Samples
+    node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, reader: WarehouseReader, samples: Samples
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates checks of a table on what the warehouse holds.
 
@@ -32,21 +32,21 @@ def standing_results(
         key: Its asset key.
         wanted: Names of its checks, as our own results carry them.
         project: The project's models.
-        witness: Reads the warehouse.
+        reader: Reads the warehouse.
         samples: Shows rows behind what fails.
 
     Yields:
         A result for each check that the environment can answer; a table that does not exist fails.
     """
     named = [item for item in named_expectations(node, project.application) if item.name in wanted]
-    if named and isinstance(witness, ExpectationWitness):
-        yield from _expectations(node, key, named, witness, samples)
+    columns = reader.columns(node.key[-2], node.key[-1]) if named or _DRIFT in wanted else None
+    if named and columns is not None:
+        yield from _expectations(node, key, named, reader, samples, exists=bool(columns))
     if node.table is None:
         return
-    if _REJECTED in wanted and isinstance(witness, LoadWitness):
-        yield _rejected(node, node.table, key, witness, samples)
-    if _DRIFT in wanted:
-        columns = witness.columns(node.key[-2], node.key[-1])
+    if _REJECTED in wanted and (rows := reader.last_load(node.table.domain_name, node.table.name)) is not None:
+        yield _rejected(node, node.table, key, rows, reader, samples)
+    if _DRIFT in wanted and columns is not None:
         yield drift_result(node, key, project, columns, engine_of(node, project)) or _absent(key, _DRIFT)
 
 
@@ -61,19 +61,30 @@ def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
 
 
 def _expectations(
-    node: Node, key: dg.AssetKey, named: Sequence[NamedExpectation], witness: ExpectationWitness, samples: Samples
+    node: Node,
+    key: dg.AssetKey,
+    named: Sequence[NamedExpectation],
+    reader: WarehouseReader,
+    samples: Samples,
+    *,
+    exists: bool,
 ) -> Iterator[dg.AssetCheckResult]:
-    checks = standing(node, named, witness)
-    if checks is None:
+    if not exists:
         yield from (_absent(key, item.name, blocking=item.blocking) for item in named)
         return
-    yield from expectation_results(Outcome(node, "materialized", checks=checks), key, samples)
+    checks = standing(node, named, reader)
+    if checks is not None:
+        yield from expectation_results(Outcome(node, "materialized", checks=checks), key, samples)
 
 
 def _rejected(
-    node: Node, table: Table, key: dg.AssetKey, witness: LoadWitness, samples: Samples
+    node: Node,
+    table: Table,
+    key: dg.AssetKey,
+    rows: Sequence[AuditRow],
+    reader: WarehouseReader,
+    samples: Samples,
 ) -> dg.AssetCheckResult:
-    rows = witness.last_load(table.domain_name, table.name)
     if not rows:
         return _absent(key, _REJECTED)
     counts = [row.rejected for row in rows]
@@ -85,8 +96,8 @@ def _rejected(
         job_id=rows[-1].job_id,
     )
     rejects: Sequence[str] = ()
-    if outcome.rejected and isinstance(witness, RejectionWitness):
-        rejects = witness.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
+    if outcome.rejected:
+        rejects = reader.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
     return rejected_result(replace(outcome, rejects=tuple(rejects)), key, samples)
 
 

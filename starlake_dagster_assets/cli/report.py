@@ -15,7 +15,7 @@ from rich.text import Text
 
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.plural import counted
-from starlake_dagster_assets.runners.protocol import Witness
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["Report", "report_for"]
 
@@ -25,16 +25,16 @@ _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
 
 
 @contextmanager
-def report_for(names: Sequence[str], witness: Witness | None, *, as_json: bool) -> Generator[Report, None, None]:
+def report_for(names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool) -> Generator[Report, None, None]:
     """The report of a run, closed when it is over: totals are printed even when the run is interrupted.
 
     Args:
         names: What will be told, in order.
-        witness: Counts the rows of a task's result.
+        reader: Counts the rows of a task's result.
         as_json: One JSON object at the end instead.
     """
     kind = _Json if as_json else _Live if sys.stdout.isatty() else _Lines
-    report = kind(names, witness)
+    report = kind(names, reader)
     report.begin()
     try:
         yield report
@@ -47,14 +47,14 @@ class Report:
 
     Args:
         names: What will be told, in order.
-        witness: Counts the rows of a task's result.
+        reader: Counts the rows of a task's result.
     """
 
-    def __init__(self, names: Sequence[str], witness: Witness | None) -> None:
+    def __init__(self, names: Sequence[str], reader: WarehouseReader | None) -> None:
         self.names = names
         self.outcomes: dict[str, Outcome] = {}
         self._rows: dict[str, int | None] = {}
-        self._witness = witness
+        self._reader = reader
 
     def begin(self) -> None:
         """Before the first outcome."""
@@ -108,10 +108,10 @@ class Report:
     def _count(self, outcome: Outcome) -> int | None:
         """The rows of a task's result, once the warehouse can be read; those that a load accepted."""
         node = outcome.node
-        if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._witness is None:
+        if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._reader is None:
             return outcome.accepted
         try:
-            return self._witness.row_count(node.key[-2], node.key[-1])
+            return self._reader.row_count(node.key[-2], node.key[-1])
         except Exception as error:  # any driver may be behind it; the task was made
             print(f"{node.id}: its rows cannot be counted: {error}", file=sys.stderr)
             return None

@@ -93,7 +93,7 @@ def run(
     )
     domains, tasks = ordered(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
-    with report_for(names, runner.witness(), as_json=as_json) as report:
+    with report_for(names, runner.warehouse_reader(), as_json=as_json) as report:
         for item in execute(source, chosen, runner, settings):
             if isinstance(item, Outcome):
                 report.add(item)

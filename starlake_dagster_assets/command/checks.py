@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application, Expectation
-from starlake_dagster_assets.runners.protocol import ExpectationWitness
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing", "unread"]
 
@@ -41,7 +41,7 @@ class CheckResult:
         sql: Its query.
         exception: What the query raised.
         reason: Why it did not pass.
-        unknown: Nobody can tell: the environment has no witness. It blocks nothing.
+        unknown: Nobody can tell: the environment has no warehouse reader. It blocks nothing.
     """
 
     expectation: NamedExpectation
@@ -102,12 +102,10 @@ def unread(named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...]:
     return tuple(CheckResult(item, passed=False, reason=reason, unknown=True) for item in named)
 
 
-def standing(
-    node: Node, named: Sequence[NamedExpectation], witness: ExpectationWitness
-) -> tuple[CheckResult, ...] | None:
-    """One result an expectation, evaluated on the table as it is; None when the table does not exist."""
+def standing(node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader) -> tuple[CheckResult, ...] | None:
+    """Returns a result per expectation, evaluated on the table as it is; None where that is not possible."""
     items = [Expectation(expect=item.expect) for item in named]
-    rows = witness.evaluate(node.key[-2], node.key[-1], items)
+    rows = reader.evaluate(node.key[-2], node.key[-1], items)
     return None if rows is None else judge(node, named, rows)
 
 

@@ -132,7 +132,7 @@ class CommandFailed:
 Event = TableStarted | FileLoaded | TableLoaded | TableFailed | CommandSucceeded | CommandFailed
 
 
-# ---------------------------------------------------------------------------------------- the second witness
+# ---------------------------------------------------------------------------------------- the audit tables
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,9 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
-    ExpectationWitness,
     HoldingRunner,
-    RejectionWitness,
     ReturningRunner,
     Runner,
-    Witness,
-    is_live,
     job_id_of,
     secrets_held,
 )
@@ -54,7 +50,7 @@ class Desk:
         self._runner = runner
         self._settings = settings
         self._secrets = settings.secrets | secrets_held(runner)
-        self._witness: Witness | None = runner.witness()
+        self._reader = runner.warehouse_reader()
         self._told: dict[str, Sequence[ExpectationRow]] = {}
         self.ending = Ending((), None)
         """How the last command ended."""
@@ -64,12 +60,12 @@ class Desk:
     @property
     def live(self) -> bool:
         """Whether the warehouse can be read while a command runs."""
-        return is_live(self._witness)
+        return self._reader is not None and self._reader.supports_concurrent_reads
 
     @property
     def blind(self) -> bool:
         """Whether nobody here can read the warehouse at all."""
-        return self._witness is None
+        return self._reader is None
 
     @property
     def held(self) -> bool:
@@ -140,27 +136,25 @@ class Desk:
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
         """The audit rows of a command; None where nobody can read them."""
-        witness = self._witness
-        return None if witness is None else self._ask(lambda: witness.audit(job_id))
+        reader = self._reader
+        return None if reader is None else self._ask(lambda: reader.audit(job_id))
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
         """The rows of `audit.expectations` of a command; one that has ended is asked for once, not for each table."""
-        witness = self._witness
-        if witness is None:
+        reader = self._reader
+        if reader is None:
             return ()
         if job_id in self._told:
             return self._told[job_id]
-        rows = self._ask(lambda: witness.expectations(job_id))
+        rows = self._ask(lambda: reader.expectations(job_id))
         if rows is not None and self.ending.result is not None:
             self._told = {job_id: rows}
         return rows or ()
 
     def standing(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
         """Expectations on a table as it stands; None where it does not exist or the environment cannot tell."""
-        witness = self._witness
-        if not isinstance(witness, ExpectationWitness):
-            return None
-        return self._ask(lambda: standing(node, named, witness))
+        reader = self._reader
+        return None if reader is None else self._ask(lambda: standing(node, named, reader))
 
     def left(self, table: Table) -> Sequence[str]:
         """Files of a table that a load took and did not bring to its end."""
@@ -174,16 +168,16 @@ class Desk:
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
         """A few messages of rows that a load refused."""
-        witness = self._witness
-        if not isinstance(witness, RejectionWitness):
+        reader = self._reader
+        if reader is None:
             return ()
-        found = self._ask(lambda: witness.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
+        found = self._ask(lambda: reader.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
         return tuple(self.redact(text) for text in found)
 
     def _ask(self, question: Callable[[], _T]) -> _T | None:
         try:
             return question()
-        except Exception as error:  # any driver may be behind it; a witness that cannot speak must not fail the run
+        except Exception as error:  # whatever a driver raises: a warehouse that does not answer fails no run
             self._settings.on_line(Line(self.redact(f"WARN the audit tables cannot be read: {error}")))
             return None
 

@@ -1,4 +1,4 @@
-"""The verdict on each table once a command has ended: events first, the audit table as the second witness.
+"""The verdict on each table once a command has ended: events first, then the audit.
 
 The audit completes counts and can turn a success into a failure. It turns a failure into a success only where the
 program returned 0 and every announced file has its own row.
@@ -64,7 +64,7 @@ class Ending:
         result: Its exit, None when it could not be started.
         walked: The program said that it went through all tables.
         understood: Some line was of a known form; else silence about a table means nothing.
-        rows: Its audit rows; None where there is no witness.
+        rows: Its audit rows; None where the audit cannot be read.
     """
 
     events: Sequence[Event]

@@ -7,10 +7,10 @@ from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
-from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
 from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt, Witness
+from starlake_dagster_assets.runners.protocol import Attempt
 from starlake_dagster_assets.runners.remote import Environment
+from starlake_dagster_assets.warehouse.project import WarehouseAccess
 
 __all__ = ["StarlakeCloudRun"]
 
@@ -47,10 +47,10 @@ class StarlakeCloudRun(StarlakeRemoteResource):
     bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
     local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
 
-    def witness(self, project: ProjectSource) -> Witness | None:
-        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed."""
-        return bigquery_witness(
-            project.model, self.project, impersonate=self.impersonate, endpoint=self.bigquery_endpoint
+    def warehouse_access(self) -> WarehouseAccess:
+        """Returns how the warehouse is read: BigQuery in the job's Google Cloud project, as its service account."""
+        return WarehouseAccess(
+            gcp_project=self.project, impersonate=self.impersonate, bigquery_endpoint=self.bigquery_endpoint
         )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:

@@ -10,13 +10,15 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 from starlake_dagster_assets.resources.variables import ResourceConfig
-from starlake_dagster_assets.runners.bigquery_witness import bigquery_witness
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
 from starlake_dagster_assets.runners.driver_output import DriverOutput
 from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt, Witness
+from starlake_dagster_assets.runners.protocol import Attempt
 from starlake_dagster_assets.runners.remote import Environment
+from starlake_dagster_assets.warehouse.project import WarehouseAccess
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.warehouse.routing import WithoutJobIds
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
 
@@ -142,15 +144,20 @@ class StarlakeDataproc(StarlakeRemoteResource):
         taken = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
         return cls(**{**taken, **fields})
 
-    def witness(self, project: ProjectSource) -> Witness | None:
-        """Reads the audit where the project keeps it in BigQuery and google-cloud-bigquery is installed.
+    def warehouse_reader(self, project: ProjectSource) -> WarehouseReader | None:
+        """Returns the reader of the project's warehouse.
 
-        A driver in client mode has no job id of its own: nothing of it could be found.
+        A driver in client mode gets no `SL_JOB_ID`, so the audit rows of a command cannot be found.
         """
-        if self.deploy_mode == "client" and not self._dumped("serverless"):
-            return None
-        return bigquery_witness(
-            project.model, self.project, impersonate=self.impersonate, endpoint=self.bigquery_endpoint
+        reader = super().warehouse_reader(project)
+        if reader is None or self.deploy_mode == "cluster" or self._dumped("serverless"):
+            return reader
+        return WithoutJobIds(reader)
+
+    def warehouse_access(self) -> WarehouseAccess:
+        """Returns how the warehouse is read: BigQuery in the cluster's Google Cloud project, as its service account."""
+        return WarehouseAccess(
+            gcp_project=self.project, impersonate=self.impersonate, bigquery_endpoint=self.bigquery_endpoint
         )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 import dagster as dg
 
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.runners.duckdb_witness import duckdb_file_names
+from starlake_dagster_assets.warehouse.connections import duckdb_file_names
 
 __all__ = ["duckdb_pool"]
 

@@ -11,12 +11,13 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
-from starlake_dagster_assets.runners.duckdb_witness import duckdb_witness, writes_duckdb_file
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
 from starlake_dagster_assets.runners.shell_env import DROPPED, inherited, log_level, secret_values
+from starlake_dagster_assets.warehouse.connections import writes_duckdb_file
+from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
 
 __all__ = ["StarlakeShell"]
 
@@ -139,7 +140,7 @@ class StarlakeShell(StarlakeResource):
             secrets=secret_values(self.env, mine, self.secrets),
             launcher=start,
             stage_command=self.stage_command,
-            audit=duckdb_witness(project.model),
+            reader=warehouse_reader(project.model, WarehouseAccess(local_files=True)),
             files=IngestingFiles(project.model),
         )
 

@@ -17,9 +17,10 @@ from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.launchers import SupervisedProgram, launch
-from starlake_dagster_assets.runners.protocol import RunHandle, Witness, job_id_of
+from starlake_dagster_assets.runners.protocol import RunHandle, job_id_of
 from starlake_dagster_assets.runners.pump import Pump
 from starlake_dagster_assets.runners.shell import ShellRunner, how_it_ended
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["ConsoleRunner", "has_console", "speakable"]
 
@@ -97,9 +98,9 @@ class ConsoleRunner:
         """Whether a JVM is up that nobody else can read the warehouse beside."""
         return self._exclusive and self._console is not None
 
-    def witness(self) -> Witness | None:
+    def warehouse_reader(self) -> WarehouseReader | None:
         """The reader of the audit tables."""
-        return self._shell.witness()
+        return self._shell.warehouse_reader()
 
     def left(self, table: Table) -> Sequence[str]:
         """Files that a load took and did not bring to its end."""

@@ -13,8 +13,9 @@ from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.runners.calls import Calls, Clock
-from starlake_dagster_assets.runners.protocol import Attempt, Execution, Witness
+from starlake_dagster_assets.runners.protocol import Attempt, Execution
 from starlake_dagster_assets.runners.remote import Environment, Policy, Status, Submission, refuse_secrets
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["RemoteHandle", "RemoteRunner"]
 
@@ -29,7 +30,7 @@ class RemoteRunner:
         environment: The service.
         attempt: Who asks.
         policy: How executions are watched.
-        reader: Of the audit tables, where there is one.
+        reader: Reads the warehouse; None where nothing can.
         options: Variables of every command, below its own `--options`.
         clock: Time.
     """
@@ -37,7 +38,7 @@ class RemoteRunner:
     environment: Environment
     attempt: Attempt = field(default_factory=Attempt)
     policy: Policy = field(default_factory=Policy)
-    reader: Witness | None = None
+    reader: WarehouseReader | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     clock: Clock = field(default_factory=Clock)
 
@@ -65,8 +66,8 @@ class RemoteRunner:
         refuse_secrets(whole, self.environment.name)
         return RemoteHandle(self, whole)
 
-    def witness(self) -> Witness | None:
-        """The reader of the audit tables."""
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader of the warehouse."""
         return self.reader
 
     def close(self) -> None:

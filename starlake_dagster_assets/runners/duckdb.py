@@ -13,8 +13,8 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from starlake_dagster_assets.command.model import Command, Line, RunResult
-from starlake_dagster_assets.runners.duckdb_witness import DuckDBWitness
 from starlake_dagster_assets.runners.extras import need
+from starlake_dagster_assets.warehouse.duckdb import DuckDBReader
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -70,13 +70,13 @@ class EmbeddedRunner:
         need("duckdb", "duckdb")
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
-    def witness(self) -> DuckDBWitness:
+    def warehouse_reader(self) -> DuckDBReader:
         """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
-        return self._witness
+        return self._reader
 
     @cached_property
-    def _witness(self) -> DuckDBWitness:
-        return DuckDBWitness(self._load, self.engine_options({}))
+    def _reader(self) -> DuckDBReader:
+        return DuckDBReader(self._load, self.engine_options({}))
 
     def _load(self) -> Project:
         from starlake_dagster_assets.project.load import load_project

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from starlake_dagster_assets._deprecated import renamed_arguments, warn_deprecated
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
-from starlake_dagster_assets.runners.protocol import Witness
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
-__all__ = ["FakeHandle", "FakeRunner", "FakeWitness", "Script", "loaded_lines"]
+__all__ = ["FakeHandle", "FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "loaded_lines"]
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,22 @@ class Script:
 
 
 @dataclass
-class FakeWitness:
-    """Audit tables made of plain values.
+class FakeWarehouseReader(WarehouseReader):
+    """A warehouse of plain values.
 
     Attributes:
         audit_rows: Given to whoever asks for their job id; a row with job id "" matches every command.
         expectation_rows: The same for expectations.
         tables: Columns by (schema, table).
         counts: Rows by (schema, table).
-        live: Whether it may be read while a command runs.
+        supports_concurrent_reads: Whether it may be read while a command runs.
     """
 
     audit_rows: list[AuditRow] = field(default_factory=lambda: [])
     expectation_rows: list[ExpectationRow] = field(default_factory=lambda: [])
     tables: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=lambda: {})
     counts: dict[tuple[str, str], int] = field(default_factory=lambda: {})
-    live: bool = False
+    supports_concurrent_reads: bool = False
 
     def audit(self, job_id: str) -> Sequence[AuditRow]:
         """The rows of that job."""
@@ -59,6 +61,14 @@ class FakeWitness:
     def row_count(self, schema: str, table: str) -> int | None:
         """The count given for the table."""
         return self.counts.get((schema, table))
+
+
+class FakeWitness(FakeWarehouseReader):
+    """Deprecated: `FakeWarehouseReader`."""
+
+    def __init__(self, *args: Any, live: bool = False, **kwargs: Any) -> None:
+        warn_deprecated("`FakeWitness`", "`FakeWarehouseReader`")
+        super().__init__(*args, supports_concurrent_reads=live, **kwargs)
 
 
 class FakeHandle:
@@ -92,7 +102,8 @@ class FakeRunner:
     Args:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from
             command to script. What is not scripted succeeds: a transform says so, a load finds no file.
-        witness: The audit tables, if any.
+        reader: The warehouse; none by default.
+        deprecated: `witness`, the deprecated name of `reader`.
 
     Examples:
         >>> runner = FakeRunner({"load": Script(loaded_lines("sales", "orders", accepted=3))})
@@ -105,10 +116,12 @@ class FakeRunner:
     def __init__(
         self,
         scripts: Mapping[str, Script] | Callable[[Command], Script | None] | None = None,
-        witness: Witness | None = None,
+        reader: WarehouseReader | None = None,
+        **deprecated: Any,
     ) -> None:
         self._scripts: Mapping[str, Script] | Callable[[Command], Script | None] = {} if scripts is None else scripts
-        self._witness = witness
+        given = renamed_arguments("FakeRunner", deprecated, {"witness": "reader"}, parameters=("scripts", "reader"))
+        self._reader: WarehouseReader | None = given.get("witness", reader)
         self.commands: list[Command] = []
         self.handles: list[FakeHandle] = []
 
@@ -119,9 +132,9 @@ class FakeRunner:
         self.handles.append(handle)
         return handle
 
-    def witness(self) -> Witness | None:
-        """The witness it was given."""
-        return self._witness
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader that it was given."""
+        return self._reader
 
     def _script(self, command: Command) -> Script | None:
         if callable(self._scripts):

@@ -7,28 +7,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
-from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
-from starlake_dagster_assets.command.samples import Sample
-from starlake_dagster_assets.project.model import Expectation, Table
+from starlake_dagster_assets.command.model import Command, Line, RunResult
+from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = [
     "Attempt",
     "ClosingRunner",
     "Execution",
-    "ExpectationWitness",
     "HoldingRunner",
     "Ledger",
-    "LoadWitness",
-    "PartitionReader",
-    "PreviewWitness",
-    "RejectionWitness",
     "ReturningRunner",
     "RunHandle",
     "Runner",
-    "SampleWitness",
-    "Witness",
     "is_eager",
-    "is_live",
     "job_id_of",
     "secrets_held",
 ]
@@ -55,93 +47,6 @@ def job_id_of(handle: RunHandle, command: Command) -> str:
     return str(getattr(handle, "job_id", "") or command.job_id)
 
 
-class Witness(Protocol):
-    """Reads the audit tables of the warehouse: the second witness of what a command did."""
-
-    def audit(self, job_id: str) -> Sequence[AuditRow]:
-        """The rows of `audit.audit` with that JOBID."""
-        ...
-
-    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
-        """The rows of `audit.expectations` with that JOBID."""
-        ...
-
-    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
-        """Name and warehouse type of each column of a table or view; empty when it does not exist."""
-        ...
-
-    def row_count(self, schema: str, table: str) -> int | None:
-        """The number of rows of a table or view; None when it does not exist."""
-        ...
-
-
-@runtime_checkable
-class RejectionWitness(Protocol):
-    """A witness that can also show refused rows; optional."""
-
-    def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
-        """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
-        ...
-
-
-@runtime_checkable
-class PreviewWitness(Protocol):
-    """A witness that can also show some rows of a table; optional."""
-
-    def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
-        """At most `limit` rows of a table or view as texts, in the order of its columns; none where it is not there."""
-        ...
-
-
-@runtime_checkable
-class SampleWitness(Protocol):
-    """A witness that can also show rows which an expectation counts; optional."""
-
-    def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """At most `limit` rows that the query of an expectation on a table counts, now; None where nobody can tell."""
-        ...
-
-
-@runtime_checkable
-class PartitionReader(Protocol):
-    """A warehouse reader that counts rows by partition; optional.
-
-    Partitions are the values of a column, as `engine.writing.partition_counts` renders them: dates and timestamps in
-    ISO 8601, other values as text, None for NULL.
-    """
-
-    def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that a load wrote, by raw names; None where the load did not count them."""
-        ...
-
-    def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by partition; empty where it does not exist, None if unknown."""
-        ...
-
-
-@runtime_checkable
-class LoadWitness(Protocol):
-    """A witness that finds the newest load of a table; optional."""
-
-    def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
-        """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
-        ...
-
-
-@runtime_checkable
-class ExpectationWitness(Protocol):
-    """A witness that can evaluate expectations on a table as it is, without making it; optional."""
-
-    def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """One row an expectation; None when the table does not exist."""
-        ...
-
-
-def is_live(witness: Witness | None) -> bool:
-    """Whether a witness can be read while a command still runs: it says so with a true attribute `live`."""
-    return bool(getattr(witness, "live", False))
-
-
 class Runner(Protocol):
     """An execution environment."""
 
@@ -149,8 +54,8 @@ class Runner(Protocol):
         """Starts a command; raises `RunnerError` when it cannot be started at all."""
         ...
 
-    def witness(self) -> Witness | None:
-        """The reader of the audit tables, or None where the environment has none."""
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader of the project's warehouse, or None where the environment has none."""
         ...
 
 

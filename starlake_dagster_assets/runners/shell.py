@@ -20,8 +20,8 @@ from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, Program, launch
-from starlake_dagster_assets.runners.protocol import Witness
 from starlake_dagster_assets.runners.pump import Pump
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
 
@@ -45,7 +45,7 @@ class ShellRunner:
         secrets: Values that are never shown.
         launcher: What starts a process.
         stage_command: `import` for Starlake before `stage` had its name.
-        audit: Reads the audit tables, where that can be done.
+        reader: Reads the warehouse; None where nothing can.
         files: What loads took and did not bring to their end.
     """
 
@@ -59,7 +59,7 @@ class ShellRunner:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     launcher: Launcher = launch
     stage_command: Literal["stage", "import"] = "stage"
-    audit: Witness | None = field(default=None, repr=False)
+    reader: WarehouseReader | None = field(default=None, repr=False)
     files: IngestingFiles | None = field(default=None, repr=False)
 
     eager = True
@@ -75,9 +75,9 @@ class ShellRunner:
         environ = self.environ_of(command)
         return ShellHandle(self.launcher(argv, environ, self.directory, self.grace), self.timeout)
 
-    def witness(self) -> Witness | None:
-        """The reader of the audit tables."""
-        return self.audit
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader of the warehouse."""
+        return self.reader
 
     def left(self, table: Table) -> Sequence[str]:
         """Files that a load took and did not bring to its end."""

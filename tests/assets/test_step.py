@@ -13,7 +13,7 @@ from starlake_dagster_assets import (
 from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
 from starlake_dagster_assets.command.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.testing import FakeRunner, FakeWitness, Script, fake_starlake, loaded_lines
+from starlake_dagster_assets.testing import FakeRunner, FakeWarehouseReader, Script, fake_starlake, loaded_lines
 
 
 def key(text: str) -> dg.AssetKey:
@@ -148,7 +148,7 @@ def test_a_failed_blocking_expectation_withholds_the_table_and_stops_its_readers
         [make.task("revenue", ["sales.orders"])],
     )
     row = ExpectationRow("", "sales", "orders", "no_null", 'no_null("id")', "select 3", 3, "", True)
-    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(expectation_rows=[row]))
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWarehouseReader(expectation_rows=[row]))
     result = run(source, runner, instance)
     assert not result.success
     assert materialized(result) == []
@@ -159,7 +159,7 @@ def test_a_failed_blocking_expectation_withholds_the_table_and_stops_its_readers
 
 
 def test_the_expectations_of_a_load_are_asked_for_once_and_not_for_each_table(make, instance):
-    class Asked(FakeWitness):
+    class Asked(FakeWarehouseReader):
         jobs: tuple[str, ...] = ()
 
         def expectations(self, job_id):
@@ -169,11 +169,11 @@ def test_the_expectations_of_a_load_are_asked_for_once_and_not_for_each_table(ma
     names = [f"t{number}" for number in range(5)]
     source = make.source([make.table(name, expectations=(make.expectation(expect="few()"),)) for name in names])
     rows = [ExpectationRow("", "sales", name, "few", "few()", "select 0", 0, "", True) for name in names]
-    witness = Asked(expectation_rows=rows)
+    reader = Asked(expectation_rows=rows)
     lines = [line for name in names for line in loaded_lines("sales", name)]
-    result = run(source, FakeRunner({"load": Script(lines)}, witness), instance)
+    result = run(source, FakeRunner({"load": Script(lines)}, reader), instance)
     passed = [check.passed for check in result.get_asset_check_evaluations() if check.check_name == "few"]
-    assert passed == [True] * 5 and len(witness.jobs) == 1
+    assert passed == [True] * 5 and len(reader.jobs) == 1
 
 
 def test_an_expectation_that_warns_does_not_block_and_one_without_a_row_fails(make, instance):
@@ -186,7 +186,7 @@ def test_an_expectation_that_warns_does_not_block_and_one_without_a_row_fails(ma
         ],
     )
     rows = [ExpectationRow("", "sales", "orders", "a", "a()", "select 0", 0, "", True)]
-    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(expectation_rows=rows))
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWarehouseReader(expectation_rows=rows))
     result = run(source, runner, instance)
     assert result.success
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
@@ -200,7 +200,7 @@ def test_the_audit_turns_a_success_into_a_failure(sales, instance):
     from starlake_dagster_assets.command.model import AuditRow
 
     rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
-    runner = FakeRunner({"load": Script(BOTH)}, FakeWitness(audit_rows=rows))
+    runner = FakeRunner({"load": Script(BOTH)}, FakeWarehouseReader(audit_rows=rows))
     result = run(sales, runner, instance)
     assert not result.success
     assert "second step failed" in failure(result).step_failure_data.user_failure_data.metadata["sales.orders"].value
@@ -212,10 +212,10 @@ def test_schema_drift_and_row_counts_come_from_the_warehouse(make, instance):
     source = make.source(
         [make.table("orders", attributes=(Attribute(name="id"), Attribute(name="gone")), connection="")]
     )
-    witness = FakeWitness(
+    reader = FakeWarehouseReader(
         tables={("sales", "orders"): [("id", "VARCHAR"), ("added", "DATE")]}, counts={("sales", "orders"): 42}
     )
-    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, witness)
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, reader)
     result = run(source, runner, instance)
     assert result.success
     drift = next(check for check in result.get_asset_check_evaluations() if check.check_name == "schema_drift")
@@ -242,7 +242,7 @@ def test_the_types_of_thousands_of_columns_are_compared_once_each(make, instance
     source.model = source.model.model_copy(update={"types": {"ratio": ratio}})
     columns = [(name, "DOUBLE PRECISION") for name in names]
     runner = FakeRunner(
-        {"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(tables={("sales", "orders"): columns})
+        {"load": Script(loaded_lines("sales", "orders"))}, FakeWarehouseReader(tables={("sales", "orders"): columns})
     )
     result = run(source, runner, instance)
     (drift,) = [check for check in result.get_asset_check_evaluations() if check.check_name == "schema_drift"]
@@ -397,7 +397,7 @@ def test_an_asset_of_ones_own_before_the_project_costs_no_step(make):
 def test_tables_are_told_early_and_their_checks_follow(make, instance):
     source = make.source([make.table("orders", expectations=(make.expectation(expect="few()"),))])
     row = ExpectationRow("", "sales", "orders", "few", "few()", "select 2", 2, "", False)
-    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWitness(expectation_rows=[row]))
+    runner = FakeRunner({"load": Script(loaded_lines("sales", "orders"))}, FakeWarehouseReader(expectation_rows=[row]))
     result = run(source, runner, instance, build={"metadata": StarlakeMetadata(row_counts=False, columns=False)})
     assert result.success
     kinds = [e.event_type_value for e in result.all_events]
@@ -411,7 +411,7 @@ def test_what_was_told_early_and_is_contradicted_fails_in_the_end(sales, instanc
     from starlake_dagster_assets.command.model import AuditRow
 
     rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
-    runner = FakeRunner({"load": Script(BOTH)}, FakeWitness(audit_rows=rows))
+    runner = FakeRunner({"load": Script(BOTH)}, FakeWarehouseReader(audit_rows=rows))
     result = run(sales, runner, instance, build={"metadata": StarlakeMetadata(row_counts=False, columns=False)})
     assert not result.success
     assert "kpi.revenue" not in materialized(result) and "kpi.people" in materialized(result)

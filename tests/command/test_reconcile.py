@@ -1,4 +1,4 @@
-"""Events first, the audit as the second witness."""
+"""Events first, then the audit."""
 
 from starlake_dagster_assets.command.model import (
     AuditRow,

@@ -206,9 +206,7 @@ def test_where_nobody_counts_the_rows_no_partition_is_green(tmp_path, instance, 
     assert world.run(ORDERS, partition_key="2025-08-17").success
     assert counts(world.events()) == {"2025-03-01": 2}, "by the difference"
 
-    monkeypatch.setattr(
-        "starlake_dagster_assets.runners.duckdb_witness.DuckDBWitness.partition_counts", lambda *_: None
-    )
+    monkeypatch.setattr("starlake_dagster_assets.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None)
     deliver(tmp_path, 2, ["2025-03-05"])
     assert world.run(ORDERS, partition_key="2025-03-05").success
     assert world.green() == {"2025-03-01"}

@@ -101,9 +101,9 @@ def test_a_domain_may_bear_the_name_of_the_file(bench: Any, loader: str) -> None
     bench.task("shop.n", "select count(*) as n from kpi.v join orders using (v)")
     for name in ("kpi.v", "shop.n"):
         bench.ok("transform", "--name", name, SL_JOB_ID=name)
-    witness = EmbeddedRunner(bench.root).witness()
-    assert (witness.row_count("shop", "orders"), witness.row_count("kpi", "v")) == (2, 1)
-    assert [row.step for row in witness.audit("kpi.v")] == ["TRANSFORM"]
+    reader = EmbeddedRunner(bench.root).warehouse_reader()
+    assert (reader.row_count("shop", "orders"), reader.row_count("kpi", "v")) == (2, 1)
+    assert [row.step for row in reader.audit("kpi.v")] == ["TRANSFORM"]
     (bench.root / "datasets/Shop.db").rename(bench.root / "datasets/duckdb.db")
     assert bench.query("SELECT id, v FROM shop.orders ORDER BY 1") == [(1, "C"), (2, "D")]
     assert bench.query("SELECT n FROM shop.n") == [(1,)]

@@ -1,4 +1,4 @@
-"""The embedded engine as an execution environment: lines, results, cancelling, the witness; locks and memory."""
+"""The embedded engine as an execution environment: lines, results, cancelling, its reader; locks and memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def runner(bench: Any, **settings: Any) -> EmbeddedRunner:
     return EmbeddedRunner(bench.root, **settings)
 
 
-def test_a_command_streams_its_lines_and_is_witnessed(bench: Any) -> None:
+def test_a_command_streams_its_lines_and_is_audited(bench: Any) -> None:
     bench.table(extra="expectations: [{expect: 'nosuch()'}]")
     bench.file("orders_1.csv", "1,a,5", "x,b,1")
     handle = runner(bench).start(Command("load", ("--domains", "shop"), job_id="run-1"))
@@ -36,8 +36,8 @@ def test_a_command_streams_its_lines_and_is_witnessed(bench: Any) -> None:
     events = list(parse(lines, result.exit_code))
     assert FileLoaded("shop", "orders", "orders_1.csv", 2, 1, 1) in events
     assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1) in events
-    witness = runner(bench).witness()
-    (row,) = witness.audit("run-1")
+    reader = runner(bench).warehouse_reader()
+    (row,) = reader.audit("run-1")
     assert (row.domain, row.schema, row.success, row.count, row.accepted, row.rejected, row.step) == (
         "shop",
         "orders",
@@ -47,11 +47,11 @@ def test_a_command_streams_its_lines_and_is_witnessed(bench: Any) -> None:
         1,
         "LOAD",
     )
-    (expectation,) = witness.expectations("run-1")
+    (expectation,) = reader.expectations("run-1")
     assert (expectation.name, expectation.success) == ("nosuch()", False)
-    assert witness.columns("shop", "orders") == [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
-    assert (witness.row_count("shop", "orders"), witness.row_count("shop", "none")) == (1, None)
-    assert (witness.audit("other"), witness.columns("shop", "none")) == ([], [])
+    assert reader.columns("shop", "orders") == [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
+    assert (reader.row_count("shop", "orders"), reader.row_count("shop", "none")) == (1, None)
+    assert (reader.audit("other"), reader.columns("shop", "none")) == ([], [])
 
 
 def test_the_tables_of_a_load_are_read_together(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,22 +64,22 @@ def test_the_tables_of_a_load_are_read_together(bench: Any, monkeypatch: pytest.
     monkeypatch.setattr(
         session, "open_session", lambda *given, **more: opened.append("") or open_session(*given, **more)
     )
-    witness = chosen.witness()
-    assert witness is chosen.witness()
-    assert len(witness.audit("run-1")) == 3
+    reader = chosen.warehouse_reader()
+    assert reader is chosen.warehouse_reader()
+    assert len(reader.audit("run-1")) == 3
     columns = [("id", "INTEGER"), ("v", "VARCHAR"), ("ts", "INTEGER")]
     for name in ("orders", "Lines", "shops"):
-        assert (witness.columns("shop", name), witness.row_count("shop", name)) == (columns, 2)
+        assert (reader.columns("shop", name), reader.row_count("shop", name)) == (columns, 2)
     assert len(opened) == 2
     with duckdb.connect(str(bench.database)) as con:
         con.execute("CREATE VIEW shop.seen AS SELECT id FROM shop.orders; DELETE FROM shop.orders WHERE id = 1")
-    assert (witness.row_count("shop", "orders"), witness.row_count("shop", "shops")) == (1, 2)
-    assert (witness.columns("shop", "seen"), witness.row_count("shop", "seen")) == ([("id", "INTEGER")], 1)
+    assert (reader.row_count("shop", "orders"), reader.row_count("shop", "shops")) == (1, 2)
+    assert (reader.columns("shop", "seen"), reader.row_count("shop", "seen")) == ([("id", "INTEGER")], 1)
 
 
-def test_a_witness_of_nothing_makes_no_file(bench: Any) -> None:
+def test_a_reader_of_nothing_makes_no_file(bench: Any) -> None:
     bench.table()
-    assert runner(bench).witness().audit("x") == []
+    assert runner(bench).warehouse_reader().audit("x") == []
     assert not bench.database.exists()
 
 
@@ -91,7 +91,7 @@ def test_variables_and_database_of_the_runner(bench: Any, tmp_path: Path) -> Non
     assert handle.wait().exit_code == 0
     with duckdb.connect(str(database)) as con:
         assert con.execute("SELECT * FROM kpi.t").fetchall() == [("1", "2")]
-    assert chosen.witness().row_count("kpi", "t") == 1
+    assert chosen.warehouse_reader().row_count("kpi", "t") == 1
 
 
 def test_a_failure_is_a_result_and_not_a_traceback(bench: Any, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_cancelling_a_transform_rolls_it_back(bench: Any) -> None:
     handle.cancel()
     assert handle.wait() == RunResult(None, pytest.approx(handle.wait().seconds), cancelled=True)
     assert list(lines) is not None
-    assert runner(bench).witness().row_count("kpi", "before") is None
+    assert runner(bench).warehouse_reader().row_count("kpi", "before") is None
 
 
 def test_cancelling_a_load_gives_the_file_back(bench: Any) -> None:
@@ -130,7 +130,7 @@ def test_cancelling_a_load_gives_the_file_back(bench: Any) -> None:
     handle.cancel()
     assert handle.wait().cancelled
     assert (bench.files("stage"), bench.files("ingesting")) == (["orders_1.csv"], [])
-    assert runner(bench).witness().row_count("shop", "orders") is None
+    assert runner(bench).warehouse_reader().row_count("shop", "orders") is None
     bench.table()
     bench.ok("load")
     assert bench.query("SELECT count(*) FROM shop.orders") == [(1,)]
@@ -247,7 +247,7 @@ def test_a_file_larger_than_the_memory_limit_is_loaded(bench: Any) -> None:
     handle = runner(bench, memory_limit="100MB", threads=1).start(Command("load"))
     text = [line.text for line in handle.lines()]
     assert handle.wait().exit_code == 0, "\n".join(text[-20:])
-    assert runner(bench).witness().row_count("shop", "orders") == rows
+    assert runner(bench).warehouse_reader().row_count("shop", "orders") == rows
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

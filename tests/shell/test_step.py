@@ -17,8 +17,8 @@ from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.cli import run
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import StarlakeShell
-from starlake_dagster_assets.runners import duckdb_witness
 from starlake_dagster_assets.runners.shell_env import inherited, log_level, secret_values
+from starlake_dagster_assets.warehouse import duckdb
 
 SECRET = "hunter2-of-the-shell"
 TWENTY = [f"t{number:02}" for number in range(20)]
@@ -129,7 +129,7 @@ def test_secrets_are_nowhere(bench: Any, launcher: str, monkeypatch: Any, capfd:
         assert "ANY_NAME" in call.names and SECRET not in " ".join(call.argv)
 
 
-# ----------------------------------------------------------------------------- the second witness: a real DuckDB file
+# ----------------------------------------------------------------------------- the warehouse: a real DuckDB file
 
 
 def warehouse(bench: Any, **settings: Any) -> StarlakeShell:
@@ -225,7 +225,7 @@ def test_an_expectation_that_nobody_can_read_is_a_warning(bench: Any) -> None:
 
 def test_a_file_that_another_program_holds_is_no_wrong_answer(bench: Any, monkeypatch: Any) -> None:
     bench.project(["a"], duckdb=True)
-    monkeypatch.setattr(duckdb_witness, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(duckdb, "_PATIENCE_SECONDS", 0.2)
     text = f"import duckdb, sys; c = duckdb.connect({str(bench.root / 'x.db')!r}); print(1, flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -286,7 +286,7 @@ def test_one_writer_only_for_a_duckdb_file(bench: Any) -> None:
     assert StarlakeShell().single_writer(bench.source())
     bench.project(["a"])
     assert not StarlakeShell().single_writer(bench.source())
-    assert StarlakeShell().runner(bench.source()).witness() is None
+    assert StarlakeShell().runner(bench.source()).warehouse_reader() is None
 
 
 # --------------------------------------------------------------------------------------------------- the command line

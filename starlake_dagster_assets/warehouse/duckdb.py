@@ -1,18 +1,20 @@
-"""Reads what commands left in the DuckDB files of a project: the second witness."""
+"""Reads the DuckDB files of a project."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.runners.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
+from starlake_dagster_assets.warehouse.connections import used_connections, writes_duckdb_file
+from starlake_dagster_assets.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions, Session
     from starlake_dagster_assets.project.model import Expectation, Project
 
-__all__ = ["DuckDBWitness", "duckdb_file_names", "duckdb_witness", "used_connections", "writes_duckdb_file"]
+__all__ = ["DuckDBReader", "duckdb_reader"]
 
 _Stamp = tuple[tuple[int, int], ...]
 """Time and size of each file."""
@@ -34,7 +36,7 @@ _AUDIT_COLUMNS = {
 }
 
 
-class DuckDBWitness:
+class DuckDBReader(WarehouseReader):
     """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
 
     The project is loaded once. What a command left is read in one go when its audit rows are asked for: a command has
@@ -251,25 +253,7 @@ class DuckDBWitness:
         return paths
 
 
-def used_connections(project: Project) -> frozenset[str]:
-    """Names of the connections that tables, tasks and the audit of a project use."""
-    names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
-    return frozenset(names | {project.application.audit.connection} & set(project.application.connections))
-
-
-def writes_duckdb_file(project: Project) -> bool:
-    """Whether anything of a project is in a DuckDB file, which has one writer."""
-    return bool(duckdb_file_names(project))
-
-
-def duckdb_file_names(project: Project) -> tuple[str, ...]:
-    """Names, without directories, of the DuckDB files that a project uses."""
-    found = (project.connection(name) for name in sorted(used_connections(project)))
-    files = (_file(connection.options) for connection in found if connection and connection.engine == "duckdb")
-    return tuple(dict.fromkeys(name for name in files if name))
-
-
-def duckdb_witness(project: Project) -> DuckDBWitness | None:
+def duckdb_reader(project: Project) -> DuckDBReader | None:
     """Reads the DuckDB files that another program writes: read-only, for a moment each time.
 
     Args:
@@ -286,17 +270,7 @@ def duckdb_witness(project: Project) -> DuckDBWitness | None:
         if (error.name or "").partition(".")[0] != "duckdb":
             raise
         return None
-    return DuckDBWitness(lambda: project, EngineOptions(read_only=True, lock_timeout=_PATIENCE_SECONDS))
-
-
-def _file(options: Mapping[str, str]) -> str:
-    """The name of the file of a connection; "" where it is none."""
-    url = options.get("url", "")
-    path = url[len("jdbc:duckdb:") :]
-    elsewhere = path.lower().startswith((":memory:", "md:")) or "ducklake:" in url.lower()
-    if elsewhere or not url.lower().startswith("jdbc:duckdb:"):
-        return ""
-    return PurePath(path.split(";")[0].split("?")[0]).name
+    return DuckDBReader(lambda: project, EngineOptions(read_only=True, lock_timeout=_PATIENCE_SECONDS))
 
 
 def _texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Reads Starlake's audit tables in BigQuery: the second witness of commands that write there."""
+"""Reads BigQuery."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.model import Connection, Project
 from starlake_dagster_assets.runners.gcp import gcp_http_client
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
-__all__ = ["BigQueryWitness", "bigquery_witness"]
+__all__ = ["BigQueryReader", "bigquery_reader"]
 
 _TEXTS = {"JOBID", "PATHS", "DOMAIN", "SCHEMA", "MESSAGE", "STEP", "NAME", "PARAMS", "SQL", "EXCEPTION"}
 _AUDIT = [
@@ -32,7 +33,7 @@ _EXPECTATIONS = ["JOBID", "DOMAIN", "SCHEMA", "NAME", "PARAMS", "SQL", "COUNT", 
 
 
 @dataclass(frozen=True)
-class BigQueryWitness:
+class BigQueryReader(WarehouseReader):
     """Queries of the audit tables, and of what BigQuery knows of a table.
 
     Attributes:
@@ -114,31 +115,34 @@ class BigQueryWitness:
         return gcp_http_client(kind, project=self.project, endpoint=self.endpoint, impersonate=self.impersonate)
 
 
-def bigquery_witness(
-    project: Project, gcp_project: str | None, *, impersonate: str | None = None, endpoint: str | None = None
-) -> BigQueryWitness | None:
-    """Reads the audit of a project that keeps it in BigQuery.
+def bigquery_reader(
+    project: Project,
+    connection: Connection,
+    gcp_project: str | None,
+    *,
+    impersonate: str | None = None,
+    endpoint: str | None = None,
+) -> BigQueryReader | None:
+    """Returns the reader of a BigQuery connection.
 
     Args:
         project: The Starlake project.
-        gcp_project: Google Cloud project of the tables where the audit's connection names none.
+        connection: One of its connections, to BigQuery.
+        gcp_project: Google Cloud project of the tables where the connection names none.
         impersonate: Service account to act as.
         endpoint: URL of BigQuery; Google's own by default.
 
     Returns:
-        None where the audit is elsewhere, or google-cloud-bigquery is not installed.
+        None where nothing names a Google Cloud project, or google-cloud-bigquery is not installed.
     """
-    connection = project.connection(project.application.audit.connection)
-    if connection is None or connection.engine != "bigquery":
-        return None
-    where = connection.options.get("gcpProjectId") or connection.options.get("projectId") or gcp_project
-    if not where:
+    named = connection.options.get("gcpProjectId") or connection.options.get("projectId") or gcp_project
+    if not named:
         return None
     try:
         from google.cloud import bigquery as _  # noqa: F401
     except ImportError:
         return None
-    return BigQueryWitness(where, project.application.audit.domain, impersonate, endpoint)
+    return BigQueryReader(named, project.application.audit.domain, impersonate, endpoint)
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, build_starlake_assets
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import StarlakeCloudRun
-from starlake_dagster_assets.runners.bigquery_witness import BigQueryWitness, bigquery_witness
+from starlake_dagster_assets.warehouse.bigquery import BigQueryReader
+from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
 from tests.fakes.bigquery import FakeBigQuery
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.script import Scripted
@@ -45,35 +46,35 @@ def bigquery():
 
 
 @pytest.fixture
-def witness(bigquery):
-    return BigQueryWitness("p", endpoint=bigquery.url)
+def reader(bigquery):
+    return BigQueryReader("p", endpoint=bigquery.url)
 
 
-def test_the_rows_of_a_job_and_no_others(bigquery, witness):
+def test_the_rows_of_a_job_and_no_others(bigquery, reader):
     bigquery.con.execute(
         "INSERT INTO p.audit.audit VALUES ('j1', 'f.csv', 'sales', 'orders', true, 3, 2, 1, 40, NULL, 'LOAD'), "
         "('j2', '', 'sales', 'orders', false, NULL, NULL, NULL, NULL, 'boom', 'LOAD')"
     )
-    (row,) = witness.audit("j1")
+    (row,) = reader.audit("j1")
     assert (row.success, row.count, row.accepted, row.rejected, row.message) == (True, 3, 2, 1, "")
-    (row,) = witness.audit("j2")
+    (row,) = reader.audit("j2")
     assert (row.success, row.count, row.message) == (False, 0, "boom")
-    assert witness.audit("j1' OR '1'='1") == []
-    assert witness.expectations("j1") == []
+    assert reader.audit("j1' OR '1'='1") == []
+    assert reader.expectations("j1") == []
 
 
-def test_tables_views_and_what_is_not_there(witness):
-    assert witness.columns("sales", "orders") == [("id", "INTEGER"), ("name", "STRING")]
-    assert witness.row_count("sales", "orders") == 2
-    assert witness.row_count("sales", "recent") == 1
-    assert witness.row_count("sales", "none") is None
-    assert witness.columns("sales", "none") == []
-    assert witness.rejected("j", "sales", "orders", 5) == []  # the table of refused rows was never made
+def test_tables_views_and_what_is_not_there(reader):
+    assert reader.columns("sales", "orders") == [("id", "INTEGER"), ("name", "STRING")]
+    assert reader.row_count("sales", "orders") == 2
+    assert reader.row_count("sales", "recent") == 1
+    assert reader.row_count("sales", "none") is None
+    assert reader.columns("sales", "none") == []
+    assert reader.rejected("j", "sales", "orders", 5) == []  # the table of refused rows was never made
 
 
-def test_a_name_cannot_leave_its_quotes(bigquery, witness):
+def test_a_name_cannot_leave_its_quotes(bigquery, reader):
     with pytest.raises(RunnerError, match="backtick"):
-        BigQueryWitness("p", domain="a`; DROP", endpoint=bigquery.url).audit("j")
+        BigQueryReader("p", domain="a`; DROP", endpoint=bigquery.url).audit("j")
 
 
 def project(root) -> StarlakeProject:
@@ -91,11 +92,11 @@ def project(root) -> StarlakeProject:
 
 def test_only_a_project_that_audits_into_bigquery_has_one(tmp_path):
     source = project(tmp_path)
-    found = bigquery_witness(source.model, "other")
-    assert found is not None
+    found = warehouse_reader(source.model, WarehouseAccess(gcp_project="other"))
+    assert isinstance(found, BigQueryReader)
     assert found.project == "p"
     (tmp_path / "metadata" / "application.sl.yml").write_text("version: 1\napplication: {}\n")
-    assert bigquery_witness(StarlakeProject(tmp_path).model, "other") is None
+    assert warehouse_reader(StarlakeProject(tmp_path).model, WarehouseAccess(gcp_project="other")) is None
 
 
 @pytest.mark.parametrize(("count", "passes"), [(0, True), (4, False)])

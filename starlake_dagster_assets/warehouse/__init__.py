@@ -1,0 +1,9 @@
+"""Readers of the warehouse: what a command wrote, and what tables hold.
+
+- `reader`: the interface, `WarehouseReader`
+- `project`: the reader of a project, and which reader each of its connections has
+- `routing`: several connections behind one reader
+- `connections`: the connections that a project uses, and its DuckDB files
+- `duckdb`, `duckdb_tables`: DuckDB files
+- `bigquery`: BigQuery
+"""

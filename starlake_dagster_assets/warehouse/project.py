@@ -1,0 +1,77 @@
+"""The warehouse reader of a project: one for all the connections that its tables and its audit use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlake_dagster_assets.project.model import Connection, Project
+from starlake_dagster_assets.warehouse.bigquery import bigquery_reader
+from starlake_dagster_assets.warehouse.connections import duckdb_file, table_connections, used_connections
+from starlake_dagster_assets.warehouse.duckdb import duckdb_reader
+from starlake_dagster_assets.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.warehouse.routing import RoutingReader
+
+__all__ = ["WarehouseAccess", "warehouse_reader"]
+
+
+@dataclass(frozen=True)
+class WarehouseAccess:
+    """Access to the warehouses of a project, beyond the options of its connections.
+
+    Attributes:
+        local_files: Whether the DuckDB files of the project are those of this machine.
+        gcp_project: Google Cloud project of BigQuery tables, where the connection names none.
+        impersonate: Service account to act as in Google Cloud.
+        bigquery_endpoint: URL of BigQuery; Google's own by default.
+    """
+
+    local_files: bool = False
+    gcp_project: str | None = None
+    impersonate: str | None = None
+    bigquery_endpoint: str | None = None
+
+
+def warehouse_reader(project: Project, access: WarehouseAccess | None = None) -> WarehouseReader | None:
+    """Returns the reader of a project's warehouse.
+
+    Args:
+        project: The project.
+        access: How to log in; by default as the connections say.
+
+    Returns:
+        None where no connection that the project uses can be read here.
+    """
+    chosen = access or WarehouseAccess()
+    readers = _readers(project, chosen)
+    if not any(readers.values()):
+        return None
+    application = project.application
+    audit = readers.get(application.audit.connection) if application.audit.active else None
+    default = readers.get(application.connection_ref) or audit
+    tables = {name: readers.get(connection) for name, connection in table_connections(project).items()}
+    if all(reader is audit for reader in (default, *tables.values())):
+        return audit
+    return RoutingReader(audit, tables, default)
+
+
+def _readers(project: Project, access: WarehouseAccess) -> dict[str, WarehouseReader | None]:
+    """The reader of each connection; all DuckDB files of a project have one."""
+    files = duckdb_reader(project) if access.local_files else None
+    found: dict[str, WarehouseReader | None] = {}
+    for name in sorted(used_connections(project)):
+        connection = project.connection(name)
+        if connection is not None:
+            found[name] = files if duckdb_file(connection) else _reader(project, connection, access)
+    return found
+
+
+def _reader(project: Project, connection: Connection, access: WarehouseAccess) -> WarehouseReader | None:
+    if connection.engine == "bigquery":
+        return bigquery_reader(
+            project,
+            connection,
+            access.gcp_project,
+            impersonate=access.impersonate,
+            endpoint=access.bigquery_endpoint,
+        )
+    return None
