@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +25,13 @@ from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.protocol import Runner
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["Environment", "register", "resource_of"]
 
 
 class Environment(str, Enum):
@@ -104,11 +109,30 @@ def run(
 
 
 def _runner(source: ProjectSource, environment: Environment, fields: dict[str, Any]) -> Runner:
-    """The runner of an environment, from the fields that were given."""
+    """The runner of an environment, from the fields that were given.
+
+    Raises:
+        typer.Exit: A field is missing, unknown or not valid.
+    """
+    return resource_of(environment, fields).runner(source)
+
+
+def resource_of(environment: Environment, fields: Mapping[str, Any]) -> StarlakeResource:
+    """Returns the resource of an environment, from the fields that were given; None is a field that was not.
+
+    Raises:
+        typer.Exit: A field is missing, unknown or not valid.
+    """
     from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 
     given = {name: str(getattr(value, "value", value)) for name, value in fields.items() if value is not None}
-    return ENVIRONMENTS[environment.value](**given).runner(source)
+    kind: type[Any] = ENVIRONMENTS[environment.value]
+    try:
+        return kind(**given)
+    except RunnerError as error:
+        text = str(error).removeprefix(f"{kind.__name__}: ")
+        print(f"error: {environment.value}: {text} (--set NAME=VALUE)", file=sys.stderr)
+        raise typer.Exit(2) from error
 
 
 def _echo(line: Line) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import dagster as dg
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._arguments import ProjectLike, project_of, variables_of
@@ -25,6 +25,7 @@ from starlake_dagster_assets.resources.variables import (
     DESCRIPTION,
     at_launch,
     deferred,
+    invalid_fields,
     is_variable,
     parts,
     pass_variable,
@@ -58,7 +59,12 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     _pass_variables = field_validator("*", mode="wrap")(pass_variable)
 
     def __init__(self, **data: Any) -> None:
-        super().__init__(**deferred(type(self), _named(type(self), data)))
+        fields = deferred(type(self), _named(type(self), data))
+        _refuse_missing(type(self), fields)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise RunnerError(f"{_title(type(self))}: {invalid_fields(error)}.") from None
 
     option_variables: ClassVar[Mapping[str, str]] = {}
     """Environment variable by the field that Starlake's own packages take from it where no option says it."""
@@ -250,20 +256,21 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
     """The fields by their own names.
 
     Raises:
-        RunnerError: A name is unknown, or one field is given by two names.
+        RunnerError: A name is unknown, or one field is given by two names with different values.
     """
     title = _title(cls)
     fields = {name: value for name, value in data.items() if name in cls.model_fields}
-    for name in data.keys() - fields.keys():
+    named = {name: name for name in fields}
+    for name in sorted(data.keys() - fields.keys()):
         field = cls.option_names.get(name)
         if field is None:
             near = nearest(name, [*cls.model_fields, *cls.option_names])
             hint = f"; did you mean `{near}`?" if near else f". It has: {', '.join(sorted(cls.model_fields))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
-        if field in fields:
-            raise RunnerError(f"{title}: `{field}` is given twice, also as `{name}`; keep one.")
+        if field in fields and _read(cls, field, fields[field]) != _read(cls, field, data[name]):
+            raise RunnerError(f"{title}: `{named[field]}` and `{name}` have different values; keep one.")
         if "." not in field:
-            fields[field] = data[name]
+            fields[field], named[field] = data[name], name
             continue
         whole, _, part = field.partition(".")
         below: Any = fields.get(whole)
@@ -272,6 +279,22 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
         inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
     return {name: _read(cls, name, value) for name, value in fields.items()}
+
+
+def _refuse_missing(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:
+    """Raises where a required field is not given.
+
+    Raises:
+        RunnerError: Names the fields, and describes them.
+    """
+    required = {name: field for name, field in cls.model_fields.items() if field.is_required()}
+    missing = [
+        f"`{name}` is missing: {(field.description or 'it is required').rstrip('.')}"
+        for name, field in required.items()
+        if fields.get(name) in (None, "", [])
+    ]
+    if missing:
+        raise RunnerError(f"{_title(cls)}: {'; '.join(missing)}.")
 
 
 def _title(cls: type[Any]) -> str:

@@ -1,6 +1,7 @@
 """Google Cloud Dataproc as a Dagster resource: an existing cluster, a cluster a run, or Serverless batches."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import dagster as dg
@@ -9,7 +10,7 @@ from pydantic import Field
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
-from starlake_dagster_assets.resources.variables import ResourceConfig
+from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
 from starlake_dagster_assets.runners.driver_output import DriverOutput
@@ -21,6 +22,21 @@ from starlake_dagster_assets.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.warehouse.routing import WithoutJobIds
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
+
+
+_BATCH_LEAST = 2
+_CORES = (4, 8, 16)
+_BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
+    {
+        "spark.driver.cores": (_CORES, "4, 8 or 16"),
+        "spark.executor.cores": (_CORES, "4, 8 or 16"),
+        "spark.executor.instances": (range(_BATCH_LEAST, 2001), "2 to 2000"),
+        "spark.dynamicAllocation.initialExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
+        "spark.dynamicAllocation.minExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
+        "spark.dynamicAllocation.maxExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
+    }
+)
+"""What Dataproc Serverless documents for Spark properties of batches."""
 
 
 class DataprocCluster(ResourceConfig):
@@ -112,7 +128,11 @@ class StarlakeDataproc(StarlakeRemoteResource):
 
     project: str = Field(description="Google Cloud project.")
     region: str = Field(default="europe-west1", description="Where clusters and batches are.")
-    jars: list[str] = Field(min_length=1, description="URIs of Starlake and its libraries: a list, comma text or JSON.")
+    jars: list[str] = Field(
+        min_length=1,
+        description="The Starlake assembly jar in Cloud Storage, and others: a list, comma text or JSON "
+        "(see docs/dataproc.md).",
+    )
     bucket: str | None = Field(default=None, description="Staging bucket.")
     main_class: str = Field(default="ai.starlake.job.Main", description="Class of the driver.")
     cluster: str | None = Field(default=None, description="A cluster that is there.")
@@ -120,7 +140,9 @@ class StarlakeDataproc(StarlakeRemoteResource):
     serverless: DataprocServerless | None = Field(default=None, description="Batches instead of a cluster.")
     executor_memory: str = Field(default="11g", description="spark.executor.memory.")
     executor_cores: int = Field(default=4, ge=1, description="spark.executor.cores.")
-    executor_instances: int = Field(default=1, ge=1, description="spark.executor.instances.")
+    executor_instances: int | None = Field(
+        default=None, ge=1, description="spark.executor.instances; 1 on a cluster and 2 in a batch by default."
+    )
     spark_properties: dict[str, str] = Field(default_factory=dict, description="Spark properties of every command.")
     deploy_mode: Literal["client", "cluster"] = Field(
         default="client",
@@ -132,6 +154,14 @@ class StarlakeDataproc(StarlakeRemoteResource):
     storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
     bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
     local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**_without_cluster_options(data))
+        given = [name for name in ("cluster", "ephemeral", "serverless") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise RunnerError(f"StarlakeDataproc: {' and '.join(given)} are given; keep one.")
+        if "serverless" in given:
+            self._refuse_batch_limits()
 
     @classmethod
     def from_dataproc_resource(cls, resource: Any, **fields: Any) -> "StarlakeDataproc":
@@ -164,17 +194,13 @@ class StarlakeDataproc(StarlakeRemoteResource):
         """Jobs or batches.
 
         Raises:
-            RunnerError: When the extra is not installed, more than one of `cluster`, `ephemeral` and `serverless` is
-                given, or a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
         """
         need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
-        given = [name for name in ("cluster", "ephemeral", "serverless") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise RunnerError(f"StarlakeDataproc: {' and '.join(given)} are given; keep one.")
         program = Program(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()
-        if "serverless" in given:
+        if self._dumped("serverless"):
             return DataprocBatches(service, program, output, bucket=self.bucket, **self._dumped("serverless"))
         cluster = self.cluster or EphemeralClusters(
             service,
@@ -218,12 +244,29 @@ class StarlakeDataproc(StarlakeRemoteResource):
         return ClusterService(self.project, self.region, self.impersonate, self.endpoint, self.local)
 
     def _spark(self) -> dict[str, str]:
+        least = _BATCH_LEAST if self._dumped("serverless") else 1
         return {
             "spark.executor.memory": self.executor_memory,
             "spark.executor.cores": str(self.executor_cores),
-            "spark.executor.instances": str(self.executor_instances),
+            "spark.executor.instances": str(self.executor_instances or least),
             **self.spark_properties,
         }
+
+    def _refuse_batch_limits(self) -> None:
+        """Raises where Dataproc Serverless would refuse the Spark properties.
+
+        Raises:
+            RunnerError: Names the property, its value and what is allowed.
+        """
+        properties = {
+            name: value
+            for name, value in self._spark().items()
+            if not any(is_variable(one) for one in (self.executor_cores, self.executor_instances, value))
+        }
+        for name, (allowed, text) in _BATCH_LIMITS.items():
+            value = properties.get(name)
+            if value is not None and not (value.isdigit() and int(value) in allowed):
+                raise RunnerError(f"StarlakeDataproc: {name} is {value}; Dataproc Serverless allows {text}.")
 
     def _plan(self) -> ClusterPlan:
         return ClusterPlan(bucket=self.bucket, **self._dumped("ephemeral"))
@@ -232,3 +275,20 @@ class StarlakeDataproc(StarlakeRemoteResource):
         """The fields of a nested configuration; none where it is not given."""
         config: ResourceConfig | dict[str, Any] | None = getattr(self, name)
         return config.values() if isinstance(config, ResourceConfig) else {**(config or {})}
+
+
+def _without_cluster_options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields without the options of a new cluster where an existing one is named, with one warning.
+
+    Starlake's DAG configurations hold both: `cluster_id` decides there too.
+    """
+    options = StarlakeDataproc.option_names
+    described = sorted(name for name in data if options.get(name, "").startswith("ephemeral."))
+    cluster = data.get("cluster") or data.get("cluster_id")
+    if cluster is None or not described:
+        return dict(data)
+    dg.get_dagster_logger("starlake").warning(
+        f"StarlakeDataproc: jobs run on the existing cluster {cluster}; options of a new one have no effect: "
+        f"{', '.join(described)}."
+    )
+    return {name: value for name, value in data.items() if name not in described}

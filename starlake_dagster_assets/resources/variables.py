@@ -20,6 +20,7 @@ __all__ = [
     "at_definition",
     "at_launch",
     "deferred",
+    "invalid_fields",
     "is_complete",
     "is_variable",
     "parts",
@@ -99,8 +100,16 @@ def resolved(config: _Config) -> _Config:
     try:
         return cls(**fields)
     except ValidationError as error:
-        wrong = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
-        raise RunnerError(f"{title}: {wrong} (read from {', '.join(sorted(set(names.values())))}).") from None
+        text = f"{title}: {invalid_fields(error)}"
+    except RunnerError as error:
+        text = str(error).removesuffix(".")
+    raise RunnerError(f"{text} (read from {', '.join(sorted(set(names.values())))}).")
+
+
+def invalid_fields(error: ValidationError) -> str:
+    """Returns the invalid fields of an error with the reason for each, and without their values."""
+    found = {"`" + ".".join(map(str, one["loc"])) + f"`: {one['msg']}": None for one in error.errors()}
+    return "; ".join(found)
 
 
 def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -269,7 +269,43 @@ def test_only_ephemeral_clusters_need_a_sweeper(server):
 
 def test_one_kind_of_place_only(server):
     with pytest.raises(RunnerError, match="cluster and serverless are given; keep one"):
-        resource(server, cluster="c", serverless=DataprocServerless()).runner(Project())
+        resource(server, cluster="c", serverless=DataprocServerless())
+
+
+@pytest.mark.parametrize("cluster", ["cluster_id", "cluster"])
+def test_an_existing_cluster_takes_precedence_over_the_options_of_a_new_one(server, cluster, caplog):
+    fields = {"endpoint": server.endpoint, "storage_endpoint": server.gcs.url, "local": True}
+    with caplog.at_level("WARNING"):
+        described = StarlakeDataproc.from_options(
+            {**SEEDS, cluster: "shared"} if cluster == "cluster_id" else SEEDS,
+            **fields,
+            **({"cluster": "shared"} if cluster == "cluster" else {}),
+        )
+    (warning,) = [record.getMessage() for record in caplog.records if "no effect" in record.getMessage()]
+    assert "cluster shared" in warning and "dataproc_num_workers" in warning
+    environment = described.runner(Project(), Attempt("run", "step")).environment
+    assert environment.cluster == "shared"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"executor_instances": 1}, "spark.executor.instances is 1; Dataproc Serverless allows 2 to 2000"),
+        ({"executor_cores": 2}, "spark.executor.cores is 2; Dataproc Serverless allows 4, 8 or 16"),
+        ({"spark_properties": {"spark.driver.cores": "1"}}, "spark.driver.cores is 1"),
+        ({"spark_properties": {"spark.dynamicAllocation.maxExecutors": "5000"}}, "maxExecutors is 5000"),
+        ({"spark_properties": {"spark.executor.instances": "many"}}, "spark.executor.instances is many"),
+    ],
+)
+def test_properties_that_serverless_refuses_are_refused_first(server, fields, message):
+    with pytest.raises(RunnerError, match=message):
+        resource(server, serverless=DataprocServerless(), **fields)
+
+
+def test_the_defaults_of_serverless_are_accepted_by_the_service(server):
+    resource(server, serverless=DataprocServerless()).runner(Project(), Attempt("r", "s")).start(command()).wait()
+    (batch,) = server.batches.values()
+    assert batch.runtime_config.properties["spark.executor.instances"] == "2"
 
 
 @pytest.mark.filterwarnings("ignore:Class `DataprocResource`")

@@ -25,6 +25,12 @@ __all__ = ["FakeDataproc"]
 
 _V1 = "/google.cloud.dataproc.v1"
 _PIECE = 400
+_BATCH_LIMITS = {
+    "spark.driver.cores": (4, 8, 16),
+    "spark.executor.cores": (4, 8, 16),
+    "spark.executor.instances": range(2, 2001),
+    "spark.dynamicAllocation.maxExecutors": range(2, 2001),
+}
 
 
 class FakeDataproc(GrpcServer):
@@ -157,6 +163,10 @@ class FakeDataproc(GrpcServer):
         if request.batch_id in self.batches:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"Already exists: batch {request.batch_id}")
         batch = dataproc.Batch(request.batch)
+        for name, allowed in _BATCH_LIMITS.items():
+            value = batch.runtime_config.properties.get(name)
+            if value is not None and not (value.isdigit() and int(value) in allowed):
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"Invalid value for {name}")
         batch.name = f"{request.parent}/batches/{request.batch_id}"
         batch.operation = f"{request.parent}/operations/{request.batch_id}"
         batch.state = dataproc.Batch.State.RUNNING

@@ -144,3 +144,38 @@ def test_a_short_secret_is_no_part_of_an_innocent_word():
 def test_an_unknown_level_is_refused(place, project):
     with pytest.raises(Exception, match="log_level"):
         MAKE[place](log_level="error")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: StarlakeDataproc(project="p"), "StarlakeDataproc: `jars` is missing: The Starlake assembly jar"),
+        (StarlakeCloudRun, "`project` is missing: .*`job` is missing: "),
+        (lambda: StarlakeFargate(task_definition="t", container="c", subnets=""), "`subnets` is missing"),
+        (lambda: StarlakeCloudRun(project="p", job="j", timeout="soon"), "StarlakeCloudRun: `timeout`: "),
+        (
+            lambda: StarlakeCloudRun(project="p", job="j", cloud_run_region="a", cloud_run_job_region="b"),
+            "`cloud_run_job_region` and `cloud_run_region` have different values",
+        ),
+        (lambda: StarlakeCloudRun(project="p", cloud_run_project_id="q", job="j"), "`project` and `cloud_run_project"),
+    ],
+)
+def test_fields_that_do_not_make_a_resource_are_named(make, message):
+    with pytest.raises(RunnerError, match=message):
+        make()
+
+
+def test_two_names_of_one_option_may_have_equal_values():
+    options = {"cloud_run_project_id": "p", "cloud_run_job_name": "j", "cloud_run_region": "r"}
+    assert StarlakeCloudRun.from_options({**options, "cloud_run_job_region": "r"}).region == "r"
+
+
+def test_a_missing_field_on_the_command_line_is_not_understood(project, capsys):
+    from starlake_dagster_assets.cli import main
+
+    arguments = ["starlake-dagster", "run", str(project.root), "--environment", "dataproc", "--set", "project=x"]
+    with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        main()
+    assert ended.value.code == 2
+    assert "dataproc: `jars` is missing: The Starlake assembly jar" in capsys.readouterr().err
