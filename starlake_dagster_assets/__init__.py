@@ -18,21 +18,12 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.assets.translator import StarlakeTranslator
     from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
-    from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
-    from starlake_dagster_assets.automation.build import build_automation
-    from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
-    from starlake_dagster_assets.automation.jobs import build_jobs
-    from starlake_dagster_assets.automation.lineage import build_lineage_sensors
-    from starlake_dagster_assets.automation.schedules import build_schedules
     from starlake_dagster_assets.automation.selection_schedule import build_schedule_from_starlake_selection
     from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dag_generate import definitions_from_dag_context
     from starlake_dagster_assets.definitions import build_definitions
-    from starlake_dagster_assets.definitions_graph import definitions_graph
     from starlake_dagster_assets.graph.model import Node
     from starlake_dagster_assets.resources import (
-        DataprocCluster,
-        DataprocServerless,
         StarlakeCloudRun,
         StarlakeDataproc,
         StarlakeDuckDB,
@@ -42,7 +33,6 @@ if TYPE_CHECKING:
     )
     from starlake_dagster_assets.starlake_project import StarlakeProject
     from starlake_dagster_assets.triggers.automation import StarlakeAutomation
-    from starlake_dagster_assets.triggers.build import build_triggers
     from starlake_dagster_assets.triggers.groups import (
         JobSettings,
         LineageSettings,
@@ -52,8 +42,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "DataprocCluster",
-    "DataprocServerless",
     "JobSettings",
     "LineageSettings",
     "Node",
@@ -74,34 +62,19 @@ __all__ = [
     "StarlakeSteps",
     "StarlakeTranslator",
     "StarlakeTranslatorSettings",
-    "automation_conditions",
-    "build_arrival_sensors",
-    "build_automation",
-    "build_condition_sensors",
     "build_definitions",
-    "build_jobs",
-    "build_lineage_sensors",
     "build_schedule_from_starlake_selection",
-    "build_schedules",
     "build_starlake_asset_selection",
     "build_starlake_assets",
-    "build_triggers",
     "definitions_from_dag_context",
-    "definitions_graph",
     "export_airflow",
     "starlake_assets",
 ]
 
 _HOMES = {
-    "StarlakeMetadata": "assets.step_options",
-    "StarlakeSteps": "assets.step_options",
-    "Node": "graph.model",
-    "build_schedule_from_starlake_selection": "automation.selection_schedule",
-    "build_starlake_asset_selection": "assets.selection",
-    "DataprocCluster": "resources",
-    "DataprocServerless": "resources",
     "JobSettings": "triggers.groups",
     "LineageSettings": "triggers.groups",
+    "Node": "graph.model",
     "PartitionSettings": "triggers.groups",
     "PreLoadSettings": "triggers.groups",
     "ScheduleSettings": "triggers.groups",
@@ -111,33 +84,47 @@ _HOMES = {
     "StarlakeDuckDB": "resources",
     "StarlakeEventIterator": "assets.iterator",
     "StarlakeFargate": "resources",
+    "StarlakeMetadata": "assets.step_options",
     "StarlakeProject": "starlake_project",
     "StarlakeProjectComponent": "component",
     "StarlakeResource": "resources",
     "StarlakeRunConfig": "assets.run_config",
     "StarlakeShell": "resources",
+    "StarlakeSteps": "assets.step_options",
     "StarlakeTranslator": "assets.translator",
     "StarlakeTranslatorSettings": "assets.translator_settings",
-    "automation_conditions": "automation.conditions",
-    "build_automation": "automation.build",
-    "build_arrival_sensors": "automation.arrivals",
-    "build_condition_sensors": "automation.conditions",
     "build_definitions": "definitions",
-    "build_jobs": "automation.jobs",
-    "build_lineage_sensors": "automation.lineage",
-    "build_schedules": "automation.schedules",
+    "build_schedule_from_starlake_selection": "automation.selection_schedule",
+    "build_starlake_asset_selection": "assets.selection",
     "build_starlake_assets": "assets.decorator",
-    "export_airflow": "airflow.export",
-    "build_triggers": "triggers.build",
     "definitions_from_dag_context": "dag_generate",
-    "definitions_graph": "definitions_graph",
+    "export_airflow": "airflow.export",
     "starlake_assets": "assets.decorator",
 }
+
+_MOVED = {
+    "DataprocCluster": "resources",
+    "DataprocServerless": "resources",
+    "automation_conditions": "automation",
+    "build_arrival_sensors": "automation",
+    "build_automation": "automation",
+    "build_condition_sensors": "automation",
+    "build_jobs": "automation",
+    "build_lineage_sensors": "automation",
+    "build_schedules": "automation",
+    "build_triggers": "automation",
+    "definitions_graph": "airflow",
+}
+"""Names that the package no longer exports, and the documented submodule of each."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
+    if name in _MOVED:
+        from starlake_dagster_assets._deprecated import moved_name
+
+        return moved_name(__name__, _MOVED[name], name)
     value = lazy(__name__, _HOMES, name)
     globals()[name] = value
     return value

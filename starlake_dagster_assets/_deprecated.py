@@ -2,9 +2,10 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
-__all__ = ["renamed_arguments", "warn_deprecated"]
+__all__ = ["moved_name", "renamed_arguments", "warn_deprecated"]
 
 
 def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
@@ -17,6 +18,19 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
     """
     text = f"{what} is deprecated and will be removed in the next minor version; use {instead}."
     warnings.warn(text, DeprecationWarning, stacklevel=stacklevel)
+
+
+def moved_name(package: str, module: str, name: str) -> Any:
+    """Returns a name that a package no longer exports, with a warning; for `__getattr__` of the package.
+
+    Args:
+        package: `__name__` of the package.
+        module: The submodule that exports the name.
+        name: The name.
+    """
+    home = f"{package}.{module}"
+    warn_deprecated(f"`{package}.{name}`", f"`from {home} import {name}`", stacklevel=4)
+    return getattr(import_module(home), name)
 
 
 def renamed_arguments(

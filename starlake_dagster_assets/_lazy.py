@@ -8,16 +8,16 @@ __all__ = ["lazy"]
 
 
 def lazy(package: str, homes: Mapping[str, str], name: str) -> Any:
-    """What `__getattr__` of a package returns.
+    """Returns the value of a name, for `__getattr__` of a package.
 
     Args:
         package: `__name__` of the package.
-        homes: The module of each name, within the package.
-        name: What is asked for.
+        homes: The module of each name, relative to the package: `build`, or `.triggers.build` next to it.
+        name: The name of the attribute.
 
     Raises:
         AttributeError: The package has no such name.
     """
     if name not in homes:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return getattr(import_module(f"{package}.{homes[name]}"), name)
+    return getattr(import_module(f".{homes[name]}", package), name)

@@ -14,7 +14,8 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.measure import Meter
-from starlake_dagster_assets import StarlakeProject, build_arrival_sensors, build_definitions
+from starlake_dagster_assets import StarlakeProject, build_definitions
+from starlake_dagster_assets.automation import build_arrival_sensors
 from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
 
 ROUNDS = 6

@@ -20,10 +20,10 @@ from starlake_dagster_assets import (
     StarlakeProject,
     StarlakeTranslator,
     build_definitions,
-    definitions_graph,
     export_airflow,
     starlake_assets,
 )
+from starlake_dagster_assets.airflow import definitions_graph
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from tests.airflow.projects import odd_project, random_project
 

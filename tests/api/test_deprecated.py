@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,30 @@ def test_an_argument_is_given_once(root: Path):
         StarlakeMetadata(preview="5")
     with pytest.raises(TypeError, match=r"pass `executor` to dg\.Definitions"):
         sda.build_starlake_assets(root, steps=StarlakeSteps(executor=dg.in_process_executor))
+
+
+MOVED = {
+    "DataprocCluster": "resources",
+    "DataprocServerless": "resources",
+    "automation_conditions": "automation",
+    "build_arrival_sensors": "automation",
+    "build_automation": "automation",
+    "build_condition_sensors": "automation",
+    "build_jobs": "automation",
+    "build_lineage_sensors": "automation",
+    "build_schedules": "automation",
+    "build_triggers": "automation",
+    "definitions_graph": "airflow",
+}
+
+
+@pytest.mark.parametrize(("name", "module"), MOVED.items())
+def test_names_that_moved_to_submodules(name: str, module: str):
+    code = f"from starlake_dagster_assets import {name} as former"
+    found: dict[str, Any] = {}
+    instead = f"use `from starlake_dagster_assets.{module} import {name}`"
+    with pytest.warns(DeprecationWarning, match=instead) as caught:
+        exec(compile(code, "definitions_of_the_user.py", "exec"), found)
+    assert {warning.filename for warning in caught} == {"definitions_of_the_user.py"}
+    assert found["former"] is getattr(import_module(f"starlake_dagster_assets.{module}"), name)
+    assert name not in sda.__all__

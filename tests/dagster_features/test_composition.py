@@ -14,9 +14,9 @@ from starlake_dagster_assets import (
     StarlakeProject,
     StarlakeTranslator,
     build_definitions,
-    definitions_graph,
     export_airflow,
 )
+from starlake_dagster_assets.airflow import definitions_graph
 from starlake_dagster_assets.assets.decorator import default_name
 from tests.dagster_features.projects import REPORTS, SALES, rows, write
 

@@ -7,7 +7,7 @@ import pytest
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets._compat import in_process_executor
-from starlake_dagster_assets.definitions_graph import definitions_graph
+from starlake_dagster_assets.airflow import definitions_graph
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")

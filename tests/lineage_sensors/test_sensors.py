@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
 
-from starlake_dagster_assets import StarlakeTranslator, build_lineage_sensors
+from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation import build_lineage_sensors
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.triggers.model import Job, Trigger, Triggers, Upstream, Watch
 from tests.lineage_sensors.conftest import all_of, any_of, watching

@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets import StarlakeProject, StarlakeShell, build_triggers, definitions_from_dag_context
+from starlake_dagster_assets import StarlakeProject, StarlakeShell, definitions_from_dag_context
+from starlake_dagster_assets.automation import build_triggers
 from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject
 from tests.migration import generated

@@ -18,9 +18,9 @@ from starlake_dagster_assets import (
     StarlakeDuckDB,
     StarlakeProject,
     StarlakeShell,
-    build_triggers,
     definitions_from_dag_context,
 )
+from starlake_dagster_assets.automation import build_triggers
 from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject

@@ -1,4 +1,4 @@
-"""What Dagster definitions hold of a project, for whoever shows the same graph without Dagster."""
+"""Extracts the asset graph of a project from Dagster `Definitions`, for the Airflow exporter."""
 
 from collections.abc import Iterable
 
@@ -17,14 +17,14 @@ __all__ = ["definitions_graph"]
 
 
 def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) -> DefinitionsGraph:
-    """A project as definitions hold it: their assets, renamed and regrouped as they are, what starts them, and yours.
+    """Returns the asset graph of a project in definitions: keys, groups, dependencies, triggers, and your own assets.
 
     Args:
         defs: With assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
-        project: Which one, or the path of its directory, where they hold several.
+        project: The project, or the path of its directory; needed where the definitions hold several.
 
     Returns:
-        What `export_airflow` takes in place of a project.
+        An argument of `export_airflow`, instead of a project.
 
     Raises:
         StarlakeError: When the definitions hold no project, several without one being named, or not the one named.
