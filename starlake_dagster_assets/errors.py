@@ -53,16 +53,17 @@ class EngineError(StarlakeError):
     """A load or a transform that the embedded engine refused or that failed."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word closest to one that is not known.
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Returns the known word closest to one that is not known.
 
     Args:
         word: What was found.
         known: What would have been accepted.
+        cutoff: Minimum similarity, 0 to 1: the higher, the fewer words are close.
 
     Returns:
         The closest word regardless of case, or None when nothing is close.
     """
     by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None

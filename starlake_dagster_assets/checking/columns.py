@@ -1,4 +1,4 @@
-"""Unknown columns in SQL: columns that no table of the query has, where the columns of all its tables are known."""
+"""Unknown columns: those that no table of a query has, and those that the write of a task names and its SQL lacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IGNORED = frozenset({"rowid", "rownum", "ctid", "oid", "excluded", "level", "fi
 
 
 def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Iterator[Problem]:
-    """Reports columns that none of the tables of their query has.
+    """Reports columns that none of the tables of their query has, and columns of a write that a task does not return.
 
     Args:
         graph: The graph of the project.
@@ -35,6 +35,7 @@ def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Ite
     """
     checker = _Checker(graph, project)
     for task in project.tasks:
+        yield from _unknown_of_write(task, checker)
         for column in checker.unknown(task):
             file, line, place = positions.find_in_task(task, column.spelled, column.start)
             close = nearest(column.name, column.known)
@@ -92,6 +93,12 @@ class _Checker:
                 seen.add((found.name, found.start))
                 yield found
 
+    def outputs(self, task: Task) -> tuple[str, ...]:
+        """Returns the columns of the table that a task writes; () where they are not all known."""
+        if not task.sql or not task.parse_sql or ";" in task.sql or task.id not in self._graph.nodes:
+            return ()
+        return tuple(name for name, _ in self._lineage.columns(task.id)) if self._is_complete(task.id) else ()
+
     def _node_of(self, name: str, task: Task) -> str | None:
         meant = self._names.resolve(name, task)
         return meant.node if not meant.candidates else None
@@ -131,6 +138,34 @@ class _Checker:
             return None
         found = [self._node_of(name, node.task) for name in query.tables.values()]
         return None if None in found else [name for name in found if name is not None]
+
+
+def _unknown_of_write(task: Task, checker: _Checker) -> Iterator[Problem]:
+    """Reports the columns of `sink.partition` and `writeStrategy` that a task does not return."""
+    strategy = task.write_strategy
+    is_replaced = strategy.type.upper() == "OVERWRITE_BY_PARTITION"
+    partition = [name for name in task.sink.partition if not name.startswith(_ENGINE_PREFIXES)]
+    used = [
+        *(("writeStrategy.key", name, True) for name in strategy.key),
+        *(("writeStrategy.timestamp", name, True) for name in [strategy.timestamp] if name),
+        *(("sink.partition", name, is_replaced) for name in partition),
+    ]
+    outputs = checker.outputs(task) if used else ()
+    lower = {name.lower() for name in outputs}
+    for key, name, is_fatal in used if outputs else ():
+        if name.lower() in lower:
+            continue
+        close = nearest(name, outputs)
+        listed = ", ".join(outputs[:_SHOWN]) + (", …" if len(outputs) > _SHOWN else "")
+        yield Problem(
+            file=task.location.file,
+            line=task.location.line,
+            key=key,
+            message=f"`{name}` is no column that the task `{task.id}` returns; it returns {listed}.",
+            hint=f"Did you mean `{close}`?" if close else "Correct the name, or return the column in the SQL.",
+            severity="error" if is_fatal else "warning",
+            code="unknown-column",
+        )
 
 
 def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["refusals"]
 
 
-def refusals(project: Project, engine: Literal["auto", "duckdb", "starlake"]) -> Iterator[Problem]:
+def refusals(
+    project: Project, engine: Literal["auto", "duckdb", "starlake"], skipped: Collection[str] = ()
+) -> Iterator[Problem]:
     """Reports the tables and tasks that the embedded engine refuses.
 
     Args:
         project: The resolved project.
         engine: `duckdb` for errors; `auto` for warnings, where the connection is DuckDB; `starlake` for none.
+        skipped: Files with a problem that the engine would only repeat.
     """
     if engine == "starlake":
         return
@@ -37,6 +40,8 @@ def refusals(project: Project, engine: Literal["auto", "duckdb", "starlake"]) ->
     ]
     for thing, check in asked:
         connection = project.connection(thing.connection)
+        if thing.location.file in skipped:
+            continue
         if engine == "auto" and (connection is None or connection.engine != "duckdb"):
             continue
         try:

@@ -14,10 +14,11 @@ from starlake_dagster_assets.checking.patterns import overlapping_patterns
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables
+from starlake_dagster_assets.checking.variables import unset_variables
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.project.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.problems import UNKNOWN_STRATEGY, Problem
 from starlake_dagster_assets.triggers.build import trigger_problems
 
 __all__ = ["Engine", "Findings", "check_project"]
@@ -72,13 +73,16 @@ def check_project(
     graph, built = build_graph(model)
     positions = Positions(Path(model.root))
 
+    skipped = {problem.file for problem in loaded if problem.code == UNKNOWN_STRATEGY}
+
     def deep() -> Iterator[Problem]:
         yield from syntax_errors(model, loaded, positions)
         yield from unknown_tables(graph, model, positions)
+        yield from unset_variables(model, graph, positions)
         yield from unknown_columns(graph, model, positions)
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
-        yield from refusals(model, engine)
+        yield from refusals(model, engine, skipped)
 
     found = [*loaded, *built, *trigger_problems(model, graph)]
     examined = [problem for problem in found if problem.code != "unparsable-sql"]  # `syntax_errors` has the details

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from starlake_dagster_assets.checking.positions import Positions
@@ -57,10 +56,10 @@ def _problem(
         everything = {node: node for names in tables.values() for node in names.values()}
         shown = name if is_qualified else table
         pool = everything if is_qualified else {node.rsplit(".", 1)[-1]: node for node in everything}
-        found = difflib.get_close_matches(shown.lower(), [one.lower() for one in pool], n=1, cutoff=_CLOSE)
-        if not found:
+        close = nearest(shown, pool, cutoff=_CLOSE)
+        if close is None:
             return
-        meant = next(node for one, node in pool.items() if one.lower() == found[0])
+        meant = pool[close]
         message = f"`{name}` is no table of this project."
     file, line, column = positions.find_in_task(task, split_name(name)[-1])
     hint = (

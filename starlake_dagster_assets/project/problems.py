@@ -6,10 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["INVALID_SCHEDULE", "Problem"]
+__all__ = ["INVALID_SCHEDULE", "UNKNOWN_STRATEGY", "Problem"]
 
 INVALID_SCHEDULE = "invalid-schedule"
 """Code of a schedule that cannot be read: the object is loaded without it, and only schedules are refused."""
+
+UNKNOWN_STRATEGY = "unknown-strategy"
+"""Code of a write strategy that nothing has: the object is loaded, and each write of it fails."""
 
 
 class Problem(BaseModel):
@@ -40,7 +43,7 @@ class Problem(BaseModel):
     @property
     def stops_object(self) -> bool:
         """Whether the object that the file describes cannot be used."""
-        return self.severity == "error" and self.code != INVALID_SCHEDULE
+        return self.severity == "error" and self.code not in {INVALID_SCHEDULE, UNKNOWN_STRATEGY}
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)

@@ -23,6 +23,7 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}", re.DOTALL)
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"[^\s${}()|,'\"]+")
 _MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)")
+_TESTED = re.compile(r"\{%[-+]?\s*(?:if|elif)\b(.*?)%\}", re.DOTALL)
 _IMPORT = re.compile(r"\{%[-+]?\s*(?:import|from|include|extends)\b")
 
 
@@ -218,6 +219,24 @@ class Renderer:
             raise RenderError(f"Jinja: {error.message}", error.lineno) from None
         except (TemplateError, RecursionError) as error:
             raise RenderError(f"Jinja: {error}", None) from None
+
+    def printed_free(self, text: str) -> frozenset[str]:
+        """Returns the variables that a template prints without a default or a test, and does not set itself.
+
+        Args:
+            text: An unrendered text.
+        """
+        from jinja2 import meta
+
+        if not _JINJA.search(text):
+            return frozenset()
+        try:
+            free = meta.find_undeclared_variables(self.environment.parse(text))
+        except (TemplateError, RecursionError):  # reported where it is rendered
+            return frozenset()
+        names = frozenset(match[2] for match in _PRINTED.finditer(text) if match[2])
+        tested = frozenset(word for part in _TESTED.findall(text) for word in _WORD.findall(part))
+        return (names & free) - tested - self.macro_names
 
     def render(self, text: str, variables: Mapping[str, str]) -> str:
         """Renders one text; see `render`."""

@@ -12,7 +12,9 @@ from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.expectation_checks import check_expectations
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Attribute, Domain, Table, WriteStrategy
+from starlake_dagster_assets.project.problems import UNKNOWN_STRATEGY
 from starlake_dagster_assets.project.resolution import Resolution
+from starlake_dagster_assets.project.strategy_templates import template_names
 from starlake_dagster_assets.project.validation import part
 from starlake_dagster_assets.project.values import STRATEGIES
 
@@ -88,7 +90,7 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Reso
     at = (*path, "metadata")
     context.check_connection(part(own, "sink").get("connection_ref"), file, (*at, "sink", "connectionRef"))
     context.check_dag(own.get("dag_ref"), file, (*at, "dagRef"))
-    check_strategy(table.metadata.write_strategy, file, (*at, "writeStrategy"), context)
+    check_strategy(table.metadata.write_strategy, table.connection, file, (*at, "writeStrategy"), context)
     if table.metadata.write_strategy.type == "OVERWRITE_BY_PARTITION" and not table.metadata.sink.partition:
         message = "OVERWRITE_BY_PARTITION needs `sink.partition`: the column whose values are replaced."
         report.error(file, (*at, "writeStrategy"), message, "missing-partition")
@@ -98,8 +100,8 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Reso
     _streams(table, path, context)
 
 
-def check_strategy(strategy: WriteStrategy, file: str, path: KeyPath, context: Resolution) -> None:
-    """Keys that a write strategy needs, and names that no strategy has."""
+def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: KeyPath, context: Resolution) -> None:
+    """Reports keys that a write strategy lacks, and names that no strategy has."""
     report = context.report
     kinds = [*strategy.types] if strategy.types else [strategy.type]
     for kind in kinds:
@@ -108,11 +110,9 @@ def check_strategy(strategy: WriteStrategy, file: str, path: KeyPath, context: R
             message = f"`{kind}` cannot be chosen by `types`."
             known = [word for word in STRATEGIES if word != "SCD2"]
             close = nearest(kind, known)
-            report.error(
-                file, (*path, "types"), message, "unknown-strategy", f"Did you mean `{close}`?" if close else ""
-            )
+            report.error(file, (*path, "types"), message, UNKNOWN_STRATEGY, f"Did you mean `{close}`?" if close else "")
         elif name not in STRATEGIES:
-            _custom(kind, file, path, context)
+            _check_template(kind, connection, file, path, context)
         elif name in _KEYED and not strategy.key:
             report.error(file, path, f"{name} needs `key`: the columns that tell rows apart.", "missing-key-columns")
         elif name == "UPSERT_BY_KEY_AND_TIMESTAMP" and not strategy.timestamp:
@@ -123,12 +123,18 @@ def check_strategy(strategy: WriteStrategy, file: str, path: KeyPath, context: R
         report.error(file, (*path, "endTs"), "`startTs` and `endTs` are the same column.", "scd2-columns")
 
 
-def _custom(kind: str, file: str, path: KeyPath, context: Resolution) -> None:
-    """A strategy that the engine does not have is a template of the project, or a mistake."""
-    close = _ALMOST.get(kind.upper()) or nearest(kind, STRATEGIES)
-    if close:
-        message = f"`{kind}` is no write strategy of Starlake."
-        context.report.warning(file, (*path, "type"), message, "unknown-strategy", f"Did you mean `{close}`?")
+def _check_template(kind: str, connection: str, file: str, path: KeyPath, context: Resolution) -> None:
+    """Reports a strategy that neither Starlake nor a template of the project has: every write of the table fails."""
+    used = context.application.connections.get(connection)
+    engine = used.engine if used else "*"
+    own = template_names(context.root, engine)
+    if kind.lower() in own:
+        return
+    place = f"metadata/write-strategies/{'<engine>' if engine == '*' else engine}/{kind.lower()}.j2"
+    message = f"`{kind}` is no write strategy of Starlake, and there is no template {place}."
+    close = _ALMOST.get(kind.upper()) or nearest(kind, [*STRATEGIES, *own])
+    hint = f"Did you mean `{close}`?" if close else f"Add the template, or use one of {', '.join(STRATEGIES)}."
+    context.report.error(file, (*path, "type"), message, UNKNOWN_STRATEGY, hint)
 
 
 def _attributes(table: Table, path: KeyPath, context: Resolution) -> None:

@@ -58,7 +58,7 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
         hint = "Take it out of one of the two."
         report.warning(file, (*path, "freshness"), message, "freshness-ignored", hint)
     if task.sink.materialized_view not in {"VIEW", "MATERIALIZED_VIEW"} and task.parse_sql:
-        check_strategy(task.write_strategy, file, (*path, "writeStrategy"), context)
+        check_strategy(task.write_strategy, task.connection, file, (*path, "writeStrategy"), context)
     if task.write_strategy.types:
         message = "`types` works for loads only."
         report.error(file, (*path, "writeStrategy", "types"), message, "adaptive-task", "Use `type`.")

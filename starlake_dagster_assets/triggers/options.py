@@ -41,6 +41,8 @@ _OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "ret
 _AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
 """Paths that may name the date: only the variables of the DAG are replaced here."""
 _IN_TAGS = _OWN_NAMES - _OF_JOBS
+_ALMOST = 0.8
+"""Minimum similarity of a tag of the user to a setting: users have tags of their own."""
 _VENDOR_TEMPLATE = re.compile(
     r"(?:^|/)(?:[a-z0-9_]+__)?(?:(?:airflow|dagster|snowflake)[a-z0-9_]*)(?:\.py)?(?:\.j2)?$", re.IGNORECASE
 )
@@ -114,23 +116,39 @@ class OptionReader:
 
     def of_tags(self, node: Node) -> NodeSettings:
         """The settings among the tags of a node; a later tag wins over an earlier one."""
-        pairs = (tag.partition("=") for tag in node.tags)
-        said = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip() in _IN_TAGS}
+        pairs = [(key.strip(), value.strip()) for key, sign, value in (tag.partition("=") for tag in node.tags) if sign]
+        for name, _ in pairs:
+            if name not in _IN_TAGS:
+                self._check_tag(node, name)
+        said = {key: value for key, value in pairs if key in _IN_TAGS}
         if not said:
             return _NOTHING
         key = ("", tuple(said.items()))
         if key not in self._read:
             found, wrong = _kept(said)
-            thing = node.task or node.table
-            where = thing.location if thing is not None else None
             for text in wrong:
-                message = f"the tag is no setting: {text}"
-                file, line = (where.file, where.line) if where is not None else (node.id, None)
-                self.report(
-                    Problem(file=file, line=line, key="tags", message=message, severity="warning", code="bad-option")
-                )
+                self._warn_tag(node, f"the tag is no setting: {text}", "bad-option")
             self._read[key] = found
         return self._read[key]
+
+    def _check_tag(self, node: Node, name: str) -> None:
+        """Reports a tag that is a setting of jobs only, or that is almost the name of a setting."""
+        if name in _OF_JOBS and name != "tags":
+            hint = "Set it in the DAG configuration of the table or task, or in `StarlakeAutomation`."
+            self._warn_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
+            return
+        close = nearest(name, _IN_TAGS, cutoff=_ALMOST)
+        if close:
+            hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
+            self._warn_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)
+
+    def _warn_tag(self, node: Node, message: str, code: str, hint: str = "") -> None:
+        thing = node.task or node.table
+        where = thing.location if thing is not None else None
+        file, line = (where.file, where.line) if where is not None else (node.id, None)
+        self.report(
+            Problem(file=file, line=line, key="tags", message=message, hint=hint, severity="warning", code=code)
+        )
 
     def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
         found, wrong = _kept(texts)

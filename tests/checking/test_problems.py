@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.checking.patterns import sample_names
 from starlake_dagster_assets.checking.problems import check_project
 from tests.project.conftest import write
@@ -37,6 +38,10 @@ def check(tmp_path: Path, files: dict[str, str], **arguments):
 
 def sql(text: str) -> dict[str, str]:
     return {"transform/kpi/one.sql": text}
+
+
+def task(strategy: str, text: str = "select id, amount from shop.orders") -> dict[str, str]:
+    return {**sql(text), "transform/kpi/one.sl.yml": f"version: 1\ntask:\n  writeStrategy: {strategy}\n"}
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,68 @@ def sql(text: str) -> dict[str, str]:
             (1, None),
             "needs Spark",
         ),
+        (
+            sql("select id from shop.orders\nwhere amount > {{ limit }}"),
+            "unset-variable",
+            "warning",
+            (2, 19),
+            "nothing in its place",
+        ),
+        (sql("select '${country}' as c"), "unset-variable", "warning", (1, 11), "keeps the text `${country}`"),
+        (sql("select '{{ sl_strat_date }}' as c"), "unset-variable", "warning", (1, 12), "`sl_start_date`?"),
+        (
+            {**sql("select '{{ country }}' as c"), "env.PROD.sl.yml": "version: 1\nenv:\n  country: FR\n"},
+            "unset-variable",
+            "warning",
+            (1, 12),
+            "--env PROD",
+        ),
+        (
+            task("{type: UPSERT_BY_KEY, key: [amuont]}"),
+            "unknown-column",
+            "error",
+            (2, None),
+            "Did you mean `amount`?",
+        ),
+        (
+            task("{type: UPSERT_BY_KEY_AND_TIMESTAMP, key: [id], timestamp: at}"),
+            "unknown-column",
+            "error",
+            (2, None),
+            "returns id, amount",
+        ),
+        (
+            task("{type: OVERWRITE_BY_PARTITION}\n  sink: {partition: [day]}"),
+            "unknown-column",
+            "error",
+            (2, None),
+            "sink.partition: `day`",
+        ),
+        (task("{type: APPEND}\n  sink: {partition: [day]}"), "unknown-column", "warning", (2, None), "`day`"),
+        (task("{type: UPSERT_KEY, key: [id]}"), "unknown-strategy", "error", (3, None), "`UPSERT_BY_KEY`?"),
+        (task("{type: zzz}"), "unknown-strategy", "error", (3, None), "metadata/write-strategies/duckdb/zzz.j2"),
+        (
+            {**task("{type: keep_nwe}"), "write-strategies/duckdb/keep_new.j2": "select 1"},
+            "unknown-strategy",
+            "error",
+            (3, None),
+            "Did you mean `keep_new`?",
+        ),
+        (
+            {**task("{type: keep_new}"), "write-strategies/bigquery/keep_new.j2": "select 1"},
+            "unknown-strategy",
+            "error",
+            (3, None),
+            "metadata/write-strategies/duckdb/keep_new.j2",
+        ),
+        (
+            task("{type: APPEND}\n  tags: ['partition_colum=id', 'team=shop']"),
+            "unknown-tag",
+            "warning",
+            (2, None),
+            "Did you mean `partition_column=`?",
+        ),
+        (task("{type: APPEND}\n  tags: ['retries=3']"), "unused-tag", "warning", (2, None), "setting of jobs"),
     ],
 )  # fmt: skip
 def test_each_finding_has_its_place_and_the_next_step(tmp_path, files, code, severity, place, words):
@@ -169,7 +236,11 @@ def test_each_finding_has_its_place_and_the_next_step(tmp_path, files, code, sev
         "select struct_pack(a := id) as s from shop.orders",
         "select interval 1 day as i, id from shop.orders",
         "select cast(id as varchar) as t, amount::int as u, date_trunc('day', current_timestamp) as d from shop.orders",
-        "select id from shop.orders where amount > {{ limit }}",
+        "select id from shop.orders where amount > {{ limit | default(3) }}",
+        "select id from shop.orders {% if limit %}where amount > {{ limit }}{% endif %}",
+        "{% set limit = 3 %}select id from shop.orders where amount > {{ limit }}",
+        "select id from shop.orders -- where amount > {{ limit }}",
+        "select id from shop.orders where '${sl_start_date}' < '{{ sl_partition_day }}{{ partition_key }}'",
         "select t.id from (values (1, 2)) as t(id, other)",
         "select tables.table_name from information_schema.tables",
         "select id as key, (select max(price) from shop.items where items.id = key) as p from shop.orders",
@@ -188,6 +259,31 @@ def test_what_the_chosen_engine_refuses_is_an_error_and_nothing_for_the_real_pro
     (problem,) = check(tmp_path, files, engine="duckdb")
     assert (problem.code, problem.severity) == ("engine-refuses", "error")
     assert check(tmp_path, files, engine="starlake") == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "text"),
+    [
+        ("{type: UPSERT_BY_KEY, key: [ID]}", "select * from shop.orders"),
+        ("{type: UPSERT_BY_KEY, key: [nope]}", "select * from elsewhere.orders"),
+        ("{type: UPSERT_BY_KEY, key: [nope]}", "select 1 as id; select 2 as nope"),
+        ("{type: SCD2, key: [id], timestamp: amount}\n  sink: {partition: [sl_start_ts]}", "select * from shop.orders"),
+        ("{type: APPEND}\n  sink: {partition: [_PARTITIONTIME]}", "select id from shop.orders"),
+        ("{type: UPSERT_BY_KEY, key: [day]}\n  attributes: [{name: day, type: string}]", "select id from shop.orders"),
+        ("{type: Keep_New}", "select id from shop.orders"),
+    ],
+)
+def test_columns_and_strategies_that_a_task_has(tmp_path, strategy, text):
+    files = {**task(strategy, text), "write-strategies/duckdb/keep_new.j2": "select 1"}
+    assert [str(problem) for problem in check(tmp_path, files, engine="starlake")] == []
+
+
+def test_a_table_of_an_unknown_strategy_holds_nothing_else_back(tmp_path):
+    files = {**SHOP, **sql("select id from shop.items")}
+    files["load/shop/orders.sl.yml"] += "  metadata:\n    writeStrategy: {type: OVERWRIET}\n"
+    project = StarlakeProject(write(tmp_path / "project", files))
+    assert [problem.severity for problem in project.problems] == ["error"]
+    assert {"shop.orders", "shop.items", "kpi.one"} <= set(project.graph.nodes)
 
 
 @pytest.mark.parametrize("pattern", ["orders-.*.csv", r"(?<day>\d{8})_[a-z]+\.json", "(a|b)?c{2,3}", r"\Qa.b\E.*"])

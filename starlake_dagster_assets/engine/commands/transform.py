@@ -16,9 +16,9 @@ from starlake_dagster_assets.engine.writing.refusals import check_schema, check_
 from starlake_dagster_assets.engine.writing.replacing import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
-from starlake_dagster_assets.engine.writing.templates import template_names
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.strategy_templates import template_names
 
 __all__ = ["TransformRequest", "UnknownTaskError", "check_task", "transform"]
 
@@ -103,7 +103,7 @@ def check_task(project: Project, task: Task, options: EngineOptions) -> None:
         check_task_sink(task, connection)
     if task.parse_sql and task.sink.materialized_view == "TABLE":
         try:
-            check_strategy(task.write_strategy, task.sink.partition, None, template_names(project))
+            check_strategy(task.write_strategy, task.sink.partition, None, template_names(project.root, "duckdb"))
         except EngineError as error:
             raise EngineError(f"{task.location}: {error}") from error
     if task.write_strategy.types:

@@ -25,10 +25,11 @@ from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.strategies import Write, reads_once, scd2_columns, write
-from starlake_dagster_assets.engine.writing.templates import template_names, write_by_template
+from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.rendering import render
+from starlake_dagster_assets.project.strategy_templates import template_names
 
 __all__ = ["RejectedError", "record_others", "run_load"]
 
@@ -87,7 +88,7 @@ def _read_and_write(job: LoadJob) -> Counts:
 
 def _may_stream(job: LoadJob) -> bool:
     """Whether nothing stands between the rows of a file and the table."""
-    own = job.strategy.type.lower() in template_names(job.project)
+    own = job.strategy.type.lower() in template_names(job.project.root, "duckdb")
     return reads_once(job.strategy) and not own and not job.table.presql and len(job.entry.files) == 1
 
 
@@ -225,7 +226,7 @@ def _write(
         now=datetime.now(timezone.utc).replace(tzinfo=None),
         inserted=inserted,
     )
-    if job.strategy.type.lower() in template_names(job.project):
+    if job.strategy.type.lower() in template_names(job.project.root, "duckdb"):
         write_by_template(job.project, job.target, order, exists=existed)
         return 0
     return write(order)

@@ -13,9 +13,9 @@ from starlake_dagster_assets.engine.writing.ingesting import Entry
 from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
 from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
-from starlake_dagster_assets.engine.writing.templates import template_names
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
+from starlake_dagster_assets.project.strategy_templates import template_names
 
 __all__ = ["LoadJob", "check_load"]
 
@@ -66,6 +66,6 @@ def check_load(session: Session, project: Project, table: Table, strategy: Write
     check_readable(session.con, project, table)
     names = [column.name for column in target_columns(table, project)]
     try:
-        check_strategy(strategy, table.metadata.sink.partition, names, template_names(project))
+        check_strategy(strategy, table.metadata.sink.partition, names, template_names(project.root, "duckdb"))
     except EngineError as error:
         raise EngineError(f"{table.location}: {error}") from error

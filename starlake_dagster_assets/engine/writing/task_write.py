@@ -26,11 +26,12 @@ from starlake_dagster_assets.engine.writing.schema_sync import (
 )
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, scd2_columns, write
-from starlake_dagster_assets.engine.writing.templates import template_names, write_by_template
+from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
 from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.strategy_templates import template_names
 
 __all__ = ["TaskJob", "compiled", "expect", "query", "run_task"]
 
@@ -168,7 +169,9 @@ def _incoming(job: TaskJob, *, exists: bool) -> tuple[Column, ...]:
 def _check_columns(job: TaskJob, columns: Sequence[Column]) -> None:
     names = [column.name for column in columns]
     try:
-        check_strategy(job.task.write_strategy, job.task.sink.partition, names, template_names(job.project))
+        check_strategy(
+            job.task.write_strategy, job.task.sink.partition, names, template_names(job.project.root, "duckdb")
+        )
     except EngineError as error:
         raise EngineError(f"{job.task.location}: {error}") from error
     present = {column.name.lower() for column in columns_of(job.session.con, job.target)}
@@ -201,7 +204,7 @@ def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
     )
     if job.replaced is not None:
         replace_partition(order, job.replaced)
-    elif strategy.type.lower() in template_names(job.project):
+    elif strategy.type.lower() in template_names(job.project.root, "duckdb"):
         write_by_template(job.project, job.target, order, exists=exists)
     else:
         write(order)

@@ -9,16 +9,11 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import Write, write
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, WriteStrategy
+from starlake_dagster_assets.project.strategy_templates import STRATEGY_FOLDER
 
-__all__ = ["template_names", "template_variables", "write_by_template"]
+__all__ = ["template_variables", "write_by_template"]
 
-_FOLDER = Path("metadata") / "write-strategies" / "duckdb"
-
-
-def template_names(project: Project) -> list[str]:
-    """Names of the templates, in lower case."""
-    folder = Path(project.root) / _FOLDER
-    return sorted(path.stem.lower() for path in folder.glob("*.j2")) if folder.is_dir() else []
+_FOLDER = STRATEGY_FOLDER / "duckdb"
 
 
 def write_by_template(project: Project, target: Target, order: Write, *, exists: bool) -> None:
