@@ -68,7 +68,7 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, m
 
 
 def test_a_tag_that_is_no_setting_is_left_alone_with_a_warning():
-    triggers = made(project([table("a", tags=("guard=alice", "owner=x", "retries=often"))]))
+    triggers = made(project([table("a", tags=("guard=alice", "owner=x"))]))
     (warning,) = triggers.warnings
     assert warning.startswith("metadata/load/sales/a.sl.yml:3: tags: the tag is no setting: guard:")
 
