@@ -62,6 +62,7 @@ def table(
     **metadata: Any,
 ) -> Table:
     metadata.setdefault("separator", ",")
+    metadata.setdefault("with_header", metadata.get("format") != "POSITION")
     return Table(
         domain="d",
         domain_name="d",

@@ -217,7 +217,11 @@ def test_every_row_of_any_bytes_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, header: bool, multiline: bool, escape: str
 ) -> None:
     file = written(tmp_path_factory.mktemp("b") / "f.csv", (b"id,note\n" if header else b"") + content)
-    read = Read(table(*ID_NOTE, with_header=header, multiline=multiline, escape=escape), file)
+    try:
+        read = Read(table(*ID_NOTE, with_header=header, multiline=multiline, escape=escape), file)
+    except EngineError as error:
+        assert multiline and b'"' in content and "is not closed" in str(error)
+        return
     if b'"' not in content:
         text = content.decode("utf-8", "replace")
         for mark in ("\r\n", "\r"):
@@ -240,7 +244,11 @@ def test_where_duckdb_is_trusted_it_reads_what_the_careful_way_reads(
     folder = tmp_path_factory.mktemp("f")
     target = table(attribute("a"), attribute("b"), with_header=False, multiline=multiline, escape=escape)
     reader = DsvFile(written(folder / "f.csv", content), target, dsv_dialect(target), "f.csv")
-    fast = reader.fast()
+    try:
+        fast = reader.fast()
+    except EngineError as error:
+        assert multiline and "is not closed" in str(error)
+        return
     if fast is None:
         return
     con = duckdb.connect(config={"threads": 1})
@@ -252,4 +260,5 @@ def test_where_duckdb_is_trusted_it_reads_what_the_careful_way_reads(
     if fast.expected_rows not in (None, len(quick)):
         return
     careful = reader.careful(folder / "plain.csv")
+    assert not careful.expected_rows or fast.expected_rows == careful.expected_rows
     assert quick == con.execute(f"SELECT {columns} FROM {careful.sql}").fetchall()

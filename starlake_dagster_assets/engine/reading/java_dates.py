@@ -1,17 +1,24 @@
-"""Java date patterns become a regular expression and a rewriting to ISO 8601, which DuckDB casts itself."""
+"""Java date patterns as SQL: a regular expression, and a value that is one only if it has the fields of the text.
+
+Whatever the calendar does not have (day 366 of 2023, week 53 of a year of 52, a Tuesday that is a Monday) gives NULL:
+no date is moved to another one.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 
+from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["NAMED", "DatePattern", "date_patterns"]
 
-_OFFSET = r"Z|[+-]\d{2}(?::?\d{2})?"
+_HOURS = r"(?:0\d|1[0-7])"
 _REGION = r"[A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*"
+_YEAR = r"[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9]"
 _DATE = "yyyy-MM-dd"
 _CLOCK = "HH:mm[:ss[.SSSSSSSSS]]"
 
@@ -31,7 +38,55 @@ NAMED: dict[str, tuple[str, ...]] = {
 }
 """The formatters of `java.time.format.DateTimeFormatter` that Starlake knows by name, as patterns."""
 
+_PARSED_LENIENTLY = frozenset(name for name in NAMED if name.endswith(("TIME", "INSTANT")))
 _MAX_OPTIONAL = 6
+_MONTHS = (
+    [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+)
+_DAYS = (
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
+)
+
+
+def _between(minutes: str) -> str:
+    """Offsets up to 18 hours; `minutes` stands between the hours and the minutes."""
+    return f"[+-](?:{_HOURS}{minutes}[0-5]\\d|18{minutes}00)"
+
+
+_WHOLE = f"[+-](?:{_HOURS}|18)"
+_OFFSETS = {
+    "X": f"Z|{_between('')}|{_WHOLE}",
+    "XX": f"Z|{_between('')}",
+    "XXX": f"Z|{_between(':')}",
+    "XXXX": f"Z|{_between('')}",
+    "XXXXX": f"Z|{_between(':')}",
+    "x": f"{_between('')}|{_WHOLE}",
+    "xx": _between(""),
+    "xxx": _between(":"),
+    "xxxx": _between(""),
+    "xxxxx": _between(":"),
+    "Z": _between(""),
+    "ZZ": _between(""),
+    "ZZZ": _between(""),
+    "ZZZZZ": f"Z|{_between(':')}",
+}
+_LENIENT = f"Z|{_between(':?')}|{_WHOLE}"
+"""Offsets of the formatters that parse leniently."""
 
 
 @dataclass(frozen=True)
@@ -40,59 +95,147 @@ class DatePattern:
 
     Attributes:
         regex: RE2 syntax, matches the whole text.
-        iso: Replacement (`\1`…) that rewrites a match to ISO 8601; None when `strptime` reads it.
-        strptime: DuckDB format, for names of months and days, week dates and half-day clocks.
+        named: Whether the text has names of months or days.
         zoned: Whether the text tells its zone or offset.
-        clock: Whether the text tells a time of day.
+        iso: Replacement (`\1`…) that rewrites a match to a local moment of ISO 8601; None where it is computed.
+        groups: Number of the group of each field.
     """
 
     regex: str
-    iso: str | None
-    strptime: str | None
+    named: bool
     zoned: bool
-    clock: bool
+    iso: str | None
+    groups: Mapping[str, int]
+
+    def local(self, text: str) -> str:
+        """SQL of the moment that a clock on the wall shows, as TIMESTAMP; NULL for an impossible one.
+
+        Args:
+            text: SQL of a text that matches.
+        """
+        return f"TRY_CAST({self._written(text)} AS TIMESTAMP)"
+
+    def instant(self, text: str) -> str:
+        """SQL of the moment by its own offset or zone, as TIMESTAMPTZ; NULL for an impossible one.
+
+        Args:
+            text: SQL of a text that matches; the pattern is zoned.
+        """
+        return f"TRY_CAST({self._written(text)} || {self._group(text, 'zone')} AS TIMESTAMPTZ)"
+
+    def _written(self, text: str) -> str:
+        if self.iso is not None:
+            return f"regexp_replace({text}, {literal(self._anchored)}, {literal(self.iso)})"
+        return f"({self._date(text)})::VARCHAR || ' ' || {self._clock(text)}"
+
+    @property
+    def _anchored(self) -> str:
+        return f"^(?:{self.regex})$"
+
+    def _group(self, text: str, name: str) -> str:
+        found = f"regexp_extract({text}, {literal(self._anchored)}, {self.groups[name]})"
+        # a region stands behind a space
+        return (
+            f"CASE WHEN {found} GLOB '[A-Ya-y]*' THEN ' ' || {found} ELSE upper({found}) END"
+            if name == "zone"
+            else found
+        )
+
+    def _number(self, text: str, name: str) -> str:
+        return f"{self._group(text, name)}::INTEGER"
+
+    def _year(self, text: str, name: str = "y") -> str:
+        return f"2000 + {self._number(text, 'yy')}" if "yy" in self.groups else self._number(text, name)
+
+    def _date(self, text: str) -> str:
+        """SQL of the day; NULL where the calendar has no day with all of these fields."""
+        at = self.groups
+        if "Y" in at:
+            year, week = self._number(text, "Y"), self._number(text, "w")
+            days = f"({week} - 1) * 7 + {self._number(text, 'e')} - 1"
+            date = f"(date_trunc('week', make_date({year}, 1, 4))::DATE + ({days}))"
+            tests = [f"isoyear({date}) = {year}", f"{week} > 0"]
+        elif "D" in at:
+            year, day = self._year(text), self._number(text, "D")
+            date = f"(make_date({year}, 1, 1) + ({day} - 1))"
+            tests = [f"year({date}) = {year}", f"{day} > 0"]
+        else:
+            date, tests = self._calendar(text), []
+        if "E" in at:
+            told, names = self._group(text, "E"), f"[{', '.join(literal(day[:3].lower()) for day in _DAYS[0])}]"
+            tests.append(f"isodow({date}) = list_position({names}, lower({told})[:3])")
+        return f"CASE WHEN {' AND '.join(tests)} THEN {date} END" if tests else date
+
+    def _calendar(self, text: str) -> str:
+        if not self.groups.keys() & {"y", "yy"}:
+            return "DATE '1970-01-01'"
+        month = self._number(text, "M") if "M" in self.groups else "1"
+        if "MMM" in self.groups:
+            names = f"[{', '.join(literal(name[:3].lower()) for name in _MONTHS[0])}]"
+            month = f"list_position({names}, lower({self._group(text, 'MMM')})[:3])"
+        day = self._number(text, "d") if "d" in self.groups else "1"
+        return f"TRY(make_date({self._year(text)}, {month}, {day}))"
+
+    def _clock(self, text: str) -> str:
+        at = self.groups
+        hour = self._group(text, "H") if "H" in at else "'00'"
+        if "h" in at:
+            afternoon = f"CASE WHEN upper({self._group(text, 'a')}) = 'PM' THEN 12 ELSE 0 END"
+            hour = f"(({self._number(text, 'h')} % 12) + {afternoon})::VARCHAR"
+        parts = [self._group(text, name) if name in at else "'00'" for name in ("m", "s")]
+        clock = f"concat_ws(':', {hour}, {', '.join(parts)})"
+        return f"{clock} || '.' || {self._group(text, 'S')}" if "S" in at else clock
 
 
 @dataclass
 class _Parts:
     """What a pattern was found to hold while it is being read."""
 
+    lenient: bool
     regex: str = ""
-    strptime: str = ""
-    groups: int = 0
+    groups: dict[str, int] = field(default_factory=dict[str, int])
+    count: int = 0
+    twice: str = ""
 
-    def __post_init__(self) -> None:
-        self.at: dict[str, str] = {}
-        self.words = False
-
-    def capture(self, field: str, regex: str, strptime: str, template: str = "{}") -> None:
-        self.groups += 1
+    def capture(self, name: str, regex: str) -> None:
+        if name in self.groups:
+            self.twice = self.twice or name
+        self.count += 1
         self.regex += f"({regex})"
-        self.strptime += strptime
-        self.at[field] = template.format(f"\\{self.groups}")
+        self.groups[name] = self.count
 
     def literal(self, text: str) -> None:
         self.regex += re.escape(text) if text else ""
-        self.strptime += text.replace("%", "%%")
 
 
-def date_patterns(pattern: str, type_name: str) -> tuple[DatePattern, ...]:
+def date_patterns(pattern: str, type_name: str, *, any_case: bool = False) -> tuple[DatePattern, ...]:
     """Read a Java date pattern or the name of a formatter (`types[].pattern`).
 
     Args:
         pattern: `yyyy-MM-dd`, `dd.MM.yyyy HH:mm`, `ISO_DATE_TIME`, …; optional parts stand in brackets.
         type_name: The type it belongs to, for the message.
+        any_case: Whether names may be written in any case, as those of the named formatters always may.
 
     Returns:
-        The forms that match, the longest first. Impossible dates are not excluded by the expression but by the cast.
+        The forms that match, the longest first.
 
     Raises:
-        EngineError: When the pattern holds a letter that is not supported here.
+        EngineError: When the pattern holds a letter that is not supported here, tells no complete date, or tells a
+            field twice.
     """
+    known = NAMED.get(pattern.upper())
     forms: list[DatePattern] = []
-    for text in NAMED.get(pattern.upper(), (pattern,)):
-        variants = _expand(text, type_name)
-        forms.extend(_compile(variant, pattern, type_name) for variant in variants)
+    twice = ""
+    for text in known or (pattern,):
+        for variant in _expand(text, type_name):
+            parts = _parse(variant, pattern, type_name, lenient=pattern.upper() in _PARSED_LENIENTLY)
+            if parts.twice:
+                twice = parts.twice
+                continue
+            _validate(parts, pattern, type_name)
+            forms.append(_form(parts, any_case=any_case or known is not None))
+    if not forms:
+        raise EngineError(f"type '{type_name}': date pattern '{pattern}' has '{twice}' twice")
     return tuple(forms)
 
 
@@ -134,22 +277,42 @@ def _tokens(pattern: str) -> list[tuple[str, str]]:
     return found
 
 
-def _compile(variant: str, pattern: str, type_name: str) -> DatePattern:
-    parts = _Parts()
-    tokens = _tokens(variant)
-    for letter, run in tokens:
+def _parse(variant: str, pattern: str, type_name: str, *, lenient: bool) -> _Parts:
+    parts = _Parts(lenient)
+    for letter, run in _tokens(variant):
         if not letter:
             parts.literal(run)
         elif not (_numeric(parts, letter, run) or _worded(parts, letter, run) or _zone(parts, letter, run)):
             raise EngineError(
                 f"type '{type_name}': '{run}' in date pattern '{pattern}' is not supported by the embedded engine"
             )
+    return parts
+
+
+def _validate(parts: _Parts, pattern: str, type_name: str) -> None:
+    """Refuses fields that do not make a moment together."""
+    at, where = parts.groups.keys(), f"type '{type_name}': date pattern '{pattern}'"
+    if at & {"Y", "w", "e"} and not {"Y", "w", "e"} <= at:
+        raise EngineError(f"{where}: 'Y' is the year of a week and needs 'w' and 'e'; the year of a date is 'y'")
+    if bool(at & {"h"}) != bool(at & {"a"}):
+        raise EngineError(f"{where}: 'h' and 'a' need each other; the hour of a whole day is 'H'")
+    if len(at & {"M", "MMM"}) == 2 or len(at & {"y", "yy", "Y"}) == 2 or at >= {"H", "h"}:
+        raise EngineError(f"{where} tells its month, its year or its hour twice")
+    dated = at - {"H", "h", "a", "m", "s", "S", "zone", "region"}
+    complete = "Y" in at or (at & {"y", "yy"} and ("D" in at or "d" not in at or at & {"M", "MMM"}))
+    if dated and not complete:
+        raise EngineError(f"{where} tells no complete date")
+
+
+def _form(parts: _Parts, *, any_case: bool) -> DatePattern:
+    at = parts.groups
+    plain = not at.keys() & {"MMM", "E", "D", "h", "Y"}
     return DatePattern(
-        regex=parts.regex,
-        iso=None if parts.words else _iso(parts, pattern, type_name),
-        strptime=parts.strptime if parts.words else None,
-        zoned="zone" in parts.at,
-        clock="H" in parts.at,
+        regex=f"(?i:{parts.regex})" if any_case else parts.regex,
+        named=bool(at.keys() & {"MMM", "E"}),
+        zoned="zone" in at,
+        iso=_iso(at) if plain else None,
+        groups=at,
     )
 
 
@@ -158,70 +321,61 @@ def _digits(run: str) -> str:
 
 
 def _numeric(parts: _Parts, letter: str, run: str) -> bool:
-    """Fields that are digits, rewritten to ISO; True when the run is one of them."""
-    if letter in "yu":
-        if len(run) == 2:
-            parts.capture("y", r"\d{2}", "%y", "20{}")
-        else:
-            parts.capture("y", r"\d{4}", "%Y")
+    """Fields that are digits and stand in ISO 8601 as they are; True when the run is one of them."""
+    if letter in "yu" and len(run) <= 4:
+        parts.capture("yy" if len(run) == 2 else "y", r"\d{2}" if len(run) == 2 else _YEAR)
     elif letter in "ML" and len(run) <= 2:
-        parts.capture("M", _digits(run), "%m")
+        parts.capture("M", _digits(run))
     elif letter in "dHms" and len(run) <= 2:
-        parts.capture(letter, _digits(run), {"d": "%d", "H": "%H", "m": "%M", "s": "%S"}[letter])
-    elif letter == "S":
-        width = f"\\d{{{len(run)}}}" if len(run) != 9 else r"\d{1,9}"
-        parts.capture("S", width, "%g" if len(run) == 3 else "%f" if len(run) == 6 else "%n")
+        parts.capture(letter, _digits(run))
+    elif letter == "S" and len(run) <= 9:
+        parts.capture("S", r"\d{1,9}" if parts.lenient else f"\\d{{{len(run)}}}")
     else:
         return False
     return True
 
 
 def _worded(parts: _Parts, letter: str, run: str) -> bool:
-    """Fields that `strptime` must read: names, days of the year, ISO weeks, half-day clocks."""
+    """Fields that have to be computed: names, days of the year, ISO weeks, half-day clocks."""
     if letter in "ML" and len(run) in (3, 4):
-        parts.capture("M", r"[A-Za-z]{3,}", "%b" if len(run) == 3 else "%B")
-    elif letter == "E":
-        parts.capture("E", r"[A-Za-z]{3,}", "%A" if len(run) == 4 else "%a")
-    elif letter == "D":
-        parts.capture("D", r"\d{3}" if len(run) == 3 else r"\d{1,3}", "%j")
+        parts.capture("MMM", "|".join(_MONTHS[len(run) == 3]))
+    elif letter == "E" and len(run) <= 4:
+        parts.capture("E", "|".join(_DAYS[len(run) < 4]))
+    elif letter == "D" and len(run) <= 3:
+        parts.capture("D", r"\d{3}" if len(run) == 3 else r"\d{1,3}")
     elif letter == "h" and len(run) <= 2:
-        parts.capture("H", _digits(run), "%I")
-    elif letter == "a":
-        parts.capture("a", r"[AaPp][Mm]", "%p")
-    elif letter == "Y":
-        parts.capture("y", r"\d{4}", "%G")
-    elif letter in "we":
-        parts.capture(letter, _digits(run) if letter == "w" else r"[1-7]", "%V" if letter == "w" else "%u")
+        parts.capture("h", "0[1-9]|1[0-2]" if len(run) == 2 else "0?[1-9]|1[0-2]")
+    elif letter == "a" and len(run) == 1:
+        parts.capture("a", "AM|PM")
+    elif letter == "Y" and len(run) in (1, 4):
+        parts.capture("Y", _YEAR)
+    elif letter in "we" and len(run) <= 2:
+        parts.capture(letter, _digits(run) if letter == "w" else "0?[1-7]" if len(run) == 1 else "0[1-7]")
     else:
         return False
-    parts.words = True
     return True
 
 
 def _zone(parts: _Parts, letter: str, run: str) -> bool:
     """Offsets and zones; a region after an offset only names what the offset already says."""
     if letter in "Vz":
-        if "zone" in parts.at:
-            parts.capture("region", _REGION, "%Z")
+        if "zone" in parts.groups:
+            parts.capture("region", _REGION)
         else:
-            parts.capture("zone", f"{_OFFSET}|{_REGION}", "%Z", " {}")
+            parts.capture("zone", f"{_LENIENT}|{_REGION}")
         return True
-    if letter in "XxZO":
-        parts.capture("zone", _OFFSET, "%z")
+    if run in _OFFSETS:
+        parts.capture("zone", _LENIENT if parts.lenient else _OFFSETS[run])
         return True
     return False
 
 
-def _iso(parts: _Parts, pattern: str, type_name: str) -> str | None:
-    at = parts.at
-    if "y" not in at or ("d" in at and "M" not in at):
-        if set(at) <= {"H", "m", "s", "S"}:
-            return "1970-01-01 " + _clock(at)
-        raise EngineError(f"type '{type_name}': date pattern '{pattern}' tells no complete date")
-    date = f"{at['y']}-{at.get('M', '01')}-{at.get('d', '01')}"
-    return date + (f" {_clock(at)}" if "H" in at else "") + (at.get("zone", "") if "H" in at else "")
+def _iso(at: Mapping[str, int]) -> str:
+    """The replacement that writes the fields as a local moment of ISO 8601."""
 
+    def group(name: str, missing: str) -> str:
+        return f"\\{at[name]}" if name in at else missing
 
-def _clock(at: dict[str, str]) -> str:
-    clock = f"{at.get('H', '00')}:{at.get('m', '00')}:{at.get('s', '00')}"
-    return clock + (f".{at['S']}" if "S" in at else "")
+    year = f"20\\{at['yy']}" if "yy" in at else group("y", "1970")
+    clock = f"{group('H', '00')}:{group('m', '00')}:{group('s', '00')}"
+    return f"{year}-{group('M', '01')}-{group('d', '01')} {clock}" + (f".\\{at['S']}" if "S" in at else "")

@@ -16,11 +16,11 @@ from starlake_dagster_assets.engine.reading.ddl import column_type, type_of
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_sql
 from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
+from starlake_dagster_assets.engine.reading.trimming import trimmed
 from starlake_dagster_assets.project.model import Attribute, Project, Table
 
 __all__ = ["Cell", "RowCompiler", "Typed"]
 
-_TRIM = {"NONE": "{}", "LEFT": "ltrim({})", "RIGHT": "rtrim({})", "BOTH": "trim({})"}
 _INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _FLOAT_DDL = {"FLOAT", "DOUBLE"}
 _SAME_KIND = {
@@ -152,7 +152,7 @@ class RowCompiler:
         return self._prepared(attribute, self._prepare(attribute, raw, kind, no_empty), kind, path)
 
     def _prepare(self, attribute: Attribute, raw: str, kind: Scalar, no_empty: bool) -> str:
-        text = _TRIM[attribute.trim].format(raw)
+        text = trimmed(raw, attribute.trim)
         if self._null_value:
             text = f"nullif({text}, {literal(self._null_value)})"
         if (self._empty_is_null or not kind.is_text) and not (no_empty and text == raw):

@@ -14,6 +14,7 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.ddl import scalar_ddl
 from starlake_dagster_assets.engine.reading.java_dates import DatePattern, date_patterns
 from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.engine.reading.trimming import trim_both
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import TypeDef
 
@@ -21,7 +22,6 @@ __all__ = ["Scalar", "scalar"]
 
 _TRUE_FALSE = "<-TF->"
 _LOCALE = re.compile(r"^([a-zA-Z]{2})(?:[_-][A-Za-z]{2})?$")
-_NAMES = re.compile("%[bBaA]")
 _INTEGERS = {"long", "int", "short", "byte"}
 _DECIMAL_COMMA = {"cs", "da", "de", "es", "fi", "fr", "it", "nb", "nl", "no", "pl", "pt", "ru", "sv", "tr"}
 
@@ -166,6 +166,10 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
 
     def value(text: str) -> str:
         cast = f"TRY_CAST({text} AS {ddl})"
+        if definition.primitive_type == "byte":
+            # the engine takes the code of the character; a digit stays the number it is
+            letter = f"length({text}) = 1 AND unicode({text}) < 128"
+            return f"CASE WHEN {text} SIMILAR TO '[-+]?\\d+' THEN {cast} WHEN {letter} THEN unicode({text}) END"
         # DuckDB would round `1.5` and read `1e3`.
         return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
 
@@ -228,7 +232,7 @@ def _boolean(definition: TypeDef, patterns: Patterns) -> Scalar:
         return f"WHEN {true} THEN true WHEN {false} THEN false"
 
     def value(text: str) -> str:
-        trimmed = f"trim({text})"
+        trimmed = trim_both(text)
         # DuckDB's own booleans are exactly those of the packaged pattern, in any case, without spaces around them.
         own = f"coalesce(TRY_CAST({text} AS BOOLEAN), TRY_CAST({trimmed} AS BOOLEAN))"
         result = own if packaged else f"CASE {matched(trimmed)} END"
@@ -239,12 +243,14 @@ def _boolean(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 def _moment(definition: TypeDef) -> Scalar:
     ddl = scalar_ddl(definition)
-    pattern, zone = definition.pattern, definition.zone if definition.primitive_type == "timestamp" else None
+    is_date = definition.primitive_type == "date"
+    pattern, zone = definition.pattern, None if is_date else definition.zone
     epoch = {"epoch_second": 1_000_000, "epoch_milli": 1_000}.get(pattern)
-    forms = () if epoch else date_patterns(pattern, definition.name)
     language = _LOCALE.match(definition.zone or "")
+    any_case = is_date and bool(language)
+    forms = () if epoch else date_patterns(pattern, definition.name, any_case=any_case)
     if language:
-        if language.group(1).lower() != "en" and any(_NAMES.search(form.strptime or "") for form in forms):
+        if language.group(1).lower() != "en" and any(form.named for form in forms):
             raise EngineError(
                 f"type '{definition.name}': the embedded engine reads names of months and days in English only, "
                 f"and pattern '{pattern}' with zone '{definition.zone}' asks for others"
@@ -252,10 +258,10 @@ def _moment(definition: TypeDef) -> Scalar:
         zone = None
 
     def value(text: str) -> str:
-        trimmed = f"trim({text})"
+        trimmed = trim_both(text)
         if epoch:
             digits = f"CASE WHEN regexp_full_match({trimmed}, '[-+]?\\d+') THEN TRY_CAST({trimmed} AS BIGINT) END"
-            return _as_target(f"TRY(make_timestamp(({digits}) * {epoch}))", ddl, zoned=False, zone=None)
+            return _as_target(f"TRY(make_timestamp(({digits}) * {epoch}))", ddl, zone=None)
         if pattern == "yyyy-MM-dd" and ddl.upper() == "DATE":
             # Ten characters that a date prints as are of the pattern, and a date that is in the calendar.
             whens = [
@@ -265,8 +271,7 @@ def _moment(definition: TypeDef) -> Scalar:
             return f"CASE {' '.join(whens)} END"
         whens = [] if zone else _quick_moment(text, pattern, ddl)
         whens += [
-            f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) "
-            f"THEN {_as_target(_read(trimmed, form), ddl, form.zoned, zone)}"
+            f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) THEN {_read(trimmed, form, ddl, zone, is_date)}"
             for form in forms
         ]
         return f"CASE {' '.join(whens)} END"
@@ -282,29 +287,25 @@ def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
     moment = f"TRY_CAST({text} AS TIMESTAMP)"
     printed = f"{moment}::VARCHAR" if marker == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
     # The same as AT TIME ZONE 'UTC', without the search for the zone's rules.
-    zoned = ddl.upper() in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
-    value = f"make_timestamptz(epoch_us({moment}))" if zoned else f"CAST({moment} AS {ddl})"
+    value = f"make_timestamptz(epoch_us({moment}))" if _with_zone(ddl) else f"CAST({moment} AS {ddl})"
     return [f"WHEN length({text}) = 19 AND {printed} = {text} THEN {value}"]
 
 
-def _read(text: str, form: DatePattern) -> str:
-    """A text that matches a form as TIMESTAMP, or as TIMESTAMPTZ when the form is zoned."""
-    if form.strptime is not None:
-        return f"try_strptime({text}, {literal(form.strptime)})"
-    target = "TIMESTAMPTZ" if form.zoned and form.clock else "TIMESTAMP"
-    iso = f"regexp_replace({text}, {literal(f'^(?:{form.regex})$')}, {literal(form.iso or '')})"
-    return f"TRY_CAST({iso} AS {target})"
+def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: bool) -> str:
+    """A text that matches a form as the column's type; a date is the one that is written, whatever its offset."""
+    if not form.zoned or is_date:
+        return _as_target(form.local(text), ddl, zone)
+    instant = form.instant(text)
+    return instant if _with_zone(ddl) else f"CAST(({instant}) AT TIME ZONE 'UTC' AS {ddl})"
 
 
-def _as_target(moment: str, ddl: str, zoned: bool, zone: str | None) -> str:
-    """A moment as the column's type; without an offset of its own it is of the type's zone, by default UTC."""
-    kind = ddl.upper()
-    with_zone = kind in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
-    if zoned:
-        if with_zone:
-            return moment
-        return f"CAST(({moment}) AT TIME ZONE 'UTC' AS {ddl})"
-    if zone and zone.upper() not in {"UTC", "Z"} and kind != "DATE":
+def _as_target(moment: str, ddl: str, zone: str | None) -> str:
+    """A local moment as the column's type; it is of the type's zone, by default UTC."""
+    if zone and zone.upper() not in {"UTC", "Z"} and ddl.upper() != "DATE":
         instant = f"(({moment}) AT TIME ZONE {literal(zone)})"
-        return instant if with_zone else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"
-    return f"(({moment}) AT TIME ZONE 'UTC')" if with_zone else f"CAST(({moment}) AS {ddl})"
+        return instant if _with_zone(ddl) else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"
+    return f"(({moment}) AT TIME ZONE 'UTC')" if _with_zone(ddl) else f"CAST(({moment}) AS {ddl})"
+
+
+def _with_zone(ddl: str) -> bool:
+    return ddl.upper() in {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -87,15 +87,15 @@ class DsvFile:
         if not self.table.metadata.empty_is_null:
             options.append(f"nullstr={literal(_NEVER)}")
         sql = csv_table(self.path, columns, options)
-        # Line ends in quotes: DuckDB does not keep a CR there, so the count must show that there is none.
-        joined = quoted and self.dialect.multiline and b"\r" not in scan.found
+        if quoted and b"\r" not in scan.found:
+            options.append(r"new_line='\n'")
         no_empty = self.table.metadata.empty_is_null
         return Source(
             sql,
             self._cells(columns, no_empty),
             line=record_sql(columns, self.dialect),
             header=self._header(),
-            expected_rows=None if joined else lines,
+            expected_rows=lines,  # no value with a line end: DuckDB gives up on them, or guesses
         )
 
     def careful(self, target: Path) -> Source:
@@ -107,11 +107,17 @@ class DsvFile:
         columns = self._columns()
         width = max(len(columns), 1)
         plain = plain_line(self.dialect, width)
-        parsed = records(open_text(self.path), self.dialect, width, plain)
+        parsed = self._records(width, plain)
         rows = map(_plain_row, islice(parsed, 1 if self._with_header() else 0, None))
         sql, count = write_plain(target, (_TEXT, *(columns or ("sl_c0",))), rows)
         line = f"coalesce({_TEXT}, {record_sql(columns, self.dialect)})"
         return Source(sql, self._cells(columns), REASON, line, self._header(), expected_rows=count)
+
+    def _records(self, width: int | None, plain: Callable[[str], Record | None] | None) -> Iterator[Record]:
+        try:
+            yield from records(open_text(self.path), self.dialect, width, plain)
+        except EngineError as error:
+            raise EngineError(f"{self.shown}: {error}") from error
 
     def _header(self) -> str | None:
         return header_text(self._names(), self.dialect) if self._with_header() else None
@@ -121,7 +127,7 @@ class DsvFile:
 
     def _names(self) -> tuple[str, ...]:
         """What each column of the file is called: by the header, else by the attributes in order."""
-        first = header_of(open_text(self.path), self.dialect)
+        first = header_of(self._records(None, None))
         if self._with_header():
             return first
         names = [attribute.name for attribute in self.table.attributes if attribute.script is None]
@@ -153,6 +159,8 @@ class DsvFile:
             return False
         if self.dialect.quote.encode() not in scan.found:
             return True
+        if not scan.uniform:
+            return False
         if self.dialect.escape.encode() in scan.found and self._ends_with_escape():
             return False
         return scan.found.isdisjoint(_suspects(self.dialect)) or not any(_misread(self.path, self.dialect))

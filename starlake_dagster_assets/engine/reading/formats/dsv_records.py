@@ -1,21 +1,22 @@
 """The careful way to read delimited text: record by record, for files that DuckDB refuses or may misread.
 
-A record is a line; a quoted field may hold line ends. Where a quote is never closed the line is refused alone and the
-next one is a record of its own, so that one stray quote costs one line.
+A record ends with a line end outside of quotes. Where that is not declared (`multiline: false`), lines are joined only
+if they make one whole record together; otherwise each of them is a record, and one stray quote costs one line.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE
+from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["Dialect", "Record", "header_of", "plain_line", "records"]
 
-_JOIN_LINES = 1000
-_JOIN_CHARS = 8 << 20
+_LONGEST = 64 << 20
+"""Characters that a record may have; more of them are a quote that was never meant to be open."""
 _SPACES = " \t\r\n\x0b\x0c"
 _SEAM = '","'
 
@@ -40,12 +41,24 @@ class Record:
     text: str = ""
 
 
-class _Open(Exception):
-    """A quote is not closed at the end of the text."""
+class _Lines:
+    """Lines with their numbers, some of which may be given back."""
 
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._source = iter(lines)
+        self._waiting: deque[str] = deque()
+        self.number = 0
 
-class _Broken(Exception):
-    """A closing quote is followed by more text."""
+    def take(self) -> str | None:
+        """The next line, or None at the end."""
+        line = self._waiting.popleft() if self._waiting else next(self._source, None)
+        self.number += line is not None
+        return line
+
+    def give_back(self, lines: Sequence[str]) -> None:
+        """Lines that were taken last, in their order."""
+        self._waiting.extendleft(reversed(lines))
+        self.number -= len(lines)
 
 
 def records(
@@ -61,24 +74,22 @@ def records(
 
     Yields:
         One record a line that is not blank, or a group of lines that a quoted field joins.
+
+    Raises:
+        EngineError: A quote is open to the end of the file, or for longer than any value may be, so that nobody can
+            tell where the records after it begin.
     """
-    waiting: deque[str] = deque()
-    source = iter(lines)
-    while True:
-        line = waiting.popleft() if waiting else next(source, None)
-        if line is None:
-            return
+    source = _Lines(lines)
+    while (line := source.take()) is not None:
         if plain is not None and (simple := plain(line)) is not None:
             yield simple
-            continue
-        if not line.strip(_SPACES) or (dialect.comment and line.startswith(dialect.comment)):
-            continue
-        yield _record(line, source, waiting, dialect, width)
+        elif line.strip(_SPACES) and not (dialect.comment and line.startswith(dialect.comment)):
+            yield _record(line, source, dialect, width)
 
 
-def header_of(lines: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
-    """The fields of the first record, without the spaces around them; none when the file has no record."""
-    first = next(records(lines, dialect, None), None)
+def header_of(found: Iterator[Record]) -> tuple[str, ...]:
+    """The fields of the first record, without the spaces around them; none when there is no record."""
+    first = next(found, None)
     return tuple((field or "").strip() for field in first.fields) if first else ()
 
 
@@ -132,48 +143,33 @@ def _requoted(pieces: list[str], separator: str, seams: int) -> str | None:
     return "".join(texts)
 
 
-def _record(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
-    if "\0" in line or UNREADABLE in line:
-        return Record((), "the line holds bytes that are not text in the table's encoding", _body(line))
-    try:
-        return _fit(_split(_body(line), dialect), width, line)
-    except _Broken:
-        return Record((), "text after a closing quote", _body(line))
-    except _Open:
-        return _joined(line, source, waiting, dialect, width)
-
-
-def _joined(line: str, source: Iterator[str], waiting: deque[str], dialect: Dialect, width: int | None) -> Record:
-    """A record whose quoted field goes on in the next lines; if it never ends well, only the line is refused."""
-    refused = Record((), "a quote is not closed", _body(line))
-    parts, taken = [line], 0
-    size = len(line)
-    while taken < _JOIN_LINES and size < _JOIN_CHARS:
-        if taken == len(waiting):
-            more = next(source, None)
-            if more is None:
-                return refused
-            waiting.append(more)
-        more = waiting[taken]
-        taken += 1
+def _record(line: str, source: _Lines, dialect: Dialect, width: int | None) -> Record:
+    """The record that begins with a line; with `multiline`, up to its own end, whatever is wrong in it."""
+    splitter, taken, size, first = _Splitter(dialect), list[str](), len(line), source.number
+    ended = splitter.feed(line)
+    while not ended:
+        more = source.take()
+        if more is None and not taken:
+            return Record((), "a quote is not closed", _body(line))
+        if (more is None and dialect.multiline) or size > _LONGEST:
+            raise EngineError(
+                f"a quote that opens in line {first} is not closed in the next {len(taken)} lines, so the records "
+                "after it cannot be told apart; close it, or set metadata.quote to another character"
+            )
+        if more is None:
+            break
+        taken.append(more)
         size += len(more)
-        parts.append(more)
-        if "\0" in more or UNREADABLE in more:
-            return refused
-        if dialect.quote not in more:
-            continue
-        try:
-            fields = _split(_body("".join(parts)), dialect)
-        except _Open:
-            continue
-        except _Broken:
-            return refused
-        if not dialect.multiline and len(fields) != width:
-            return refused
-        for _ in range(taken):
-            waiting.popleft()
-        return _fit(fields, width, "".join(parts))
-    return refused
+        ended = splitter.feed(more)
+    if taken and not dialect.multiline:
+        whole = ended and not splitter.broken and width in (None, len(splitter.fields))
+        if not whole or any("\0" in text or UNREADABLE in text for text in taken):
+            source.give_back(taken)
+            return Record((), "a quote is not closed", _body(line))
+    text = "".join([line, *taken])
+    if "\0" in text or UNREADABLE in text:
+        return Record((), "the line holds bytes that are not text in the table's encoding", _body(text))
+    return Record((), "text after a closing quote", _body(text)) if splitter.broken else _fit(splitter, width, text)
 
 
 def _body(line: str) -> str:
@@ -182,7 +178,8 @@ def _body(line: str) -> str:
     return line[:-1] if line.endswith(("\n", "\r")) else line
 
 
-def _fit(fields: list[str], width: int | None, text: str) -> Record:
+def _fit(splitter: _Splitter, width: int | None, text: str) -> Record:
+    fields = splitter.fields
     if width is None or len(fields) == width:
         return Record(tuple(fields))
     if len(fields) < width:
@@ -192,49 +189,78 @@ def _fit(fields: list[str], width: int | None, text: str) -> Record:
     return Record(tuple(fields[:width]))
 
 
-def _split(text: str, dialect: Dialect) -> list[str]:
-    if not dialect.quote or dialect.quote not in text:
-        return text.split(dialect.separator)
-    fields: list[str] = []
-    position, step = 0, len(dialect.separator)
-    while True:
-        if text.startswith(dialect.quote, position):
-            field, position = _quoted(text, position + 1, dialect)
+class _Splitter:
+    """The fields of one record, whose lines come one by one.
+
+    Attributes:
+        fields: The fields that are complete.
+        broken: Whether a closing quote is followed by more text; the record then ends with its line.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.fields: list[str] = []
+        self.broken = False
+        self._separator = dialect.separator
+        self._quote = dialect.quote
+        self._escape = dialect.escape if dialect.escape != dialect.quote else ""
+        self._open: list[str] | None = None
+        """The pieces of a quoted field whose end has not come."""
+
+    def feed(self, line: str) -> bool:
+        """Takes a line; whether the record ends with it."""
+        text = _body(line)
+        if self._open is None and (not self._quote or self._quote not in text):
+            self.fields += text.split(self._separator)
+            return True
+        position: int | None = 0
+        while position is not None:
+            position = self._field(text, line[len(text) :], position)
+        return self._open is None
+
+    def _field(self, text: str, end: str, position: int) -> int | None:
+        """Reads a field, or what is left of one; returns where the next one begins, if there is one in the line."""
+        if self._open is not None or text.startswith(self._quote, position):
+            start = position if self._open is not None else position + len(self._quote)
+            after = self._quoted(text, end, start)
+            if after is None:
+                return None
         else:
-            end = text.find(dialect.separator, position)
-            end = len(text) if end < 0 else end
-            field, position = text[position:end], end
-        fields.append(field)
-        if position >= len(text):
-            return fields
-        position += step
-        if position == len(text):
-            return [*fields, ""]
+            found = text.find(self._separator, position)
+            after = len(text) if found < 0 else found
+            self.fields.append(text[position:after])
+        return after + len(self._separator) if after < len(text) else None
 
+    def _quoted(self, text: str, end: str, position: int) -> int | None:
+        """Reads a quoted field from behind its opening quote; returns where its separator or the end of the line is."""
+        quote, escape = self._quote, self._escape
+        parts = self._open if self._open is not None else []
+        self._open = None
+        while True:
+            closing = text.find(quote, position)
+            escaped = text.find(escape, position, closing if closing >= 0 else len(text)) if escape else -1
+            if escaped >= 0:
+                following = text[escaped + 1 : escaped + 2]
+                parts.append(text[position:escaped])
+                parts.append(following if following and following in (quote, escape) else escape + following)
+                position = escaped + 2 if following else escaped + 1
+            elif closing < 0:
+                parts.append(text[position:] + end)
+                self._open = parts
+                return None
+            elif text.startswith(quote, closing + 1):
+                parts.append(text[position : closing + 1])
+                position = closing + 2
+            else:
+                parts.append(text[position:closing])
+                self.fields.append("".join(parts))
+                return self._behind(text, closing + 1)
 
-def _quoted(text: str, position: int, dialect: Dialect) -> tuple[str, int]:
-    """A field from behind its opening quote: its text, and where its separator or the end is."""
-    quote, escape = dialect.quote, dialect.escape if dialect.escape != dialect.quote else ""
-    parts: list[str] = []
-    while True:
-        end = text.find(quote, position)
-        if end < 0:
-            raise _Open
-        escaped = text.find(escape, position, end) if escape else -1
-        if escaped >= 0:
-            following = text[escaped + 1 : escaped + 2]
-            parts.append(text[position:escaped])
-            parts.append(following if following in (quote, escape) else escape + following)
-            position = escaped + 2
-            continue
-        parts.append(text[position:end])
-        if text.startswith(quote, end + 1):
-            parts.append(quote)
-            position = end + 2
-            continue
-        rest = end + 1
-        while rest < len(text) and text[rest] == " " and not text.startswith(dialect.separator, rest):
+    def _behind(self, text: str, position: int) -> int:
+        """Where the separator or the end is behind a closing quote, after spaces."""
+        rest = position
+        while rest < len(text) and text[rest] == " " and not text.startswith(self._separator, rest):
             rest += 1
-        if rest < len(text) and not text.startswith(dialect.separator, rest):
-            raise _Broken
-        return "".join(parts), rest
+        if rest < len(text) and not text.startswith(self._separator, rest):
+            self.broken = True
+            return len(text)
+        return rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
@@ -18,12 +19,13 @@ _NO_SEPARATOR = "\x01\x02\x03\x04"
 _SPACES = " \t\r\n\x0b\x0c"
 
 
-def fast_lines(path: Path, keep_blank: bool) -> tuple[str, int] | None:
+def fast_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int] | None:
     """The lines of a file as DuckDB splits them.
 
     Args:
         path: A UTF-8 file.
         keep_blank: Whether lines of white space only count; empty ones never do.
+        headed: Whether the first line is left out.
 
     Returns:
         The table expression and the number of lines, or None when the file is not clean.
@@ -31,24 +33,34 @@ def fast_lines(path: Path, keep_blank: bool) -> tuple[str, int] | None:
     scan = scan_text(path, frozenset({b"\x01"}))
     if not scan.clean or scan.found:
         return None
-    options = ["header=false", f"delim={literal(_NO_SEPARATOR)}", "quote=''", "escape=''", "buffer_size=8388608"]
+    if headed and scan.empty:
+        return None
+    options = [
+        f"header={str(headed).lower()}",
+        f"delim={literal(_NO_SEPARATOR)}",
+        "quote=''",
+        "escape=''",
+        "buffer_size=8388608",
+    ]
     test = f"{LINE} IS NOT NULL" if keep_blank else f"trim({LINE}, {literal(_SPACES)}) <> ''"
     table = csv_table(path, (LINE,), options)
-    return f"(SELECT * FROM {table} WHERE {test})", scan.lines + (scan.blank if keep_blank else 0)
+    lines = scan.lines + (scan.blank if keep_blank else 0)
+    return f"(SELECT * FROM {table} WHERE {test})", lines - (headed and lines > 0)
 
 
-def careful_lines(path: Path, target: Path, keep_blank: bool) -> tuple[str, int]:
+def careful_lines(path: Path, target: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int]:
     """The same, line by line in Python, with a reason for lines that are not text.
 
     Args:
         path: The file.
         target: Where the plain CSV goes.
         keep_blank: See `fast_lines`.
+        headed: See `fast_lines`.
 
     Returns:
         The table expression, with `sl_reason` and `sl_line`, and the number of lines.
     """
-    return write_plain(target, (LINE,), _rows(path, keep_blank))
+    return write_plain(target, (LINE,), islice(_rows(path, keep_blank), int(headed), None))
 
 
 def _rows(path: Path, keep_blank: bool) -> Iterator[tuple[str | None, str | None]]:

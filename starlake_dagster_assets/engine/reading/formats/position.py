@@ -8,6 +8,7 @@ from pathlib import Path
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, careful_lines, fast_lines
 from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON
 from starlake_dagster_assets.engine.reading.formats.source import Source
+from starlake_dagster_assets.engine.reading.formats.text_scan import open_text
 from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Table
@@ -37,15 +38,16 @@ def position_cells(table: Table) -> dict[str, Cell]:
 
 def position_sources(path: Path, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
     """The ways to read a file; see `registry.sources`."""
-    cells = position_cells(table)
+    cells, headed = position_cells(table), table.metadata.with_header
+    header = next((line.rstrip("\r\n") for line in open_text(path)), None) if headed else None
 
     def fast() -> Source | None:
-        found = fast_lines(path, keep_blank=True)
-        return Source(found[0], cells, line=LINE, expected_rows=found[1]) if found else None
+        found = fast_lines(path, keep_blank=True, headed=headed)
+        return Source(found[0], cells, line=LINE, header=header, expected_rows=found[1]) if found else None
 
     def careful() -> Source:
-        sql, rows = careful_lines(path, work / "lines.csv", keep_blank=True)
-        return Source(sql, cells, reason=REASON, line=LINE, expected_rows=rows)
+        sql, rows = careful_lines(path, work / "lines.csv", keep_blank=True, headed=headed)
+        return Source(sql, cells, reason=REASON, line=LINE, header=header, expected_rows=rows)
 
     yield fast
     yield careful

@@ -15,7 +15,7 @@ from starlake_dagster_assets.engine.reading.formats.options import check_options
 from starlake_dagster_assets.engine.reading.formats.parquet import parquet_sources
 from starlake_dagster_assets.engine.reading.formats.position import position_cells, position_sources
 from starlake_dagster_assets.engine.reading.formats.source import Source
-from starlake_dagster_assets.engine.reading.formats.text_scan import to_utf8
+from starlake_dagster_assets.engine.reading.formats.text_scan import byte_order_mark, to_utf8
 from starlake_dagster_assets.engine.reading.formats.xml_rows import xml_options, xml_sources
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Table
@@ -127,7 +127,15 @@ def _codec(table: Table) -> str:
 def _as_utf8(table: Table, file: InputFile) -> InputFile:
     """The file itself, or a copy in UTF-8 of a text in another encoding."""
     codec = _codec(table)
-    if codec in {"utf-8", "ascii"} or table.metadata.format in {"PARQUET", "XML", "TEXT_XML"}:
+    if table.metadata.format in {"PARQUET", "XML", "TEXT_XML"}:
+        return file
+    marked = byte_order_mark(file.path)
+    if marked and marked not in {codec, codec.removesuffix("-sig"), *(f"{codec}-{order}" for order in ("le", "be"))}:
+        raise EngineError(
+            f"{file.shown}: the file begins with the byte order mark of {marked.upper()}, but metadata.encoding of "
+            f"table '{table.raw}' is {table.metadata.encoding or 'UTF-8'}; set metadata.encoding to {marked.upper()}"
+        )
+    if codec in {"utf-8", "ascii"}:
         return file
     target = file.work / "utf8"
     to_utf8(file.path, codec, target)

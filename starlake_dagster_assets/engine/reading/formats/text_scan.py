@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["UNREADABLE", "TextScan", "open_text", "scan_text", "to_utf8"]
+__all__ = ["UNREADABLE", "TextScan", "byte_order_mark", "open_text", "scan_text", "to_utf8"]
 
 UNREADABLE = "\ufdd0"
 """Stands for bytes that are not of the encoding: a code point that Unicode keeps out of texts."""
@@ -31,6 +31,7 @@ class TextScan:
         blank: Lines of white space only.
         empty: Lines without any character.
         found: Which of the bytes and pairs of bytes asked for occur.
+        uniform: Whether all line ends, those inside of quotes as well, are of one kind.
     """
 
     clean: bool
@@ -38,6 +39,7 @@ class TextScan:
     blank: int
     empty: int
     found: frozenset[bytes]
+    uniform: bool = True
 
 
 def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
@@ -52,7 +54,7 @@ def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
     """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     found: set[bytes] = set()
-    lines, suspicious, last = 0, False, b"\n"
+    ends, suspicious, last = _Ends(), False, b"\n"
     with path.open("rb", buffering=0) as file:
         try:
             for chunk in _chunks(file):
@@ -61,15 +63,15 @@ def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
                     return TextScan(False, 0, 0, 0, frozenset())
                 edge = last + chunk[:1]
                 found.update(sign for sign in wanted - found if _holds(chunk, sign) or sign in edge)
-                lines += _breaks(chunk, last)
+                ends.count(chunk, last)
                 suspicious = suspicious or _starts_blank(edge) or _starts_blank(chunk)
                 last = chunk[-1:]
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return TextScan(False, 0, 0, 0, frozenset())
-    lines += last not in b"\r\n"
+    lines = ends.lines + (last not in b"\r\n")
     blank, empty = _count_blank(path) if suspicious else (0, 0)
-    return TextScan(True, lines - blank - empty, blank, empty, frozenset(found))
+    return TextScan(True, lines - blank - empty, blank, empty, frozenset(found), ends.uniform)
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -94,12 +96,28 @@ def _starts_blank(chunk: bytes) -> bool:
     return bool(_AFTER_LF.search(chunk) or (b"\r" in chunk and _AFTER_CR.search(chunk)))
 
 
-def _breaks(chunk: bytes, last: bytes) -> int:
-    """Line ends in a chunk; one that began in the chunk before counts there."""
-    count = chunk.count(b"\n")
-    if b"\r" in chunk:
-        count += chunk.count(b"\r") - chunk.count(b"\r\n")
-    return count - (last == b"\r" and chunk.startswith(b"\n"))
+@dataclass
+class _Ends:
+    """Line ends, by their kind; a pair across two chunks is one."""
+
+    feeds: int = 0
+    returns: int = 0
+    pairs: int = 0
+
+    def count(self, chunk: bytes, last: bytes) -> None:
+        self.feeds += chunk.count(b"\n")
+        if b"\r" in chunk:
+            self.returns += chunk.count(b"\r")
+            self.pairs += chunk.count(b"\r\n")
+        self.pairs += last == b"\r" and chunk.startswith(b"\n")
+
+    @property
+    def lines(self) -> int:
+        return self.feeds + self.returns - self.pairs
+
+    @property
+    def uniform(self) -> bool:
+        return 0 in (self.feeds, self.returns) or self.feeds == self.returns == self.pairs
 
 
 def _count_blank(path: Path) -> tuple[int, int]:
@@ -114,6 +132,23 @@ def _count_blank(path: Path) -> tuple[int, int]:
                 elif not piece.strip(_SPACES):
                     blank += 1
     return blank, empty
+
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""Those of four bytes stand before those that begin like them."""
+
+
+def byte_order_mark(path: Path) -> str:
+    """Returns the Python name of the encoding whose byte order mark a file begins with, or ""."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((name for mark, name in _MARKS.items() if start.startswith(mark)), "")
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
