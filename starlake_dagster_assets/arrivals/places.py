@@ -19,6 +19,8 @@ DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
 """`global_ack_file_path` where none is given, as in Starlake's own packages."""
 
 _BRACES = re.compile(r"(?<![{$])\{([^{}]+)\}(?!\})")
+_ESCAPED = re.compile(r"\{\{(\{\{[^{}]*\}\})\}\}")
+"""A name between twice two braces, as the documentation of Starlake's packages writes it for Python's `format`."""
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _DATE = re.compile(r"(?:YYYY|yyyy|YY|yy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
 _PARTS = {
@@ -122,8 +124,10 @@ def in_codes(text: str) -> str:
     Examples:
         >>> in_codes("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")
         '{domain}/%Y-%m-%d/%Y%m%d/%H/%M.ack'
+        >>> in_codes("{{{{ds}}}}.ack")
+        '%Y-%m-%d.ack'
     """
-    text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), text)
+    text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), _ESCAPED.sub(r"\1", text))
     return _BRACES.sub(lambda match: _date_codes(match[1].strip()) or match[0], text)
 
 

@@ -42,6 +42,13 @@ class Part:
     tables: tuple[DagTable, ...] = ()
     tasks: tuple[DagNode, ...] = ()
 
+    @property
+    def runs_dependencies(self) -> bool:
+        """Whether what its tasks read is run in its job (`load_dependencies`)."""
+        options = self.context.options
+        text = options.get("run_dependencies_first", options.get("load_dependencies", ""))
+        return text.strip().lower() in {"true", "1", "yes", "on"}
+
     def cron_of(self, said: DagTable | DagNode) -> str | None:
         """A task's own cron counts: the generator gave a file the cron of its first task."""
         return (said.cron if isinstance(said, DagNode) else None) or self.cron
@@ -159,16 +166,33 @@ class DagProject:
     def _table(self, table: Table) -> Table:
         """The table with the schedule and the DAG configuration of its file."""
         if table.id not in self._found:
-            return table.model_copy(update={"metadata": table.metadata.model_copy(update={"dag_ref": None})})
+            own: dict[str, Any] = {"dag_ref": None}
+            if table.id not in self._dependencies:
+                return table.model_copy(update={"metadata": table.metadata.model_copy(update=own)})
+            metadata = table.metadata.model_copy(update={**own, "schedule": None})
+            return table.model_copy(update={"metadata": metadata, "cron": None})
         part, cron = self._found[table.id]
         metadata = table.metadata.model_copy(update={"dag_ref": part.job, "schedule": part.schedule or cron})
         return table.model_copy(update={"metadata": metadata, "cron": cron})
 
     def _task(self, task: Task) -> Task:
         if task.id not in self._found:
-            return task.model_copy(update={"dag_ref": None})
+            scheduled = {"cron": None, "schedule": None} if task.id in self._dependencies else {}
+            return task.model_copy(update={"dag_ref": None, **scheduled})
         part, cron = self._found[task.id]
         return task.model_copy(update={"dag_ref": part.job, "cron": cron, "schedule": cron})
+
+    @cached_property
+    def _dependencies(self) -> frozenset[str]:
+        """Ids of what the jobs of files with `load_dependencies` run first, whatever schedule the project gives it."""
+        upstream: Mapping[str, tuple[str, ...]] = self._base.graph.upstream if self._base is not None else {}
+        stack = [node for node, (part, _) in self._found.items() if part.runs_dependencies]
+        found: set[str] = set()
+        while stack:
+            ups = [up for up in upstream.get(stack.pop(), ()) if up not in found and up not in self._found]
+            found.update(ups)
+            stack.extend(ups)
+        return frozenset(found)
 
     def _dag(self, part: Part) -> DagConfig:
         context = part.context

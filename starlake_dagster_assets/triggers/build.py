@@ -29,7 +29,7 @@ from starlake_dagster_assets.triggers.partitions import (
     remedy,
 )
 from starlake_dagster_assets.triggers.settings import NodeSettings
-from starlake_dagster_assets.triggers.watches import Watches
+from starlake_dagster_assets.triggers.watches import Watches, has_expression
 
 __all__ = ["build_triggers", "restricted", "trigger_problems"]
 
@@ -214,7 +214,7 @@ class _Builder:
                 taken.update(first)
             else:
                 rest = self._made_here(node)
-            if owner == _FOLLOWS and rest:
+            if owner == _FOLLOWS and (rest or has_expression(self._settings[node])):
                 watched[node] = rest
         return {node: watched[node] for node in self._order if node in watched and node not in taken}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
@@ -120,35 +120,35 @@ class OptionReader:
         for name, _ in pairs:
             if name not in _IN_TAGS:
                 self._check_tag(node, name)
-        said = {key: value for key, value in pairs if key in _IN_TAGS}
+        said = {key: value for key, value in pairs if key in _OWN_NAMES}
         if not said:
             return _NOTHING
         key = ("", tuple(said.items()))
         if key not in self._read:
             found, wrong = _kept(said)
             for text in wrong:
-                self._warn_tag(node, f"the tag is no setting: {text}", "bad-option")
-            self._read[key] = found
+                self._report_tag(node, f"the tag is no setting: {text}", "bad-option", severity="error")
+            self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
         return self._read[key]
 
     def _check_tag(self, node: Node, name: str) -> None:
         """Reports a tag that is a setting of jobs only, or that is almost the name of a setting."""
         if name in _OF_JOBS and name != "tags":
             hint = "Set it in the DAG configuration of the table or task, or in `StarlakeAutomation`."
-            self._warn_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
+            self._report_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
             return
         close = nearest(name, _IN_TAGS, cutoff=_ALMOST)
         if close:
             hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
-            self._warn_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)
+            self._report_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)
 
-    def _warn_tag(self, node: Node, message: str, code: str, hint: str = "") -> None:
+    def _report_tag(
+        self, node: Node, message: str, code: str, hint: str = "", severity: Literal["error", "warning"] = "warning"
+    ) -> None:
         thing = node.task or node.table
         where = thing.location if thing is not None else None
         file, line = (where.file, where.line) if where is not None else (node.id, None)
-        self.report(
-            Problem(file=file, line=line, key="tags", message=message, hint=hint, severity="warning", code=code)
-        )
+        self.report(Problem(file=file, line=line, key="tags", message=message, hint=hint, severity=severity, code=code))
 
     def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
         found, wrong = _kept(texts)

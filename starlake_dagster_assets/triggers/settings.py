@@ -75,8 +75,8 @@ Status = Literal["STOPPED", "RUNNING"]
 class NodeSettings(BaseModel):
     """What can be said of a table or a task. None: not said here, so the next word that says it counts.
 
-    The same names are options of a DAG configuration (`metadata/dags/*.sl.yml`) and tags (`retries=3`) of a table or a
-    task; there, values are texts.
+    The same names are options of a DAG configuration (`metadata/dags/*.sl.yml`) and, except those of jobs, tags
+    (`pre_load_strategy=ack`) of a table or a task; there, values are texts.
 
     Attributes:
         pre_load_strategy: `none`, `imported`, `pending` or `ack`: which files a load waits for; `none` by default.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from starlake_dagster_assets.errors import nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.model import Project
@@ -19,9 +20,14 @@ from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upst
 from starlake_dagster_assets.triggers.options import OptionReader
 from starlake_dagster_assets.triggers.settings import NodeSettings
 
-__all__ = ["Watches"]
+__all__ = ["Watches", "has_expression"]
 
 _WORDS = ("any", "all")
+
+
+def has_expression(settings: NodeSettings) -> bool:
+    """Whether the settings of a task name the assets that it follows, instead of those that it reads."""
+    return (settings.dataset_triggering_strategy or "any").strip().lower() not in _WORDS
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Watches:
         Args:
             followed: What each task follows of what it reads, by node id.
         """
-        return {node: self._watch(self.graph.nodes[node], ups, followed) for node, ups in followed.items()}
+        found = {node: self._watch(self.graph.nodes[node], ups, followed) for node, ups in followed.items()}
+        return {node: watch for node, watch in found.items() if watched(watch.condition)}
 
     @cached_property
     def frequencies(self) -> Mapping[str, str]:
@@ -114,8 +121,14 @@ class Watches:
         return found
 
     def _optional(self, node: Node, seen: Iterable[str]) -> frozenset[str]:
-        names = self.settings[node.id].optional_datasets or ()
-        found = {known for name in names if (known := self._names.get(name.lower())) is not None}
+        found: set[str] = set()
+        for name in self.settings[node.id].optional_datasets or ():
+            known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
+            if known is None and "/" not in name.strip("/"):
+                near = nearest(name, self._names)
+                hint = f"; did you mean `{near}`?" if near else "; name it as schema.table."
+                self._wrong(node, f"optional_datasets: no asset `{name}`{hint}")
+            found.add(known or name)
         return frozenset(found & set(seen))
 
     def _slower(self, node: Node, seen: Sequence[str]) -> frozenset[str]:

@@ -12,6 +12,10 @@ from tests.docs.blocks import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 FIXED = (
+    "automation/ack_path_of_generated_dags",
+    "automation/expression_over_foreign_assets",
+    "automation/load_dependencies_with_project",
+    "automation/settings_without_effect",
     "dagster/env_var_in_resource",
     "dagster/forgotten_yield_is_green",
     "dagster/key_prefix_runs_nothing",

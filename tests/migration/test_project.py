@@ -17,6 +17,7 @@ from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.triggers.build import build_triggers
 from tests.assets.conftest import make_source, make_table, make_task
 from tests.migration import generated
 from tests.migration.test_literals import TABLES, TREE
@@ -55,6 +56,19 @@ def test_the_project_keeps_what_it_knows_and_the_files_say_what_runs_when(starba
     assert products is not None and (products.cron, products.metadata.dag_ref) == ("0 5 * * *", None)
     assert set(made.model.dags) == {"load", "kpis"}
     assert (made.root, made.env) == (starbake.root, "DUCKDB")
+
+
+def test_load_dependencies_puts_what_a_task_reads_into_its_job_whatever_its_own_schedule(
+    starbake: StarlakeProject,
+) -> None:
+    trees = generated.trees(starbake.graph, ["kpi.order_lines"])
+    jobs = {}
+    for options in ({}, {"load_dependencies": "True"}):
+        made = DagProject([read_dag_context("kpis", dependencies=trees, options=options)], starbake)
+        jobs[bool(options)] = set(build_triggers(made).jobs["kpis"].nodes)
+    orders = starbake.graph.nodes["starbake.Orders"].table
+    assert orders is not None and orders.cron
+    assert jobs == {False: {"kpi.order_lines"}, True: {"kpi.order_lines", "starbake.Orders"}}
 
 
 @pytest.mark.parametrize("final", [True, False], ids=["newer", "older"])

@@ -74,6 +74,14 @@ def test_strategies(strategy, condition, present):
     assert (watch.condition, watch.present) == (condition, present)
 
 
+@pytest.mark.parametrize("reads", [(), ("elsewhere.a",)])
+def test_an_expression_may_name_assets_of_other_code_locations_alone(reads):
+    dags = [dag("d", dataset_triggering_strategy="sales/orders & py/thing")]
+    one = trigger(project([], [task("x", reads, dag="d")], dags), "kpi.x")
+    assert one.owner == "lineage" and one.watch is not None
+    assert one.watch.condition == AllOf((Upstream("sales/orders"), Upstream("py/thing")))
+
+
 def test_a_task_is_not_started_twice_by_what_another_upstream_follows():
     tasks = [task("x", ["sales.a"]), task("y", ["kpi.x", "sales.a", "sales.b"])]
     source = project([table("a"), table("b")], tasks)

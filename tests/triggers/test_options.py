@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, resources
@@ -67,10 +69,36 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, m
     assert str(caught.value).startswith("metadata/")
 
 
-def test_a_tag_that_is_no_setting_is_left_alone_with_a_warning():
-    triggers = made(project([table("a", tags=("guard=alice", "owner=x"))]))
-    (warning,) = triggers.warnings
-    assert warning.startswith("metadata/load/sales/a.sl.yml:3: tags: the tag is no setting: guard:")
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        ("pre_load_strategy=foo", "the tag is no setting: pre_load_strategy: Input should be 'none', 'imported'"),
+        ("guard=alice", "the tag is no setting: guard:"),
+        ("retries=-1", "the tag is no setting: retries: Input should be greater than or equal to 0; found '-1'"),
+    ],
+)
+def test_a_value_of_a_tag_that_cannot_be_read_is_an_error_with_its_place(tag, message):
+    with pytest.raises(ProjectError) as caught:
+        made(project([table("a", tags=("owner=x", tag))]))
+    assert str(caught.value).startswith(f"metadata/load/sales/a.sl.yml:3: tags: {message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sales.aa", "optional_datasets: no asset `sales.aa`; did you mean `sales.a`?"),
+        ("nope", "optional_datasets: no asset `nope`; name it as schema.table."),
+        ("sales/a", ""),
+        ("other/location", ""),
+    ],
+)
+def test_an_optional_dataset_that_is_no_asset_is_an_error(name, message):
+    source = project([table("a"), table("b")], [task("x", ["sales.a", "sales.b"], tags=(f"optional_datasets={name}",))])
+    if not message:
+        assert made(source).problems == ()
+        return
+    with pytest.raises(ProjectError, match=re.escape(message)):
+        made(source)
 
 
 def test_the_former_name_is_the_same_option():
