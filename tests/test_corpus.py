@@ -161,6 +161,43 @@ def rejected(domain: str, table: str, file: str, *errors: str) -> Change:
     return change
 
 
+def blocked(table: str, file: str) -> Change:
+    """A failed blocking expectation rolls the load back; its file returns to `stage`."""
+
+    def change(step: Step) -> None:
+        step["files"]["archive"].remove(file)
+        step["files"]["stage"] = sorted([*step["files"]["stage"], file])
+        domain, name = table.split(".")
+        audit = step["tables"]["audit.audit"]["rows"]
+        audit[:] = [row for row in audit if (row[2], row[1]) != (name, domain)]
+        audit.append([f"$ROOT/datasets/ingesting/{file}", domain, name, False, 0, 0, 0, "", "LOAD", "", ""])
+        audit.sort(key=lambda row: json.dumps(row, sort_keys=True, default=str))
+        del step["tables"][table]
+
+    return change
+
+
+def not_run(task: str) -> Change:
+    """A task whose source does not exist."""
+
+    def change(step: Step) -> None:
+        domain, name = task.split(".")
+        for row in step["tables"]["audit.audit"]["rows"]:
+            if (row[1], row[2]) == (domain, name):
+                row[3] = False
+        checks = step["tables"]["audit.expectations"]["rows"]
+        checks[:] = [row for row in checks if (row[1], row[2]) != (domain, name)]
+        del step["tables"][task]
+
+    return change
+
+
+def no_number(step: Step) -> None:
+    for row in step["tables"]["audit.expectations"]["rows"]:
+        row[6] = max(row[6], 0)
+
+
+BLOCKS = "a failed expectation with failOnError: true blocks, whatever the application says"
 NATIVE_ROWS = "the embedded engine refuses rows, not files, with both loaders; the audit says how many"
 DEVIATIONS: tuple[Deviation, ...] = (
     # attr_features, native: trim, default and script have no effect or fail
@@ -223,6 +260,15 @@ DEVIATIONS: tuple[Deviation, ...] = (
         rows("bad.reading", [[1, 20.5, "2024-05-01"], [6, 17.0, "2024-05-04"], [7, 16.0, "2024-05-05"]]),
     ),
     Deviation("expectations_default", "native", (1, 2), "an expectation is recorded once", once("audit.expectations")),
+    Deviation("expectations_default", "native", (1, 2), "a result that is no number is an exception", no_number),
+    Deviation("expectations_default", "native", (1,), BLOCKS, exits("load --domains ex --tables poor", 1)),
+    Deviation("expectations_default", "native", (1,), BLOCKS, exits("load --domains ex --tables odd", 1)),
+    Deviation("expectations_default", "native", (1, 2), BLOCKS, blocked("ex.poor", "ex/poor_1.csv")),
+    Deviation("expectations_default", "native", (1, 2), BLOCKS, blocked("ex.odd", "ex/odd_1.csv")),
+    Deviation("expectations_default", "native", (2,), BLOCKS, exits("transform --name kpi.tpoor", 1)),
+    Deviation("expectations_default", "native", (2,), BLOCKS, exits("transform --name kpi.todd", 1)),
+    Deviation("expectations_default", "native", (2,), BLOCKS, not_run("kpi.tpoor")),
+    Deviation("expectations_default", "native", (2,), BLOCKS, not_run("kpi.todd")),
     # files_life, native: a failed file stays in ingesting; here its only row is refused and the file is archived
     Deviation("files_life", "native", (3,), NATIVE_ROWS, exits("load --domains fl", 0)),
     Deviation("files_life", "native", (3, 4, 5), NATIVE_ROWS, archived("fl/noack_3.csv")),

@@ -9,6 +9,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.command.checks import RESERVED, CheckResult
 from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.command.samples import counts_rows, failing_rows
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Project, Table
@@ -64,10 +65,11 @@ def _described(check: CheckResult) -> str | None:
     """Returns the result of an expectation in words; None where it passed."""
     if check.passed or not check.count or check.exception:
         return check.reason or None
-    verb = "fails" if check.count == 1 else "fail"
-    if check.count < 0:
-        return f"{check.expectation.expect} counts no rows: its query returns {check.count}"
-    return f"{counted(check.count, 'row')} {verb} {check.expectation.expect}; expected none"
+    if check.count > 0 and counts_rows(check.sql, ""):
+        verb = "fails" if check.count == 1 else "fail"
+        return f"{counted(check.count, 'row')} {verb} {check.expectation.expect}; expected none"
+    which = "" if failing_rows(check.sql, "") else "; the query does not say which rows are wrong"
+    return f"{check.expectation.expect} does not hold: its query returns {check.count}, expected 0{which}"
 
 
 def drift_result(

@@ -1,6 +1,6 @@
 """A few of the rows behind a failed check, without what the project says is private."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
@@ -40,9 +40,9 @@ class Samples:
             check: What became of the expectation.
 
         Returns:
-            None where it held, where the warehouse cannot show them, where row level security filters them, where they
-            are no longer there because the failure undid them, and where private columns would be shown under
-            another name.
+            None where it held, where its query does not say which rows are wrong, where row level security filters
+            them, and where the failure rolled them back. In a project with private columns also None where the query
+            reads other tables, or computes with a column that may not be shown.
         """
         reader = self._reader
         if reader is None or not self._limit or not may_be_shown(node):
@@ -55,10 +55,23 @@ class Samples:
             return None
         if found is None or found.count != check.count or not found.rows:
             return None
-        private = self._private.names
-        if found.renamed & private or (private and "*" in found.renamed):
+        if not self._private.names:
+            return as_table(found.columns, found.rows, lambda column: True)
+        if not self._reads_only(node, found.tables) or not self._may_compute(node, found.renamed):
             return None
-        return as_table(found.columns, found.rows, lambda column: self._private.shows(node, column))
+        own = {name.lower() for name, _ in witness.columns(node.key[-2], node.key[-1])}
+        return as_table(
+            found.columns, found.rows, lambda column: column.lower() in own and self._private.shows(node, column)
+        )
+
+    def _may_compute(self, node: Node, columns: Iterable[str]) -> bool:
+        """Whether columns that appear under other names may be shown: "*" stands for those that nothing names."""
+        return all(column != "*" and self._private.shows(node, column) for column in columns)
+
+    @staticmethod
+    def _reads_only(node: Node, tables: Iterable[str]) -> bool:
+        own = [part.lower() for part in node.key[-2:]]
+        return all(table.lower().split(".")[-2:] in (own, own[-1:]) for table in tables)
 
     def rejected(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:
         """Returns the reasons of rejected rows as a Markdown table, with the file of each.

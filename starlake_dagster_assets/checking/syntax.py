@@ -9,6 +9,7 @@ from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.model import Project, Task
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
+from starlake_dagster_assets.project.statements import ONE_STATEMENT, second_statement, several_statements
 
 __all__ = ["syntax_errors"]
 
@@ -37,6 +38,19 @@ def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positi
         connection = project.connection(task.run_connection)
         dialect = connection.dialect if connection else ""
         yield _problem(problem, task, dialect, positions)
+    for task in project.tasks:
+        second = second_statement(project, task)
+        if second is not None:
+            file, line, column = positions.find_in_task(task, second.split()[0], (task.sql or "").find(f"{second}"))
+            message = f"{several_statements(second)}. Every run of the task fails."
+            yield Problem(
+                file=file,
+                line=line,
+                column=column,
+                message=message,
+                hint=f"{ONE_STATEMENT}.",
+                code="several-statements",
+            )
 
 
 def _problem(problem: Problem, task: Task, dialect: str, positions: Positions) -> Problem:

@@ -19,6 +19,8 @@ RESERVED = ("rejected_rows", "schema_drift")
 _REFUSED = re.compile(r"[^A-Za-z0-9_]+")
 _ALTERED = re.compile(r"""[\s'"`{}\\]+""")
 _LONGEST = 60
+_NO_NUMBER = -2147483648
+"""Starlake records this as the count of a query that returns no whole number."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,7 @@ def named_expectations(node: Node, application: Application) -> tuple[NamedExpec
     taken: set[str] = {*RESERVED}
     named: list[NamedExpectation] = []
     for item in dict.fromkeys(found):
-        default = application.expectations.fail_on_error
-        blocking = default if item.fail_on_error is None else item.fail_on_error
+        blocking = item.blocks(application.expectations.fail_on_error)
         named.append(NamedExpectation(_unique(item.expect, taken), item.expect, blocking))
     return tuple(named)
 
@@ -113,8 +114,12 @@ def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
     if row is None:
         return CheckResult(item, passed=False, reason="the engine left no result of this expectation in the audit")
     passed = row.success and row.count == 0 and not row.exception
-    reason = "" if passed else (f"the query raised: {row.exception}" if row.exception else f"found {row.count}")
-    count = None if row.exception else row.count
+    count = None if row.exception or row.count == _NO_NUMBER else row.count
+    reason = "" if passed else f"found {count}"
+    if row.exception:
+        reason = f"failed: {row.exception}"
+    elif count is None:
+        reason = "the query returns no row, several rows, or no whole number"
     return CheckResult(item, passed=passed, count=count, sql=row.sql, exception=row.exception, reason=reason)
 
 

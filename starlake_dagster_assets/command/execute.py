@@ -332,7 +332,8 @@ class _Run:
         else:
             checks = judge(node, named, self._desk.expectations(outcome.job_id) if named else ())
         if status == "failed":
-            return replace(outcome, checks=tuple(check for check in checks if check.count is not None))
+            evaluated = tuple(check for check in checks if check.count is not None or check.exception)
+            return replace(outcome, checks=evaluated)
         rejects = self._rejects(node, outcome)
         broken = _broken(checks)
         if not broken:

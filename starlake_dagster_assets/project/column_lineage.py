@@ -129,6 +129,7 @@ def _qualify(
     _lower_names(query)
     lower = {table: [column.lower() for column, _ in listed] for table, listed in known.items() if listed}
     schema: dict[str, object] = {table: dict.fromkeys(listed, "unknown") for table, listed in lower.items()}
+    _bind_to_only_source(query, lower)
     qualified: Any = qualify(
         query,
         dialect=keep,
@@ -186,6 +187,39 @@ def _isolate(query: Tree, dialect: str) -> dict[str, str]:
             column.set("db", None)
             column.set("catalog", None)
     return {stand_in: spelled for spelled, stand_in in stand_ins.items()}
+
+
+def _bind_to_only_source(query: Tree, known: Mapping[str, Sequence[str]]) -> None:
+    """Binds the columns of a query that reads one table, whose columns are not known, to this table.
+
+    sqlglot refuses the whole text instead where such a query is nested in another one.
+    """
+    from sqlglot import exp
+
+    for select in query.find_all(exp.Select):
+        source = select.args.get("from_") or select.args.get("from")
+        table: Any = source.this if source is not None else None
+        if select.args.get("joins") or select.args.get("laterals") or not isinstance(table, exp.Table):
+            continue
+        if table.name in known or not table.alias or table.args.get("pivots"):
+            continue
+        aliases = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
+        for column in _own_columns(select):
+            if not column.table and column.name not in aliases and not isinstance(column.this, exp.Star):
+                column.set("table", _identifier(table.alias))
+
+
+def _own_columns(select: Tree) -> Iterator[Any]:
+    """The columns of a query without those of the queries in it."""
+    from sqlglot import exp
+
+    todo: list[Any] = list(select.iter_expressions())
+    while todo:
+        node = todo.pop()
+        if isinstance(node, exp.Column):
+            yield node
+        elif not isinstance(node, exp.Query):
+            todo += list(node.iter_expressions())
 
 
 def _identifier(name: str) -> Tree:

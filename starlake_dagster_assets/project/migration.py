@@ -125,11 +125,13 @@ def _task(content: Raw) -> Raw:
 
 
 def _merge(owner: Raw, merge: Raw) -> Raw:
-    """`merge: {key, timestamp}` becomes a write strategy, unless there is one."""
-    if "writeStrategy" in owner:
-        return owner
+    """Moves `merge: {key, timestamp}` into the write strategy; what that sets itself takes precedence."""
     found = dict(owner)
     strategy = {key: merge[key] for key in ("key", "timestamp", "queryFilter") if merge.get(key)}
+    written = owner.get("writeStrategy")
+    own = cast("Raw", written) if isinstance(written, dict) else {}
+    if _has_type(own):
+        return {**found, "writeStrategy": {**strategy, **own}}
     if strategy.get("key") and strategy.get("timestamp"):
         kind = "UPSERT_BY_KEY_AND_TIMESTAMP"
     elif strategy.get("key"):
@@ -137,7 +139,7 @@ def _merge(owner: Raw, merge: Raw) -> Raw:
     else:
         kind = _write(owner.get("write"))
     found.pop("write", None)
-    found["writeStrategy"] = {"type": kind, **strategy}
+    found["writeStrategy"] = {"type": kind, **strategy, **own}
     return found
 
 
@@ -156,7 +158,7 @@ def _metadata(content: Raw, *, keep_upsert: bool = False) -> Raw:
     if isinstance(found.get("sink"), dict):
         sink, overwrite = _sink(found["sink"])
         found["sink"] = sink
-        if overwrite:
+        if overwrite and not _has_type(strategy):
             strategy = {
                 **(cast("Raw", strategy) if isinstance(strategy, dict) else {}),
                 "type": "OVERWRITE_BY_PARTITION",
@@ -194,7 +196,7 @@ def _sink(content: Raw) -> tuple[Raw, bool]:
     found.pop("type", None)
     overwrite = str(found.pop("dynamicPartitionOverwrite", "")).lower() == "true"
     timestamp = found.pop("timestamp", None)
-    if isinstance(timestamp, str) and "partition" not in found:
+    if isinstance(timestamp, str) and timestamp:
         found["partition"] = [timestamp]
     partition = found.get("partition")
     if isinstance(partition, dict) and "attributes" in partition:

@@ -41,6 +41,7 @@ _MODELS: dict[str, tuple[str, type[BaseModel]]] = {
     "transform": ("transform", TransformFile),
     "types": ("types", TypesFile),
 }
+_LISTS = frozenset({"refs", "types"})
 _NEVER_EMPTY = frozenset({"dag", "external", "table"})
 
 
@@ -98,6 +99,8 @@ class Shape:
     def parse(self) -> Parsed:
         """What the file says, with all that is wrong with it."""
         value = self._document.value
+        if isinstance(value, list) and self._file.kind in _LISTS:  # files of older versions
+            value = {self._file.kind: cast("list[object]", value)}
         if value is not None and not isinstance(value, dict):
             issue = Issue((), "expected a mapping with one root key.", code="invalid-value")
             return Parsed(None, 1, problems=self._problems([issue]))

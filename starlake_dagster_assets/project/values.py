@@ -113,6 +113,14 @@ class Expectation(Frozen):
     expect: str
     fail_on_error: bool | None = None
 
+    def blocks(self, default: bool) -> bool:
+        """Whether a failure blocks the table: its rows are rolled back, and what reads it does not run.
+
+        Args:
+            default: `application.expectations.failOnError`: applies where the item sets no `failOnError`.
+        """
+        return default if self.fail_on_error is None else self.fail_on_error
+
 
 class Acl(Frozen):
     """`acl[]`: grants of one role."""

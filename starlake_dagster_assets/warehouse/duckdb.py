@@ -136,7 +136,7 @@ class DuckDBReader(WarehouseReader):
             counted = session.con.execute(query).fetchall()[0][0]
             shown = session.con.execute(f"SELECT * FROM ({wanted.sql}) LIMIT {int(limit)}")
             columns = [str(column[0]) for column in shown.description or ()]
-            return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed)
+            return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed, wanted.tables)
         return None
 
     def _look(self, schema: str, table: str) -> Seen:

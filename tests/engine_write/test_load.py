@@ -226,6 +226,53 @@ def test_a_failing_expectation_blocks_only_where_the_project_says_so(bench: Any)
     assert bench.query("SELECT NAME, COUNT, SUCCESS FROM audit.expectations") == [("above(0)", 1, False)] * 2
 
 
+@pytest.mark.parametrize(
+    ("application", "item", "code"),
+    [("false", "true", 1), ("true", "true", 1), ("true", None, 1), ("false", None, 0), ("true", "false", 0)],
+)
+def test_blocking_means_the_same_wherever_it_is_set(bench: Any, application: str, item: str | None, code: int) -> None:
+    bench.write("metadata/expectations/c.j2", "{% macro bad() %}select count(*) from sl_this{% endmacro %}")
+    bench.application(f"expectations: {{failOnError: {application}}}")
+    written = f", failOnError: {item}" if item else ""
+    bench.table(extra=f"expectations: [{{expect: 'bad()'{written}}}]")
+    bench.file("orders_1.csv", "1,a,5")
+    bench.task("kpi.t", "select 1 as x", f"expectations: [{{expect: 'bad()'{written}}}]")
+    assert (bench.run("load"), bench.run("transform", "--name", "kpi.t")) == (code, code)
+    there = bench.query("SELECT table_name FROM information_schema.tables WHERE table_schema IN ('shop', 'kpi')")
+    assert sorted(there) == ([] if code else [("orders",), ("t",)])
+    assert (bench.files("stage"), bench.files("archive")) == (
+        (["orders_1.csv"], []) if code else ([], ["orders_1.csv"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("select max(id) from sl_this where id > 9", "NULL"),
+        ("select v from sl_this", "a value of type"),
+        ("select 1 where false", "no row"),
+        ("select 1 union all select 2", "several rows"),
+        ("select true", "a value of type"),
+    ],
+)
+def test_a_result_that_is_no_number_is_an_exception(bench: Any, sql: str, found: str) -> None:
+    bench.write("metadata/expectations/c.j2", f"{{% macro odd() %}}{sql}{{% endmacro %}}")
+    bench.table(extra="expectations: [{expect: 'odd()'}]")
+    bench.file("orders_1.csv", "1,secret,5")
+    bench.ok("load")
+    ((count, exception, success),) = bench.query("SELECT COUNT, EXCEPTION, SUCCESS FROM audit.expectations")
+    assert (count, success) == (0, False)
+    assert exception.startswith(f"the query returns {found}") and "secret" not in exception
+
+
+def test_messages_of_the_audit_keep_their_quotes(bench: Any) -> None:
+    bench.table(extra="expectations: [{expect: \"nosuch('id') => result(0) == 1\"}]")
+    bench.file("orders_1.csv", "1,a,5")
+    bench.ok("load")
+    ((exception,),) = bench.query("SELECT EXCEPTION FROM audit.expectations")
+    assert "nosuch('id') => result(0) == 1" in exception
+
+
 def test_an_expectation_that_ends_the_transaction_keeps_the_rows(bench: Any) -> None:
     bench.write(
         "metadata/expectations/c.j2",

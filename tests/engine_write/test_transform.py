@@ -49,6 +49,70 @@ def test_a_task_may_read_its_own_table(kpi: Any) -> None:
         assert kpi.query("SELECT n FROM kpi.t") == [(expected,)]
 
 
+SELF_READING = {
+    "select id from shop.orders where id > (select coalesce(max(id), 0) from kpi.t)": [(1,), (2,)],
+    "select * from shop.orders where id not in (select id from t)": [(1, "a", 5), (2, "b", 6)],
+    "select id + (select coalesce(max(id), 0) from kpi.t) as id from shop.orders where id = 1": [(1,), (2,)],
+    "select o.id, s.v from shop.orders o left join kpi.t s on s.id = o.id where s.id is null and o.id = 1": [(1, None)],
+    "select id, date '2024-01-01' + ts as day from shop.orders where date '2024-01-01' + ts > "
+    "(select coalesce(max(day) - interval 0 day, date '1900-01-01') from kpi.t)": 2,
+    "select * from kpi.t where false union all select * from shop.orders where id = 1": 2,
+}
+
+
+@pytest.mark.parametrize("sql", SELF_READING)
+def test_a_task_without_attributes_may_read_its_own_table_on_the_first_run(kpi: Any, sql: str) -> None:
+    kpi.task("kpi.t", sql)
+    kpi.ok("transform", "--name", "kpi.t")
+    kpi.ok("transform", "--name", "kpi.t")
+    found = kpi.query("SELECT * FROM kpi.t ORDER BY 1")
+    assert (len(found) if isinstance(SELF_READING[sql], int) else found) == SELF_READING[sql]
+
+
+def test_a_first_run_whose_columns_cannot_be_derived_says_so(kpi: Any) -> None:
+    kpi.task("kpi.t", "select id from shop.orders where id > (select max(nosuch) from kpi.t)")
+    assert kpi.run("transform", "--name", "kpi.t") == 1
+    assert "kpi.t does not exist yet" in kpi.errors and "attributes" in kpi.errors
+
+
+@pytest.mark.parametrize("strategy", ["APPEND", "OVERWRITE", "UPSERT_BY_KEY", "DELETE_THEN_INSERT", "SCD2"])
+def test_presql_may_name_the_table_of_its_task_on_the_first_run(kpi: Any, strategy: str) -> None:
+    yaml = f"presql: ['delete from t where id = 1']\nwriteStrategy: {{type: {strategy}, key: [id]}}"
+    kpi.task("kpi.t", "select id from shop.orders where id = 1", yaml)
+    for _ in range(2):
+        kpi.ok("transform", "--name", "kpi.t")
+        assert kpi.query("SELECT id FROM kpi.t") == [(1,)]
+
+
+def test_presql_may_create_what_the_query_reads(kpi: Any) -> None:
+    kpi.task("kpi.t", "select * from some_ids", "presql: ['create temp table some_ids as select 3 as id']")
+    kpi.ok("transform", "--name", "kpi.t")
+    assert kpi.query("SELECT * FROM kpi.t") == [(3,)]
+    kpi.task("kpi.u", "select * from more", "presql: ['create temp table more as select 3 as id', 'delete from u']")
+    assert kpi.run("transform", "--name", "kpi.u") == 1
+    assert "kpi.u does not exist yet" in kpi.errors
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("select 1 as a; select 2 as a", 1),
+        ("select 1 as a;\ndelete from shop.orders;", 1),
+        ("delete from shop.orders; select 1 as a", 1),
+        ("select ';' as a; -- done; really\n;", 0),
+        ("select $$;$$ as a /* ; */;", 0),
+    ],
+)
+def test_the_main_sql_is_one_statement(kpi: Any, sql: str, code: int) -> None:
+    kpi.task("kpi.t", sql)
+    assert kpi.run("transform", "--name", "kpi.t") == code
+    assert ("more than one statement" in kpi.errors) == bool(code)
+    assert kpi.query("SELECT count(*) FROM shop.orders") == [(2,)]
+    kpi.task("kpi.u", "create or replace table kpi.u as select 1 as a; insert into kpi.u values (2)", "parseSQL: false")
+    kpi.ok("transform", "--name", "kpi.u")
+    assert kpi.query("SELECT * FROM kpi.u") == [(1,), (2,)]
+
+
 def test_unqualified_names_find_their_only_table_or_the_own_domain(kpi: Any) -> None:
     kpi.task("kpi.base", "select 7 as n")
     kpi.task(

@@ -86,6 +86,41 @@ def test_write_strategies_of_tables():
     }
     assert strategy(merge={"key": ["a"]}) == {"type": "DELETE_THEN_INSERT", "key": ["a"]}
     assert strategy(merge={"delete": "x"}, metadata={"write": "OVERWRITE"}) == {"type": "OVERWRITE"}
+    own = {"writeStrategy": {"type": "OVERWRITE_BY_PARTITION"}}
+    assert strategy(merge={"key": ["a"]}, metadata=own) == {"type": "OVERWRITE_BY_PARTITION", "key": ["a"]}
+    own = {"writeStrategy": {"on": "TARGET", "key": ["b"]}}
+    assert strategy(merge={"key": ["a"]}, metadata=own) == {"type": "DELETE_THEN_INSERT", "key": ["b"], "on": "TARGET"}
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ({"type": "UPSERT_BY_KEY_AND_TIMESTAMP"}, "UPSERT_BY_KEY_AND_TIMESTAMP"),
+        ({"types": {"APPEND": "dayOfWeek != 7"}}, None),
+        ({"key": ["id"]}, "OVERWRITE_BY_PARTITION"),
+        (None, "OVERWRITE_BY_PARTITION"),
+    ],
+)
+def test_an_explicit_strategy_takes_precedence_over_dynamic_partition_overwrite(written, found):
+    sink = {"partition": ["p"], "dynamicPartitionOverwrite": True}
+    own = {} if written is None else {"writeStrategy": written}
+    assert strategy(metadata={"sink": sink, **own}).get("type") == found
+    assert migrate("task", {"task": {"sink": sink, **own}})["task"]["writeStrategy"].get("type") == found
+
+
+def test_the_timestamp_of_a_sink_takes_precedence_over_its_partition():
+    sink = migrate("task", {"task": {"sink": {"timestamp": "d", "partition": ["p"]}}})["task"]["sink"]
+    assert sink == {"partition": ["d"]}
+
+
+def test_root_level_lists_of_types_and_refs_are_read(load: Callable[..., Any]) -> None:
+    files = {
+        "types/default.sl.yml": "- {name: code, pattern: '[A-Z]+', primitiveType: string}\n",
+        "refs.sl.yml": "- input: {table: a}\n  output: {domain: d, table: b}\n",
+    }
+    project, problems = load(files)
+    assert not problems
+    assert "code" in project.types and len(project.application.refs) == 1
 
 
 def test_sinks():

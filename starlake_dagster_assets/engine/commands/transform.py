@@ -18,6 +18,7 @@ from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.model import Project, Task
+from starlake_dagster_assets.project.statements import ONE_STATEMENT, second_statement, several_statements
 from starlake_dagster_assets.project.strategy_templates import template_names
 
 __all__ = ["TransformRequest", "UnknownTaskError", "check_task", "transform"]
@@ -98,6 +99,8 @@ def check_task(project: Project, task: Task, options: EngineOptions) -> None:
         )
     if task.sql is None or not task.sql.strip():
         raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql beside the file")
+    if (second := second_statement(project, task)) is not None:
+        raise EngineError(f"{task.sql_location or task.location}: {several_statements(second)}. {ONE_STATEMENT}")
     connection = project.connection(task.connection)
     if connection is not None:
         check_task_sink(task, connection)

@@ -256,9 +256,8 @@ class Auditor:
 
 
 def _plain(message: str) -> str:
-    """A message as the engine stores it: one line, no quotes or braces, cut."""
-    table = str.maketrans({"'": "-", "{": "(", "}": ")", "\n": " "})
-    return message.translate(table)[:_MESSAGE_LIMIT]
+    """Returns a message on one line, cut; its quotes stay, which Starlake replaces."""
+    return message.replace("\n", " ")[:_MESSAGE_LIMIT]
 
 
 def _scheduled(session: Session, text: str | None) -> datetime | None:

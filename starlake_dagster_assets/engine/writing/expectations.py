@@ -23,7 +23,6 @@ from starlake_dagster_assets.project.model import Expectation, Project
 
 __all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
 
-_ODD = -2147483648
 _LONG = range(-(2**63), 2**63)
 _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
@@ -56,16 +55,17 @@ class ExpectationError(EngineError):
     """
 
     def __init__(self, target: Target, broken: Sequence[Checked], checked: Sequence[Checked]) -> None:
-        listed = ", ".join(f"{item.params} ({item.exception or f'count {item.count}'})" for item in broken)
+        listed = ", ".join(
+            f"{item.expectation.expect.strip()} ({item.exception or f'count {item.count}'})" for item in broken
+        )
         super().__init__(f"{len(broken)} expectation(s) of {target} failed: {listed}")
         self.checked = tuple(checked)
 
 
 def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
-    """Those that make the command fail: `application.expectations.failOnError`, unless the item says `false`."""
-    if not project.application.expectations.fail_on_error:
-        return ()
-    return tuple(item for item in expectations if item.fail_on_error is not False)
+    """Returns the expectations whose failure makes the command fail."""
+    default = project.application.expectations.fail_on_error
+    return tuple(item for item in expectations if item.blocks(default))
 
 
 def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
@@ -138,8 +138,14 @@ def _sql(project: Project, call: str, target: Target) -> str:
 
 
 def _count(session: Session, sql: str) -> int:
-    rows = session.con.execute(to_duckdb(sql, session.dialect)).fetchmany(2)
+    result = session.con.execute(to_duckdb(sql, session.dialect))
+    kinds = [str(column[1]) for column in result.description or ()]
+    rows = result.fetchmany(2)
     value = rows[0][0] if len(rows) == 1 and rows[0] else None
-    if not isinstance(value, int) or isinstance(value, bool) or value not in _LONG:
-        return _ODD
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and value in _LONG:
+        return value
+    if len(rows) != 1 or not kinds:
+        found = "several rows" if rows else "no row"
+    else:  # the value itself may be private
+        found = "NULL" if value is None else f"a value of type {kinds[0]}"
+    raise EngineError(f"the query returns {found}; expected one row with a whole number: 0 means that the check passes")

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+import duckdb
+
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
 from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
 from starlake_dagster_assets.engine.writing.replacing import Replacement, replace_partition
 from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.schema_sync import (
@@ -72,7 +75,7 @@ class TaskJob:
 
 
 def query(job: TaskJob) -> str:
-    """The task's SQL as DuckDB runs it: names resolved, translated, without a last `;`."""
+    """Returns the task's query as DuckDB runs it: names resolved, translated, without a last `;`."""
     sql = (job.task.sql or "").strip().rstrip(";").strip()
     if job.task.parse_sql:
         sql = resolve_names(sql, job.project, job.session.dialect)
@@ -107,8 +110,8 @@ def _body(job: TaskJob, outcome: Outcome) -> None:
     if job.project.application.create_schema_if_not_exists:
         create_schema(job.session.con, job.target)
     with default_schema(job.session, job.target):
-        for statement in job.task.presql:
-            run_script(job.session, statement)
+        known = _first_run(job)
+        _presql(job, known=known)
         if not job.task.parse_sql:
             run_script(job.session, job.task.sql or "")
         elif job.task.sink.materialized_view == "VIEW":
@@ -121,6 +124,33 @@ def _body(job: TaskJob, outcome: Outcome) -> None:
         job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
     expect(job, gate(job.session, job.project, job.task.expectations, job.target))
     job.auditor.record(outcome)
+
+
+def _first_run(job: TaskJob) -> bool:
+    """Creates the table before presql and the query where these may name it; False where its columns are not known."""
+    task, reads_itself = job.task, _reads_itself(job)
+    if not task.parse_sql or task.sink.materialized_view == "VIEW" or not (task.presql or reads_itself):
+        return True
+    if kind_of(job.session.con, job.target) is not None:
+        return True
+    return create_for_first_run(
+        job.session.con, job.target, query(job), _declared(job), reads_itself=reads_itself
+    ) or not (reads_itself or any(task.table.lower() in statement.lower() for statement in task.presql))
+
+
+def _presql(job: TaskJob, *, known: bool) -> None:
+    try:
+        for statement in job.task.presql:
+            run_script(job.session, statement)
+    except duckdb.CatalogException as error:
+        raise error if known else _unknown_columns(job, error) from error
+
+
+def _unknown_columns(job: TaskJob, error: duckdb.Error) -> EngineError:
+    return EngineError(
+        f"{job.target} does not exist yet, and its columns cannot be derived from the query. For the first run, list "
+        f"all columns with their types under `attributes`, or create the table in presql. DuckDB: {error}"
+    )
 
 
 def _view(job: TaskJob) -> None:
@@ -139,9 +169,10 @@ def _table(job: TaskJob) -> None:
     exists = kind is not None
     if exists:
         _sync(job)
-    elif _reads_itself(job) and _declared(job):
-        create(con, target, _declared(job))
-    columns = _incoming(job, exists=exists)
+    try:
+        columns = _incoming(job, exists=exists)
+    except duckdb.CatalogException as error:
+        raise _unknown_columns(job, error) if not exists and _reads_itself(job) else error from error
     if kind_of(con, target) is None:
         create(con, target, columns)
     _check_columns(job, columns)
@@ -161,9 +192,7 @@ def _incoming(job: TaskJob, *, exists: bool) -> tuple[Column, ...]:
     con = job.session.con
     what = "VIEW" if _lazy(job, exists=exists) else "TABLE"
     con.execute(f"CREATE OR REPLACE TEMP {what} {_INCOMING} AS {query(job)}")
-    rows = con.execute(f"DESCRIBE temp.{_INCOMING}").fetchall()
-    # a column that is only NULL has DuckDB's own NULL type, which a table stores as INTEGER
-    return tuple(Column(str(row[0]), "INTEGER" if str(row[1]) == '"NULL"' else str(row[1])) for row in rows)
+    return described(con, f"temp.{_INCOMING}")
 
 
 def _check_columns(job: TaskJob, columns: Sequence[Column]) -> None:
@@ -234,4 +263,4 @@ def _sync(job: TaskJob) -> None:
 
 def _reads_itself(job: TaskJob) -> bool:
     names = {job.task.id.lower(), job.task.table.lower()}
-    return any(reference.lower() in names for reference in job.task.references)
+    return any(".".join(reference.lower().split(".")[-2:]) in names for reference in job.task.references)
