@@ -59,7 +59,7 @@ class Samples:
             return as_table(found.columns, found.rows, lambda column: True)
         if not self._reads_only(node, found.tables) or not self._may_compute(node, found.renamed):
             return None
-        own = {name.lower() for name, _ in witness.columns(node.key[-2], node.key[-1])}
+        own = {name.lower() for name, _ in reader.columns(node.key[-2], node.key[-1]) or ()}
         return as_table(
             found.columns, found.rows, lambda column: column.lower() in own and self._private.shows(node, column)
         )
