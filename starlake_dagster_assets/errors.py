@@ -9,10 +9,12 @@ __all__ = [
     "CommandError",
     "EngineError",
     "ProjectError",
+    "QueryError",
     "RunnerError",
     "SelectionError",
     "StarlakeError",
     "UnreachableError",
+    "WarehouseError",
     "nearest",
 ]
 
@@ -51,6 +53,14 @@ class UnreachableError(RunnerError):
 
 class EngineError(StarlakeError):
     """A load or a transform that the embedded engine refused or that failed."""
+
+
+class WarehouseError(StarlakeError):
+    """A warehouse that could not be read. Its message has no secrets."""
+
+
+class QueryError(WarehouseError):
+    """A query that a warehouse refused."""
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -22,7 +22,7 @@ from tests.fakes.script import Scripted
 
 START, SESSION, TABLE, TASK = 2.9, 2.15, 0.25, 1.0
 """Seconds that were seen: `starlake settings`; a first table after 5.3; each further table; a task in a warm JVM."""
-POSTGRES = {"type": "jdbc", "options": {"url": "jdbc:postgresql://db/x", "driver": "org.postgresql.Driver"}}
+UNREADABLE = {"type": "jdbc", "options": {"url": "jdbc:h2:mem:x", "driver": "org.h2.Driver"}}
 
 
 def load(meter: Meter, work: Path, tables: int) -> None:
@@ -54,7 +54,7 @@ def transforms(meter: Meter, work: Path, tasks: int, launcher: str) -> None:
 def _laid_out(work: Path, tables: int, tasks: int) -> tuple[Path, Scripted]:
     shutil.rmtree(work / "shell", ignore_errors=True)
     root = work / "shell" / "project"
-    write_project(root, Shape(tables, tasks), POSTGRES)
+    write_project(root, Shape(tables, tasks), UNREADABLE)
     incoming = root / "datasets" / "incoming" / "d0"
     incoming.mkdir(parents=True)
     for name in _names(tables):

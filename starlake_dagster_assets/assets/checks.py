@@ -21,14 +21,15 @@ _LOOSE = re.compile(r'[\s"]+')
 
 
 def expectation_results(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> Iterator[dg.AssetCheckResult]:
-    """One result an expectation: its count, its SQL, what it raised, and some of the rows that it counted."""
+    """Yields a result per expectation that was evaluated: count, SQL, error, and some of the rows that it counted."""
     for check in outcome.checks:
-        stops = check.expectation.blocking and not check.unknown
+        if check.unknown:
+            continue
         yield dg.AssetCheckResult(
             passed=check.passed,
             asset_key=key,
             check_name=check.expectation.name,
-            severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.ERROR if check.expectation.blocking else dg.AssetCheckSeverity.WARN,
             description=_described(check),
             metadata=_metadata(check, outcome, samples),
         )

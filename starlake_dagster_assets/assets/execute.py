@@ -127,6 +127,7 @@ def _run(
             if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
                 lost[item.node.id] = item
                 (context.log.error if item.status == "failed" else context.log.warning)(_told(item))
+            step.note_unevaluated(item)
             yield from held.back(results.of(item))
     yield from held.events
     if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:

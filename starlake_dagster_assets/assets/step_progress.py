@@ -10,7 +10,7 @@ from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.direct import is_direct
 from starlake_dagster_assets.assets.run_config import LaunchSettings
 from starlake_dagster_assets.command.checks import RESERVED
-from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.command.outcome import Outcome, Settled, TaskOptions
 from starlake_dagster_assets.graph.select import some
 
 __all__ = ["RunCall", "StepProgress"]
@@ -58,6 +58,7 @@ class StepProgress:
     asked: frozenset[str] = frozenset()
     _observed: set[dg.AssetKey] = field(default_factory=set[dg.AssetKey])
     _checked: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
+    _unevaluated: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
 
     def call(self, nodes: frozenset[str], options: TaskOptions, launch: LaunchSettings | None) -> RunCall:
         """Records a call of `starlake.run`.
@@ -85,6 +86,14 @@ class StepProgress:
             self._note_materialized(self.binding.outputs.get(event.output_name))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         elif isinstance(event, dg.AssetObservation) and (event.description or event.metadata):
             self._observed.add(event.asset_key)
+
+    def note_unevaluated(self, item: Outcome | Settled) -> None:
+        """Records the expectations of an outcome that nothing could evaluate, of which the run has warned."""
+        outcome = item.outcome if isinstance(item, Settled) else item
+        names = {check.expectation.name for check in outcome.checks if check.unknown}
+        for key in [key for key, node in self.binding.nodes.items() if node.id == outcome.node.id] if names else ():
+            specs = self.binding.checks.get(key, {})
+            self._unevaluated |= {specs[name].key for name in names if name in specs}
 
     def note_logged(self, context: dg.AssetExecutionContext) -> None:
         """Records the events that the body passed to `context.log_event` since its last event."""
@@ -116,7 +125,7 @@ class StepProgress:
     def _check_checks(self, context: dg.AssetExecutionContext) -> None:
         from starlake_dagster_assets.assets.previous_attempts import repeats_failed_assets
 
-        open_checks = set(context.selected_asset_check_keys) - self._checked
+        open_checks = set(context.selected_asset_check_keys) - self._checked - self._unevaluated
         alone = {key for key in open_checks if key.asset_key not in context.selected_asset_keys}
         reserved = {
             spec.key for named in self.binding.checks.values() for own, spec in named.items() if own in RESERVED

@@ -186,6 +186,6 @@ class _Live(Report):
 def _note(outcome: Outcome) -> str:
     """What did not go well, on one line."""
     if outcome.status == "materialized":
-        broken = [check.expectation.expect for check in outcome.checks if not check.passed]
+        broken = [check.expectation.expect for check in outcome.checks if not (check.passed or check.unknown)]
         return f"expectation failed: {', '.join(broken)}" if broken else ""
     return f"{_WORDS[outcome.status]}: {' '.join(outcome.reason.split())}"

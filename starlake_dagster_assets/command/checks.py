@@ -11,7 +11,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application, Expectation
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
-__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing", "unread"]
+__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing"]
 
 RESERVED = ("rejected_rows", "schema_drift")
 """Names of the checks that every loaded table has: an expectation never takes one."""
@@ -21,6 +21,8 @@ _ALTERED = re.compile(r"""[\s'"`{}\\]+""")
 _LONGEST = 60
 _NO_NUMBER = -2147483648
 """Starlake records this as the count of a query that returns no whole number."""
+_UNREAD = "the audit cannot be read here"
+_MISSING = "the audit has no result of it"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CheckResult:
         sql: Its query.
         exception: What the query raised.
         reason: Why it did not pass.
-        unknown: Nobody can tell: the environment has no warehouse reader. It blocks nothing.
+        unknown: It was not evaluated, as far as can be read. It has no result; one that blocks fails its table.
     """
 
     expectation: NamedExpectation
@@ -80,27 +82,24 @@ def named_expectations(node: Node, application: Application) -> tuple[NamedExpec
     return tuple(named)
 
 
-def judge(node: Node, named: Sequence[NamedExpectation], rows: Sequence[ExpectationRow]) -> tuple[CheckResult, ...]:
-    """One result an expectation; where the audit has no row of it, it failed and says so.
+def judge(
+    node: Node, named: Sequence[NamedExpectation], rows: Sequence[ExpectationRow] | None
+) -> tuple[CheckResult, ...]:
+    """Returns a result per expectation; it is unknown where the audit has no row of it.
 
     Args:
         node: The table or task.
         named: Its expectations.
-        rows: The rows of its command, oldest first: the newest row of an expectation counts.
+        rows: The rows of its command, oldest first: the newest row of an expectation counts. None where the audit
+            cannot be read.
     """
+    if rows is None:
+        return tuple(CheckResult(item, passed=False, reason=_UNREAD, unknown=True) for item in named)
     names = _names(node) if rows else ()
     mine = [row for row in rows if (row.domain.lower(), row.schema.lower()) in names]
     exact = {row.params: row for row in mine}
     near = {_words(row.params): row for row in mine}
     return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)
-
-
-def unread(named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...]:
-    """One result an expectation where nobody can read what became of it."""
-    reason = (
-        "The audit tables of this warehouse cannot be read here: whether it held is only known to the engine's log."
-    )
-    return tuple(CheckResult(item, passed=False, reason=reason, unknown=True) for item in named)
 
 
 def standing(node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader) -> tuple[CheckResult, ...] | None:
@@ -112,7 +111,7 @@ def standing(node: Node, named: Sequence[NamedExpectation], reader: WarehouseRea
 
 def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
     if row is None:
-        return CheckResult(item, passed=False, reason="the engine left no result of this expectation in the audit")
+        return CheckResult(item, passed=False, reason=_MISSING, unknown=True)
     passed = row.success and row.count == 0 and not row.exception
     count = None if row.exception or row.count == _NO_NUMBER else row.count
     reason = "" if passed else f"found {count}"

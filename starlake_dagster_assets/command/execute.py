@@ -8,7 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge, named_expectations, unread
+from starlake_dagster_assets.command.checks import NamedExpectation, named_expectations
+from starlake_dagster_assets.command.evaluation import ExpectationResults, blocking_failures
 from starlake_dagster_assets.command.model import Command, TableLoaded
 from starlake_dagster_assets.command.outcome import Held, Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.process import Desk
@@ -58,6 +59,7 @@ def execute(
         for node in tasks:
             yield from run.transform(node, read=node.id in read)
         yield from run.settle()
+        run.warn()
     except UnreachableError:  # what runs there still needs what the runner holds
         raise
     except BaseException:
@@ -124,6 +126,7 @@ class _Run:
         self._argv_bytes = min(build.ARGV_BYTES, getattr(runner, "argv_bytes", None) or build.ARGV_BYTES)
         self._lost: dict[str, str] = {}
         self._unsettled: list[_Unsettled] = []
+        self._expectations = ExpectationResults(self._desk, source.model.application)
         self._count = 0
 
     # ------------------------------------------------------------------------------------------------- loads
@@ -144,6 +147,10 @@ class _Run:
     def close(self) -> None:
         """Gives up what the runner holds between commands."""
         self._desk.close()
+
+    def warn(self) -> None:
+        """Warns once of what is unknown of the run."""
+        self._expectations.warn()
 
     def _held(self, node: Node, held: Held) -> Outcome:
         if held.failed:
@@ -199,7 +206,7 @@ class _Run:
             for name, node in by_name.items():
                 self._desk.put_back(_table(node), watch.unfinished(name))
         verdicts = reconcile_load([_expected(node) for node in nodes], self._desk.ending)
-        if self._desk.blind:
+        if self._desk.ending.rows is None:
             verdicts = doubted(verdicts, self._desk.ending, {one for one in by_name if self._blocking(by_name[one])})
         for name, node in by_name.items():
             told = early.get(node.id)
@@ -327,15 +334,11 @@ class _Run:
             return outcome
         if status == "nothing":
             return self._standing(outcome, named)
-        if self._desk.blind:
-            checks = unread(named)
-        else:
-            checks = judge(node, named, self._desk.expectations(outcome.job_id) if named else ())
         if status == "failed":
-            evaluated = tuple(check for check in checks if check.count is not None or check.exception)
-            return replace(outcome, checks=evaluated)
+            return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
+        checks = self._expectations.of(node, named, ran.job_id, ran.exit_code)
         rejects = self._rejects(node, outcome)
-        broken = _broken(checks)
+        broken = blocking_failures(checks)
         if not broken:
             return replace(outcome, checks=checks, rejects=rejects)
         return replace(outcome, status="failed", reason=self._desk.redact(broken), checks=checks, rejects=rejects)
@@ -345,7 +348,7 @@ class _Run:
         checks = self._desk.standing(outcome.node, named) if named else None
         if checks is None:
             return outcome
-        if broken := _broken(checks):
+        if broken := blocking_failures(checks):
             return replace(
                 outcome, status="failed", reason=self._desk.redact(f"{outcome.reason}; {broken}"), checks=checks
             )
@@ -372,12 +375,6 @@ def _plain(node: Node, reason: str) -> str:
     for name in (node.raw, node.id):
         reason = reason.removeprefix(f"{name}: ") if name else reason
     return reason
-
-
-def _broken(checks: Sequence[CheckResult]) -> str:
-    """Why blocking expectations keep a table from being used; "" when they hold."""
-    broken = (check for check in checks if check.expectation.blocking and not (check.passed or check.unknown))
-    return "; ".join(f"expectation {check.expectation.expect}: {check.reason}" for check in broken)
 
 
 def _expected(node: Node) -> Expected:

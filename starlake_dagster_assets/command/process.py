@@ -52,6 +52,7 @@ class Desk:
         self._secrets = settings.secrets | secrets_held(runner)
         self._reader = runner.warehouse_reader()
         self._told: dict[str, Sequence[ExpectationRow]] = {}
+        self._warned: set[str] = set()
         self.ending = Ending((), None)
         """How the last command ended."""
         self.job_id = ""
@@ -61,11 +62,6 @@ class Desk:
     def live(self) -> bool:
         """Whether the warehouse can be read while a command runs."""
         return self._reader is not None and self._reader.supports_concurrent_reads
-
-    @property
-    def blind(self) -> bool:
-        """Whether nobody here can read the warehouse at all."""
-        return self._reader is None
 
     @property
     def held(self) -> bool:
@@ -139,17 +135,20 @@ class Desk:
         reader = self._reader
         return None if reader is None else self._ask(lambda: reader.audit(job_id))
 
-    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
-        """The rows of `audit.expectations` of a command; one that has ended is asked for once, not for each table."""
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
+        """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
+
+        A command that has ended is asked for once, not for each table.
+        """
         reader = self._reader
         if reader is None:
-            return ()
+            return None
         if job_id in self._told:
             return self._told[job_id]
         rows = self._ask(lambda: reader.expectations(job_id))
         if rows is not None and self.ending.result is not None:
             self._told = {job_id: rows}
-        return rows or ()
+        return rows
 
     def standing(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
         """Expectations on a table as it stands; None where it does not exist or the environment cannot tell."""
@@ -178,8 +177,14 @@ class Desk:
         try:
             return question()
         except Exception as error:  # whatever a driver raises: a warehouse that does not answer fails no run
-            self._settings.on_line(Line(self.redact(f"WARN the audit tables cannot be read: {error}")))
+            self.warn(f"the warehouse cannot be read: {error}")
             return None
+
+    def warn(self, text: str) -> None:
+        """Writes a warning, once per run."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._settings.on_line(Line(self.redact(f"WARN {text}")))
 
 
 def _hidden(line: Line, secrets: frozenset[str]) -> Line:

@@ -8,10 +8,14 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, child_with, parse_statements
 
-__all__ = ["MOST_SAMPLES", "FailingRows", "Sample", "counts_rows", "failing_rows"]
+__all__ = ["MOST_SAMPLES", "WINDOW_COLUMN", "FailingRows", "Sample", "counts_rows", "failing_rows", "limited"]
 
 MOST_SAMPLES = 20
 """Rows that a check may show, at most: they are kept in Dagster's event log."""
+WINDOW_COLUMN = "_w"
+"""The column that sqlglot adds where a dialect has no `QUALIFY`."""
+_ORDERED = {"duckdb", "bigquery", "databricks", "redshift", "snowflake"}
+"""Dialects with `QUALIFY`: in the others the order would be in a subquery."""
 _CHANGES = ("group", "having", "distinct", "limit", "offset", "qualify", "pivots")
 """Parts of a query after which its count is not the number of rows of its `FROM` and `WHERE`."""
 
@@ -65,6 +69,8 @@ def failing_rows(sql: str, dialect: str) -> FailingRows | None:
         return None
     if (clause := child_with(tree)) is not None and child_with(rows) is None:
         rows.set(clause.arg_key or "with", clause.copy())
+    if rows.args.get("qualify") and dialect not in _ORDERED:
+        rows.set("order", None)
     return FailingRows(rows.sql(dialect=dialect), frozenset(_renamed(rows)), frozenset(_tables(rows)))
 
 
@@ -229,6 +235,12 @@ def _duplicates(query: Tree, keys: Sequence[Any]) -> Any:
     rows.set("qualify", exp.Qualify(this=exp.or_(partition > 1, *unlike)))
     rows.set("order", exp.Order(expressions=[one.copy() for one in keys]))
     return rows
+
+
+def limited(sql: str, dialect: str, limit: int) -> str:
+    """Returns a query with a limit, as its dialect writes it."""
+    statements: Any = parse_statements(sql, dialect)
+    return str(statements[0].limit(limit).sql(dialect=dialect))
 
 
 def _is_count(value: Tree) -> bool:

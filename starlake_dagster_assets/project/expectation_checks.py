@@ -11,7 +11,14 @@ from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.rendering import RenderError, render
 from starlake_dagster_assets.project.resolution import Resolution
 
-__all__ = ["called_macro", "check_expectations", "expectation_template", "macro_call", "render_expectation"]
+__all__ = [
+    "called_macro",
+    "check_expectations",
+    "expectation_sql",
+    "expectation_template",
+    "macro_call",
+    "render_expectation",
+]
 
 _CATEGORY = re.compile(r"^\s*[A-Za-z_][\w-]*\.(?=[A-Za-z_]\w*\s*\()")
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
@@ -50,6 +57,25 @@ def render_expectation(template: str, expect: str, variables: Mapping[str, str])
     if not text:
         raise RenderError("it gives no SQL: is there a macro of that name below metadata/expectations?", None)
     return text
+
+
+def expectation_sql(template: str, expect: str, variables: Mapping[str, str], table: str) -> str:
+    """Renders the SQL of an expectation on a table.
+
+    Args:
+        template: `expectation_template` of the project.
+        expect: The expectation as it is written.
+        variables: The variables in force.
+        table: The table in SQL. It replaces `sl_this`, in any case where it occurs in lower case, as in the engine.
+
+    Raises:
+        RenderError: When the call cannot be rendered, or gives no SQL.
+    """
+    try:
+        text = render_expectation(template, expect, variables)
+    except Exception as error:  # a macro may raise anything
+        raise RenderError(f"cannot render expectation {macro_call(expect)}: {error}", None) from error
+    return re.sub("sl_this", lambda _: table, text, flags=re.IGNORECASE) if "sl_this" in text else text
 
 
 def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: Resolution) -> None:

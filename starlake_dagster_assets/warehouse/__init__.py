@@ -6,4 +6,7 @@
 - `connections`: the connections that a project uses, and its DuckDB files
 - `duckdb`, `duckdb_tables`: DuckDB files
 - `bigquery`: BigQuery
+- `sql`: the others, through SQLAlchemy
+- `urls`, `engines`, `redshift`: SQLAlchemy URLs of connections, their engines, a dialect
+- `audit_rows`, `expectations`, `partition_values`: what the readers share
 """

@@ -7,7 +7,14 @@ from pathlib import PurePath
 
 from starlake_dagster_assets.project.model import Connection, Project
 
-__all__ = ["duckdb_file", "duckdb_file_names", "table_connections", "used_connections", "writes_duckdb_file"]
+__all__ = [
+    "duckdb_file",
+    "duckdb_file_names",
+    "table_connections",
+    "table_databases",
+    "used_connections",
+    "writes_duckdb_file",
+]
 
 
 def used_connections(project: Project) -> frozenset[str]:
@@ -43,3 +50,12 @@ def duckdb_file(connection: Connection) -> str:
     if connection.engine != "duckdb" or elsewhere or not url.lower().startswith("jdbc:duckdb:"):
         return ""
     return PurePath(path.split(";")[0].split("?")[0]).name
+
+
+def table_databases(project: Project) -> Mapping[tuple[str, str], str]:
+    """Returns the database (catalog, project) of each table that has one, by final schema and table in lower case."""
+    found = {(item.final_domain, item.final_name): item.database for item in project.tables}
+    found |= {(item.domain, item.table): item.database for item in project.tasks}
+    audit = project.application.audit
+    found |= {(audit.domain, name): audit.database for name in ("audit", "expectations", "rejected")}
+    return {(schema.lower(), table.lower()): name for (schema, table), name in found.items() if name}

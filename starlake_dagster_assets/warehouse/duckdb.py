@@ -14,7 +14,7 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.warehouse.connections import used_connections, writes_duckdb_file
 from starlake_dagster_assets.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.warehouse.reader import WarehouseReader, as_texts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -117,7 +117,7 @@ class DuckDBReader(WarehouseReader):
         for con in self._open():
             if kind_of(con, target) is not None:
                 found = con.execute(f"SELECT * FROM {target.name} LIMIT {int(limit)}").fetchall()
-                return _texts(found)
+                return as_texts(found)
         return []
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
@@ -136,7 +136,7 @@ class DuckDBReader(WarehouseReader):
             counted = session.con.execute(query).fetchall()[0][0]
             shown = session.con.execute(f"SELECT * FROM ({wanted.sql}) LIMIT {int(limit)}")
             columns = [str(column[0]) for column in shown.description or ()]
-            return Sample(int(counted), columns, _texts(shown.fetchall()), wanted.renamed, wanted.tables)
+            return Sample(int(counted), columns, as_texts(shown.fetchall()), wanted.renamed, wanted.tables)
         return None
 
     def _look(self, schema: str, table: str) -> Seen:
@@ -271,7 +271,3 @@ def duckdb_reader(project: Project) -> DuckDBReader | None:
             raise
         return None
     return DuckDBReader(lambda: project, EngineOptions(read_only=True, lock_timeout=_PATIENCE_SECONDS))
-
-
-def _texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    return [["" if value is None else str(value) for value in row] for row in rows]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from starlake_dagster_assets.project.model import Connection, Project
 from starlake_dagster_assets.warehouse.bigquery import bigquery_reader
 from starlake_dagster_assets.warehouse.connections import duckdb_file, table_connections, used_connections
 from starlake_dagster_assets.warehouse.duckdb import duckdb_reader
+from starlake_dagster_assets.warehouse.engines import EngineFactory, has_sql_driver
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.warehouse.routing import RoutingReader
+from starlake_dagster_assets.warehouse.sql import SqlReader
 
 __all__ = ["WarehouseAccess", "warehouse_reader"]
 
@@ -23,12 +27,14 @@ class WarehouseAccess:
         gcp_project: Google Cloud project of BigQuery tables, where the connection names none.
         impersonate: Service account to act as in Google Cloud.
         bigquery_endpoint: URL of BigQuery; Google's own by default.
+        urls: SQLAlchemy URL by connection, where it is not that of the connection's own options.
     """
 
     local_files: bool = False
     gcp_project: str | None = None
     impersonate: str | None = None
     bigquery_endpoint: str | None = None
+    urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 def warehouse_reader(project: Project, access: WarehouseAccess | None = None) -> WarehouseReader | None:
@@ -74,4 +80,6 @@ def _reader(project: Project, connection: Connection, access: WarehouseAccess) -
             impersonate=access.impersonate,
             endpoint=access.bigquery_endpoint,
         )
+    if access.urls.get(connection.name) or has_sql_driver(connection):
+        return SqlReader(project, connection, EngineFactory(connection, access.urls.get(connection.name, "")))
     return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.command.samples import Sample
 from starlake_dagster_assets.project.model import Expectation
 
-__all__ = ["WarehouseReader"]
+__all__ = ["WarehouseReader", "as_texts"]
 
 
 class WarehouseReader(ABC):
@@ -69,3 +70,8 @@ class WarehouseReader(ABC):
         Dates and timestamps are in ISO 8601, timestamps cut to a quarter of an hour; None stands for NULL.
         """
         return None
+
+
+def as_texts(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+    """Returns rows with their values as texts; NULL is empty."""
+    return [["" if value is None else str(value) for value in row] for row in rows]

@@ -1,4 +1,4 @@
-"""Where nobody can read the audit: what an expectation may have done to a load."""
+"""Without a warehouse reader: what is known of expectations after a load."""
 
 from pathlib import Path
 
@@ -34,10 +34,14 @@ def source(tmp_path: Path) -> StarlakeProject:
     return StarlakeProject(tmp_path)
 
 
-def statuses(source: StarlakeProject, lines: list[str], code: int) -> dict[str, str]:
+def outcomes(source: StarlakeProject, lines: list[str], code: int) -> dict[str, Outcome]:
     runner = FakeRunner({"load": Script(lines, code)})
     told = execute(source, ["sales.strict", "sales.plain"], runner, RunSettings("job"))
-    return {item.node.id: item.status for item in told if isinstance(item, Outcome)}
+    return {item.node.id: item for item in told if isinstance(item, Outcome)}
+
+
+def statuses(source: StarlakeProject, lines: list[str], code: int) -> dict[str, str]:
+    return {name: item.status for name, item in outcomes(source, lines, code).items()}
 
 
 BOTH = [*loaded_lines("sales", "strict"), *loaded_lines("sales", "plain")]
@@ -49,9 +53,22 @@ def test_a_load_that_failed_though_no_table_did_is_doubted_where_an_expectation_
 
 def test_a_table_that_failed_explains_the_exit_code(source):
     lines = [*loaded_lines("sales", "strict"), loaded_lines("sales", "plain")[0], ERROR]
-    assert statuses(source, lines, 1) == {"sales.strict": "materialized", "sales.plain": "failed"}
+    found = outcomes(source, lines, 1)
+    assert {item.status for item in found.values()} == {"failed"}
+    assert found["sales.strict"].reason.startswith("unknown whether the blocking expectation m() holds")
 
 
-def test_a_load_that_ended_well_is_not_doubted(source):
-    done = "26/01/01 00:00:00 INFO Main: Successfully load --domains sales"
-    assert set(statuses(source, [*BOTH, done], 0).values()) == {"materialized"}
+DONE = "26/01/01 00:00:00 INFO Main: Successfully load --domains sales"
+
+
+def test_a_blocking_expectation_that_was_not_evaluated_is_unknown(source):
+    assert statuses(source, [*BOTH, DONE], 0) == {"sales.strict": "failed", "sales.plain": "materialized"}
+
+
+def test_the_exit_code_tells_where_expectations_fail_a_load(source):
+    application = "version: 1\napplication: {expectations: {failOnError: true}}\n"
+    (source.root / "metadata/application.sl.yml").write_text(application)
+    found = outcomes(StarlakeProject(source.root), [*BOTH, DONE], 0)
+    assert {item.status for item in found.values()} == {"materialized"}
+    (check,) = found["sales.strict"].checks
+    assert check.passed and "exit code 0" in check.reason

@@ -19,7 +19,7 @@ application:
   connections:
     main: {{type: jdbc, options: {{url: "{url}", driver: org.duckdb.DuckDBDriver}}}}
 """
-_POSTGRES = "jdbc:postgresql://db/x"
+_UNREADABLE = "jdbc:h2:mem:x"
 _DUCKDB = "jdbc:duckdb:{{SL_ROOT}}/x.db"
 _CONFIG = 'version: 1\nload: {name: sales, metadata: {directory: "{{SL_ROOT}}/datasets/incoming/sales"}}\n'
 _TABLE = """
@@ -48,7 +48,7 @@ class Bench:
 
     def project(self, tables: Sequence[str] = (), tasks: Mapping[str, str] | None = None, duckdb: bool = False) -> None:
         """Tables of the domain `sales`, and tasks of the domain `kpi` by name."""
-        self.write("metadata/application.sl.yml", _APPLICATION.format(url=_DUCKDB if duckdb else _POSTGRES))
+        self.write("metadata/application.sl.yml", _APPLICATION.format(url=_DUCKDB if duckdb else _UNREADABLE))
         if tables:
             self.write("metadata/load/sales/_config.sl.yml", _CONFIG)
         for table in tables:

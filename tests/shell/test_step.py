@@ -213,14 +213,25 @@ def test_a_file_that_the_jvm_keeps_open_is_read_when_it_has_ended(bench: Any, tm
     assert [_metadata(event)["dagster/row_count"].value for event in observed] == [3, 3]
 
 
-def test_an_expectation_that_nobody_can_read_is_a_warning(bench: Any) -> None:
-    bench.project(tasks={"first": "select 1 as id", "second": "select * from kpi.first"})
+@pytest.mark.parametrize("blocking", [False, True])
+def test_an_expectation_that_cannot_be_evaluated_is_no_failed_check(bench: Any, blocking: bool) -> None:
+    bench.project(tasks={"first": "select 1 as id", "other": "select 1 as id", "second": "select * from kpi.first"})
     expecting(bench, 5)
+    for name in ("first", "other"):
+        block = "failOnError: true" if blocking and name == "first" else "failOnError: false"
+        text = f"version: 1\ntask:\n  expectations:\n    - {{expect: 'few()', {block}}}\n"
+        bench.write(f"metadata/transform/kpi/{name}.sl.yml", text)
     result = bench.materialize(bench.resource(launcher="console"))
-    assert result.success and made(result) == ["kpi/first", "kpi/second"]
-    (check,) = result.get_asset_check_evaluations()
-    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "cannot be read" in (check.description or "")
+    assert result.get_asset_check_evaluations() == []
+    said = [event.user_message for event in events(bench, result)]
+    (warning,) = [text for text in said if "expectations without a result" in text]
+    assert "kpi.first (few()); kpi.other (few())" in warning
+    assert result.success is not blocking
+    if not blocking:
+        assert set(made(result)) == {"kpi/first", "kpi/other", "kpi/second"}
+        return
+    assert made(result) == ["kpi/other"]
+    assert "unknown whether the blocking expectation few() holds" in told(result)["kpi.first"]
 
 
 def test_a_file_that_another_program_holds_is_no_wrong_answer(bench: Any, monkeypatch: Any) -> None:

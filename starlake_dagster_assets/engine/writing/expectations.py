@@ -18,8 +18,9 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.transaction import usable
 from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.expectation_checks import expectation_template, macro_call, render_expectation
+from starlake_dagster_assets.project.expectation_checks import expectation_sql, expectation_template, macro_call
 from starlake_dagster_assets.project.model import Expectation, Project
+from starlake_dagster_assets.project.rendering import RenderError
 
 __all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
 
@@ -126,15 +127,12 @@ def _check(session: Session, project: Project, item: Expectation, target: Target
 
 
 def _sql(project: Project, call: str, target: Target) -> str:
+    parts = (target.database, target.schema, target.table)
+    name = ".".join(part if _PLAIN.match(part) else identifier(part) for part in parts if part)
     try:
-        text = render_expectation(expectation_template(project), call, project.variables)
-    except Exception as error:
-        raise EngineError(f"cannot render expectation {call}: {error}") from error
-    if "sl_this" in text:
-        parts = (target.database, target.schema, target.table)
-        name = ".".join(part if _PLAIN.match(part) else identifier(part) for part in parts if part)
-        text = re.sub("sl_this", lambda _: name, text, flags=re.IGNORECASE)
-    return text
+        return expectation_sql(expectation_template(project), call, project.variables, name)
+    except RenderError as error:
+        raise EngineError(str(error)) from error
 
 
 def _count(session: Session, sql: str) -> int:

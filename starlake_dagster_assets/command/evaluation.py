@@ -1,0 +1,81 @@
+"""Results of the expectations of a run: by the audit, else evaluated now, else by the exit code of a load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge
+from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model import Application
+
+__all__ = ["ExpectationResults", "blocking_failures"]
+
+_MOST_NAMED = 5
+_EXIT_CODE = "the load ended with exit code 0, and `expectations.failOnError` ends it with 1 where one does not hold"
+_REMEDY = "Next: give this environment access to the warehouse (see the page `environments`)."
+
+
+class ExpectationResults:
+    """Results of the expectations of one run, and a warning about those that have none.
+
+    Args:
+        desk: Reads the audit and evaluates expectations.
+        application: The settings of the project.
+    """
+
+    def __init__(self, desk: Desk, application: Application) -> None:
+        self._desk = desk
+        self._application = application
+        self._unknown: dict[str, Sequence[str]] = {}
+
+    def of_failed(self, node: Node, named: Sequence[NamedExpectation], job_id: str) -> tuple[CheckResult, ...]:
+        """Returns the results that the audit has of a table or task that failed."""
+        checks = judge(node, named, self._desk.expectations(job_id)) if named else ()
+        return tuple(check for check in checks if check.count is not None or check.exception)
+
+    def of(
+        self, node: Node, named: Sequence[NamedExpectation], job_id: str, exit_code: int | None
+    ) -> tuple[CheckResult, ...]:
+        """Returns a result per expectation of a table or task that landed.
+
+        Args:
+            node: The table or task.
+            named: Its expectations.
+            job_id: The JOBID of its command.
+            exit_code: Of its command; None where it has not ended.
+        """
+        if not named:
+            return ()
+        checks = judge(node, named, self._desk.expectations(job_id))
+        missing = [check.expectation for check in checks if check.unknown]
+        evaluated = (self._desk.standing(node, missing) if missing else None) or ()
+        found = {check.expectation: check for check in evaluated if not check.unknown}
+        if node.kind == "table" and exit_code == 0 and self._application.expectations.fail_on_error:
+            held = (one for one in missing if one.blocking and one not in found)
+            found |= {one: CheckResult(one, passed=True, reason=_EXIT_CODE) for one in held}
+        if unknown := [one.expect for one in missing if one not in found]:
+            self._unknown.setdefault(node.id, unknown)
+        return tuple(found.get(check.expectation, check) for check in checks)
+
+    def warn(self) -> None:
+        """Warns once of all expectations of the run that have no result."""
+        if not self._unknown:
+            return
+        first = [f"{name} ({', '.join(texts)})" for name, texts in list(self._unknown.items())[:_MOST_NAMED]]
+        more = len(self._unknown) - len(first)
+        named = "; ".join(first) + (f"; and {more} more" if more else "")
+        self._desk.warn(f"expectations without a result, because nothing here can evaluate them: {named}. {_REMEDY}")
+
+
+def blocking_failures(checks: Sequence[CheckResult]) -> str:
+    """Returns why blocking expectations keep a table from being used; "" when they hold."""
+    broken = [check for check in checks if check.expectation.blocking and not check.passed]
+    unknown = f". {_REMEDY}" if any(check.unknown for check in broken) else ""
+    return "; ".join(map(_reason, broken)) + unknown
+
+
+def _reason(check: CheckResult) -> str:
+    if check.unknown:
+        return f"unknown whether the blocking expectation {check.expectation.expect} holds: {check.reason}"
+    return f"expectation {check.expectation.expect}: {check.reason}"

@@ -1,0 +1,46 @@
+"""Values of a partition column as texts, and their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timezone
+from typing import Any
+
+__all__ = ["MOST_PARTITIONS", "sum_by_value"]
+
+MOST_PARTITIONS = 10_000
+"""Maximum number of distinct values of a partition column."""
+_QUARTER = 15
+
+
+def sum_by_value(rows: Iterable[Sequence[Any]], offset: str = "") -> Mapping[str | None, int]:
+    """Returns row counts by partition value.
+
+    Args:
+        rows: The parts of a value (itself; or day, hour and minute), then a count.
+        offset: The UTC offset of days, hours and minutes.
+    """
+    found: dict[str | None, int] = {}
+    for *parts, count in rows:
+        value = _text(parts[0]) if len(parts) == 1 else _moment(parts[0], parts[1], parts[2], offset)
+        found[value] = found.get(value, 0) + int(count)
+    return found
+
+
+def _text(value: Any) -> str | None:
+    """A value as text: dates in ISO 8601, moments cut to a quarter of an hour, booleans as SQL writes them."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        moment = value.astimezone(timezone.utc) if value.tzinfo else value
+        return _moment(moment.date(), moment.hour, moment.minute, "+00:00" if value.tzinfo else "")
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _moment(day: Any, hour: Any, minute: Any, offset: str) -> str | None:
+    text = _text(day)
+    if text is None or hour is None or minute is None:
+        return text
+    return f"{text}T{int(hour):02}:{int(minute) // _QUARTER * _QUARTER:02}:00{offset}"
