@@ -26,6 +26,7 @@ from starlake_dagster_assets.assets.step_partitions import (
     window_of_step,
 )
 from starlake_dagster_assets.assets.step_progress import RunCall, StepProgress
+from starlake_dagster_assets.assets.step_updates import StepUpdates
 from starlake_dagster_assets.command.build import options_argument
 from starlake_dagster_assets.command.execute import execute
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
@@ -90,22 +91,26 @@ def _run(
     fetch: Fetch,
     culprits: list[Node],
 ) -> Iterator[StarlakeEvent]:
-    binding, partition = step.binding, variables.partition
-    results = Results(context, binding, runner, fetch, partition)
-    held = _Held(binding)
-    yield from held.back(results.checks_alone(call.nodes - step.asked))
-    step.asked |= call.nodes
+    binding = step.binding
     selected = {
         key: node
         for key, node in binding.nodes.items()
         if node.id in call.nodes and key in context.selected_asset_keys and key not in step.materialized
     }
     previous = read_previous_attempts(context, selected)
-    yield from skipped_asset_events(context, previous)
     nodes = {key: node for key, node in selected.items() if key not in previous.materialized}
+    updates = StepUpdates(context, binding, nodes)
+    meanwhile = updates.made_meanwhile()
+    nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
+    settings = _settings(context, step, call, runner, variables, nodes, updates)
+    results = Results(context, binding, runner, fetch, settings)
+    held = _Held(binding)
+    yield from held.back(results.checks_alone(call.nodes - step.asked))
+    step.asked |= call.nodes
+    yield from skipped_asset_events(context, previous, meanwhile)
     wanted = [node.id for node in nodes.values()]
     hold = (bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values())
-    settings = replace(_settings(context, step, call, runner, variables, nodes), hold=hold)
+    settings = replace(settings, hold=hold)
     if not settings.again:  # another attempt has moved its files already
         guard = GuardedRun(
             binding.translator.get_pre_load,
@@ -161,6 +166,7 @@ def _settings(
     runner: Runner,
     variables: _Variables,
     nodes: Mapping[dg.AssetKey, Node],
+    updates: StepUpdates,
 ) -> RunSettings:
     binding, partition = step.binding, variables.partition
     window = window_of_step(context, partition)
@@ -173,8 +179,9 @@ def _settings(
     return RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}{part}",
         options=variables.of,
-        scheduled_date=chosen or (window[1] if window else None),
+        scheduled_date=chosen,
         window=window,
+        intervals={} if window is not None else updates.intervals(),
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
         refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),

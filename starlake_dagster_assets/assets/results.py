@@ -15,9 +15,9 @@ from starlake_dagster_assets.assets.preview import as_table, may_be_shown
 from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.assets.step_outputs import unchanged_output
+from starlake_dagster_assets.assets.step_updates import interval_metadata
 from starlake_dagster_assets.command.checks import RESERVED
-from starlake_dagster_assets.command.outcome import Outcome, Settled
-from starlake_dagster_assets.command.partitions import PartitionInfo
+from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
@@ -41,7 +41,7 @@ class Results:
         binding: The project and its assets.
         runner: Its reader reads the warehouse.
         fetch: What is read for each table made.
-        partition: The partitions that the step runs for.
+        settings: Of the run: the partitions and data intervals that it is for.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Results:
         binding: Binding,
         runner: Runner,
         fetch: Fetch,
-        partition: PartitionInfo | None = None,
+        settings: RunSettings,
     ) -> None:
         self._context = context
         self._binding = binding
@@ -63,9 +63,9 @@ class Results:
             lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
         )
         self._samples = Samples(self._reader, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
-        self._partition = partition
+        self._settings, self._partition = settings, settings.partition
         self._partitioned = context.assets_def.partitions_def is not None
-        self._loads = LoadPartitions(context, runner, partition, binding.translator.trigger, self._ask)
+        self._loads = LoadPartitions(context, runner, settings.partition, binding.translator.trigger, self._ask)
         self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()
         self.unanswered: dict[str, Sequence[str]] = {}
@@ -124,6 +124,8 @@ class Results:
             return
         if self._partition is not None and item.settled and self._fetch.row_counts:
             metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table", 0))
+        if self._partition is None:
+            metadata |= interval_metadata(self._settings.interval(item.node))
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int) -> dict[str, Any]:

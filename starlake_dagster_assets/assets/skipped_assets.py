@@ -1,25 +1,28 @@
-"""Events of assets that a re-execution does not run because a previous run materialized them."""
+"""Events of assets that a run does not make because another run materialized them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets.assets.previous_attempts import PreviousAttempts
-from starlake_dagster_assets.assets.step_outputs import unrecorded_step_output
+from starlake_dagster_assets.assets.step_outputs import unchanged_output, unrecorded_step_output
 
 __all__ = ["skipped_asset_events"]
 
 
-def skipped_asset_events(context: dg.AssetExecutionContext, previous: PreviousAttempts) -> Iterator[Any]:
-    """Yields the events of assets that are not run because a previous run of the chain materialized them.
+def skipped_asset_events(
+    context: dg.AssetExecutionContext, previous: PreviousAttempts, meanwhile: Mapping[dg.AssetKey, str]
+) -> Iterator[Any]:
+    """Yields the events of assets that are not run because another run materialized them.
 
-    The outputs are those of the previous run: steps that read them are not skipped, and there is no second
+    The outputs are those of the other run: steps that read them are not skipped, and there is no second
     materialization.
 
     Args:
         context: Of the step.
         previous: Assets that previous attempts materialized.
+        meanwhile: Id of a run by asset key, of assets that it materialized after this run was created.
 
     Yields:
         An observation per asset that names the run, and the outputs of the asset and of its checks.
@@ -33,11 +36,18 @@ def skipped_asset_events(context: dg.AssetExecutionContext, previous: PreviousAt
         if spec.asset_key in others and spec.key in previous.evaluated_checks
     }
     for key, run in others.items():
-        yield dg.AssetObservation(
-            asset_key=key,
-            description=f"Materialized by run {run}, which this run repeats from its failure: not run again.",
-            metadata={"starlake/status": "materialized_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
-        )
+        yield _observation(key, run, "which this run repeats from its failure")
         yield from unrecorded_step_output(context, outputs[key], run)
     for name, key in checks.items():
         yield from unrecorded_step_output(context, name, others[key])
+    for key, run in meanwhile.items():
+        yield _observation(key, run, "after this run was requested and from all that its upstreams have now")
+        yield from unchanged_output(context, key)
+
+
+def _observation(key: dg.AssetKey, run: str, why: str) -> dg.AssetObservation:
+    return dg.AssetObservation(
+        asset_key=key,
+        description=f"Materialized by run {run}, {why}: not run again.",
+        metadata={"starlake/status": "materialized_by_run", "starlake/run": dg.MetadataValue.dagster_run(run)},
+    )

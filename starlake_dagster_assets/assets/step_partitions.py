@@ -10,6 +10,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.assets.partition_checks import takes_partition, unused_key_reason, uses_key
 from starlake_dagster_assets.assets.previous_attempts import partitioned
+from starlake_dagster_assets.assets.step_updates import declared_interval
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.graph.model import Node
@@ -64,8 +65,7 @@ def window_of_step(
     """Returns the data interval: of the partitions, else the one in the tags of the run; None where there is none."""
     if partition is not None and partition.window is not None:
         return partition.window
-    start, end = (context.run.tags.get(f"starlake/data_interval_{side}") for side in ("start", "end"))
-    return (datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None
+    return declared_interval(context.run.tags)
 
 
 def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | None) -> Mapping[str, str]:

@@ -18,8 +18,6 @@ from starlake_dagster_assets.automation.job_assets import asset_key, unowned_ups
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage_partitions import partitioned_tick
 from starlake_dagster_assets.automation.waves import (
-    INTERVAL_END,
-    INTERVAL_START,
     TRIGGER,
     UPSTREAMS,
     WAVE,
@@ -294,14 +292,11 @@ def _wave(
     targets: Sequence[dg.AssetKey],
     carried: Mapping[str, str],
 ) -> dg.RunRequest:
-    start, end = verdict.window
     tags = {
         **options.tags,
         **carried,
         **{key: value[:_TAG_LENGTH] for key, value in made.items()},
         WAVE: verdict.key,
-        INTERVAL_START: start.isoformat(),
-        INTERVAL_END: end.isoformat(),
     }
     return dg.RunRequest(run_key=verdict.key, tags=tags, asset_selection=None if group.whole else list(targets))
 

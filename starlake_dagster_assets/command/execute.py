@@ -166,7 +166,7 @@ class _Run:
             loading = build.load(
                 domain,
                 list(nodes),
-                scheduled_date=self._settings.scheduled_date,
+                scheduled_date=self._settings.scheduled(next(iter(nodes.values()))),
                 secrets=secrets,
                 job_id=self._job(),
                 spark=self._settings.spark(next(iter(nodes.values()))),
@@ -268,7 +268,7 @@ class _Run:
             command = build.transform(
                 task.raw,
                 settings.task_options(node),
-                settings.scheduled_date,
+                settings.scheduled(node),
                 truncate=settings.truncate,
                 env=settings.environment(node),
                 secrets=settings.secrets,

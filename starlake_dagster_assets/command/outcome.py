@@ -109,9 +109,10 @@ class RunSettings:
     Attributes:
         job_prefix: Job ids are `<prefix>-<n>`; unique for the run.
         options: Variables of transforms (`--options`).
-        scheduled_date: `--scheduledDate` of every load and transform.
-        window: Start and end of the data interval, for the transforms' `sl_…` variables: as the clocks of its own time
-            zone show them, so that `cast(… as date)` is the day that people there mean.
+        scheduled_date: `--scheduledDate` of every load and transform; None = the end of its data interval.
+        window: Start and end of the data interval of the run, for the transforms' `sl_…` variables: as the clocks of
+            its own time zone show them, so that `cast(… as date)` is the day that people there mean.
+        intervals: Data intervals of transforms by node id, where the run has none.
         partition: The partitions that the run is for; their keys are variables of the transforms.
         environment: Environment variables of the transform of a node.
         refused: By node id, why a task is not run now; it fails with that reason.
@@ -129,6 +130,7 @@ class RunSettings:
     options: Mapping[str, str] | Callable[[Node], Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     scheduled_date: datetime | None = None
     window: tuple[datetime, datetime] | None = None
+    intervals: Mapping[str, tuple[datetime, datetime]] = field(default_factory=lambda: MappingProxyType({}))
     partition: PartitionInfo | None = None
     environment: Callable[[Node], Mapping[str, str]] = _no_environment
     refused: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -145,9 +147,10 @@ class RunSettings:
         """The options of a transform: the user's, and the window's where there is one."""
         given = self.options(node) if callable(self.options) else self.options
         given = {**(self.partition.variables() if self.partition is not None else {}), **given}
-        if self.window is None:
+        interval = self.interval(node)
+        if interval is None:
             return given
-        start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S") for moment in self.window)
+        start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S") for moment in interval)
         window = {
             "sl_start_date": start,
             "sl_end_date": end,
@@ -155,3 +158,12 @@ class RunSettings:
             "sl_data_interval_end": end,
         }
         return {**window, **given}
+
+    def interval(self, node: Node) -> tuple[datetime, datetime] | None:
+        """The data interval of a table or task; None where it has none."""
+        return self.window or self.intervals.get(node.id)
+
+    def scheduled(self, node: Node) -> datetime | None:
+        """The moment of `--scheduledDate`: as set, else the end of the data interval."""
+        interval = self.interval(node)
+        return self.scheduled_date or (interval[1] if interval is not None else None)

@@ -247,7 +247,8 @@ class _Builder:
         partitions, column = self._partitions(self._graph.nodes[node], clock)
         made, settings = self._graph.nodes[node], self._settings[node]
         bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
-        return Trigger(node, owner, "", preload, clock, watch, partitions, column, bounds)
+        interval = settings.interval or "declared"
+        return Trigger(node, owner, "", preload, clock, watch, partitions, column, bounds, interval)
 
     def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.

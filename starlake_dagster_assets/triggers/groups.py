@@ -11,6 +11,7 @@ from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.triggers.settings import (
     FORMER_NAMES,
     Guard,
+    IntervalFrom,
     Moment,
     PartitionedBy,
     PartitionWrite,
@@ -150,6 +151,9 @@ class LineageSettings(SettingsGroup):
         data_cycle_enabled: Whether `data_cycle` holds; True by default where there is one.
         beyond_data_cycle_enabled: Whether an upstream's `freshness` widens the cycle; True by default.
         min_timedelta_between_runs: Seconds between two runs; 0 by default.
+        interval: The data interval of a run that has none of a partition, a schedule or a tag: `declared` (default):
+            the union of the intervals of the updates that it consumes, and none where one of them has none;
+            `since_last_run`: from the end of the last run until now.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -172,6 +176,7 @@ class LineageSettings(SettingsGroup):
     data_cycle_enabled: bool | None = None
     beyond_data_cycle_enabled: bool | None = None
     min_timedelta_between_runs: Seconds | None = None
+    interval: IntervalFrom | None = None
 
 
 class ScheduleSettings(SettingsGroup):

@@ -15,6 +15,7 @@ __all__ = [
     "AnyOf",
     "Clock",
     "Condition",
+    "Intervals",
     "Job",
     "Owner",
     "Partitions",
@@ -29,6 +30,7 @@ __all__ = [
 PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
 Partitions = Literal["none", "cron", "sink"]
 Owner = Literal["schedule", "arrival", "lineage", "condition", "none"]
+Intervals = Literal["declared", "since_last_run"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class Trigger:
             partitions are written by the write strategy.
         bounds: Time zone, start and end of the partitions of a sink, without a cron; None = those of the clock, else
             the defaults.
+        interval: `interval`: the data interval of a run without a partition and a schedule, `declared` by the updates
+            that it consumes, or the time since the last run (`since_last_run`).
     """
 
     node: str
@@ -160,6 +164,7 @@ class Trigger:
     partitions: Partitions = "none"
     replaced_column: str = ""
     bounds: Clock | None = None
+    interval: Intervals = "declared"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from starlake_dagster_assets.errors import nearest
-from starlake_dagster_assets.triggers.model import Partitions, PreLoadStrategy
+from starlake_dagster_assets.triggers.model import Intervals, Partitions, PreLoadStrategy
 
 __all__ = [
     "FORMER_NAMES",
     "Guard",
+    "IntervalFrom",
     "Moment",
     "NodeSettings",
     "PartitionWrite",
@@ -68,6 +69,7 @@ Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
 Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
 Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]
 PartitionedBy = Annotated[Partitions, BeforeValidator(_lower)]
+IntervalFrom = Annotated[Intervals, BeforeValidator(_lower)]
 PartitionWrite = Annotated[Literal["strategy", "replace"], BeforeValidator(_lower)]
 Status = Literal["STOPPED", "RUNNING"]
 
@@ -103,6 +105,9 @@ class NodeSettings(BaseModel):
             of its cycles the upstreams must be made together.
         beyond_data_cycle_enabled: Whether the cycle is wider by an upstream's `freshness`; True by default.
         min_timedelta_between_runs: Seconds between two runs; 0 by default.
+        interval: The data interval of a task in a run without a partition and a schedule: `declared` (default): the
+            union of the partitions and intervals of the updates that it consumes; `since_last_run`: from the end of
+            the last run until now.
         timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
         start_date: From when schedules tick.
         end_date: Until when.
@@ -141,6 +146,7 @@ class NodeSettings(BaseModel):
     data_cycle: str | None = None
     beyond_data_cycle_enabled: bool | None = None
     min_timedelta_between_runs: Seconds | None = None
+    interval: IntervalFrom | None = None
     timezone: str | None = None
     start_date: Moment | None = None
     end_date: Moment | None = None

@@ -1,0 +1,118 @@
+"""Consumption of an asset: the upstream materializations that a materialization has read, from the event log.
+
+Dagster writes it with every materialization of a step: the tags `dagster/input_event_pointer/<key>` hold, for each
+upstream, the storage id of the materialization that was the newest when the step began. Storage ids grow over all
+assets and partitions, so one number per upstream tells for each of its partitions whether it was read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+__all__ = ["Consumption", "Update", "consumption_of", "update_of", "updates_since"]
+
+_POINTER = "dagster/input_event_pointer/"
+
+
+@dataclass(frozen=True)
+class Update:
+    """A materialization of an upstream.
+
+    Attributes:
+        storage_id: In the event log; grows from one event to the next.
+        timestamp: Seconds since 1970.
+        run_id: Empty for one that was reported from outside.
+        partition: Partition key; None where it has none.
+        metadata: Of the materialization.
+    """
+
+    storage_id: int
+    timestamp: float
+    run_id: str = ""
+    partition: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """Upstream materializations that one materialization has read.
+
+    Attributes:
+        update: The materialization.
+        pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 = there was
+            none.
+        instance: Where its run is.
+    """
+
+    update: Update
+    pointers: Mapping[str, int]
+    instance: dg.DagsterInstance = field(compare=False, repr=False)
+
+    def includes(self, key: dg.AssetKey, upstream: Update) -> bool:
+        """Whether a materialization of an upstream was read.
+
+        Where nothing is recorded for the upstream, what is older than the start of the run counts as read; without a
+        run, what is older than the materialization itself.
+        """
+        pointer = self.pointers.get(key.to_user_string())
+        if pointer is not None:
+            return upstream.storage_id <= pointer
+        return upstream.storage_id < self.update.storage_id and upstream.timestamp < self.started.timestamp()
+
+    @cached_property
+    def started(self) -> datetime:
+        """When the run of the materialization was started; without a run, when it was reported."""
+        run = self.update.run_id
+        records = self.instance.get_run_records(dg.RunsFilter(run_ids=[run])) if run else ()
+        started = records[0].start_time if records else None
+        return datetime.fromtimestamp(self.update.timestamp if started is None else started, timezone.utc)
+
+
+def update_of(record: Any) -> Update:
+    """Returns the update of an event log record of a materialization."""
+    event = record.asset_materialization
+    metadata: Mapping[str, Any] = event.metadata if event is not None else {}
+    return Update(record.storage_id, record.timestamp, record.run_id or "", record.partition_key, metadata)
+
+
+def consumption_of(instance: dg.DagsterInstance, record: Any) -> Consumption:
+    """Reads what a materialization has consumed.
+
+    Args:
+        instance: Where its run is.
+        record: The event log record of the materialization.
+    """
+    event = record.asset_materialization
+    tags: Mapping[str, str] = event.tags if event is not None else {}
+    pointers = {
+        key.removeprefix(_POINTER): int(value) if value.isdigit() else 0
+        for key, value in tags.items()
+        if key.startswith(_POINTER)
+    }
+    return Consumption(update_of(record), pointers, instance)
+
+
+def updates_since(
+    instance: dg.DagsterInstance, key: dg.AssetKey, consumption: Consumption | None, most: int
+) -> list[Update] | None:
+    """Reads the materializations of an upstream that were not consumed, oldest first.
+
+    Args:
+        instance: The event log.
+        key: Of the upstream.
+        consumption: Of the newest materialization of the asset that reads it; None where it has none.
+        most: Number of materializations that are read.
+
+    Returns:
+        None where there are more.
+    """
+    after = consumption.pointers.get(key.to_user_string()) if consumption is not None else 0
+    filters = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)
+    records = instance.fetch_materializations(filters, limit=most + 1, ascending=False).records
+    found = [update_of(record) for record in reversed(records)]
+    found = [one for one in found if consumption is None or not consumption.includes(key, one)]
+    return None if len(found) > most else found

@@ -1,0 +1,182 @@
+"""Updates that the tasks of a step consume: their data intervals, and tasks that another run has made meanwhile."""
+
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.binding import Binding
+from starlake_dagster_assets.assets.consumption import (
+    Consumption,
+    Update,
+    consumption_of,
+    update_of,
+    updates_since,
+)
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.triggers.intervals import Interval, interval_text, parse_interval, union_of_intervals
+
+__all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "interval_metadata", "is_automatic"]
+
+DATA_INTERVAL = "starlake/data_interval"
+"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
+
+_MOST_UPDATES = 1000
+_STARTED_BY = ("dagster/from_automation_condition", "dagster/auto_materialize", "starlake/trigger")
+
+
+def is_automatic(run: dg.DagsterRun) -> bool:
+    """Whether a sensor, a schedule or a condition started a run."""
+    return any(name in run.tags for name in _STARTED_BY)
+
+
+def declared_interval(tags: Mapping[str, str]) -> Interval | None:
+    """Reads the data interval from the tags of a run; None where they have none."""
+    start, end = (tags.get(f"starlake/data_interval_{side}", "") for side in ("start", "end"))
+    return parse_interval(f"{start}/{end}")
+
+
+def interval_metadata(interval: Interval | None) -> dict[str, str]:
+    """Returns the metadata of a materialization that covers an interval."""
+    return {} if interval is None else {DATA_INTERVAL: interval_text(interval)}
+
+
+class StepUpdates:
+    """Updates of upstreams that the tasks of a step consume, as the event log has them when the step begins."""
+
+    def __init__(self, context: dg.AssetExecutionContext, binding: Binding, nodes: Mapping[dg.AssetKey, Node]) -> None:
+        self._context, self._binding, self._nodes = context, binding, nodes
+        self._instance = context.instance
+        self._intervals: dict[dg.AssetKey, Interval | None] = {}
+        self._consumed: dict[dg.AssetKey, Consumption] = {}
+
+    def intervals(self) -> dict[str, Interval]:
+        """Returns the data intervals of the tasks that have one, by node id, in a run that has none of its own.
+
+        In a run of a sensor or a condition it is the union of the intervals of the updates that the task consumes. With
+        `interval=since_last_run` it is the time from the end of the last one until now.
+        """
+        found = {node.id: self._interval(key) for key, node in self._nodes.items() if node.task is not None}
+        return {node: interval for node, interval in found.items() if interval is not None}
+
+    def made_meanwhile(self) -> Mapping[dg.AssetKey, str]:
+        """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
+
+        Returns:
+            The id of that run by asset key. Empty for a run by hand, and for one that repeats another.
+        """
+        run = self._context.run
+        partitioned = self._context.assets_def.partitions_def is not None
+        if partitioned or not is_automatic(run) or run.parent_run_id is not None or self._context.retry_number:
+            return {}
+        found: dict[dg.AssetKey, str] = {}
+        for key, node in self._nodes.items():  # upstream first
+            consumption = self._consumption(key)
+            if node.task is None or consumption is None or consumption.update.run_id == run.run_id:
+                continue
+            if consumption.update.storage_id < self._planned.get(key, consumption.update.storage_id + 1):
+                continue
+            if all(self._has_read(consumption, up, found) for up in self._upstream(key)):
+                found[key] = consumption.update.run_id
+        return found
+
+    def _has_read(self, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]) -> bool:
+        if up in self._nodes and up not in made:
+            return False
+        record = self._records.get(up)
+        return record is None or consumption.includes(up, update_of(record))
+
+    def _interval(self, key: dg.AssetKey) -> Interval | None:
+        if key not in self._intervals:
+            self._intervals[key] = None  # a task that reads itself
+            self._intervals[key] = self._found(key)
+        return self._intervals[key]
+
+    def _found(self, key: dg.AssetKey) -> Interval | None:
+        node, now = self._nodes[key], datetime.fromtimestamp(time.time(), timezone.utc)
+        trigger = self._binding.translator.trigger(node)
+        consumption = self._consumption(key)
+        if trigger.interval == "since_last_run":
+            return None if consumption is None else self._since(consumption, now)
+        if node.task is None or not is_automatic(self._context.run):
+            return None
+        declared: list[Interval | None] = []
+        for up in self._upstream(key):
+            if up in self._nodes:
+                declared.append(self._interval(up))
+                continue
+            updates = updates_since(self._instance, up, consumption, _MOST_UPDATES)
+            declared += [None] if updates is None else self._declared(up, updates)
+        if not declared and consumption is not None:  # a run that is repeated covers what it covered before
+            return _recorded(consumption.update)
+        cycle = trigger.watch.data_cycle if trigger.watch is not None else None
+        return union_of_intervals(declared, now, cycle=cycle, timezone=self._timezone)
+
+    def _since(self, consumption: Consumption, now: datetime) -> Interval | None:
+        before = _recorded(consumption.update)
+        start = before[1] if before is not None else consumption.started
+        return (start, now) if start < now else None
+
+    def _declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
+        """Returns the interval of each update: of its partition, else of its metadata, else of the tags of its run."""
+        found = [self._window(key, one.partition) if one.partition else _recorded(one) for one in updates]
+        unknown = {
+            one.run_id
+            for one, known in zip(updates, found, strict=True)
+            if not known and not one.partition and one.run_id
+        }
+        records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(unknown))) if unknown else ()
+        of_run = {one.dagster_run.run_id: declared_interval(one.dagster_run.tags) for one in records}
+        return [known or of_run.get(one.run_id) for one, known in zip(updates, found, strict=True)]
+
+    def _window(self, key: dg.AssetKey, partition: str) -> Interval | None:
+        definition = self._context.job_def.asset_layer.get(key).partitions_def
+        if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+            return None
+        try:
+            window = definition.time_window_for_partition_key(partition)
+        except (ValueError, dg.DagsterInvalidInvocationError):  # of former partitions
+            return None
+        return window.start, window.end
+
+    @property
+    def _timezone(self) -> str:
+        triggers = self._binding.translator.triggers
+        said = triggers.timezone if triggers is not None else None
+        return said or self._binding.source.model.application.timezone or "UTC"
+
+    def _upstream(self, key: dg.AssetKey) -> list[dg.AssetKey]:
+        return sorted(up for up in self._context.assets_def.asset_deps.get(key, ()) if up != key)
+
+    def _consumption(self, key: dg.AssetKey) -> Consumption | None:
+        record = self._records.get(key)
+        if record is None:
+            return None
+        if key not in self._consumed:
+            self._consumed[key] = consumption_of(self._instance, record)
+        return self._consumed[key]
+
+    @cached_property
+    def _records(self) -> Mapping[dg.AssetKey, Any]:
+        """Newest materializations of the tasks and of what they read, asked for once."""
+        keys = {up for key in self._nodes for up in self._upstream(key)} | self._nodes.keys()
+        entries = [record.asset_entry for record in self._instance.get_asset_records(sorted(keys))]
+        return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
+
+    @cached_property
+    def _planned(self) -> Mapping[dg.AssetKey, int]:
+        """Storage ids of the events by which this run was planned to materialize its assets."""
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        records = self._instance.get_records_for_run(self._context.run.run_id, of_type=kind).records
+        events = ((record.event_log_entry.dagster_event, record.storage_id) for record in records)
+        return {
+            event.asset_key: number for event, number in events if event is not None and event.asset_key is not None
+        }
+
+
+def _recorded(update: Update) -> Interval | None:
+    value = update.metadata.get(DATA_INTERVAL)
+    return parse_interval(value.text or "") if isinstance(value, dg.TextMetadataValue) else None

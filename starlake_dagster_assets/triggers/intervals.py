@@ -1,0 +1,61 @@
+"""Data interval of a run that consumes updates of upstreams: the union of the intervals that these updates declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from starlake_dagster_assets.triggers.evaluate import cycle_of
+
+__all__ = ["Interval", "interval_text", "parse_interval", "union_of_intervals"]
+
+Interval: TypeAlias = tuple[datetime, datetime]
+"""Start, included, and end, excluded; both with a time zone."""
+
+_TICK = timedelta(microseconds=1)
+
+
+def union_of_intervals(
+    declared: Iterable[Interval | None], now: datetime, *, cycle: str | None = None, timezone: str = "UTC"
+) -> Interval | None:
+    """Returns the interval from the first start to the last end of some updates.
+
+    Args:
+        declared: Interval of each update: of its partition or of the run that made it; None where there is none.
+        now: The interval ends here at the latest.
+        cycle: `data_cycle`: a cron; the interval is then that of the closed cycles which the updates belong to.
+        timezone: Time zone of `cycle`, an IANA name.
+
+    Returns:
+        None where one of the updates has no interval, where there is no update, and where nothing is left of the
+        interval before `now`: the SQL then computes everything.
+    """
+    intervals = list(declared)
+    known = [one for one in intervals if one is not None]
+    if not known or len(known) < len(intervals):
+        return None
+    start = min((one[0] for one in known), key=datetime.timestamp)
+    end = max((one[1] for one in known), key=datetime.timestamp)
+    if cycle is not None:
+        start = cycle_of(cycle, start.timestamp(), timezone)[0]
+        last = cycle_of(cycle, (end - _TICK).timestamp(), timezone)
+        end = last[1] if last[1] <= now else last[0]
+    if end > now:
+        end = now.astimezone(end.tzinfo)
+    return (start, end) if start < end else None
+
+
+def interval_text(interval: Interval) -> str:
+    """Renders an interval as ISO 8601 does: `<start>/<end>`."""
+    return "/".join(moment.isoformat() for moment in interval)
+
+
+def parse_interval(text: str) -> Interval | None:
+    """Reads what `interval_text` has written; None for another text."""
+    start, sign, end = text.partition("/")
+    try:
+        found = (datetime.fromisoformat(start), datetime.fromisoformat(end)) if sign else None
+    except ValueError:
+        return None
+    return None if found is None or any(moment.tzinfo is None for moment in found) else found
