@@ -87,7 +87,7 @@ def consumption_of(instance: dg.DagsterInstance, record: Any) -> Consumption:
         record: The event log record of the materialization.
     """
     event = record.asset_materialization
-    tags: Mapping[str, str] = event.tags if event is not None else {}
+    tags: Mapping[str, str] = (event.tags or {}) if event is not None else {}
     pointers = {
         key.removeprefix(_POINTER): int(value) if value.isdigit() else 0
         for key, value in tags.items()

@@ -77,9 +77,9 @@ class StepUpdates:
             consumption = self._consumption(key)
             if node.task is None or consumption is None or consumption.update.run_id == run.run_id:
                 continue
-            if consumption.update.storage_id < self._planned.get(key, consumption.update.storage_id + 1):
+            if not all(self._has_read(consumption, up, found) for up in self._upstream(key)):
                 continue
-            if all(self._has_read(consumption, up, found) for up in self._upstream(key)):
+            if self._was_planned_before(key, consumption.update):
                 found[key] = consumption.update.run_id
         return found
 
@@ -166,15 +166,14 @@ class StepUpdates:
         entries = [record.asset_entry for record in self._instance.get_asset_records(sorted(keys))]
         return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
 
-    @cached_property
-    def _planned(self) -> Mapping[dg.AssetKey, int]:
-        """Storage ids of the events by which this run was planned to materialize its assets."""
-        kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-        records = self._instance.get_records_for_run(self._context.run.run_id, of_type=kind).records
-        events = ((record.event_log_entry.dagster_event, record.storage_id) for record in records)
-        return {
-            event.asset_key: number for event, number in events if event is not None and event.asset_key is not None
-        }
+    def _was_planned_before(self, key: dg.AssetKey, update: Update) -> bool:
+        """Whether this run was planned to materialize an asset before another run materialized it."""
+        plan = self._instance.event_log_storage.get_latest_planned_materialization_info(key)
+        if plan is None:
+            return False
+        if plan.run_id == self._context.run.run_id:
+            return plan.storage_id < update.storage_id
+        return plan.run_id == update.run_id  # planned after this run
 
 
 def _recorded(update: Update) -> Interval | None:

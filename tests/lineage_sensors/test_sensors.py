@@ -244,18 +244,14 @@ def test_a_partition_of_an_unknown_grid_moves_the_newest_one(world, make):
     assert request.partition_key == "2024-01-03"
 
 
-def test_a_run_of_one_upstream_gets_its_interval_under_the_documented_names(world):
-    """W20, W21, W24: `sl_start_date` and `sl_end_date`, also for a single upstream and without any cron."""
+def test_the_times_of_events_are_no_interval(world):
     it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}))
     for _ in range(2):
         it.made("sales.a")
         it.daemon()
     commands = [command.argv for command in it.runner.commands if command.argv[0] == "transform"]
     assert len(commands) == 2
-    said = [dict(pair.split("=", 1) for pair in argv[argv.index("--options") + 1].split(",")) for argv in commands]
-    assert all(options["sl_end_date"] == options["sl_data_interval_end"] for options in said)
-    assert said[0]["sl_end_date"] == said[1]["sl_start_date"], "the second interval goes on where the first ended"
-    assert all("--scheduledDate" in argv for argv in commands)
+    assert not any("--options" in argv or "--scheduledDate" in argv for argv in commands)
 
 
 def test_what_was_made_before_a_redeploy_breaks_no_tick(world):

@@ -25,13 +25,14 @@ def variables(location: Place) -> dict[str, str]:
 
 
 def test_w20_w21_a_pipeline_of_one_upstream_has_a_date_and_an_interval(location):
-    location.made("sales.a")
+    interval = {"starlake/data_interval": "2025-03-01T00:00:00+00:00/2025-03-02T00:00:00+00:00"}
+    location.instance.report_runless_asset_event(dg.AssetMaterialization(["sales", "a"], metadata=interval))
     (request,) = location.tick(SENSOR)
     location.run("transform_kpi", request.tags, request.asset_selection)
     assert "--scheduledDate" in location.runner.commands[-1].argv
     found = variables(location)
-    assert found["sl_start_date"] == found["sl_data_interval_start"] <= found["sl_end_date"]
-    assert all(datetime.fromisoformat(value) for value in found.values())
+    assert found["sl_start_date"] == found["sl_data_interval_start"] == "2025-03-01T00:00:00"
+    assert found["sl_end_date"] == found["sl_data_interval_end"] == "2025-03-02T00:00:00"
 
 
 def test_w22_an_event_older_than_the_start_date_is_no_error(locate):

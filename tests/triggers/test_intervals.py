@@ -1,0 +1,56 @@
+"""The data interval of a run is the union of the intervals that the updates declare, and of nothing else."""
+
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starlake_dagster_assets.triggers.intervals import interval_text, parse_interval, union_of_intervals
+
+NOW = datetime(2026, 12, 3, 5, 0, 20, tzinfo=timezone.utc)
+MOMENTS = st.integers(-400, 400).map(lambda hours: NOW + timedelta(hours=hours))
+INTERVALS = st.tuples(MOMENTS, st.integers(1, 100)).map(lambda one: (one[0], one[0] + timedelta(hours=one[1])))
+
+
+def day(number: int, hour: int = 0) -> datetime:
+    return datetime(2026, 12, number, hour, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("declared", "cycle", "expected"),
+    [
+        pytest.param([], None, None, id="no-update"),
+        pytest.param([(day(1), day(2))], None, (day(1), day(2)), id="one"),
+        pytest.param([(day(2), day(3)), (day(1), day(2))], None, (day(1), day(3)), id="union"),
+        pytest.param([(day(1), day(2)), None], None, None, id="one-without"),
+        pytest.param([(day(3), day(4))], None, (day(3), NOW), id="ends-now"),
+        pytest.param([(day(4), day(5))], None, None, id="of-the-future"),
+        pytest.param([(day(1, 5), day(2, 5))], "0 5 * * *", (day(1, 5), day(2, 5)), id="cycle-of-the-tick"),
+        pytest.param([(day(2, 7), day(2, 9))], "0 5 * * *", (day(2, 5), day(3, 5)), id="cycle-around"),
+        pytest.param([(day(2, 7), day(3, 5)), (day(3, 5), NOW)], "0 5 * * *", (day(2, 5), day(3, 5)), id="closed-only"),
+        pytest.param([(day(3, 5), NOW)], "0 5 * * *", None, id="no-closed-cycle"),
+    ],
+)
+def test_the_interval_is_the_union_of_what_is_declared(declared, cycle, expected):
+    assert union_of_intervals(declared, NOW, cycle=cycle) == expected
+
+
+@given(st.lists(INTERVALS, max_size=5), st.sampled_from([None, "0 5 * * *", "0 * * * *", "0 0 * * 1"]))
+def test_an_interval_is_never_empty_and_never_ends_after_now(declared, cycle):
+    found = union_of_intervals(declared, NOW, cycle=cycle, timezone="Europe/Paris")
+    if found is None:
+        return
+    assert found[0] < found[1] <= NOW
+    for start, end in declared:  # every update that has ended is inside of it, unless its cycle is open
+        if cycle is None and end <= NOW:
+            assert found[0] <= start and end <= found[1]
+
+
+def test_an_interval_is_read_as_it_was_written():
+    paris = ZoneInfo("Europe/Paris")
+    night = datetime(2025, 10, 26, 0, tzinfo=paris), datetime(2025, 10, 27, 0, tzinfo=paris)
+    assert parse_interval(interval_text(night)) == night
+    for text in ("", "2025-10-26T00:00:00", "2025-10-26/2025-10-27", "a/b"):
+        assert parse_interval(text) is None
