@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlparse
+from uuid import uuid4
 
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Domain, Project
 
-__all__ = ["AreaName", "area", "incoming_directory", "local_path", "move_file"]
+__all__ = ["AreaName", "Listing", "area", "free_name", "incoming_directory", "list_files", "local_path", "move_file"]
+
+_NAME_BYTES = 255
 
 AreaName = Literal["incoming", "stage", "unresolved", "archive", "ingesting", "replay"]
 
@@ -70,6 +75,45 @@ def local_path(value: str, project: Project, what: str) -> Path:
     return path if path.is_absolute() else Path(project.root) / path
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The files of a directory, hidden ones left out, in the order of their names.
+
+    Attributes:
+        files: Regular files, and links to those inside of the directory.
+        links: Links that leave the directory, which nobody follows.
+    """
+
+    files: tuple[Path, ...] = ()
+    links: tuple[Path, ...] = ()
+
+
+def list_files(folder: Path) -> Listing:
+    """Lists a directory; one that does not exist is empty."""
+    if not folder.is_dir():
+        return Listing()
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    inside = folder.resolve()
+    links = tuple(path for path in found if path.is_symlink() and not path.resolve().is_relative_to(inside))
+    return Listing(tuple(path for path in found if path not in links), links)
+
+
+def free_name(path: Path) -> Path:
+    """The path, with a number before its suffix where there is a file of that name already."""
+    if not os.path.lexists(path):
+        return path
+    ending = next((end for end in (".tar.gz",) if path.name.lower().endswith(end)), path.suffix)
+    stem = path.name[: len(path.name) - len(ending)]
+    for number in count(2):
+        tail = f".{number}{ending}"
+        # names are limited in bytes
+        cut = os.fsdecode(os.fsencode(stem)[: _NAME_BYTES - len(os.fsencode(tail))])
+        there = path.with_name(cut + tail)
+        if not os.path.lexists(there):
+            return there
+    raise AssertionError
+
+
 def move_file(source: Path, target: Path) -> None:
     """Move a file so that the target is never seen half written, also across file systems.
 
@@ -78,6 +122,9 @@ def move_file(source: Path, target: Path) -> None:
         target: Its new path; the directory is made. A file there is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():  # which may be relative
+        _copy_across(source, target)
+        return
     try:
         os.replace(source, target)
     except OSError as error:
@@ -87,7 +134,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _copy_across(source: Path, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".sl-{uuid4().hex}.part")
     try:
         shutil.copy2(source, part)
         with part.open("rb") as copy:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.command.source import redact
 
-__all__ = ["Emit", "Journal"]
+__all__ = ["Emit", "Journal", "printable"]
 
 Emit = Callable[[Line], None]
 
@@ -20,12 +22,30 @@ class Journal:
     """
 
     def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+        self._receive = emit
+        self._secrets: frozenset[str] = frozenset()
+
+    def hide(self, secrets: frozenset[str]) -> None:
+        """Replaces values in every line from now on."""
+        self._secrets |= secrets
+
+    def redact(self, text: str) -> str:
+        """The text without what is hidden."""
+        return redact(text, self._secrets)
+
+    def within(self, emit: Emit) -> Journal:
+        """A journal for another receiver that hides the same."""
+        inner = Journal(emit)
+        inner.hide(self._secrets)
+        return inner
 
     @property
     def emit(self) -> Emit:
         """The receiver of the lines."""
         return self._emit
+
+    def _emit(self, line: Line) -> None:
+        self._receive(replace(line, text=self.redact(line.text)) if self._secrets else line)
 
     def info(self, source: str, text: str) -> None:
         """A log line of level INFO; `source` is the engine's class name, which parsers know."""
@@ -55,3 +75,8 @@ class Journal:
         self._emit(Line(f"{before}{stamp} {level} {source}: {first}", "stderr"))
         for line in rest:
             self._emit(Line(line, "stderr"))
+
+
+def printable(name: object) -> str:
+    """A name for a line of text: control characters, line ends and what is no text are escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 
-__all__ = ["Value", "identifier", "literal", "qualified", "value"]
+__all__ = ["Value", "identifier", "literal", "path_literal", "qualified", "value"]
 
 Value = str | int | bool | datetime | None
 
@@ -22,6 +24,11 @@ def qualified(*parts: str) -> str:
 def literal(text: str) -> str:
     """A text as a DuckDB string literal: `a'b` becomes `'a''b'`."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def path_literal(path: Path) -> str:
+    """A path as a literal for DuckDB's readers, which take `*`, `?` and `[` in it for a pattern of several files."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def value(given: Value) -> str:

@@ -114,7 +114,7 @@ def test_a_load_killed_before_its_archive_is_told_by_the_next_one(bench: Any, au
     bench.table(extra="expectations: [{expect: 'two()'}]")
     bench.file("orders_1.csv", "1,a,1", "2,b,1")
     kill_at(bench, ("after", "commands.load", "run_load", 1))
-    assert bench.files("ingesting") == [".orders_1.csv.ticket", "orders_1.csv"]
+    assert [name for name in bench.files("ingesting") if name[0] != "."] == ["orders_1.csv"]
     bench.file("orders_2.csv", "3,c,1")
     bench.ok("load", SL_JOB_ID="second")
     told = "\n".join(bench.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.preload import PreloadRequest, preload, readiness_table
@@ -77,6 +78,14 @@ def options_of(environ: Mapping[str, str]) -> EngineOptions:
     return EngineOptions(database=Path(path).expanduser() if path else None, duckdb_mode=mode)
 
 
+def _number(environ: Mapping[str, str], name: str) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise EngineError(f"{name}: {text!r} is no number") from None
+
+
 def _guarded(call: _Call) -> int:
     try:
         return _COMMANDS[call.command](call)
@@ -95,25 +104,32 @@ def _failed(call: _Call, message: str) -> None:
 
 
 def _load_project(call: _Call) -> Project:
+    return _read_project(call)[0]
+
+
+def _read_project(call: _Call) -> tuple[Project, Sequence[Problem]]:
+    """The project, and the problems of the tables and tasks that are left out of it."""
     root = _root(call.environ)
     env = call.environ.get("SL_ENV") or None
     project, problems = load_project(root, env=env, options=_variables(call), environ=call.environ)
+    call.journal.hide(secrets_of(project))
     errors = [problem for problem in problems if problem.severity == "error"]
     for problem in problems:
         (call.journal.error if problem.severity == "error" else call.journal.warn)("SchemaHandler", str(problem))
     if any(_fatal(problem) for problem in errors):
         raise ProjectError([problem for problem in errors if _fatal(problem)])
-    return project
+    return project, [problem for problem in errors if problem.stops_object]
 
 
 def _fatal(problem: Problem) -> bool:
-    """Whether a problem stops every command: not one of a task, which is left out, and not one of a schedule."""
-    return problem.stops_object and not problem.file.startswith("metadata/transform/")
+    """Whether a problem stops every command: not one of a table or a task, which is left out, or of a schedule."""
+    return problem.stops_object and not problem.file.startswith(("metadata/transform/", "metadata/load/"))
 
 
 def _stage(call: _Call) -> int:
     project = _load_project(call)
-    stage(project, call.arguments.items("domains"), call.arguments.items("tables"), call.journal.emit)
+    rest = _number(call.environ, "SL_STAGE_REST_SECONDS")
+    stage(project, call.arguments.items("domains"), call.arguments.items("tables"), call.journal, rest)
     return _succeeded(call)
 
 
@@ -147,7 +163,8 @@ def _load(call: _Call) -> int:
         arguments.items("files") or (),
         arguments.text("scheduledDate"),
     )
-    load(_load_project(call), request, call.journal, call.options, call.environ)
+    project, problems = _read_project(call)
+    load(project, request, call.journal, call.options, call.environ, problems)
     return _succeeded(call)
 
 
@@ -179,6 +196,7 @@ def _settings(call: _Call) -> int:
 def _validate(call: _Call) -> int:
     root, env = _root(call.environ), call.environ.get("SL_ENV") or None
     project, problems = load_project(root, env=env, options=_variables(call), environ=call.environ)
+    call.journal.hide(secrets_of(project))
     for name in sorted(project.application.connections):
         call.journal.out(_tried(project, name, call))
     kinds = [problem.severity for problem in problems]

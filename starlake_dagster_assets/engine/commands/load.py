@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 import duckdb
 
-from starlake_dagster_assets.engine.areas import area, move_file
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
+from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
@@ -21,7 +23,8 @@ from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Pass
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Domain, Project, Table
+from starlake_dagster_assets.project.model import Domain, Location, Project, Table
+from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["LoadRequest", "load"]
 
@@ -70,10 +73,17 @@ class _Context:
     options: EngineOptions
     environ: Mapping[str, str]
     tally: _Tally
+    broken: Sequence[PurePosixPath]
+    """Files of tables and domains that are left out of the project."""
 
 
 def load(
-    project: Project, request: LoadRequest, journal: Journal, options: EngineOptions, environ: Mapping[str, str]
+    project: Project,
+    request: LoadRequest,
+    journal: Journal,
+    options: EngineOptions,
+    environ: Mapping[str, str],
+    problems: Sequence[Problem] = (),
 ) -> None:
     """Loads the files of the domains and tables asked for.
 
@@ -85,24 +95,36 @@ def load(
         journal: Where markers and the summary go.
         options: Settings of the engine.
         environ: Environment variables of the command, for the JOBID.
+        problems: Of tables and tasks that are left out of the project; a table that was asked for has failed.
 
     Raises:
         EngineError: At least one file failed; the message has the errors of all of them.
     """
     _order(project)
-    tally = _Tally()
-    context = _Context(project, request, journal, options, environ, tally)
+    tally = _Tally(errors=[str(problem) for problem in problems if _asked_for(problem, request)])
+    broken = [PurePosixPath(problem.file) for problem in problems]
+    context = _Context(project, request, journal, options, environ, tally, broken)
     domains = _selected(context)
     _copy_files(context, domains)
     journal.info(_SOURCE, f"Domains that will be watched: {','.join(domain.name for domain, _ in domains)}")
     for domain, tables in domains:
-        with exclusive(area(project, "stage", domain.name), journal, options):
+        with _isolated(context, last=True), exclusive(area(project, "stage", domain.name), journal, options):
             _load_domain(context, domain, tables)
     if tally.errors:
         journal.error(_SOURCE, "Some tables failed to be loaded")
         raise EngineError("\n".join(tally.errors))
     journal.info(_SOURCE, "All tables loaded successfully")
     _summary(context)
+
+
+def _asked_for(problem: Problem, request: LoadRequest) -> bool:
+    """Whether a problem is that of a table, or of its domain, that is to be loaded."""
+    top, kind, *parts = (*PurePosixPath(problem.file).parts, "", "")
+    if (top, kind) != ("metadata", "load"):
+        return False
+    stem = parts[1].removesuffix(".yml").removesuffix(".yaml").removesuffix(".sl")
+    wanted = request.domains is None or parts[0] in request.domains
+    return wanted and (request.tables is None or stem in (*request.tables, "_config"))
 
 
 def _order(project: Project) -> bool:
@@ -162,10 +184,13 @@ def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]
         stage = area(context.project, "stage", (fitting or [domains[0][0]])[0].name)
         stage.mkdir(parents=True, exist_ok=True)
         there = stage / file.name
-        if file.resolve() != there.resolve():
-            part = there.with_name(f".{there.name}.part")
-            shutil.copyfile(file, part)
-            move_file(part, there)
+        if file.resolve() == there.resolve():
+            continue
+        if there.exists() and not filecmp.cmp(file, there, shallow=False):
+            raise EngineError(f"--files: another {printable(there)} is waiting to be loaded; load it first")
+        part = there.with_name(f".sl-{uuid4().hex}.part")
+        shutil.copyfile(file, part)
+        move_file(part, there)
 
 
 def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> None:
@@ -173,9 +198,12 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
     journal.info(_SOURCE, f"Watch Domain: {domain.name}")
     journal.info(_SOURCE, f"List files in file:{passage.stage}")
     passage.stage.mkdir(parents=True, exist_ok=True)
+    for link in list_files(passage.stage).links:
+        journal.warn(_SOURCE, f"{printable(link)} is not loaded: it is a link to a file outside of the stage area")
     for connection in sorted({table.connection for table in tables}):
-        _load_connection(context, passage, tables, connection)
-    if context.request.tables is None:
+        with _isolated(context, last=True):
+            _load_connection(context, passage, tables, connection)
+    if context.request.tables is None and not any(file.parent.name == domain.directory for file in context.broken):
         _unresolved(passage, domain.tables)
 
 
@@ -190,18 +218,35 @@ def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table
     if not stuck and not gone and not any(mine(file) for file in _files(passage.stage)):
         context.journal.info(_SOURCE, "No Files found to ingest.")
         return
-    try:
-        with open_session(context.project, connection, context.journal, context.options) as session:
-            passage.forget_orphans(gone, session)
-            recovered = passage.recover(stuck, session, Auditor(session, context.project, "", None))
-            for table, files in _resolved(context, passage, tables, recovered):
-                if table.connection == connection:
-                    landed = [item for item in recovered if _table_of(item[0].files[0], tables) is table]
+    with open_session(context.project, connection, context.journal, context.options) as session:
+        passage.forget_orphans(gone, session)
+        recovered = passage.recover(stuck, session, Auditor(session, context.project, "", None))
+        for table, files in _resolved(context, passage, tables, recovered):
+            if table.connection == connection:
+                landed = [item for item in recovered if _table_of(item[0].files[0], tables) is table]
+                with _isolated(context, table.location):
                     _load_table(context, session, passage, table, landed, files)
-    except EngineError as error:
-        if context.options.cancelled.is_set():
+
+
+@contextmanager
+def _isolated(context: _Context, where: Location | None = None, *, last: bool = False) -> Generator[None]:
+    """Records what goes wrong with one file, table, connection or domain, so that the others are loaded.
+
+    A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
+    """
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise EngineError("cancelled") from error
+    except Exception as error:
+        if context.options.cancelled.is_set() or (isinstance(error, duckdb.FatalException) and not last):
             raise
-        _failed(context, str(error))
+        text = str(error)
+        if isinstance(error, OSError) and error.filename:
+            text = f"{printable(error.filename)}: {error.strerror}"
+        elif not isinstance(error, (EngineError, duckdb.Error, OSError)):
+            text = f"unexpected {type(error).__name__}: {error}"
+        _failed(context, text if where is None or where.file in text else f"{where}: {text}")
 
 
 def _resolved(
@@ -211,7 +256,8 @@ def _resolved(
     by_name = _order(context.project)
     landed = {file for entry, _ in recovered for file in entry.files}
     files = [file for file in [*leftovers(passage), *_files(passage.stage)] if file not in landed]
-    files.sort(key=lambda file: (0 if by_name else file.stat().st_mtime_ns, file.name))
+    files = [file for file in files if file.exists()]  # one that is taken away meanwhile is nobody's failure
+    files.sort(key=lambda file: (0 if by_name else _changed(file), file.name))
     found = {file: _table_of(file, tables) for file in [*landed, *files]}
     for table in tables:
         if any(owner is table for owner in found.values()):
@@ -228,18 +274,16 @@ def _load_table(
 ) -> None:
     """Announces the files of a table and loads them; those that landed before are told again, and archived."""
     named = [*(file for entry, _ in landed for file in entry.files), *files]
-    names = ",".join(file.name for file in named)
+    names = ",".join(printable(file.name) for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
     for entry, counts in landed:
-        _finish(context, passage, _job(context, session, passage, table, entry), counts, recovered=True)
+        with _isolated(context, table.location):
+            _finish(context, passage, _job(context, session, passage, table, entry), counts, recovered=True)
     for group in _jobs(context, table, files):
         if context.options.cancelled.is_set():
             raise EngineError("cancelled")
-        try:
+        with _isolated(context, table.location):
             _load_files(context, session, passage, table, group)
-        except EngineError as error:
-            where = "" if table.location.file in str(error) or context.options.cancelled.is_set() else table.location
-            _failed(context, f"{where}: {error}" if where else str(error))
 
 
 def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:
@@ -255,6 +299,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
         check_adaptive(table.metadata.write_strategy)
     strategy = strategy_for(table, context.project.application, files[0])
     check_load(session, context.project, table, strategy)
+    passage.check_archive()
     job = _job(context, session, passage, table, Entry(tuple(files), None))
     entry = passage.enter(files, table.final_domain)
     context.journal.out(
@@ -314,8 +359,9 @@ def _unresolved(passage: Passage, tables: Sequence[Table]) -> None:
     for file in _files(passage.stage):
         if _table_of(file, tables) is None:
             passage.unresolved.mkdir(parents=True, exist_ok=True)
-            passage.journal.warn(_SOURCE, f"no table of {passage.domain} has a pattern for {file.name}: to unresolved")
-            move_file(file, passage.unresolved / file.name)
+            told = f"no table of {passage.domain} has a pattern for {printable(file.name)}: to unresolved"
+            passage.journal.warn(_SOURCE, told)
+            move_file(file, free_name(passage.unresolved / file.name))
 
 
 def _failed(context: _Context, message: str) -> None:
@@ -324,9 +370,14 @@ def _failed(context: _Context, message: str) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return list(list_files(folder).files)
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _table_of(file: Path, tables: Sequence[Table]) -> Table | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.engine.areas import area, incoming_directory, move_file
-from starlake_dagster_assets.engine.journal import Emit, Journal
+from starlake_dagster_assets.engine.areas import Listing, area, incoming_directory, list_files, move_file
+from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.landing import Landing, acknowledged
 from starlake_dagster_assets.project.model import Domain, Project, Table
@@ -27,29 +28,36 @@ class _Arrival:
     ack: Path | None
 
 
-def stage(project: Project, domains: Sequence[str] | None, tables: Sequence[str] | None, emit: Emit) -> int:
-    """Move arrived files to the stage area.
+def stage(
+    project: Project,
+    domains: Sequence[str] | None,
+    tables: Sequence[str] | None,
+    journal: Journal,
+    rest_seconds: float = 0,
+) -> None:
+    """Moves arrived files to the stage area; what cannot be moved costs only itself.
 
     Args:
         project: The project.
         domains: Directories of the domains (`--domains`); None or empty: all.
         tables: File stems of the tables (`--tables`); None or empty: all.
-        emit: Receives each line of output.
-
-    Returns:
-        The exit code: 0.
+        journal: Receives each line of output.
+        rest_seconds: A file that changed within these seconds is not complete yet, and stays.
 
     Raises:
-        EngineError: When a domain has no directory, or two tables match one file; nothing of that domain was moved.
+        EngineError: At the end: a domain has no directory, two tables match one file, or a file cannot be moved.
     """
-    journal = Journal(emit)
     wanted = [item for item in project.domains if not domains or item.directory in domains]
     journal.info(_SOURCE, f"Loading files from Landing Zone for domains : {','.join(item.name for item in wanted)}")
-    folders = {item.directory: incoming_directory(project, item) for item in wanted}
+    failures: list[str] = []
     for domain in wanted:
         chosen = tuple(table for table in domain.tables if not tables or table.stem in tables or table.name in tables)
-        _stage_domain(project, domain, chosen, folders[domain.directory], journal)
-    return 0
+        try:
+            failures += _stage_domain(project, domain, chosen, journal, rest_seconds)
+        except (EngineError, OSError) as error:
+            failures.append(str(error))
+    if failures:
+        raise EngineError(f"stage: {printable(failures[0])}" if len(failures) == 1 else _listed(failures))
 
 
 def stageable(project: Project, domain: Domain, table: Table) -> tuple[Path, ...]:
@@ -67,49 +75,77 @@ def stageable(project: Project, domain: Domain, table: Table) -> tuple[Path, ...
         EngineError: When the domain has no directory.
     """
     folder = incoming_directory(project, domain)
-    return tuple(item.path for item in _arrivals(folder, (table,)))
+    return tuple(item.path for item in _arrivals(folder, list_files(folder), (table,)))
 
 
-def _stage_domain(project: Project, domain: Domain, tables: tuple[Table, ...], folder: Path, journal: Journal) -> None:
+def _listed(failures: Sequence[str]) -> str:
+    return "\n".join(["some files stay in incoming:", *map(printable, failures)])
+
+
+def _stage_domain(
+    project: Project, domain: Domain, tables: tuple[Table, ...], journal: Journal, rest_seconds: float
+) -> list[str]:
+    """Stages the files of a domain; returns why others stay."""
+    folder = incoming_directory(project, domain)
     journal.info(_SOURCE, f"Scanning {folder}")
     if not folder.is_dir():
         journal.error(_SOURCE, f"Input path : {folder} not found, domain {domain.name} ignored")
-        return
-    arrivals = _arrivals(folder, tables)
-    _refuse_shared(arrivals, domain)
+        return []
+    listing = list_files(folder)
+    for link in listing.links:
+        told = f"{printable(link)} stays: it is a link to {printable(link.resolve())}, outside of the landing directory"
+        journal.warn(_SOURCE, f"{told}; deliver the file itself")
+    arrivals, failures = _without_shared(_arrivals(folder, listing, tables), domain)
     target = area(project, "stage", domain.name)
-    free = [item for item in arrivals if _is_free(item, target, journal)]
-    if not free:
-        return
-    journal.emit(Line(f"Moving {len(free)} file(s) from {folder} to file:{target}", "stdout"))
+    free = [item for item in arrivals if _is_free(item, target, journal) and _rests(item, rest_seconds, journal)]
+    if free:
+        journal.emit(Line(f"Moving {len(free)} file(s) from {folder} to file:{target}", "stdout"))
     for item in free:
-        journal.info(_SOURCE, f"Importing {item.path}")
-        move_file(item.path, target / item.path.name)
-        journal.emit(Line(f"Moving {item.path.name}", "stdout"))
+        journal.info(_SOURCE, f"Importing {printable(item.path)}")
+        try:
+            move_file(item.path, target / item.path.name)
+        except OSError as error:
+            failures.append(f"{item.path} cannot be moved to {target}: {error.strerror or error}")
+            continue
+        journal.emit(Line(f"Moving {printable(item.path.name)}", "stdout"))
         if item.ack is not None:
             item.ack.unlink(missing_ok=True)
+    return failures
 
 
-def _arrivals(folder: Path, tables: Sequence[Table]) -> list[_Arrival]:
+def _arrivals(folder: Path, listing: Listing, tables: Sequence[Table]) -> list[_Arrival]:
     """Files of a directory by the tables whose pattern matches the whole name, without those that wait for an ack."""
-    if not folder.is_dir():
-        return []
-    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    names = [path.name for path in listing.files]
     return [
         _Arrival(folder / claim.name, claim.table, folder / claim.ack if claim.ack else None)
         for claim in acknowledged(Landing(tables).claims(names), set(names).__contains__)
     ]
 
 
-def _refuse_shared(arrivals: Sequence[_Arrival], domain: Domain) -> None:
-    owners: dict[Path, Table] = {}
+def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[_Arrival], list[str]]:
+    """The files that one table wants, and why others stay: two tables want them."""
+    owners: dict[Path, list[Table]] = {}
     for item in arrivals:
-        other = owners.setdefault(item.path, item.table)
-        if other is not item.table:
-            raise EngineError(
-                f"{item.path} matches tables '{other.raw}' (pattern {other.pattern}) and '{item.table.raw}' "
-                f"(pattern {item.table.pattern}) of domain '{domain.name}'; make the patterns tell their files apart"
-            )
+        owners.setdefault(item.path, []).append(item.table)
+    shared = {path: tables for path, tables in owners.items() if len(tables) > 1}
+    told = [
+        f"{path} matches tables "
+        + " and ".join(f"'{table.raw}' (pattern {table.pattern})" for table in tables)
+        + f" of domain '{domain.name}'; make the patterns tell their files apart"
+        for path, tables in shared.items()
+    ]
+    return [item for item in arrivals if item.path not in shared], told
+
+
+def _rests(item: _Arrival, seconds: float, journal: Journal) -> bool:
+    """Whether a file has not changed for as long as it has to rest."""
+    if seconds <= 0:
+        return True
+    age = time.time() - item.path.stat().st_mtime
+    if age < seconds:
+        told = f"{printable(item.path)} stays: it changed {age:.0f} s ago, and has to rest {seconds:g} s"
+        journal.info(_SOURCE, told)
+    return age >= seconds
 
 
 def _is_free(item: _Arrival, target: Path, journal: Journal) -> bool:
@@ -117,5 +153,6 @@ def _is_free(item: _Arrival, target: Path, journal: Journal) -> bool:
     waiting = target / item.path.name
     if not waiting.exists():
         return True
-    journal.warn(_SOURCE, f"{waiting} was not loaded yet: {item.path} stays in incoming until it is; run load first")
+    told = f"{printable(waiting)} was not loaded yet: {printable(item.path)} stays in incoming until it is"
+    journal.warn(_SOURCE, f"{told}; run load first")
     return False

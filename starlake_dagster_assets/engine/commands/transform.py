@@ -150,7 +150,11 @@ def _run(
             raise EngineError("cancelled") from error
         except (EngineError, duckdb.Error) as error:
             checked = error.checked if isinstance(error, ExpectationError) else ()
-            auditor.failed(replace(outcome, success=False, message=str(error)), lambda: expect(job, checked), journal)
+            auditor.failed(
+                replace(outcome, success=False, message=str(error)),
+                lambda: expect(job, checked),
+                journal,
+            )
             raise EngineError(f"{task.raw}: {error}{_translated(job)}") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import duckdb
@@ -122,7 +122,7 @@ class Auditor:
         self.rolled_back()
         try:
             reasons()
-            self.record(outcome)
+            self.record(replace(outcome, message=journal.redact(outcome.message)))
             self.committed()
         except duckdb.InterruptException:
             raise

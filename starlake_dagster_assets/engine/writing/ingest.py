@@ -10,7 +10,6 @@ import duckdb
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.partitions import added_rows
-from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.read import read_incoming
@@ -95,7 +94,7 @@ def _may_stream(job: LoadJob) -> bool:
 def _write_as_read(job: LoadJob) -> Counts | None:
     """Writes rows while they are read, in one go; None, and nothing is done or told, where that does not work."""
     con, told = job.session.con, list[Line]()
-    within = replace(job, journal=Journal(told.append))
+    within = replace(job, journal=job.journal.within(told.append))
     with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
         if stream is None:
             return None
@@ -154,9 +153,19 @@ def _counts(incoming: Incoming) -> Counts:
     return Counts(incoming.input, incoming.accepted, incoming.rejected)
 
 
+def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
+    """Says how many of the rejected rows are in `audit.rejected`."""
+    limit = job.project.application.audit.max_errors
+    if incoming.rejected > limit:
+        told = f"the first {limit} of {incoming.rejected} rejected rows are recorded in audit.rejected"
+        job.journal.warn("Audit", f"{job.table.raw}: {told}; set audit.maxErrors to record more")
+
+
 def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     """Records the refused rows of a file that is refused for them."""
     counts = _counts(incoming)
+    job.entry.check_unchanged()
+    _tell_limit(job, incoming)
     message = f"{counts.rejected} invalid records"
 
     def record() -> None:
@@ -183,6 +192,8 @@ def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:
     _expect(job, gate(job.session, job.project, job.table.expectations, job.target))
     _audit(job, incoming, _count(job) - before if job.native else 0)
     job.entry.mark(job.session, _counts(incoming), job.auditor.job)
+    _tell_limit(job, incoming)
+    job.entry.check_unchanged()
     return incoming
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from starlake_dagster_assets.engine.areas import area, move_file
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
+from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
@@ -29,6 +30,8 @@ __all__ = ["Counts", "Entry", "Passage", "leftovers", "orphans", "uri"]
 
 _SOURCE = "IngestionWorkflow"
 _MARKER = "zztmp_ticket_"
+_Stamp = tuple[int, int]
+"""Size and time of the last change."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,27 @@ class Entry:
     Attributes:
         files: The files.
         marker: The table that commits with their rows; None for files that the real engine left behind.
+        stamps: Size and time of each file before it was first read; None where they are not known.
     """
 
     files: tuple[Path, ...]
     marker: Target | None
+    stamps: tuple[_Stamp | None, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Compares the files with what they were before they were read.
+
+        Raises:
+            EngineError: One was written to, replaced or removed.
+        """
+        for file, stamp in zip(self.files, self.stamps, strict=False):
+            found = _stamp(file)
+            if stamp is not None and found != stamp:
+                now = f"it has {found[0]} bytes now, {stamp[0]} before" if found else "it is gone"
+                raise EngineError(
+                    f"{printable(file)}: the file changed while it was loaded ({now}); "
+                    "deliver files under a name that no pattern matches and rename them when they are complete"
+                )
 
     def mark(self, session: Session, counts: Counts, job: str) -> None:
         """Makes the marker, within the transaction of the rows."""
@@ -116,24 +136,47 @@ class Passage:
         entered = tuple(self.ingesting / file.name for file in files)
         for file, there in zip(files, entered, strict=True):
             if file != there and there.exists():
-                raise EngineError(f"{there} is still there from an earlier load that failed: load or remove it first")
+                told = "is still there from an earlier load that failed: load or remove it first"
+                raise EngineError(f"{printable(there)} {told}")
         marker = Target(schema, f"{_MARKER}{uuid4().hex}")
-        for file, there in zip(files, entered, strict=True):
-            _write(_ticket(there), json.dumps({"schema": marker.schema, "marker": marker.table}))
+        stamps = tuple(map(_stamp, files))
+        for file, there, stamp in zip(files, entered, stamps, strict=True):
+            ticket = {"schema": marker.schema, "marker": marker.table, "file": there.name, "stamp": stamp}
+            _write(_ticket(there), json.dumps(ticket))
             if file != there:
                 move_file(file, there)
-        return Entry(entered, marker)
+        return Entry(entered, marker, stamps)
+
+    def check_archive(self) -> None:
+        """Makes the archive of the domain, before anything is loaded that could not be archived.
+
+        Raises:
+            EngineError: It is no directory, or cannot be written to.
+        """
+        if not self.project.application.archive:
+            return
+        try:
+            self.archive.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(f"cannot archive into {self.archive}: {error.strerror}; make it a directory") from error
+        if not os.access(self.archive, os.W_OK | os.X_OK):
+            raise EngineError(f"cannot archive into {self.archive}: it cannot be written to; change its permissions")
 
     def leave(self, entry: Entry, session: Session) -> None:
-        """Archives files whose rows are committed, or deletes them (`application.archive: false`)."""
+        """Archives files whose rows are committed, or deletes them (`application.archive: false`).
+
+        Raises:
+            EngineError: A file has changed since; it stays, because what was added is nowhere else.
+        """
+        entry.check_unchanged()
         for file in entry.files:
             if self.project.application.archive:
                 self.archive.mkdir(parents=True, exist_ok=True)
-                there = self.archive / file.name
-                self.journal.info(_SOURCE, f"Backing up file file:{file} to file:{there}")
+                there = free_name(self.archive / file.name)
+                self.journal.info(_SOURCE, f"Backing up file file:{printable(file)} to file:{printable(there)}")
                 move_file(file, there)
             else:
-                self.journal.info(_SOURCE, f"Deleting file file:{file}")
+                self.journal.info(_SOURCE, f"Deleting file file:{printable(file)}")
                 file.unlink()
         self.forget(entry, session)
 
@@ -151,7 +194,8 @@ class Passage:
         for file in files:
             there = self.stage / file.name
             if there.exists():
-                self.journal.warn(_SOURCE, f"{file} stays: {there} has arrived meanwhile; the next load takes both")
+                told = f"{printable(file)} stays: {printable(there)} has arrived meanwhile; the next load takes both"
+                self.journal.warn(_SOURCE, told)
             elif file.exists():
                 move_file(file, there)
             _ticket(file).unlink(missing_ok=True)
@@ -165,7 +209,7 @@ class Passage:
         """
         done: list[tuple[Entry, Counts]] = []
         for entry in _entries(files):
-            names = ", ".join(file.name for file in entry.files)
+            names = printable(", ".join(file.name for file in entry.files))
             counts = entry.committed(session) if entry.marker else _loaded_by_the_engine(entry, auditor)
             if counts is None:
                 self.journal.info(
@@ -185,50 +229,70 @@ class Passage:
 
 def leftovers(passage: Passage) -> list[Path]:
     """Files found in `ingesting` at the start of a load."""
-    if not passage.ingesting.is_dir():
-        return []
-    return sorted(path for path in passage.ingesting.iterdir() if path.is_file() and not path.name.startswith("."))
+    return list(list_files(passage.ingesting).files)
 
 
 def orphans(passage: Passage) -> list[Path]:
     """Where the files were whose tickets were left behind: they have been archived, or never came."""
     if not passage.ingesting.is_dir():
         return []
-    names = [path.name[1 : -len(".ticket")] for path in passage.ingesting.glob(".*.ticket")]
+    names = {str(_read(path).get("file", "")) for path in passage.ingesting.glob(".*.ticket")} - {""}
     return sorted(passage.ingesting / name for name in names if not (passage.ingesting / name).exists())
 
 
 def uri(files: Sequence[Path]) -> str:
     """Paths as the engine writes them: `file:/a/b,file:/a/c`."""
-    return ",".join(f"file:{file}" for file in files)
+    return ",".join(f"file:{printable(file)}" for file in files)
+
+
+def _stamp(file: Path) -> _Stamp | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _ticket(file: Path) -> Path:
-    return file.with_name(f".{file.name}.ticket")
+    """Of a length of its own: that of a file's name has a limit."""
+    return file.with_name(f".{sha256(os.fsencode(file.name)).hexdigest()[:32]}.ticket")
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".sl-{uuid4().hex}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 
 def _entries(files: Iterable[Path]) -> list[Entry]:
     """Files by the job that their tickets name, in order; a file without one is a job of its own."""
-    found: dict[object, tuple[list[Path], Target | None]] = {}
+    found: dict[object, tuple[list[tuple[Path, _Stamp | None]], Target | None]] = {}
     for file in files:
-        marker = _marker(file)
-        found.setdefault(marker or file, ([], marker))[0].append(file)
-    return [Entry(tuple(mine), marker) for mine, marker in found.values()]
+        ticket = _read(_ticket(file))
+        marker = _marker(ticket)
+        found.setdefault(marker or file, ([], marker))[0].append((file, _stamp_of(ticket)))
+    return [
+        Entry(tuple(file for file, _ in mine), marker, tuple(stamp for _, stamp in mine))
+        for mine, marker in found.values()
+    ]
 
 
-def _marker(file: Path) -> Target | None:
+def _read(ticket: Path) -> Mapping[str, Any]:
     try:
-        ticket: dict[str, Any] = json.loads(_ticket(file).read_text(encoding="utf-8"))
-        name = str(ticket["marker"])
-        return Target(str(ticket["schema"]), name) if name.startswith(_MARKER) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(ticket.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _marker(ticket: Mapping[str, Any]) -> Target | None:
+    name = str(ticket.get("marker", ""))
+    return Target(str(ticket.get("schema", "")), name) if name.startswith(_MARKER) else None
+
+
+def _stamp_of(ticket: Mapping[str, Any]) -> _Stamp | None:
+    size, changed = (*(ticket.get("stamp") or ()), None, None)[:2]
+    return None if size is None or changed is None else (int(size), int(changed))
 
 
 def _loaded_by_the_engine(entry: Entry, auditor: Auditor) -> Counts | None:

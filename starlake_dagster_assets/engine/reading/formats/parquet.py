@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from starlake_dagster_assets.engine.quoting import identifier, literal
+from starlake_dagster_assets.engine.quoting import identifier, literal, path_literal
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
@@ -19,7 +19,7 @@ def parquet_sources(con: duckdb.DuckDBPyConnection, path: Path, shown: str) -> I
     """The way to read a file; see `registry.sources`."""
 
     def read() -> Source:
-        sql = f"read_parquet({literal(str(path))})"
+        sql = f"read_parquet({path_literal(path)})"
         try:
             columns = con.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
             count = con.execute(f"SELECT count(*) FROM {sql}").fetchone()

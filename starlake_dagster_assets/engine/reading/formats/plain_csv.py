@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.quoting import literal, path_literal
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE
 
 __all__ = ["REASON", "csv_table", "printable", "write_plain"]
@@ -21,7 +21,7 @@ _UNPRINTABLE = re.compile(f"[\0{UNREADABLE}\ud800-\udfff]")
 def csv_table(path: Path, columns: Sequence[str], options: Sequence[str]) -> str:
     """`read_csv` of one file whose columns are all text and whose dialect is told, never guessed."""
     types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
-    return f"read_csv({literal(str(path))}, columns={{{types}}}, auto_detect=false, {', '.join(options)})"
+    return f"read_csv({path_literal(path)}, columns={{{types}}}, auto_detect=false, {', '.join(options)})"
 
 
 def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Sequence[str | None]]) -> tuple[str, int]:
