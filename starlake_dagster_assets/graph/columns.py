@@ -70,6 +70,28 @@ class ColumnLineage:
                 found[output.name] = sources
         return found
 
+    def traced(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
+        """Returns the columns of a task whose origin is known completely, in lower case, with what they are made of.
+
+        Args:
+            node_id: Any node's id.
+
+        Returns:
+            As `lineage`, but with constants, which are made of nothing, and without the columns of which a part cannot
+            be traced to a column of a node. {} where the SQL is not that of one query.
+        """
+        self.columns(node_id)
+        task = self._graph.nodes[node_id].task
+        found: dict[str, tuple[NodeColumn, ...]] = {}
+        if task is None or not task.parse_sql:
+            return found
+        for output in self._traced.get(node_id, ()):
+            sources = [(self._node_of(table, task), column) for table, column in output.sources]
+            known = [(node, column) for node, column in sources if node]
+            if output.is_traced and len(known) == len(sources):
+                found[output.name.lower()] = tuple(known)
+        return found
+
     def query(self, node_id: str) -> QualifiedQuery | None:
         """Returns the query of a task, with its columns bound to its tables; None where its SQL cannot be parsed.
 
@@ -112,7 +134,12 @@ class ColumnLineage:
         if task.sql:
             connection = self._project.connection(task.run_connection)
             dialect = connection.dialect if connection else ""
-            query = qualified_query(task.sql, dialect, lambda name: self._columns_of(name, task))
+            query = qualified_query(
+                task.sql,
+                dialect,
+                lambda name: self._columns_of(name, task),
+                lambda name, column: self._fields_of(name, column, task),
+            )
             self._traced[node_id] = output_columns(query) if query is not None else ()
             if self._queries is not None and query is not None:
                 self._queries[node_id] = query
@@ -125,6 +152,13 @@ class ColumnLineage:
     def _columns_of(self, name: str, task: Task) -> _Columns:
         node = self._node_of(name, task)
         return self._columns.get(node, ()) if node else ()
+
+    def _fields_of(self, name: str, column: str, task: Task) -> tuple[str, ...]:
+        node = self._graph.nodes.get(self._node_of(name, task) or "")
+        described = (node.table or node.external or node.task) if node else None
+        attributes = described.attributes if described else ()
+        found = (one for one in attributes if one.final_name.lower() == column.lower() and not one.array)
+        return tuple(field.final_name for one in found for field in one.attributes)
 
     def _node_of(self, name: str, task: Task) -> str | None:
         meant = self._names.resolve(name, task)

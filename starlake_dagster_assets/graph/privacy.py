@@ -13,6 +13,7 @@ from starlake_dagster_assets.project.model import Attribute, Project
 __all__ = ["PrivateColumns"]
 
 _WORD = re.compile(r"\w+")
+_DYNAMIC = re.compile(r"\bquery\s*\(|\bquery_table\s*\(\s*[^'\s]", re.IGNORECASE)
 
 
 class PrivateColumns:
@@ -49,17 +50,14 @@ class PrivateColumns:
             return False
         if node.task is None or not self._reads_private(node.id):
             return True
-        sources = self._sources(node.id).get(column.lower())
-        if sources is None:  # a constant, or what cannot be traced
-            return column.lower() in {one.final_name.lower() for one in node.task.attributes}
         return not self._derived(node.id, column.lower(), set())
 
     def _reads_private(self, node_id: str) -> bool:
-        """Whether the node or anything that it is made of has a protected column."""
+        """Whether the node or anything that it is made of has a protected column, or may read one that is not named."""
         todo, seen = [node_id], {node_id}
         while todo:
             name = todo.pop()
-            if name in self._holders:
+            if name in self._holders or (self._holders and name in self._opaque):
                 return True
             todo += [up for up in self._upstream.get(name, ()) if up not in seen]
             seen.update(todo)
@@ -70,21 +68,34 @@ class PrivateColumns:
         things = (*self._project.tables, *self._project.tasks)
         return frozenset(thing.id for thing in things if any(_protected(thing.attributes)))
 
+    @cached_property
+    def _opaque(self) -> frozenset[str]:
+        """Tasks whose SQL does not name all that it reads: Python, scripts, queries made of texts."""
+        tasks = (
+            task for task in self._project.tasks if not task.sql or not task.parse_sql or _DYNAMIC.search(task.sql)
+        )
+        return frozenset(task.id for task in tasks)
+
     def _derived(self, node_id: str, column: str, on_the_way: set[NodeColumn]) -> bool:
-        """Whether a column is made of a protected one, however many tasks ago."""
+        """Whether a column is made of a protected one, however many tasks ago, or cannot be traced on the way."""
         if column in self.names:
             return True
-        if (node_id, column) in on_the_way:
+        if (node_id, column) in on_the_way or node_id not in self._tasks:
             return False
         on_the_way.add((node_id, column))
-        sources = self._sources(node_id).get(column, ())
+        sources = self._sources(node_id).get(column)
+        if sources is None:
+            return self._reads_private(node_id)
         return any(self._derived(source, name.lower(), on_the_way) for source, name in sources)
 
+    @cached_property
+    def _tasks(self) -> frozenset[str]:
+        return frozenset(task.id for task in self._project.tasks)
+
     def _sources(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """Columns, in lower case, with what they are made of; those of which nothing is known are left out."""
+        """Columns, in lower case, with what they are made of; those that cannot be traced are left out."""
         if node_id not in self._traced:
-            made = self._lineage().lineage(node_id).items() if node_id in self._upstream else ()
-            self._traced[node_id] = {name.lower(): sources for name, sources in made}
+            self._traced[node_id] = self._lineage().traced(node_id) if node_id in self._upstream else {}
         return self._traced[node_id]
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, parse_statements, sql_dialects
-from starlake_dagster_assets.project.sql_scopes import ScopeReader
+from starlake_dagster_assets.project.sql_rewriting import name_tables_of_functions, write_out_stars
+from starlake_dagster_assets.project.sql_scopes import UNKNOWN, ScopeReader
 
 __all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
 
@@ -29,11 +30,17 @@ class OutputColumn:
         name: As spelled by its alias or by the table it comes from.
         sources: The columns its value is made of; filters and join conditions do not count.
         type: The type written in a cast, or that of the one source it is a copy of; None when not known.
+        is_traced: Whether `sources` are all columns that its value is made of; none of them are known for a constant.
     """
 
     name: str
     sources: frozenset[SourceColumn] = field(default_factory=frozenset[SourceColumn])
     type: str | None = None
+    is_traced: bool = True
+
+
+Fields = Callable[[str, str], Sequence[str]]
+"""For a table's dotted name as spelled and one of its columns: the fields of the column, where it is a structure."""
 
 
 def column_lineage(
@@ -84,16 +91,25 @@ class QualifiedQuery:
 
 
 def qualified_query(
-    sql: str, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
+    sql: str,
+    dialect: str,
+    columns: Callable[[str], Sequence[tuple[str, str | None]]],
+    fields: Fields = lambda table, column: (),
 ) -> QualifiedQuery | None:
-    """Parses a query and binds its columns to its tables; the arguments are those of `column_lineage`.
+    """Parses a query and binds its columns to its tables.
+
+    Args:
+        sql: As for `column_lineage`.
+        dialect: As for `column_lineage`.
+        columns: As for `column_lineage`.
+        fields: The fields of the columns that are structures, for `structure.*`.
 
     Returns:
         None where the SQL cannot be parsed. Nothing is raised.
     """
     try:
         query = _last_query(parse_statements(sql, dialect))
-        return _qualify(query, dialect, columns) if query is not None else None
+        return _qualify(query, dialect, columns, fields) if query is not None else None
     except SqlError:
         return None
     except (RecursionError, Exception) as error:
@@ -116,7 +132,7 @@ def output_columns(query: QualifiedQuery) -> tuple[OutputColumn, ...]:
 
 
 def _qualify(
-    query: Tree, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]]
+    query: Tree, dialect: str, columns: Callable[[str], Sequence[tuple[str, str | None]]], fields: Fields
 ) -> QualifiedQuery | None:
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
@@ -127,6 +143,7 @@ def _qualify(
     tables = _isolate(query, name)
     known = {stand_in: list(columns(spelled)) for stand_in, spelled in tables.items()}
     _lower_names(query)
+    write_out_stars(query, known, lambda stand_in, column: fields(tables[stand_in], column))
     lower = {table: [column.lower() for column, _ in listed] for table, listed in known.items() if listed}
     schema: dict[str, object] = {table: dict.fromkeys(listed, "unknown") for table, listed in lower.items()}
     _bind_to_only_source(query, lower)
@@ -155,12 +172,14 @@ def _outputs(
         if output.name == "*" or is_unnamed or output.name in seen:
             continue
         seen.add(output.name)
-        found = {key: spelled.get(key, (tables.get(key[0], key[0]), key[1], None)) for key in output.sources}
+        traced = output.sources - {UNKNOWN}
+        found = {key: spelled.get(key, (tables.get(key[0], key[0]), key[1], None)) for key in traced}
         name, kind = output.spelled, output.type
         if len(found) == 1 and output.is_copy:
             _, column, source_kind = next(iter(found.values()))
             name, kind = name or column, kind or source_kind
-        yield OutputColumn(name or output.name, frozenset((table, column) for table, column, _ in found.values()), kind)
+        sources = frozenset((table, column) for table, column, _ in found.values())
+        yield OutputColumn(name or output.name, sources, kind, UNKNOWN not in output.sources)
 
 
 def _isolate(query: Tree, dialect: str) -> dict[str, str]:
@@ -169,6 +188,7 @@ def _isolate(query: Tree, dialect: str) -> dict[str, str]:
 
     from starlake_dagster_assets.project.sql_tables import real_tables, table_name
 
+    name_tables_of_functions(query)
     stand_ins: dict[str, str] = {}
     prefixes: set[tuple[str, str]] = set()
     for table in list(real_tables(query, dialect)):

@@ -8,9 +8,12 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import Tree
 
-__all__ = ["Output", "ScopeReader"]
+__all__ = ["UNKNOWN", "Output", "ScopeReader"]
 
 _Key = tuple[str, str]
+
+UNKNOWN: _Key = ("", "")
+"""A source of a value that cannot be traced to a column."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Output:
     Attributes:
         name: Its name in the qualified tree, lower case.
         spelled: As the user spelled it, None when it only stands behind a `*`.
-        sources: (table, column) by the names of the qualified tree.
+        sources: (table, column) by the names of the qualified tree; `UNKNOWN` among them where some cannot be traced.
         type: The type of a cast, in the SQL's dialect, lower case; None where there is none.
         is_copy: Whether the value is that of its one source, unchanged.
     """
@@ -44,13 +47,17 @@ class ScopeReader:
         self._dialect = dialect
         self._known = known
         self._done: dict[int, tuple[Output, ...]] = {}
+        self._open: set[int] = set()
 
     def outputs(self, scope: Any) -> tuple[Output, ...]:
         """The output columns of a scope of `sqlglot.optimizer.scope`; a recursive CTE sees none of itself."""
-        key = id(scope)
+        key = id(scope.expression)  # a recursive CTE sees its first part through a scope of its own
+        if key in self._open:
+            return ()
         if key not in self._done:
-            self._done[key] = ()
+            self._open.add(key)
             self._done[key] = tuple(self._read(scope))
+            self._open.discard(key)
         return self._done[key]
 
     def _read(self, scope: Any) -> Iterator[Output]:
@@ -60,7 +67,9 @@ class ScopeReader:
             yield from self._union(scope)
         elif isinstance(scope.expression, exp.Select):
             for select in scope.expression.selects:
-                if select.is_star:
+                if _is_several(select):
+                    yield Output("*", None, frozenset({UNKNOWN}))
+                elif select.is_star:
                     yield from self._star(scope, select)
                 else:
                     yield self._select(scope, select)
@@ -97,6 +106,9 @@ class ScopeReader:
         from sqlglot import exp
 
         star = select.this if isinstance(select, exp.Column) else select
+        if isinstance(select, exp.Column) and select.table not in scope.sources:  # the fields of a structure
+            yield Output("*", None, frozenset({UNKNOWN}))
+            return
         without = {item.name for item in star.args.get("except_") or star.args.get("except") or ()}
         for name, source in scope.sources.items():
             if isinstance(select, exp.Column) and select.table != name:
@@ -116,6 +128,8 @@ class ScopeReader:
         while isinstance(value, exp.Paren):
             value = value.this
         sources = frozenset(self._sources(scope, value))
+        if scope.pivots:  # its columns are made of values and names of others
+            return Output(str(select.alias_or_name) or "_col", _spelled(select.args.get("alias")), frozenset({UNKNOWN}))
         name = str(select.alias_or_name) or "_col"
         kind = value.to.sql(dialect=self._dialect).lower() if isinstance(value, exp.Cast) else None
         if not isinstance(value, exp.Column):
@@ -139,23 +153,38 @@ class ScopeReader:
                     yield from output.sources
             elif isinstance(node, exp.Column):
                 yield from self._column(scope, node)
-            else:
+            elif _is_untraceable(node):
+                yield UNKNOWN
+            elif not isinstance(node, exp.Count) or not isinstance(node.this, exp.Star):
                 todo += list(node.iter_expressions())
 
     def _column(self, scope: Any, column: Tree) -> Iterator[_Key]:
         from sqlglot import exp
 
         source = self._source(scope, column)
-        if isinstance(source, exp.Table):
-            yield (source.name, column.name)
-        elif source is not None:
+        if source is None:
+            yield UNKNOWN
+        elif isinstance(source, exp.Table):
+            yield (source.name, column.name) if self._has(source, column.name) else UNKNOWN
+        elif id(source.expression) not in self._open:
             behind = self._behind(scope, column)
             if behind is not None:
                 yield from behind.sources
             elif source.is_udtf:
                 yield from self._sources(source, source.expression)
-            elif any(output.name == "*" for output in self.outputs(source)):
+            elif any(output.name == "*" and UNKNOWN not in output.sources for output in self.outputs(source)):
                 yield from self._column(source, exp.Column(this=column.this.copy()))
+            else:
+                yield UNKNOWN
+
+    def _has(self, table: Tree, column: str) -> bool:
+        """Whether a table has a column, or may have it; a name that is that of the table means the whole row."""
+        from sqlglot import exp
+
+        if not isinstance(table.this, exp.Identifier):  # a function
+            return False
+        known = self._known.get(table.name)
+        return column != table.alias_or_name if known is None else column in known
 
     def _behind(self, scope: Any, column: Tree) -> Output | None:
         """The output of a CTE or subquery that a column means; None for a column of a table."""
@@ -190,6 +219,37 @@ class ScopeReader:
 def _sides(scope: Any) -> list[Any]:
     """The scopes of the two sides of a UNION (their name in sqlglot changed between releases)."""
     return getattr(scope, "set_operation_scopes", None) or getattr(scope, "union_scopes", None) or []
+
+
+def _is_several(select: Tree) -> bool:
+    """Whether an item of a SELECT list returns several columns, whose names depend on the data: `COLUMNS(…)`."""
+    from sqlglot import exp
+
+    if select.find(exp.Columns):
+        return True
+    if isinstance(select, (exp.Explode, exp.Unnest)):  # the fields of a structure
+        return True
+    return not select.is_star and any(not isinstance(star.parent, exp.Count) for star in _own_stars(select))
+
+
+def _own_stars(select: Tree) -> Iterator[Any]:
+    from sqlglot import exp
+
+    todo: list[Any] = [select]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, exp.Star):
+            yield node
+        elif not isinstance(node, exp.Query):
+            todo += list(node.iter_expressions())
+
+
+def _is_untraceable(node: Tree) -> bool:
+    """Whether a part of an expression stands for columns that cannot be told: a whole row, `#1`, a method."""
+    from sqlglot import exp
+
+    whole = tuple(getattr(exp, name) for name in ("TableColumn", "PositionalColumn") if hasattr(exp, name))
+    return isinstance(node, whole) or (isinstance(node, exp.Dot) and isinstance(node.this, exp.Identifier))
 
 
 def _spelled(identifier: Any) -> str | None:

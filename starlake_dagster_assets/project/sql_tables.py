@@ -13,6 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from starlake_dagster_assets.project.sql_parsing import Tree, child_with
+from starlake_dagster_assets.project.sql_rewriting import name_tables_of_functions
 
 __all__ = ["real_tables", "table_name", "tables_read"]
 
@@ -50,6 +51,7 @@ def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
     """
     names: list[str] = []
     for statement in statements:
+        name_tables_of_functions(statement)
         names += [table_name(table) for table in sorted(real_tables(statement, dialect), key=_position)]
     return tuple(dict.fromkeys(names))
 

@@ -124,12 +124,12 @@ class DuckDBReader(WarehouseReader):
         """At most `limit` rows that the query of an expectation counts, now; None where it does not say which."""
         from starlake_dagster_assets.command.samples import failing_rows
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
-        from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+        from starlake_dagster_assets.engine.writing.sql import translated
 
         for session in self._sessions():
             if kind_of(session.con, Target(schema, table)) is None:
                 continue
-            query = to_duckdb(sql, session.dialect)
+            query = translated(session, sql)
             wanted = failing_rows(query, "duckdb")
             if wanted is None:
                 return None

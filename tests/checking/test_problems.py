@@ -266,7 +266,6 @@ def test_what_the_chosen_engine_refuses_is_an_error_and_nothing_for_the_real_pro
     [
         ("{type: UPSERT_BY_KEY, key: [ID]}", "select * from shop.orders"),
         ("{type: UPSERT_BY_KEY, key: [nope]}", "select * from elsewhere.orders"),
-        ("{type: UPSERT_BY_KEY, key: [nope]}", "select 1 as id; select 2 as nope"),
         ("{type: SCD2, key: [id], timestamp: amount}\n  sink: {partition: [sl_start_ts]}", "select * from shop.orders"),
         ("{type: APPEND}\n  sink: {partition: [_PARTITIONTIME]}", "select id from shop.orders"),
         ("{type: UPSERT_BY_KEY, key: [day]}\n  attributes: [{name: day, type: string}]", "select id from shop.orders"),

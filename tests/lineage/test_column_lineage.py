@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.column_lineage import column_lineage
+from starlake_dagster_assets.project.column_lineage import column_lineage, output_columns, qualified_query
 
 COLUMNS = {
     "s.orders": [("Id", "int"), ("custId", "int"), ("amount", "decimal")],
@@ -72,3 +72,59 @@ def test_a_long_chain_of_ctes() -> None:
     sources = [ORDERS, *(f"c{i}" for i in range(39))]
     ctes = ", ".join(f"c{i} as (select *, id + 1 as n{i} from {source})" for i, source in enumerate(sources))
     assert trace(f"with {ctes} select n39 from c39") == {"n39": {f"{ORDERS}.Id"}}
+
+
+TRACED = {
+    "select * rename (mail as contact) from t": {"id": {"id"}, "contact": {"mail"}},
+    "select x.* rename (mail as contact) from t x": {"id": {"id"}, "contact": {"mail"}},
+    "select * replace (id + 1 as id) rename (mail as contact) from t": {"id": {"id"}, "contact": {"mail"}},
+    "select id, addr.* from n": {"id": {"id"}, "city": {"addr"}, "Zip": {"addr"}},
+    "select x.addr.* exclude (city) from n x": {"Zip": {"addr"}},
+    "select * from query_table('t')": {"id": {"id"}, "mail": {"mail"}},
+    "select mail as m from t where id > (select max(id) from unknown)": {"m": {"mail"}},
+    "select 1 as one, count(*) as n from t": {"one": set(), "n": set()},
+    "with recursive r as (select id, mail from t union all select id + 1, mail from r) select mail from r": {
+        "mail": {"mail"}
+    },
+}
+UNTRACED = [
+    "select columns('m.*') from t",
+    "select columns(*)::varchar from t",
+    "select t as x from t",
+    "select to_json(t) as x from t",
+    "select list(t) as x from t",
+    "select #2 as x from t",
+    "select other.* from t",
+    "select unnest(addr) from n",
+    "select * from t pivot (count(*) for mail in ('a'))",
+    "pivot t on mail using count(*)",
+    "select * from (unpivot t on mail into name n value v)",
+    "summarize t",
+    "select * from (describe t)",
+    "select x from query('select mail as x from t')",
+    "select nosuch as x from t",
+    "select mail.upper() as x from t",
+    "select * from (select columns('m.*') from t)",
+]
+
+
+def _traced(sql: str) -> dict[str, set[str]]:
+    known = {"t": ("id", "mail"), "n": ("id", "addr")}
+    query = qualified_query(
+        sql,
+        "duckdb",
+        lambda table: [(column, None) for column in known.get(table, ())],
+        lambda table, column: ("city", "Zip") if column == "addr" else (),
+    )
+    found = output_columns(query) if query is not None else ()
+    return {one.name: {column for _, column in one.sources} for one in found if one.is_traced}
+
+
+@pytest.mark.parametrize("sql", TRACED)
+def test_forms_of_stars_are_traced(sql: str) -> None:
+    assert _traced(sql) == TRACED[sql]
+
+
+@pytest.mark.parametrize("sql", UNTRACED)
+def test_what_cannot_be_traced_is_not_taken_for_a_constant(sql: str) -> None:
+    assert _traced(sql) == {}

@@ -15,8 +15,8 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.schema_sync import Target
+from starlake_dagster_assets.engine.writing.sql import translated
 from starlake_dagster_assets.engine.writing.transaction import usable
-from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.expectation_checks import expectation_sql, expectation_template, macro_call
 from starlake_dagster_assets.project.model import Expectation, Project
@@ -136,7 +136,7 @@ def _sql(project: Project, call: str, target: Target) -> str:
 
 
 def _count(session: Session, sql: str) -> int:
-    result = session.con.execute(to_duckdb(sql, session.dialect))
+    result = session.con.execute(translated(session, sql))
     kinds = [str(column[1]) for column in result.description or ()]
     rows = result.fetchmany(2)
     value = rows[0][0] if len(rows) == 1 and rows[0] else None

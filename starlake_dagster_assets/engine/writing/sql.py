@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 
-__all__ = ["default_schema", "run_script"]
+__all__ = ["default_schema", "run_script", "translated"]
 
 _TRANSACTION = {"TRANSACTION"}
 
@@ -23,11 +23,26 @@ def run_script(session: Session, sql: str) -> None:
         EngineError: They begin or end a transaction, which belongs to the engine.
         duckdb.Error: DuckDB refuses one.
     """
-    text = to_duckdb(sql, session.dialect)
+    text = translated(session, sql)
     for statement in session.con.extract_statements(text):
         if statement.type.name in _TRANSACTION:
             raise EngineError(f"{statement.query.strip()}: the engine runs each table in one transaction of its own")
         session.con.execute(statement)
+
+
+def translated(session: Session, sql: str) -> str:
+    """Returns SQL of the session's dialect as DuckDB's, with the types of the columns that are there.
+
+    Raises:
+        EngineError: A part of it cannot be translated exactly.
+    """
+    if session.dialect == "duckdb":
+        return sql
+    types: dict[str, dict[str, dict[str, str]]] = {}
+    listed = session.con.execute("SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()")
+    for schema, table, column, kind in listed.fetchall():
+        types.setdefault(schema.lower(), {}).setdefault(table.lower(), {})[column.lower()] = kind
+    return to_duckdb(sql, session.dialect, types)
 
 
 @contextmanager

@@ -27,11 +27,10 @@ from starlake_dagster_assets.engine.writing.schema_sync import (
     drop_columns,
     kind_of,
 )
-from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
+from starlake_dagster_assets.engine.writing.sql import default_schema, run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, scd2_columns, write
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
-from starlake_dagster_assets.engine.writing.transpile import to_duckdb
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Task
 from starlake_dagster_assets.project.strategy_templates import template_names
@@ -79,7 +78,7 @@ def query(job: TaskJob) -> str:
     sql = (job.task.sql or "").strip().rstrip(";").strip()
     if job.task.parse_sql:
         sql = resolve_names(sql, job.project, job.session.dialect)
-    return to_duckdb(sql, job.session.dialect)
+    return translated(job.session, sql)
 
 
 def compiled(job: TaskJob) -> str:

@@ -1,0 +1,83 @@
+"""SQL of other warehouses: the translation returns what the warehouse documents, or is refused by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import duckdb
+import pytest
+
+from starlake_dagster_assets.engine.writing.transpile import to_duckdb
+from starlake_dagster_assets.errors import EngineError
+
+TYPES = {
+    "d": {
+        "t": {"i": "INTEGER", "j": "INTEGER", "f": "DOUBLE", "n": "DECIMAL(10,2)", "s": "VARCHAR", "day": "DATE"},
+    }
+}
+ROW = "create schema d; create table d.t as select 7 as i, 2 as j, 7.0::double as f, 7.00::decimal(10, 2) as n, "
+ROW += "'ab' as s, date '2024-03-05' as day"
+EXACT = [
+    ("postgres", "select i / j from d.t", 3),
+    ("tsql", "select t.i / t.j from d.t as t", 3),
+    ("redshift", "with a as (select i, j from d.t) select (i + 1) / j from a", 4),
+    ("postgres", "select -i / j from d.t", -3),
+    ("postgres", "select sum(i) / count(*) from d.t", 7),
+    ("postgres", "select f / j from d.t", 3.5),
+    ("bigquery", "select i / j from d.t", 3.5),
+    ("spark", "select i / j from d.t", 3.5),
+    ("spark", "select i / 0 from d.t", None),
+    ("snowflake", "select I / 3 from D.T", Decimal("2.333333")),
+    ("bigquery", "select safe_divide(i, 0) from d.t", None),
+    ("bigquery", "select date_trunc(day, month) from d.t", dt.date(2024, 3, 1)),
+    ("snowflake", "select dateadd(month, 1, day) from d.t", dt.date(2024, 4, 5)),
+    ("bigquery", "select date_diff(date '2024-03-01', t.day, day) from d.t as t", -4),
+    ("bigquery", "select format_date('%Y%m', day) from d.t", "202403"),
+    ("spark", "select date_format(day, 'yyyy-MM') from d.t", "2024-03"),
+    ("snowflake", "select iff(i > 1, nvl(s, 'x'), 'y') from d.t", "ab"),
+    ("bigquery", "select concat(s, null) from d.t", None),
+    ("bigquery", "select ifnull(s, '') from d.t where s like 'a%' and i between 1 and 9", "ab"),
+]
+REFUSED = [
+    ("snowflake", "select to_varchar(day, 'YYYYMM') from d.t", "TO_CHAR"),
+    ("bigquery", "select x from unnest(['h', 'a']) as x with offset o where o > 0", "OFFSET"),
+    ("spark", "select dayofweek(day) from d.t", "DAY_OF_WEEK"),
+    ("spark", "select weekday(day) from d.t", "WEEKDAY"),
+    ("bigquery", "select extract(dayofweek from day) from d.t", "DAYOFWEEK"),
+    ("bigquery", "select timestamp_diff(a, b, day) from d.t", "TIMESTAMP_DIFF"),
+    ("bigquery", "select date_trunc(day, week) from d.t", "WEEK"),
+    ("bigquery", "select date_diff(day, day, week) from d.t", "WEEK"),
+    ("snowflake", "select my_function(s) from d.t", "MY_FUNCTION"),
+    ("postgres", "select q / 2 from elsewhere.x", "division"),
+    ("snowflake", "select n / i from d.t", "scale"),
+    ("spark", "select cast(f as int) from d.t", "truncates"),
+    ("spark", "select date_format(day, 'EEE') from d.t", "format"),
+    ("bigquery", "select trim(s) from d.t", "TRIM"),
+    ("tsql", "select len(s) from d.t", "LENGTH"),
+    ("snowflake", "select s:a.b from d.t", "JSON"),
+    ("snowflake", "select avg(i) from d.t", "AVG"),
+    ("bigquery", "select substr(s, 0, 2) from d.t", "SUBSTRING"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "sql", "expected"), EXACT)
+def test_a_translation_means_the_same(dialect: str, sql: str, expected: object) -> None:
+    with duckdb.connect() as con:
+        con.execute(ROW)
+        ((value,),) = con.execute(to_duckdb(sql, dialect, TYPES)).fetchall()
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(("dialect", "sql", "named"), REFUSED)
+def test_what_is_doubtful_is_refused_by_name(dialect: str, sql: str, named: str) -> None:
+    with pytest.raises(EngineError) as raised:
+        to_duckdb(sql, dialect, TYPES)
+    assert "cannot be translated" in str(raised.value) and named in str(raised.value)
+
+
+def test_a_division_by_zero_fails_where_it_fails_in_the_warehouse() -> None:
+    with duckdb.connect() as con:
+        con.execute(ROW)
+        with pytest.raises(duckdb.Error, match="division by zero"):
+            con.execute(to_duckdb("select i / (j - 2) from d.t", "bigquery", TYPES))
