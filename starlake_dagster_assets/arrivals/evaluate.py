@@ -1,24 +1,86 @@
-"""Whether the files of tables have arrived: from what one look saw and what is remembered to a run, or to a reason.
+"""Decides whether tables are loaded now, from their files and from the runs that were requested for them.
 
-A *set* is all the files of one table that Starlake would take now. It counts once it has been the same for a while, and
-is asked for once: a set that changes is another one.
+A *set* is all the files of one table that Starlake would take now. It is requested once, when it is stable; a set that
+changes is another one. What became of a set is known from the runs alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
-from starlake_dagster_assets.arrivals.looks import ACK, Look
-from starlake_dagster_assets.arrivals.memory import AckLeft, Asked, Memory
-from starlake_dagster_assets.arrivals.windows import Window
-from starlake_dagster_assets.triggers.evaluate import Wait
+from starlake_dagster_assets.arrivals.looks import Look
 from starlake_dagster_assets.triggers.model import PreLoad
 from starlake_dagster_assets.triggers.words import instant, listed, short, span
 
-__all__ = ["Arrival", "Close", "arrived", "closed", "evaluate", "noticed"]
+__all__ = ["Arrival", "Close", "LoadRun", "Skip", "Window", "evaluate", "unstable_since"]
+
+_LONG = 3600
+"""Seconds after which a run that has not ended is worth a look of a person."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time after a tick of a schedule in which its files are expected.
+
+    Attributes:
+        start: The tick, seconds since 1970.
+        end: When it closes; files that come later are loaded with its interval all the same.
+        following: The next tick.
+        interval: The data interval of its runs: from the tick before to the tick.
+        is_missed: Whether a newer tick has come since (`catchup`).
+        is_watched: Whether the sensor looked before the window closed: else what lies there waits for the next one.
+    """
+
+    start: float
+    end: float
+    following: float
+    interval: tuple[datetime, datetime]
+    is_missed: bool = False
+    is_watched: bool = True
+
+
+@dataclass(frozen=True)
+class LoadRun:
+    """A run that loads tables.
+
+    Attributes:
+        id: Of the run.
+        status: Dagster's, such as `STARTED`.
+        since: When it was created or started, seconds since 1970.
+        sets: The digest of each set that it was requested for, by the short hash of the table or ack file.
+        until: End of its data interval, ISO 8601; "" where it has none.
+        files: Names of the files that it was requested for.
+    """
+
+    id: str
+    status: str
+    since: float
+    sets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    until: str = ""
+    files: str = ""
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether it has not ended."""
+        return self.status not in ("SUCCESS", "FAILURE", "CANCELED")
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether it has ended well."""
+        return self.status == "SUCCESS"
+
+    def progress(self, now: float) -> str:
+        """Returns its status and age; after an hour also what to do about it."""
+        age = now - self.since
+        text = f"run {self.id} ({self.status} for {span(age)})"
+        if age < _LONG or self.status == "QUEUED":
+            return text
+        return f"{text}: if its process is gone, terminate it, or set `run_monitoring` in dagster.yaml"
 
 
 @dataclass(frozen=True)
@@ -27,8 +89,8 @@ class Arrival:
 
     Attributes:
         nodes: The tables to load.
-        sets: The digest of each set that the run is asked for, by table (or `ack`).
-        key: Run key: the same for the same sets, however often they are looked at.
+        sets: The digest of each set that the run is requested for, by table or ack file.
+        key: Run key: the same for the same sets.
         reason: One sentence.
         files: Names of the files.
     """
@@ -42,170 +104,180 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Close:
-    """The window of a schedule is over.
+    """A window closed without files, and its run is to fail (`pre_load_sensor_soft_fail` is False)."""
+
+    reason: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """No run is due.
 
     Attributes:
-        reason: One sentence: what came, and what did not.
-        key: Run key of the run that is to fail, where nothing came at all and nobody said that this is fine; else "".
+        reason: One sentence that names what was seen.
+        is_empty: Whether nothing at all was seen.
     """
 
     reason: str
-    key: str = ""
+    is_empty: bool = False
 
 
-def noticed(memory: Memory, look: Look, window: Window | None = None) -> Memory:
-    """The memory after a look.
+def unstable_since(look: Look, before: Mapping[str, tuple[str, float]], wait: float) -> dict[str, tuple[str, float]]:
+    """Returns the sets that are not known to be complete by their times of writing: digests, and since when they last.
+
+    A set is stable once its youngest file was written `wait` seconds ago. Where the store says no time of writing, or
+    one in the future, it is stable once it has been the same for as long.
 
     Args:
-        memory: Of the tick before.
-        look: What was seen now.
-        window: The window that is open, or was last; None where there is no schedule.
-
-    Returns:
-        Since when each set is the same: by the looks alone, whatever the files' own times are. A new window has served
-        no table; the first one that is ever looked at counts only while it is open.
+        look: At the files.
+        before: What the look before returned.
+        wait: `stable_for`, seconds.
     """
-    seen: dict[str, tuple[str, float]] = {}
+    found: dict[str, tuple[str, float]] = {}
     for unit, files in look.sets.items():
-        before = memory.seen.get(unit)
-        same = before is not None and before[0] == files.digest
-        seen[unit] = (files.digest, min(before[1], look.at) if same and before else look.at)
-    # what has gone needs no memory, but within a window it says which tables had their run
-    asked = {unit: what for unit, what in memory.asked.items() if unit in seen or window is not None}
-    memory = replace(memory, seen=seen, asked=asked)
-    if window is None or window.start == memory.window:
-        return memory
-    before = not memory.window and look.at >= window.end and not window.missed
-    served = frozenset(look.units) if before else frozenset[str]()
-    return replace(memory, asked={}, window=window.start, opened=look.at, served=served)
+        written = look.modified(files.names) if wait else look.at
+        if written is not None and written <= look.at - wait:
+            continue
+        digest, since = before.get(unit, ("", look.at))
+        found[unit] = (files.digest, min(since, look.at) if digest == files.digest else look.at)
+    return found
 
 
 def evaluate(
     name: str,
     pre_load: PreLoad,
     look: Look,
-    memory: Memory,
-    asked: Mapping[str, Asked],
     *,
-    busy: str = "",
+    unstable: Mapping[str, tuple[str, float]] = MappingProxyType({}),
+    requested: Mapping[str, LoadRun] = MappingProxyType({}),
+    busy: Mapping[str, LoadRun] = MappingProxyType({}),
     window: Window | None = None,
-) -> Arrival | Close | Wait:
+    window_runs: Sequence[LoadRun] = (),
+    elsewhere: Callable[[], Sequence[str]] = tuple,
+    by_condition: Collection[str] = (),
+) -> Arrival | Close | Skip:
     """Decides whether a run is due.
 
     Args:
-        name: Of the trigger; part of the run key.
+        name: Of the sensor; part of the run key.
         pre_load: The strategy and its options.
-        look: What was seen.
-        memory: After `noticed`.
-        asked: The sets that runs were asked for (within the window, where there is one), by table.
-        busy: Id of a run of this trigger that is in progress.
-        window: The window of the schedule; None where there is none.
+        look: At the files.
+        unstable: Of `unstable_since`.
+        requested: The newest run that was requested for the same set (in the window, where there is one), by unit.
+        busy: The run in progress that loads a table, by unit.
+        window: The window of the schedule; None without one.
+        window_runs: The runs with the interval of the window.
+        elsewhere: Returns sentences on files of the tables in other directories.
+        by_condition: Tables that an automation condition loads: their files are observed, and start no run here.
 
     Returns:
-        The run to ask for, the end of the window, or the reason to wait.
+        The run to request, or the reason to request none.
     """
-    there = {unit: files for unit, files in look.sets.items() if unit not in memory.served}
-    fresh = {unit: files for unit, files in there.items() if unit not in asked or asked[unit].digest != files.digest}
-    wait = 0.0 if pre_load.strategy == "ack" else pre_load.stable_for
-    ready = {unit: files for unit, files in fresh.items() if look.at - memory.seen[unit][1] >= wait}
-    if ready and not busy:
-        sets = {unit: files.digest for unit, files in sorted(ready.items())}
-        nodes = tuple(sorted(ready)) if ACK not in ready else look.loadable
-        key = _key(name, sets, window)
-        names = [file for files in ready.values() for file in files.names]
-        return Arrival(nodes, sets, key, f"{look.place}: {listed(names)} for {listed(nodes)}.", tuple(names))
-    if window is not None and look.at >= window.end and memory.served < set(look.units):
-        # newer windows are waiting: files that never stop changing do not hold them for ever
-        given_up = window.missed and look.at - memory.opened > max(pre_load.ack_wait_timeout, wait)
-        if not fresh or (given_up and not ready):
-            return _closing(name, pre_load, look, memory, window, fresh)
+    wait = 0.0 if look.ack_path else pre_load.stable_for
+    mine = {unit: files for unit, files in look.sets.items() if unit not in by_condition}
+    fresh = [unit for unit in mine if unit not in requested]
+    changing = [unit for unit in fresh if unit in unstable and look.at - unstable[unit][1] < wait]
+    stable = [unit for unit in fresh if unit not in changing]
+    is_closed = window is not None and look.at >= window.end
+    is_over = is_closed and window is not None and not window.is_watched
+    ready = [] if is_over else [unit for unit in stable if unit not in busy]
+    if ready:
+        return _arrival(name, look, ready, window)
     parts = [
-        *([f"run {busy} is in progress: {_told(look, ready)} belong to the next one"] if ready else []),
-        *_unsettled(look, fresh.keys() - ready.keys(), wait),
-        *_standing(look, there.keys() - fresh.keys(), asked),
+        *_held(look, {unit: busy[unit] for unit in stable if unit in busy}),
+        *([f"{_names(look, stable)} came after the window"] if is_over and stable else []),
+        *_changing(look, changing, wait),
+        *_left(look, {unit: requested[unit] for unit in mine if unit in requested}),
+        *([f"an automation condition loads {_names(look, observed)}"] if (observed := look.sets.keys() - mine) else []),
+        *elsewhere(),
         *look.remarks(),
     ]
-    where = f"{look.waited_for}: {'; '.join(parts) or 'nothing is there'}."
-    return Wait(f"{where}{_when(window, memory, look)}", due=bool(ready))
-
-
-def arrived(memory: Memory, request: Arrival, look: Look) -> Memory:
-    """The memory after a run was asked for."""
-    asked = {**memory.asked, **{unit: (digest, request.key) for unit, digest in request.sets.items()}}
-    ack = memory.ack
-    if ACK in request.sets and look.ack is not None:
-        ack = AckLeft(look.ack_path, look.ack_content, request.key)
-    return replace(memory, asked=asked, ack=ack)
-
-
-def closed(memory: Memory, look: Look) -> Memory:
-    """The memory after a window was closed: it has nothing more to do with any table."""
-    return replace(memory, served=frozenset(look.units))
-
-
-# ------------------------------------------------------------------------------------------------------- words
-
-
-def _closing(
-    name: str, pre_load: PreLoad, look: Look, memory: Memory, window: Window, changing: Collection[str]
-) -> Close:
-    """The window is over, and nothing is on its way any more."""
-    missing = sorted(set(look.units) - memory.served)
-    opened, over = instant(window.start), instant(window.end)
-    remarks = "".join(f"; {remark}" for remark in look.remarks())
-    what = "the ack file" if ACK in missing else f"files of {listed(missing)}"
-    came = f"{_told(look, changing)} never stopped changing in" if changing else "nothing came to"
-    reason = f"The window from {opened} to {over} was closed without {what}: {came} {look.waited_for}{remarks}."
-    fails = not (pre_load.soft_fail or memory.served)
-    return Close(reason, f"{name}:{int(window.start)}:closed" if fails else "")
-
-
-def _when(window: Window | None, memory: Memory, look: Look) -> str:
+    seen = "; ".join(parts) or "nothing is there"
     if window is None:
-        return ""
-    if window.missed:
-        return f" The window that opened at {instant(window.start)} was missed and is made up for (catchup)."
+        return Skip(f"{look.waited_for}: {seen}.", not parts)
+    missing = _missing(look, window_runs)
+    if is_closed and not (is_over or window_runs or fresh or pre_load.soft_fail or by_condition):
+        opened, closed = instant(window.start), instant(window.end)
+        reason = f"The window from {opened} to {closed} closed without {missing}: {look.waited_for}: {seen}."
+        return Close(reason, f"{name}:{int(window.start)}:closed")
+    return Skip(f"{look.waited_for}: {seen}. {_of_window(look, window, missing)}{_loaded(window_runs)}", not parts)
+
+
+def _arrival(name: str, look: Look, ready: Sequence[str], window: Window | None) -> Arrival:
+    sets = {unit: look.sets[unit].digest for unit in sorted(ready)}
+    nodes = look.loadable if look.ack_path else tuple(sorted(ready))
+    what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
+    names = tuple(file for unit in sorted(ready) for file in look.sets[unit].names)
+    reason = f"{look.place}: {listed(names)} for {listed(nodes)}."
+    return Arrival(nodes, sets, f"{name}:{short(json.dumps(what))}", reason, names)
+
+
+# ----------------------------------------------------------------------------------------------------- messages
+
+
+def _missing(look: Look, runs: Sequence[LoadRun]) -> str:
+    """What has no run in a window that succeeded or is in progress; "" where everything has one."""
+    served = {unit for run in runs if run.in_progress or run.has_succeeded for unit in run.sets}
+    if look.ack_path:
+        return "" if served else "the ack file"
+    missing = [table for table in look.tables if short(table) not in served]
+    return f"files of {listed(missing)}" if missing else ""
+
+
+def _of_window(look: Look, window: Window, missing: str) -> str:
+    opened, following = instant(window.start), instant(window.following)
+    if window.is_missed:
+        return f"The window that opened at {opened} was missed and is made up for (catchup)."
     if look.at < window.end:
-        done = f" {_served(memory.served)}." if memory.served else ""
-        return f" The window that opened at {instant(window.start)} closes in {span(window.end - look.at)}.{done}"
-    late = "; what comes now belongs to the next one" if memory.served >= set(look.units) else ""
-    return f" The window that opened at {instant(window.start)} is over{late}."
+        return f"The window that opened at {opened} closes in {span(window.end - look.at)}."
+    if not window.is_watched:
+        return f"The window that opened at {opened} was over before the first look; the next one opens at {following}."
+    without = f" without {missing}" if missing else ""
+    return f"The window that opened at {opened} closed{without}; files that come before {following} belong to it."
 
 
-def _served(units: Collection[str]) -> str:
-    if ACK in units:
-        return "It had its run"
-    return f"{listed(sorted(units))} had {'its run' if len(units) == 1 else 'their runs'}"
+def _loaded(runs: Sequence[LoadRun]) -> str:
+    done = [f"{run.files} (run {run.id})" for run in reversed(runs) if run.has_succeeded and run.files]
+    return f" Loaded in it: {listed(done)}." if done else ""
 
 
-def _unsettled(look: Look, units: Collection[str], wait: float) -> list[str]:
+def _changing(look: Look, units: Collection[str], wait: float) -> list[str]:
     if not units:
         return []
-    return [f"{_told(look, units)} are new or still changing: they count once they have been the same for {span(wait)}"]
+    text = f"{_names(look, units)} are new or still changing: they count once they have been the same for {span(wait)}"
+    return [text]
 
 
-def _standing(look: Look, units: Collection[str], asked: Mapping[str, Asked]) -> list[str]:
-    by_run: dict[tuple[str, str], list[str]] = {}
-    for unit in units:
-        by_run.setdefault((asked[unit].run, asked[unit].state), []).append(unit)
-    return [_stands(_told(look, members), run, state) for (run, state), members in sorted(by_run.items())]
+def _held(look: Look, busy: Mapping[str, LoadRun]) -> list[str]:
+    return [
+        f"{_names(look, units)} belong to the next run of {listed(sorted(units))}: {run.progress(look.at)}"
+        for run, units in _by_run(busy)
+    ]
 
 
-def _stands(what: str, run: str, state: str) -> str:
-    if state == "in progress":
-        return f"{what} belong to run {run}, which is in progress"
-    verb = "failed" if state == "failed" else "succeeded and left them there"
-    return (
-        f"{what} were asked for in run {run}, which {verb}: they are not asked for again until they change; "
-        "re-execute that run, or put them there anew"
-    )
+def _left(look: Look, requested: Mapping[str, LoadRun]) -> list[str]:
+    found: list[str] = []
+    for run, units in _by_run(requested):
+        names = _names(look, units)
+        if run.in_progress:
+            found.append(f"{names} belong to {run.progress(look.at)}")
+            continue
+        verb = {"SUCCESS": "succeeded and left them there", "CANCELED": "was cancelled"}.get(run.status, "failed")
+        found.append(
+            f"{names} were requested in run {run.id}, which {verb}: they are not requested again until they change; "
+            "re-execute that run, or write them again"
+        )
+    return found
 
 
-def _told(look: Look, units: Collection[str]) -> str:
-    names = [name for unit in sorted(units) for name in look.sets[unit].names]
-    return listed(names)
+def _by_run(found: Mapping[str, LoadRun]) -> list[tuple[LoadRun, list[str]]]:
+    units: dict[str, list[str]] = {}
+    for unit, run in found.items():
+        units.setdefault(run.id, []).append(unit)
+    runs = {run.id: run for run in found.values()}
+    return [(runs[id_], units[id_]) for id_ in sorted(units)]
 
 
-def _key(name: str, sets: Mapping[str, str], window: Window | None) -> str:
-    what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
-    return f"{name}:{short(json.dumps(what))}"
+def _names(look: Look, units: Collection[str]) -> str:
+    return listed([name for unit in sorted(units) for name in look.sets[unit].names])

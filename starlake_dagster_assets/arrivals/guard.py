@@ -13,7 +13,6 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
-from starlake_dagster_assets.arrivals.looks import ACK
 from starlake_dagster_assets.arrivals.scene import FirstListings, Scene
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import sets_in
@@ -24,7 +23,6 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import Runner
 from starlake_dagster_assets.triggers.model import PreLoad
-from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["GuardedRun"]
 
@@ -102,7 +100,7 @@ class GuardedRun:
             self._scene(pre_load, tables).list_first(self._vouched, self._first)
 
     def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
-        if pre_load.strategy == "ack" and short(ACK) in self._vouched:
+        if pre_load.strategy == "ack" and self._vouched:
             return {}  # the sensor has seen the ack file, and deletes it
         scene = self._scene(pre_load, tables)
         if pre_load.guard == "cli":

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.arrivals.stores import File, Listing, content_of, mark_of, never_modified
+from starlake_dagster_assets.arrivals.stores import File, Listing, mark_of, never_modified
 from starlake_dagster_assets.project.landing import Claim, Landing, acknowledged
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.triggers.words import listed, short
 
-__all__ = ["ACK", "FileSet", "Look", "Watched", "acked"]
-
-ACK = "ack"
-"""What strategy `ack` waits for, where the others wait for tables."""
+__all__ = ["FileSet", "Look", "Watched", "acknowledged_by"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,14 @@ class Look:
         at: When, in seconds since 1970, by our own clock.
         place: The directory.
         tables: Node ids of the tables that are watched.
-        sets: By table: what Starlake would take of it now; with strategy `ack`, the ack file under `ack`.
+        sets: By table: what Starlake would take of it now; with strategy `ack`, by path: the ack files.
         loadable: With strategy `ack`: the tables that have files, or all of them where none has.
         unmatched: Files that match no table's pattern.
         unanswered: Files that wait for their ack file, with its name.
         exists: False where the directory is not there (yet).
-        ack: The ack file, where it is there.
-        ack_path: Where it is waited for; "" for other strategies.
+        acks: The ack files that are there and are answered, by path.
+        ack_path: The ack file of this moment; "" for other strategies.
+        other_acks: Names of ack files of dates that are not answered.
     """
 
     at: float
@@ -63,31 +61,29 @@ class Look:
     unmatched: Sequence[str] = ()
     unanswered: Sequence[Claim] = ()
     exists: bool = True
-    ack: File | None = None
+    acks: Mapping[str, File] = field(default_factory=lambda: MappingProxyType({}))
     ack_path: str = ""
+    other_acks: Sequence[str] = ()
+    files: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
+    """With strategy `ack`: what Starlake would take, by table."""
     modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
     """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
-
-    @property
-    def units(self) -> Sequence[str]:
-        """What is waited for: the tables, or the ack file."""
-        return (ACK,) if self.ack_path else self.tables
 
     @property
     def waited_for(self) -> str:
         """The place that is waited for, with what of it."""
         return f"ack file {self.ack_path}" if self.ack_path else f"{self.place} ({listed(self.tables)})"
 
-    @property
-    def ack_content(self) -> str:
-        """What tells this ack file from a newer one."""
-        return "" if self.ack is None else content_of(self.ack)
-
     def remarks(self) -> list[str]:
         """What else an operator should know: a directory that is not there, files that nobody takes."""
         found: list[str] = []
-        if self.ack_path and self.ack is None:
+        if self.ack_path and not self.acks:
             found.append("it is not there")
+            if files := [name for files in self.files.values() for name in files.names]:
+                found.append(f"{listed(files)} in {self.place} wait for it")
+        if self.other_acks:
+            text = f"{listed(self.other_acks)} are ack files of other dates, which are not answered"
+            found.append(f"{text}: rename them to this date, or delete them")
         if not self.exists:
             found.append(f"there is no directory {self.place}")
         if self.unanswered:
@@ -161,14 +157,18 @@ class Watched:
         return [name for name in strange if name not in known]
 
 
-def acked(look: Look, ack: File | None, path: str) -> Look:
-    """What strategy `ack` sees: the ack file is what is waited for, the files only say which tables to load.
+def acknowledged_by(look: Look, acks: Mapping[str, File], path: str, others: Sequence[str] = ()) -> Look:
+    """What strategy `ack` sees: the ack files are what is waited for, the files only say which tables to load.
 
     Args:
         look: At the directory of the files.
-        ack: The ack file, where it is there.
-        path: Where it is waited for.
+        acks: The ack files that are there, by path.
+        path: Where the ack file of this moment is waited for.
+        others: Names of ack files of dates that are not answered.
     """
-    sets = {} if ack is None else {ACK: FileSet((path.rpartition("/")[2],), short(f"{path}\0{mark_of(ack)}"))}
+    sets = {
+        one: FileSet((one.rpartition("/")[2],), short(f"{one}\0{mark_of(file)}")) for one, file in sorted(acks.items())
+    }
     loadable = tuple(sorted(look.sets)) or tuple(look.tables)
-    return replace(look, sets=sets, loadable=loadable, ack=ack, ack_path=path)
+    changes = {"sets": sets, "files": look.sets, "loadable": loadable}
+    return replace(look, **changes, acks=acks, ack_path=path, other_acks=others)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from starlake_dagster_assets.errors import StarlakeError, nearest
@@ -13,7 +14,17 @@ from starlake_dagster_assets.project.model import Domain, Project
 from starlake_dagster_assets.project.rendering import RenderError, render
 from starlake_dagster_assets.triggers.model import PreLoad
 
-__all__ = ["DEFAULT_ACK", "ack_path", "directory", "in_codes", "is_absolute", "rendered"]
+__all__ = [
+    "DEFAULT_ACK",
+    "ack_path",
+    "ack_paths",
+    "areas",
+    "dated_names",
+    "directory",
+    "in_codes",
+    "is_absolute",
+    "rendered",
+]
 
 DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
 """`global_ack_file_path` where none is given, as in Starlake's own packages."""
@@ -59,15 +70,29 @@ def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datet
         path = rendered(given, project, domain, moment, "pending_path" if pending else "incoming_path")
         return path if _names_domain(given) else f"{path.rstrip('/')}/{domain.name}"
     if pending:
-        stage = project.application.areas.stage
-        base = stage if is_absolute(stage) else f"{project.application.datasets.rstrip('/')}/{stage}"
-        return _absolute(f"{base.rstrip('/')}/{domain.name}", project)
+        return _area(project.application.areas.stage, project, domain)
     if not domain.incoming:
         raise StarlakeError(
             f"{domain.location}: domain '{domain.name}' has no metadata.directory, so there is nowhere to look for its "
             "files; set load.metadata.directory, or the option incoming_path"
         )
     return _absolute(domain.incoming, project)
+
+
+def areas(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> Mapping[str, str]:
+    """Returns the directories that the files of a domain pass through on their way into its tables, by name.
+
+    Args:
+        pre_load: Its paths.
+        project: Whose areas count.
+        domain: The domain.
+        moment: Gives the date.
+    """
+    found: dict[str, str] = {}
+    if pre_load.incoming_path or domain.incoming:
+        found["incoming"] = directory(replace(pre_load, strategy="imported"), project, domain, moment)
+    found["stage"] = directory(replace(pre_load, strategy="pending"), project, domain, moment)
+    return {**found, "ingesting": _area(project.application.areas.ingesting, project, domain)}
 
 
 def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
@@ -84,6 +109,40 @@ def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: dateti
     """
     text = pre_load.global_ack_file_path or DEFAULT_ACK
     return rendered(text, project, domain, moment, "global_ack_file_path")
+
+
+def ack_paths(
+    pre_load: PreLoad, project: Project, domain: Domain, moment: datetime, *, before: int = 0, after: int = 0
+) -> list[str]:
+    """The ack files that are answered at a moment, oldest first: also those of neighbouring dates.
+
+    A path that names the hour has neighbouring hours instead of days.
+
+    Args:
+        pre_load: Its strategy and path.
+        project: Whose variables are used.
+        domain: `{domain}`.
+        moment: Gives the date.
+        before: How many dates before that of the moment count.
+        after: How many dates after it.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable.
+    """
+    text = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK)
+    step = timedelta(hours=1) if re.search(r"%[HMS]", text) else timedelta(days=1)
+    moments = [moment + number * step for number in range(-before, after + 1)]
+    return list(dict.fromkeys(ack_path(pre_load, project, domain, one) for one in moments))
+
+
+def dated_names(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> re.Pattern[str]:
+    """Returns the pattern of the names that ack files have on any date."""
+    name = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK).rpartition("/")[2]
+    parts = [
+        rendered(part, project, domain, moment, "global_ack_file_path").rpartition("/")[2] if part else ""
+        for part in _STRFTIME.split(name)
+    ]
+    return re.compile(r"\d+".join(map(re.escape, parts)))
 
 
 def rendered(text: str, project: Project, domain: Domain, moment: datetime, option: str) -> str:
@@ -134,6 +193,11 @@ def in_codes(text: str) -> str:
 def is_absolute(path: str) -> bool:
     """Whether a path stands on its own: a URL, or one that begins at the root."""
     return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
+
+
+def _area(name: str, project: Project, domain: Domain) -> str:
+    base = name if is_absolute(name) else f"{project.application.datasets.rstrip('/')}/{name}"
+    return _absolute(f"{base.rstrip('/')}/{domain.name}", project)
 
 
 def _variables(project: Project, domain: Domain, moment: datetime) -> Mapping[str, str]:

@@ -247,6 +247,8 @@ def _local(place: str) -> Path | None:
 
 
 def _local_listing(folder: Path) -> Listing:
+    written: dict[str, float] = {}
+
     def marks(names: Sequence[str]) -> dict[str, str]:
         """`mark_of` each, without an object a file: there may be tens of thousands at each look."""
         found: dict[str, str] = {}
@@ -257,6 +259,7 @@ def _local_listing(folder: Path) -> Listing:
                     seen = os.stat(name, dir_fd=handle)
                 except FileNotFoundError:
                     continue
+                written[name] = seen.st_mtime
                 found[name] = f"{seen.st_size}\0({seen.st_mtime_ns}, {seen.st_ino}, {seen.st_ctime_ns})"
         finally:
             os.close(handle)
@@ -264,7 +267,7 @@ def _local_listing(folder: Path) -> Listing:
 
     def modified(names: Sequence[str]) -> float | None:
         try:
-            return max(os.stat(folder / name).st_mtime for name in names)
+            return max(written[one] if one in written else os.stat(folder / one).st_mtime for one in names)
         except (FileNotFoundError, ValueError):
             return None
 

@@ -8,28 +8,29 @@ from typing import Any
 
 from starlake_dagster_assets.triggers.words import short
 
-__all__ = ["FILES", "NO_FILES", "SETS", "sets_in", "sets_text"]
+__all__ = ["FILES", "FILES_OF_WINDOW", "NO_FILES", "SETS", "sets_in", "sets_text"]
 
 FILES = "starlake/files"
-"""Names of the files that it was asked for."""
-SETS = "starlake/file_sets"
-"""The digest of each set of files, by a short hash of the table's id; shown, because hidden tags (`.dagster/…`) are not
-on runs that *Test sensor* launches, and their files would be asked for again."""
-NO_FILES = "starlake/no_files"
-"""Why the run must fail: its window was closed without files."""
+"""Names of the files that the run was requested for, where it has no data interval that the UI shows."""
+FILES_OF_WINDOW = ".dagster/starlake_files"
+"""The same for runs with a data interval: the UI shows two tags at most."""
+SETS = ".dagster/starlake_file_sets"
+"""The digest of each set of files, by a short hash of the table's id or of the path of the ack file."""
+NO_FILES = ".dagster/starlake_no_files"
+"""Why the run must fail: its window closed without files."""
 
 
 def sets_text(sets: Mapping[str, str]) -> str:
-    """The digests of sets as the text of the tag.
+    """Returns the digests of sets as the text of the tag.
 
     Args:
-        sets: By table, or `ack`.
+        sets: By table or ack file.
     """
     return json.dumps({short(unit): digest for unit, digest in sets.items()}, separators=(",", ":"))
 
 
 def sets_in(tags: Mapping[str, str]) -> dict[str, str]:
-    """The digests of sets in the tags of a run, by the short hash of the table."""
+    """Returns the digests of sets in the tags of a run, by the short hash of the table or ack file."""
     try:
         found: Any = json.loads(tags.get(SETS, "{}"))
         return {str(key): str(value) for key, value in found.items()}

@@ -1,96 +1,93 @@
-"""What a Dagster instance knows of the sets of files that runs were asked for."""
+"""Reads from the runs of an instance which sets of files were requested, and which tables are being loaded."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import dagster as dg
 
-from starlake_dagster_assets.arrivals.memory import Asked, Memory
-from starlake_dagster_assets.arrivals.tags import sets_in
-from starlake_dagster_assets.automation.waves import INTERVAL_END, TRIGGER, WAVE, is_over, of_this_location
+from starlake_dagster_assets.arrivals.evaluate import LoadRun
+from starlake_dagster_assets.arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
+from starlake_dagster_assets.automation.waves import INTERVAL_END, of_this_location, planned
 from starlake_dagster_assets.triggers.words import short
 
-__all__ = ["ArrivalRun", "accepted", "asked_of", "runs_of"]
+__all__ = ["LoadRuns"]
 
-_RUNS = 50
-
-
-@dataclass(frozen=True)
-class ArrivalRun:
-    """A run of an arrival sensor.
-
-    Attributes:
-        id: Of the run.
-        key: Its run key.
-        state: What became of it.
-        sets: The digest of each set, by the short hash of the table.
-        until: End of its data interval, ISO 8601; "" where it has none.
-    """
-
-    id: str
-    key: str
-    state: Literal["in progress", "succeeded", "failed"]
-    sets: Mapping[str, str]
-    until: str
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self.state != "in progress"
+_RECENT, _PAGE, _MOST = 50, 200, 5000
+_BUSY = [status for status in dg.DagsterRunStatus if status.value not in ("SUCCESS", "FAILURE", "CANCELED", "MANAGED")]
 
 
-def runs_of(context: dg.SensorEvaluationContext, name: str) -> list[ArrivalRun]:
-    """The last runs of a sensor, newest first."""
-    records = context.instance.get_run_records(dg.RunsFilter(tags={TRIGGER: name}), limit=_RUNS, order_by="id")
-    return [_read(record.dagster_run) for record in records if of_this_location(record.dagster_run, context)]
-
-
-def accepted(context: dg.SensorEvaluationContext, key: str) -> bool:
-    """Whether the instance has a run of that key."""
-    return bool(context.instance.get_run_records(dg.RunsFilter(tags={WAVE: key}), limit=1))
-
-
-def asked_of(
-    context: dg.SensorEvaluationContext,
-    memory: Memory,
-    runs: Sequence[ArrivalRun],
-    units: Sequence[str],
-    until: datetime | None,
-) -> dict[str, Asked]:
-    """The sets that runs were asked for: by the runs themselves, and by the memory of those that are too old.
+class LoadRuns:
+    """The runs of one job, read when they are asked for.
 
     Args:
         context: Of the tick.
-        memory: Of the tick before.
-        runs: The last runs, newest first.
-        units: The tables, or `ack`.
-        until: End of the data interval that counts; None = any.
-
-    Returns:
-        By table. A set whose run was deleted, or never accepted, was not asked for.
+        job: The name of the job.
     """
-    names = {short(unit): unit for unit in units}
-    found: dict[str, Asked] = {}
-    mine = [run for run in runs if until is None or run.until == until.isoformat()]
-    for run in mine:
-        for hashed, digest in run.sets.items():
-            if hashed in names:
-                found.setdefault(names[hashed], Asked(digest, run.key, run.id, run.state))
-    for unit, (digest, key) in memory.asked.items():
-        if unit not in units or (unit in found and found[unit].key == key):
-            continue
-        records = context.instance.get_run_records(dg.RunsFilter(tags={WAVE: key}), limit=1)
-        if records:
-            run = _read(records[0].dagster_run)
-            found[unit] = Asked(digest, key, run.id, run.state)
-    return found
+
+    def __init__(self, context: dg.SensorEvaluationContext, job: str) -> None:
+        self._context, self._job = context, job
+
+    @cached_property
+    def recent(self) -> list[LoadRun]:
+        """The newest runs, newest first."""
+        return list(self._read(_RECENT))
+
+    @cached_property
+    def every(self) -> list[LoadRun]:
+        """All runs, newest first; of very many the newest ones."""
+        return list(self._read(_MOST)) if len(self.recent) == _RECENT else self.recent
+
+    def requested(self, sets: Mapping[str, str], until: str = "", *, all_runs: bool = False) -> dict[str, LoadRun]:
+        """Returns the newest run that was requested for a set, by unit.
+
+        Args:
+            sets: The digest of each set, by unit.
+            until: End of the data interval that counts; "" = any.
+            all_runs: Whether old runs count, which takes longer.
+        """
+        found: dict[str, LoadRun] = {}
+        names = {short(unit): (unit, digest) for unit, digest in sets.items()}
+        for run in self.every if all_runs else self.recent:
+            if until and run.until != until:
+                continue
+            for name, digest in run.sets.items():
+                if name in names and names[name][1] == digest:
+                    found.setdefault(names[name][0], run)
+        return found
+
+    def loading(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, LoadRun]:
+        """Returns the run in progress that loads a table, by node id: of any job, also by hand.
+
+        Args:
+            keys: Asset keys of the tables, by node id.
+        """
+        found: dict[str, LoadRun] = {}
+        for run, loads in self._in_progress:
+            found.update({node: run for node, key in keys.items() if key in loads and node not in found})
+        return found
+
+    @cached_property
+    def _in_progress(self) -> list[tuple[LoadRun, frozenset[dg.AssetKey]]]:
+        instance = self._context.instance
+        records = instance.get_run_records(dg.RunsFilter(statuses=_BUSY), limit=_PAGE)
+        return [(_load_run(record), frozenset(planned(instance, record.dagster_run))) for record in records]
+
+    def _read(self, most: int) -> Iterator[LoadRun]:
+        instance, filters = self._context.instance, dg.RunsFilter(job_name=self._job)
+        cursor, count = None, 0
+        while count < most:
+            records = instance.get_run_records(filters, limit=min(_PAGE, most - count), order_by="id", cursor=cursor)
+            for record in records:
+                if of_this_location(record.dagster_run, self._context):
+                    yield _load_run(record)
+            if len(records) < min(_PAGE, most - count):
+                return
+            count += len(records)
+            cursor = records[-1].dagster_run.run_id
 
 
-def _read(run: dg.DagsterRun) -> ArrivalRun:
-    if not is_over(run):
-        state: Literal["in progress", "succeeded", "failed"] = "in progress"
-    else:
-        state = "succeeded" if run.status is dg.DagsterRunStatus.SUCCESS else "failed"
-    return ArrivalRun(run.run_id, run.tags.get(WAVE, ""), state, sets_in(run.tags), run.tags.get(INTERVAL_END, ""))
+def _load_run(record: dg.RunRecord) -> LoadRun:
+    run = record.dagster_run
+    since = record.start_time or record.create_timestamp.timestamp()
+    files = run.tags.get(FILES) or run.tags.get(FILES_OF_WINDOW, "")
+    return LoadRun(run.run_id, run.status.value, since, sets_in(run.tags), run.tags.get(INTERVAL_END, ""), files)

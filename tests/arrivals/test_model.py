@@ -21,7 +21,7 @@ ENDS = st.sampled_from([dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
 class Arrivals(RuleBasedStateMachine):
-    """The specification is in `expected`: what is stable, was not asked for, and is not in the way of a run."""
+    """The specification is in `expected`: what is stable, was not requested, and is of no table that a run loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Arrivals(RuleBasedStateMachine):
         self.writes = 0
         self.looked: dict[str, tuple[frozenset, float]] = {}
         self.asked: list[tuple[str, frozenset]] = []
-        self.run: dg.DagsterRun | None = None
+        self.runs: list[dg.DagsterRun] = []
         self.sets_of: dict[str, list[tuple[str, frozenset]]] = {}
 
     def teardown(self) -> None:
@@ -63,12 +63,11 @@ class Arrivals(RuleBasedStateMachine):
             table: before[table] if table in before and before[table][0] == members else (members, now)
             for table, members in self.sets().items()
         }
-        if self.run is not None:
-            return []
+        held = {table for run in self.runs for table, _ in self.sets_of[run.run_id]}
         return sorted(
             table
             for table, (members, since) in self.looked.items()
-            if now - since >= STABLE and (table, members) not in self.asked
+            if now - since >= STABLE and (table, members) not in self.asked and table not in held
         )
 
     # ------------------------------------------------------------------------------------------------------ rules
@@ -112,7 +111,7 @@ class Arrivals(RuleBasedStateMachine):
         if expected and accepted:
             run = self.world.accept(found[0])
             assert run is not None, "a run key was used twice"
-            self.run = run
+            self.runs.append(run)
             self.sets_of[run.run_id] = [(table, self.sets()[table]) for table in expected]
             self.asked += self.sets_of[run.run_id]
         if not recorded:
@@ -129,7 +128,7 @@ class Arrivals(RuleBasedStateMachine):
         run = self.world.accept(first[0])
         assert run is not None
         assert self.world.accept(second[0]) is None
-        self.run = run
+        self.runs.append(run)
         self.sets_of[run.run_id] = [(table, self.sets()[table]) for table in expected]
         self.asked += self.sets_of[run.run_id]
 
@@ -141,21 +140,20 @@ class Arrivals(RuleBasedStateMachine):
         self.world = World(self.world.instance, self.clock, self.source, self._triggers())
         self.world.cursors = cursors
 
-    @precondition(lambda self: self.run is not None)
+    @precondition(lambda self: self.runs)
     @rule(status=ENDS, data=st.data())
-    def the_run_ends(self, status: dg.DagsterRunStatus, data) -> None:
+    def a_run_ends(self, status: dg.DagsterRunStatus, data) -> None:
         """One that succeeds has taken all files of its tables, also those that came later; another one any of them."""
-        assert self.run is not None
-        mine = {table for table, _ in self.sets_of[self.run.run_id]}
+        run = self.runs.pop(data.draw(st.integers(0, len(self.runs) - 1)))
+        mine = {table for table, _ in self.sets_of[run.run_id]}
         there = sorted(name for name in self.files if name.partition("_")[0] in mine)
         if status is dg.DagsterRunStatus.SUCCESS or not there:
             self.takes(there)
         else:
             self.takes(data.draw(st.lists(st.sampled_from(there), unique=True)))
-        self.world.ended(self.run, status)
-        self.run = None
+        self.world.ended(run, status)
 
-    @precondition(lambda self: self.run is None and self.sets_of)
+    @precondition(lambda self: not self.runs and self.sets_of)
     @rule(data=st.data())
     def a_run_is_deleted(self, data) -> None:
         run = data.draw(st.sampled_from(sorted(self.sets_of)))

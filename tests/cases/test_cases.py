@@ -12,10 +12,19 @@ from tests.docs.blocks import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 FIXED = (
+    "automation/ack_of_yesterday",
     "automation/ack_path_of_generated_dags",
+    "automation/ack_two_schedules",
+    "automation/arrival_partition_of_the_clock",
+    "automation/autumn_window_twice",
+    "automation/dead_run_blocks_domain",
     "automation/expression_over_foreign_assets",
     "automation/load_dependencies_with_project",
+    "automation/file_stuck_in_stage",
     "automation/settings_without_effect",
+    "automation/window_failed_run",
+    "automation/window_late_file",
+    "automation/window_second_file",
     "dagster/env_var_in_resource",
     "dagster/forgotten_yield_is_green",
     "dagster/key_prefix_runs_nothing",
