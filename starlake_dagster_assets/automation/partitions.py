@@ -1,6 +1,6 @@
 """Time partitions of tables and tasks: by the cron of a schedule, or by the partition column of a sink."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -122,7 +122,11 @@ def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) 
 
 
 def windows_between(
-    windows: dg.TimeWindowPartitionsDefinition, after: datetime | None, until: datetime, most: int
+    windows: dg.TimeWindowPartitionsDefinition,
+    after: datetime | None,
+    until: datetime,
+    most: int,
+    done: Collection[float] = (),
 ) -> list[tuple[datetime, datetime]]:
     """The windows that have closed after one moment and until another, oldest first.
 
@@ -131,6 +135,7 @@ def windows_between(
         after: None = since the start.
         until: The last moment.
         most: How many at most: the oldest.
+        done: Ends of windows that are left out, seconds since 1970.
     """
     found: list[tuple[datetime, datetime]] = []
     at = windows.start if after is None or after < windows.start else after
@@ -138,7 +143,8 @@ def windows_between(
         window = windows.get_next_partition_window(at, respect_bounds=False)
         if window is None or window.end > until or (windows.end is not None and window.end > windows.end):
             break
-        found.append((window.start, window.end))
+        if window.end.timestamp() not in done:
+            found.append((window.start, window.end))
         at = window.end
     return found
 

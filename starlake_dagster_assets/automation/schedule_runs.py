@@ -1,43 +1,40 @@
-"""What a Dagster instance knows of the intervals that a schedule has asked for."""
+"""Reads from the runs of an instance which data intervals a schedule has requested."""
 
 from collections.abc import Collection
 from datetime import datetime
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.waves import INTERVAL_END, TRIGGER, location_of, planned
+from starlake_dagster_assets.automation.waves import INTERVAL_END, location_of, planned
 
-__all__ = ["asked_until"]
+__all__ = ["SCHEDULE", "requested_ends"]
 
-_PAGE = 100
+SCHEDULE = "dagster/schedule_name"
+"""Run tag of Dagster: the schedule that requested the run."""
+_PAGE = 500
 
 
-def asked_until(instance: dg.DagsterInstance, name: str, keys: Collection[dg.AssetKey]) -> datetime | None:
-    """The end of the newest interval that a schedule has asked a run for.
+def requested_ends(instance: dg.DagsterInstance, name: str, keys: Collection[dg.AssetKey]) -> frozenset[float]:
+    """Returns the ends of the data intervals that have a run of a schedule, in seconds since 1970.
 
-    Another code location of the instance may have a schedule of the same name, and a schedule is not told which one is
-    its own: the runs of a location are its own when the newest of them makes something that it makes.
+    Another code location of the instance may have a schedule of the same name, and a schedule does not know its own:
+    the runs of a location are its own when the newest of them materializes an asset that the schedule materializes.
 
     Args:
         instance: The instance.
         name: Of the schedule.
-        keys: What it makes.
-
-    Returns:
-        None where it has asked for nothing yet.
+        keys: What it materializes.
     """
-    filters, cursor = dg.RunsFilter(tags={TRIGGER: name}), None
+    filters, cursor = dg.RunsFilter(tags={SCHEDULE: name}), None
     mine: dict[str | None, bool] = {}
+    ends: set[float] = set()
     while runs := instance.get_runs(filters, cursor=cursor, limit=_PAGE):
-        ends: list[datetime] = []
         for run in runs:
             where = location_of(run)
             if where not in mine:
-                makes = planned(instance, run)
-                mine[where] = not makes or not makes.isdisjoint(keys)
+                materializes = planned(instance, run)
+                mine[where] = not materializes or not materializes.isdisjoint(keys)
             if mine[where] and INTERVAL_END in run.tags:
-                ends.append(datetime.fromisoformat(run.tags[INTERVAL_END]))
-        if ends:
-            return max(ends)
+                ends.add(datetime.fromisoformat(run.tags[INTERVAL_END]).timestamp())
         cursor = runs[-1].run_id
-    return None
+    return frozenset(ends)

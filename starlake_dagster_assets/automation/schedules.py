@@ -21,8 +21,8 @@ from starlake_dagster_assets.automation.partitions import (
     window_before,
     windows_between,
 )
-from starlake_dagster_assets.automation.schedule_runs import asked_until
-from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.automation.schedule_runs import requested_ends
+from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.frequency import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
@@ -179,13 +179,13 @@ def _schedule(
         if not windows:
             yield dg.SkipReason(nothing_due(group.clock, moment))
         for start, end in windows:
-            made = {TRIGGER: group.name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+            interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
             key = end.astimezone(timezone.utc).isoformat()
             for partition in partitions_in(context, group.partitions, (start, end)):
                 yield dg.RunRequest(
                     run_key=key if partition is None else f"{key} {partition}",
                     partition_key=partition,
-                    tags={**tags, **made},
+                    tags={**tags, **interval},
                     asset_selection=None if group.whole else keys,
                 )
 
@@ -211,16 +211,21 @@ def _schedule(
 def due_windows(
     context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
 ) -> list[_Window]:
-    """The windows that a tick asks for, oldest first: those that have closed since the tick before."""
+    """Returns the windows that a tick requests, oldest first: those that have closed since the tick before.
+
+    With `catchup` these are all that have no run, since the start or the first one that has.
+    """
     ticks = clock_windows(group.clock)
     windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
     last = window_before(ticks, moment)
     if last is None:
         return []
     if group.clock.catchup:
-        asked = asked_until(context.instance, group.name, keys)
-        if asked is not None or group.clock.start is not None:
-            return windows_between(windows, asked, last[1], _MOST)
+        ends = requested_ends(context.instance, group.name, keys)
+        if ends or group.clock.start is not None:
+            zone = ZoneInfo(group.clock.timezone)
+            since = None if group.clock.start is not None else datetime.fromtimestamp(min(ends), zone)
+            return windows_between(windows, since, last[1], _MOST, done=ends)
     before = window_before(windows, last[0])
     return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
 

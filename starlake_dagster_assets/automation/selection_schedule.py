@@ -12,7 +12,7 @@ from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.partitions import clock_windows
 from starlake_dagster_assets.automation.run_tags import retry_tags_of
 from starlake_dagster_assets.automation.schedules import ScheduleGroup, due_windows, nothing_due, partitions_in
-from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.triggers.model import Clock
 from starlake_dagster_assets.triggers.words import listed
@@ -98,7 +98,7 @@ def build_schedule_from_starlake_selection(
         if not windows:
             yield dg.SkipReason(nothing_due(clock, context.scheduled_execution_time))
         for start, end in windows:
-            interval = {TRIGGER: name, INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+            interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
             key = end.astimezone(timezone.utc).isoformat()
             for partition in partitions_in(context, grid, (start, end)):
                 yield dg.RunRequest(

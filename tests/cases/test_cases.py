@@ -17,6 +17,7 @@ FIXED = (
     "automation/ack_two_schedules",
     "automation/arrival_partition_of_the_clock",
     "automation/autumn_window_twice",
+    "automation/catchup_hole",
     "automation/dead_run_blocks_domain",
     "automation/expression_over_foreign_assets",
     "automation/load_dependencies_with_project",

@@ -134,6 +134,18 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, l
     it.run(next_one)
     late = it.tick(at(2026, 3, 9, 5))  # the daemon was away for two days
     assert [interval(one)[0][:10] for one in late] == ["2026-03-06", "2026-03-07", "2026-03-08"]
+    for record in lasting.get_run_records():
+        if interval(record.dagster_run)[0].startswith("2026-03-03"):
+            lasting.delete_run(record.dagster_run.run_id)
+    holes = it.tick(at(2026, 3, 9, 5))
+    assert [interval(one)[0][:10] for one in holes] == ["2026-03-03", "2026-03-06", "2026-03-07", "2026-03-08"]
+
+
+def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(world, lasting):
+    it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, catchup=True))}), instance=lasting)
+    (first,) = it.tick(at(2026, 3, 5, 5))
+    it.run(first)
+    assert [interval(one)[0][:10] for one in it.tick(at(2026, 3, 7, 5))] == ["2026-03-05", "2026-03-06"]
 
 
 def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
@@ -146,7 +158,7 @@ def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
     create_run_for_test(
         instance,
         "load",
-        tags={"starlake/trigger": "load_schedule", "starlake/data_interval_end": end},
+        tags={"dagster/schedule_name": "load_schedule", "starlake/data_interval_end": end},
         asset_selection=frozenset({makes}),
         remote_job_origin=origins.RemoteJobOrigin(origins.RemoteRepositoryOrigin(place, "__repository__"), "load"),
         job_code_origin=JobPythonOrigin(
@@ -165,7 +177,8 @@ def test_catchup_remembers_its_own_runs_not_those_of_another_location_that_has_a
     for hour in range(120):  # more than one look at the instance brings
         _run_of(lasting, "crm", other, f"2026-03-{6 + hour // 24:02}T{hour % 24:02}:00:00+01:00")
     asked = it.tick(at(2026, 3, 6, 5))
-    assert [interval(one)[0][:10] for one in asked] == ["2026-03-03", "2026-03-04", "2026-03-05"]
+    days = [interval(one)[0][:10] for one in asked]
+    assert days == ["2026-03-01", "2026-03-03", "2026-03-04", "2026-03-05"], "the 2nd has a run of its own"
 
 
 def test_without_catchup_only_the_last_interval(world):
