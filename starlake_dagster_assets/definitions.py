@@ -15,6 +15,7 @@ from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.assets.translator import External, StarlakeTranslator, bound_translator
 from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
+from starlake_dagster_assets.automation.incoming_files import build_incoming_files
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
@@ -124,10 +125,13 @@ def build_definitions(
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
     specs = external_specs(project, bound, nodes) if external == "specs" else []
+    restricted_triggers = restricted(triggers, frozenset(nodes))
+    observed = build_incoming_files(bound, restricted_triggers, made)
+    made |= _keys(observed)
     sources = [spec for spec in specs if spec.key not in made]
     for warning in summarize([*project.problems, *triggers.problems], project):
         dg.get_dagster_logger("starlake").warning(warning)
-    started = build_automation(project, restricted(triggers, frozenset(nodes)), translator=bound)
+    started = build_automation(project, restricted_triggers, translator=bound)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
     watching: list[dg.SensorDefinition] = []
@@ -139,7 +143,7 @@ def build_definitions(
     if executor is None and any(where.single_writer(project) for where in known.values()):
         executor = in_process_executor()
     return dg.Definitions(
-        assets=[*assets, *sources, *extra],
+        assets=[*assets, *observed, *sources, *extra],
         resources={**(resources or {}), **places},
         executor=executor,
         jobs=started.jobs,

@@ -175,7 +175,9 @@ def evaluate(
         The run to request, or the reason to request none.
     """
     wait = 0.0 if look.ack_path else pre_load.stable_for
-    mine = {unit: files for unit, files in look.sets.items() if unit not in by_condition}
+    loadable = tuple(node for node in look.loadable if node not in by_condition)
+    starts = {unit: bool(loadable) if look.ack_path else unit not in by_condition for unit in look.sets}
+    mine = [unit for unit in look.sets if starts[unit]]
     fresh = [unit for unit in mine if unit not in requested]
     changing = [unit for unit in fresh if unit in unstable and look.at - unstable[unit][1] < wait]
     stable = [unit for unit in fresh if unit not in changing]
@@ -183,13 +185,13 @@ def evaluate(
     is_over = is_closed and window is not None and not window.is_watched
     ready = [] if is_over else [unit for unit in stable if unit not in busy]
     if ready:
-        return _arrival(name, look, ready, window)
+        return _arrival(name, look, ready, loadable, window)
     parts = [
         *_held(look, {unit: busy[unit] for unit in stable if unit in busy}),
         *([f"{_names(look, stable)} came after the window"] if is_over and stable else []),
         *_changing(look, changing, wait),
         *_left(look, {unit: requested[unit] for unit in mine if unit in requested}),
-        *([f"an automation condition loads {_names(look, observed)}"] if (observed := look.sets.keys() - mine) else []),
+        *_observed(look, look.sets.keys() - set(mine)),
         *elsewhere(),
         *look.remarks(),
     ]
@@ -204,9 +206,9 @@ def evaluate(
     return Skip(f"{look.waited_for}: {seen}. {_of_window(look, window, missing)}{_loaded(window_runs)}", not parts)
 
 
-def _arrival(name: str, look: Look, ready: Sequence[str], window: Window | None) -> Arrival:
+def _arrival(name: str, look: Look, ready: Sequence[str], loadable: tuple[str, ...], window: Window | None) -> Arrival:
     sets = {unit: look.sets[unit].digest for unit in sorted(ready)}
-    nodes = look.loadable if look.ack_path else tuple(sorted(ready))
+    nodes = loadable if look.ack_path else tuple(sorted(ready))
     what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
     names = tuple(file for unit in sorted(ready) for file in look.sets[unit].names)
     reason = f"{look.place}: {listed(names)} for {listed(nodes)}."
@@ -247,6 +249,10 @@ def _changing(look: Look, units: Collection[str], wait: float) -> list[str]:
         return []
     text = f"{_names(look, units)} are new or still changing: they count once they have been the same for {span(wait)}"
     return [text]
+
+
+def _observed(look: Look, units: Collection[str]) -> list[str]:
+    return [f"automation conditions load {_names(look, units)}"] if units else []
 
 
 def _held(look: Look, busy: Mapping[str, LoadRun]) -> list[str]:

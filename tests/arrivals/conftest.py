@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
-from starlake_dagster_assets.automation import arrivals
+from starlake_dagster_assets.automation import arrival_tick
 from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
 from starlake_dagster_assets.project.model import Domain, Metadata
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
@@ -159,7 +159,7 @@ def instance() -> Iterable[dg.DagsterInstance]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clocked:
     found = Clocked()
-    monkeypatch.setattr(arrivals, "time", found)
+    monkeypatch.setattr(arrival_tick, "time", found)
     return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from starlake_dagster_assets.automation import arrivals
+from starlake_dagster_assets.automation import arrival_tick
 from starlake_dagster_assets.triggers.model import PreLoad
 from tests.arrivals.conftest import Clocked, World, sales_in, tables, waiting
 
@@ -31,7 +31,7 @@ class Arrivals(RuleBasedStateMachine):
         self.incoming.mkdir(parents=True)
         self.source = sales_in(str(self.incoming), str(root))
         self.clock = Clocked()
-        self.real, arrivals.time = arrivals.time, self.clock  # type: ignore[assignment]
+        self.real, arrival_tick.time = arrival_tick.time, self.clock  # type: ignore[assignment]
         self.world = World(dg.DagsterInstance.ephemeral(), self.clock, self.source, self._triggers())
         self.files: dict[str, int] = {}
         self.writes = 0
@@ -41,7 +41,7 @@ class Arrivals(RuleBasedStateMachine):
         self.sets_of: dict[str, list[tuple[str, frozenset]]] = {}
 
     def teardown(self) -> None:
-        arrivals.time = self.real
+        arrival_tick.time = self.real
         self.folder.cleanup()
 
     @staticmethod
