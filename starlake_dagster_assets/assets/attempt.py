@@ -10,17 +10,20 @@ import dagster as dg
 from starlake_dagster_assets.assets.direct import has_no_run
 from starlake_dagster_assets.runners.protocol import Attempt, Execution
 
-__all__ = ["attempt_of", "command_attempt_of"]
+__all__ = ["attempt_of", "command_attempt_of", "deployment_of", "may_retry"]
 
 _KEY = "starlake/execution"
 _PAGE = 1000
+_ROOT = "dagster/root_run_id"
+_WILL_RETRY = "dagster/will_retry"
+_RETRY = "dagster/auto_retry_run_id"
 _ENDED = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
 def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
     """The attempt that a context belongs to, with a ledger in the event log of its run."""
     run, step = context.run, context.assets_def.op.name
-    labels = {"job": run.job_name}
+    labels = {"job": run.job_name, "deployment": deployment_of(context.instance)}
     if context.has_partition_key:
         labels["partition"] = context.partition_key
     ledger = _EventLedger(context.instance, run, step, first=context.retry_number == 0)
@@ -30,7 +33,7 @@ def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
 
 
 def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> Attempt:
-    """The attempt of an op or asset that runs a single command, without a ledger: a retry runs it again.
+    """The attempt of an op or asset that runs a single command.
 
     Args:
         context: Of the op or asset; None, or a context without a run, gives an attempt of no run.
@@ -39,7 +42,23 @@ def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContex
         return Attempt()
     instance, run, step = context.instance, context.run, context.op_def.name
     others_ended = partial(_others_ended, instance, run, step)
-    return Attempt(run.run_id, step, context.retry_number, {"job": run.job_name}, others_ended=others_ended)
+    ledger = _EventLedger(instance, run, step, first=context.retry_number == 0)
+    labels = {"job": run.job_name, "deployment": deployment_of(instance)}
+    return Attempt(run.run_id, step, context.retry_number, labels, ledger, others_ended)
+
+
+def deployment_of(instance: dg.DagsterInstance) -> str:
+    """Returns the identity of a Dagster deployment: the id of its run storage; "" where the storage has none."""
+    read: Any = getattr(instance.run_storage, "get_run_storage_id", None)
+    return str(read()) if callable(read) else ""
+
+
+def may_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run that has ended is being retried, or will be."""
+    root = run.root_run_id or run.run_id
+    if any(not one.is_finished for one in instance.get_runs(dg.RunsFilter(tags={_ROOT: root}))):
+        return True
+    return run.tags.get(_WILL_RETRY) == "true" and _RETRY not in run.tags
 
 
 def _others_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> bool:
@@ -82,16 +101,13 @@ class _EventLedger:
             f"{execution.environment}: {execution.id or execution.job_id} {state}", {"state": "ended"}, execution
         )
 
-    def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
-        """Reads what earlier attempts left, once."""
-        for execution in self._open:
-            if execution.environment == environment and execution.argv == tuple(argv):
-                return execution
-        return None
+    def unfinished(self, environment: str) -> Sequence[Execution]:
+        """Returns the executions of earlier attempts whose results were not reported, oldest first."""
+        return [one for one in self._open if one.environment == environment]
 
     @cached_property
     def _open(self) -> tuple[Execution, ...]:
-        """The executions of earlier attempts whose end nobody saw, newest first."""
+        """The executions of earlier attempts whose results were not reported, oldest first."""
         known: dict[str, Execution] = {}
         for told in self._told():
             execution = Execution(
@@ -101,7 +117,7 @@ class _EventLedger:
                 known.pop(execution.job_id, None)
             else:
                 known[execution.job_id] = execution
-        return tuple(reversed(known.values()))
+        return tuple(known.values())
 
     def _told(self) -> Iterator[Mapping[str, Any]]:
         """What was written, oldest first: by the runs that this one repeats, then by this one."""

@@ -1,5 +1,6 @@
 """Google Cloud Dataproc as a Dagster resource: an existing cluster, a cluster a run, or Serverless batches."""
 
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -7,12 +8,13 @@ from typing import Any, ClassVar, Literal
 import dagster as dg
 from pydantic import Field
 
+from starlake_dagster_assets.assets.attempt import deployment_of, may_retry
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
-from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
+from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters, label
 from starlake_dagster_assets.runners.driver_output import DriverOutput
 from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt
@@ -224,20 +226,29 @@ class StarlakeDataproc(StarlakeRemoteResource):
     def sweep(self, instance: dg.DagsterInstance) -> list[str]:
         """Deletes the clusters of runs that have ended.
 
+        It deletes clusters of its own deployment only: those of a run that the instance knows, and those of a run that
+        was deleted from it once the cluster has expired. A cluster with a job that runs, or whose run is or will be
+        retried, stays.
+
         Args:
-            instance: Knows the runs. A cluster of a run that it does not know may be another deployment's: it is
-                deleted only when it is older than it could be.
+            instance: Knows the runs.
 
         Returns:
             Their names.
         """
         need("dataproc", "google.cloud.dataproc_v1")
         service, swept = self._service(), list[str]()
-        for name, run_id, age in service.managed():
-            run = instance.get_run_by_id(run_id)
-            if (run is not None and run.is_finished) or (run is None and age > self._plan().max_age):
-                service.delete(name)
-                swept.append(name)
+        own = label(deployment_of(instance))
+        for cluster in service.managed():
+            run = instance.get_run_by_id(cluster.run_id)
+            if run is not None:
+                useless = run.is_finished and not may_retry(instance, run)
+            else:
+                expired = cluster.expires is not None and time.time() > cluster.expires
+                useless = bool(own) and cluster.deployment == own and expired
+            if useless and not service.has_live_job(cluster.name):
+                service.delete(cluster.name)
+                swept.append(cluster.name)
         return swept
 
     def _service(self) -> ClusterService:

@@ -1,10 +1,11 @@
 """What the resources of remote environments share: variables of the commands, and how executions are watched."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.command.source import ProjectSource, names_secret
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.base import StarlakeResource
@@ -36,7 +37,29 @@ class StarlakeRemoteResource(StarlakeResource):
     poll_interval: float = Field(
         default=5, gt=0, description="Seconds between two looks, growing while nothing changes."
     )
-    attempts: int = Field(default=6, ge=1, description="How often a call of the service is tried.")
+    start_timeout: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds for which a submission is repeated while the service throttles, has no capacity or does "
+        "not answer.",
+    )
+    outage_timeout: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds for which the state of an execution may be unreadable before the step fails; it goes on.",
+    )
+    log_settle: float = Field(
+        default=60, ge=0, description="Seconds for which the end of the log is waited for after an execution has ended."
+    )
+    attempts: int | None = Field(
+        default=None, description="Deprecated and without effect: set `start_timeout` and `outage_timeout`."
+    )
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        if data.get("attempts") is not None:
+            kind: type[Any] = type(self)
+            warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """The service that runs commands.
@@ -73,8 +96,14 @@ class StarlakeRemoteResource(StarlakeResource):
 
     def policy(self) -> Policy:
         """How executions are watched."""
-        longest = max(30.0, self.poll_interval)
-        return Policy(poll=self.poll_interval, longest_poll=longest, timeout=self.timeout, attempts=self.attempts)
+        return Policy(
+            poll=self.poll_interval,
+            longest_poll=max(30.0, self.poll_interval),
+            timeout=self.timeout,
+            starting=self.start_timeout,
+            outage=self.outage_timeout,
+            settle=self.log_settle,
+        )
 
     def variables(self, project: ProjectSource) -> Mapping[str, str]:
         """The environment variables of every command.

@@ -1,4 +1,4 @@
-"""Calls to a remote environment, tried again where that may help; a submission takes effect once."""
+"""Calls to a remote environment, repeated where that may help; a submission takes effect once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.runners.remote import Environment, Policy, Submission
@@ -16,6 +16,8 @@ from starlake_dagster_assets.runners.remote import Environment, Policy, Submissi
 __all__ = ["Calls", "Clock"]
 
 _T = TypeVar("_T")
+_DENIED = 3
+"""Times that a refused submission is sent: once more with new credentials may help, for ever does not."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,41 @@ class Calls:
 
     Args:
         environment: The service.
-        policy: How often a call is tried.
+        policy: For how long a call is repeated.
         clock: Time.
+        warn: Takes one text per cause of a call that has to be repeated.
     """
 
-    def __init__(self, environment: Environment, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self, environment: Environment, policy: Policy, clock: Clock, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._environment = environment
         self._policy = policy
         self._clock = clock
+        self._warn = warn
+        self._causes: set[str] = set()
+        self.stop = Event()
+        """Ends all repetition; set when what is asked for is not wanted any more."""
 
-    def read(self, call: Callable[[], _T]) -> _T:
-        """A call that may be made twice.
+    def read(self, call: Callable[[], _T], within: float | None = None) -> _T:
+        """Makes a call that may be made twice.
+
+        Args:
+            call: The call.
+            within: Seconds for which it is repeated; those of an outage by default.
 
         Raises:
             RunnerError: When it will not work.
-            UnreachableError: When it did not work in any try.
+            UnreachableError: When it did not work in time.
         """
-        try:
-            return self._retrying(self._may_help)(call)
-        except Exception as error:
-            raise self._told(error) from error
+        return self._repeated(call, self._policy.outage if within is None else within)
 
     def submit(self, submission: Submission) -> str:
-        """One execution, whatever happens on the way.
+        """Starts one execution, whatever happens on the way.
 
         Raises:
             RunnerError: When the environment refuses it.
-            UnreachableError: When it did not work in any try.
+            UnreachableError: When it did not work in time.
         """
         looked = False
 
@@ -71,33 +81,61 @@ class Calls:
                 looked = looked or self._environment.verdict(error).kind == "ambiguous"
                 raise
 
-        return self.read(once)
+        return self._repeated(once, self._policy.starting)
 
-    def _may_help(self, error: Exception) -> bool:
-        return not isinstance(error, RunnerError) and self._environment.verdict(error).kind != "fatal"
-
-    def _retrying(self, again: Callable[[Any], bool]) -> Retrying:
+    def _repeated(self, call: Callable[[], _T], within: float) -> _T:
+        began = self._clock.now()
         pause = wait_random_exponential(multiplier=1, max=self._policy.longest_pause)
-        return Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, Exception) and again(error)),
-            stop=stop_after_attempt(self._policy.attempts),
-            wait=lambda state: _pause_of(state, pause),
-            sleep=self._pause,
+
+        def over(state: RetryCallState) -> bool:
+            return self.stop.is_set() or self._clock.now() - began >= within
+
+        def sleep(seconds: float) -> None:
+            self._clock.pause(self.stop, seconds)
+
+        retrying = Retrying(
+            retry=retry_if_exception(self._refusals()),
+            stop=over,
+            wait=pause,
+            sleep=sleep,
             reraise=True,
         )
+        try:
+            return retrying(call)
+        except Exception as error:
+            raise self._error(error, self._clock.now() - began) from error
 
-    def _pause(self, seconds: float) -> None:
-        self._clock.pause(Event(), seconds)
+    def _refusals(self) -> Callable[[BaseException], bool]:
+        """Returns a function that decides whether a call is repeated after an error."""
+        denied = 0
 
-    def _told(self, error: Exception) -> RunnerError:
+        def again(error: BaseException) -> bool:
+            nonlocal denied
+            if not isinstance(error, Exception) or isinstance(error, RunnerError):
+                return False
+            verdict = self._environment.verdict(error)
+            if verdict.kind == "denied":
+                denied += 1
+                self._environment.refresh()
+                return denied < _DENIED
+            if verdict.kind == "fatal":
+                return False
+            self._note(verdict.text)
+            return True
+
+        return again
+
+    def _note(self, text: str) -> None:
+        cause = "".join(char for char in text if not char.isdigit())
+        if cause not in self._causes:
+            self._causes.add(cause)
+            self._warn(f"{text}; trying again")
+
+    def _error(self, error: Exception, seconds: float) -> RunnerError:
         if isinstance(error, RunnerError):
             return error
         verdict = self._environment.verdict(error)
-        if verdict.kind == "fatal":
+        if verdict.kind in ("fatal", "denied"):
             return RunnerError(f"{self._environment.name}: {verdict.text}")
-        tries = self._policy.attempts
-        return UnreachableError(f"{self._environment.name} does not answer after {tries} tries: {verdict.text}")
-
-
-def _pause_of(state: RetryCallState, pause: wait_random_exponential) -> float:
-    return pause(state)
+        name = self._environment.name
+        return UnreachableError(f"{name} does not answer after {seconds:.0f} seconds: {verdict.text}")

@@ -14,11 +14,13 @@ from starlake_dagster_assets.runners.cloud_logging import CloudLog
 from starlake_dagster_assets.runners.gcp import CALL, gcp_client, gcp_verdict
 from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
 
-__all__ = ["CloudRunEnvironment"]
+__all__ = ["CloudRunEnvironment", "job_warnings"]
 
 _KEY = "SL_DAGSTER_KEY"
 """Environment variable that carries the key of a submission: RunJob has no request id."""
 _RECENT = 100
+_SHORT = 600
+"""Seconds of the default task timeout of Cloud Run."""
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
@@ -47,6 +49,7 @@ class CloudRunEnvironment:
     endpoint: str | None = None
     logging_endpoint: str | None = None
     local: bool = False
+    _checked: list[bool] = field(default_factory=list[bool], init=False, repr=False, compare=False)
     _warnings: list[Line] = field(default_factory=list[Line], init=False, repr=False, compare=False)
 
     name = "cloud_run"
@@ -55,7 +58,7 @@ class CloudRunEnvironment:
 
     def submit(self, submission: Submission) -> str:
         """RunJob: gives the name of the execution."""
-        _ = self._retries_are_told
+        self._check(submission.timeout)
         env = {**self.env, **submission.command.env, _KEY: submission.key}
         override: dict[str, Any] = {
             "args": list(submission.command.argv),
@@ -66,7 +69,9 @@ class CloudRunEnvironment:
         overrides: dict[str, Any] = {"container_overrides": [override]}
         if submission.timeout is not None:
             overrides["timeout"] = {"seconds": max(1, int(submission.timeout))}
-        operation = self._jobs.run_job(request={"name": self._job_name, "overrides": overrides}, **CALL)
+        jobs = self._jobs
+        submission.confirm()
+        operation = jobs.run_job(request={"name": self._job_name, "overrides": overrides}, **CALL)
         return str(operation.metadata.name)
 
     def find(self, submission: Submission) -> str | None:
@@ -118,6 +123,11 @@ class CloudRunEnvironment:
         """What an error means for a call."""
         return gcp_verdict(error)
 
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        for name in ("_jobs", "_executions", "_tasks", "_logging"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:
         """Nothing is held between commands."""
 
@@ -138,19 +148,19 @@ class CloudRunEnvironment:
                 return code, "; ".join(part for part in (memory, result.status.message) if part)
         return None, ""
 
-    @cached_property
-    def _retries_are_told(self) -> bool:
-        """A failing load would be run again by Cloud Run itself: said once; whether it had to be."""
+    def _check(self, timeout: float | None) -> None:
+        """Reads the settings of the job, once; those that make a load ambiguous are warnings."""
+        if self._checked:
+            return
         try:
-            retries = int(self._jobs.get_job(name=self._job_name, **CALL).template.template.max_retries)
+            template = self._jobs.get_job(name=self._job_name, **CALL).template.template
         except Exception as error:
-            if self.verdict(error).kind != "fatal":  # whoever may not read the job may still run it
+            if self.verdict(error).kind in ("retry", "ambiguous"):
                 raise
-            retries = 0
-        if retries:
-            text = f"WARN cloud_run: job {self.job} has maxRetries {retries}: Cloud Run runs a failing command again"
-            self._warnings.append(Line(f"{text}; set it to 0 (gcloud run jobs update {self.job} --max-retries 0)"))
-        return bool(retries)
+        else:
+            found = job_warnings(self.job, template, timeout)
+            self._warnings.extend(Line(f"WARN cloud_run: {text}") for text in found)
+        self._checked.append(True)  # whoever may not read the job may still run it
 
     def _log(self, execution: str) -> CloudLog:
         short = execution.rpartition("/")[2]
@@ -187,3 +197,27 @@ class CloudRunEnvironment:
 
         kind: Any = getattr(run_v2, name)
         return gcp_client(kind, endpoint=self.endpoint, local=self.local, impersonate=self.impersonate)
+
+
+def job_warnings(job: str, template: Any, timeout: float | None) -> list[str]:
+    """Returns what of a job's task template makes the result of a load ambiguous, with the command that changes it.
+
+    Args:
+        job: Name of the job.
+        template: Its `TaskTemplate`.
+        timeout: Seconds that executions are given instead of the job's.
+    """
+    found: list[str] = []
+    update = f"gcloud run jobs update {job}"
+    if retries := int(template.max_retries):
+        found.append(
+            f"job {job} has maxRetries {retries}: Cloud Run runs a failing command again by itself; set it to 0 "
+            f"({update} --max-retries 0)"
+        )
+    seconds = int(template.timeout.total_seconds()) if template.timeout else 0
+    if timeout is None and 0 < seconds <= _SHORT:
+        found.append(
+            f"job {job} has a task timeout of {seconds} seconds: Cloud Run kills a longer load in the middle of a "
+            f"table; set `timeout` of the resource, or the job's ({update} --task-timeout 3600)"
+        )
+    return found

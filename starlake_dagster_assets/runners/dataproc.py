@@ -85,11 +85,12 @@ class DataprocJobs:
         """SubmitJob under an id made from the key: a second submission finds the first."""
         from google.api_core.exceptions import AlreadyExists
 
-        name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure()
+        name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure(submission.wanted)
         job_id = _id(submission.key)
         properties = {f"spark.{what}Env.{key}": value for what, key, value in self._env(submission)}
         if self.deploy_mode == "cluster":
             properties["spark.submit.deployMode"] = "cluster"
+            properties["spark.yarn.maxAppAttempts"] = "1"  # YARN would run a failing load again by itself
         job = {
             "reference": {"project_id": self.service.project, "job_id": job_id},
             "placement": {"cluster_name": name},
@@ -100,8 +101,10 @@ class DataprocJobs:
             },
         }
         request = {**self.service.place, "job": job, "request_id": job_id}
+        jobs = self._jobs
+        submission.confirm()
         try:
-            self._jobs.submit_job(request=request, **CALL)
+            jobs.submit_job(request=request, **CALL)
         except AlreadyExists:
             return job_id
         return job_id
@@ -134,6 +137,12 @@ class DataprocJobs:
     def verdict(self, error: Exception) -> Verdict:
         """What an error means for a call."""
         return gcp_verdict(error)
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        self.__dict__.pop("_jobs", None)
+        self.service.refresh()
+        self.output.refresh()
 
     def close(self) -> None:
         """The cluster of the run goes when nobody needs it any more."""
@@ -202,8 +211,10 @@ class DataprocBatches:
             "environment_config": {"execution_config": self._execution(submission.timeout)},
         }
         request = {"parent": self._parent, "batch": batch, "batch_id": batch_id, "request_id": batch_id}
+        batches = self._batches
+        submission.confirm()
         try:
-            self._batches.create_batch(request=request, **CALL)
+            batches.create_batch(request=request, **CALL)
         except AlreadyExists:
             return batch_id
         return batch_id
@@ -238,6 +249,12 @@ class DataprocBatches:
     def verdict(self, error: Exception) -> Verdict:
         """What an error means for a call."""
         return gcp_verdict(error)
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        self.__dict__.pop("_batches", None)
+        self.service.refresh()
+        self.output.refresh()
 
     def close(self) -> None:
         """Nothing is held between commands."""

@@ -18,6 +18,9 @@ __all__ = ["ClusterPlan", "ClusterService", "EphemeralClusters", "label"]
 
 MANAGED = ("starlake-dagster", "managed")
 RUN_LABEL = "dagster-run-id"
+DEPLOYMENT_LABEL = "dagster-deployment"
+EXPIRY_LABEL = "starlake-dagster-expires"
+_OF_ANOTHER = "another step"
 _ENDED = ("ERROR", "ERROR_DUE_TO_UPDATE")
 _NAME = 51
 """Characters that Dataproc allows for the name of a cluster."""
@@ -86,11 +89,13 @@ class ClusterPlan:
             labels: What else is said of it.
             env: Environment variables of every driver and executor (`spark-env:`).
         """
-        said = {label(name): label(value) for name, value in labels.items()}
+        given = {label(name): label(value) for name, value in labels.items() if name != "deployment"}
+        owner = {DEPLOYMENT_LABEL: label(labels["deployment"])} if labels.get("deployment") else {}
+        expiry = {EXPIRY_LABEL: str(int(time.time()) + self.max_age)}
         return {
             "project_id": project,
             "cluster_name": self.cluster_name(run_id),
-            "labels": {**said, MANAGED[0]: MANAGED[1], RUN_LABEL: label(run_id)},
+            "labels": {**given, **owner, **expiry, MANAGED[0]: MANAGED[1], RUN_LABEL: label(run_id)},
             "config": self.config(env),
         }
 
@@ -132,6 +137,23 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True)
+class ManagedCluster:
+    """A cluster that was made for a run.
+
+    Attributes:
+        name: Its name.
+        run_id: Of the run, as a label has it.
+        deployment: Identity of the Dagster deployment that made it, as a label has it; "" where it is not known.
+        expires: Time in seconds since 1970 after which nothing needs it; None where it is not known.
+    """
+
+    name: str
+    run_id: str
+    deployment: str
+    expires: float | None
+
+
+@dataclass(frozen=True)
 class ClusterService:
     """Dataproc's clusters of one project and region.
 
@@ -167,6 +189,10 @@ class ClusterService:
         """The client of the clusters."""
         return self.client("ClusterControllerClient")
 
+    def refresh(self) -> None:
+        """Makes a new client, with the credentials that are valid now."""
+        self.__dict__.pop("clusters", None)
+
     def get(self, name: str) -> Any:
         """A cluster; None when there is none."""
         from google.api_core.exceptions import NotFound
@@ -187,14 +213,29 @@ class ClusterService:
         except (FailedPrecondition, NotFound):
             return
 
-    def managed(self) -> Iterator[tuple[str, str, float]]:
-        """Name, run id (as a label has it) and age in seconds of each cluster that was made for a run."""
+    def managed(self) -> Iterator[ManagedCluster]:
+        """Returns the clusters that were made for runs, of all deployments, but for those that are being deleted."""
         query = f"labels.{MANAGED[0]} = {MANAGED[1]}"
         for cluster in self.clusters.list_clusters(request={**self.place, "filter": query}, **CALL):
             if cluster.status.state.name != "DELETING":
-                states = [*cluster.status_history, cluster.status]
-                born = min(one.state_start_time.timestamp() for one in states)
-                yield str(cluster.cluster_name), str(cluster.labels.get(RUN_LABEL, "")), time.time() - born
+                labels = cluster.labels
+                expires = str(labels.get(EXPIRY_LABEL, ""))
+                yield ManagedCluster(
+                    str(cluster.cluster_name),
+                    str(labels.get(RUN_LABEL, "")),
+                    str(labels.get(DEPLOYMENT_LABEL, "")),
+                    float(expires) if expires.isdigit() else None,
+                )
+
+    def has_live_job(self, cluster: str) -> bool:
+        """Whether a cluster has a job that is pending or running."""
+        request = {**self.place, "cluster_name": cluster, "job_state_matcher": "ACTIVE"}
+        return any(True for _ in self.client("JobControllerClient").list_jobs(request=request, **CALL))
+
+    def operation_error(self, name: str) -> str:
+        """Returns the error of a long-running operation; "" while it has none."""
+        operation = self.clusters.transport.operations_client.get_operation(name, **CALL)
+        return str(operation.error.message) if operation.done and operation.HasField("error") else ""
 
 
 @dataclass(frozen=True)
@@ -219,37 +260,65 @@ class EphemeralClusters:
     poll: float = 5
     others_ended: Callable[[], bool] = lambda: True
     _ready: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
+    _refusal: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.plan.cluster_name(self.run_id)
 
-    def ensure(self) -> str:
-        """The name of the cluster, which runs: made by whoever comes first.
+    def ensure(self, wanted: Callable[[], bool] = lambda: True) -> str:
+        """Returns the name of the cluster, which runs: made by whichever step comes first.
+
+        Args:
+            wanted: Whether it is still needed.
 
         Raises:
-            RunnerError: When it cannot be made; what there is of it is deleted.
+            RunnerError: When it cannot be made, or is not needed any more; what there is of it is deleted.
         """
         if self._ready:
             return self.name
+        if self._refusal:
+            raise RunnerError(self._refusal[0])
         until = time.monotonic() + self.plan.create_timeout
+        operation = ""
         while True:
             cluster = self.service.get(self.name)
             state = cluster.status.state.name if cluster is not None else ""
             if cluster is None:
-                self._create()
+                operation = self._requested(operation)
             elif state == "RUNNING":
                 self._ready.append(self.name)
                 return self.name
             elif state in _ENDED:
                 self.service.delete(self.name)
-                raise RunnerError(f"Dataproc could not make cluster {self.name}: {cluster.status.detail or state}")
+                raise self._refused(f"Dataproc could not make cluster {self.name}: {cluster.status.detail or state}")
             if time.monotonic() > until:
                 self.service.delete(self.name)
                 seconds = f"{self.plan.create_timeout:g}"
                 raise RunnerError(f"cluster {self.name} did not run after {seconds} seconds ({state}); it is deleted")
+            if not wanted():
+                raise RunnerError(f"cluster {self.name} is not needed any more")
             time.sleep(self.poll)
+
+    def _requested(self, operation: str) -> str:
+        """Requests a cluster that does not exist, once; returns the name of the operation.
+
+        Raises:
+            RunnerError: The operation failed.
+        """
+        if not operation:
+            return self._create()
+        if operation == _OF_ANOTHER:  # the other step did not succeed
+            return ""
+        if error := self.service.operation_error(operation):
+            raise self._refused(f"Dataproc could not make cluster {self.name}: {error}")
+        return operation
+
+    def _refused(self, text: str) -> RunnerError:
+        """Returns the error of a definite refusal, which holds for the rest of the step."""
+        self._refusal.append(text)
+        return RunnerError(text)
 
     def close(self) -> None:
         """Deletes the cluster when no other step of the run can still need it."""
@@ -261,15 +330,16 @@ class EphemeralClusters:
         finally:
             self._ready.clear()
 
-    def _create(self) -> None:
+    def _create(self) -> str:
+        """Asks for the cluster; returns the name of the operation."""
         from google.api_core.exceptions import AlreadyExists
 
         cluster = self.plan.cluster(self.service.project, self.run_id, self.labels, self.env)
         request = {**self.service.place, "cluster": cluster, "request_id": str(uuid.uuid4())}
         try:
-            self.service.clusters.create_cluster(request=request, **CALL)
+            return str(self.service.clusters.create_cluster(request=request, **CALL).operation.name)
         except AlreadyExists:  # another step came first
-            return
+            return _OF_ANOTHER
 
 
 def _group(count: int, machine: str, disk: str, size: int) -> dict[str, Any]:

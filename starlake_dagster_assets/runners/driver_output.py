@@ -12,6 +12,9 @@ from starlake_dagster_assets.runners.gcp import gcp_http_client
 
 __all__ = ["DriverOutput"]
 
+_CALL: dict[str, Any] = {"retry": None, "timeout": 10}
+"""For every call: the client's own retries go on for two minutes, and hold up cancellation."""
+
 
 @dataclass(frozen=True)
 class DriverOutput:
@@ -33,20 +36,26 @@ class DriverOutput:
         Args:
             uri: `gs://bucket/…/driveroutput`: what the names of the objects begin with.
             cursor: Bytes read so far, over all objects.
-            over: Nothing more will be written: a last line without its end counts as well.
+            over: The driver has ended: a last line without its end counts too, once nothing more comes.
         """
-        read = passed = int(cursor or 0)
+        read, _, size_before = (cursor or "0:0").partition(":")
+        passed = int(read)
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         data, before = b"", 0
-        for blob in sorted(self._client.list_blobs(bucket, prefix=prefix, timeout=30), key=lambda one: str(one.name)):
+        for blob in sorted(self._client.list_blobs(bucket, prefix=prefix, **_CALL), key=lambda one: str(one.name)):
             size = int(blob.size or 0)
             if before + size > passed:
-                data += blob.download_as_bytes(start=passed - before, end=size - 1, timeout=60)
+                data += blob.download_as_bytes(start=passed - before, end=size - 1, checksum=None, **_CALL)
                 passed = before + size
             before += size
-        whole = data if over else data[: data.rfind(b"\n") + 1]
+        rest = over and before == int(size_before)  # nothing was added since the last read
+        whole = data if rest else data[: data.rfind(b"\n") + 1]
         lines = [Line(text) for text in whole.decode("utf-8", "replace").splitlines()]
-        return lines, str(read + len(whole))
+        return lines, f"{int(read) + len(whole)}:{before}"
+
+    def refresh(self) -> None:
+        """Makes a new client, with the credentials that are valid now."""
+        self.__dict__.pop("_client", None)
 
     @cached_property
     def _client(self) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners.aws import aws_client, aws_error, aws_verdict
+from starlake_dagster_assets.runners.aws import aws_client, aws_error, aws_resources, aws_verdict
 from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
 
 __all__ = ["FargateEnvironment"]
@@ -21,6 +21,15 @@ OVERRIDES_LIMIT = 8192
 """Characters that ECS allows for the overrides of a task."""
 
 _CAPACITY = ("capacity is unavailable", "resource:", "reached the limit", "vcpu limit", "too many tasks")
+_PAGE = 100
+"""Tasks that DescribeTasks takes at once."""
+_INTERRUPTED: Mapping[str, str] = MappingProxyType(
+    {
+        "SpotInterruption": "AWS took the Fargate Spot capacity back (SpotInterruption); a retry runs it again",
+        "TerminationNotice": "AWS ended the task (TerminationNotice)",
+        "InfrastructureHealth": "AWS ended the task because its infrastructure failed (InfrastructureHealth)",
+    }
+)
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,6 +72,7 @@ class FargateEnvironment:
     platform_version: str = "LATEST"
     capacity_provider: str | None = None
     endpoint_url: str | None = None
+    _warnings: list[Line] = field(default_factory=list[Line], init=False, repr=False, compare=False)
     _launches: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
 
     name = "fargate"
@@ -82,20 +92,14 @@ class FargateEnvironment:
                 f"{submission.command.name}: the command and its environment take {size} characters; ECS allows "
                 f"{OVERRIDES_LIMIT} of overrides. Put variables into the task definition, or into env.<NAME>.sl.yml."
             )
-        answer = self._ecs.run_task(
-            cluster=self.cluster,
-            taskDefinition=self.task_definition,
-            count=1,
-            **self._capacity(),
-            platformVersion=self.platform_version,
-            networkConfiguration={"awsvpcConfiguration": self._network()},
-            overrides=overrides,
-            startedBy=_started_by(submission.key),
-            clientToken=self._token(submission.key),
-            tags=[{"key": key, "value": value} for key, value in _tags(submission.labels).items()],
-            propagateTags="TASK_DEFINITION",
-            enableECSManagedTags=True,
-        )
+        ecs, request = self._ecs, self._request(submission, overrides)
+        submission.confirm()
+        try:
+            answer = ecs.run_task(**request)
+        except Exception as error:
+            if aws_error(error) == "ConflictException" and (known := aws_resources(error)):
+                return known[0]  # the token started it before
+            raise
         if tasks := answer.get("tasks"):
             return str(tasks[0]["taskArn"])
         reason = "; ".join(f"{one.get('reason', '?')} {one.get('detail', '')}".strip() for one in answer["failures"])
@@ -105,14 +109,50 @@ class FargateEnvironment:
         raise RunnerError(f"ECS did not start the task on cluster {self.cluster!r}: {reason or 'no reason was given'}")
 
     def find(self, submission: Submission) -> str | None:
-        """The task that carries the key of a submission (`startedBy`), running or stopped."""
-        for wanted in ("RUNNING", "STOPPED"):
-            found = self._ecs.list_tasks(
-                cluster=self.cluster, startedBy=_started_by(submission.key), desiredStatus=wanted
-            )
-            if found["taskArns"]:
-                return str(found["taskArns"][0])
+        """The task that carries the key of a submission (`startedBy`), running or stopped.
+
+        ListTasks takes `startedBy` as its only filter and then lists running tasks; stopped ones are described.
+        """
+        key = _started_by(submission.key)
+        if running := self._listed(startedBy=key):
+            return running[0]
+        stopped = self._listed(family=self._family, desiredStatus="STOPPED")
+        for start in range(0, len(stopped), _PAGE):
+            found = self._ecs.describe_tasks(cluster=self.cluster, tasks=stopped[start : start + _PAGE])
+            for task in found["tasks"]:
+                if task.get("startedBy") == key:
+                    return str(task["taskArn"])
         return None
+
+    def _listed(self, **filters: str) -> list[str]:
+        arns: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._ecs.list_tasks(cluster=self.cluster, **filters, **more)
+            arns += [str(arn) for arn in page["taskArns"]]
+            if not page.get("nextToken"):
+                return arns
+            more = {"nextToken": page["nextToken"]}
+
+    @property
+    def _family(self) -> str:
+        return self.task_definition.rpartition("/")[2].partition(":")[0]
+
+    def _request(self, submission: Submission, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "cluster": self.cluster,
+            "taskDefinition": self.task_definition,
+            "count": 1,
+            **self._capacity(),
+            "platformVersion": self.platform_version,
+            "networkConfiguration": {"awsvpcConfiguration": self._network()},
+            "overrides": overrides,
+            "startedBy": _started_by(submission.key),
+            "clientToken": self._token(submission.key),
+            "tags": [{"key": key, "value": value} for key, value in _tags(submission.labels).items()],
+            "propagateTags": "TASK_DEFINITION",
+            "enableECSManagedTags": True,
+        }
 
     def status(self, execution: str) -> Status:
         """DescribeTasks: only exit code 0 of the container is success."""
@@ -132,17 +172,21 @@ class FargateEnvironment:
         reason = "; ".join(text for text in told if text and text != "None")
         if code == 0:
             return Status("succeeded", 0, "", url)
-        if task.get("stopCode") == "UserInitiated":
+        stopped = str(task.get("stopCode") or "")
+        if stopped == "UserInitiated":
             return Status("cancelled", code, reason or "stopped by a user", url)
+        if stopped in _INTERRUPTED:
+            return Status("failed", None, f"{_INTERRUPTED[stopped]}: {reason}", url)
         if code is None:
-            why = task.get("stopCode") or "no exit code"
-            return Status("failed", None, f"the container did not run to its end ({why}): {reason}", url)
+            text = f"the container did not run to its end ({stopped or 'no exit code'}): {reason}"
+            return Status("failed", None, text, url, started=stopped != "TaskFailedToStart")
         return Status("failed", int(code), _killed(int(code)) or reason, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """GetLogEvents of the container's stream, from where the cursor stands to what is there now."""
         stream = self._stream(execution)
-        lines: list[Line] = []
+        lines: list[Line] = [*self._warnings]
+        self._warnings.clear()
         while True:
             more = {"nextToken": cursor} if cursor else {}
             try:
@@ -169,6 +213,11 @@ class FargateEnvironment:
         if isinstance(error, _NoCapacity):
             return Verdict("retry", str(error))
         return aws_verdict(error)
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        for name in ("_ecs", "_logs"):
+            self.__dict__.pop(name, None)
 
     def close(self) -> None:
         """Nothing is held between commands."""
@@ -245,7 +294,14 @@ class FargateEnvironment:
         if logging.get("logDriver") != "awslogs" or not options.get("awslogs-stream-prefix"):
             raise RunnerError(
                 f"container {self.container!r} does not write to CloudWatch with a stream prefix (log driver "
-                f"{logging.get('logDriver')!r}): tables are told from the audit at the end, not as they happen."
+                f"{logging.get('logDriver')!r}): results come from the warehouse, when the task has ended."
+            )
+        if options.get("mode") != "blocking":
+            self._warnings.append(
+                Line(
+                    f"WARN fargate: container {self.container} may lose log lines: its log option `mode` is "
+                    f"{options.get('mode', 'not set, which is non-blocking')}; set it to blocking"
+                )
             )
         return options
 

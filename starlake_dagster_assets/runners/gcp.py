@@ -13,8 +13,8 @@ __all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_http_client", "gcp_verd
 _T = TypeVar("_T")
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
-CALL: dict[str, Any] = {"retry": None, "timeout": 30}
-"""For every call: the clients' own retries go on for up to fifteen minutes in silence; ours are counted and told."""
+CALL: dict[str, Any] = {"retry": None, "timeout": 15}
+"""For every call: the clients' own retries go on for up to fifteen minutes in silence, and hold up cancellation."""
 
 
 def gcp_credentials(impersonate: str | None) -> Any:
@@ -92,11 +92,12 @@ def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limi
         return Verdict("retry", text)
     if isinstance(error, (api.ServerError, api.RetryError, api.Cancelled)):
         return Verdict("ambiguous", text)
+    if isinstance(error, (api.Forbidden, api.Unauthorized)):
+        return Verdict("denied", f"{type(error).__name__}: {text} Check the permissions of the service account.")
     if isinstance(error, api.GoogleAPICallError):
-        advice = " Check the permissions of the service account." if isinstance(error, api.Forbidden) else ""
-        return Verdict("fatal", f"{type(error).__name__}: {text}{advice}")
+        return Verdict("fatal", f"{type(error).__name__}: {text}")
     if isinstance(error, auth.TransportError):
         return Verdict("retry", text)
     if isinstance(error, auth.GoogleAuthError):
-        return Verdict("fatal", f"Google Cloud credentials: {text}")
+        return Verdict("denied", f"Google Cloud credentials: {text}")
     return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", text)

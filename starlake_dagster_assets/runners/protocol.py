@@ -141,11 +141,11 @@ class Ledger(Protocol):
         ...
 
     def ended(self, execution: Execution, state: str) -> None:
-        """Writes down that its end was seen: it is never taken over again."""
+        """Records that its results were reported: no later attempt adopts it."""
         ...
 
-    def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
-        """The execution of that command by an earlier attempt of this step whose end nobody saw; else None."""
+    def unfinished(self, environment: str) -> Sequence[Execution]:
+        """Returns the executions of earlier attempts of this step whose end was not recorded, oldest first."""
         ...
 
 
@@ -158,9 +158,9 @@ class _NoLedger:
     def ended(self, execution: Execution, state: str) -> None:
         """Drops it."""
 
-    def find(self, environment: str, argv: Sequence[str]) -> Execution | None:
-        """None."""
-        return None
+    def unfinished(self, environment: str) -> Sequence[Execution]:
+        """Returns nothing."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -26,12 +26,23 @@ class Submission:
         key: Idempotency: the same for every try of one attempt, another one for a deliberate retry.
         labels: Who asked; each environment makes them fit its own rules.
         timeout: Seconds after which the environment itself should stop the execution; None = never.
+        wanted: Whether it is still to be started; asked again after a long preparation.
     """
 
     command: Command
     key: str
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timeout: float | None = None
+    wanted: Callable[[], bool] = lambda: True
+
+    def confirm(self) -> None:
+        """Raises where it is not wanted any more; called right before it is sent.
+
+        Raises:
+            RunnerError: When the caller was interrupted.
+        """
+        if not self.wanted():
+            raise RunnerError(f"{self.command.name}: interrupted before it was submitted")
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,14 @@ class Status:
         exit_code: Of the program; None while it runs, and where it never came to one.
         reason: Why it did not succeed, in the environment's words.
         url: Where a person looks at it.
+        started: Whether the program may have run; False where its container never started.
     """
 
     state: State
     exit_code: int | None = None
     reason: str = ""
     url: str = ""
+    started: bool = True
 
     @property
     def over(self) -> bool:
@@ -61,12 +74,13 @@ class Verdict:
     """What an error of a call means.
 
     Attributes:
-        kind: `retry`: surely nothing happened, try again; `ambiguous`: it may have happened, look first; `fatal`: it
-            will not work the next time either.
+        kind: `retry`: surely nothing happened, try again; `ambiguous`: it may have happened, look first; `denied`: the
+            credentials are expired or have no permission, try again with new ones; `fatal`: it will not work the next
+            time either.
         text: The error in words that help.
     """
 
-    kind: Literal["retry", "ambiguous", "fatal"]
+    kind: Literal["retry", "ambiguous", "denied", "fatal"]
     text: str
 
 
@@ -75,21 +89,25 @@ class Policy:
     """How an execution is watched. All times are seconds.
 
     Attributes:
-        poll: Between two looks at first.
-        longest_poll: Between two looks of an execution that says nothing for long.
+        poll: Between two reads of the status at first.
+        longest_poll: Between two reads of an execution without new lines.
         timeout: After which an execution is cancelled; None = never.
-        attempts: How often a call is tried.
+        starting: For which a submission is repeated when the service throttles, has no capacity or does not answer.
+        outage: For which the status of an execution may be unreadable.
+        grace: For which the service may not know an execution: its answers are eventually consistent.
         longest_pause: Between two tries of a call.
-        settle: How long lines may come late after the end.
-        cancelling: How long a cancelled execution may take to end.
+        settle: For which the end marker of the log is waited for after the end of an execution.
+        cancelling: For which a cancelled execution may take to end.
     """
 
     poll: float = 5
     longest_poll: float = 30
     timeout: float | None = None
-    attempts: int = 6
+    starting: float = 600
+    outage: float = 600
+    grace: float = 60
     longest_pause: float = 30
-    settle: float = 10
+    settle: float = 60
     cancelling: float = 120
 
 
@@ -123,6 +141,10 @@ class Environment(Protocol):
 
     def verdict(self, error: Exception) -> Verdict:
         """What an error of one of these calls means."""
+        ...
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
         ...
 
     def close(self) -> None:

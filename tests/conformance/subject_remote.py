@@ -26,7 +26,15 @@ _ENV = {"SL_LOG_LEVEL": "info"}
 def policy(timeout: float | None) -> Policy:
     """Nothing is waited for longer than a test can bear."""
     return Policy(
-        poll=0.02, longest_poll=0.05, timeout=timeout, attempts=4, longest_pause=0.02, settle=0.4, cancelling=10
+        poll=0.02,
+        longest_poll=0.05,
+        timeout=timeout,
+        starting=20,
+        outage=3,
+        grace=0.2,
+        longest_pause=0.02,
+        settle=0.4,
+        cancelling=10,
     )
 
 

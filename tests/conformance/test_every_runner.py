@@ -244,8 +244,10 @@ def test_a_worker_that_dies_is_followed_by_one_that_takes_over(running):
     for line in first.lines():
         if "Ingest resolved" in line.text:
             break  # and nobody ever asks the first handle again
-    second = running.runner(Attempt("run-1", "step", 1, ledger=ledger)).start(running.prepare("fails_later", "job-2"))
+    runner = running.runner(Attempt("run-1", "step", 1, ledger=ledger))
+    second = runner.start(running.prepare("fails_later", "job-2"))
     loaded, _, code = told(second)
+    runner.close()
     assert (loaded, code) == ({"orders", "customers"}, 0)
     assert running.processes() == 1
     assert second.job_id == "job-1"

@@ -8,8 +8,10 @@ import dagster as dg
 import grpc
 import pytest
 from dagster_gcp import DataprocResource
+from google.cloud import dataproc_v1
 
 from starlake_dagster_assets import StarlakeMetadata, StarlakeProject, build_starlake_assets
+from starlake_dagster_assets.assets.attempt import deployment_of
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
@@ -240,21 +242,59 @@ def test_tags_give_a_table_its_own_spark_properties(server, scripted, tmp_path):
     assert not server.clusters
 
 
+def _made_for(chosen, run_id: str, deployment: str = "", number: int = 1):
+    """Runs a command on the cluster of a run."""
+    labels = {"deployment": deployment} if deployment else {}
+    chosen.runner(Project(), Attempt(run_id, "s", labels=labels)).start(command(number)).wait()
+
+
 def test_the_sweeper_deletes_what_a_run_left_behind(server):
     with dg.DagsterInstance.ephemeral() as instance:
-        ended = instance.create_run_for_job(_job, status=dg.DagsterRunStatus.FAILURE)
-        going = instance.create_run_for_job(_job, status=dg.DagsterRunStatus.STARTED)
+        status = dg.DagsterRunStatus
+        own, ended = deployment_of(instance), instance.create_run_for_job(_job, status=status.FAILURE)
+        going = instance.create_run_for_job(_job, status=status.STARTED)
+        retried = instance.create_run_for_job(_job, status=status.FAILURE)
+        tags = {"dagster/root_run_id": retried.run_id, "dagster/parent_run_id": retried.run_id}
+        instance.create_run_for_job(_job, status=status.STARTED, tags=tags)
+        waiting = instance.create_run_for_job(_job, status=status.FAILURE, tags={"dagster/will_retry": "true"})
+        working = instance.create_run_for_job(_job, status=status.FAILURE)
         chosen = resource(server)
-        for run in (ended.run_id, going.run_id, "unknown-new", "unknown-old"):
-            chosen.runner(Project(), Attempt(run, "s")).start(command()).wait()
-        names = [cluster.cluster_name for cluster in server.made]
-        server.age(names[3], 90_000)
+        owners = {
+            ended.run_id: own,
+            going.run_id: own,
+            retried.run_id: own,
+            waiting.run_id: own,
+            working.run_id: own,
+            "unknown-new": own,
+            "unknown-old": own,
+            "foreign-old": "another",
+            "unnamed-old": "",
+        }
+        for number, (run, deployment) in enumerate(owners.items()):
+            _made_for(chosen, run, deployment, number)
+        names = dict(zip(owners, [cluster.cluster_name for cluster in server.made], strict=True))
+        for run in ("unknown-old", "foreign-old", "unnamed-old"):
+            server.age(names[run], 90_000)
+        for job in server.jobs.values():
+            if job.placement.cluster_name == names[working.run_id]:
+                job.status = dataproc_v1.JobStatus(state="RUNNING")
         (sensor,) = chosen.sensors()
         with dg.build_sensor_context(instance=instance, resources={"starlake": chosen}) as context:
             skipped = sensor.evaluate_tick(context)
-            assert sorted(server.deleted) == sorted([names[0], names[3]])
-            assert names[0] in skipped.skip_message
+            assert sorted(server.deleted) == sorted([names[ended.run_id], names["unknown-old"]])
+            assert names[ended.run_id] in skipped.skip_message
             assert "no cluster is left" in sensor.evaluate_tick(context).skip_message
+
+
+def test_a_cluster_that_cannot_be_made_is_asked_for_once(server):
+    server.creation_error = "Insufficient 'CPUS' quota. Requested 20.0, available 8.0."
+    runner = resource(server).runner(Project(), Attempt("run", "step"))
+    for number in (1, 2):
+        with pytest.raises(
+            RunnerError, match=r"could not make cluster dataproc-cluster-run: Insufficient 'CPUS' quota"
+        ):
+            runner.start(command(number))
+    assert server.count("CreateCluster") == 1
 
 
 @dg.job(name="nothing")

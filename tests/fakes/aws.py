@@ -1,13 +1,16 @@
 """A local ECS and CloudWatch Logs for the real boto3: runs each task's container as a process.
 
-What it does is what the API's documentation says of RunTask (client tokens, failures in a 200 answer, 8192 characters
-of overrides), DescribeTasks (MISSING), StopTask (stopCode UserInitiated) and GetLogEvents (forward tokens that stay the
-same at the end). An operation it does not know is answered with 501, so that a test cannot pass by accident.
+What it does is what the API's documentation says of RunTask (client tokens and ConflictException, failures in a 200
+answer, 8192 characters of overrides), ListTasks (`startedBy` is the only filter, RUNNING by default), DescribeTasks
+(MISSING, also for a while after RunTask), StopTask (stopCode UserInitiated) and GetLogEvents (forward tokens that stay
+the same at the end). Lines may be late or lost. An operation it does not know is answered with 501, so that a test
+cannot pass by accident.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -55,6 +58,7 @@ class Task:
     reason: str | None = None
     process: Container | None = None
     seen: int = 0
+    ended: float | None = None
 
     @property
     def container(self) -> Mapping[str, Any]:
@@ -75,6 +79,7 @@ class FakeAws:
         environ: The environment that the task definition gives.
         log_driver: `awslogs`, or another one that nobody can read.
         starts: Describe calls until a task runs.
+        log_mode: `mode` of the log driver.
     """
 
     def __init__(
@@ -84,11 +89,20 @@ class FakeAws:
         *,
         log_driver: str = "awslogs",
         starts: int = 1,
+        log_mode: str | None = "blocking",
     ) -> None:
         self.program = list(program)
         self.environ = dict(environ or {})
         self.log_driver = log_driver
         self.starts = starts
+        self.log_mode = log_mode
+        self.log_lag = 0.0
+        """Seconds after the end of a task until its lines but the first ones can be read."""
+        self.log_keeps = 1_000_000
+        """Lines that can be read before the lag; then all of them."""
+        self.log_loses: Callable[[str], bool] = lambda text: False
+        self.invisible = 0
+        """Calls that name a task after RunTask before it can be seen."""
         self.tasks: dict[str, Task] = {}
         self.tokens: dict[str, tuple[str, str]] = {}
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
@@ -184,7 +198,8 @@ class FakeAws:
         try:
             return 200, action(request)
         except _Refused as refused:
-            return 400, {"__type": refused.code, "message": refused.text}
+            more = {"resourceIds": refused.resources} if refused.resources else {}
+            return 400, {"__type": refused.code, "message": refused.text, **more}
 
     # -------------------------------------------------------------------------------------------------- ecs
 
@@ -196,10 +211,11 @@ class FakeAws:
         if token in self.tokens:
             arn, before = self.tokens[token]
             if before != wish:
-                raise _Refused("ConflictException", "the client token was used with other parameters")
+                raise _Refused("ConflictException", "the client token was used with other parameters", [arn])
             return {"tasks": [self._shown(self.tasks[arn])], "failures": []}
         if self.failures:
             return {"tasks": [], "failures": [self.failures.pop(0)]}
+        _valid(request)
         cluster = request.get("cluster", "default")
         arn = f"arn:aws:ecs:eu-west-3:{ACCOUNT}:task/{cluster}/{uuid.uuid4().hex}"
         self.tokens[token] = (arn, wish)
@@ -209,7 +225,7 @@ class FakeAws:
     def _describe_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
         found, missing = [], []
         for arn in request["tasks"]:
-            if arn in self.tasks and arn not in self.forgotten:
+            if arn in self.tasks and arn not in self.forgotten and self._visible():
                 self._advance(self.tasks[arn])
                 found.append(self._shown(self.tasks[arn]))
             else:
@@ -217,16 +233,30 @@ class FakeAws:
         return {"tasks": found, "failures": missing}
 
     def _list_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        filters = request.keys() - {"cluster", "nextToken", "maxResults"}
+        if "startedBy" in filters and filters != {"startedBy"}:
+            raise _Refused("InvalidParameterException", "cannot specify startedBy with other arguments")
+        if not self._visible():
+            return {"taskArns": []}
         stopped = request.get("desiredStatus", "RUNNING") == "STOPPED"
         arns = [
             task.arn
             for task in self.tasks.values()
-            if (task.status == "STOPPED") == stopped and task.request.get("startedBy") == request.get("startedBy")
+            if (task.stop_code is not None or task.status == "STOPPED") == stopped
+            and request.get("startedBy") in (None, task.request["startedBy"])
+            and request.get("family") in (None, task.request["taskDefinition"].partition(":")[0])
         ]
-        return {"taskArns": arns}
+        start = int(request.get("nextToken", 0))
+        more = {"nextToken": str(start + 2)} if start + 2 < len(arns) else {}
+        return {"taskArns": arns[start : start + 2], **more}
+
+    def _visible(self) -> bool:
+        """Whether a call sees the newest task: answers are eventually consistent."""
+        self.invisible -= 1
+        return self.invisible < 0
 
     def _stop_task(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        task = self.tasks.get(request["task"])
+        task = self.tasks.get(request["task"]) if self._visible() else None
         if task is None or task.arn in self.forgotten:
             raise _Refused("InvalidParameterException", "The referenced task was not found.")
         if task.status != "STOPPED":
@@ -239,6 +269,8 @@ class FakeAws:
 
     def _describe_task_definition(self, request: Mapping[str, Any]) -> dict[str, Any]:
         options = {"awslogs-group": "/ecs/starlake", "awslogs-stream-prefix": "sl", "awslogs-region": "eu-west-3"}
+        if self.log_mode is not None:
+            options["mode"] = self.log_mode
         container = {
             "name": "starlake",
             "image": "starlake",
@@ -262,7 +294,7 @@ class FakeAws:
 
     def _ended(self, task: Task, code: int) -> None:
         with self.lock:
-            task.exit_code = code
+            task.exit_code, task.ended = code, time.monotonic()
             task.stop_code = task.stop_code or "EssentialContainerExited"
             task.reason = task.reason or "Essential container in task exited"
             task.status = "STOPPED"
@@ -289,7 +321,9 @@ class FakeAws:
         expected = f"sl/starlake/{_id(task.arn)}" if task else None
         if task is None or request["logStreamName"] != expected or request["logGroupName"] != "/ecs/starlake":
             raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
-        lines = [text for _, text in list(task.process.lines)] if task.process else []
+        lines = [text for _, text in list(task.process.lines) if not self.log_loses(text)] if task.process else []
+        if task.ended is None or time.monotonic() - task.ended < self.log_lag:
+            lines = lines[: self.log_keeps]
         if not lines:
             raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
         start = int(request.get("nextToken", "f/0").partition("/")[2])
@@ -304,9 +338,20 @@ class FakeAws:
 
 
 class _Refused(Exception):
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, resources: Sequence[str] = ()) -> None:
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.resources = code, text, list(resources)
+
+
+def _valid(request: Mapping[str, Any]) -> None:
+    """Raises for what the service model does not allow."""
+    allowed = re.fullmatch(r"[A-Za-z0-9/_-]{1,128}", request["startedBy"])
+    if not allowed or not re.fullmatch(r"[!-~]{1,64}", request["clientToken"]):
+        raise _Refused("InvalidParameterException", "startedBy or clientToken is not valid")
+    if "launchType" in request and "capacityProviderStrategy" in request:
+        raise _Refused("InvalidParameterException", "launchType must be omitted with a capacityProviderStrategy")
+    if len(request.get("tags", ())) > 50:
+        raise _Refused("InvalidParameterException", "too many tags")
 
 
 def _id(arn: str) -> str:

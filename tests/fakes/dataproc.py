@@ -48,6 +48,9 @@ class FakeDataproc(GrpcServer):
         self.environ = dict(environ or {})
         self.looks = looks
         self.quota: str | None = None
+        self.creation_error: str | None = None
+        """The error of the operation of a cluster that never comes to be."""
+        self.operations: dict[str, operations_pb2.Operation] = {}
         self.clusters: dict[str, dataproc.Cluster] = {}
         self.deleted: list[str] = []
         self.made: list[dataproc.Cluster] = []
@@ -62,6 +65,10 @@ class FakeDataproc(GrpcServer):
         add(f"{v1}.ClusterController/DeleteCluster", dataproc.DeleteClusterRequest, operation, self._delete)
         listing = (dataproc.ListClustersRequest, dataproc.ListClustersResponse, self._list)
         add(f"{v1}.ClusterController/ListClusters", *listing)
+        jobs = (dataproc.ListJobsRequest, dataproc.ListJobsResponse, self._list_jobs)
+        add(f"{v1}.JobController/ListJobs", *jobs)
+        operations = (operations_pb2.GetOperationRequest, operation, self._operation)
+        add("/google.longrunning.Operations/GetOperation", *operations)
         add(f"{v1}.JobController/SubmitJob", dataproc.SubmitJobRequest, dataproc.Job, self._submit)
         add(f"{v1}.JobController/GetJob", dataproc.GetJobRequest, dataproc.Job, self._job)
         add(f"{v1}.JobController/CancelJob", dataproc.CancelJobRequest, dataproc.Job, self._cancel_job)
@@ -79,7 +86,10 @@ class FakeDataproc(GrpcServer):
 
     def age(self, name: str, seconds: float) -> None:
         """Makes a cluster older."""
-        self.clusters[name].status.state_start_time = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        born = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        self.clusters[name].status.state_start_time = born
+        labels = self.clusters[name].labels
+        labels["starlake-dagster-expires"] = str(int(labels["starlake-dagster-expires"]) - int(seconds))
 
     # ----------------------------------------------------------------------------------------------- clusters
 
@@ -87,6 +97,14 @@ class FakeDataproc(GrpcServer):
         cluster = dataproc.Cluster(request.cluster)
         if cluster.cluster_name in self.clusters:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"Already exists: {cluster.cluster_name}")
+        if self.creation_error is not None:
+            operation = operations_pb2.Operation(name=f"operations/{uuid.uuid4()}", done=True)
+            operation.error.code, operation.error.message = (
+                grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
+                self.creation_error,
+            )
+            self.operations[operation.name] = operation
+            return operations_pb2.Operation(name=operation.name)
         state = dataproc.ClusterStatus.State
         cluster.status = dataproc.ClusterStatus(
             state=state.ERROR if self.quota else state.CREATING,
@@ -119,7 +137,20 @@ class FakeDataproc(GrpcServer):
         found = [one for one in self.clusters.values() if one.labels.get("starlake-dagster") == "managed"]
         return dataproc.ListClustersResponse(clusters=found)
 
+    def _operation(self, request: operations_pb2.GetOperationRequest) -> operations_pb2.Operation:
+        return self.operations.get(request.name, operations_pb2.Operation(name=request.name))
+
     # --------------------------------------------------------------------------------------------------- jobs
+
+    def _list_jobs(self, request: dataproc.ListJobsRequest) -> dataproc.ListJobsResponse:
+        assert request.job_state_matcher == dataproc.ListJobsRequest.JobStateMatcher.ACTIVE
+        running = dataproc.JobStatus.State.RUNNING
+        found = [
+            job
+            for job in self.jobs.values()
+            if job.placement.cluster_name == request.cluster_name and job.status.state == running
+        ]
+        return dataproc.ListJobsResponse(jobs=found)
 
     def _submit(self, request: dataproc.SubmitJobRequest) -> dataproc.Job:
         job = dataproc.Job(request.job)

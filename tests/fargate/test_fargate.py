@@ -1,6 +1,8 @@
 """The real boto3 against a local ECS whose tasks are real processes."""
 
+import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +13,12 @@ from starlake_dagster_assets.runners.driving import RemoteRunner
 from starlake_dagster_assets.runners.fargate import OVERRIDES_LIMIT, FargateEnvironment
 from starlake_dagster_assets.runners.protocol import Attempt, Execution
 from starlake_dagster_assets.runners.remote import Policy
+from tests.fakes.aws import FakeAws
 from tests.fakes.script import alive
 
-FAST = Policy(poll=0.02, longest_poll=0.05, attempts=4, longest_pause=0.02, settle=0.4, cancelling=10)
+FAST = Policy(
+    poll=0.02, longest_poll=0.05, starting=20, outage=20, grace=0.2, longest_pause=0.02, settle=0.4, cancelling=10
+)
 LOAD = Command("load", ("--domains", "sales", "--tables", "orders"), {"SL_JOB_ID": "job-1"}, job_id="job-1")
 
 
@@ -31,8 +36,8 @@ class Memory:
     def ended(self, execution: Execution, state: str) -> None:
         self.open.pop(execution.job_id, None)
 
-    def find(self, environment, argv):
-        return next((one for one in self.open.values() if one.argv == tuple(argv)), None)
+    def unfinished(self, environment: str) -> list[Execution]:
+        return [*self.open.values()]
 
 
 def environment(aws, **fields) -> FargateEnvironment:
@@ -174,9 +179,9 @@ def test_no_capacity_is_tried_again_with_another_token(aws):
 
 
 def test_no_capacity_at_all_says_so(aws):
-    aws.failures = [{"reason": "RESOURCE:MEMORY"}] * 10
+    aws.failures = [{"reason": "RESOURCE:MEMORY"}] * 10_000
     with pytest.raises(UnreachableError, match="no room for the task in eu-west-3: RESOURCE:MEMORY"):
-        runner(aws).start(LOAD)
+        runner(aws, policy=replace(FAST, starting=0.3)).start(LOAD)
     assert not aws.tasks
 
 
@@ -196,20 +201,26 @@ def test_an_outage_while_it_runs_is_waited_for(aws, scripted, code, status):
 def test_an_outage_that_lasts_cancels_nothing_and_a_retry_takes_over(aws, scripted):
     scripted.tables({"sales.orders": {"do": "load", "seconds": 1}})
     memory = Memory()
-    handle = runner(aws, attempt=Attempt("run-1", "step", 0, ledger=memory)).start(LOAD)
-    aws.fail("DescribeTasks", "ServerException", status=503, times=50)
-    with pytest.raises(UnreachableError, match="does not answer after 4 tries"):
+    first = Attempt("run-1", "step", 0, ledger=memory)
+    handle = runner(aws, attempt=first, policy=replace(FAST, outage=0.5)).start(LOAD)
+    aws.fail("DescribeTasks", "ServerException", status=503, times=10_000)
+    with pytest.raises(
+        UnreachableError, match="Nothing was cancelled: it may go on, and a retry of the step adopts it"
+    ):
         handle.wait()
     assert aws.count("StopTask") == 0
     aws.faults.clear()
     second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
-    retried = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory)).start(second)
+    again = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory))
+    retried = again.start(second)
     lines = texts(retried)
-    assert "taking over" in lines[0]
+    assert "adopting" in lines[0]
     assert any("ingestion-summary" in line for line in lines)
     assert retried.job_id == "job-1"
     assert retried.wait().exit_code == 0
     assert len(scripted.calls()) == 1
+    assert memory.open  # until its results were reported
+    again.close()
     assert not memory.open
 
 
@@ -281,6 +292,7 @@ def test_without_readable_logs_the_result_still_comes(aws, scripted):
     warnings = [text for text in texts(handle) if text.startswith("WARN")]
     assert len(warnings) == 1
     assert "splunk" in warnings[0]
+    assert "splunk" in handle.log_problem
     assert handle.wait().exit_code == 1
 
 
@@ -321,3 +333,201 @@ def test_two_commands_at_once_are_two_tasks(aws, scripted):
         thread.join()
     assert results == [0] * 4
     assert len(scripted.calls("transform")) == 4
+
+
+# ------------------------------------------------------------------------------------ what the service documents
+
+
+RETRIED = {
+    "throttling of another service": (
+        "InvalidParameterException",
+        "Error retrieving security group information for [sg-1]: Request limit exceeded. "
+        "(ErrorCode: RequestLimitExceeded)",
+    ),
+    "vCPU quota": ("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+    "provisioning quota": ("ClientException", "The maximum number of tasks in PROVISIONING state has been reached"),
+}
+
+
+@pytest.mark.parametrize("case", RETRIED)
+def test_what_passes_is_waited_for_though_its_code_is_400(aws, case):
+    code, message = RETRIED[case]
+    aws.fail("RunTask", code, message=message, times=3)
+    handle = runner(aws).start(LOAD)
+    warnings = [text for text in texts(handle) if text.startswith("WARN") and message[:20] in text]
+    assert len(warnings) == 1
+    assert handle.wait().exit_code == 0
+    assert len(aws.tasks) == 1
+
+
+def test_a_parameter_that_is_wrong_is_not_tried_again(aws):
+    aws.fail("RunTask", "InvalidParameterException", message="The subnet ID 'subnet-1' does not exist", times=5)
+    with pytest.raises(RunnerError, match="subnet-1"):
+        runner(aws).start(LOAD)
+    assert aws.count("RunTask") == 1
+
+
+@pytest.mark.parametrize("kept", [0, 6])
+def test_a_task_that_is_not_visible_yet_is_not_lost(aws, scripted, kept):
+    aws.invisible = kept
+    policy = replace(FAST, grace=20)
+    assert runner(aws, policy=policy).start(LOAD).wait().exit_code == 0
+    assert len(scripted.calls()) == 1
+
+
+def test_a_cancelled_task_that_is_not_visible_yet_is_stopped(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    aws.starts = 1_000
+    handle = runner(aws, policy=replace(FAST, grace=20)).start(LOAD)
+    aws.invisible = 4
+    handle.cancel()
+    assert {task.status for task in aws.tasks.values()} == {"STOPPED"}
+
+
+def test_a_worker_that_died_while_submitting_is_followed_by_one_that_finds_the_stopped_task(aws, scripted):
+    memory = Memory()
+    first = runner(aws, attempt=Attempt("run-1", "step", 0, ledger=memory)).start(LOAD)
+    while not all(task.status == "STOPPED" for task in aws.tasks.values()):
+        environment(aws).status(next(iter(aws.tasks)))
+    memory.open["job-1"] = memory.recorded[0]
+    second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
+    retried = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory)).start(second)
+    assert (retried.wait().exit_code, retried.job_id, len(aws.tasks)) == (0, "job-1", 1)
+    assert first.wait().exit_code == 0
+
+
+def test_a_token_that_was_used_before_names_the_task(aws):
+    first = runner(aws).start(LOAD)
+    other = runner(aws, cpu=512).start(LOAD)  # the same key with other parameters: ConflictException
+    assert first.wait().exit_code == other.wait().exit_code == 0
+    assert len(aws.tasks) == 1
+
+
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "AccessDeniedException"])
+def test_a_refused_poll_cancels_nothing(aws, scripted, code):
+    scripted.tables({"sales.orders": {"do": "load", "seconds": 0.3}})
+    handle = runner(aws).start(LOAD)
+    aws.fail("DescribeTasks", code, times=2)
+    warnings = [text for text in texts(handle) if text.startswith("WARN")]
+    assert handle.wait().exit_code == 0
+    assert aws.count("StopTask") == 0
+    assert len(warnings) == 1 and code in warnings[0] and "nothing is cancelled" in warnings[0]
+
+
+def test_spot_capacity_that_is_taken_back_is_named(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    handle = runner(aws, capacity_provider="FARGATE_SPOT").start(LOAD)
+    lines = []
+    for line in handle.lines():
+        lines.append(line.text)
+        if "Ingest resolved" in line.text:
+            task = next(iter(aws.tasks.values()))
+            task.stop_code, task.reason = "SpotInterruption", "Your Spot Task was interrupted."
+            threading.Thread(target=task.process.stop).start()
+    assert "Fargate Spot capacity back" in lines[-1] and "Your Spot Task was interrupted." in lines[-1]
+    assert handle.wait().exit_code is None
+
+
+# ------------------------------------------------------------------------------------------------------- lines
+
+
+def test_late_lines_are_waited_for(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}})
+    aws.log_lag, aws.log_keeps = 0.6, 1
+    handle = runner(aws, policy=replace(FAST, settle=10)).start(LOAD)
+    assert sum("ingestion-summary" in text for text in texts(handle)) == 1
+    assert handle.log_problem == ""
+
+
+def test_an_end_that_never_comes_is_a_warning_that_names_the_setting(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}})
+    aws.log_loses = lambda text: "Successfully" in text or "All tables loaded" in text
+    handle = runner(aws).start(LOAD)
+    (warning,) = [text for text in texts(handle) if text.startswith("WARN")]
+    assert "incomplete" in warning and "within 0.4 seconds (log_settle)" in warning
+    assert handle.log_problem
+
+
+def test_a_throttled_log_is_read_again_later(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}})
+    aws.fail("GetLogEvents", "ThrottlingException", times=4)
+    handle = runner(aws, policy=replace(FAST, outage=20)).start(LOAD)
+    lines = texts(handle)
+    assert sum("ingestion-summary" in text for text in lines) == 1
+    assert sum("cannot be read: AWS is throttling" in text for text in lines) == 1
+
+
+def test_a_log_without_permission_is_a_warning_that_names_the_call(aws, scripted):
+    aws.fail("GetLogEvents", "AccessDeniedException", times=10_000, message="not authorized: logs:GetLogEvents")
+    handle = runner(aws, policy=replace(FAST, outage=1)).start(LOAD)
+    warnings = [text for text in texts(handle) if text.startswith("WARN")]
+    assert "logs:GetLogEvents" in warnings[0] and "incomplete" in warnings[-1]
+    assert handle.wait().exit_code == 0
+
+
+@pytest.mark.parametrize(("mode", "count"), [("blocking", 0), ("non-blocking", 1), (None, 1)])
+def test_a_log_driver_that_may_drop_lines_is_a_warning(scripted, mode, count):
+    with FakeAws([str(scripted.path)], scripted.environ, log_mode=mode) as server:
+        warnings = [text for text in texts(runner(server).start(LOAD)) if "mode" in text and text.startswith("WARN")]
+    assert len(warnings) == count
+
+
+# -------------------------------------------------------------------------------------------- earlier attempts
+
+
+def test_nothing_is_submitted_while_an_earlier_execution_of_the_step_runs(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "load", "seconds": 0.5}, "sales.customers": {"do": "load"}})
+    memory = Memory()
+    whole = Command("load", ("--domains", "sales", "--tables", "customers,orders"), {"SL_JOB_ID": "j1"}, job_id="j1")
+    runner(aws, attempt=Attempt("run-1", "step", 0, ledger=memory)).start(whole)
+    again = runner(aws, attempt=Attempt("run-1", "step", 1, ledger=memory))
+    (known,) = again.unfinished()
+    assert (known.argv, known.job_id) == (whole.argv, "j1")
+    staged = again.start(Command("stage", ("--domains", "sales"), {"SL_JOB_ID": "j2"}, job_id="j2"))
+    assert next(task.status for task in aws.tasks.values()) == "STOPPED"  # the load was waited for
+    assert any("waiting for" in text for text in texts(staged))
+    resumed = again.start(known)
+    assert sum("ingestion-summary" in text for text in texts(resumed)) == 2
+    assert resumed.job_id == "j1"
+    assert [call.argv[0] for call in scripted.calls()] == ["load", "stage"]
+    assert again.unfinished() == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_interrupted_while_ecs_answers_leaves_nothing_running(aws, scripted, when):
+    """As a signal does: the main thread is interrupted while the call is under way."""
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    started, released = threading.Event(), threading.Event()
+
+    class Slow(FargateEnvironment):
+        def submit(self, submission):
+            if when == "before":
+                started.set()
+                released.wait(3)
+            found = super().submit(submission)
+            if when == "after":
+                started.set()
+                released.wait(3)
+            return found
+
+    slow = Slow(**{name: getattr(environment(aws), name) for name in FargateEnvironment.__match_args__})
+    main = threading.get_ident()
+
+    def interrupt():
+        started.wait(20)
+        signal.pthread_kill(main, signal.SIGINT)
+        if when == "after":
+            released.set()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        RemoteRunner(slow, Attempt("r", "s"), FAST).start(LOAD)
+    assert [task.status for task in aws.tasks.values()] == ([] if when == "before" else ["STOPPED"])
+
+
+def test_a_step_that_ends_leaves_no_execution_unwatched(aws, scripted):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    chosen = runner(aws)
+    chosen.start(LOAD)
+    chosen.close()
+    assert [task.status for task in aws.tasks.values()] == ["STOPPED"]
