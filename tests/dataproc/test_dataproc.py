@@ -51,7 +51,11 @@ class Project:
     env = "GCP"
     options: ClassVar[dict[str, str]] = {}
     model = SimpleNamespace(
-        connection=lambda name: None, application=SimpleNamespace(audit=SimpleNamespace(connection="spark"))
+        tables=(),
+        tasks=(),
+        variables={},
+        connection=lambda name: None,
+        application=SimpleNamespace(audit=SimpleNamespace(connection="spark"), connections={}),
     )
 
 
