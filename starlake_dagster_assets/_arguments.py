@@ -8,7 +8,16 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from starlake_dagster_assets.command.source import ProjectSource
 
-__all__ = ["ProjectLike", "directory_of", "instance_of", "items_of", "project_of", "shown", "variables_of"]
+__all__ = [
+    "ProjectLike",
+    "command_options",
+    "directory_of",
+    "instance_of",
+    "items_of",
+    "project_of",
+    "shown",
+    "variables_of",
+]
 
 ProjectLike: TypeAlias = ProjectSource | str | os.PathLike[str]
 """A project, or the path of its directory."""
@@ -117,6 +126,28 @@ def variables_of(value: object, function: str, argument: str = "options") -> Map
         if not isinstance(text, str):
             raise TypeError(f"{function}: `{argument}` has {shown(text)} as the value of `{name}`; {example}.")
     return cast("Mapping[str, str]", given)
+
+
+def command_options(value: object, function: str) -> dict[str, str]:
+    """Returns the variables of commands, which `--options` of Starlake must be able to carry.
+
+    Args:
+        value: What was passed; None for none.
+        function: The function that was called, for the message.
+
+    Raises:
+        TypeError: As `variables_of`.
+        CommandError: When a name or a value cannot be an option; the message has no value.
+    """
+    from starlake_dagster_assets.command.build import options_argument
+    from starlake_dagster_assets.errors import CommandError
+
+    given = variables_of(value, function)
+    try:
+        options_argument(given)
+    except CommandError as error:
+        raise CommandError(f"{function}: {error} Next: set the variable in an env file of the project.") from None
+    return dict(given)
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from starlake_dagster_assets._arguments import directory_of, variables_of
+from starlake_dagster_assets._arguments import command_options, directory_of
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
@@ -66,7 +66,7 @@ class StarlakeProject:
             raise ProjectError([f"on_error takes `raise` or `skip`, not `{on_error}`."])
         self._root = directory_of(root).expanduser().resolve()
         self._env = env or None
-        self._options = dict(variables_of(options, "StarlakeProject"))
+        self._options = command_options(options, "StarlakeProject(options=…)")
         self._cache_dir = Path(cache_dir) if cache_dir else None
         self._on_error: Literal["raise", "skip"] = on_error
         self._manifest = Path(manifest).expanduser().absolute() if manifest else None

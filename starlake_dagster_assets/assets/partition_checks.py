@@ -13,7 +13,14 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import REASONS, obstacle, remedy
 
-__all__ = ["runs_one_partition", "takes_partition", "unused_key_reason", "uses_key", "validate_partitions"]
+__all__ = [
+    "key_reason",
+    "runs_one_partition",
+    "takes_partition",
+    "unused_key_reason",
+    "uses_key",
+    "validate_partitions",
+]
 
 _Definition = dg.PartitionsDefinition[Any] | None
 _WINDOW = ("sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end")
@@ -49,15 +56,15 @@ def validate_partitions(
         return
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
     keys = definition.get_partition_keys() if isinstance(definition, dg.StaticPartitionsDefinition) else ()
-    comma = next((key for key in keys if "," in key), None)
+    refused = next((reason for key in keys if (reason := key_reason(key))), "")
     problems: list[str] = []
     for node in nodes:
         thing = node.task or node.table
         text = ""
         if node.table is not None and not timed:
             text = "a load takes the files that are there, whatever the key: partition the task that reads it"
-        elif comma is not None:
-            text = f"the partition key {comma!r} contains a comma, which --options of Starlake cannot carry"
+        elif refused:
+            text = refused
         else:
             text = _write_reason(node, definition, trigger(node).replaced_column)
         if not text and options is not None:
@@ -66,6 +73,15 @@ def validate_partitions(
             problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
     if problems:
         raise ProjectError(problems)
+
+
+def key_reason(key: str) -> str:
+    """Returns why a partition key cannot be a variable of SQL; "" where it can."""
+    if "," in key:
+        return f"the partition key {key!r} contains a comma, which --options of Starlake cannot carry"
+    if "'" in key:
+        return f"the partition key {key!r} contains an apostrophe, which ends the text in the SQL that it stands in"
+    return ""
 
 
 def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: str) -> str:

@@ -123,18 +123,18 @@ class Results:
             yield from self._loads.events(item, key, metadata, checks)
             return
         if self._partition is not None and item.settled and self._fetch.row_counts:
-            metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table", 0))
+            metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table"))
         if self._partition is None:
             metadata |= interval_metadata(self._settings.interval(item.node))
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
-    def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int) -> dict[str, Any]:
+    def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""
         asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
         column = column or partition_column(node)
-        counts = self._loads.rows(node, column)
+        counts = {} if rows_in_table == 0 else self._loads.rows(node, column)
         if counts is None or asked is None:
-            return {}
+            return self._uncounted_note(node, column)
         note = self._no_rows_note(node, column, rows_in_table) if not any(map(counts.get, asked.keys)) else {}
         found = {name: {"dagster/partition_row_count": counts.get(name, 0), **note} for name in asked.keys}
         if asked.key is not None:
@@ -143,15 +143,34 @@ class Results:
             self._context.add_asset_metadata(metadata, asset_key=key, partition_key=name)
         return {}
 
-    def _no_rows_note(self, node: Node, column: str, rows_in_table: int) -> dict[str, str]:
-        """Warns that a run wrote no row of its partitions into a table that has rows; returns it as metadata."""
-        if not rows_in_table:
+    def _no_rows_note(self, node: Node, column: str, rows_in_table: int | None) -> dict[str, str]:
+        """Warns that a run wrote no row of its partitions; returns it as metadata."""
+        if rows_in_table is None:
             return {}
-        text = (
-            f"none of the {rows_in_table} rows of the table is of the partitions of this run, by column {column!r}. "
-            "Next: where rows were expected, compare the window or key in the SQL of the task with it."
+        found = f"none of the {rows_in_table} rows of the table is of the partitions of this run, by column {column!r}"
+        return self._partition_note(
+            node,
+            f"{found if rows_in_table else 'the table has no rows, so the partitions of this run have none'}. "
+            "Next: where rows were expected, compare the window or key in the SQL of the task with it.",
         )
-        self._context.log.warning(f"{node.id}: {text}")
+
+    def _uncounted_note(self, node: Node, column: str) -> dict[str, str]:
+        """Notes that the rows of a partition are unknown; a warning where the SQL takes a key that is no time."""
+        definition = self._context.assets_def.partitions_def
+        if isinstance(definition, dg.MultiPartitionsDefinition):
+            cause = "partitions with several dimensions are not counted"
+        elif not column:
+            cause = "the task has no partition column. Next: set sink.partition to the column of the partition"
+        else:  # the warehouse could not be read, which was a warning
+            return {}
+        is_timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
+        return self._partition_note(
+            node, f"the number of rows of this partition is unknown: {cause}.", warn=not is_timed
+        )
+
+    def _partition_note(self, node: Node, text: str, *, warn: bool = True) -> dict[str, str]:
+        if warn:
+            self._context.log.warning(f"{node.id}: {text}")
         return {"starlake/partition_note": text}
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import variables_of
-from starlake_dagster_assets.assets.partition_checks import takes_partition, unused_key_reason, uses_key
+from starlake_dagster_assets.assets.partition_checks import key_reason, takes_partition, unused_key_reason, uses_key
 from starlake_dagster_assets.assets.previous_attempts import partitioned
 from starlake_dagster_assets.assets.step_updates import declared_interval
 from starlake_dagster_assets.command.outcome import TaskOptions
@@ -107,6 +107,9 @@ def refused_tasks(
     found: dict[str, str] = {}
     for key, node in nodes.items():
         if node.task is None or partition is None or definition is None:
+            continue
+        if text := next((reason for name in partition.texts if (reason := key_reason(name))), ""):
+            found[node.id] = f"{text}. Next: name the partition without it, and translate the name in `options`."
             continue
         column = trigger(node).replaced_column
         if column and not replaces:

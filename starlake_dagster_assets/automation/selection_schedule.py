@@ -1,5 +1,6 @@
 """A schedule for a selection of tables and tasks, with the job that it starts."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timezone
 from typing import Any, cast
@@ -20,6 +21,7 @@ from starlake_dagster_assets.triggers.words import listed
 __all__ = ["build_schedule_from_starlake_selection"]
 
 _FUNCTION = "build_schedule_from_starlake_selection"
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 def build_schedule_from_starlake_selection(
@@ -77,6 +79,12 @@ def build_schedule_from_starlake_selection(
     if len(found.partitions) > 1:
         names = " and ".join(key.to_user_string() for key in found.partitions.values())
         raise StarlakeError(f"{_FUNCTION}: {names} have different partitions; build one schedule for each.")
+    for argument, value in (("job_name", job_name), ("schedule_name", schedule_name or job_name)):
+        if not _NAME.fullmatch(value):
+            raise StarlakeError(
+                f"{_FUNCTION}: {argument}={value!r} is no name in Dagster; use letters, digits and underscores, "
+                f"such as {re.sub('[^A-Za-z0-9_]+', '_', value).strip('_') or 'daily'!r}."
+            )
     clock = Clock(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")
     try:
         if len(cron_schedule.split()) != 5:

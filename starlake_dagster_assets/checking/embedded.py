@@ -58,7 +58,10 @@ class _Checks:
 
         self._project = project
         self._options = options
+        from starlake_dagster_assets.engine.reading.patterns import Patterns
+
         self._con = duckdb.connect(config={"threads": 1})
+        self._patterns = Patterns(self._con)
 
     def table(self, table: Table) -> None:
         from starlake_dagster_assets.engine.session import Session, database_path
@@ -72,7 +75,9 @@ class _Checks:
         if strategy.types:
             check_adaptive(strategy)
         for kind in strategy.types or {strategy.type: ""}:
-            check_load(session, self._project, table, strategy.model_copy(update={"type": kind, "types": {}}))
+            check_load(
+                session, self._project, table, strategy.model_copy(update={"type": kind, "types": {}}), self._patterns
+            )
 
     def task(self, task: Task) -> None:
         from starlake_dagster_assets.engine.commands.transform import check_task

@@ -243,7 +243,7 @@ def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
         if "=" in _word("option", key):
             raise CommandError(f"option {key!r}: a name cannot contain '='.")
         if "," in value:
-            raise CommandError(f"option {key!r}: its value contains a comma, which Starlake cannot escape: {value!r}.")
+            raise CommandError(f"option {key!r}: its value contains a comma, which Starlake cannot escape.")
         if _CONTROL.search(value):
             raise CommandError(f"option {key!r}: its value contains a line break or control character.")
         pairs.append(f"{key}={value}")

@@ -32,6 +32,13 @@ class PartitionInfo:
         """The key; None where there are several."""
         return self.keys[0] if len(self.keys) == 1 else None
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that become variables: the keys of the dimensions, or the keys; none where they are windows."""
+        if self.dimensions:
+            return tuple(self.dimensions.values())
+        return () if self.window is not None else self.keys
+
     def variables(self) -> Mapping[str, str]:
         """The variables of SQL: `sl_partition_key`, the same as `partition_key`, and `sl_partition_<dimension>`."""
         if self.key is None:

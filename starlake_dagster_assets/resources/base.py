@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import dagster as dg
 from pydantic import Field, ValidationError, field_validator
 
 from starlake_dagster_assets import __version__
-from starlake_dagster_assets._arguments import ProjectLike, project_of, variables_of
+from starlake_dagster_assets._arguments import ProjectLike, command_options, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.assets.attempt import attempt_of, command_attempt_of
 from starlake_dagster_assets.assets.binding import Binding
@@ -61,6 +61,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     def __init__(self, **data: Any) -> None:
         fields = deferred(type(self), _named(type(self), data))
         _refuse_missing(type(self), fields)
+        _check_options(type(self), fields.get("options"))
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -295,6 +296,14 @@ def _refuse_missing(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> N
     ]
     if missing:
         raise RunnerError(f"{_title(cls)}: {'; '.join(missing)}.")
+
+
+def _check_options(cls: type[Any], options: object) -> None:
+    """Refuses variables that no command can carry; those from the environment are known in a run only."""
+    if isinstance(options, Mapping):
+        given = cast("Mapping[object, object]", options)
+        texts = {name: value for name, value in given.items() if type(name) is type(value) is str}
+        command_options(texts, f"{_title(cls)}(options=…)")
 
 
 def _title(cls: type[Any]) -> str:

@@ -1,14 +1,19 @@
 """The embedded engine as a Dagster resource."""
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
+from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.runners.embedded import embedded_runner
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 __all__ = ["StarlakeDuckDB"]
+
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*(%|b|bytes?|k|m|g|t|[kmgt]i?b|(kilo|mega|giga|tera)bytes?)", re.IGNORECASE)
 
 
 class StarlakeDuckDB(StarlakeResource):
@@ -21,9 +26,17 @@ class StarlakeDuckDB(StarlakeResource):
         default=None, description="SQL dialect that the project is written in, such as bigquery: it is transpiled."
     )
     memory_limit: str | None = Field(default=None, description="DuckDB's memory_limit, such as 4GB.")
-    threads: int | None = Field(default=None, description="DuckDB's threads.")
+    threads: int | None = Field(default=None, gt=0, description="DuckDB's threads.")
     timeout: float | None = Field(default=None, gt=0, description="Seconds that one command may take.")
     options: dict[str, str] = Field(default_factory=dict, description="Variables for every command.")
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _check_memory(cls, value: str | None) -> str | None:
+        """Refuses what DuckDB would refuse at the first command."""
+        if value is not None and not is_variable(value) and not _MEMORY.fullmatch(value.strip()):
+            raise ValueError(f"{value!r} is no amount of memory. Write a number and a unit, such as 4GB or 80%")
+        return value
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
         """The embedded runner.

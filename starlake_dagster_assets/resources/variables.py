@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 import dagster as dg
 from pydantic import Field, ValidationError, field_validator
 
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import RunnerError, nearest
 
 __all__ = [
     "DESCRIPTION",
@@ -94,7 +94,10 @@ def resolved(config: _Config) -> _Config:
     for path, variable in names.items():
         text = os.environ.get(variable)
         if text is None:
-            raise RunnerError(f"{title}: `{path}` is the environment variable {variable}, which is not set.")
+            raise RunnerError(
+                f"{title}: `{path}` is the environment variable {variable}, which is not set. Next: set it where the "
+                "step runs (for `dagster dev`: in the shell that starts it, or in a .env file next to it)."
+            )
         name, _, below = path.partition("/")
         fields[name] = _with(fields.get(name) or {}, below, text) if below else read_text(cls, name, text)
     try:
@@ -108,8 +111,14 @@ def resolved(config: _Config) -> _Config:
 
 def invalid_fields(error: ValidationError) -> str:
     """Returns the invalid fields of an error with the reason for each, and without their values."""
-    found = {"`" + ".".join(map(str, one["loc"])) + f"`: {one['msg']}": None for one in error.errors()}
+    found = {f"`{'.'.join(map(str, one['loc']))}` {_reason(one['msg'])}": None for one in error.errors()}
     return "; ".join(found)
+
+
+def _reason(text: str) -> str:
+    """Returns a message of pydantic as the end of a sentence about a field."""
+    text = text.removeprefix("Value error, ").rstrip(".")
+    return text.removeprefix("Input ") if text.startswith("Input should be") else f"is wrong: {text}"
 
 
 def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +199,15 @@ class ResourceConfig(dg.Config):
     _pass_variables = field_validator("*", mode="wrap")(pass_variable)
 
     def __init__(self, **data: Any) -> None:
-        super().__init__(**deferred(type(self), data))  # pyright: ignore[reportUnknownMemberType]
+        title, known = type(self).__name__, type(self).model_fields
+        for name in data.keys() - known.keys():
+            close = nearest(name, known)
+            hint = f"; did you mean `{close}`?" if close else f". It has: {', '.join(sorted(known))}."
+            raise RunnerError(f"{title} has no option `{name}`{hint}")
+        try:
+            super().__init__(**deferred(type(self), data))  # pyright: ignore[reportUnknownMemberType]
+        except ValidationError as error:
+            raise RunnerError(f"{title}: {invalid_fields(error)}.") from None
 
     def values(self) -> dict[str, Any]:
         """Returns the fields, without the names of variables."""

@@ -451,6 +451,7 @@ def test_several_keys_in_one_run_are_refused_and_a_backfill_runs_one_each(tmp_pa
         ("kpi.by_day", COUNTRIES, WINDOW, "uses neither sl_partition_key"),
         ("kpi.by_day", BY_COUNTRY, WINDOW, "does not use the dimension 'country'"),
         ("kpi.by_day", dg.StaticPartitionsDefinition(["a,b"]), KEYED, "contains a comma"),
+        ("kpi.by_day", dg.StaticPartitionsDefinition(["O'Brien"]), KEYED, "contains an apostrophe"),
     ],
 )
 def test_partitions_whose_key_cannot_reach_the_sql_are_refused_when_assets_are_built(
@@ -459,6 +460,50 @@ def test_partitions_whose_key_cannot_reach_the_sql_are_refused_when_assets_are_b
     source = project(tmp_path, "writeStrategy: {type: APPEND}", sql)
     with pytest.raises(ProjectError, match=why):
         definitions(source, by_key(definition, node))
+
+
+@KEYS
+@pytest.mark.parametrize("key", ["O'Brien", "a,b"])
+def test_a_key_that_is_added_later_and_cannot_reach_the_sql_fails_with_the_reason(key, tmp_path, instance):
+    source = project(tmp_path, "writeStrategy: {type: APPEND}", "select '{{ sl_partition_key }}' as c")
+    world = World(definitions(source, by_key(dg.DynamicPartitionsDefinition(name="shop"))), instance, tmp_path)
+    instance.add_dynamic_partitions("shop", [key])
+    result = world.run(KPI, partition_key=key)
+    (failed,) = [event.step_failure_data.user_failure_data for event in result.get_step_failure_events()]
+    assert not result.success and world.green(KPI) == set()
+    assert f"the partition key {key!r} contains" in str(failed.description)
+    assert "Next: name the partition without it" in str(failed.description)
+
+
+@KEYS
+@pytest.mark.parametrize(
+    ("task", "sql", "expected", "note"),
+    [
+        ("writeStrategy: {type: APPEND}, sink: {partition: [c]}", "select '{{ sl_partition_key }}' as c", 1, None),
+        (
+            "writeStrategy: {type: APPEND}, sink: {partition: [c]}",
+            "select '{{ sl_partition_key }}' as c where false",
+            0,
+            "the table has no rows",
+        ),
+        (
+            "writeStrategy: {type: APPEND}, sink: {partition: [c]}",
+            "select 'x' || '{{ sl_partition_key }}' as c",
+            0,
+            "none of the 1 rows",
+        ),
+        ("writeStrategy: {type: APPEND}", "select '{{ sl_partition_key }}' as c", None, "set sink.partition"),
+        ("writeStrategy: {type: APPEND}", "select '{{ sl_partition_key }}' as c where false", 0, "has no rows"),
+    ],
+)
+def test_a_partition_by_key_has_its_rows_or_a_note(task, sql, expected, note, tmp_path, instance):
+    world = World(definitions(project(tmp_path, task, sql), by_key(COUNTRIES)), instance, tmp_path)
+    assert world.run(KPI, partition_key="FR").success
+    (event,) = world.events(KPI)
+    count = event.metadata.get(COUNT)
+    assert (count.value if count else None) == expected
+    assert (note or "") in str(event.metadata.get("starlake/partition_note", ""))
+    assert ("starlake/partition_note" in event.metadata) is (note is not None)
 
 
 @KEYS

@@ -40,7 +40,7 @@ def sample(annotation: Any) -> tuple[str, Any]:
         return get_args(kind)[-1], get_args(kind)[-1]
     if isinstance(shape, type) and issubclass(shape, dg.Config):
         return '{"subnet": "mine"}', shape(subnet="mine")
-    known = {str: "text", int: 700, float: 7.5, bool: True, list: ["a", "b"], dict: {"a": "b"}}
+    known = {str: "4GB", int: 700, float: 7.5, bool: True, list: ["a", "b"], dict: {"a": "b"}}
     value = known[shape]
     return {"list": "a, b", "dict": json.dumps(value), "bool": "true"}.get(shape.__name__, str(value)), value
 
@@ -117,8 +117,8 @@ def test_values_that_environment_variables_give_stay_secret(monkeypatch):
 @pytest.mark.parametrize(
     ("cls", "name", "text", "message"),
     [
-        (StarlakeShell, "timeout", "-1", "StarlakeShell: `timeout`: Input should be greater than 0.*A_VARIABLE"),
-        (StarlakeShell, "log_level", "loud", "StarlakeShell: `log_level`: Input should be 'info'"),
+        (StarlakeShell, "timeout", "-1", "StarlakeShell: `timeout` should be greater than 0.*A_VARIABLE"),
+        (StarlakeShell, "log_level", "loud", "StarlakeShell: `log_level` should be 'info'"),
         (StarlakeShell, "env", "{", "StarlakeShell: `env` is not JSON"),
         (StarlakeShell, "grace", None, "StarlakeShell: `grace` is the environment variable A_VARIABLE, which is not"),
         (DataprocCluster, "num_workers", "-1", "num_workers"),

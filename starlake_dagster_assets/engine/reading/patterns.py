@@ -29,6 +29,7 @@ class Patterns:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
+        self._known: dict[str, bool] = {}
 
     def full_match(self, text: str, pattern: str, type_name: str) -> str:
         """A condition that holds where the whole text matches, as `java.util.regex` does with DOTALL.
@@ -52,11 +53,14 @@ class Patterns:
         return f"{self._function(pattern, type_name)}({text})"
 
     def _accepted(self, pattern: str) -> bool:
-        try:
-            self._con.execute("SELECT regexp_full_match('', " + literal(pattern) + ", 's')").fetchall()
-        except duckdb.Error:
-            return False
-        return True
+        """Whether DuckDB reads a pattern; each is tried once."""
+        if pattern not in self._known:
+            try:
+                self._con.execute("SELECT regexp_full_match('', " + literal(pattern) + ", 's')").fetchall()
+                self._known[pattern] = True
+            except duckdb.Error:
+                self._known[pattern] = False
+        return self._known[pattern]
 
     def _function(self, pattern: str, type_name: str) -> str:
         """Registers the pattern as a Python function, once a connection."""

@@ -19,6 +19,7 @@ from starlake_dagster_assets.engine.reading.ddl import column_type, duplicate_na
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.reading.judged import Judged, judge
+from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.rows import Cell, RowCompiler
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
 from starlake_dagster_assets.errors import EngineError
@@ -27,13 +28,16 @@ from starlake_dagster_assets.project.model import Project, Table
 __all__ = ["check_readable", "read_incoming"]
 
 
-def check_readable(con: duckdb.DuckDBPyConnection, project: Project, table: Table) -> None:
+def check_readable(
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, patterns: Patterns | None = None
+) -> None:
     """Refuse a table that the engine cannot read, before any file is moved.
 
     Args:
         con: Any connection: patterns are tried on it.
         project: Types and settings.
         table: The table.
+        patterns: Those of the connection, where several tables are checked.
 
     Raises:
         EngineError: When a format, type, pattern, privacy key, option or column name is not supported.
@@ -41,7 +45,7 @@ def check_readable(con: duckdb.DuckDBPyConnection, project: Project, table: Tabl
     check_format(table)
     duplicate_names((attribute.name for attribute in table.attributes), f"table '{table.raw}'")
     target_columns(table, project)
-    RowCompiler(con, project, table).compile({attribute.name: Cell("NULL") for attribute in table.attributes})
+    RowCompiler(con, project, table, patterns).compile({attribute.name: Cell("NULL") for attribute in table.attributes})
 
 
 def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path]) -> Incoming:

@@ -82,11 +82,13 @@ class RowCompiler:
         table: The table.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, table: Table) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, project: Project, table: Table, patterns: Patterns | None = None
+    ) -> None:
         self._con = con
         self._project = project
         self._table = table
-        self._patterns = Patterns(con)
+        self._patterns = patterns or Patterns(con)
         self._scalars: dict[str, Scalar] = {}
         self._empty_is_null = table.metadata.empty_is_null
         self._null_value = table.metadata.null_value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
+from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
@@ -55,7 +56,9 @@ class LoadJob:
         return Target(self.table.final_domain, self.table.final_name)
 
 
-def check_load(session: Session, project: Project, table: Table, strategy: WriteStrategy) -> None:
+def check_load(
+    session: Session, project: Project, table: Table, strategy: WriteStrategy, patterns: Patterns | None = None
+) -> None:
     """Refuses a table that cannot be loaded, before a file is touched.
 
     Raises:
@@ -63,7 +66,7 @@ def check_load(session: Session, project: Project, table: Table, strategy: Write
     """
     check_load_sink(table, session.connection)
     check_schema(session.con, table.final_domain, table.location)
-    check_readable(session.con, project, table)
+    check_readable(session.con, project, table, patterns)
     names = [column.name for column in target_columns(table, project)]
     try:
         check_strategy(strategy, table.metadata.sink.partition, names, template_names(project.root, "duckdb"))
