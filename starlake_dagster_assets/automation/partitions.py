@@ -14,7 +14,7 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import TypeDef
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
-from starlake_dagster_assets.triggers.partitions import partition_column
+from starlake_dagster_assets.triggers.partitions import column_type, partition_column
 
 __all__ = [
     "PARTITIONS_START",
@@ -204,10 +204,4 @@ def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
             if said not in _SINK_CRONS:
                 raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
             return said
-    thing, column = node.task or node.table, partition_column(node)
-    if thing is None or not column:
-        return None
-    named = {attribute.final_name.lower(): attribute.type for attribute in thing.attributes}
-    name = named.get(column.lower(), "")
-    primitive = types[name].primitive_type if name in types else name
-    return "daily" if primitive.lower().startswith(("date", "timestamp")) else None
+    return "daily" if column_type(node, types).startswith(("date", "timestamp")) else None

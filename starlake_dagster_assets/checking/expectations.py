@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.expectation_checks import called_macro, expectation_template, render_expectation
-from starlake_dagster_assets.project.model import Project, Table, Task
+from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import Renderer, RenderError
 from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
@@ -27,7 +27,7 @@ def broken_expectations(project: Project, positions: Positions) -> Iterator[Prob
     macros = Renderer(None, {macro.file: macro.text for macro in project.macros}).macro_names
     reasons: dict[tuple[str, str], str] = {}
     for thing in (*project.tables, *project.tasks):
-        dialect = _dialect(project, thing)
+        dialect = project.dialect(thing.connection)
         for item in thing.expectations:
             if (called_macro(item.expect) or next(iter(macros), "")) not in macros:
                 continue  # reported as an unknown macro at load
@@ -59,11 +59,6 @@ def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
             f"renders SQL that cannot be parsed as {dialect or 'standard SQL'}: {str(error).rstrip('.')}: {_short(sql)}"
         )
     return ""
-
-
-def _dialect(project: Project, thing: Table | Task) -> str:
-    connection = project.connection(thing.connection)
-    return connection.dialect if connection else ""
 
 
 def _short(sql: str) -> str:

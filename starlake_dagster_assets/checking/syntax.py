@@ -35,9 +35,7 @@ def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positi
         if task is None or task.sql is None:
             yield problem
             continue
-        connection = project.connection(task.run_connection)
-        dialect = connection.dialect if connection else ""
-        yield _problem(problem, task, dialect, positions)
+        yield _problem(problem, task, project.dialect(task.run_connection), positions)
     for task in project.tasks:
         second = second_statement(project, task)
         if second is not None:

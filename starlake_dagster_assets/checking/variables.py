@@ -43,7 +43,7 @@ def unset_variables(project: Project, graph: Graph, positions: Positions) -> Ite
             continue
         node = graph.nodes.get(task.id)
         given = {**project.variables, **(task_options(project, node) if node else {})}
-        for name, is_textual in sorted(_printed(task, renderer, _dialect(project, task)).items()):
+        for name, is_textual in sorted(_printed(task, renderer, project.dialect(task.run_connection)).items()):
             setting = [file for file in files if not given.get(name) and _sets(files[file], name)]
             own = {"env.sl.yml", f"env.{project.env}.sl.yml"}
             if name in _AT_RUN or name.startswith(_PREFIXES) or (name in given and (given[name] or own & {*setting})):
@@ -88,8 +88,3 @@ def _sets(file: Path, name: str) -> bool:
     """Whether an env file has a variable."""
     text = file.read_text(encoding="utf-8", errors="replace")
     return re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?\s*:", text, re.MULTILINE) is not None
-
-
-def _dialect(project: Project, task: Task) -> str:
-    connection = project.connection(task.run_connection)
-    return connection.dialect if connection else ""

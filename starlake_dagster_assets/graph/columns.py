@@ -132,11 +132,9 @@ class ColumnLineage:
         # what reads its own table sees the columns that are described
         self._columns[node_id] = tuple(_described(task.attributes))
         if task.sql:
-            connection = self._project.connection(task.run_connection)
-            dialect = connection.dialect if connection else ""
             query = qualified_query(
                 task.sql,
-                dialect,
+                self._project.dialect(task.run_connection),
                 lambda name: self._columns_of(name, task),
                 lambda name, column: self._fields_of(name, column, task),
             )

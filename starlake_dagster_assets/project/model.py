@@ -257,3 +257,8 @@ class Project(Frozen):
     def connection(self, name: str) -> Connection | None:
         """The connection of that name, or None."""
         return self.application.connections.get(name)
+
+    def dialect(self, connection: str) -> str:
+        """Returns the SQL dialect of a connection; "" where there is no connection of that name."""
+        found = self.connection(connection)
+        return found.dialect if found else ""

@@ -22,6 +22,7 @@ from starlake_dagster_assets.triggers.options import OptionReader, merged
 from starlake_dagster_assets.triggers.partitions import (
     REASONS,
     Obstacle,
+    column_type,
     finer_than_a_day,
     left_out,
     obstacle,
@@ -265,16 +266,29 @@ class _Builder:
         if partitions == "none" or (partitions == "cron" and clock is None):
             return partitions, column
         short = finer_than_a_day(node, partitions, clock.cron if clock else "")
+        is_asked = any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags)
         kind = obstacle(node, short=short, replaced=bool(column))
+        if kind is None and partitions == "sink" and self._is_untimed(node, is_asked=is_asked):
+            kind = "untimed"
         if kind is None:
             return partitions, column
-        if not any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags):
+        if not is_asked:
             if partitions == "cron" or partition_column(node):  # others have no partitions in any case
                 self._left_out.setdefault(kind, []).append(node)
             return "none", column
         if kind not in ("append", "statements"):
             self._wrong(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
         return partitions, column
+
+    def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:
+        """Whether nothing says that the sink of a node has partitions of time.
+
+        A column that is described with another type is told only where the node itself asks for partitions.
+        """
+        if any(tag.lower().startswith("partition=") for tag in node.tags):
+            return False
+        kind = column_type(node, self._model.types)
+        return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
 
     def _by(self, node: str, watch: Watch) -> Owner:
         """Whether a sensor or a condition makes what follows others."""

@@ -8,11 +8,21 @@ from typing import Literal
 
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.project.model import TypeDef
 from starlake_dagster_assets.project.values import STRATEGIES
 
-__all__ = ["REASONS", "Obstacle", "finer_than_a_day", "left_out", "obstacle", "partition_column", "remedy"]
+__all__ = [
+    "REASONS",
+    "Obstacle",
+    "column_type",
+    "finer_than_a_day",
+    "left_out",
+    "obstacle",
+    "partition_column",
+    "remedy",
+]
 
-Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load"]
+Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load", "untimed"]
 """Reason for which a table or task cannot be partitioned, see `REASONS`."""
 
 REPLACE = (
@@ -28,6 +38,7 @@ REASONS: Mapping[Obstacle, str] = MappingProxyType(
         "days": "OVERWRITE_BY_PARTITION by a column of dates replaces whole days, and the partitions are shorter",
         "statements": "own statements, templates and Python scripts do not declare what they replace",
         "load": "writeStrategy OVERWRITE replaces the whole table with each load, so earlier partitions would be gone",
+        "untimed": "the project does not describe the column of sink.partition as a date or timestamp",
     }
 )
 _REMEDIES: Mapping[Obstacle, str] = MappingProxyType(
@@ -37,6 +48,7 @@ _REMEDIES: Mapping[Obstacle, str] = MappingProxyType(
         "days": "partition it by days (partition=daily), or on the embedded engine set partition_write=replace",
         "statements": "set the tag partitions=… on the task if a second run of a partition leaves the same rows",
         "load": "set writeStrategy.type OVERWRITE_BY_PARTITION or APPEND",
+        "untimed": "describe the column in attributes with the type date or timestamp, or set the tag partition=daily",
     }
 )
 _KINDS: Mapping[str, Obstacle] = MappingProxyType({"OVERWRITE": "overwrite", "APPEND": "append", "SCD2": "history"})
@@ -94,6 +106,18 @@ def partition_column(node: Node) -> str:
     """The first column of `sink.partition`; "" where there is none."""
     sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
     return sink.partition[0] if sink is not None and sink.partition else ""
+
+
+def column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
+    """Returns the primitive type of the first column of `sink.partition`; "" where the project does not describe it.
+
+    Args:
+        node: A table or task.
+        types: Types of the project.
+    """
+    name = _kind_of(node, partition_column(node))
+    known = {one.lower(): kind for one, kind in types.items()}
+    return known[name].primitive_type.lower() if name in known else name
 
 
 def finer_than_a_day(node: Node, partitions: str, cron: str) -> bool:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.job_assets import unowned_upstreams
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.plan import topological
-from starlake_dagster_assets.project.model import Freshness
+from starlake_dagster_assets.project.model import Attribute, Freshness, Sink, WriteStrategy
 from starlake_dagster_assets.triggers.build import build_triggers, restricted
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream
@@ -311,3 +312,32 @@ def test_what_moves_is_never_forgotten(source):
             stack.extend(watched(more.condition) if more else ())
         reads = {up for up in source.graph.upstream[node] if up in triggers}
         assert reads <= reached
+
+
+DESCRIBED = Attribute(name="day", type="date")
+REPLACED = WriteStrategy(type="OVERWRITE_BY_PARTITION")
+
+
+@pytest.mark.parametrize(
+    ("changes", "partitions", "is_told"),
+    [
+        ({"attributes": (DESCRIBED,)}, "sink", False),
+        ({"tags": ("partition=daily",)}, "sink", False),
+        ({}, "none", True),
+        ({"attributes": (Attribute(name="day", type="string"),)}, "sink", False),  # another column than one of time
+    ],
+)
+def test_a_sink_whose_column_is_not_described_is_left_unpartitioned_with_a_warning(changes, partitions, is_told):
+    one = task("x", write_strategy=REPLACED, sink=Sink(partition=("day",)), **changes)
+    triggers = made(project([], [one]), partitions="sink")
+    assert triggers.triggers["kpi.x"].partitions == partitions
+    told = [text for text in triggers.warnings if "does not describe the column of sink.partition" in text]
+    assert bool(told) is is_told and all("kpi.x" in text and "partition=daily" in text for text in told)
+
+
+@pytest.mark.parametrize("attributes", [(), (Attribute(name="day", type="string"),)])
+def test_a_task_that_asks_for_partitions_of_a_column_without_time_is_an_error(attributes):
+    one = task("x", write_strategy=REPLACED, sink=Sink(partition=("day",)), tags=("partitions=sink",))
+    one = one.model_copy(update={"attributes": attributes})
+    with pytest.raises(ProjectError, match=r"kpi\.x cannot be partitioned: the project does not describe the column"):
+        made(project([], [one]))
