@@ -132,7 +132,7 @@ class Results:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""
         asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
         column = column or partition_column(node)
-        counts = {} if rows_in_table == 0 else self._loads.rows(node, column)
+        counts = self._loads.rows(node, column) if rows_in_table != 0 else dict[str, int]()
         if counts is None or asked is None:
             return self._uncounted_note(node, column)
         note = self._no_rows_note(node, column, rows_in_table) if not any(map(counts.get, asked.keys)) else {}

@@ -199,13 +199,14 @@ class ResourceConfig(dg.Config):
     _pass_variables = field_validator("*", mode="wrap")(pass_variable)
 
     def __init__(self, **data: Any) -> None:
-        title, known = type(self).__name__, type(self).model_fields
+        cls: type[Any] = type(self)
+        title, known = cls.__name__, cast("Mapping[str, object]", cls.model_fields)
         for name in data.keys() - known.keys():
             close = nearest(name, known)
             hint = f"; did you mean `{close}`?" if close else f". It has: {', '.join(sorted(known))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         try:
-            super().__init__(**deferred(type(self), data))  # pyright: ignore[reportUnknownMemberType]
+            super().__init__(**deferred(cls, data))  # pyright: ignore[reportUnknownMemberType]
         except ValidationError as error:
             raise RunnerError(f"{title}: {invalid_fields(error)}.") from None
 
