@@ -25,7 +25,8 @@ def engine_of(node: Node, project: Project) -> str:
 def table_name(node: Node) -> str:
     """`[database.]schema.table` by final names."""
     database = (node.task.database if node.task else node.table.database if node.table else "") or ""
-    return f"{database}.{node.id}" if database else node.id
+    name = ".".join(node.target) if node.task else node.id
+    return f"{database}.{name}" if database else name
 
 
 def describe(node: Node, *, with_sql: bool = True) -> str | None:

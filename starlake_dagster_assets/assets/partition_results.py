@@ -80,7 +80,7 @@ class LoadPartitions:
             return
         for node in nodes:
             if self.by_rows(node) and _appends(node) and (column := partition_column(node)):
-                schema, table = node.key[-2:]
+                schema, table = node.target
                 self._before[node.id] = self._ask(lambda s=schema, t=table, c=column: reader.partition_counts(s, t, c))
 
     def events(
@@ -137,7 +137,7 @@ class LoadPartitions:
         reader, definition = self._reader, self._context.assets_def.partitions_def
         if reader is None or not column or isinstance(definition, dg.MultiPartitionsDefinition):
             return None
-        counts = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], column))
+        counts = self._ask(lambda: reader.partition_counts(*node.target, column))
         if counts is None:
             return None
         return _rows_by_partition(counts, self._find).partitions
@@ -180,7 +180,7 @@ class LoadPartitions:
         before = self._before.get(node.id)
         if before is None or not outcome.settled:
             return None
-        after = self._ask(lambda: reader.partition_counts(node.key[-2], node.key[-1], partition_column(node)))
+        after = self._ask(lambda: reader.partition_counts(*node.target, partition_column(node)))
         if after is None:
             return None
         return added_rows(after, before)

@@ -59,9 +59,7 @@ class Results:
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
         self._lineage = Lineage(binding.translator, self._keys)
-        self._private = PrivateColumns(
-            lambda: self._lineage.columns, binding.translator.graph.upstream, binding.source.model
-        )
+        self._private = PrivateColumns(lambda: self._lineage.columns, binding.translator.graph, binding.source.model)
         self._samples = Samples(self._reader, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
         self._settings, self._partition = settings, settings.partition
         self._partitioned = context.assets_def.partitions_def is not None
@@ -274,11 +272,11 @@ class Results:
 
     def _fetched(self, node: Node, reader: WarehouseReader) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        count = (lambda: reader.row_count(node.key[-2], node.key[-1])) if self._fetch.row_counts else None
+        count = (lambda: reader.row_count(*node.target)) if self._fetch.row_counts else None
         if count is not None and (rows := self._ask(count)) is not None:
             found[_ROW_COUNT] = rows
         if (limit := self._fetch.preview) and may_be_shown(node):
-            rows = self._ask(lambda: reader.rows(node.key[-2], node.key[-1], limit)) or ()
+            rows = self._ask(lambda: reader.rows(*node.target, limit)) or ()
             if rows and (columns := self._columns_of(node)):
                 names = [name for name, _ in columns]
                 found["starlake/preview"] = as_table(names, rows, lambda column: self._private.shows(node, column))
@@ -290,7 +288,7 @@ class Results:
         """Returns the columns of the warehouse, read once per step; `()` for no table, None where they are unknown."""
         reader = self._reader
         if reader is not None and node.id not in self._columns:
-            found = self._ask(lambda: reader.columns(node.key[-2], node.key[-1]))
+            found = self._ask(lambda: reader.columns(*node.target))
             self._columns[node.id] = None if found is None else tuple(found)
         return self._columns.get(node.id)
 

@@ -50,7 +50,7 @@ class Samples:
         if check.passed or not check.count or not check.sql:
             return None
         try:
-            found = reader.failing(node.key[-2], node.key[-1], check.sql, self._limit)
+            found = reader.failing(*node.target, check.sql, self._limit)
         except Exception:  # whatever a driver raises: a sample is a courtesy
             return None
         if found is None or found.count != check.count or not found.rows:
@@ -59,7 +59,7 @@ class Samples:
             return as_table(found.columns, found.rows, lambda column: True)
         if not self._reads_only(node, found.tables) or not self._may_compute(node, found.renamed):
             return None
-        own = {name.lower() for name, _ in reader.columns(node.key[-2], node.key[-1]) or ()}
+        own = {name.lower() for name, _ in reader.columns(*node.target) or ()}
         return as_table(
             found.columns, found.rows, lambda column: column.lower() in own and self._private.shows(node, column)
         )
@@ -70,7 +70,7 @@ class Samples:
 
     @staticmethod
     def _reads_only(node: Node, tables: Iterable[str]) -> bool:
-        own = [part.lower() for part in node.key[-2:]]
+        own = [part.lower() for part in node.target]
         return all(table.lower().split(".")[-2:] in (own, own[-1:]) for table in tables)
 
     def rejected(self, node: Node, messages: Sequence[str]) -> dg.MarkdownMetadataValue | None:

@@ -39,7 +39,7 @@ def standing_results(
         A result for each check that the environment can answer; a table that does not exist fails.
     """
     named = [item for item in named_expectations(node, project.application) if item.name in wanted]
-    columns = reader.columns(node.key[-2], node.key[-1]) if named or _DRIFT in wanted else None
+    columns = reader.columns(*node.target) if named or _DRIFT in wanted else None
     if named and columns is not None:
         yield from _expectations(node, key, named, reader, samples, exists=bool(columns))
     if node.table is None:

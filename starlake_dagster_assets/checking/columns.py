@@ -80,9 +80,10 @@ class _Checker:
 
     def unknown(self, task: Task) -> Iterator[_Unknown]:
         """Finds the unknown columns of a task; none where the columns of one of its tables are not all known."""
-        if not task.sql or not task.parse_sql or ";" in task.sql or task.id not in self._graph.nodes:
+        node = self._graph.node_of(task)
+        if not task.sql or not task.parse_sql or ";" in task.sql or node is None:
             return
-        query = self._lineage.query(task.id)
+        query = self._lineage.query(node.id)
         if query is None or not all(query.known.values()):
             return
         if not all(self._is_complete(self._node_of(name, task)) for name in query.tables.values()):
@@ -95,13 +96,15 @@ class _Checker:
 
     def outputs(self, task: Task) -> tuple[str, ...]:
         """Returns the columns of the table that a task writes; () where they are not all known."""
-        if not task.sql or not task.parse_sql or ";" in task.sql or task.id not in self._graph.nodes:
+        node = self._graph.node_of(task)
+        if not task.sql or not task.parse_sql or ";" in task.sql or node is None:
             return ()
-        return tuple(name for name, _ in self._lineage.columns(task.id)) if self._is_complete(task.id) else ()
+        return tuple(name for name, _ in self._lineage.columns(node.id)) if self._is_complete(node.id) else ()
 
     def _node_of(self, name: str, task: Task) -> str | None:
         meant = self._names.resolve(name, task)
-        return meant.node if not meant.candidates else None
+        # the columns of a table that several write are those of all of them
+        return meant.node if not meant.candidates and meant.node not in self._graph.writers else None
 
     def _is_complete(self, node_id: str | None) -> bool:
         """Whether all columns of a node are known: none is from a `*` of an unknown table or has a generated name."""

@@ -30,7 +30,7 @@ def unknown_tables(graph: Graph, project: Project, positions: Positions) -> Iter
     names = Names(known, project.application.refs)
     tables: dict[str, dict[str, str]] = {}
     for node in known:
-        domain, table = node.key[-2:]
+        domain, table = node.target
         tables.setdefault(domain.lower(), {})[table] = node.id
     audit = project.application.audit.domain.lower() if project.application.audit.domain else ""
     for task in project.tasks:

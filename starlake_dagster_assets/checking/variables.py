@@ -41,7 +41,7 @@ def unset_variables(project: Project, graph: Graph, positions: Positions) -> Ite
     for task in project.tasks:
         if not task.source_sql or "{" not in task.source_sql:
             continue
-        node = graph.nodes.get(task.id)
+        node = graph.node_of(task)
         given = {**project.variables, **(task_options(project, node) if node else {})}
         for name, is_textual in sorted(_printed(task, renderer, project.dialect(task.run_connection)).items()):
             setting = [file for file in files if not given.get(name) and _sets(files[file], name)]

@@ -111,7 +111,7 @@ class Report:
         if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._reader is None:
             return outcome.accepted
         try:
-            return self._reader.row_count(node.key[-2], node.key[-1])
+            return self._reader.row_count(*node.target)
         except Exception as error:  # any driver may be behind it; the task was made
             print(f"{node.id}: its rows cannot be counted: {error}", file=sys.stderr)
             return None

@@ -105,7 +105,7 @@ def judge(
 def standing(node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader) -> tuple[CheckResult, ...] | None:
     """Returns a result per expectation, evaluated on the table as it is; None where that is not possible."""
     items = [Expectation(expect=item.expect) for item in named]
-    rows = reader.evaluate(node.key[-2], node.key[-1], items)
+    rows = reader.evaluate(*node.target, items)
     return None if rows is None else judge(node, named, rows)
 
 
@@ -123,8 +123,7 @@ def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:
 
 
 def _names(node: Node) -> set[tuple[str, str]]:
-    schema, _, name = node.id.rpartition(".")
-    names = {(schema, name)}
+    names = {node.target}
     if node.table is not None:
         names |= {(domain, node.table.name) for domain in (node.table.domain, node.table.domain_name)}
         names |= {(node.table.final_domain, node.table.final_name)}

@@ -154,9 +154,13 @@ class DagProject:
                 raise ProjectError([f"{problem.message} {problem.hint}".strip() for problem in errors])
             return graph
         tables = {table.id: table for table in self.model.tables}
-        tasks = {task.id: task for task in self.model.tasks}
+        tasks = {task.raw: task for task in self.model.tasks}
         nodes = {
-            name: replace(node, table=tables.get(node.table.id) if node.table else None, task=tasks.get(name))
+            name: replace(
+                node,
+                table=tables.get(node.table.id) if node.table else None,
+                task=tasks.get(node.raw) if node.task else None,
+            )
             if node.table or node.task
             else node
             for name, node in self._base.graph.nodes.items()

@@ -85,6 +85,8 @@ class _Builder:
         self._unknown: dict[str, Node] = {}
         self._edges: dict[tuple[str, str], Edge] = {}
         self._own: set[str] = set()
+        self._writers = collected.writers
+        self._siblings: list[tuple[str, str]] = []
         self._names = Names(self.made, project.application.refs)
         self._engine = EngineNames(node for node in self.made if node.kind != "external")
 
@@ -99,10 +101,16 @@ class _Builder:
             source = meant.node or (self._external(*meant.unknown) if meant.unknown else None)
             if source:
                 sources.setdefault(source, name)
-        for source in sources:
-            self._edge(source, node.id, "sql")
+        for source, name in list(sources.items()):
+            sources.update(dict.fromkeys(self._writers.get(source, ()), name))
         if node.id in sources:
             self._problems.append(self_reference(node, task, sources[node.id]))
+            self._own.add(node.id)
+        for source in sources:
+            if node.id in sources and source in self._writers.get(node.id, ()):
+                self._siblings.append((source, node.id))
+            else:
+                self._edge(source, node.id, "sql")
         known = {source: name for source, name in sources.items() if self._is_made(source)}
         self._problems += compare_with_engine(node, task, known, self._engine.view(task))
 
@@ -113,8 +121,12 @@ class _Builder:
                 self._problems.append(self._unknown_upstream(node, name))
                 *_, domain, table = ["", *split_name(name)]
                 source = self._external(domain, table) if domain else None
-            if source:
-                self._edge(source, node.id, "declared")
+            for one in self._declared(source, name) if source else ():
+                self._edge(one, node.id, "declared")
+
+    def _declared(self, source: str, name: str) -> tuple[str, ...]:
+        """All writers of a table, or the one task whose own name is declared."""
+        return (source,) if source.lower() == name.lower() else self._writers.get(source, (source,))
 
     def add_files(self) -> None:
         for node in self._files:
@@ -123,6 +135,9 @@ class _Builder:
                 self._edge(node.id, node.table.id, "files")
 
     def finish(self) -> tuple[Graph, tuple[Problem, ...]]:
+        for source, target in self._siblings:
+            if source not in self._own:  # two that read the table which both write would wait for each other
+                self._edge(source, target, "sql")
         nodes = {**self._nodes, **{node.id: node for node in self._unknown.values()}}
         ordered = {name: nodes[name] for name in sorted(nodes)}
         successors: dict[str, list[str]] = {name: [] for name in ordered}
@@ -137,6 +152,7 @@ class _Builder:
             self_references=frozenset(self._own),
             cycles=cycles,
             domains=MappingProxyType({domain.directory: domain for domain in self._project.domains}),
+            writers=MappingProxyType(self._writers),
         )
         return graph, tuple(sorted(problems, key=lambda p: (p.file, p.line or 0, p.code, p.message)))
 

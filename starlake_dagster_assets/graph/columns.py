@@ -65,7 +65,7 @@ class ColumnLineage:
         found: dict[str, tuple[NodeColumn, ...]] = {}
         for output in self._traced.get(node_id, ()) if task else ():
             resolved = ((self._node_of(table, task), column) for table, column in output.sources) if task else ()
-            sources = tuple(sorted({(node, column) for node, column in resolved if node}))
+            sources = tuple(sorted({(one, column) for node, column in resolved if node for one in self._writers(node)}))
             if sources:
                 found[output.name] = sources
         return found
@@ -87,9 +87,8 @@ class ColumnLineage:
             return found
         for output in self._traced.get(node_id, ()):
             sources = [(self._node_of(table, task), column) for table, column in output.sources]
-            known = [(node, column) for node, column in sources if node]
-            if output.is_traced and len(known) == len(sources):
-                found[output.name.lower()] = tuple(known)
+            if output.is_traced and all(node for node, _ in sources):
+                found[output.name.lower()] = tuple((w, column) for node, column in sources for w in self._writers(node))
         return found
 
     def query(self, node_id: str) -> QualifiedQuery | None:
@@ -157,6 +156,9 @@ class ColumnLineage:
         attributes = described.attributes if described else ()
         found = (one for one in attributes if one.final_name.lower() == column.lower() and not one.array)
         return tuple(field.final_name for one in found for field in one.attributes)
+
+    def _writers(self, node_id: str | None) -> tuple[str, ...]:
+        return self._graph.writers.get(node_id or "", (node_id,) if node_id else ())
 
     def _node_of(self, name: str, task: Task) -> str | None:
         meant = self._names.resolve(name, task)

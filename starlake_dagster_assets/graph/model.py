@@ -20,7 +20,8 @@ class Node:
     """One asset.
 
     Attributes:
-        id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`.
+        id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`. Where
+            several write one table, `<domain>.<file>`, the name of the task.
         kind: `table` (load), `task` (transform, views included) or `external` (not made by this project).
         raw: The name for the command line (`<directory>.<stem>`); "" for external nodes.
         key: The parts of the asset key, before any character that Dagster refuses is translated.
@@ -38,6 +39,14 @@ class Node:
     task: Task | None = None
     external: ExternalTable | None = None
     is_files: bool = False
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Schema and name of the table in the warehouse: several nodes may write one table."""
+        if self.task is not None:
+            return self.task.domain, self.task.table
+        schema, table = ("", *self.key)[-2:]
+        return schema, table
 
     @property
     def is_view(self) -> bool:
@@ -84,6 +93,7 @@ class Graph:
         self_references: Ids of tasks that read their own target.
         cycles: Each cycle as the ids along it; a graph with cycles cannot be materialized in one run.
         domains: The load domains by directory name.
+        writers: By node id, all nodes that write the same table, where there are several.
     """
 
     nodes: Mapping[str, Node]
@@ -91,6 +101,7 @@ class Graph:
     self_references: frozenset[str] = frozenset()
     cycles: tuple[tuple[str, ...], ...] = ()
     domains: Mapping[str, Domain] = field(default_factory=lambda: MappingProxyType({}))
+    writers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def upstream(self) -> Mapping[str, tuple[str, ...]]:
@@ -107,6 +118,10 @@ class Graph:
         for edge in self.edges:
             found[edge.source].append(edge.target)
         return MappingProxyType({node: tuple(sorted(ids)) for node, ids in found.items()})
+
+    def node_of(self, task: Task) -> Node | None:
+        """The node of a task of the project; None where a collision of names keeps it out."""
+        return self.by_raw.get(("task", task.raw))
 
     @cached_property
     def by_raw(self) -> Mapping[tuple[str, str], Node]:

@@ -89,9 +89,10 @@ class Names:
         return self._final.get(parts[-2:]) or self._raw.get(name.lower())
 
     def _add(self, node: Node) -> None:
-        domain, table = node.key[-2:]
+        domain, table = node.target
         self._final.setdefault((domain.lower(), table.lower()), node.id)
-        (self._described if node.kind == "external" else self._tables)[table.lower()].append(node.id)
+        if self._final[domain.lower(), table.lower()] == node.id:
+            (self._described if node.kind == "external" else self._tables)[table.lower()].append(node.id)
         if node.raw:
             self._raw.setdefault(node.raw.lower(), node.id)
         if node.task:

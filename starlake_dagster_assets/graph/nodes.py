@@ -1,9 +1,10 @@
-"""The nodes of a project's graph: one an object, ids by final names, collisions reported."""
+"""The nodes of a project's graph: one per object, ids by final names, collisions reported."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Domain, ExternalTable, Location, Project, Table
@@ -20,11 +21,13 @@ class NodeSet:
         made: Load tables, tasks and declared external tables, in file order.
         files: The nodes of incoming files.
         problems: Collisions of names.
+        writers: By node id, all nodes that write the same table, where there are several.
     """
 
     made: list[Node] = field(default_factory=list[Node])
     files: list[Node] = field(default_factory=list[Node])
     problems: list[Problem] = field(default_factory=list[Problem])
+    writers: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 def collect_nodes(project: Project) -> NodeSet:
@@ -34,14 +37,17 @@ def collect_nodes(project: Project) -> NodeSet:
         project: The resolved project.
 
     Returns:
-        Its nodes; of two objects with one final name the first is kept and the other is an error, of two with one
-        name for the command line as well.
+        Its nodes. Several tasks, or a load table and tasks, may write one table: each has a node of its own. Of two
+        load tables with one final name the first is kept and the other is an error, of two objects with one name for
+        the command line as well.
     """
     found = NodeSet()
     by_id: dict[str, Node] = {}
     by_raw: dict[tuple[str, str], Node] = {}
-    for node in _described(project):
-        other = by_id.setdefault(node.id.lower(), node)
+    by_target: dict[tuple[str, ...], list[Node]] = {}
+    for node in _apart(list(_described(project))):
+        written = by_target.get(_target(node), [])
+        other = written[0] if written and node.kind == "external" else by_id.setdefault(node.id.lower(), node)
         if other is not node:
             found.problems.append(_collision(other, node))
             continue
@@ -50,7 +56,12 @@ def collect_nodes(project: Project) -> NodeSet:
             found.problems.append(_same_raw(namesake, node))
             continue
         found.made.append(node)
+        if node.kind != "external":
+            by_target.setdefault(_target(node), []).append(node)
     kept = {node.id for node in found.made}
+    shared = [tuple(node.id for node in nodes) for nodes in by_target.values() if len(nodes) > 1]
+    found.writers = {one: ids for ids in shared for one in ids}
+    found.problems += _replacing(found)
     found.files = [node for node in _incoming(project) if node.table and node.table.id in kept]
     return found
 
@@ -73,6 +84,44 @@ def _described(project: Project) -> Iterator[Node]:
         yield Node(id=external.id, kind="external", raw="", key=(external.domain, external.name), external=external)
 
 
+def _apart(nodes: list[Node]) -> Iterator[Node]:
+    """Names each task that is not the only writer of its table by its own name, as Starlake does."""
+    shared = Counter(_target(node) for node in nodes if node.kind != "external")
+    taken = {node.id.lower() for node in nodes if not node.task or shared[_target(node)] == 1}
+    for node in nodes:
+        if node.task is None or shared[_target(node)] == 1:
+            yield node
+            continue
+        domain, stem = node.task.domain, node.task.stem
+        while f"{domain}.{stem}".lower() in taken:  # a load writes a table of this name
+            stem += "__task"
+        yield replace(node, id=f"{domain}.{stem}", key=(domain, stem))
+
+
+def _target(node: Node) -> tuple[str, ...]:
+    return tuple(part.lower() for part in node.target)
+
+
+def _replacing(found: NodeSet) -> Iterator[Problem]:
+    """Warns of tasks that replace what the other writers of their table have written."""
+    for node in found.made:
+        task = node.task
+        if task is None or node.id not in found.writers:
+            continue
+        kind = "VIEW" if node.is_view else task.write_strategy.type.upper()
+        if kind in {"OVERWRITE", "VIEW"}:
+            others = ", ".join(one for one in found.writers[node.id] if one != node.id)
+            here = node_file(node)
+            yield Problem(
+                file=here.file,
+                line=here.line,
+                message=f"{node.id} replaces {task.id} ({kind}), which {others} also write: the last one to run wins.",
+                hint="Use APPEND or an UPSERT strategy, or give the task a table of its own.",
+                severity="warning",
+                code="several-writers",
+            )
+
+
 def _incoming(project: Project) -> Iterator[Node]:
     for domain in project.domains:
         for table in domain.tables:
@@ -91,12 +140,8 @@ def _collision(first: Node, second: Node) -> Problem:
         message = f"{second.id} is described as an external table, but {there} makes it; this description is not used."
         hint = "Delete it, or rename one of the two."
         return Problem(file=here.file, line=here.line, message=message, hint=hint, severity="warning", code="collision")
-    if first.kind == second.kind == "task":
-        message = f"writes {second.id}, and so does {there}."
-        hint = "Give one of them another `table` (or `domain`), or merge the two."
-    else:
-        message = f"{second.id} is the final name of this {second.kind} and of the {first.kind} in {there}."
-        hint = "Rename one of them (`rename` for a load table, `table` for a task)."
+    message = f"{second.id} is the final name of this {second.kind} and of the {first.kind} in {there}."
+    hint = "Rename one of them (`rename` for a load table, `table` for a task)."
     if first.id != second.id:
         hint += f" Names that differ only by case, such as {first.id}, are one table."
     return Problem(file=here.file, line=here.line, message=message, hint=hint, code="collision")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 from starlake_dagster_assets.graph.columns import ColumnLineage, NodeColumn
-from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model import Attribute, Project
 
 __all__ = ["PrivateColumns"]
@@ -21,15 +21,14 @@ class PrivateColumns:
 
     Args:
         lineage: Gives the column lineage of the project's graph; asked when a column needs it.
-        upstream: Which nodes a node reads, by id.
+        graph: The graph of the project.
         project: The project's models.
     """
 
-    def __init__(
-        self, lineage: Callable[[], ColumnLineage], upstream: Mapping[str, tuple[str, ...]], project: Project
-    ) -> None:
+    def __init__(self, lineage: Callable[[], ColumnLineage], graph: Graph, project: Project) -> None:
         self._lineage = lineage
-        self._upstream = upstream
+        self._graph = graph
+        self._upstream = graph.upstream
         self._project = project
         self._traced: dict[str, Mapping[str, tuple[NodeColumn, ...]]] = {}
 
@@ -48,9 +47,11 @@ class PrivateColumns:
         """
         if column.lower() in self.names:
             return False
-        if node.task is None or not self._reads_private(node.id):
-            return True
-        return not self._derived(node.id, column.lower(), set())
+        writers = [self._graph.nodes[one] for one in self._graph.writers.get(node.id, ())] or [node]
+        return not any(
+            one.task is not None and self._reads_private(one.id) and self._derived(one.id, column.lower(), set())
+            for one in writers
+        )
 
     def _reads_private(self, node_id: str) -> bool:
         """Whether the node or anything that it is made of has a protected column, or may read one that is not named."""
@@ -65,8 +66,8 @@ class PrivateColumns:
 
     @cached_property
     def _holders(self) -> frozenset[str]:
-        things = (*self._project.tables, *self._project.tasks)
-        return frozenset(thing.id for thing in things if any(_protected(thing.attributes)))
+        things = ((node.id, node.task or node.table) for node in self._graph.nodes.values() if not node.is_files)
+        return frozenset(name for name, thing in things if thing and any(_protected(thing.attributes)))
 
     @cached_property
     def _opaque(self) -> frozenset[str]:
@@ -90,7 +91,7 @@ class PrivateColumns:
 
     @cached_property
     def _tasks(self) -> frozenset[str]:
-        return frozenset(task.id for task in self._project.tasks)
+        return frozenset(node.id for node in self._graph.nodes.values() if node.task)
 
     def _sources(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
         """Columns, in lower case, with what they are made of; those that cannot be traced are left out."""

@@ -64,6 +64,7 @@ FIXED = (
     "projects/check_misses_sql_errors",
     "projects/cron_of_six_fields",
     "projects/legacy_strategy_overridden",
+    "projects/two_tasks_one_table",
     "projects/unknown_environment",
     "projects/unset_variable_message",
     "projects/vendor_options_unknown",

@@ -221,18 +221,47 @@ def test_collisions_keep_the_first_and_name_both(make: SimpleNamespace) -> None:
         make.external("k", "X"),
     )
     graph, problems = build_graph(project)
-    assert {n.id: n.raw for n in graph.nodes.values()} == {"s.t": "s.t", "k.x": "k.a"}
-    assert edges(graph) == {("s.t", "k.x")}
-    found = [(p.code, p.severity, p.file) for p in problems]
+    assert {n.id: n.raw for n in graph.nodes.values()} == {
+        "s.t": "s.t",
+        "s.t__task": "s.t",
+        "k.a": "k.a",
+        "k.b": "k.b",
+    }
+    assert edges(graph) == {("s.t", "k.a"), ("s.t__task", "k.a")}
+    found = [(p.code, p.severity, p.file) for p in problems if p.code == "collision"]
     assert found == [
         ("collision", "warning", "metadata/external/k/X.sl.yml"),
         ("collision", "error", "metadata/load/S2/t.sl.yml"),
-        ("collision", "error", "metadata/transform/k/b.sl.yml"),
-        ("collision", "error", "metadata/transform/s/t.sl.yml"),
     ]
-    two_writers = next(p for p in problems if p.file.endswith("b.sl.yml"))
-    assert "metadata/transform/k/a.sl.yml" in two_writers.message
-    assert "merge" in two_writers.hint
+
+
+def test_each_writer_of_a_table_is_a_node_and_a_reader_waits_for_all(make: SimpleNamespace) -> None:
+    project = make.project(
+        make.table("s", "t"),
+        make.task("k", "eu", "select * from s.t", table="sales"),
+        make.task("k", "us", "select * from s.t where id > (select max(id) from k.sales)", table="Sales"),
+        make.task("k", "again", "select * from k.sales where id > 3", table="sales"),
+        make.task("k", "sum", "select count(*) as n from k.sales"),
+        make.task("k", "one", "select 1 as n", tags=("dagster_deps=k.us",)),
+        make.task("s", "more", "select 1 as id", table="t"),
+    )
+    graph, problems = build_graph(project)
+    assert not [p for p in problems if p.severity == "error"]
+    assert graph.writers["k.us"] == ("k.eu", "k.us", "k.again") and graph.nodes["k.us"].target == ("k", "Sales")
+    assert graph.self_references == {"k.us", "k.again"}
+    assert graph.upstream["k.sum"] == ("k.again", "k.eu", "k.us")
+    # two that read the table do not wait for each other
+    assert graph.upstream["k.us"] == ("k.eu", "s.more", "s.t")
+    assert graph.upstream["k.again"] == ("k.eu",)
+    assert graph.upstream["k.one"] == ("k.us",)
+
+
+def test_a_writer_that_replaces_the_table_of_others_is_a_warning(make: SimpleNamespace) -> None:
+    replaces = make.task("k", "b", "select 1 as n", table="x", write_strategy={"type": "OVERWRITE"})
+    _, problems = build_graph(make.project(make.task("k", "a", "select 1 as n", table="x"), replaces))
+    (problem,) = (p for p in problems if p.code == "several-writers")
+    assert (problem.severity, problem.file) == ("warning", "metadata/transform/k/b.sql")
+    assert "k.b replaces k.x (OVERWRITE), which k.a also write" in problem.message
 
 
 def test_two_tasks_with_one_name_for_the_command_line(make: SimpleNamespace) -> None:

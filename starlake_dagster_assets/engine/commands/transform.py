@@ -75,7 +75,10 @@ def _find(project: Project, name: str) -> Task:
 
 def _upstream(project: Project, task: Task) -> list[Task]:
     """The tasks a task reads, before itself; a task that reads itself, or a cycle, is followed once."""
-    by_id = {name.lower(): item for item in project.tasks for name in (item.id, item.raw)}
+    by_id: dict[str, Task] = {}
+    for item in project.tasks:
+        for name in (item.id, item.raw):
+            by_id.setdefault(name.lower(), item)  # of several that write one table the first, as Starlake does
     ordered: list[Task] = []
     opened: set[str] = set()
     todo: list[tuple[Task, bool]] = [(task, False)]
