@@ -22,19 +22,24 @@ class FileSet:
     Attributes:
         names: Their names.
         digest: Of their names, sizes and stamps: another one whenever a file comes, goes or is written.
-        sizes: Their sizes in bytes.
+        marks: `mark_of` each file.
     """
 
     names: tuple[str, ...]
     digest: str
-    sizes: tuple[int, ...] = ()
+    marks: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Their sizes in bytes."""
+        return [int(mark.partition("\0")[0]) for mark in self.marks]
 
     @classmethod
     def of(cls, marks: Mapping[str, str]) -> FileSet:
         """The set of some files, with the mark of each by its name."""
         told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
         digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return cls(tuple(marks), digest, tuple([int(mark.partition("\0")[0]) for mark in marks.values()]))
+        return cls(tuple(marks), digest, tuple(marks.values()))
 
 
 @dataclass(frozen=True)

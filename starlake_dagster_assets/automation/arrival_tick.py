@@ -4,10 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.arrivals.evaluate import Arrival, Close, LoadRun, Skip, Window, evaluate, unstable_since
 from starlake_dagster_assets.arrivals.looks import Look, Watched, acknowledged_by
 from starlake_dagster_assets.arrivals.places import ack_path, ack_paths, areas, dated_names, directory
@@ -228,11 +230,15 @@ class _Tick:
         keys = [sensor.keys[node] for node in (verdict.nodes if isinstance(verdict, Arrival) else sensor.group.tables)]
         request = dg.RunRequest(run_key=verdict.key, tags=tags, partition_key=partition, asset_selection=keys)
         cursor = replace(self.state, unstable=self.unstable).dump()
-        return dg.SensorResult(run_requests=[request], cursor=cursor, asset_events=self.observations)
+        return self._result(run_requests=[request], cursor=cursor)
 
     def _skipped(self, scan: int) -> dg.SensorResult:
         cursor = replace(self.state, unstable=self.unstable, scan=scan).dump()
-        return dg.SensorResult(skip_reason=" ".join(self.reasons), cursor=cursor, asset_events=self.observations)
+        return self._result(skip_reason=" ".join(self.reasons), cursor=cursor)
+
+    def _result(self, **given: Any) -> dg.SensorResult:
+        with quiet():  # events of sensors were marked experimental in 1.9
+            return dg.SensorResult(**given, asset_events=self.observations)
 
     def _windows(self) -> tuple[list[Window | None], int]:
         """Returns the windows to look at, oldest first, and where the next look goes on; [None] without a schedule."""

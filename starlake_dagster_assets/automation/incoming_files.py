@@ -96,7 +96,9 @@ def _observed(
         files = watched.look(now.timestamp(), Store(pre_load.storage_options).listing(place)).sets.get(node)
         if files is not None:
             version = dg.DataVersion(files.digest)
-            yield dg.ObserveResult(asset_key=key, metadata=_metadata(files, place), data_version=version)
+            with quiet():  # experimental in 1.9
+                result = dg.ObserveResult(asset_key=key, metadata=_metadata(files, place), data_version=version)
+            yield result
 
 
 def _metadata(files: FileSet, place: str) -> dict[str, Any]:

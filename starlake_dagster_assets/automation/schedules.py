@@ -31,10 +31,8 @@ from starlake_dagster_assets.triggers.words import listed
 __all__ = [
     "ScheduleGroup",
     "build_schedules",
-    "due_windows",
-    "nothing_due",
-    "partitions_in",
     "schedule_groups",
+    "tick_requests",
 ]
 
 _MOST = 100
@@ -174,20 +172,7 @@ def _schedule(
     keys = [asset_key(translator, node) for node in group.nodes]
 
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        moment = context.scheduled_execution_time
-        windows = due_windows(context, group, keys, moment)
-        if not windows:
-            yield dg.SkipReason(nothing_due(group.clock, moment))
-        for start, end in windows:
-            interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
-            key = end.astimezone(timezone.utc).isoformat()
-            for partition in partitions_in(context, group.partitions, (start, end)):
-                yield dg.RunRequest(
-                    run_key=key if partition is None else f"{key} {partition}",
-                    partition_key=partition,
-                    tags={**tags, **interval},
-                    asset_selection=None if group.whole else keys,
-                )
+        yield from tick_requests(context, group, keys, tags)
 
     nodes = ", ".join(group.nodes)
     description = f"Makes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
@@ -206,6 +191,39 @@ def _schedule(
         description=description,
         metadata={"starlake/makes": nodes[:_TEXT]},
     )
+
+
+def tick_requests(
+    context: dg.ScheduleEvaluationContext,
+    group: ScheduleGroup,
+    keys: Sequence[dg.AssetKey],
+    tags: Mapping[str, str],
+    config: Any = None,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Yields the runs that a tick requests, each with the data interval of its window; else the reason for none.
+
+    Args:
+        context: Of the tick.
+        group: What a run materializes.
+        keys: Its asset keys.
+        tags: Of each run.
+        config: Run configuration of each run.
+    """
+    moment = context.scheduled_execution_time
+    windows = due_windows(context, group, keys, moment)
+    if not windows:
+        yield dg.SkipReason(nothing_due(group.clock, moment))
+    for start, end in windows:
+        interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+        key = end.astimezone(timezone.utc).isoformat()
+        for partition in partitions_in(context, group.partitions, (start, end)):
+            yield dg.RunRequest(
+                run_key=key if partition is None else f"{key} {partition}",
+                partition_key=partition,
+                run_config=config,
+                tags={**tags, **interval},
+                asset_selection=None if group.whole else keys,
+            )
 
 
 def due_windows(

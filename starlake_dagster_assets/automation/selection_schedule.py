@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timezone
 from typing import Any, cast
 
 import dagster as dg
@@ -12,8 +11,7 @@ from starlake_dagster_assets.assets.selection import ProjectOrAssets, selected_a
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.partitions import clock_windows
 from starlake_dagster_assets.automation.run_tags import retry_tags_of
-from starlake_dagster_assets.automation.schedules import ScheduleGroup, due_windows, nothing_due, partitions_in
-from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START
+from starlake_dagster_assets.automation.schedules import ScheduleGroup, tick_requests
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.triggers.model import Clock
 from starlake_dagster_assets.triggers.words import listed
@@ -102,19 +100,7 @@ def build_schedule_from_starlake_selection(
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         grid = known or _partitions_of_job(context, job_name)
         group = ScheduleGroup(name, job_name, clock, tuple(found.keys), grid, whole=True)
-        windows = due_windows(context, group, keys, context.scheduled_execution_time)
-        if not windows:
-            yield dg.SkipReason(nothing_due(clock, context.scheduled_execution_time))
-        for start, end in windows:
-            interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
-            key = end.astimezone(timezone.utc).isoformat()
-            for partition in partitions_in(context, grid, (start, end)):
-                yield dg.RunRequest(
-                    run_key=key if partition is None else f"{key} {partition}",
-                    partition_key=partition,
-                    run_config=config,
-                    tags={**(tags or {}), **interval},
-                )
+        yield from tick_requests(context, group, keys, tags or {}, config)
 
     return dg.ScheduleDefinition(
         name=name,

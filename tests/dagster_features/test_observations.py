@@ -47,8 +47,9 @@ class World:
         found = self.repository.get_sensor_def(name).evaluate_tick(context)
         self.cursors[name] = found.cursor
         self.events = list(found.asset_events)
-        for event in self.events:  # as the daemon does
-            self.instance.report_runless_asset_event(event)
+        with quiet():
+            for event in self.events:  # as the daemon does
+                self.instance.report_runless_asset_event(event)
         return list(found.run_requests) if found.run_requests else found.skip_message or ""
 
     def evaluate(self) -> list[dg.AssetKey]:
@@ -97,7 +98,8 @@ def test_the_files_of_a_table_with_a_condition_can_be_observed_by_hand(tmp_path,
     world = World(tmp_path, instance)
     files = next(one for one in world.defs.assets or () if FILES in getattr(one, "keys", ()))
     job = dg.define_asset_job("observe", dg.AssetSelection.assets(FILES))
-    run = dg.Definitions(assets=[files], jobs=[job]).resolve_job_def("observe").execute_in_process(instance=instance)
+    repository = dg.Definitions(assets=[files], jobs=[job]).get_repository_def()
+    run = repository.get_job("observe").execute_in_process(instance=instance)
     (event,) = run.get_asset_observation_events()
     assert event.event_specific_data.asset_observation.metadata["starlake/files"].value == {"orders_1.csv": 20}
     world.look()
