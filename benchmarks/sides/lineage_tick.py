@@ -22,32 +22,32 @@ def rounds(meter: Meter, _work: Path, upstreams: int) -> None:
     keys = [dg.AssetKey(name.split(".")) for name in names]
     with TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
         root = Path(folder) / "project"
-        write_project(root, Shape(tables=1, tasks=1, fan_in=1))
+        write_project(root, Shape(tables=1, tasks=2, fan_in=1))
         source = StarlakeProject(root, cache_dir=Path(folder) / "cache")
         watch = Watch(AllOf(tuple(Upstream(name) for name in names)))
-        triggers = Triggers({"m0.k0": Trigger("m0.k0", "lineage", "kpi", watch=watch)}, {"kpi": Job("kpi", ("m0.k0",))})
-        (sensor,) = build_lineage_sensors(source, triggers)
+        nodes = {"idle": "m0.k0", "news": "m0.k1"}
+        triggers = Triggers(
+            {node: Trigger(node, "lineage", job, watch=watch) for job, node in nodes.items()},
+            {job: Job(job, (node,)) for job, node in nodes.items()},
+        )
+        sensors = build_lineage_sensors(source, triggers)
         made = build_definitions(source)
-        repository = dg.Definitions(assets=made.assets, sensors=[sensor], resources=made.resources).get_repository_def()
-        for key in keys:
+        repository = dg.Definitions(assets=made.assets, sensors=sensors, resources=made.resources).get_repository_def()
+        for key in (*keys, dg.AssetKey(["m0", "k0"])):
             instance.report_runless_asset_event(dg.AssetMaterialization(key))
 
-        def tick(cursor: str | None) -> str | None:
-            context = dg.build_sensor_context(
-                instance=instance, cursor=cursor, repository_def=repository, sensor_name=sensor.name
-            )
-            data = sensor.evaluate_tick(context)
-            if bool(data.run_requests) is bool(cursor):
+        def tick(job: str) -> None:
+            name = f"{job}_lineage"
+            context = dg.build_sensor_context(instance=instance, repository_def=repository, sensor_name=name)
+            data = repository.get_sensor_def(name).evaluate_tick(context)
+            if bool(data.run_requests) is (job == "idle"):
                 raise AssertionError(f"{len(data.run_requests or ())} runs were requested: {data.skip_message}")
-            return data.cursor
 
-        cursor = tick(None)
+        tick("idle")
         instance.get_asset_records(keys)
         for _ in range(ROUNDS):
             with meter("bulk"):
                 instance.get_asset_records(keys)
-            with meter("idle"):
-                tick(cursor)
-            with meter("news"):
-                tick(None)
-        meter.notes["cursor_bytes"] = len(cursor or "")
+            for job in nodes:
+                with meter(job):
+                    tick(job)

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from starlake_dagster_assets.airflow.model import AssetRule
-from starlake_dagster_assets.triggers.model import AllOf, Clock, Condition, PreLoad, Upstream
+from starlake_dagster_assets.triggers.expression import joined
+from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
 
-__all__ = ["Bundle", "Files", "Start", "bundles", "reduced"]
+__all__ = ["Bundle", "Files", "Start", "bundles", "reduced", "without_covered"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,28 @@ def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) 
         names = found.names if isinstance(found, AssetRule) else (found,) if found else ()
         return AssetRule("|", names) if len(names) > 1 else AssetRule("&", names) if names else None
     return found if isinstance(found, AssetRule) else AssetRule("&", (found,))
+
+
+def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
+    """A condition by `|` without the nodes that others of it follow: Airflow would run a task for each of them.
+
+    Args:
+        condition: Of the watch of a node.
+        conditions: Of all nodes that have one, by id.
+    """
+    if not isinstance(condition, AnyOf):
+        return condition
+    covered: set[str] = set()
+    stack: list[Condition] = list(condition.parts)
+    while stack:
+        one = stack.pop()
+        below = conditions.get(one.node) if isinstance(one, Upstream) else None
+        parts = below.parts if isinstance(below, AnyOf) else (below,)
+        more = {part.node for part in parts if isinstance(part, Upstream)} - covered
+        covered |= more
+        stack.extend(Upstream(node) for node in more)
+    kept = [part for part in condition.parts if not (isinstance(part, Upstream) and part.node in covered)]
+    return joined(AnyOf, kept)
 
 
 def bundles(

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from starlake_dagster_assets.airflow.documents import sources, title
 from starlake_dagster_assets.airflow.environments import Environments
 from starlake_dagster_assets.airflow.expectations import audit_of
-from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced
+from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced, without_covered
 from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.lineage import Key, Lineage, lineage_of
 from starlake_dagster_assets.airflow.model import (
@@ -200,9 +200,11 @@ class _Planner:
     @cached_property
     def _rules(self) -> Mapping[str, AssetRule]:
         found: dict[str, AssetRule] = {}
-        for node, trigger in self._triggers.items():
-            watch = trigger.watch
-            rule = reduced(watch.condition, self._nodes, watch.optional | watch.slower) if watch else None
+        watches = {node: trigger.watch for node, trigger in self._triggers.items() if trigger.watch is not None}
+        conditions = {node: watch.condition for node, watch in watches.items()}
+        for node, watch in watches.items():
+            condition = without_covered(watch.condition, conditions)
+            rule = reduced(condition, self._nodes, watch.optional | watch.slower)
             if rule is not None:
                 found[node] = rule
         return found

@@ -25,7 +25,6 @@ from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
 
 __all__ = ["External", "StarlakeTranslator", "bound_translator"]
@@ -53,6 +52,7 @@ class StarlakeTranslator:
     _triggers: Triggers | None = None
     _specs: dict[str, dg.AssetSpec]
     _partitions: Mapping[str, dg.PartitionsDefinition[Any]] | None = None
+    _conditions: Any = None
     _external: External = "specs"
     settings: StarlakeTranslatorSettings = StarlakeTranslatorSettings()
 
@@ -73,7 +73,7 @@ class StarlakeTranslator:
         if self._source is source and (triggers is None or self._knows(triggers)):
             return self
         bound = copy.copy(self)
-        vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None)
+        vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None, _conditions=None)
         return bound
 
     def with_external(self: _Self, external: External) -> _Self:
@@ -261,15 +261,14 @@ class StarlakeTranslator:
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
         """That its upstreams have moved, where `triggering` is `condition`; else None."""
-        trigger = self.trigger(node)
-        if trigger.owner != "condition" or trigger.watch is None:
+        if self.trigger(node).owner != "condition" or self._triggers is None:
             return None
-        from starlake_dagster_assets.automation.conditions import condition_of
+        if self._conditions is None:
+            from starlake_dagster_assets.automation.conditions import ConditionScope
 
-        nodes = self.graph.nodes
-        return condition_of(
-            trigger.watch, {up: self.get_asset_key(nodes[up]) for up in watched(trigger.watch.condition)}
-        )
+            vars(self).update(_conditions=ConditionScope(self, self._triggers))
+        scope: Any = self._conditions
+        return scope.of(node.id)
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
         """By the cron of its schedule or the column of its sink, as `partitions` says; else unpartitioned."""

@@ -1,66 +1,127 @@
-"""The policy of a lineage sensor as an `AutomationCondition`, for those who prefer Dagster's declarative automation."""
+"""Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
+from weakref import ref
 
 import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
-from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.triggers.model import AllOf, Condition, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.job_assets import asset_key
+from starlake_dagster_assets.automation.lineage_facts import EventLogFacts
+from starlake_dagster_assets.automation.lineage_runs import JobPlan
+from starlake_dagster_assets.automation.run_tags import job_tags
+from starlake_dagster_assets.automation.sensor_states import SensorStates
+from starlake_dagster_assets.triggers.evaluate import Evaluator, Target, watched
+from starlake_dagster_assets.triggers.model import Trigger, Triggers
 
-__all__ = ["automation_conditions", "build_condition_sensors", "condition_of"]
+__all__ = ["ConditionScope", "UpstreamsMoved", "automation_conditions", "build_condition_sensors"]
 
 MOST_KEYS = 500
-"""Assets that one sensor evaluates: more would not fit into the time of a tick, nor into Dagster's own limit."""
+"""Assets that one sensor evaluates: Dagster's own limit for conditions that are not its own."""
+
+
+class ConditionScope:
+    """What the conditions of a project share: the facts that one evaluation reads of the event log.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project.
+    """
+
+    def __init__(self, translator: StarlakeTranslator, triggers: Triggers) -> None:
+        self._translator, self._triggers = translator, triggers
+        self._last: tuple[Any, EventLogFacts, Evaluator] | None = None
+
+    def of(self, node: str) -> dg.AutomationCondition[Any] | None:
+        """Returns the condition of a node; None where its trigger is another one."""
+        trigger = self._triggers.triggers.get(node)
+        is_condition = trigger is not None and trigger.owner == "condition" and trigger.watch is not None
+        return UpstreamsMoved(self, node) if is_condition else None
+
+    def due(self, node: str, context: Any) -> list[Target]:
+        """Returns what of a node is due.
+
+        Args:
+            node: Its id.
+            context: Of the evaluation of its condition.
+        """
+        facts, evaluator = self._at(context.asset_graph_view)
+        requested = {
+            target
+            for up in facts.watched(node)
+            if (subset := context.request_subsets_by_key.get(self.keys[up])) is not None
+            for target in _targets(up, subset)
+        }
+        return JobPlan(facts, evaluator, [node], requested=requested).evaluate(node)
+
+    @cached_property
+    def keys(self) -> Mapping[str, dg.AssetKey]:
+        """Asset key of each node that lineage starts, and of what it watches."""
+        nodes: dict[str, None] = {}
+        for node, trigger in self._triggers.triggers.items():
+            if trigger.watch is not None:
+                nodes.update(dict.fromkeys([node, *watched(trigger.watch.condition)]))
+        return {node: asset_key(self._translator, node) for node in nodes}
+
+    def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
+        """The facts of one evaluation of all conditions."""
+        if self._last is None or self._last[0]() is not view:
+            states = SensorStates(view.instance, self._triggers, self.keys)
+            facts = EventLogFacts(view.instance, view.asset_graph, self._triggers, self.keys, states.stopped)
+            timezone = self._triggers.timezone or self._translator.project.application.timezone or "UTC"
+            self._last = ref(view), facts, Evaluator(self._triggers.triggers, facts, timezone)
+        return self._last[1:]
+
+
+class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
+    """Whether the upstreams of a table or task have updates that it has not read, see `build_lineage_sensors`.
+
+    Args:
+        scope: Of the project.
+        node: Id of the table or task.
+    """
+
+    def __init__(self, scope: ConditionScope, node: str) -> None:
+        self._scope, self._node = scope, node
+
+    @property
+    def description(self) -> str:
+        """What the UI shows."""
+        return f"the upstreams of {self._node} have updates that it has not read"
+
+    def evaluate(self, context: Any) -> Any:
+        """Returns what of the asset is due."""
+        due = self._scope.due(self._node, context)
+        partitions = {AssetKeyPartitionKey(context.key, one.partition) for one in due if one.partition is not None}
+        if partitions:
+            found = context.asset_graph_view.get_asset_subset_from_asset_partitions(context.key, partitions)
+        else:
+            found = context.candidate_subset if due else context.get_empty_subset()
+        return dg.AutomationResult(context, found)
 
 
 def automation_conditions(
     project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> Mapping[str, dg.AutomationCondition[Any]]:
-    """The conditions of the nodes whose owner is `condition`, by node id.
+    """Returns the conditions of the nodes whose owner is `condition`, by node id.
+
+    Sensors that evaluate them need `use_user_code_server=True`, as those of `build_condition_sensors` have.
 
     Args:
         project: The project, or the path of its directory.
         triggers: Of the project.
         translator: What the assets look like.
-
-    Raises:
-        ProjectError: Names each node whose policy cannot be said as a condition, and what of it.
     """
     project = project_of(project, "automation_conditions")
     bound = bound_translator(translator, project, "automation_conditions", triggers)
-    found: dict[str, dg.AutomationCondition[Any]] = {}
-    problems: list[str] = []
-    for node, trigger in sorted(triggers.triggers.items()):
-        if trigger.owner != "condition" or trigger.watch is None:
-            continue
-        if said := _unsaid(trigger.watch):
-            problems.append(f"{node}: {', '.join(said)} cannot be said as a condition; let a lineage sensor make it.")
-        else:
-            found[node] = condition_of(trigger.watch, _Keys(bound))
-    if problems:
-        raise ProjectError(problems)
-    return found
-
-
-def condition_of(watch: Watch, keys: Mapping[str, dg.AssetKey]) -> dg.AutomationCondition[Any]:
-    """A watch as a condition: its upstreams were made since the node was last requested, and no run is on its way.
-
-    Args:
-        watch: Without data cycle, freshness and minimum interval.
-        keys: Asset key by node.
-    """
-    condition: Any = dg.AutomationCondition
-    with quiet():
-        moved = _said(watch.condition, watch.optional | watch.slower, keys)
-        for node in sorted(watch.present):
-            moved = moved & ~condition.asset_matches(keys[node], condition.missing())
-        told = moved & ~condition.in_progress() & ~condition.any_deps_in_progress()
-        return told.with_label("its upstreams have moved since it was last requested")
+    scope = ConditionScope(bound, triggers)
+    return {node: one for node in sorted(triggers.triggers) if (one := scope.of(node)) is not None}
 
 
 def build_condition_sensors(
@@ -72,7 +133,7 @@ def build_condition_sensors(
     minimum_interval_seconds: int = 30,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.SensorDefinition]:
-    """The sensors that evaluate the conditions: one a domain, and one for each 500 assets of it.
+    """Builds the sensors that evaluate the conditions: one per domain or DAG file, and per 500 assets of it.
 
     Args:
         project: The project, or the path of its directory.
@@ -80,72 +141,42 @@ def build_condition_sensors(
         translator: What the assets look like.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
-        tags: Of every run.
+        tags: Of every run, next to those of the job (`tags`, `priority_weight` and `max_active_runs`).
     """
     project = project_of(project, "build_condition_sensors")
     bound = bound_translator(translator, project, "build_condition_sensors", triggers)
-    domains: dict[str, list[dg.AssetKey]] = {}
-    for node, trigger in sorted(triggers.triggers.items()):
-        if trigger.owner == "condition":
-            known = project.graph.nodes[node]
-            domains.setdefault(group_name(known.domain), []).append(bound.spec(known).key)
-    make: Any = dg.AutomationConditionSensorDefinition
     found: list[dg.SensorDefinition] = []
+    make: Any = dg.AutomationConditionSensorDefinition
+    by_name: dict[str, list[Trigger]] = {}
+    for _, trigger in sorted(triggers.triggers.items()):
+        if trigger.owner == "condition" and trigger.watch is not None:
+            domain = project.graph.nodes[trigger.node].domain
+            has_dag = triggers.jobs[trigger.job].dag is not None
+            name = group_name(trigger.job) if has_dag else f"{triggers.prefix}{group_name(domain)}"
+            by_name.setdefault(f"{name.removesuffix('_conditions')}_conditions", []).append(trigger)
     with quiet():
-        for domain, keys in sorted(domains.items()):
-            for number, part in enumerate(_parts(keys), 1):
+        for name, members in sorted(by_name.items()):
+            run_tags = {**job_tags(triggers.jobs[members[0].job]), **(tags or {})}
+            for number, part in enumerate(_parts(members), 1):
+                keys = [bound.spec(project.graph.nodes[one.node]).key for one in part]
                 found.append(
                     make(
-                        f"{triggers.prefix}{domain}_conditions" + (f"_{number}" if number > 1 else ""),
-                        target=dg.AssetSelection.assets(*part),
+                        f"{name}_{number}" if number > 1 else name,
+                        target=dg.AssetSelection.assets(*keys),
                         default_status=status,
                         minimum_interval_seconds=minimum_interval_seconds,
-                        run_tags=dict(tags or {}),
+                        run_tags=run_tags,
+                        use_user_code_server=True,
                     )
                 )
     return found
 
 
-class _Keys(dict[str, dg.AssetKey]):
-    """Asset keys by node id, asked for one by one."""
-
-    def __init__(self, translator: StarlakeTranslator) -> None:
-        super().__init__()
-        self._translator = translator
-
-    def __missing__(self, node: str) -> dg.AssetKey:
-        return self._translator.spec(self._translator.graph.nodes[node]).key
+def _targets(node: str, subset: Any) -> Iterable[Target]:
+    if subset.is_empty:
+        return []
+    return [Target(node, one.partition_key) for one in subset.expensively_compute_asset_partitions()]
 
 
-def _said(condition: Condition, patient: frozenset[str], keys: Mapping[str, dg.AssetKey]) -> Any:
-    if isinstance(condition, Upstream):
-        known: Any = dg.AutomationCondition
-        updated = known.asset_matches(keys[condition.node], known.newly_updated())
-        return updated.since(known.newly_requested()).with_label(f"{condition.node} was made since the last request")
-    needed = [part for part in condition.parts if not _is_patient(part, patient)]
-    # What is not waited for can only be left out of `all`; where nothing else is there, one of them is enough.
-    every = isinstance(condition, AllOf) and bool(needed)
-    texts = [_said(part, patient, keys) for part in (needed if every else condition.parts)]
-    whole = texts[0]
-    for one in texts[1:]:
-        whole = whole & one if every else whole | one
-    return whole
-
-
-def _is_patient(condition: Condition, patient: frozenset[str]) -> bool:
-    if isinstance(condition, Upstream):
-        return condition.node in patient
-    return all(_is_patient(part, patient) for part in condition.parts)
-
-
-def _unsaid(watch: Watch) -> list[str]:
-    said = {
-        f"data_cycle `{watch.data_cycle}`": watch.data_cycle is not None,
-        f"a freshness of {', '.join(sorted(watch.freshness))}": bool(watch.freshness),
-        f"min_timedelta_between_runs of {watch.min_interval:g} s": watch.min_interval > 0,
-    }
-    return [text for text, there in said.items() if there]
-
-
-def _parts(keys: list[dg.AssetKey]) -> Iterable[list[dg.AssetKey]]:
-    return (keys[start : start + MOST_KEYS] for start in range(0, len(keys), MOST_KEYS))
+def _parts(members: list[Trigger]) -> Iterable[list[Trigger]]:
+    return (members[start : start + MOST_KEYS] for start in range(0, len(members), MOST_KEYS))

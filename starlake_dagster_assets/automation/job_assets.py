@@ -13,7 +13,7 @@ from starlake_dagster_assets.project.schedules import PRESETS
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import Triggers
 
-__all__ = ["asset_key", "one_grid_each", "unowned_upstreams"]
+__all__ = ["asset_key", "one_grid_each", "unowned_upstreams", "without_own_conditions"]
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
@@ -80,6 +80,23 @@ def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Trigger
         return triggers
     moved = {node: replace(one, job=names.get(node, one.job)) for node, one in triggers.triggers.items()}
     return replace(triggers, triggers=moved, jobs=jobs)
+
+
+def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+    """The triggers without the watches of nodes that have an `AutomationCondition` of the translator's own.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project; given back as they are where no node has one.
+    """
+    lineage = (node for node, one in triggers.triggers.items() if one.owner == "lineage")
+    specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in lineage}
+    own = {
+        node: replace(triggers.triggers[node], owner="condition", watch=None)
+        for node, spec in specs.items()
+        if spec.automation_condition is not None
+    }
+    return replace(triggers, triggers={**triggers.triggers, **own}) if own else triggers
 
 
 def _label(translator: StarlakeTranslator, grid: dg.PartitionsDefinition[Any]) -> str:

@@ -8,7 +8,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.assets.names import tags_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator, bound_translator
-from starlake_dagster_assets.automation.job_assets import one_grid_each
+from starlake_dagster_assets.automation.job_assets import one_grid_each, without_own_conditions
 from starlake_dagster_assets.automation.run_tags import job_tags, retry_tags_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Job, Triggers
@@ -48,9 +48,12 @@ def build_jobs(
 def cut(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
 ) -> tuple[StarlakeTranslator, Triggers]:
-    """The translator that knows the project and its triggers, and those with jobs of one kind of partitions each."""
+    """Returns the translator that knows the project and its triggers, and the triggers as Dagster needs them.
+
+    Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
+    """
     bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
-    triggers = one_grid_each(bound, triggers)
+    triggers = one_grid_each(bound, without_own_conditions(bound, triggers))
     return bound.bound_to(project, triggers), triggers
 
 

@@ -16,7 +16,6 @@ __all__ = [
     "ExpectationRow",
     "FileLoaded",
     "Line",
-    "LoadCompleted",
     "RunResult",
     "TableFailed",
     "TableLoaded",
@@ -118,11 +117,6 @@ class TableFailed:
 
 
 @dataclass(frozen=True)
-class LoadCompleted:
-    """A load went through all tables: one of which nothing was said had no file. Reported by the embedded engine."""
-
-
-@dataclass(frozen=True)
 class CommandSucceeded:
     """The program said so and returned 0."""
 
@@ -135,7 +129,7 @@ class CommandFailed:
     exit_code: int | None = None
 
 
-Event = TableStarted | FileLoaded | TableLoaded | TableFailed | LoadCompleted | CommandSucceeded | CommandFailed
+Event = TableStarted | FileLoaded | TableLoaded | TableFailed | CommandSucceeded | CommandFailed
 
 
 # ---------------------------------------------------------------------------------------- the audit tables

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from types import MappingProxyType
 from zoneinfo import available_timezones
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.select import some
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
@@ -242,9 +242,7 @@ class _Builder:
     def _owner(self, node: str, watch: Watch | None) -> Trigger:
         owner, clock, preload = self._own[node]
         if owner == _FOLLOWS:
-            owner = "none" if watch is None else self._by(node, watch)
-        if owner == "condition" and watch is not None:  # a condition cannot say how long a materialization counts
-            watch = replace(watch, freshness=MappingProxyType({}))
+            owner = "none" if watch is None else self._by(node)
         partitions, column = self._partitions(self._graph.nodes[node], clock)
         made, settings = self._graph.nodes[node], self._settings[node]
         bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
@@ -290,20 +288,17 @@ class _Builder:
         kind = column_type(node, self._model.types)
         return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
 
-    def _by(self, node: str, watch: Watch) -> Owner:
-        """Whether a sensor or a condition makes what follows others."""
+    def _by(self, node: str) -> Owner:
+        """Whether a sensor or a condition starts what follows others."""
         if self._settings[node].triggering != "condition":
             return "lineage"
-        unsaid = {
-            "data_cycle": watch.data_cycle is not None,
-            "min_timedelta_between_runs": watch.min_interval > 0,
-        }
-        if not any(unsaid.values()):
-            return "condition"
-        words = ", ".join(name for name, there in unsaid.items() if there)
-        message = f"{words} cannot be said as a condition: a lineage sensor makes {node}."
-        self._wrong(self._graph.nodes[node], message, warning=True)
-        return "lineage"
+        if first := self._needed.get(node):
+            self._wrong(
+                self._graph.nodes[node],
+                f"{node}: run_dependencies_first cannot be expressed as a condition, which requests the asset alone: "
+                f"nothing would start {some(first, 3)}. Set triggering=sensor, or run_dependencies_first=false.",
+            )
+        return "condition"
 
     def _wrong(self, node: Node, message: str, *, warning: bool = False) -> None:
         thing = node.task or node.table

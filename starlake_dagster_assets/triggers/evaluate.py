@@ -1,113 +1,147 @@
-"""Whether the upstreams of a node have moved: from what was seen and what the last run used to a run, or to a reason.
+"""Decides whether a table or task needs a run: from the newest materializations of its upstreams and its own runs.
 
-A *wave* is the set of materializations that one run answers: every watched node made anew since the run before.
+Nothing is remembered from one evaluation to the next. `Facts` is what the evaluation asks of the event log: this module
+works without Dagster.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream, Watch
-from starlake_dagster_assets.triggers.words import instant, listed, short, span
+from starlake_dagster_assets.triggers.model import AllOf, Condition, Trigger, Upstream, Watch
+from starlake_dagster_assets.triggers.words import instant, listed, span
 
-__all__ = ["Fire", "Memory", "Seen", "Wait", "cycle_of", "evaluate", "recovered", "requested", "settled", "watched"]
+__all__ = [
+    "Attempt",
+    "Evaluator",
+    "Facts",
+    "RunNeeded",
+    "Skip",
+    "Target",
+    "Update",
+    "cycle_of",
+    "watched",
+]
 
-_VERSION = 1
-_EMPTY: Mapping[str, int] = MappingProxyType({})
+_STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeeded and materialized nothing"}
+
+
+class Target(NamedTuple):
+    """A table or task, or one of its partitions."""
+
+    node: str
+    partition: str | None = None
+
+    def __str__(self) -> str:
+        return self.node if self.partition is None else f"{self.node} [{self.partition}]"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The newest materialization of a watched node.
+class Update:
+    """The newest materialization of an upstream, as far as the target reads it.
 
     Attributes:
-        id: Its storage id: grows from one event to the next.
-        time: When, in seconds since 1970.
-        run: Of which run; empty for one that was reported from outside.
-        window: The data interval that it covers, where it is of a time partition.
+        id: Its storage id, which grows from one event to the next.
+        time: Seconds since 1970.
+        run: Id of its run; empty where it was reported from outside.
+        window: Data interval of its partition, where that is one of time.
+        indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
+            run due alone.
     """
 
     id: int
     time: float
     run: str = ""
     window: tuple[datetime, datetime] | None = None
+    indirect: bool = False
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a sensor remembers from one tick to the next: one storage id a watched node.
+class Attempt:
+    """The newest run that was created to materialize a target.
 
     Attributes:
-        consumed: The newest id that a successful run has used, by node.
-        requested: The ids of the wave that was requested last, until its run is known to have succeeded.
-        key: Run key of that wave.
-        at: When it was requested, seconds since 1970; 0 = never.
-        until: End of its data interval, seconds since 1970; 0 = none yet.
+        id: Storage id of the event by which it was planned.
+        run: Id of the run.
+        state: What became of the run.
     """
 
-    consumed: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
-    requested: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
-    key: str = ""
-    at: float = 0
-    until: float = 0
+    id: int
+    run: str
+    state: Literal["in progress", "succeeded", "failed", "canceled"]
 
-    def dump(self) -> str:
-        """The cursor: JSON whose size grows with the number of watched nodes only."""
-        ids = [{short(node): number for node, number in part.items()} for part in (self.consumed, self.requested)]
-        return json.dumps([_VERSION, *ids, self.key, self.at, self.until], separators=(",", ":"))
 
-    @classmethod
-    def load(cls, cursor: str | None, nodes: Iterable[str]) -> Memory:
-        """The memory in a cursor.
+class Facts(Protocol):
+    """What the evaluation asks of the event log."""
 
-        Args:
-            cursor: What `dump` gave; None, or a text of something else, remembers nothing.
-            nodes: Those watched now: what is no longer watched is forgotten, what is new was never used.
-        """
-        try:
-            version, consumed, last, key, at, until = json.loads(cursor or "")
-        except (ValueError, TypeError):
-            return cls()
-        if version != _VERSION:
-            return cls()
-        names = {short(node): node for node in nodes}
-        parts = (
-            {names[name]: int(number) for name, number in ids.items() if name in names} for ids in (consumed, last)
-        )
-        return cls(*parts, key=str(key), at=float(at), until=float(until))
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    def updates(self, target: Target) -> Mapping[str, Update]:
+        """Returns the newest materialization of each watched node; nodes that were never materialized are left out."""
+        ...
+
+    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
+        """Whether the newest materialization of the target has read an update of a node."""
+        ...
+
+    def attempt(self, target: Target) -> Attempt | None:
+        """Returns the newest run that was created to materialize the target."""
+        ...
+
+    def running(self, target: Target) -> str:
+        """Describes the run in progress that is still to materialize the target; "" where there is none."""
+        ...
+
+    def exists(self, node: str) -> bool:
+        """Whether a node was ever materialized."""
+        ...
+
+    def last_run(self, node: str) -> float:
+        """Returns when the newest run of a node was created, or its newest materialization; 0 where there is none."""
+        ...
+
+    def upstream(self, target: Target, node: str) -> Sequence[Target]:
+        """Returns what a target reads of a watched node: the node, or its partitions."""
+        ...
+
+    def stopped_sensor(self, node: str) -> str | None:
+        """Returns the name of the sensor that would start a node, where it is stopped or not defined; else None."""
+        ...
 
 
 @dataclass(frozen=True)
-class Fire:
+class RunNeeded:
     """A run is due.
 
     Attributes:
-        ids: The materializations that it answers: newest storage id by node.
-        key: Run key: the same for the same wave, however often it is evaluated.
-        window: Its data interval: what the upstreams' partitions cover, else the cycle, else since the run before.
+        target: What is to be materialized.
+        updates: The updates that it consumes, by node.
         reason: One sentence.
+        joined: Watched nodes that the same run materializes.
     """
 
-    ids: Mapping[str, int]
-    key: str
-    window: tuple[datetime, datetime]
+    target: Target
+    updates: Mapping[str, Update]
     reason: str
+    joined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Wait:
+class Skip:
     """No run now.
 
     Attributes:
-        reason: One sentence: what was seen and what is awaited.
-        due: The upstreams have moved; only an interval or a run in progress is waited for.
+        reason: What was seen and what is awaited.
+        due: Whether the upstreams have moved, and only an upstream, a run or an interval is waited for.
     """
 
     reason: str
@@ -115,118 +149,204 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One evaluation."""
+class _State:
+    """What a target reads, and which of it is new."""
 
+    target: Target
     watch: Watch
-    seen: Mapping[str, Seen]
-    memory: Memory
-    now: float
-    timezone: str
+    updates: Mapping[str, Update]
+    fresh: frozenset[str]
+    cycle: tuple[datetime, datetime] | None
+    counted: frozenset[str]
 
-    def used(self, node: str) -> bool:
-        return node in self.seen and self.seen[node].id <= self.memory.consumed.get(node, 0)
+    @property
+    def patient(self) -> frozenset[str]:
+        return self.watch.optional | self.watch.slower
 
-    def expired(self, node: str) -> bool:
-        limit = self.watch.freshness.get(node)
-        return limit is not None and node in self.seen and self.now - self.seen[node].time > limit
-
-    def moved(self, node: str) -> bool:
-        return node in self.seen and not self.used(node) and not self.expired(node)
-
-    def moment(self, node: str) -> float:
-        """The instant that places a materialization in a cycle: inside its partition, else when it was made."""
-        window = self.seen[node].window
-        return window[0].timestamp() if window else self.seen[node].time
+    def holds(self, counted: Collection[str]) -> bool:
+        return _truth(self.watch.condition, counted, self.patient) is True
 
 
-def evaluate(
-    name: str,
-    watch: Watch,
-    seen: Mapping[str, Seen],
-    memory: Memory,
-    now: float,
-    *,
-    coming: Mapping[str, str] | None = None,
-    busy: str = "",
-    timezone: str = "UTC",
-) -> Fire | Wait:
-    """Decides whether a run is due.
+@dataclass
+class Evaluator:
+    """Evaluates the targets of a project at one moment.
 
-    Args:
-        name: Of the trigger; part of the run key.
-        watch: What must have happened.
-        seen: The newest materialization of each watched node; a node that was never made is left out. Observations
-            (`no file`) are none.
-        memory: Of the tick before.
-        now: Seconds since 1970.
-        coming: Watched nodes that a run which made a part of this wave is still about to make, with its id.
-        busy: Id of the run of the wave that was requested last, while it is in progress.
-        timezone: Of the crons, an IANA name.
-
-    Returns:
-        The wave to run, or the reason to wait.
+    Attributes:
+        triggers: By node id.
+        facts: Of the event log.
+        timezone: Of data cycles, an IANA name.
     """
-    look = _Look(watch, seen, memory, now, timezone)
-    nodes = watched(watch.condition)
-    moved = [node for node in nodes if look.moved(node)]
-    cycle = _cycle(look, moved)
-    counted = {node for node in moved if cycle is None or _within(look, node, cycle)}
-    if not _holds(watch.condition, counted, watch.optional | watch.slower):
-        return Wait(_awaited(look, nodes, counted, cycle))
-    if missing := sorted(watch.present - seen.keys()):
-        return Wait(f"{_made(look, sorted(counted))}; waits for {listed(missing)}, never made so far.")
-    if not any(seen[node].id > memory.requested.get(node, 0) for node in counted):
-        return Wait(_answered(memory, sorted(counted), busy))
-    left = {node: run for node, run in (coming or {}).items() if node in nodes}
-    if left:
-        runs = listed(sorted(set(left.values())))
-        return Wait(f"{_made(look, sorted(counted))}; {runs} will still make {listed(sorted(left))}.", due=True)
-    rest = memory.at + watch.min_interval - now
-    if memory.at and rest > 0:
-        return Wait(
-            f"{_made(look, sorted(counted))}; the last run was requested at {instant(memory.at)}, the next one may be "
-            f"in {span(rest)} (minimum interval {span(watch.min_interval)}).",
-            due=True,
-        )
-    if busy:
-        text = f"{_made(look, sorted(counted))}; the run of the wave before ({busy}) is still in progress."
-        return Wait(text, due=True)
-    ids = {node: seen[node].id for node in nodes if node in seen and not look.used(node)}
-    return Fire(MappingProxyType(ids), _key(name, ids), _window(look, counted, cycle), _made(look, sorted(counted)))
 
+    triggers: Mapping[str, Trigger]
+    facts: Facts
+    timezone: str = "UTC"
+    _states: dict[Target, _State] = field(default_factory=dict["Target", "_State"])
+    _pending: dict[Target, str] = field(default_factory=dict["Target", str])
 
-def requested(memory: Memory, wave: Fire, now: float) -> Memory:
-    """The memory after a wave was requested."""
-    return replace(memory, requested=wave.ids, key=wave.key, at=now, until=wave.window[1].timestamp())
+    def evaluate(self, target: Target, together: Collection[Target] = ()) -> RunNeeded | Skip:
+        """Decides whether a run of a target is due.
 
+        Args:
+            target: With a trigger that has a watch.
+            together: What the run is to materialize as well: it is not waited for, and counts as new.
 
-def settled(memory: Memory) -> Memory:
-    """The memory once the run of the wave that was requested last has succeeded: what it used is consumed."""
-    ids = {**memory.consumed}
-    for node, number in memory.requested.items():
-        ids[node] = max(number, ids.get(node, 0))
-    return replace(memory, consumed=MappingProxyType(ids), requested=_EMPTY)
+        Returns:
+            The updates to consume, or the reason to wait.
+        """
+        state = self._state(target)
+        if not state.counted and not together:
+            return Skip(self._awaited(state, state.counted))
+        pending = self._pending_upstreams(state, together)
+        joined = {up for up in pending if self._is_joined(state, up, together)}
+        counted = state.counted | joined
+        if not state.holds(counted):
+            return Skip(self._awaited(state, counted))
+        seen = _seen(state, counted, joined)
+        if missing := self._missing(state, joined):
+            return Skip(
+                f"{seen}; {target.node} also reads {listed(missing)}, never materialized so far: materialize "
+                f"{'it' if len(missing) == 1 else 'them'} once."
+            )
+        if not joined and (answer := self._answer(state)) is not None:
+            return Skip(_answered(state, answer), due=answer.state == "in progress")
+        if reason := self._reason_to_wait(state, {up: why for up, why in pending.items() if up not in joined}):
+            return Skip(f"{seen}; {reason}.", due=True)
+        updates = {up: one for up, one in state.updates.items() if up in state.fresh}
+        return RunNeeded(target, updates, seen + self._stopped(state), frozenset(joined))
 
+    def has_update(self, target: Target) -> bool:
+        """Whether there is an update that counts and that a target has not read."""
+        return bool(self._state(target).counted)
 
-def recovered(
-    memory: Memory, seen: Mapping[str, Seen], key: str, horizon: int, at: float, until: float, answered: int = 0
-) -> Memory:
-    """The memory corrected by a run that it does not know, because the tick that requested it was never recorded.
+    def pending(self, target: Target) -> str:
+        """Describes why a target is about to be materialized; "" where it is not."""
+        if target not in self._pending:
+            self._pending[target] = ""  # expressions may watch each other in a circle
+            self._pending[target] = self._why_pending(target)
+        return self._pending[target]
 
-    Args:
-        memory: Of a tick before that run.
-        seen: As in `evaluate`.
-        key: Run key of the run.
-        horizon: The greatest storage id of its wave.
-        at: When it was requested.
-        until: End of its data interval.
-        answered: The greatest storage id of the waves whose runs have succeeded; 0 = none.
-    """
-    consumed = {**memory.consumed, **{node: one.id for node, one in seen.items() if one.id <= answered}}
-    ids = {node: one.id for node, one in seen.items() if consumed.get(node, 0) < one.id <= horizon}
-    parts = MappingProxyType(consumed), MappingProxyType(ids)
-    return Memory(*parts, key=key, at=at, until=until)
+    def _why_pending(self, target: Target) -> str:
+        if run := self.facts.running(target):
+            return f"{run} will still materialize it"
+        trigger = self.triggers.get(target.node)
+        if trigger is None or trigger.watch is None or trigger.owner not in ("lineage", "condition"):
+            return ""
+        if not self._will_run(self._state(target)) or self.facts.stopped_sensor(target.node) is not None:
+            return ""
+        return "it is due itself"
+
+    def _will_run(self, state: _State) -> bool:
+        """Whether a target is due, or will be once its own upstreams are materialized."""
+        pending = self._pending_upstreams(state)
+        if not state.holds(state.counted | pending.keys()):
+            return False
+        if self._missing(state, pending):
+            return False
+        return bool(pending or self._answer(state) is None) and self._rest(state) <= 0
+
+    def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
+        return sorted(node for node in state.watch.present if node not in coming and not self.facts.exists(node))
+
+    def _pending_upstreams(self, state: _State, together: Collection[Target] = ()) -> dict[str, str]:
+        """Why each watched node that is about to be materialized is so."""
+        found: dict[str, str] = {}
+        for up in watched(state.watch.condition):
+            ups = self.facts.upstream(state.target, up)
+            whys = ("the same run materializes it" if one in together else self.pending(one) for one in ups)
+            if why := next(filter(None, whys), ""):
+                found[up] = why
+        return found
+
+    def _is_joined(self, state: _State, up: str, together: Collection[Target]) -> bool:
+        """Whether all that a target waits for of an upstream is materialized in its own run."""
+        ups = [one for one in self.facts.upstream(state.target, up) if one in together or self.pending(one)]
+        return all(one in together and one.partition == state.target.partition for one in ups)
+
+    def _reason_to_wait(self, state: _State, pending: Mapping[str, str]) -> str:
+        if pending:
+            return "waits for " + listed([f"{up}: {why}" for up, why in pending.items()], ";")
+        if run := self.facts.running(state.target):
+            return f"{run} is materializing {state.target} and began before that"
+        if (rest := self._rest(state)) > 0:
+            last = instant(self.facts.last_run(state.target.node))
+            interval = span(state.watch.min_interval)
+            return f"the last run was at {last}, the next one may be in {span(rest)} (minimum interval {interval})"
+        return ""
+
+    def _rest(self, state: _State) -> float:
+        """Seconds until the minimum interval is over."""
+        least = state.watch.min_interval
+        return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
+
+    def _answer(self, state: _State) -> Attempt | None:
+        """The run that was created for the updates that count; None where they have none."""
+        attempt = self.facts.attempt(state.target)
+        if attempt is None:
+            return None
+        for up in state.counted:
+            update = state.updates[up]
+            same_run = update.run == attempt.run and attempt.state != "succeeded"
+            if update.id > attempt.id and not same_run:
+                return None
+        return attempt
+
+    def _stopped(self, state: _State) -> str:
+        """A sentence about upstreams that are due and not waited for, since nothing starts them."""
+        found: list[str] = []
+        for up in watched(state.watch.condition):
+            sensor = self.facts.stopped_sensor(up) if self._is_due(state.target, up) else None
+            if sensor is not None:
+                found.append(f"{up} is due too and not waited for: its sensor {sensor} is stopped")
+        return f" ({listed(found, ';')})" if found else ""
+
+    def _is_due(self, target: Target, up: str) -> bool:
+        trigger = self.triggers.get(up)
+        if trigger is None or trigger.watch is None or trigger.owner not in ("lineage", "condition"):
+            return False
+        return any(self._will_run(self._state(one)) for one in self.facts.upstream(target, up))
+
+    def _state(self, target: Target) -> _State:
+        if target not in self._states:
+            self._states[target] = self._found(target)
+        return self._states[target]
+
+    def _found(self, target: Target) -> _State:
+        watch = self.triggers[target.node].watch
+        assert watch is not None
+        nodes = watched(watch.condition)
+        updates = {node: one for node, one in self.facts.updates(target).items() if node in nodes}
+        fresh = [node for node, one in updates.items() if not self.facts.is_consumed(target, node, one)]
+        moved = [node for node in fresh if not (watch.gate and _expired(watch, node, updates[node], self.facts.now))]
+        if all(updates[node].indirect for node in moved):
+            moved = []
+        cycle = _cycle(watch, [updates[node] for node in moved], self.timezone)
+        counted = (node for node in moved if cycle is None or _within(watch, node, updates[node], cycle))
+        return _State(target, watch, updates, frozenset(fresh), cycle, frozenset(counted))
+
+    # --------------------------------------------------------------------------------------------------- messages
+
+    def _awaited(self, state: _State, counted: Collection[str]) -> str:
+        lacking = _lacking(state.watch.condition, counted, state.patient)
+        nodes = [node for node in watched(state.watch.condition) if node not in counted and node not in state.patient]
+        why = listed([self._standing(state, node) for node in nodes], ";")
+        if not counted:
+            return f"No new update: {why}." if why else "No new update."
+        cycle = state.cycle
+        where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
+        return f"Waits for {lacking}{where}. Seen: {_seen(state, counted)}. {why}".rstrip(" ") + ("." if why else "")
+
+    def _standing(self, state: _State, node: str) -> str:
+        update = state.updates.get(node)
+        if update is None:
+            return f"{node} was never materialized"
+        when = f"{node} was last materialized at {instant(update.time)}"
+        if node not in state.fresh:
+            return f"{when}, which {state.target} has read"
+        if state.watch.gate and _expired(state.watch, node, update, self.facts.now):
+            return f"{when}, which counts for {span(state.watch.freshness[node])} only"
+        if update.indirect:
+            return f"{when}, for another partition"
+        return f"{when}, for another cycle" if state.cycle else when
 
 
 def watched(condition: Condition) -> tuple[str, ...]:
@@ -243,14 +363,7 @@ def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime,
     return croniter(cron, end).get_prev(datetime), end
 
 
-# -------------------------------------------------------------------------------------------------- conditions
-
-
-def _holds(condition: Condition, counted: set[str], patient: frozenset[str]) -> bool:
-    return _truth(condition, counted, patient) is True
-
-
-def _truth(condition: Condition, counted: set[str], patient: frozenset[str]) -> bool | None:
+def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:
     """True, False, or None for what is neither needed nor there: an optional or slower upstream that has not moved."""
     if isinstance(condition, Upstream):
         if condition.node in counted:
@@ -261,80 +374,54 @@ def _truth(condition: Condition, counted: set[str], patient: frozenset[str]) -> 
     return join(parts) if parts else None
 
 
-def _lacking(condition: Condition, counted: set[str], patient: frozenset[str]) -> str:
+def _lacking(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> str:
     """The part of a condition that does not hold, as text."""
     if isinstance(condition, Upstream):
         return condition.node
     open_parts = [part for part in condition.parts if _truth(part, counted, patient) is not True]
     needed = [part for part in open_parts if _truth(part, counted, patient) is False] or open_parts
     texts = [_lacking(part, counted, patient) for part in needed]
-    if isinstance(condition, AnyOf):
-        text = listed(texts, "or")
-        return f"({text})" if len(texts) > 1 else text
+    if isinstance(condition, AllOf):
+        return listed(texts)
+    text = listed(texts, "or")
+    return f"({text})" if len(texts) > 1 else text
+
+
+def _expired(watch: Watch, node: str, update: Update, now: float) -> bool:
+    limit = watch.freshness.get(node)
+    return limit is not None and now - update.time > limit
+
+
+def _moment(update: Update) -> float:
+    """The instant that places an update in a cycle: inside its partition, else when it was materialized."""
+    return update.window[0].timestamp() if update.window else update.time
+
+
+def _cycle(watch: Watch, moved: Sequence[Update], timezone: str) -> tuple[datetime, datetime] | None:
+    """The newest cycle in which an upstream has moved."""
+    if watch.data_cycle is None or not moved:
+        return None
+    return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)
+
+
+def _within(watch: Watch, node: str, update: Update, cycle: tuple[datetime, datetime]) -> bool:
+    more = watch.freshness.get(node, 0) if watch.beyond else 0
+    return cycle[0].timestamp() - more <= _moment(update) < cycle[1].timestamp() + more
+
+
+def _seen(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -> str:
+    texts = [
+        f"{node} in the same run" if node in joined else f"{node} at {instant(state.updates[node].time)}"
+        for node in sorted(counted)
+    ]
     return listed(texts)
 
 
-def _cycle(look: _Look, moved: list[str]) -> tuple[datetime, datetime] | None:
-    """The newest cycle in which an upstream has moved."""
-    cron = look.watch.data_cycle
-    if cron is None or not moved:
-        return None
-    return cycle_of(cron, max(look.moment(node) for node in moved), look.timezone)
-
-
-def _within(look: _Look, node: str, cycle: tuple[datetime, datetime]) -> bool:
-    more = look.watch.freshness.get(node, 0) if look.watch.beyond else 0
-    return cycle[0].timestamp() - more <= look.moment(node) < cycle[1].timestamp() + more
-
-
-def _window(look: _Look, counted: set[str], cycle: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
-    windows = [window for node in counted if (window := look.seen[node].window) is not None]
-    if windows:
-        return min(start for start, _ in windows), max(end for _, end in windows)
-    if cycle is not None:
-        return cycle
-    times = [look.seen[node].time for node in counted]
-    start = min(look.memory.until or min(times), max(times))
-    zone = ZoneInfo(look.timezone)
-    return datetime.fromtimestamp(start, zone), datetime.fromtimestamp(max(times), zone)
-
-
-def _key(name: str, ids: Mapping[str, int]) -> str:
-    return f"{name}:{max(ids.values())}:{short(json.dumps([name, sorted(ids.items())]))}"
-
-
-# ------------------------------------------------------------------------------------------------------- words
-
-
-def _awaited(look: _Look, nodes: Iterable[str], counted: set[str], cycle: tuple[datetime, datetime] | None) -> str:
-    patient = look.watch.optional | look.watch.slower
-    lacking = _lacking(look.watch.condition, counted, patient)
-    why = [_standing(look, node, cycle) for node in nodes if node not in counted and node not in patient]
-    seen = f"Seen: {_made(look, sorted(counted))}." if counted else "Nothing new was seen."
-    where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
-    return f"Waits for {lacking}{where}. {seen} {listed(why, ';')}".rstrip(" ") + ("." if why else "")
-
-
-def _standing(look: _Look, node: str, cycle: tuple[datetime, datetime] | None) -> str:
-    if node not in look.seen:
-        return f"{node} was never made"
-    when = instant(look.seen[node].time)
-    if look.used(node):
-        return f"{node} was last made at {when}, before the last run"
-    if look.expired(node):
-        limit = look.watch.freshness[node]
-        return f"{node} was made at {when}, which counts for {span(limit)} only"
-    return f"{node} was made at {when}, for another cycle" if cycle else f"{node} was made at {when}"
-
-
-def _answered(memory: Memory, counted: list[str], busy: str) -> str:
-    if busy:
-        return f"The run of this wave ({busy}) is in progress: it answers {listed(counted)}."
+def _answered(state: _State, attempt: Attempt) -> str:
+    what = listed(sorted(state.counted))
+    if attempt.state == "in progress":
+        return f"Run {attempt.run} of {state.target} is in progress: it was created for the update of {what}."
     return (
-        f"The run of this wave ({memory.key}) did not succeed: it is left to its retries, "
-        f"and a new run waits until one of {listed(counted)} is made again."
+        f"Run {attempt.run} of {state.target} {_STATES[attempt.state]} after the update of {what}. It is not started "
+        f"again for the same update: re-execute it, materialize {state.target.node} by hand, or update {what} again."
     )
-
-
-def _made(look: _Look, nodes: list[str]) -> str:
-    return listed([f"{node} at {instant(look.seen[node].time)}" for node in nodes])

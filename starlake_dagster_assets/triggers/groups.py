@@ -11,6 +11,7 @@ from starlake_dagster_assets.errors import ProjectError, nearest
 from starlake_dagster_assets.triggers.settings import (
     FORMER_NAMES,
     Guard,
+    History,
     IntervalFrom,
     Moment,
     PartitionedBy,
@@ -154,6 +155,10 @@ class LineageSettings(SettingsGroup):
         interval: The data interval of a run that has none of a partition, a schedule or a tag: `declared` (default):
             the union of the intervals of the updates that it consumes, and none where one of them has none;
             `since_last_run`: from the end of the last run until now.
+        require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
+            False by default: `freshness` only monitors.
+        history: `latest` (default): of a task that was never materialized the newest partition alone is requested,
+            the others are left to a backfill; `all`: all partitions with updates.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -177,6 +182,8 @@ class LineageSettings(SettingsGroup):
     beyond_data_cycle_enabled: bool | None = None
     min_timedelta_between_runs: Seconds | None = None
     interval: IntervalFrom | None = None
+    require_fresh_upstreams: bool | None = None
+    history: History | None = None
 
 
 class ScheduleSettings(SettingsGroup):

@@ -120,11 +120,13 @@ class Watch:
         condition: Over the nodes that are watched.
         optional: `optional_dataset_enabled` and tags: watched, but never waited for.
         slower: Upstreams made less often than the node: their last state counts, they are not waited for.
-        freshness: Seconds within which an upstream's materialization counts, by node id; none = any since a run.
-        present: Watched nodes that must have been made at least once, whenever: what reads them would fail without.
+        freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond`).
+        gate: `require_fresh_upstreams`: an update that is older than the freshness of its upstream does not count.
+        present: Watched nodes that must have been materialized at least once: what reads them would fail without.
         data_cycle: `data_cycle`: cron of the cycle in which the upstreams must be made together; None = no cycle.
         beyond: `beyond_data_cycle_enabled`: a cycle is wider by the `freshness` of an upstream, on both sides.
         min_interval: `min_timedelta_between_runs`: seconds between two runs.
+        all_history: `history=all`: partitions are due for updates from before the first run, too.
     """
 
     condition: Condition
@@ -135,6 +137,8 @@ class Watch:
     data_cycle: str | None = None
     beyond: bool = False
     min_interval: float = 0
+    gate: bool = False
+    all_history: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from starlake_dagster_assets.triggers.model import Intervals, Partitions, PreLoa
 __all__ = [
     "FORMER_NAMES",
     "Guard",
+    "History",
     "IntervalFrom",
     "Moment",
     "NodeSettings",
@@ -68,6 +69,7 @@ Seconds = Annotated[float, Field(ge=0)]
 Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
 Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
 Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]
+History = Annotated[Literal["latest", "all"], BeforeValidator(_lower)]
 PartitionedBy = Annotated[Partitions, BeforeValidator(_lower)]
 IntervalFrom = Annotated[Intervals, BeforeValidator(_lower)]
 PartitionWrite = Annotated[Literal["strategy", "replace"], BeforeValidator(_lower)]
@@ -108,6 +110,10 @@ class NodeSettings(BaseModel):
         interval: The data interval of a task in a run without a partition and a schedule: `declared` (default): the
             union of the partitions and intervals of the updates that it consumes; `since_last_run`: from the end of
             the last run until now.
+        require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
+            False by default: `freshness` only monitors.
+        history: `latest` (default): of a task that was never materialized the newest partition alone is requested;
+            `all`: all partitions with updates.
         timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
         start_date: From when schedules tick.
         end_date: Until when.
@@ -147,6 +153,8 @@ class NodeSettings(BaseModel):
     beyond_data_cycle_enabled: bool | None = None
     min_timedelta_between_runs: Seconds | None = None
     interval: IntervalFrom | None = None
+    require_fresh_upstreams: bool | None = None
+    history: History | None = None
     timezone: str | None = None
     start_date: Moment | None = None
     end_date: Moment | None = None

@@ -56,7 +56,7 @@ class Watches:
         Args:
             followed: What each task follows of what it reads, by node id.
         """
-        found = {node: self._watch(self.graph.nodes[node], ups, followed) for node, ups in followed.items()}
+        found = {node: self._watch(self.graph.nodes[node], ups) for node, ups in followed.items()}
         return {node: watch for node, watch in found.items() if watched(watch.condition)}
 
     @cached_property
@@ -70,44 +70,29 @@ class Watches:
                 found[node] = own or min(crons, key=period_of)
         return found
 
-    def _watch(self, node: Node, ups: Sequence[str], followed: Mapping[str, Sequence[str]]) -> Watch:
+    def _watch(self, node: Node, ups: Sequence[str]) -> Watch:
         settings = self.settings[node.id]
         strategy = (settings.dataset_triggering_strategy or "any").strip()
         word = strategy.lower()
         if word in _WORDS:
-            left = self._moving(ups, followed) if word == "any" else tuple(ups)
-            condition = joined(AnyOf if word == "any" else AllOf, [Upstream(up) for up in left])
+            condition = joined(AnyOf if word == "any" else AllOf, [Upstream(up) for up in ups])
         else:
             condition = self._expression(node, strategy) or joined(AnyOf, [Upstream(up) for up in ups])
         seen = watched(condition)
-        optional = self._optional(node, seen)
+        optional, slower = self._optional(node, seen), self._slower(node, seen)
         freshness = {up: limit for up in seen if (limit := self._freshness(up)) is not None}
         return Watch(
             condition,
             optional=optional,
-            slower=self._slower(node, seen),
+            slower=slower,
             freshness=MappingProxyType(freshness),
-            present=frozenset(seen) - optional if word in _WORDS else frozenset(),
+            present=frozenset(seen) - optional - slower if word in _WORDS else frozenset(),
             data_cycle=self._cycle(node, [self.frequencies[up] for up in seen if up in self.frequencies]),
             beyond=settings.beyond_data_cycle_enabled is not False,
             min_interval=settings.min_timedelta_between_runs or 0,
+            gate=bool(settings.require_fresh_upstreams),
+            all_history=settings.history == "all",
         )
-
-    def _moving(self, ups: Sequence[str], followed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-        """Upstreams without those that others of them follow: what moves with another one would start two runs."""
-        covered: set[str] = set()
-        for up in ups:
-            stack = [up]
-            while stack:
-                one = stack.pop()
-                if self._strategy(one) == "any":
-                    more = set(followed.get(one, ())) - covered
-                    covered |= more
-                    stack.extend(more)
-        return tuple(up for up in ups if up not in covered)
-
-    def _strategy(self, node: str) -> str:
-        return (self.settings[node].dataset_triggering_strategy or "any").strip().lower()
 
     def _expression(self, node: Node, text: str) -> Condition | None:
         try:

@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import StepMaterializationData
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors, lineage_groups
+from starlake_dagster_assets.automation.lineage import build_lineage_sensors
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
-from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Job, Trigger, Triggers, Upstream, Watch
 from tests.assets.conftest import Make, Source, make_source, make_table, make_task
 
@@ -27,11 +27,9 @@ def any_of(*names: str) -> Condition:
     return AnyOf(tuple(Upstream(name) for name in names))
 
 
-def watching(jobs: Mapping[str, tuple[Sequence[str], Watch]]) -> Triggers:
+def watching(jobs: Mapping[str, tuple[Sequence[str], Watch]], owner: str = "lineage") -> Triggers:
     """Triggers by hand: job name to what it makes and what is watched."""
-    triggers = {
-        node: Trigger(node, "lineage", job, watch=watch) for job, (nodes, watch) in jobs.items() for node in nodes
-    }
+    triggers = {node: Trigger(node, owner, job, watch=watch) for job, (nodes, watch) in jobs.items() for node in nodes}
     return Triggers(triggers, {job: Job(job, tuple(nodes)) for job, (nodes, _) in jobs.items()})
 
 
@@ -41,7 +39,11 @@ def key_of(node: str) -> dg.AssetKey:
 
 @dataclass
 class World:
-    """Definitions with lineage sensors, an instance, and a daemon of one thread that one can stop at any point."""
+    """Definitions with lineage sensors or conditions, an instance, and a daemon that one can stop at any point.
+
+    Attributes:
+        asked: The sensor (or `conditions`) and the request of each run that was started.
+    """
 
     instance: dg.DagsterInstance
     source: Source
@@ -50,8 +52,9 @@ class World:
     translator: StarlakeTranslator | None = None
     extra: Sequence[Any] = ()
     runner: Any = None
-    cursors: dict[str, str | None] = field(default_factory=dict)
     asked: list[tuple[str, dg.RunRequest]] = field(default_factory=list)
+    cursor: Any = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         self.runner = self.runner or FakeRunner({"load": Script(LOAD)})
@@ -60,48 +63,33 @@ class World:
             starlake=fake_starlake(self.runner),
             translator=self.translator,
             extra_assets=self.extra,
+            automation=self.triggers,
         )
-        self.sensors = {
-            sensor.name: sensor
-            for sensor in build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)
-        }
-        self.monitored: dict[str, list[dg.AssetKey]] = {}
-        for group in lineage_groups(self.source, self.triggers):
-            keys = [key_of(node) for node in watched(group.watch.condition)]
-            known = self.monitored.setdefault(group.sensor, [])
-            known += [key for key in keys if key not in known]
-        self.defs = dg.Definitions(assets=made.assets, sensors=list(self.sensors.values()), resources=made.resources)
+        sensors = build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)
+        self.sensors = {sensor.name: sensor for sensor in sensors}
+        self.defs = dg.Definitions(assets=made.assets, sensors=sensors, resources=made.resources)
         self.repository = self.defs.get_repository_def()
+        self.is_condition = any(one.owner == "condition" for one in self.triggers.triggers.values())
 
     def made(self, *keys: str, partition: str | None = None) -> None:
         for key in keys:
             self.instance.report_runless_asset_event(dg.AssetMaterialization(key_of(key), partition=partition))
 
-    def tick(self, name: str | None = None, *, forget: bool = False) -> list[dg.RunRequest] | str:
-        """One tick: the run requests that have a new run key, else the skip reason. `forget`: the cursor is lost."""
+    def tick(self, name: str | None = None) -> list[dg.RunRequest] | str:
+        """One tick of a sensor: the run requests, else the skip reason."""
         name = name or next(iter(self.sensors))
-        sensor = self.sensors[name]
-        context = dg.build_multi_asset_sensor_context(
-            monitored_assets=self.monitored[name],
-            repository_def=self.repository,
-            instance=self.instance,
-            cursor=self.cursors.get(name),
-        )
-        result = sensor(context)
-        if not forget:
-            self.cursors[name] = context.cursor
-        if isinstance(result, dg.SkipReason):
-            return result.skip_message or ""
-        return list(result)
+        context = dg.build_sensor_context(instance=self.instance, repository_def=self.repository, sensor_name=name)
+        data = self.sensors[name].evaluate_tick(context)
+        return list(data.run_requests) if data.run_requests else data.skip_message or ""
 
     def run(self, name: str, request: dg.RunRequest) -> dg.DagsterRun | None:
         """What the daemon does with a request: nothing for a run key that it knows."""
-        tags = {**request.tags, "dagster/run_key": request.run_key, "dagster/sensor_name": name}
+        tags = {**request.tags, "dagster/run_key": request.run_key or "", "dagster/sensor_name": name}
         known = dg.RunsFilter(tags={key: tags[key] for key in ("dagster/run_key", "dagster/sensor_name")})
-        if self.instance.get_runs(known, limit=1):
+        if request.run_key and self.instance.get_runs(known, limit=1):
             return None
         self.asked.append((name, request))
-        job = self.repository.get_job(self.sensors[name].job_name)
+        job = self.repository.get_job(self.sensors[name].job_name if name in self.sensors else "__ASSET_JOB")
         result = job.execute_in_process(
             instance=self.instance,
             tags=tags,
@@ -111,13 +99,74 @@ class World:
         )
         return result.dagster_run
 
-    def daemon(self) -> None:
-        """Ticks every sensor once and runs what it asks for."""
+    def requests(self) -> list[tuple[str, dg.RunRequest]]:
+        """What all sensors, or all conditions, ask for now."""
+        if self.is_condition:
+            return [("conditions", request) for request in self._conditions()]
+        found: list[tuple[str, dg.RunRequest]] = []
         for name in self.sensors:
             asked = self.tick(name)
-            if not isinstance(asked, str):
-                for request in asked:
-                    self.run(name, request)
+            if isinstance(asked, str):
+                self.reason = asked
+            else:
+                found += [(name, request) for request in asked]
+        return found
+
+    def _conditions(self) -> list[dg.RunRequest]:
+        """One evaluation of all conditions: a run of each partition, and one of all that has none."""
+        nodes = [node for node, one in self.triggers.triggers.items() if one.owner == "condition"]
+        selection = dg.AssetSelection.assets(*map(key_of, nodes))
+        found = dg.evaluate_automation_conditions(self.defs, self.instance, selection, cursor=self.cursor)
+        self.cursor = found.cursor
+        by_partition: dict[str | None, list[dg.AssetKey]] = {}
+        for node in nodes:
+            for partition in sorted(found.get_requested_partitions(key_of(node)), key=str):
+                by_partition.setdefault(partition, []).append(key_of(node))
+        return [dg.RunRequest(partition_key=one, asset_selection=keys) for one, keys in by_partition.items()]
+
+    def daemon(self) -> list[set[str]]:
+        """One evaluation, and the runs that it asks for; returns what each of them was asked to make."""
+        asked = self.requests()
+        for name, request in asked:
+            self.run(name, request)
+        return [{"/".join(key.path) for key in request.asset_selection or ()} for _, request in asked]
+
+    def quiet(self) -> int:
+        """Evaluates until nothing is asked for; returns the number of runs."""
+        before = len(self.asked)
+        for _ in range(12):
+            if not self.daemon():
+                return len(self.asked) - before
+        raise AssertionError("it never ends")
+
+    def by_hand(self, *keys: str, partition: str | None = None, **more: Any) -> dg.ExecuteInProcessResult:
+        """A run that a person starts."""
+        job = self.repository.get_job("__ASSET_JOB")
+        selection = [key_of(key) for key in keys]
+        given: dict[str, Any] = {"asset_selection": selection, "partition_key": partition, "raise_on_error": False}
+        return job.execute_in_process(instance=self.instance, **{**given, **more})
+
+    def in_progress(self, *keys: str, partition: str | None = None) -> str:
+        """The id of a run of some assets that has started and not ended."""
+        job = self.repository.get_job("__ASSET_JOB")
+        tags = {"dagster/partition": partition} if partition else {}
+        run = self.instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(map(key_of, keys)), tags=tags
+        )
+        return run.run_id
+
+    def in_run(
+        self, run: str, key: str, partition: str | None = None, *, read: Mapping[str, int] | None = None
+    ) -> None:
+        """What a run in progress materializes, having read the events of these numbers."""
+        tags = {f"dagster/input_event_pointer/{up}": str(number) for up, number in (read or {}).items()}
+        made = StepMaterializationData(dg.AssetMaterialization(key_of(key), partition=partition, tags=tags))
+        event = dg.DagsterEvent("ASSET_MATERIALIZATION", "load", event_specific_data=made)
+        self.instance.report_dagster_event(event, run)
+
+    def ends(self, run: str, kind: str = "PIPELINE_SUCCESS") -> None:
+        """The end of a run in progress."""
+        self.instance.report_dagster_event(dg.DagsterEvent(kind, "load"), run)
 
     def count(self, key: str) -> int:
         return len(self.instance.fetch_materializations(dg.AssetKey(key.split(".")), limit=1000).records)
@@ -131,10 +180,14 @@ def instance() -> Iterable[dg.DagsterInstance]:
 
 @pytest.fixture
 def sales() -> Source:
-    """Three tables; one task of all three, one of that task."""
+    """Three tables; tasks that read them and each other."""
     return make_source(
         [make_table("a"), make_table("b"), make_table("c")],
-        [make_task("x", ["sales.a", "sales.b", "sales.c"]), make_task("y", ["kpi.x"]), make_task("z", ["kpi.y"])],
+        [
+            make_task("x", ["sales.a", "sales.b", "sales.c"]),
+            make_task("y", ["kpi.x", "sales.c"]),
+            make_task("z", ["kpi.y", "kpi.x"]),
+        ],
     )
 
 

@@ -9,7 +9,10 @@ from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.triggers.model import Upstream, Watch
 from tests.lineage_sensors.conftest import all_of, watching
 
-CHAIN = {"one": (["kpi.x"], Watch(all_of("sales.a", "sales.b"))), "two": (["kpi.y"], Watch(Upstream("kpi.x")))}
+CHAIN = {
+    "one": (["kpi.x"], Watch(all_of("sales.a", "sales.b"), all_history=True)),
+    "two": (["kpi.y"], Watch(Upstream("kpi.x"), all_history=True)),
+}
 
 
 def runner() -> FakeRunner:
@@ -60,7 +63,7 @@ def test_contradicting_options_are_a_failed_run_that_names_them(world):
     events = it.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     assert said in str(events[0].dagster_event)
     load(it, "b", '{"all": {"country": "FR"}}')
-    it.daemon()
+    it.quiet()
     assert transforms(it.runner) == {"kpi.x": "country=FR", "kpi.y": "country=FR"}
 
 
@@ -82,7 +85,8 @@ def test_options_flow_into_runs_of_partitions_each_from_what_made_its_own(world)
         "2024-01-02": '{"all": {"country": "DE"}}',
     }
     it.run("one_lineage", requests["2024-01-01"])
-    it.daemon()
+    (request,) = it.tick("two_lineage")
+    it.run("two_lineage", request)
     assert transforms(it.runner) == {"kpi.x": "country=FR,limit=10", "kpi.y": "country=FR"}
 
 

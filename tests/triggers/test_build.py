@@ -83,12 +83,12 @@ def test_an_expression_may_name_assets_of_other_code_locations_alone(reads):
     assert one.watch.condition == AllOf((Upstream("sales/orders"), Upstream("py/thing")))
 
 
-def test_a_task_is_not_started_twice_by_what_another_upstream_follows():
+def test_all_that_a_task_reads_is_watched():
     tasks = [task("x", ["sales.a"]), task("y", ["kpi.x", "sales.a", "sales.b"])]
     source = project([table("a"), table("b")], tasks)
-    assert watched(trigger(source, "kpi.y").watch.condition) == ("kpi.x", "sales.b")
-    waits = trigger(source, "kpi.y", dataset_triggering_strategy="all").watch.condition
-    assert watched(waits) == ("kpi.x", "sales.a", "sales.b")
+    for strategy in ("any", "all"):
+        watch = trigger(source, "kpi.y", dataset_triggering_strategy=strategy).watch
+        assert watched(watch.condition) == ("kpi.x", "sales.a", "sales.b")
 
 
 def test_a_monthly_table_does_not_hold_a_daily_task_unless_told_to():
@@ -125,12 +125,12 @@ def test_a_materialization_counts_as_long_as_it_is_fresh():
     assert dict(watch.freshness) == {"sales.a": 172800, "sales.b": 3600}
 
 
-def test_what_a_condition_cannot_say_is_made_by_a_sensor_and_said():
-    triggers = made(two(), triggering="condition", min_timedelta_between_runs=900)
-    assert triggers.triggers["kpi.x"].owner == "lineage"
-    assert (
-        "min_timedelta_between_runs cannot be said as a condition: a lineage sensor makes kpi.x" in triggers.warnings[0]
-    )
+def test_conditions_have_all_policies_and_what_they_cannot_express_is_an_error_with_its_place():
+    more = {"data_cycle": "daily", "min_timedelta_between_runs": 900, "require_fresh_upstreams": True}
+    triggers = made(two(), triggering="condition", **more)
+    assert triggers.triggers["kpi.x"].owner == "condition" and not triggers.warnings
+    with pytest.raises(ProjectError, match=r"y\.sl\.yml.* kpi\.y: run_dependencies_first cannot be expressed.*kpi\.x"):
+        made(chain(), triggering="condition")
 
 
 # -------------------------------------------------------------------------------------------------------- jobs
@@ -275,7 +275,11 @@ def projects(draw):
 @settings(max_examples=200, deadline=None)
 @given(projects(), st.sampled_from(["sensor", "condition", "none"]))
 def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggering):
-    triggers = build_triggers(source, StarlakeAutomation(lineage=LineageSettings(triggering=triggering)))
+    try:
+        triggers = build_triggers(source, StarlakeAutomation(lineage=LineageSettings(triggering=triggering)))
+    except ProjectError as error:
+        assert triggering == "condition" and "run_dependencies_first cannot be expressed" in str(error)
+        return
     nodes = {node.id for node in source.graph.nodes.values() if node.kind != "external"}
     assert triggers.triggers.keys() == nodes
     order = {node: place for place, node in enumerate(topological(source.graph, nodes))}

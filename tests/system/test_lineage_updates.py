@@ -1,4 +1,4 @@
-"""Lineage sensors under a real daemon: each wave of a chain is run exactly once, over restarts of the daemon too."""
+"""Lineage sensors under a real daemon: each update goes through a chain exactly once, also over restarts."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def ticked(server: DagsterDev, words: str) -> None:
         time.sleep(0.2)
 
 
-def test_each_wave_is_run_once_over_restarts(tmp_path: Path):
+def test_each_update_is_used_once_over_restarts(tmp_path: Path):
     environ = copy_of_the_example(tmp_path)
     (tmp_path / "example_project" / "location.py").write_text(LOCATION)
     (tmp_path / "workspace.yaml").write_text(
@@ -93,7 +93,7 @@ def test_each_wave_is_run_once_over_restarts(tmp_path: Path):
     server = DagsterDev(tmp_path, environ)
     try:
         made(server, "starbake/Customers")
-        ticked(server, "starbake.Orders was never made")
+        ticked(server, "starbake.Orders was never materialized")
         assert runs(server) == []
         made(server, "starbake/Orders")
         reached(server, one + two)
@@ -105,7 +105,7 @@ def test_each_wave_is_run_once_over_restarts(tmp_path: Path):
         ticked(server, "Waits for starbake.Customers")
         made(server, "starbake/Orders", "starbake/Customers")
         reached(server, one * 2 + two * 2)
-        ticked(server, "before the last run")
+        ticked(server, "which kpi.order_lines has read")
         assert runs(server) == one * 2 + two * 2
     finally:
         server.stop()
