@@ -66,6 +66,7 @@ class Results:
         self._loads = LoadPartitions(context, runner, settings.partition, binding.translator.trigger, self._ask)
         self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()
+        self._warned: set[str] = set()
         self.unanswered: dict[str, Sequence[str]] = {}
         """Checks asked for without their assets that the environment cannot answer, by node id."""
 
@@ -296,7 +297,10 @@ class Results:
         try:
             return question()
         except Exception as error:  # metadata is a courtesy: whatever a driver raises, the table was made
-            self._context.log.warning(redact(f"the warehouse cannot be read: {error}", self._secrets))
+            text = redact(f"the warehouse cannot be read: {error}", self._secrets)
+            if text not in self._warned:  # once for all tables
+                self._warned.add(text)
+                self._context.log.warning(text)
             return None
 
 

@@ -1,6 +1,7 @@
 """Google Cloud Run as a Dagster resource."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -49,8 +50,11 @@ class StarlakeCloudRun(StarlakeRemoteResource):
 
     def warehouse_access(self) -> WarehouseAccess:
         """Returns how the warehouse is read: BigQuery in the job's Google Cloud project, as its service account."""
-        return WarehouseAccess(
-            gcp_project=self.project, impersonate=self.impersonate, bigquery_endpoint=self.bigquery_endpoint
+        return replace(
+            super().warehouse_access(),
+            gcp_project=self.project,
+            impersonate=self.impersonate,
+            bigquery_endpoint=self.bigquery_endpoint,
         )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:

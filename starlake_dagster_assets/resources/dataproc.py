@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -188,8 +189,11 @@ class StarlakeDataproc(StarlakeRemoteResource):
 
     def warehouse_access(self) -> WarehouseAccess:
         """Returns how the warehouse is read: BigQuery in the cluster's Google Cloud project, as its service account."""
-        return WarehouseAccess(
-            gcp_project=self.project, impersonate=self.impersonate, bigquery_endpoint=self.bigquery_endpoint
+        return replace(
+            super().warehouse_access(),
+            gcp_project=self.project,
+            impersonate=self.impersonate,
+            bigquery_endpoint=self.bigquery_endpoint,
         )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:

@@ -8,17 +8,15 @@ from pydantic import Field
 from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.command.source import ProjectSource, names_secret
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.remote import Environment, Policy
 from starlake_dagster_assets.runners.shell_env import DROPPED, log_level
-from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["StarlakeRemoteResource"]
 
 
-class StarlakeRemoteResource(StarlakeResource):
+class StarlakeRemoteResource(StarlakeWarehouseResource):
     """Runs each Starlake command as an execution of a remote service. A subclass says which, in `environment`."""
 
     root: str | None = Field(
@@ -85,14 +83,6 @@ class StarlakeRemoteResource(StarlakeResource):
         options = project.options
         reader = self.warehouse_reader(project)
         return RemoteRunner(self.environment(project, who), who, self.policy(), reader, options)
-
-    def warehouse_reader(self, project: ProjectSource) -> WarehouseReader | None:
-        """Returns the reader of the project's warehouse; None where it cannot be read from here."""
-        return warehouse_reader(project.model, self.warehouse_access())
-
-    def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read, beyond the options of the project's connections."""
-        return WarehouseAccess()
 
     def policy(self) -> Policy:
         """How executions are watched."""

@@ -2,27 +2,28 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
+from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 from starlake_dagster_assets.runners.ingesting import IngestingFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
 from starlake_dagster_assets.runners.shell_env import DROPPED, inherited, log_level, secret_values
 from starlake_dagster_assets.warehouse.connections import writes_duckdb_file
-from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.warehouse.project import WarehouseAccess
 
 __all__ = ["StarlakeShell"]
 
 
-class StarlakeShell(StarlakeResource):
+class StarlakeShell(StarlakeWarehouseResource):
     """Runs the `starlake` program on this machine, a supervised process for each command.
 
     Examples:
@@ -112,6 +113,10 @@ class StarlakeShell(StarlakeResource):
         """`starlake_duckdb_<file name>`, where the project writes a DuckDB file."""
         return duckdb_pool(project)
 
+    def warehouse_access(self) -> WarehouseAccess:
+        """Returns how the warehouse is read: DuckDB files are those of this machine."""
+        return replace(super().warehouse_access(), local_files=True)
+
     def shell(self, project: ProjectSource) -> ShellRunner:
         """What starts a process a command, whatever the launcher.
 
@@ -140,7 +145,7 @@ class StarlakeShell(StarlakeResource):
             secrets=secret_values(self.env, mine, self.secrets),
             launcher=start,
             stage_command=self.stage_command,
-            reader=warehouse_reader(project.model, WarehouseAccess(local_files=True)),
+            reader=self.warehouse_reader(project),
             files=IngestingFiles(project.model),
         )
 

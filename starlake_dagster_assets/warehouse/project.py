@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from starlake_dagster_assets.errors import RunnerError, nearest
 from starlake_dagster_assets.project.model import Connection, Project
 from starlake_dagster_assets.warehouse.bigquery import bigquery_reader
 from starlake_dagster_assets.warehouse.connections import duckdb_file, table_connections, used_connections
@@ -44,10 +45,17 @@ def warehouse_reader(project: Project, access: WarehouseAccess | None = None) ->
         project: The project.
         access: How to log in; by default as the connections say.
 
+    Raises:
+        RunnerError: When a URL is given for a connection that the project does not have.
+
     Returns:
         None where no connection that the project uses can be read here.
     """
     chosen = access or WarehouseAccess()
+    for name in chosen.urls.keys() - project.application.connections.keys():
+        near = nearest(name, project.application.connections)
+        hint = f"did you mean `{near}`?" if near else f"It has: {', '.join(sorted(project.application.connections))}."
+        raise RunnerError(f"warehouse_urls: the project has no connection `{name}`; {hint}")
     readers = _readers(project, chosen)
     if not any(readers.values()):
         return None

@@ -14,6 +14,10 @@ Standard library only. A JSON file tells it what to do (`SCRIPTED_STARLAKE`, wri
     ignore_term   TERM does nothing
     orphan        leaves a grandchild behind that keeps the output open
     engine        "embedded": the embedded engine does the work
+    warehouse     {"argv": [...], "env": {...}}: what runs SQL that is written to its stdin, such as `psql`. Rows of
+                  files that move are written to their tables and the audit as the real program does; "lost" names
+                  audit tables that are not written. Of a table: "types" of columns (text by default) and
+                  "expectations" {expect: SQL}; of a task: "sql", and "expectations"
 
 A table does: load, reject (bad rows refused, exit 0), refuse (the whole file refused after its summary, exit 1), fail,
 part (the last file fails), nothing, crash_before, crash_after, hang, kill. A task does: ok, fail, unknown, crash, hang,
@@ -342,10 +346,14 @@ def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors
         out(f"Loading\nFormat: DSV\nFile(s): {path}\nTable: {domain}.{table}")
         if deed == "fail" or (deed == "part" and index == len(files) - 1):
             error = told.get("error", f"java.sql.SQLException: Conversion Error: could not read {name} of {table}")
+            audit(script, "LOAD", domain, table, paths=path, counts=(-1, -1, -1), error=error)
             script.log("ERROR", "DsvIngestionJob", error)
             errors.append(error)
             continue
         rows, rejected = told.get("rows", 1), told.get("rejected", 1 if deed in ("reject", "refuse") else 0)
+        if "warehouse" in script.told:
+            rows, rejected = write_rows(script, domain, table, name, told)
+        audit(script, "LOAD", domain, table, paths=path, counts=(rows + rejected, rows, rejected))
         script.info(
             "DsvIngestionJob",
             f"ingestion-summary -> files: [{path}], domain: {domain}, schema: {table}, "
@@ -355,6 +363,11 @@ def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors
             error = "ai.starlake.exceptions.DisallowRejectRecordException: Fail on rejected count requested"
             script.log("ERROR", "IngestionWorkflow", error)
             errors.append(error)
+            continue
+        broken = expect(script, domain, table, told)
+        if broken and told.get("fail_on_error"):  # the rows stay, and so does the file in `ingesting`
+            script.log("ERROR", "IngestionWorkflow", broken)
+            errors.append(broken)
             continue
         accepted += rows
         archive = area("archive", domain)
@@ -391,14 +404,116 @@ def transform(script: Script, options: dict[str, str]) -> None:
     script.info("IngestionWorkflow", f"Transforming with config \nname={name}\noptions={options.get('--options', '')}")
     time.sleep(told.get("seconds", 0))
     deed = told["do"]
+    domain, _, table = name.partition(".")
     if deed == "unknown":
         raise Failed(f"ai.starlake.utils.StarlakeNotFoundException: Invalid task name {name}")
     if deed == "fail":
-        raise Failed(told.get("error", 'java.sql.SQLException: Binder Error: Referenced column "nosuchcol" not found'))
+        error = told.get("error", 'java.sql.SQLException: Binder Error: Referenced column "nosuchcol" not found')
+        audit(script, "TRANSFORM", domain, table, counts=(-1, -1, -1), error=error)
+        raise Failed(error)
+    if "sql" in told:
+        write(
+            script,
+            f"CREATE SCHEMA IF NOT EXISTS {domain}; DROP TABLE IF EXISTS {name}",
+            f"CREATE TABLE {name} AS {told['sql']}",
+        )
+    audit(script, "TRANSFORM", domain, table, counts=(-1, -1, -1))
+    expect(script, domain, table, told)
     if deed == "crash":
         crash(script)
     if deed in ("hang", "kill"):
         halt(deed)
+
+
+# ------------------------------------------------------------------------------------------------ the warehouse
+
+
+def write(script: Script, *statements: str) -> None:
+    """Runs SQL in the warehouse, where there is one."""
+    client = script.told.get("warehouse")
+    if client is None:
+        return
+    text = ";\n".join(("SET client_min_messages = warning", *statements)) + ";\n"
+    done = subprocess.run(
+        client["argv"], input=text, env={**os.environ, **client["env"]}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(f"java.sql.SQLException: {done.stderr.strip()}")
+
+
+def write_rows(script: Script, domain: str, table: str, name: str, told: dict[str, Any]) -> tuple[int, int]:
+    """Appends the rows of a file in `ingesting`; those whose numbers are none are rejected. Gives both counts."""
+    import csv
+
+    types, job = told.get("types", {"id": "bigint"}), os.environ.get("SL_JOB_ID", "")
+    with open(os.path.join(area("ingesting", domain), name), encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in header)
+    numbers = [index for index, column in enumerate(header) if types.get(column) == "bigint"]
+    bad = [row for row in rows if not all(row[index].lstrip("-").isdigit() for index in numbers)]
+    statements = [f"CREATE SCHEMA IF NOT EXISTS {domain}", f"CREATE TABLE IF NOT EXISTS {domain}.{table} ({columns})"]
+    for row in rows:
+        if row in bad:
+            error = literal(f"ERR -> `{header[numbers[0]]}` expected a number FILE -> {name}")
+            values = f"{literal(job)}, now(), {literal(domain)}, {literal(table)}, {error}, {literal(name)}"
+            statements += [*CREATE_AUDIT, f"INSERT INTO audit.rejected VALUES ({values})"]
+        else:
+            statements.append(f"INSERT INTO {domain}.{table} VALUES ({', '.join(map(literal, row))})")
+    write(script, *statements)
+    return len(rows) - len(bad), len(bad)
+
+
+def audit(
+    script: Script,
+    step: str,
+    domain: str,
+    table: str,
+    *,
+    counts: tuple[int, int, int],
+    paths: str = "",
+    error: str = "",
+) -> None:
+    """Writes a row of `audit.audit`."""
+    if "audit" in script.told.get("lost", ()):
+        return
+    job = literal(os.environ.get("SL_JOB_ID", ""))
+    named = f"{job}, {literal(paths)}, {literal(domain)}, {literal(table)}, {not error}, {', '.join(map(str, counts))}"
+    values = f"{named}, date_trunc('second', localtimestamp), 10, {literal(error)}, '{step}', '', '', localtimestamp"
+    write(script, *CREATE_AUDIT, f"INSERT INTO audit.audit VALUES ({values})")
+
+
+def expect(script: Script, domain: str, table: str, told: dict[str, Any]) -> str:
+    """Evaluates expectations and writes their rows; gives the text of those that do not hold."""
+    found = told.get("expectations", {})
+    if not found or "expectations" in script.told.get("lost", ()):
+        return ""
+    job, now = literal(os.environ.get("SL_JOB_ID", "")), "date_trunc('second', localtimestamp)"
+    statements = list(CREATE_AUDIT)
+    for call, sql in found.items():
+        named = (
+            f"{job}, '', {literal(domain)}, {literal(table)}, {now}, {literal(call)}, {literal(call)}, {literal(sql)}"
+        )
+        statements.append(f"INSERT INTO audit.expectations SELECT {named}, n, '', n = 0 FROM ({sql}) AS counted (n)")
+    write(script, *statements)
+    return f"ai.starlake.exceptions.ExpectationException: {', '.join(found)}"
+
+
+def literal(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+CREATE_AUDIT = (
+    "CREATE SCHEMA IF NOT EXISTS audit",
+    "CREATE TABLE IF NOT EXISTS audit.audit (JOBID VARCHAR(255), PATHS TEXT, DOMAIN VARCHAR(255), SCHEMA VARCHAR(255), "
+    "SUCCESS BOOLEAN, COUNT BIGINT, COUNTACCEPTED BIGINT, COUNTREJECTED BIGINT, TIMESTAMP TIMESTAMP, DURATION BIGINT, "
+    "MESSAGE TEXT, STEP VARCHAR(255), DATABASE VARCHAR(255), TENANT VARCHAR(255), SCHEDULED_DATE TIMESTAMP)",
+    "CREATE TABLE IF NOT EXISTS audit.rejected (JOBID VARCHAR(255), TIMESTAMP TIMESTAMP, DOMAIN VARCHAR(255), "
+    "SCHEMA VARCHAR(255), ERROR TEXT, PATH TEXT)",
+    "CREATE TABLE IF NOT EXISTS audit.expectations (JOBID VARCHAR(255), DATABASE VARCHAR(255), DOMAIN VARCHAR(255), "
+    "SCHEMA VARCHAR(255), TIMESTAMP TIMESTAMP, NAME VARCHAR(255), PARAMS TEXT, SQL TEXT, COUNT BIGINT, EXCEPTION TEXT, "
+    "SUCCESS BOOLEAN)",
+)
 
 
 def crash(script: Script) -> None:

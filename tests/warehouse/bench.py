@@ -13,18 +13,10 @@ from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.resources import StarlakeShell
 from tests.fakes.postgres import USER, PostgresServer
 from tests.fakes.script import Scripted
+from tests.fakes.scripted_starlake import CREATE_AUDIT
 
-AUDIT = """
-CREATE SCHEMA IF NOT EXISTS audit;
-CREATE TABLE IF NOT EXISTS audit.audit (JOBID VARCHAR(255), PATHS TEXT, DOMAIN VARCHAR(255), SCHEMA VARCHAR(255),
-  SUCCESS BOOLEAN, COUNT BIGINT, COUNTACCEPTED BIGINT, COUNTREJECTED BIGINT, TIMESTAMP TIMESTAMP, DURATION BIGINT,
-  MESSAGE TEXT, STEP VARCHAR(255), DATABASE VARCHAR(255), TENANT VARCHAR(255), SCHEDULED_DATE TIMESTAMP);
-CREATE TABLE IF NOT EXISTS audit.rejected (JOBID VARCHAR(255), TIMESTAMP TIMESTAMP, DOMAIN VARCHAR(255),
-  SCHEMA VARCHAR(255), ERROR TEXT, PATH TEXT);
-CREATE TABLE IF NOT EXISTS audit.expectations (JOBID VARCHAR(255), DATABASE VARCHAR(255), DOMAIN VARCHAR(255),
-  SCHEMA VARCHAR(255), TIMESTAMP TIMESTAMP, NAME VARCHAR(255), PARAMS TEXT, SQL TEXT, COUNT BIGINT, EXCEPTION TEXT,
-  SUCCESS BOOLEAN);
-"""
+AUDIT = ";\n".join(CREATE_AUDIT)
+"""The audit tables, as the scripted program creates them."""
 _APPLICATION = """version: 1
 application:
   connectionRef: pg
@@ -58,10 +50,7 @@ class WarehouseBench:
         self._home = work / "home"
 
     def __enter__(self) -> WarehouseBench:
-        admin = sa.create_engine(self.server.url("postgres"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as con:
-            con.exec_driver_sql(f"CREATE DATABASE {self.database}")
-        admin.dispose()
+        self._create(self.database)
         self._home.mkdir()
         self.engine = sa.create_engine(self.server.url(self.database), poolclass=sa.NullPool)
         self.scripted.tell(warehouse=self.server.client(self.database))
@@ -72,6 +61,16 @@ class WarehouseBench:
 
     def __exit__(self, *_: object) -> None:
         self.instance.__exit__(None, None, None)
+
+    def _create(self, database: str) -> str:
+        admin = sa.create_engine(self.server.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with admin.connect() as con:
+            con.exec_driver_sql(f"CREATE DATABASE {database}")
+        return database
+
+    def another_database(self) -> str:
+        """Creates another database of the same server; returns its name."""
+        return self._create(f"{self.database}_other")
 
     def execute(self, sql: str) -> list[Any]:
         """Runs SQL in the database, and returns its rows."""
