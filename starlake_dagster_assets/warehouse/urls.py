@@ -46,7 +46,6 @@ DRIVERS: Mapping[str, Driver] = {
     "sqlserver": Driver("mssql+pymssql", "pymssql", "sqlserver"),
     "oracle": Driver("oracle+oracledb", "oracledb", "oracle"),
     "trino": Driver("trino", "trino", install="'trino[sqlalchemy]'"),
-    "sqlite": Driver("sqlite", "sqlite3"),
 }
 """By the name of the engine in the JDBC URL."""
 
@@ -179,19 +178,11 @@ def _databricks_options(options: _Options) -> dict[str, str]:
     return {**found, "host": host, "port": port} if found.get("httppath") else {}
 
 
-def _sqlite(name: str, connection: Connection) -> URL:
-    """`jdbc:sqlite:<path>`."""
-    from sqlalchemy.engine import URL
-
-    return URL.create(name, database=_rest(connection).partition("?")[0])
-
-
 _BUILDERS: Mapping[str, Callable[[str, Connection], URL]] = {
     "snowflake": _snowflake,
     "databricks": _databricks,
     "mssql": _sqlserver,
     "oracle": _oracle,
-    "sqlite": _sqlite,
 }
 
 
