@@ -1,6 +1,6 @@
 """Reads from the runs of an instance which sets of files were requested, and which tables are being loaded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import dagster as dg
@@ -43,16 +43,20 @@ class LoadRuns:
         Args:
             sets: The digest of each set, by unit.
             until: End of the data interval that counts; "" = any.
-            all_runs: Whether old runs count, which takes longer.
+            all_runs: Whether old runs count, which are read where the newest ones do not have all sets.
         """
         found: dict[str, LoadRun] = {}
-        names = {short(unit): (unit, digest) for unit, digest in sets.items()}
-        for run in self.every if all_runs else self.recent:
-            if until and run.until != until:
-                continue
-            for name, digest in run.sets.items():
-                if name in names and names[name][1] == digest:
-                    found.setdefault(names[name][0], run)
+        units = {(short(unit), digest): unit for unit, digest in sets.items()}
+
+        def search(runs: Sequence[LoadRun]) -> None:
+            for run in runs:
+                if not until or run.until == until:
+                    for one in run.sets.items() & units.keys():
+                        found.setdefault(units[one], run)
+
+        search(self.recent)
+        if all_runs and len(found) < len(units):
+            search(self.every)
         return found
 
     def loading(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, LoadRun]:

@@ -104,10 +104,10 @@ def test_a_run_that_does_not_end_is_named_with_its_age_and_what_to_do(world, inc
     write(incoming, "orders_1.csv")
     (request,) = here.tick()
     run = here.accept(request)
-    clock.wait(3 * 86400)
+    clock.wait(3.5 * 86400)
     write(incoming, "orders_2.csv")
     reason = here.tick()
-    assert f"run {run.run_id} (STARTED for 3 d" in reason
+    assert f"run {run.run_id} (STARTED for 3 d " in reason
     assert "): if its process is gone, terminate it, or set `run_monitoring` in dagster.yaml" in reason
 
 
