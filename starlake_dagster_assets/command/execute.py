@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ from starlake_dagster_assets.command.reconcile import (
     reconcile_transform,
 )
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.command.watching import Watch, taken
+from starlake_dagster_assets.command.watching import Watch, staging_failures, taken
 from starlake_dagster_assets.errors import CommandError, UnreachableError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import argv_chunks, topological
@@ -30,6 +30,8 @@ from starlake_dagster_assets.project.model import Table, Task
 from starlake_dagster_assets.runners.protocol import Runner
 
 __all__ = ["execute", "ordered"]
+
+_Outcomes = Iterator[Outcome | Settled]
 
 
 def execute(
@@ -131,7 +133,7 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------- loads
 
-    def load(self, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
+    def load(self, nodes: Sequence[Node]) -> _Outcomes:
         """One `stage` and one `load` for the tables of a domain (more where the names fill an argument)."""
         held = self._settings.not_ready(nodes)
         yield from self._noted(self._held(node, held[node.id]) for node in nodes if node.id in held)
@@ -158,7 +160,7 @@ class _Run:
         outcome = Outcome(node, "nothing", self._desk.redact(held.reason))
         return self._standing(outcome, named_expectations(node, self._source.model.application))
 
-    def _load(self, nodes: dict[str, Node]) -> Iterator[Outcome | Settled]:
+    def _load(self, nodes: dict[str, Node]) -> _Outcomes:
         domain = _table(next(iter(nodes.values()))).domain
         secrets = self._settings.secrets
         try:
@@ -174,17 +176,19 @@ class _Run:
         except CommandError as error:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
             return
+        refused: Mapping[str, str] = {}
         if self._has_incoming(domain, nodes.values()):
             ending = self._desk.complete(staging)
-            if not ending.clean:
+            refused = staging_failures(ending, nodes.values())
+            if not ending.clean and not refused:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
                 ran = self._ran(staging, 0.0)
                 lost = (self._judged(node, Verdict("failed", reason=reason), ran, False) for node in nodes.values())
                 yield from (replace(outcome, settled=True) for outcome in lost)
                 return
-        yield from self._stream(loading, list(nodes.values()))
+        yield from self._stream(loading, list(nodes.values()), refused)
 
-    def _stream(self, command: Command, nodes: Sequence[Node]) -> Iterator[Outcome | Settled]:
+    def _stream(self, command: Command, nodes: Sequence[Node], refused: Mapping[str, str]) -> _Outcomes:
         by_name = {(_table(node).domain_name, _table(node).name): node for node in nodes}
         repeated = [name for name, node in by_name.items() if _table(node).metadata.write_strategy.types]
         watch = Watch()
@@ -195,9 +199,8 @@ class _Run:
                     watch.note(event)
                     if not isinstance(event, TableLoaded):
                         continue
-                    name = (event.domain, event.table)
-                    node = by_name.get(name)
-                    if node is None or node.id in early or not self._may_tell(node):
+                    node = by_name.get(name := (event.domain, event.table))
+                    if node is None or node.id in {*early, *refused} or not self._may_tell(node):
                         continue
                     ran = self._ran(command, watch.seconds(name))
                     early[node.id] = self._judged(node, _told(event), ran, self._desk.live)
@@ -212,7 +215,8 @@ class _Run:
             told = early.get(node.id)
             if told is not None and told.settled and verdicts[name].status == "loaded":
                 continue
-            verdict = self._left(node, verdicts[name])
+            left = self._left(node, verdicts[name])
+            verdict = replace(left, status="failed", reason=refused[node.id]) if node.id in refused else left
             outcome = self._judged(node, verdict, self._ran(command, watch.seconds(name)), True)
             yield outcome if told is None or outcome.status != "materialized" else Settled(outcome)
 
@@ -240,7 +244,7 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------- transforms
 
-    def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | Settled]:
+    def transform(self, node: Node, *, read: bool = False) -> _Outcomes:
         """One `transform`, unless something it reads was lost in this run.
 
         Args:
@@ -249,12 +253,12 @@ class _Run:
         """
         yield from self._noted(self._transform(node, _task(node), read))
 
-    def settle(self) -> Iterator[Outcome | Settled]:
+    def settle(self) -> _Outcomes:
         """Judges the tasks whose runner kept the warehouse to itself, which it now lets go of."""
         self._desk.release()
         yield from self._noted(self._settle())
 
-    def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | Settled]:
+    def _transform(self, node: Node, task: Task, read: bool) -> _Outcomes:
         lost = [up for up in self._source.graph.upstream[node.id] if up in self._lost]
         if lost:
             reasons = ", ".join(f"{up} {self._lost[up]}" for up in lost)
@@ -297,7 +301,7 @@ class _Run:
             self._desk.release()
             yield from self._settle()
 
-    def _settle(self) -> Iterator[Outcome | Settled]:
+    def _settle(self) -> _Outcomes:
         waiting, self._unsettled = self._unsettled, []
         for one in waiting:
             ending = replace(one.ending, rows=self._desk.audit(one.ran.job_id))

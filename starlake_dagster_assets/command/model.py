@@ -16,6 +16,7 @@ __all__ = [
     "ExpectationRow",
     "FileLoaded",
     "Line",
+    "LoadCompleted",
     "RunResult",
     "TableFailed",
     "TableLoaded",
@@ -117,6 +118,11 @@ class TableFailed:
 
 
 @dataclass(frozen=True)
+class LoadCompleted:
+    """A load went through all tables: one of which nothing was said had no file. Reported by the embedded engine."""
+
+
+@dataclass(frozen=True)
 class CommandSucceeded:
     """The program said so and returned 0."""
 
@@ -129,7 +135,7 @@ class CommandFailed:
     exit_code: int | None = None
 
 
-Event = TableStarted | FileLoaded | TableLoaded | TableFailed | CommandSucceeded | CommandFailed
+Event = TableStarted | FileLoaded | TableLoaded | TableFailed | LoadCompleted | CommandSucceeded | CommandFailed
 
 
 # ---------------------------------------------------------------------------------------- the audit tables

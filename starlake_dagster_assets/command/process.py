@@ -19,6 +19,7 @@ from starlake_dagster_assets.command.model import (
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
 from starlake_dagster_assets.command.reconcile import Ending
+from starlake_dagster_assets.command.reported import ReportedEvents
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
@@ -27,6 +28,7 @@ from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
     HoldingRunner,
+    ReportingHandle,
     ReturningRunner,
     Runner,
     job_id_of,
@@ -93,7 +95,6 @@ class Desk:
 
         A caller that stops early, or an interruption, cancels the command.
         """
-        parser = OutputParser(expected, repeated)
         self.ending = Ending((), None)
         try:
             handle = self._runner.start(command)
@@ -103,12 +104,19 @@ class Desk:
             self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
             return
         self.job_id = job_id = job_id_of(handle, command)
+        parser = ReportedEvents() if isinstance(handle, ReportingHandle) else OutputParser(expected, repeated)
         events: list[Event] = []
         secrets = self._secrets | command.secrets
         try:
-            for line in handle.lines():
-                self._settings.on_line(_hidden(line, secrets))
-                for event in parser.feed(line.text):  # unredacted: a password may be the name of a table
+            for item in handle.outputs() if isinstance(handle, ReportingHandle) else handle.lines():
+                found: tuple[Event, ...] = ()
+                if isinstance(item, Line):
+                    self._settings.on_line(_hidden(item, secrets))
+                    # unredacted: a password may be the name of a table
+                    found = parser.feed(item.text) if isinstance(parser, OutputParser) else ()
+                elif isinstance(parser, ReportedEvents):
+                    found = parser.take(item)
+                for event in found:
                     events.append(event)
                     yield event
             result = handle.wait()

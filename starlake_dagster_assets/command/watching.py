@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.command.reconcile import Ending
+from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Watch", "taken"]
+__all__ = ["Watch", "staging_failures", "taken"]
 
 Name = tuple[str, str]
 
@@ -37,6 +39,21 @@ class Watch:
     def unfinished(self, name: Name) -> frozenset[str]:
         """The files that were announced for a table and have no summary: none of their rows landed."""
         return frozenset(self._open.get(name, ()))
+
+
+def staging_failures(ending: Ending, nodes: Iterable[Node]) -> Mapping[str, str]:
+    """Why files of tables stay in incoming, by node id; the other tables are loaded.
+
+    Args:
+        ending: How `stage` ended; only an engine that reports events says which tables it is about.
+        nodes: Tables.
+    """
+    errors: dict[tuple[str, str], list[str]] = {}
+    for event in ending.events:
+        if isinstance(event, TableFailed):
+            errors.setdefault((event.domain, event.table), []).append(event.error)
+    found = {node.id: errors.get((node.table.domain_name, node.table.name)) for node in nodes if node.table is not None}
+    return {name: f"stage failed: {'; '.join(texts)}" for name, texts in found.items() if texts}
 
 
 def taken(names: Sequence[str]) -> str:

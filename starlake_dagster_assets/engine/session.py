@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any, TypeVar, cast
 
 import duckdb
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from starlake_dagster_assets.command.model import Event
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, nearest
@@ -27,6 +28,10 @@ _DUCKDB_LOCKED = "Could not set lock on file"
 _AUDIT = "sl_audit"
 _FILE = "sl_database"
 _T = TypeVar("_T")
+
+
+def _unheard(event: Event) -> None:
+    """Takes the events of a command whose caller reads its lines."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class EngineOptions:
         variables: Variables of the project, below those of `--options`.
         read_only: Files are only read.
         cancelled: Set to make the command stop at the next safe point.
+        report: Given each event of a command, by a caller that does not read its lines.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
     """
 
@@ -57,7 +63,8 @@ class EngineOptions:
     lock_timeout: float = -1
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     read_only: bool = False
-    cancelled: Event = field(default_factory=Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    report: Callable[[Event], None] = _unheard
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, ClassVar
 
-from starlake_dagster_assets.command.model import Command, Line, RunResult
+from starlake_dagster_assets.command.model import Command, CommandFailed, Event, Line, RunResult
 from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.warehouse.duckdb import DuckDBReader
 
@@ -118,14 +119,14 @@ class EmbeddedHandle:
     def __init__(
         self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions, timeout: float | None = None
     ) -> None:
-        self._queue: SimpleQueue[Line | None] = SimpleQueue()
-        self._cancelled = Event()
+        self._queue: SimpleQueue[Line | Event | None] = SimpleQueue()
+        self._cancelled = threading.Event()
         self._connections: list[DuckDBPyConnection] = []
         self._lock = Lock()
         self._result: RunResult | None = None
         self._drained = self._late = False
         self._timeout = timeout
-        engine = replace(options, cancelled=self._cancelled, opened=self._opened)
+        engine = replace(options, cancelled=self._cancelled, opened=self._opened, report=self._queue.put)
         self._thread = Thread(target=self._run, args=(argv, environ, engine), name=f"starlake {argv[0]}", daemon=True)
         self._thread.start()
         if timeout is not None:
@@ -133,12 +134,16 @@ class EmbeddedHandle:
 
     def lines(self) -> Iterator[Line]:
         """Its lines as they come; ends when the command has ended or was cancelled."""
+        yield from (item for item in self.outputs() if isinstance(item, Line))
+
+    def outputs(self) -> Iterator[Line | Event]:
+        """Its lines and the events that the engine reports, as they come."""
         while not self._drained:
-            line = self._queue.get()
-            if line is None:
+            item = self._queue.get()
+            if item is None:
                 self._drained = True
                 return
-            yield line
+            yield item
 
     def wait(self) -> RunResult:
         """Blocks until the command has ended. Lines not read are dropped."""
@@ -176,14 +181,17 @@ class EmbeddedHandle:
         try:
             code = execute(argv, environ, self._queue.put, options)
         except BaseException as error:
-            self._queue.put(Line(f"ERROR Main: {type(error).__name__}: {error}"))
+            text = f"{type(error).__name__}: {error}"
+            self._queue.put(Line(f"ERROR Main: {text}"))
+            self._queue.put(CommandFailed(text))
             code = 1
         finally:
             stopped = self._cancelled.is_set() and code != 0
             late = stopped and self._late
             if late:
-                text = f"ERROR StarlakeDuckDB: stopped: it took more than {self._timeout:g} seconds (timeout)."
-                self._queue.put(Line(text))
+                text = f"stopped: it took more than {self._timeout:g} seconds (timeout)."
+                self._queue.put(Line(f"ERROR StarlakeDuckDB: {text}"))
+                self._queue.put(CommandFailed(text))
             seconds = time.monotonic() - started
             self._result = RunResult(None if stopped else code, seconds, cancelled=stopped and not late)
             self._queue.put(None)

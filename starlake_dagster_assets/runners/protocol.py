@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
-from starlake_dagster_assets.command.model import Command, Line, RunResult
+from starlake_dagster_assets.command.model import Command, Event, Line, RunResult
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
@@ -17,6 +17,7 @@ __all__ = [
     "Execution",
     "HoldingRunner",
     "Ledger",
+    "ReportingHandle",
     "ReturningRunner",
     "RunHandle",
     "Runner",
@@ -39,6 +40,18 @@ class RunHandle(Protocol):
 
     def cancel(self) -> None:
         """Ends the command and everything it started; idempotent, returns when nothing of it is left."""
+        ...
+
+
+@runtime_checkable
+class ReportingHandle(Protocol):
+    """A command of an engine in this process, which reports events as objects; optional.
+
+    Its lines are for people: nothing is concluded from them.
+    """
+
+    def outputs(self) -> Iterator[Line | Event]:
+        """Its lines and events as they come; ends when the command has ended or was cancelled."""
         ...
 
 

@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
 
 def run(within: Project, *tables: str) -> list[str]:
     lines: list[Line] = []
-    stage(within, None, tables or None, Journal(lines.append))
+    stage(within, None, tables or None, Journal(lines.append), lambda event: None)
     return [line.text for line in lines if line.stream == "stdout"]
 
 

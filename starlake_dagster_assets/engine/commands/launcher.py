@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from starlake_dagster_assets.command.model import CommandFailed, CommandSucceeded
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
@@ -66,6 +67,7 @@ def execute(argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options
         arguments = read(command, argv[1:])
     except UsageError as error:
         _rejected(error, journal)
+        (options or EngineOptions()).report(CommandFailed(str(error)))
         return 1
     call = _Call(command, arguments, text, journal, options or options_of(environ), environ)
     return _guarded(call)
@@ -101,6 +103,7 @@ def _failed(call: _Call, message: str) -> None:
     before = f"Starlake failed to execute command with args {call.text}"
     call.journal.error("Main", message, before=before)
     call.journal.err(f'Exception in thread "main" {message}')
+    call.options.report(CommandFailed(call.journal.redact(message)))
 
 
 def _load_project(call: _Call) -> Project:
@@ -128,8 +131,8 @@ def _fatal(problem: Problem) -> bool:
 
 def _stage(call: _Call) -> int:
     project = _load_project(call)
-    rest = _number(call.environ, "SL_STAGE_REST_SECONDS")
-    stage(project, call.arguments.items("domains"), call.arguments.items("tables"), call.journal, rest)
+    arguments, rest = call.arguments, _number(call.environ, "SL_STAGE_REST_SECONDS")
+    stage(project, arguments.items("domains"), arguments.items("tables"), call.journal, call.options.report, rest)
     return _succeeded(call)
 
 
@@ -224,6 +227,7 @@ def _variables(call: _Call) -> Mapping[str, str]:
 
 def _succeeded(call: _Call) -> int:
     call.journal.info("Main", f"Successfully {call.text}")
+    call.options.report(CommandSucceeded())
     return 0
 
 

@@ -7,13 +7,15 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import duckdb
 
+from starlake_dagster_assets.command.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
+from starlake_dagster_assets.engine.commands.load_results import LoadResults
 from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
@@ -23,7 +25,7 @@ from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Pass
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, nearest
 from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Domain, Location, Project, Table
+from starlake_dagster_assets.project.model import Domain, Project, Table
 from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["LoadRequest", "load"]
@@ -56,15 +58,6 @@ class LoadRequest:
     scheduled: str | None = None
 
 
-@dataclass
-class _Tally:
-    """What the command has done so far."""
-
-    loaded: list[str] = field(default_factory=list[str])
-    counts: list[Counts] = field(default_factory=list[Counts])
-    errors: list[str] = field(default_factory=list[str])
-
-
 @dataclass(frozen=True)
 class _Context:
     project: Project
@@ -72,7 +65,7 @@ class _Context:
     journal: Journal
     options: EngineOptions
     environ: Mapping[str, str]
-    tally: _Tally
+    results: LoadResults
     broken: Sequence[PurePosixPath]
     """Files of tables and domains that are left out of the project."""
 
@@ -101,20 +94,25 @@ def load(
         EngineError: At least one file failed; the message has the errors of all of them.
     """
     _order(project)
-    tally = _Tally(errors=[str(problem) for problem in problems if _asked_for(problem, request)])
+    results = LoadResults(journal, options, [str(problem) for problem in problems if _asked_for(problem, request)])
     broken = [PurePosixPath(problem.file) for problem in problems]
-    context = _Context(project, request, journal, options, environ, tally, broken)
+    context = _Context(project, request, journal, options, environ, results, broken)
     domains = _selected(context)
     _copy_files(context, domains)
     journal.info(_SOURCE, f"Domains that will be watched: {','.join(domain.name for domain, _ in domains)}")
     for domain, tables in domains:
-        with _isolated(context, last=True), exclusive(area(project, "stage", domain.name), journal, options):
+        names = [(domain.name, table.name) for table in tables]
+        with (
+            results.isolated(tables=names, last=True),
+            exclusive(area(project, "stage", domain.name), journal, options),
+        ):
             _load_domain(context, domain, tables)
-    if tally.errors:
+    options.report(LoadCompleted())
+    if results.errors:
         journal.error(_SOURCE, "Some tables failed to be loaded")
-        raise EngineError("\n".join(tally.errors))
+        raise EngineError("\n".join(results.errors))
     journal.info(_SOURCE, "All tables loaded successfully")
-    _summary(context)
+    results.summarize()
 
 
 def _asked_for(problem: Problem, request: LoadRequest) -> bool:
@@ -201,8 +199,7 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
     for link in list_files(passage.stage).links:
         journal.warn(_SOURCE, f"{printable(link)} is not loaded: it is a link to a file outside of the stage area")
     for connection in sorted({table.connection for table in tables}):
-        with _isolated(context, last=True):
-            _load_connection(context, passage, tables, connection)
+        _load_connection(context, passage, tables, connection)
     if context.request.tables is None and not any(file.parent.name == domain.directory for file in context.broken):
         _unresolved(passage, domain.tables)
 
@@ -218,35 +215,19 @@ def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table
     if not stuck and not gone and not any(mine(file) for file in _files(passage.stage)):
         context.journal.info(_SOURCE, "No Files found to ingest.")
         return
-    with open_session(context.project, connection, context.journal, context.options) as session:
+    owners = [_table_of(file, tables) for file in [*stuck, *_files(passage.stage)]]
+    names = [(passage.domain, table.name) for table in owners if table is not None and table.connection == connection]
+    with (
+        context.results.isolated(tables=names, last=True),
+        open_session(context.project, connection, context.journal, context.options) as session,
+    ):
         passage.forget_orphans(gone, session)
         recovered = passage.recover(stuck, session, Auditor(session, context.project, "", None))
         for table, files in _resolved(context, passage, tables, recovered):
             if table.connection == connection:
                 landed = [item for item in recovered if _table_of(item[0].files[0], tables) is table]
-                with _isolated(context, table.location):
+                with context.results.isolated(table.location, tables=[(passage.domain, table.name)]):
                     _load_table(context, session, passage, table, landed, files)
-
-
-@contextmanager
-def _isolated(context: _Context, where: Location | None = None, *, last: bool = False) -> Generator[None]:
-    """Records what goes wrong with one file, table, connection or domain, so that the others are loaded.
-
-    A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
-    """
-    try:
-        yield
-    except duckdb.InterruptException as error:
-        raise EngineError("cancelled") from error
-    except Exception as error:
-        if context.options.cancelled.is_set() or (isinstance(error, duckdb.FatalException) and not last):
-            raise
-        text = str(error)
-        if isinstance(error, OSError) and error.filename:
-            text = f"{printable(error.filename)}: {error.strerror}"
-        elif not isinstance(error, (EngineError, duckdb.Error, OSError)):
-            text = f"unexpected {type(error).__name__}: {error}"
-        _failed(context, text if where is None or where.file in text else f"{where}: {text}")
 
 
 def _resolved(
@@ -276,14 +257,16 @@ def _load_table(
     named = [*(file for entry, _ in landed for file in entry.files), *files]
     names = ",".join(printable(file.name) for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
-    for entry, counts in landed:
-        with _isolated(context, table.location):
-            _finish(context, passage, _job(context, session, passage, table, entry), counts, recovered=True)
-    for group in _jobs(context, table, files):
-        if context.options.cancelled.is_set():
-            raise EngineError("cancelled")
-        with _isolated(context, table.location):
-            _load_files(context, session, passage, table, group)
+    results = context.results
+    with results.table((passage.domain, table.name), named):
+        for entry, counts in landed:
+            with results.isolated(table.location):
+                _finish(context, passage, _job(context, session, passage, table, entry), counts, recovered=True)
+        for group in _jobs(context, table, files):
+            if context.options.cancelled.is_set():
+                raise EngineError("cancelled")
+            with results.isolated(table.location):
+                _load_files(context, session, passage, table, group)
 
 
 def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:
@@ -337,8 +320,7 @@ def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *
         started = time.monotonic()
         passage.leave(job.entry, job.session)
     context.journal.out(f"Archive duration takes {int((time.monotonic() - started) * 1000)}ms")
-    context.tally.loaded.append(paths)
-    context.tally.counts.append(counts)
+    context.results.add((passage.domain, job.table.name), job.entry.files, counts)
 
 
 @contextmanager
@@ -364,11 +346,6 @@ def _unresolved(passage: Passage, tables: Sequence[Table]) -> None:
             move_file(file, free_name(passage.unresolved / file.name))
 
 
-def _failed(context: _Context, message: str) -> None:
-    context.journal.error(_SOURCE, message)
-    context.tally.errors.append(message)
-
-
 def _files(folder: Path) -> list[Path]:
     return list(list_files(folder).files)
 
@@ -382,16 +359,3 @@ def _changed(file: Path) -> int:
 
 def _table_of(file: Path, tables: Sequence[Table]) -> Table | None:
     return next((table for table in tables if compile_java(table.pattern).fullmatch(file.name)), None)
-
-
-def _summary(context: _Context) -> None:
-    counts = context.tally.counts
-    context.journal.out(
-        f"Load summary:\nInput records: {sum(item.input for item in counts)}\n"
-        f"Accepted: {sum(item.accepted for item in counts)}\nRejected: {sum(item.rejected for item in counts)}\n"
-        f"Data successfully loaded from {chr(10).join(_tabbed(context.tally.loaded))}"
-    )
-
-
-def _tabbed(paths: Sequence[str]) -> list[str]:
-    return [path if index == 0 else f"\t{path}" for index, path in enumerate(paths)]

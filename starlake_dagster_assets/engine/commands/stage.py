@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlake_dagster_assets.command.model import Line
+from starlake_dagster_assets.command.model import Line, TableFailed
 from starlake_dagster_assets.engine.areas import Listing, area, incoming_directory, list_files, move_file
 from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.errors import EngineError
@@ -17,6 +17,14 @@ from starlake_dagster_assets.project.model import Domain, Project, Table
 __all__ = ["stage", "stageable"]
 
 _SOURCE = "IngestionWorkflow"
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why files stay in incoming, and the tables that do not get them."""
+
+    message: str
+    tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ def stage(
     domains: Sequence[str] | None,
     tables: Sequence[str] | None,
     journal: Journal,
+    report: Callable[[TableFailed], None],
     rest_seconds: float = 0,
 ) -> None:
     """Moves arrived files to the stage area; what cannot be moved costs only itself.
@@ -42,6 +51,7 @@ def stage(
         domains: Directories of the domains (`--domains`); None or empty: all.
         tables: File stems of the tables (`--tables`); None or empty: all.
         journal: Receives each line of output.
+        report: Given the tables of which files stay.
         rest_seconds: A file that changed within these seconds is not complete yet, and stays.
 
     Raises:
@@ -53,9 +63,14 @@ def stage(
     for domain in wanted:
         chosen = tuple(table for table in domain.tables if not tables or table.stem in tables or table.name in tables)
         try:
-            failures += _stage_domain(project, domain, chosen, journal, rest_seconds)
+            found = _stage_domain(project, domain, chosen, journal, rest_seconds)
         except (EngineError, OSError) as error:
-            failures.append(str(error))
+            found = [_Failure(str(error), chosen)]
+        failures += [failure.message for failure in found]
+        for failure in found:
+            told = printable(journal.redact(failure.message))
+            for table in failure.tables:
+                report(TableFailed(domain.name, table.name, (), (), told))
     if failures:
         raise EngineError(f"stage: {printable(failures[0])}" if len(failures) == 1 else _listed(failures))
 
@@ -84,7 +99,7 @@ def _listed(failures: Sequence[str]) -> str:
 
 def _stage_domain(
     project: Project, domain: Domain, tables: tuple[Table, ...], journal: Journal, rest_seconds: float
-) -> list[str]:
+) -> list[_Failure]:
     """Stages the files of a domain; returns why others stay."""
     folder = incoming_directory(project, domain)
     journal.info(_SOURCE, f"Scanning {folder}")
@@ -105,7 +120,8 @@ def _stage_domain(
         try:
             move_file(item.path, target / item.path.name)
         except OSError as error:
-            failures.append(f"{item.path} cannot be moved to {target}: {error.strerror or error}")
+            message = f"{item.path} cannot be moved to {target}: {error.strerror or error}"
+            failures.append(_Failure(message, (item.table,)))
             continue
         journal.emit(Line(f"Moving {printable(item.path.name)}", "stdout"))
         if item.ack is not None:
@@ -122,16 +138,19 @@ def _arrivals(folder: Path, listing: Listing, tables: Sequence[Table]) -> list[_
     ]
 
 
-def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[_Arrival], list[str]]:
+def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[_Arrival], list[_Failure]]:
     """The files that one table wants, and why others stay: two tables want them."""
     owners: dict[Path, list[Table]] = {}
     for item in arrivals:
         owners.setdefault(item.path, []).append(item.table)
     shared = {path: tables for path, tables in owners.items() if len(tables) > 1}
     told = [
-        f"{path} matches tables "
-        + " and ".join(f"'{table.raw}' (pattern {table.pattern})" for table in tables)
-        + f" of domain '{domain.name}'; make the patterns tell their files apart"
+        _Failure(
+            f"{path} matches tables "
+            + " and ".join(f"'{table.raw}' (pattern {table.pattern})" for table in tables)
+            + f" of domain '{domain.name}'; make the patterns tell their files apart",
+            tuple(tables),
+        )
         for path, tables in shared.items()
     ]
     return [item for item in arrivals if item.path not in shared], told

@@ -1,0 +1,112 @@
+"""What a load has done so far: told to people, and reported as events to a caller in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.engine.journal import Journal, printable
+from starlake_dagster_assets.engine.session import EngineOptions
+from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.model import Location
+
+__all__ = ["LoadResults", "TableName"]
+
+_SOURCE = "IngestionWorkflow"
+TableName = tuple[str, str]
+"""`load.name` and the raw name of a table."""
+
+
+class LoadResults:
+    """Results of one `load`.
+
+    Args:
+        journal: Where they are told.
+        options: Where they are reported, and whether the command was cancelled.
+        errors: Errors that were found before.
+    """
+
+    def __init__(self, journal: Journal, options: EngineOptions, errors: Sequence[str] = ()) -> None:
+        self.errors = list(errors)
+        self._journal = journal
+        self._options = options
+        self._loaded: list[tuple[tuple[Path, ...], Counts]] = []
+        self._report = options.report
+        self._settled: set[TableName] = set()
+
+    def add(self, table: TableName, files: tuple[Path, ...], counts: Counts) -> None:
+        """Adds the files of one job, whose rows are committed and recorded in the audit."""
+        self._loaded.append((files, counts))
+        known = (counts.input, counts.accepted, counts.rejected) if len(files) == 1 else (None, None, None)
+        for file in files:
+            self._report(FileLoaded(*table, printable(file.name), *known))
+
+    def fail(self, message: str) -> None:
+        """Adds an error."""
+        self._journal.error(_SOURCE, message)
+        self.errors.append(message)
+
+    @contextmanager
+    def table(self, name: TableName, files: Sequence[Path]) -> Generator[None]:
+        """Reports a table: what is to be loaded, and at the end whether all of it was."""
+        names = tuple(printable(file.name) for file in files)
+        self._report(TableStarted(*name, names))
+        errors, loaded = len(self.errors), len(self._loaded)
+        yield
+        if found := self.errors[errors:]:
+            landed = {printable(file.name) for files, _ in self._loaded[loaded:] for file in files}
+            missing = tuple(one for one in names if one not in landed)
+            self._settle(name, TableFailed(*name, names, missing, self._journal.redact("\n".join(found))))
+            return
+        jobs = [counts for _, counts in self._loaded[loaded:]]
+        read, accepted = sum(one.input for one in jobs), sum(one.accepted for one in jobs)
+        self._settle(name, TableLoaded(*name, names, read, accepted, sum(one.rejected for one in jobs)))
+
+    @contextmanager
+    def isolated(
+        self, where: Location | None = None, *, tables: Sequence[TableName] = (), last: bool = False
+    ) -> Generator[None]:
+        """Records what goes wrong with one file, table, connection or domain, so that the others are loaded.
+
+        A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
+
+        Args:
+            where: Where it is declared; the message says it.
+            tables: Tables that have failed too, those left out that were settled before.
+            last: Whether nothing of the connection comes after.
+        """
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise EngineError("cancelled") from error
+        except Exception as error:
+            if self._options.cancelled.is_set() or (isinstance(error, duckdb.FatalException) and not last):
+                raise
+            text = str(error)
+            if isinstance(error, OSError) and error.filename:
+                text = f"{printable(error.filename)}: {error.strerror}"
+            elif not isinstance(error, (EngineError, duckdb.Error, OSError)):
+                text = f"unexpected {type(error).__name__}: {error}"
+            self.fail(text if where is None or where.file in text else f"{where}: {text}")
+            for name in tables:
+                self._settle(name, TableFailed(*name, (), (), self._journal.redact(text)))
+
+    def summarize(self) -> None:
+        """Tells the sums of all files."""
+        counts = [counts for _, counts in self._loaded]
+        paths = [f"\t{uri(files)}" if index else uri(files) for index, (files, _) in enumerate(self._loaded)]
+        self._journal.out(
+            f"Load summary:\nInput records: {sum(item.input for item in counts)}\n"
+            f"Accepted: {sum(item.accepted for item in counts)}\nRejected: {sum(item.rejected for item in counts)}\n"
+            f"Data successfully loaded from {chr(10).join(paths)}"
+        )
+
+    def _settle(self, name: TableName, event: Event) -> None:
+        if name not in self._settled:
+            self._settled.add(name)
+            self._report(event)
