@@ -50,6 +50,7 @@ class EngineOptions:
         variables: Variables of the project, below those of `--options`.
         read_only: Files are only read.
         cancelled: Set to make the command stop at the next safe point.
+        may_reject_all: A file of which every row is rejected is a warning (`SL_ALL_REJECTED=warn`), not a failure.
         report: Given each event of a command, by a caller that does not read its lines.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
     """
@@ -64,6 +65,7 @@ class EngineOptions:
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     read_only: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+    may_reject_all: bool = False
     report: Callable[[Event], None] = _unheard
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from starlake_dagster_assets.engine.writing import ingest
 
@@ -210,3 +212,35 @@ def test_stage_waits_until_a_file_rests(bench: Any) -> None:
     bench.ok("stage", SL_STAGE_REST_SECONDS="3600")
     assert bench.files("stage") == ["orders_1.csv"]
     assert bench.run("stage", SL_STAGE_REST_SECONDS="soon") == 1
+
+
+def test_a_file_of_which_every_row_is_rejected_is_no_success(bench: Any) -> None:
+    bench.table("orders", metadata="writeStrategy: {type: OVERWRITE}")
+    bench.file("orders_1.csv", "1,a,5")
+    bench.ok("load")
+    bench.file("orders_2.csv", "x,a,5", "y,b,6")
+    assert bench.run("load") == 1
+    assert "all 2 rows of" in bench.errors
+    assert "the first one because `id` (int) doesn't match pattern" in bench.errors
+    assert bench.query("SELECT id FROM shop.orders") == [(1,)]  # and not overwritten by nothing
+    assert bench.query("SELECT count(*) FROM audit.rejected") == [(2,)]
+    assert bench.files("stage") == ["orders_2.csv"]
+    bench.ok("load", SL_ALL_REJECTED="warn")
+    assert "all 2 rows are rejected" in "\n".join(bench.stderr)
+    assert bench.query("SELECT count(*) FROM shop.orders") == [(0,)]
+    assert bench.files("archive") == ["orders_1.csv", "orders_2.csv"]
+
+
+def test_directories_of_killed_readings_are_removed(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed, held, young = (tmp_path / f"starlake-read-{name}" for name in ("killed", "held", "young"))
+    for folder in (killed, held, young):
+        folder.mkdir()
+        (folder / "member").write_text("rows")
+    with FileLock(held / ".lock"):
+        for folder in (killed, held):
+            os.utime(folder, (1, 1))
+        bench.ok("load")
+    assert [folder.exists() for folder in (killed, held, young)] == [False, True, True]

@@ -74,10 +74,12 @@ def execute(argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options
 
 
 def options_of(environ: Mapping[str, str]) -> EngineOptions:
-    """Settings of the engine from the environment: `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`) and `SL_DUCKDB_PATH`."""
+    """Settings from the environment: `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`), `SL_DUCKDB_PATH` and `SL_ALL_REJECTED`."""
     mode = any(environ.get(key, "").lower() == "true" for key in ("SL_DUCKDB_MODE", "SL_DUAL_MODE"))
     path = environ.get("SL_DUCKDB_PATH") if mode else None
-    return EngineOptions(database=Path(path).expanduser() if path else None, duckdb_mode=mode)
+    tolerant = environ.get("SL_ALL_REJECTED", "").lower() == "warn"
+    database = Path(path).expanduser() if path else None
+    return EngineOptions(database=database, duckdb_mode=mode, may_reject_all=tolerant)
 
 
 def _number(environ: Mapping[str, str], name: str) -> float:

@@ -17,6 +17,7 @@ from starlake_dagster_assets.command.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
 from starlake_dagster_assets.engine.commands.load_results import LoadResults
 from starlake_dagster_assets.engine.journal import Journal, printable
+from starlake_dagster_assets.engine.reading.workspace import remove_leftovers
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
@@ -97,6 +98,7 @@ def load(
     results = LoadResults(journal, options, [str(problem) for problem in problems if _asked_for(problem, request)])
     broken = [PurePosixPath(problem.file) for problem in problems]
     context = _Context(project, request, journal, options, environ, results, broken)
+    remove_leftovers()
     domains = _selected(context)
     _copy_files(context, domains)
     journal.info(_SOURCE, f"Domains that will be watched: {','.join(domain.name for domain, _ in domains)}")
@@ -299,7 +301,8 @@ def _job(context: _Context, session: Session, passage: Passage, table: Table, en
     name = job_id(context.project, context.environ, default)
     auditor = Auditor(session, context.project, name, context.request.scheduled)
     strategy = table.metadata.write_strategy
-    return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal)
+    tolerant = context.options.may_reject_all
+    return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal, tolerant)
 
 
 def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *, recovered: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -22,6 +21,7 @@ from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.rows import Cell, RowCompiler
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
+from starlake_dagster_assets.engine.reading.workspace import workspace
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table
 
@@ -69,10 +69,10 @@ def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table
     job.create()
     replay = project.application.sink_replay_to_file
     try:
-        with TemporaryDirectory(prefix="starlake-read-") as work:
+        with workspace() as work:
             for part, path in enumerate(job.files, start=1):
-                for plain in plain_files(path, Path(work)):
-                    job.load(InputFile(plain, str(path), Path(work), replay), part)
+                for plain in plain_files(path, work):
+                    job.load(InputFile(plain, str(path), work, replay), part)
         return job.finish()
     except BaseException:
         job.scratch.drop()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -19,6 +18,7 @@ from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch
+from starlake_dagster_assets.engine.reading.workspace import workspace
 from starlake_dagster_assets.project.model import Project, Table
 
 __all__ = ["Stream", "StreamError", "stream_incoming"]
@@ -96,9 +96,9 @@ def stream_incoming(
         return
     scratch, replay = Scratch(con), project.application.sink_replay_to_file
     try:
-        with TemporaryDirectory(prefix="starlake-read-") as work:
-            for plain in plain_files(file.absolute(), Path(work)):
-                yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), Path(work), replay))
+        with workspace() as work:
+            for plain in plain_files(file.absolute(), work):
+                yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), work, replay))
     finally:
         scratch.drop()
 

@@ -34,11 +34,7 @@ __all__ = ["RejectedError", "record_others", "run_load"]
 
 
 class RejectedError(EngineError):
-    """Rows were refused and `application.rejectAllOnError` is on."""
-
-    def __init__(self, counts: Counts) -> None:
-        super().__init__(f"Fail on rejected count requested: {counts.rejected} invalid records")
-        self.counts = counts
+    """A file is rejected for its rows: all of them are wrong, or some and `application.rejectAllOnError` is on."""
 
 
 def run_load(job: LoadJob) -> Counts:
@@ -106,7 +102,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
             if before is not None and after is not None:
                 overwrites = job.strategy.type.upper() == "OVERWRITE"
                 _record_partitions(within, dict(after) if overwrites else added_rows(after, before))
-            if incoming.rejected and job.project.application.reject_all_on_error:
+            if _rejects_file(job, incoming):
                 raise StreamError("rows were refused")
             return incoming
 
@@ -135,7 +131,7 @@ def _write_after_reading(job: LoadJob) -> Counts:
             _record_partitions(job, counts)
 
     try:
-        if incoming.rejected and job.project.application.reject_all_on_error:
+        if _rejects_file(job, incoming):
             raise _refusal(job, incoming)
         return _finished(job, in_transaction(job.session, lambda: _body(job, put)))
     finally:
@@ -153,9 +149,19 @@ def _counts(incoming: Incoming) -> Counts:
     return Counts(incoming.input, incoming.accepted, incoming.rejected)
 
 
+def _rejects_file(job: LoadJob, incoming: Incoming) -> bool:
+    """Whether a file is not loaded for its rows: a table that gets none of them is no success."""
+    if not incoming.rejected:
+        return False
+    everything = not incoming.accepted and not job.may_reject_all
+    return everything or job.project.application.reject_all_on_error
+
+
 def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
     """Says how many of the rejected rows are in `audit.rejected`."""
     limit = job.project.application.audit.max_errors
+    if incoming.rejected and not incoming.accepted:
+        job.journal.warn("Audit", f"{job.table.raw}: all {incoming.rejected} rows are rejected")
     if incoming.rejected > limit:
         told = f"the first {limit} of {incoming.rejected} rejected rows are recorded in audit.rejected"
         job.journal.warn("Audit", f"{job.table.raw}: {told}; set audit.maxErrors to record more")
@@ -167,6 +173,14 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     job.entry.check_unchanged()
     _tell_limit(job, incoming)
     message = f"{counts.rejected} invalid records"
+    told = f"Fail on rejected count requested: {message}"
+    if not counts.accepted:
+        found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()
+        first = str(found[0][0]).removeprefix("ERR -> ").strip().split("\n")[0] if found else ""
+        told = (
+            f"{job.table.raw}: all {counts.rejected} rows of {uri(job.entry.files)} are rejected, so nothing is "
+            f"written; the first one because {first}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
+        )
 
     def record() -> None:
         job.auditor.reject(incoming, job.table.domain_name, job.table.name)
@@ -174,7 +188,7 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
 
     in_transaction(job.session, record)
     job.auditor.committed()
-    return RejectedError(counts)
+    return RejectedError(told)
 
 
 def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:

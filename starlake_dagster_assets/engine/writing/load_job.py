@@ -35,6 +35,7 @@ class LoadJob:
         entry: The files, in `ingesting`.
         auditor: Writes the audit rows.
         journal: Where things are told.
+        may_reject_all: Whether a file of which every row is rejected counts as loaded.
     """
 
     session: Session
@@ -44,6 +45,7 @@ class LoadJob:
     entry: Entry
     auditor: Auditor
     journal: Journal
+    may_reject_all: bool = False
 
     @property
     def native(self) -> bool:
