@@ -51,6 +51,7 @@ class EngineOptions:
         read_only: Files are only read.
         cancelled: Set to make the command stop at the next safe point.
         may_reject_all: A file of which every row is rejected is a warning (`SL_ALL_REJECTED=warn`), not a failure.
+        quarantine_after: A file that failed as often is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
         report: Given each event of a command, by a caller that does not read its lines.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
     """
@@ -66,6 +67,7 @@ class EngineOptions:
     read_only: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     may_reject_all: bool = False
+    quarantine_after: int = 5
     report: Callable[[Event], None] = _unheard
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 

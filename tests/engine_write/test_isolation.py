@@ -244,3 +244,26 @@ def test_directories_of_killed_readings_are_removed(
             os.utime(folder, (1, 1))
         bench.ok("load")
     assert [folder.exists() for folder in (killed, held, young)] == [False, True, True]
+
+
+def test_a_file_that_fails_again_and_again_is_quarantined(bench: Any) -> None:
+    bench.table("orders")
+    bench.table("lines")
+    bad = bench.file("orders_1.csv", header="no,such,columns")
+    bench.file("lines_1.csv", "1,a,5")
+    os.utime(bad, (1, 1))
+    for _ in range(2):
+        assert bench.run("load", SL_QUARANTINE_AFTER="3") == 1
+        assert bench.files("stage") == ["orders_1.csv"]
+    assert bench.run("load", SL_QUARANTINE_AFTER="3") == 1
+    assert "orders_1.csv failed 3 times and is in" in "\n".join(bench.stderr)
+    assert (bench.files("stage"), bench.files("quarantine")) == ([], ["orders_1.csv"])
+    bench.ok("load")
+    assert "1 file(s) in" in "\n".join(bench.stderr)
+    # a newer file of that name begins anew
+    bench.file("orders_1.csv", header="no,such,columns")
+    os.utime(bench.root / "datasets/stage/shop/orders_1.csv", (4e9, 4e9))
+    assert bench.run("load", SL_QUARANTINE_AFTER="3") == 1
+    assert bench.files("stage") == ["orders_1.csv"]
+    bench.file("orders_1.csv", "1,a,5")
+    bench.ok("load")

@@ -74,12 +74,17 @@ def execute(argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options
 
 
 def options_of(environ: Mapping[str, str]) -> EngineOptions:
-    """Settings from the environment: `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`), `SL_DUCKDB_PATH` and `SL_ALL_REJECTED`."""
+    """Settings of the engine from the environment.
+
+    These are `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`), `SL_DUCKDB_PATH`, `SL_ALL_REJECTED` and `SL_QUARANTINE_AFTER`.
+    """
     mode = any(environ.get(key, "").lower() == "true" for key in ("SL_DUCKDB_MODE", "SL_DUAL_MODE"))
     path = environ.get("SL_DUCKDB_PATH") if mode else None
     tolerant = environ.get("SL_ALL_REJECTED", "").lower() == "warn"
     database = Path(path).expanduser() if path else None
-    return EngineOptions(database=database, duckdb_mode=mode, may_reject_all=tolerant)
+    most = environ.get("SL_QUARANTINE_AFTER", "").strip()
+    quarantine = int(most) if most.isdecimal() else EngineOptions.quarantine_after
+    return EngineOptions(database=database, duckdb_mode=mode, may_reject_all=tolerant, quarantine_after=quarantine)
 
 
 def _number(environ: Mapping[str, str], name: str) -> float:

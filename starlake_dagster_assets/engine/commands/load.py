@@ -198,6 +198,9 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
     journal.info(_SOURCE, f"Watch Domain: {domain.name}")
     journal.info(_SOURCE, f"List files in file:{passage.stage}")
     passage.stage.mkdir(parents=True, exist_ok=True)
+    if waiting := list_files(passage.quarantine).files:
+        names = ", ".join(printable(file.name) for file in waiting[:5])
+        journal.warn(_SOURCE, f"{len(waiting)} file(s) in {passage.quarantine} are not loaded: {names}")
     for link in list_files(passage.stage).links:
         journal.warn(_SOURCE, f"{printable(link)} is not loaded: it is a link to a file outside of the stage area")
     for connection in sorted({table.connection for table in tables}):
@@ -291,7 +294,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
         f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entry.files)}\nTable: {passage.domain}.{table.name}"
     )
     job = replace(job, strategy=strategy, entry=entry)
-    with _given_back(passage, job):
+    with _given_back(passage, job, context.options):
         counts = run_load(job)
     _finish(context, passage, job, counts, recovered=False)
 
@@ -327,7 +330,7 @@ def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *
 
 
 @contextmanager
-def _given_back(passage: Passage, job: LoadJob) -> Generator[None]:
+def _given_back(passage: Passage, job: LoadJob, options: EngineOptions) -> Generator[None]:
     """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
     try:
         yield
@@ -336,6 +339,9 @@ def _given_back(passage: Passage, job: LoadJob) -> Generator[None]:
             passage.give_back(job.entry.files)
         if isinstance(error, duckdb.InterruptException):
             raise EngineError("cancelled") from error
+        given_back = isinstance(error, EngineError) and job.entry.committed(job.session) is None
+        if given_back and (told := passage.put_away(job.entry, job.auditor, options.quarantine_after)):
+            raise EngineError(f"{error}\n{told}") from error
         raise
 
 

@@ -183,6 +183,15 @@ class Auditor:
         found = self._con.execute(sql).fetchall()
         return (int(found[0][0]), int(found[0][1]), int(found[0][2])) if found else None
 
+    def failures(self, paths: str, moment: datetime) -> int:
+        """Returns how often a load of these paths has failed since a moment (UTC, naive) and its last success."""
+        if not self._exists("audit"):
+            return 0
+        mine = f"FROM {self._name('audit')} WHERE PATHS = {value(paths)} AND STEP = 'LOAD'"
+        after = f"rowid > coalesce((SELECT max(rowid) {mine} AND SUCCESS), -1)"
+        sql = f"SELECT count(*) {mine} AND NOT SUCCESS AND TIMESTAMP >= {value(moment)} AND {after}"
+        return int(self._con.execute(sql).fetchall()[0][0])
+
     def _soon(self, write: Callable[[], None]) -> None:
         if self._session.audited_elsewhere:
             self._waiting.append(write)

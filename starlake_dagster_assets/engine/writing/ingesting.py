@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
+from starlake_dagster_assets.engine.areas import area, free_name, list_files, local_path, move_file
 from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.session import Session
@@ -118,6 +118,11 @@ class Passage:
         return area(self.project, "archive", self.domain)
 
     @property
+    def quarantine(self) -> Path:
+        """`quarantine/<domain>`, beside the other areas of the data: files that failed again and again."""
+        return local_path(self.project.application.datasets, self.project, "datasets") / "quarantine" / self.domain
+
+    @property
     def unresolved(self) -> Path:
         """`unresolved/<domain>`."""
         return area(self.project, "unresolved", self.domain)
@@ -199,6 +204,31 @@ class Passage:
             elif file.exists():
                 move_file(file, there)
             _ticket(file).unlink(missing_ok=True)
+
+    def put_away(self, entry: Entry, auditor: Auditor, most: int) -> str:
+        """Moves files that were given back to `quarantine` once they have failed as often as they may.
+
+        Args:
+            entry: The files; their failures are rows of the audit, of which a newer file of a name has none.
+            auditor: Reads them.
+            most: How often; 0 = no matter how often.
+
+        Returns:
+            What is to be said of them; "" where they stay.
+        """
+        files = [self.stage / file.name for file in entry.files if (self.stage / file.name).exists()]
+        if most <= 0 or not files:
+            return ""
+        changed = max(int(file.stat().st_mtime) for file in files)
+        since = datetime.fromtimestamp(changed, timezone.utc).replace(tzinfo=None)
+        failed = auditor.failures(uri(entry.files), since)
+        if failed < most:
+            return ""
+        for file in files:
+            move_file(file, free_name(self.quarantine / file.name))
+        names = ", ".join(printable(file.name) for file in files)
+        told = f"{names} failed {failed} times and is in {self.quarantine} now"
+        return f"{told}; correct it and move it back to {self.stage}"
 
     def recover(self, files: Iterable[Path], session: Session, auditor: Auditor) -> list[tuple[Entry, Counts]]:
         """Decides about files found in `ingesting`.
