@@ -11,6 +11,7 @@ from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import refusals
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
+from starlake_dagster_assets.checking.portability import bare_macros, differences
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables
@@ -53,7 +54,12 @@ class Findings:
 
 
 def check_project(
-    root: Path, *, env: str | None = None, options: Mapping[str, str] | None = None, engine: Engine = "auto"
+    root: Path,
+    *,
+    env: str | None = None,
+    options: Mapping[str, str] | None = None,
+    engine: Engine = "auto",
+    portable: bool = False,
 ) -> Findings:
     """Checks everything that can be known of a project without running it; nothing is written into it.
 
@@ -63,6 +69,8 @@ def check_project(
         options: Variables that take precedence over the env files.
         engine: `duckdb` reports the tables and tasks that the embedded engine refuses as errors; `starlake` does not
             report them; `auto` reports those whose connection is DuckDB as warnings.
+        portable: Reports as errors what the embedded engine accepts and Starlake's own program does not, or does
+            differently.
 
     Raises:
         ProjectError: When the directory is not a Starlake project.
@@ -83,6 +91,8 @@ def check_project(
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
         yield from refusals(model, engine, skipped)
+        for problem in (*bare_macros(model), *(differences(model) if portable else ())):
+            yield problem.model_copy(update={"severity": "error" if portable else problem.severity})
 
     found = [*loaded, *built, *trigger_problems(model, graph)]
     examined = [problem for problem in found if problem.code != "unparsable-sql"]  # `syntax_errors` has the details

@@ -52,10 +52,19 @@ def check(
             **one_of(_Engine),
         ),
     ] = _Engine.auto,
+    portable: Annotated[
+        bool,
+        typer.Option(
+            "--portable",
+            help="Also reports, as errors, what the embedded engine accepts and Starlake's own program does not, or "
+            "does differently: macros without an import, privacy that is stored in clear, reserved column names, keys "
+            "without effect on native loads.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
-    found = _findings(project, env, variables(options), engine.value)
+    found = _findings(project, env, variables(options), engine.value, portable=portable)
     if as_json:
         _print_json(found)
     else:
@@ -64,12 +73,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _findings(project: Path, env: str | None, options: dict[str, str], engine: str) -> Findings:
+def _findings(project: Path, env: str | None, options: dict[str, str], engine: str, *, portable: bool) -> Findings:
     from starlake_dagster_assets.checking.problems import Findings, check_project
     from starlake_dagster_assets.errors import ProjectError
 
     try:
-        return check_project(project, env=env, options=options, engine=cast("Engine", engine))
+        return check_project(project, env=env, options=options, engine=cast("Engine", engine), portable=portable)
     except ProjectError as error:
         return Findings((Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project"),))
 

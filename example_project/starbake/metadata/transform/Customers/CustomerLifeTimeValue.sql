@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 -- What each member of the loyalty programme has spent, cancelled orders left out.
 with baskets as (
   select order_id, customer_id, order_date, sum(amount) as basket
@@ -22,8 +23,8 @@ select
   c.city,
   c.loyalty_tier,
   coalesce(s.order_count, 0) as order_count,
-  {{ money('coalesce(s.total_spent, 0)') }} as lifetime_value,
-  {{ money('coalesce(s.average_basket, 0)') }} as average_basket,
+  {{ m.money('coalesce(s.total_spent, 0)') }} as lifetime_value,
+  {{ m.money('coalesce(s.average_basket, 0)') }} as average_basket,
   s.first_order,
   s.last_order,
   rank() over (order by coalesce(s.total_spent, 0) desc) as spending_rank,

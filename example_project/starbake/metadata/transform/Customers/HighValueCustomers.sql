@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 -- The threshold comes from env.sl.yml or env.<name>.sl.yml.
 select
   customer_id,
@@ -7,6 +8,6 @@ select
   lifetime_value,
   order_count,
   spending_rank,
-  {{ share('lifetime_value', '') }} as share_of_best
+  {{ m.share('lifetime_value', '') }} as share_of_best
 from Customers.CustomerLifeTimeValue
 where lifetime_value >= {{ high_value_threshold }}

@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 -- Cost of one piece: its recipe at the purchase prices of today.
 with ingredients_of as (
   select product_id, unnest(recipe) as item
@@ -16,8 +17,8 @@ select
   p.category,
   p.price,
   c.ingredient_count,
-  {{ money('c.unit_cost') }} as unit_cost,
-  {{ money('p.price - c.unit_cost') }} as unit_margin
+  {{ m.money('c.unit_cost') }} as unit_cost,
+  {{ m.money('p.price - c.unit_cost') }} as unit_margin
 from starbake.Products p
 join costs c
   on c.product_id = p.product_id

@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 -- Incremental: with a window, only its days are computed and replaced; without, all of them.
 select
   l.order_date,
@@ -5,7 +6,7 @@ select
   s.shop_name,
   s.city,
   count(distinct l.order_id) as order_count,
-  {{ money('sum(l.amount)') }} as revenue
+  {{ m.money('sum(l.amount)') }} as revenue
 from kpi.order_lines l
 join reference.Shops s
   on s.shop_id = l.shop_id

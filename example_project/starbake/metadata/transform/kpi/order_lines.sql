@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 -- One row a product of an order, so that nobody else has to unfold the lines.
 with unfolded as (
   select order_id, customer_id, shop_id, order_date, ordered_at, status, unnest(lines) as line
@@ -13,5 +14,5 @@ select
   u.line.product_id as product_id,
   u.line.quantity as quantity,
   u.line.unit_price as unit_price,
-  {{ money('u.line.quantity * u.line.unit_price') }} as amount
+  {{ m.money('u.line.quantity * u.line.unit_price') }} as amount
 from unfolded u

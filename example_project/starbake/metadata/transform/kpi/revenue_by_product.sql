@@ -1,3 +1,4 @@
+{% import 'macros/sql.j2' as m %}
 with sales as (
   select product_id, sum(quantity) as sold, sum(amount) as revenue
   from kpi.order_lines
@@ -9,9 +10,9 @@ select
   p.name,
   p.category,
   cast(coalesce(s.sold, 0) as bigint) as sold,
-  {{ money('coalesce(s.revenue, 0)') }} as revenue,
-  {{ money('coalesce(s.revenue, 0) - coalesce(s.sold, 0) * c.unit_cost') }} as margin,
-  {{ share('coalesce(s.revenue, 0)', 'partition by p.category') }} as share_of_category,
+  {{ m.money('coalesce(s.revenue, 0)') }} as revenue,
+  {{ m.money('coalesce(s.revenue, 0) - coalesce(s.sold, 0) * c.unit_cost') }} as margin,
+  {{ m.share('coalesce(s.revenue, 0)', 'partition by p.category') }} as share_of_category,
   rank() over (order by coalesce(s.revenue, 0) desc) as revenue_rank
 from starbake.Products p
 left join sales s
