@@ -1,11 +1,14 @@
 """Access of a resource to the warehouse of its project, whatever runs the commands."""
 
-from typing import Any
+from typing import Any, cast
 
+import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.warehouse.login import is_supported
 from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
@@ -21,6 +24,8 @@ class StarlakeWarehouseResource(StarlakeResource):
         "EnvVar for URLs with a password.",
     )
 
+    warehouse: dg.ResourceDependency[Any] = cast("Any", None)
+
     def warehouse_reader(self, project: ProjectSource) -> WarehouseReader | None:
         """Returns the reader of the project's warehouse; None where it cannot be read from here.
 
@@ -30,8 +35,19 @@ class StarlakeWarehouseResource(StarlakeResource):
         return warehouse_reader(project.model, self.warehouse_access())
 
     def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read, beyond the options of the project's connections."""
-        return WarehouseAccess(urls=self.warehouse_urls)
+        """Returns how the warehouse is read, beyond the options of the project's connections.
+
+        Raises:
+            RunnerError: When `warehouse` is a resource that gives no connection.
+        """
+        kind: type[Any] = type(self)
+        resource = cast("object", self.warehouse)
+        if resource is not None and not is_supported(resource):
+            raise RunnerError(
+                f"{kind.__name__}: `warehouse` is a {type(resource).__name__}; expected a resource with "
+                "`get_client` (BigQueryResource) or `get_connection` (SnowflakeResource)."
+            )
+        return WarehouseAccess(urls=self.warehouse_urls, resource=resource)
 
     def __repr_args__(self) -> Any:
         """The fields without the values of URLs."""

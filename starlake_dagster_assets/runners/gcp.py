@@ -61,12 +61,12 @@ def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate
     return make(credentials=gcp_credentials(impersonate), client_options=options)
 
 
-def gcp_http_client(kind: type[_T], *, project: str, endpoint: str | None, impersonate: str | None) -> _T:
+def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None, impersonate: str | None) -> _T:
     """A client of an HTTP service, such as Cloud Storage or BigQuery.
 
     Args:
         kind: Its class.
-        project: Google Cloud project.
+        project: Google Cloud project; that of the credentials by default.
         endpoint: URL of a server of one's own, without credentials; the service's own by default.
         impersonate: Service account to act as.
     """

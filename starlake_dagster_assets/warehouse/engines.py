@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.errors import RunnerError, WarehouseError
 from starlake_dagster_assets.project.model import Connection
@@ -48,10 +49,12 @@ class EngineFactory:
     Attributes:
         connection: The connection.
         given: Its SQLAlchemy URL, where it is not that of its own options.
+        connect: Returns a connection of the driver, such as one of a Dagster resource; by the URL by default.
     """
 
     connection: Connection
     given: str = field(default="", repr=False)
+    connect: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -79,15 +82,22 @@ class EngineFactory:
                 pool_pre_ping=True,
                 pool_size=1,
                 max_overflow=4,
-                connect_args={**_CONNECT_ARGS.get(url.get_dialect().name, {})},
+                **(
+                    {"creator": self.connect}
+                    if self.connect is not None
+                    else {"connect_args": {**_CONNECT_ARGS.get(url.get_dialect().name, {})}}
+                ),
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise WarehouseError(self._missing(url, error)) from None
 
     def _url(self) -> URL:
-        from sqlalchemy.engine import make_url
+        from sqlalchemy.engine import URL, make_url
         from sqlalchemy.exc import ArgumentError
 
+        driver = driver_of(self.connection)
+        if self.connect is not None and driver is not None:
+            return URL.create(driver.name)
         try:
             return make_url(self.given) if self.given else engine_url(self.connection)
         except RunnerError as error:

@@ -6,19 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-__all__ = ["MOST_PARTITIONS", "sum_by_value"]
+__all__ = ["MOST_PARTITIONS", "QUARTER_SECONDS", "sum_by_value"]
 
 MOST_PARTITIONS = 10_000
 """Maximum number of distinct values of a partition column."""
-_QUARTER = 15
+QUARTER_SECONDS = 900
+"""Moments are cut to a quarter of an hour."""
+_QUARTER = QUARTER_SECONDS // 60
 
 
 def sum_by_value(rows: Iterable[Sequence[Any]], offset: str = "") -> Mapping[str | None, int]:
     """Returns row counts by partition value.
 
     Args:
-        rows: The parts of a value (itself; or day, hour and minute), then a count.
-        offset: The UTC offset of days, hours and minutes.
+        rows: The parts of a value (itself; or day, hour and quarter of the hour), then a count.
+        offset: The UTC offset of days and hours.
     """
     found: dict[str | None, int] = {}
     for *parts, count in rows:
@@ -33,14 +35,14 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, datetime):
         moment = value.astimezone(timezone.utc) if value.tzinfo else value
-        return _moment(moment.date(), moment.hour, moment.minute, "+00:00" if value.tzinfo else "")
+        return _moment(moment.date(), moment.hour, moment.minute // _QUARTER, "+00:00" if value.tzinfo else "")
     if isinstance(value, date):
         return value.isoformat()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _moment(day: Any, hour: Any, minute: Any, offset: str) -> str | None:
+def _moment(day: Any, hour: Any, quarter: Any, offset: str) -> str | None:
     text = _text(day)
-    if text is None or hour is None or minute is None:
+    if text is None or hour is None or quarter is None:
         return text
-    return f"{text}T{int(hour):02}:{int(minute) // _QUARTER * _QUARTER:02}:00{offset}"
+    return f"{text}T{int(hour):02}:{int(quarter) * _QUARTER:02}:00{offset}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from starlake_dagster_assets.errors import RunnerError, nearest
 from starlake_dagster_assets.project.model import Connection, Project
-from starlake_dagster_assets.warehouse.bigquery import bigquery_reader
+from starlake_dagster_assets.warehouse.bigquery import BigQueryReader, bigquery_reader
 from starlake_dagster_assets.warehouse.connections import duckdb_file, table_connections, used_connections
 from starlake_dagster_assets.warehouse.duckdb import duckdb_reader
 from starlake_dagster_assets.warehouse.engines import EngineFactory, has_sql_driver
+from starlake_dagster_assets.warehouse.login import client_of, connect_by, has_client
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.warehouse.routing import RoutingReader
 from starlake_dagster_assets.warehouse.sql import SqlReader
@@ -28,6 +30,7 @@ class WarehouseAccess:
         gcp_project: Google Cloud project of BigQuery tables, where the connection names none.
         impersonate: Service account to act as in Google Cloud.
         bigquery_endpoint: URL of BigQuery; Google's own by default.
+        resource: A Dagster resource that logs in, such as a `SnowflakeResource` or a `BigQueryResource`.
         urls: SQLAlchemy URL by connection, where it is not that of the connection's own options.
     """
 
@@ -35,6 +38,7 @@ class WarehouseAccess:
     gcp_project: str | None = None
     impersonate: str | None = None
     bigquery_endpoint: str | None = None
+    resource: Any = field(default=None, repr=False)
     urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
@@ -81,6 +85,8 @@ def _readers(project: Project, access: WarehouseAccess) -> dict[str, WarehouseRe
 
 def _reader(project: Project, connection: Connection, access: WarehouseAccess) -> WarehouseReader | None:
     if connection.engine == "bigquery":
+        if has_client(access.resource):
+            return BigQueryReader(project, getattr(access.resource, "project", None) or "", client_of(access.resource))
         return bigquery_reader(
             project,
             connection,
@@ -88,6 +94,8 @@ def _reader(project: Project, connection: Connection, access: WarehouseAccess) -
             impersonate=access.impersonate,
             endpoint=access.bigquery_endpoint,
         )
-    if access.urls.get(connection.name) or has_sql_driver(connection):
-        return SqlReader(project, connection, EngineFactory(connection, access.urls.get(connection.name, "")))
-    return None
+    url = access.urls.get(connection.name, "")
+    if not url and not has_sql_driver(connection):
+        return None
+    connect = None if url else connect_by(access.resource)
+    return SqlReader(project, connection, EngineFactory(connection, url, connect))

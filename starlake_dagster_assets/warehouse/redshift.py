@@ -53,8 +53,8 @@ class _Named(sa.types.UserDefinedType[Any]):
     cache_ok = True
 
     def __init__(self, name: str) -> None:
-        self.shown = name
+        self.name = name
 
     def get_col_spec(self, **kw: Any) -> str:
         """The name as the warehouse gives it."""
-        return self.shown.upper()
+        return self.name.upper()

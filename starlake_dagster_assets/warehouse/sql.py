@@ -298,7 +298,8 @@ def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
             return [column], ""
         moment = sa.func.timezone("UTC", column) if zoned else column
         day = _as_text(sa.cast(moment, sa.Date), dialect)
-        return [day, sa.extract("hour", moment), sa.extract("minute", moment)], "+00:00" if zoned else ""
+        quarter = sa.func.floor(sa.extract("minute", moment) / sa.literal_column("15"))  # a parameter is no constant
+        return [day, sa.extract("hour", moment), quarter], "+00:00" if zoned else ""
     return [_as_text(column, dialect) if isinstance(kind, sa.Date) else column], ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,7 +14,8 @@ import sqlglot
 
 __all__ = ["FakeBigQuery"]
 
-_TYPES = {"BOOLEAN": "BOOLEAN", "INTEGER": "INTEGER", "BIGINT": "INTEGER", "HUGEINT": "INTEGER"}
+_TYPES = {"BOOLEAN": "BOOLEAN", "INTEGER": "INTEGER", "BIGINT": "INTEGER", "HUGEINT": "INTEGER", "DATE": "DATE"}
+_TYPES |= {"TIMESTAMP": "DATETIME", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
 
 
 class FakeBigQuery:
@@ -71,6 +73,10 @@ class FakeBigQuery:
     def _told(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if path.endswith("/projects/p/queries"):
             return self._query(body)
+        if found := re.search(r"/projects/p/datasets/([^/]+)/tables/([^/]+)/data$", path):
+            rows = self.con.execute(f'SELECT * FROM p."{found[1]}"."{found[2]}"').fetchall()
+            told = [{"f": [{"v": _text(value)} for value in row]} for row in rows]
+            return 200, {"totalRows": str(len(told)), "rows": told}
         if found := re.search(r"/projects/p/datasets/([^/]+)/tables/([^/]+)$", path):
             return self._table(found[1], found[2])
         return 501, {"error": {"message": f"the fake does not know {path}"}}
@@ -83,6 +89,8 @@ class FakeBigQuery:
             done = self.con.execute(sql, {name: value for name, value in given.items() if f"${name}" in sql})
         except duckdb.CatalogException as error:
             return 404, {"error": {"message": f"Not found: Table {error}", "errors": [{"reason": "notFound"}]}}
+        except duckdb.Error as error:
+            return 400, {"error": {"message": str(error), "errors": [{"reason": "invalidQuery"}]}}
         fields = [{"name": one[0], "type": _TYPES.get(str(one[1]), "STRING")} for one in done.description]
         rows = [{"f": [{"v": _text(value)} for value in row]} for row in done.fetchall()]
         reference = {"projectId": "p", "jobId": "job", "location": "EU"}
@@ -106,4 +114,6 @@ class FakeBigQuery:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, datetime):
+        return value.isoformat()
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+import dagster as dg
 import pytest
 
 from starlake_dagster_assets.command.model import AuditRow
@@ -131,3 +134,43 @@ def test_a_server_that_does_not_let_us_in(bench: WarehouseBench):
         assert "wrong-and-secret" not in str(caught.value)
     given = WarehouseAccess(urls={"pg": bench.server.url(bench.database)})
     assert warehouse_reader(bench.source().model, given).row_count("sales", "a") is None
+
+
+def test_redshift_reads_what_both_have(bench: WarehouseBench):
+    bench.execute(AUDIT + ";" + TABLES)
+    source = bench.project(url=bench.server.jdbc(bench.database).replace("postgresql", "redshift"))
+    found = warehouse_reader(source.model)
+    assert found.audit("none") == [] and found.expectations("none") == []
+    assert found.columns("sales", "a")[:3] == [("id", "BIGINT"), ("v", "CHARACTER VARYING"), ("day", "DATE")]
+    assert (found.row_count("sales", "v"), found.row_count("sales", "none")) == (3, None)
+    assert found.rows("sales", "mixed", 1) == [["1", 'q"uoted']]
+    (row,) = found.evaluate("sales", "a", [Expectation(expect="few(1)")])
+    assert row.count == 3
+    assert found.partition_counts("sales", "a", "id") == {"1": 1, "2": 2, "9": 1}
+
+
+def test_connections_of_a_resource_are_used(bench: WarehouseBench):
+    import psycopg
+
+    class Resource:
+        @contextmanager
+        def get_connection(self):
+            url = bench.server.url(bench.database).replace("+psycopg", "")
+            with psycopg.connect(url) as con:
+                yield con
+
+    source = bench.project(url="jdbc:postgresql://elsewhere/x", password="unknown")
+    bench.execute(TABLES)
+    found = warehouse_reader(source.model, WarehouseAccess(resource=Resource()))
+    assert (found.row_count("sales", "a"), found.row_count("sales", "v")) == (4, 3)
+
+
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run")  # Dagster itself, for nested resources
+def test_a_resource_without_connections_is_named(bench: WarehouseBench):
+    class Other(dg.ConfigurableResource):
+        """Something else."""
+
+    bench.project()
+    result = bench.materialize(bench.resource(warehouse=Other()))
+    (failure,) = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    assert "`warehouse` is a Other; expected a resource with" in str(failure.event_specific_data)
