@@ -12,7 +12,16 @@ from starlake_dagster_assets.triggers.settings import NodeSettings
 from tests.migration.conftest import EXAMPLE
 
 PAGE = (EXAMPLE.parent / "docs" / "migration.md").read_text(encoding="utf-8")
-OURS = {"stable_for", "guard", "triggering", "optional_datasets", "partitions", "partition_column", "partition_write"}
+OURS = {
+    "interval",
+    "stable_for",
+    "guard",
+    "triggering",
+    "optional_datasets",
+    "partitions",
+    "partition_column",
+    "partition_write",
+}
 """Settings that starlake-dagster has not."""
 SNOWFLAKES = {"stage_location", "sl_incoming_file_stage", "warehouse", "packages", "allow_overlapping_execution"}
 
