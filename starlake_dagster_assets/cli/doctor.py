@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env
+from starlake_dagster_assets.cli.options import Env, one_of, opened, variables
+from starlake_dagster_assets.cli.run import Environment, resource_of
 
 __all__ = ["register"]
 
@@ -27,13 +28,34 @@ def doctor(
     project: Annotated[Path | None, typer.Argument(metavar="PROJECT", help="A project to look at, too.")] = None,
     env: Env = None,
     starlake: Annotated[str | None, typer.Option(help="The starlake program; SL_STARLAKE_PATH by default.")] = None,
+    environment: Annotated[
+        Environment | None,
+        typer.Option(
+            help="Examine the service that would run the project instead of this machine.", **one_of(Environment)
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
 ) -> None:
-    """Says which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken."""
+    """Says which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken.
+
+    With --environment, whether the service can run the project: permissions, logs, retries, time limits, entry point,
+    log level, warehouse. It starts nothing.
+    """
     from starlake_dagster_assets.doctor import Finding, examine
 
     found: list[Finding] = []
-    for finding in examine(project, env=env, starlake=starlake):
+    if environment is None:
+        findings = examine(project, env=env, starlake=starlake)
+    else:
+        from starlake_dagster_assets.doctor_environment import examine_environment
+
+        resource = resource_of(environment, variables(fields, "--set"))
+        findings = examine_environment(resource, opened(project or Path(), env=env))
+    for finding in findings:
         found.append(finding)
         if not as_json:
             _print(finding.level, finding.topic, finding.text, finding.advice)

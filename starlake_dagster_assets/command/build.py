@@ -16,6 +16,7 @@ __all__ = [
     "ARGV_BYTES",
     "list_argument",
     "load",
+    "loaded_tables",
     "options_argument",
     "path_argument",
     "preload",
@@ -95,6 +96,13 @@ def load(
         raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
     args = (*_scope(domain, tables), *_scheduled(scheduled_date), *options_argument(options))
     return Command("load", args, _env(env, job_id), secrets, job_id, spark)
+
+
+def loaded_tables(command: Command) -> tuple[str, tuple[str, ...]]:
+    """Returns the domain directory and the file stems of a `load`; none where it names no tables."""
+    values = dict(zip(command.args, command.args[1:], strict=False))
+    stems = (stem for stem in values.get("--tables", "").split(",") if stem)
+    return values.get("--domains", ""), tuple(stems)
 
 
 def transform(

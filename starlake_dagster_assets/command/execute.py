@@ -161,6 +161,40 @@ class _Run:
         return self._standing(outcome, named_expectations(node, self._source.model.application))
 
     def _load(self, nodes: dict[str, Node]) -> _Outcomes:
+        failed: dict[str, Outcome] = {}
+        nodes = yield from self._resumed(nodes, failed)
+        for item in self._submitted(nodes) if nodes else ():
+            if isinstance(item, Outcome) and item.status == "nothing" and item.node.id in failed:
+                yield failed[item.node.id]  # its files were taken by the load before
+            else:
+                yield item
+
+    def _resumed(
+        self, nodes: dict[str, Node], failed: dict[str, Outcome]
+    ) -> Generator[Outcome | Settled, None, dict[str, Node]]:
+        """Follows the loads that earlier attempts of the step left.
+
+        Args:
+            nodes: The tables that are wanted, by file stem.
+            failed: Takes the results of tables that failed there, by node id.
+
+        Returns:
+            The tables that are still to be loaded, by file stem: those of no such load, and those that failed there.
+        """
+        left = dict(nodes)
+        for command in self._desk.unfinished("load"):
+            domain, stems = build.loaded_tables(command)
+            mine = {stem: left[stem] for stem in stems if stem in left and _table(left[stem]).domain == domain}
+            for item in self._stream(command, list(mine.values()), {}) if mine else ():
+                node = item.node if isinstance(item, Outcome) else item.outcome.node
+                if isinstance(item, Outcome) and item.status == "failed":
+                    failed[item.node.id] = item
+                    continue
+                left = {stem: one for stem, one in left.items() if one.id != node.id}
+                yield item
+        return left
+
+    def _submitted(self, nodes: dict[str, Node]) -> _Outcomes:
         domain = _table(next(iter(nodes.values()))).domain
         secrets = self._settings.secrets
         try:

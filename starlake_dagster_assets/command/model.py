@@ -54,11 +54,19 @@ class Command:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of output, without its end; `raw` are its bytes where they are not UTF-8."""
+    """One line of output, without its end.
+
+    Attributes:
+        text: The line.
+        stream: The stream that it was written to.
+        raw: Its bytes where they are not UTF-8.
+        attempt: Of the service that runs the command, where it runs a failed command again by itself; 0 is the first.
+    """
 
     text: str
     stream: Literal["stdout", "stderr"] = "stderr"
     raw: bytes | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,11 @@ from starlake_dagster_assets.command.model import (
     CommandFailed,
     Event,
     ExpectationRow,
+    FileLoaded,
     Line,
     TableFailed,
+    TableLoaded,
+    TableStarted,
 )
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
@@ -29,6 +32,7 @@ from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
     HoldingRunner,
     ReportingHandle,
+    ResumingRunner,
     ReturningRunner,
     Runner,
     job_id_of,
@@ -104,21 +108,16 @@ class Desk:
             self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
             return
         self.job_id = job_id = job_id_of(handle, command)
-        parser = ReportedEvents() if isinstance(handle, ReportingHandle) else OutputParser(expected, repeated)
-        events: list[Event] = []
+        reported = ReportedEvents() if isinstance(handle, ReportingHandle) else None
+        reading = _AttemptReading(expected, repeated)
         secrets = self._secrets | command.secrets
         try:
             for item in handle.outputs() if isinstance(handle, ReportingHandle) else handle.lines():
-                found: tuple[Event, ...] = ()
                 if isinstance(item, Line):
                     self._settings.on_line(_hidden(item, secrets))
-                    # unredacted: a password may be the name of a table
-                    found = parser.feed(item.text) if isinstance(parser, OutputParser) else ()
-                elif isinstance(parser, ReportedEvents):
-                    found = parser.take(item)
-                for event in found:
-                    events.append(event)
-                    yield event
+                    yield from reading.take(item) if reported is None else ()
+                elif reported is not None:
+                    yield from reading.note(reported.take(item))
             result = handle.wait()
             self.job_id = job_id = job_id_of(handle, command)  # it may have changed hands
         except UnreachableError:  # what runs there goes on, and is taken over by a retry
@@ -126,12 +125,17 @@ class Desk:
         except BaseException:
             handle.cancel()
             raise
-        for event in parser.finish(result.exit_code):
-            events.append(event)
-            yield event
+        parser = reading.parser if reported is None else reported
+        yield from reading.note(parser.finish(result.exit_code))
+        events = reading.events
         asked = command.name in ("load", "transform") and not self.held
         told = tuple(_without(event, secrets) for event in events)
         self.ending = Ending(told, result, parser.walked, parser.understood, self.audit(job_id) if asked else None)
+
+    def unfinished(self, name: str) -> Sequence[Command]:
+        """Returns the commands of a name that earlier attempts of the step left, without their results."""
+        runner = self._runner
+        return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, ResumingRunner) else ()
 
     def close(self) -> None:
         """Gives up what the runner holds between commands."""
@@ -203,6 +207,46 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
     for secret in secrets if raw is not None else ():
         raw = raw.replace(secret.encode(), b"***") if raw else raw
     return Line(redact(line.text, secrets), line.stream, raw)
+
+
+class _AttemptReading:
+    """Reads the lines of a command. Where a service runs it again by itself, the last attempt decides.
+
+    What an earlier attempt loaded counts: its files are gone, and later attempts do not mention them.
+
+    Args:
+        expected: Tables that may be announced.
+        repeated: Those that may be announced more than once.
+    """
+
+    def __init__(self, expected: Iterable[tuple[str, str]], repeated: Iterable[tuple[str, str]]) -> None:
+        self._names = (tuple(expected), tuple(repeated))
+        self._attempt = 0
+        self.parser = OutputParser(*self._names)
+        self.events: list[Event] = []
+
+    def note(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Keeps events, and returns them."""
+        self.events.extend(events)
+        return events
+
+    def take(self, line: Line) -> Sequence[Event]:
+        """Takes a line, and returns the events that it completes; none of a late line of an earlier attempt."""
+        landed: Sequence[Event] = ()
+        if line.attempt < self._attempt:
+            return ()
+        if line.attempt > self._attempt:
+            landed = self.note([event for event in self.parser.finish(1) if isinstance(event, TableLoaded)])
+            self.events = _of_landed(self.events)
+            self._attempt, self.parser = line.attempt, OutputParser(*self._names)
+        return [*landed, *self.note(self.parser.feed(line.text))]  # unredacted: a password may name a table
+
+
+def _of_landed(events: Sequence[Event]) -> list[Event]:
+    """Returns the events of tables that landed."""
+    found = {(event.domain, event.table) for event in events if isinstance(event, TableLoaded)}
+    known = [event for event in events if isinstance(event, TableStarted | FileLoaded | TableLoaded)]
+    return [event for event in known if (event.domain, event.table) in found]
 
 
 def _without(event: Event, secrets: frozenset[str]) -> Event:

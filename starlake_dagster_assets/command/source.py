@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
 
-__all__ = ["ProjectSource", "names_secret", "redact", "secrets_of"]
+__all__ = ["ProjectSource", "contains_secret", "names_secret", "redact", "secrets_of"]
 
 _SECRET_KEY = re.compile(
     r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
@@ -19,6 +19,11 @@ _SECRET_KEY = re.compile(
     re.I,
 )
 _IN_URL = re.compile(r"(?:passw\w*|pwd|token|secret\w*)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@", re.I)
+_KEY_MATERIAL = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
+)
+_PLACEHOLDERS = ("$", "{{", "%", "<", "*")
+_LONG = 8
 _SHORTEST = 4
 """Shorter values are not redacted: they would blot out half of every log."""
 
@@ -60,6 +65,19 @@ class ProjectSource(Protocol):
 def names_secret(name: str) -> bool:
     """Whether a variable or an option of that name holds a secret."""
     return _SECRET_KEY.search(name) is not None
+
+
+def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
+    """Whether a text gives a secret away: a URL with a password, a private key, or the value of a known secret.
+
+    Args:
+        text: The text. A placeholder in the place of a password, such as `${PASSWORD}`, is no secret.
+        secrets: Values that are known to be secret; a short one may well be part of an innocent word.
+    """
+    in_urls = (part for match in _IN_URL.finditer(text) for part in match.groups() if part)
+    if any(not part.startswith(_PLACEHOLDERS) for part in in_urls) or _KEY_MATERIAL.search(text):
+        return True
+    return any(secret == text or (len(secret) >= _LONG and secret in text) for secret in secrets)
 
 
 def secrets_of(project: Project) -> frozenset[str]:

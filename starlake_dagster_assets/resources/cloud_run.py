@@ -40,6 +40,11 @@ class StarlakeCloudRun(StarlakeRemoteResource):
     job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
     region: str = Field(default="europe-west1", description="Where the job is.")
     container: str | None = Field(default=None, description="Container of a job with several; the first by default.")
+    secrets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Secrets of Secret Manager by environment variable: name, name:version, or "
+        "projects/PROJECT/secrets/NAME:version.",
+    )
     impersonate: str | None = Field(default=None, description="Service account to act as.")
     endpoint: str | None = Field(default=None, description="host:port of Cloud Run; Google's own by default.")
     logging_endpoint: str | None = Field(
@@ -74,6 +79,7 @@ class StarlakeCloudRun(StarlakeRemoteResource):
             container=self.container,
             impersonate=self.impersonate,
             env=self.variables(project),
+            secrets=self.secrets,
             endpoint=self.endpoint,
             logging_endpoint=self.logging_endpoint,
             local=self.local,

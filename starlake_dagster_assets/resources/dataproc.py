@@ -10,9 +10,9 @@ import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.assets.attempt import deployment_of, may_retry
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.command.source import ProjectSource, secrets_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
 from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters, label
@@ -200,9 +200,13 @@ class StarlakeDataproc(StarlakeRemoteResource):
         """Jobs or batches.
 
         Raises:
-            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed, or a value that others can read holds a secret.
         """
         need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
+        secrets = secrets_of(project.model)
+        refuse_visible_secrets("spark_properties", self.spark_properties, secrets)
+        for part in ("properties", "metadata"):
+            refuse_visible_secrets(f"ephemeral.{part}", self._dumped("ephemeral").get(part, {}), secrets)
         program = Program(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()

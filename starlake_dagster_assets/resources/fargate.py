@@ -59,6 +59,11 @@ class StarlakeFargate(StarlakeRemoteResource):
         default=None,
         description="Capacity provider of the cluster, such as FARGATE_SPOT; launch type FARGATE by default.",
     )
+    secrets: dict[str, str] = Field(
+        default_factory=dict,
+        description="ARNs in Secrets Manager or Parameter Store by environment variable: a derived task "
+        "definition has them.",
+    )
     platform_version: str = Field(default="LATEST", description="Fargate platform version.")
     endpoint_url: str | None = Field(default=None, description="Of the services; AWS' own by default.")
 
@@ -84,6 +89,7 @@ class StarlakeFargate(StarlakeRemoteResource):
             cpu=self.cpu,
             memory=self.memory,
             env=self.variables(project),
+            secrets=self.secrets,
             platform_version=self.platform_version,
             capacity_provider=self.capacity_provider,
             endpoint_url=self.endpoint_url,

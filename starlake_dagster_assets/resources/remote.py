@@ -1,19 +1,19 @@
 """What the resources of remote environments share: variables of the commands, and how executions are watched."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.command.source import ProjectSource, names_secret
+from starlake_dagster_assets.command.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.remote import Environment, Policy
 from starlake_dagster_assets.runners.shell_env import DROPPED, log_level
 
-__all__ = ["StarlakeRemoteResource"]
+__all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]
 
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
@@ -99,14 +99,31 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         """The environment variables of every command.
 
         Raises:
-            RunnerError: When the name of one says that it holds a secret.
+            RunnerError: When one holds a secret, by its name or its value.
         """
-        for name in self.env:
-            if names_secret(name):
-                raise RunnerError(
-                    f"env `{name}` looks like a secret, and anyone who may look at an execution "
-                    "could read it. Give it to the service through its own secret store instead."
-                )
+        refuse_visible_secrets("env", self.env, secrets_of(project.model))
         level = log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
+
+
+def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collection[str]) -> None:
+    """Raises where a value that anyone who may look at an execution can read holds a secret.
+
+    Args:
+        what: The field that has the values, for the message.
+        values: Values by name.
+        secrets: Values that are known to be secret.
+
+    Raises:
+        RunnerError: Names the value, and does not show it.
+    """
+    for name, value in values.items():
+        by_name = names_secret(name) and not value.startswith(("gsm://", "projects/", "arn:"))
+        if not by_name and not contains_secret(value, secrets):
+            continue
+        reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"
+        raise RunnerError(
+            f"{what} `{name}` {reason}, and anyone who may look at an execution could read it. Give it to the service "
+            "through its own secret store instead."
+        )

@@ -69,19 +69,34 @@ class Calls:
             RunnerError: When the environment refuses it.
             UnreachableError: When it did not work in time.
         """
-        looked = False
+        uncertain: float | None = None
+        """When an answer was lost."""
 
         def once() -> str:
-            nonlocal looked
-            if looked and (found := self._environment.find(submission)) is not None:
+            nonlocal uncertain
+            if uncertain is not None and (found := self._started(submission, uncertain)):
                 return found
             try:
                 return self._environment.submit(submission)
             except Exception as error:
-                looked = looked or self._environment.verdict(error).kind == "ambiguous"
+                if self._environment.verdict(error).kind == "ambiguous":
+                    uncertain = self._clock.now()
                 raise
 
         return self._repeated(once, self._policy.starting)
+
+    def _started(self, submission: Submission, since: float) -> str | None:
+        """Returns the execution of a submission whose answer was lost.
+
+        A service that takes the same submission twice for two is asked until it must show what it has started.
+        """
+        idempotent = bool(getattr(self._environment, "is_idempotent", False))
+        while True:
+            found = self._environment.find(submission)
+            if found is not None or idempotent or self._clock.now() - since >= self._policy.grace:
+                return found
+            if self._clock.pause(self.stop, min(5.0, self._policy.poll)):
+                return None
 
     def _repeated(self, call: Callable[[], _T], within: float) -> _T:
         began = self._clock.now()

@@ -10,12 +10,14 @@ from typing import Any
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.runners.gcp import CALL
+from starlake_dagster_assets.runners.read_quota import ReadQuota
 
 __all__ = ["CloudLog"]
 
 _OVERLAP = timedelta(seconds=20)
 """Entries come in late and out of order: each look goes back that far, and drops what it has seen."""
 _PAGE = 1000
+_ATTEMPT = "run.googleapis.com/task_attempt"
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class CloudLog:
         client: A `LoggingServiceV2Client`.
         project: Whose log.
         query: Which entries, in the query language of Cloud Logging.
+        quota: Reads that this process may make.
     """
 
     client: Any
     project: str
     query: str
+    quota: ReadQuota | None = None
 
     def after(self, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """The lines after a cursor, and the next cursor."""
@@ -44,6 +48,8 @@ class CloudLog:
             "order_by": "timestamp asc",
             "page_size": _PAGE,
         }
+        if self.quota is not None:
+            self.quota.take()
         lines: list[Line] = []
         for entry in self.client.list_log_entries(request=request, **CALL):
             if entry.insert_id in seen:
@@ -75,4 +81,5 @@ def _lines(entry: Any) -> list[Line]:
     payload = entry.json_payload
     text = entry.text_payload or (str(payload.get("message", "")) if payload else "")
     stream = "stdout" if entry.log_name.endswith("stdout") else "stderr"
-    return [Line(part, stream) for part in text.splitlines()]
+    attempt = str(entry.labels.get(_ATTEMPT, "0"))
+    return [Line(part, stream, attempt=int(attempt) if attempt.isdigit() else 0) for part in text.splitlines()]

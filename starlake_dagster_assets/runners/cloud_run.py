@@ -12,6 +12,7 @@ from typing import Any
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.runners.cloud_logging import CloudLog
 from starlake_dagster_assets.runners.gcp import CALL, gcp_client, gcp_verdict
+from starlake_dagster_assets.runners.read_quota import ReadQuotaError, reads_of
 from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
 
 __all__ = ["CloudRunEnvironment", "job_warnings"]
@@ -35,6 +36,7 @@ class CloudRunEnvironment:
         container: Of a job with several; the first by default.
         impersonate: Service account to act as.
         env: Environment variables of every command; anyone who may look at an execution reads them.
+        secrets: Secrets of Secret Manager by variable: `name` or `name:version`, of another project with its path.
         endpoint: Of Cloud Run; Google's own by default.
         logging_endpoint: Of Cloud Logging; Google's own by default.
         local: The endpoints are servers of one's own, without TLS and credentials.
@@ -46,6 +48,7 @@ class CloudRunEnvironment:
     container: str | None = None
     impersonate: str | None = None
     env: Mapping[str, str] = field(default_factory=lambda: _NO_ENV)
+    secrets: Mapping[str, str] = field(default_factory=lambda: _NO_ENV)
     endpoint: str | None = None
     logging_endpoint: str | None = None
     local: bool = False
@@ -62,7 +65,10 @@ class CloudRunEnvironment:
         env = {**self.env, **submission.command.env, _KEY: submission.key}
         override: dict[str, Any] = {
             "args": list(submission.command.argv),
-            "env": [{"name": name, "value": value} for name, value in sorted(env.items())],
+            "env": [
+                *({"name": name, "value": value} for name, value in sorted(env.items())),
+                *({"name": name, "value_source": _secret(value)} for name, value in sorted(self.secrets.items())),
+            ],
         }
         if self.container is not None:
             override["name"] = self.container
@@ -121,6 +127,8 @@ class CloudRunEnvironment:
 
     def verdict(self, error: Exception) -> Verdict:
         """What an error means for a call."""
+        if isinstance(error, ReadQuotaError):
+            return Verdict("retry", str(error))
         return gcp_verdict(error)
 
     def refresh(self) -> None:
@@ -165,13 +173,17 @@ class CloudRunEnvironment:
     def _log(self, execution: str) -> CloudLog:
         short = execution.rpartition("/")[2]
         query = f'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="{short}"'
-        return CloudLog(self._logging, self.project, query)
+        return CloudLog(self._logging, self.project, query, None if self.local else reads_of(self.project))
 
     @property
     def _job_name(self) -> str:
         return f"projects/{self.project}/locations/{self.region}/jobs/{self.job}"
 
     # ------------------------------------------------------------------------------------------------ clients
+
+    def clients(self) -> tuple[Any, Any, Any, Any]:
+        """Returns the clients of jobs, executions, tasks and of Cloud Logging."""
+        return self._jobs, self._executions, self._tasks, self._logging
 
     @cached_property
     def _jobs(self) -> Any:
@@ -221,3 +233,9 @@ def job_warnings(job: str, template: Any, timeout: float | None) -> list[str]:
             f"table; set `timeout` of the resource, or the job's ({update} --task-timeout 3600)"
         )
     return found
+
+
+def _secret(reference: str) -> dict[str, Any]:
+    """Returns the source of a variable that is a secret; its newest version by default."""
+    name, _, version = reference.partition(":")
+    return {"secret_key_ref": {"secret": name, "version": version or "latest"}}

@@ -80,6 +80,7 @@ class DataprocJobs:
 
     name = "dataproc"
     uses_spark = True
+    is_idempotent = True
 
     def submit(self, submission: Submission) -> str:
         """SubmitJob under an id made from the key: a second submission finds the first."""
@@ -192,6 +193,7 @@ class DataprocBatches:
 
     name = "dataproc_serverless"
     uses_spark = True
+    is_idempotent = True
 
     def submit(self, submission: Submission) -> str:
         """CreateBatch under an id made from the key: a second submission finds the first."""

@@ -53,6 +53,15 @@ class DriverOutput:
         lines = [Line(text) for text in whole.decode("utf-8", "replace").splitlines()]
         return lines, f"{int(read) + len(whole)}:{before}"
 
+    def exists(self, uri: str) -> bool:
+        """Whether an object exists.
+
+        Args:
+            uri: `gs://bucket/name`.
+        """
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        return bool(self._client.bucket(bucket).blob(name).exists(**_CALL))
+
     def refresh(self) -> None:
         """Makes a new client, with the credentials that are valid now."""
         self.__dict__.pop("_client", None)

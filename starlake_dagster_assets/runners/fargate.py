@@ -13,6 +13,7 @@ from typing import Any
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.runners.aws import aws_client, aws_error, aws_resources, aws_verdict
+from starlake_dagster_assets.runners.ecs_definition import derived_definition
 from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
 
 __all__ = ["FargateEnvironment"]
@@ -55,6 +56,7 @@ class FargateEnvironment:
         env: Environment variables of every command; anyone who may describe tasks reads them.
         platform_version: Of Fargate.
         capacity_provider: Of the cluster, such as `FARGATE_SPOT`; the launch type FARGATE by default.
+        secrets: ARNs of secrets by environment variable; a revision of the task definition that has them is registered.
         endpoint_url: Of the services; AWS' own by default.
     """
 
@@ -71,11 +73,13 @@ class FargateEnvironment:
     env: Mapping[str, str] = field(default_factory=lambda: _NO_ENV)
     platform_version: str = "LATEST"
     capacity_provider: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=lambda: _NO_ENV)
     endpoint_url: str | None = None
     _warnings: list[Line] = field(default_factory=list[Line], init=False, repr=False, compare=False)
     _launches: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
 
     name = "fargate"
+    is_idempotent = True
 
     # --------------------------------------------------------------------------------------------- executions
 
@@ -136,12 +140,19 @@ class FargateEnvironment:
 
     @property
     def _family(self) -> str:
-        return self.task_definition.rpartition("/")[2].partition(":")[0]
+        return self._definition.rpartition("/")[2].partition(":")[0]
+
+    @cached_property
+    def _definition(self) -> str:
+        """The task definition; with `secrets`, the ARN of a derived one that has them."""
+        if not self.secrets:
+            return self.task_definition
+        return derived_definition(self._ecs, self.task_definition, self.container, self.secrets)
 
     def _request(self, submission: Submission, overrides: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "cluster": self.cluster,
-            "taskDefinition": self.task_definition,
+            "taskDefinition": self._definition,
             "count": 1,
             **self._capacity(),
             "platformVersion": self.platform_version,
@@ -266,6 +277,10 @@ class FargateEnvironment:
 
     # ------------------------------------------------------------------------------------------------ clients
 
+    def clients(self) -> tuple[Any, Any]:
+        """Returns the clients of ECS and of CloudWatch Logs."""
+        return self._ecs, aws_client("logs", self.region, self.profile, self.endpoint_url)
+
     @cached_property
     def _ecs(self) -> Any:
         return aws_client("ecs", self.region, self.profile, self.endpoint_url)
@@ -282,7 +297,7 @@ class FargateEnvironment:
         Raises:
             RunnerError: When they go nowhere that can be read.
         """
-        definition = self._ecs.describe_task_definition(taskDefinition=self.task_definition)["taskDefinition"]
+        definition = self._ecs.describe_task_definition(taskDefinition=self._definition)["taskDefinition"]
         found = [one for one in definition["containerDefinitions"] if one["name"] == self.container]
         if not found:
             names = ", ".join(one["name"] for one in definition["containerDefinitions"])

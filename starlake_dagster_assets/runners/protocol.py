@@ -18,6 +18,7 @@ __all__ = [
     "HoldingRunner",
     "Ledger",
     "ReportingHandle",
+    "ResumingRunner",
     "ReturningRunner",
     "RunHandle",
     "Runner",
@@ -92,6 +93,18 @@ class HoldingRunner(Protocol):
 
     def release(self) -> None:
         """Lets go of it."""
+        ...
+
+
+@runtime_checkable
+class ResumingRunner(Protocol):
+    """A runner whose commands outlive the process that started them; optional."""
+
+    def unfinished(self) -> Sequence[Command]:
+        """Returns the commands of earlier attempts of the step whose results were not reported, oldest first.
+
+        `start` of one of them follows it again instead of submitting it.
+        """
         ...
 
 

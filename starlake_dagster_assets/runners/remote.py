@@ -8,12 +8,11 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from starlake_dagster_assets.command.model import Command, Line
-from starlake_dagster_assets.command.source import names_secret
+from starlake_dagster_assets.command.source import contains_secret, names_secret
 from starlake_dagster_assets.errors import RunnerError
 
 __all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict", "refuse_secrets"]
 
-_LONG = 8
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
 
 
@@ -112,7 +111,10 @@ class Policy:
 
 
 class Environment(Protocol):
-    """A service that runs commands. Every call may fail; `verdict` says what the failure means."""
+    """A service that runs commands. Every call may fail; `verdict` says what the failure means.
+
+    One whose attribute `is_idempotent` is true takes the same submission twice for one.
+    """
 
     @property
     def name(self) -> str:
@@ -162,16 +164,24 @@ def refuse_secrets(command: Command, environment: str) -> None:
     Raises:
         RunnerError: Names the option, and not its value.
     """
+    advice = "Give it to the service through its own secret store instead."
     given = zip(command.args, command.args[1:], strict=False)
     pairs = [pair.partition("=") for name, value in given if name == "--options" for pair in value.split(",")]
     for name, _, value in pairs:
-        if names_secret(name) or any(_holds(value, secret) for secret in command.secrets):
+        if names_secret(name) or contains_secret(value, command.secrets):
             raise RunnerError(
                 f"{environment}: the option `{name}` of {command.name} looks like a secret, and anyone who may look at "
-                "an execution could read it. Give it to the service through its own secret store instead."
+                f"an execution could read it. {advice}"
             )
-
-
-def _holds(value: str, secret: str) -> bool:
-    """Whether a value gives a secret away; a short one may well be part of an innocent word."""
-    return secret == value or (len(secret) >= _LONG and secret in value)
+    for number, value in enumerate(command.args, start=1):
+        if contains_secret(value, command.secrets):
+            raise RunnerError(
+                f"{environment}: argument {number} of {command.name} has a secret or a URL with a password, and anyone "
+                f"who may look at an execution could read it. {advice}"
+            )
+    for name, value in command.spark.items():
+        if names_secret(name) or contains_secret(value, command.secrets):
+            raise RunnerError(
+                f"{environment}: the Spark property `{name}` of {command.name} looks like a secret, and anyone who may "
+                f"look at an execution could read it. {advice}"
+            )

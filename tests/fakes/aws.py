@@ -25,6 +25,7 @@ __all__ = ["FakeAws", "Fault", "Task"]
 
 ACCOUNT = "000000000000"
 _LIMIT = 8192
+_DEFINITIONS = f"arn:aws:ecs:eu-west-3:{ACCOUNT}:task-definition"
 
 
 @dataclass
@@ -101,6 +102,9 @@ class FakeAws:
         self.log_keeps = 1_000_000
         """Lines that can be read before the lag; then all of them."""
         self.log_loses: Callable[[str], bool] = lambda text: False
+        self.entry_point: list[str] = []
+        self.definitions: dict[str, dict[str, Any]] = {}
+        """Those that were registered, by family."""
         self.invisible = 0
         """Calls that name a task after RunTask before it can be seen."""
         self.tasks: dict[str, Task] = {}
@@ -190,6 +194,7 @@ class FakeAws:
             "DescribeTasks": self._describe_tasks,
             "ListTasks": self._list_tasks,
             "StopTask": self._stop_task,
+            "RegisterTaskDefinition": self._register,
             "DescribeTaskDefinition": self._describe_task_definition,
             "GetLogEvents": self._get_log_events,
         }.get(operation)
@@ -244,7 +249,7 @@ class FakeAws:
             for task in self.tasks.values()
             if (task.stop_code is not None or task.status == "STOPPED") == stopped
             and request.get("startedBy") in (None, task.request["startedBy"])
-            and request.get("family") in (None, task.request["taskDefinition"].partition(":")[0])
+            and request.get("family") in (None, _id(task.request["taskDefinition"]).partition(":")[0])
         ]
         start = int(request.get("nextToken", 0))
         more = {"nextToken": str(start + 2)} if start + 2 < len(arns) else {}
@@ -268,18 +273,40 @@ class FakeAws:
         return {"task": self._shown(task)}
 
     def _describe_task_definition(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        entry = {"entryPoint": self.entry_point} if self.entry_point else {}
         options = {"awslogs-group": "/ecs/starlake", "awslogs-stream-prefix": "sl", "awslogs-region": "eu-west-3"}
         if self.log_mode is not None:
             options["mode"] = self.log_mode
         container = {
             "name": "starlake",
             "image": "starlake",
+            **entry,
             "logConfiguration": {"logDriver": self.log_driver, "options": options},
         }
-        name = request["taskDefinition"]
+        name = request["taskDefinition"].rpartition("/")[2].partition(":")[0]
+        if name in self.definitions:
+            return {"taskDefinition": self.definitions[name]}
+        if name.endswith("-starlake"):
+            raise _Refused("ClientException", "Unable to describe task definition.")
         if name == "unknown":
             raise _Refused("ClientException", "Unable to describe task definition.")
-        return {"taskDefinition": {"family": name, "containerDefinitions": [{"name": "sidecar"}, container]}}
+        answered = {"revision": 1, "status": "ACTIVE", "taskDefinitionArn": f"{_DEFINITIONS}/{name}:1"}
+        return {
+            "taskDefinition": {**answered, "family": name, "containerDefinitions": [{"name": "sidecar"}, container]}
+        }
+
+    def _register(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if {"revision", "status", "taskDefinitionArn"} & request.keys():
+            raise _Refused("ClientException", "Unknown parameter in input")
+        family = request["family"]
+        revision = self.definitions.get(family, {}).get("revision", 0) + 1
+        answered = {
+            "revision": revision,
+            "status": "ACTIVE",
+            "taskDefinitionArn": f"{_DEFINITIONS}/{family}:{revision}",
+        }
+        self.definitions[family] = {**request, **answered}
+        return {"taskDefinition": self.definitions[family]}
 
     def _advance(self, task: Task) -> None:
         task.seen += 1

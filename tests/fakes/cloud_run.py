@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import grpc
 from google.cloud import run_v2
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse, LogEntry
+from google.iam.v1 import iam_policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2
 
@@ -46,8 +47,21 @@ class FakeCloudRun(GrpcServer):
         self.containers: dict[str, list[Container]] = {}
         self.results: dict[str, run_v2.TaskAttemptResult] = {}
         self.never_start: str | None = None
+        self.lacking: set[str] = set()
+        """Permissions on the job that the caller lacks."""
+        self.command: list[str] = []
+        """The entry point that the job sets."""
+        self.invisible = 0
+        """Calls that name an execution after RunJob before it can be seen."""
+        self.log_lag = 0.0
+        """Seconds after the end of an execution until its late lines can be read."""
+        self.log_late: Callable[[int], bool] = lambda index: False
+        """Which lines, by their number, are late; others can be read at once, also later ones."""
+        self.reads = 0
         operation = operations_pb2.Operation
         self.add(f"{_RUN}.Jobs/GetJob", run_v2.GetJobRequest, run_v2.Job, self._get_job)
+        allowed = (iam_policy_pb2.TestIamPermissionsRequest, iam_policy_pb2.TestIamPermissionsResponse)
+        self.add(f"{_RUN}.Jobs/TestIamPermissions", *allowed, self._allowed)
         self.add(f"{_RUN}.Jobs/RunJob", run_v2.RunJobRequest, operation, self._run_job)
         self.add(f"{_RUN}.Executions/GetExecution", run_v2.GetExecutionRequest, run_v2.Execution, self._get)
         listing = (run_v2.ListExecutionsRequest, run_v2.ListExecutionsResponse)
@@ -71,12 +85,22 @@ class FakeCloudRun(GrpcServer):
             raise Refused(grpc.StatusCode.NOT_FOUND, f"Resource '{request.name}' was not found")
         job = run_v2.Job(name=request.name)
         job.template.template.max_retries = self.max_retries
+        environ = [run_v2.EnvVar(name=name, value=value) for name, value in self.environ.items()]
+        job.template.template.containers = [run_v2.Container(name="main", command=self.command, env=environ)]
         return job
+
+    def _allowed(self, request: Any) -> Any:
+        return iam_policy_pb2.TestIamPermissionsResponse(
+            permissions=[one for one in request.permissions if one not in self.lacking]
+        )
 
     def _run_job(self, request: run_v2.RunJobRequest) -> operations_pb2.Operation:
         self._get_job(run_v2.GetJobRequest(name=request.name))
         name = f"{request.name}/executions/starlake-{uuid.uuid4().hex[:5]}"
         override = request.overrides.container_overrides[0]
+        for pair in override.env:
+            if pair.value and pair.value_source.secret_key_ref.secret:
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "value and value_source exclude each other")
         container = run_v2.Container(args=list(override.args), env=list(override.env))
         execution = run_v2.Execution(
             name=name, job=request.name, task_count=1, create_time=datetime.now(timezone.utc), running_count=1
@@ -94,9 +118,15 @@ class FakeCloudRun(GrpcServer):
 
     def _start(self, name: str) -> None:
         container = self.executions[name].template.containers[0]
-        environ = {**self.environ, **{pair.name: pair.value for pair in container.env}}
+        environ = {**self.environ, **{pair.name: self._value(pair) for pair in container.env}}
         argv = [*self.program, *container.args]
         self.containers[name].append(Container(argv, environ, lambda code: self._ended(name, code)))
+
+    @staticmethod
+    def _value(pair: run_v2.EnvVar) -> str:
+        """The value of a variable; of a secret that Secret Manager would have."""
+        secret = pair.value_source.secret_key_ref
+        return f"value of {secret.secret}:{secret.version}" if secret.secret else pair.value
 
     def _ended(self, name: str, code: int) -> None:
         with self.lock:
@@ -125,7 +155,15 @@ class FakeCloudRun(GrpcServer):
         condition.state = state.CONDITION_SUCCEEDED if succeeded else state.CONDITION_FAILED
         execution.conditions = [condition]
 
+    def _is_late(self, name: str, index: int) -> bool:
+        ended = self.executions[name].completion_time
+        late = ended is None or (datetime.now(timezone.utc) - ended).total_seconds() < self.log_lag
+        return late and self.log_late(index)
+
     def _known(self, name: str) -> run_v2.Execution:
+        self.invisible -= 1
+        if self.invisible >= 0:
+            raise Refused(grpc.StatusCode.NOT_FOUND, f"Resource '{name}' was not found")
         if name not in self.executions:
             raise Refused(grpc.StatusCode.NOT_FOUND, f"Resource '{name}' was not found")
         return self.executions[name]
@@ -164,8 +202,9 @@ class FakeCloudRun(GrpcServer):
             if name.endswith(f"/{wanted[1]}"):
                 for attempt, container in enumerate(containers):
                     for index, (moment, text) in enumerate(list(container.lines)):
-                        if moment >= after:
-                            entries.append(_entry(f"{attempt}-{index}", moment, text))
+                        if moment >= after and not self._is_late(name, index):
+                            entries.append(_entry(f"{attempt}-{index}", moment, text, attempt))
+        self.reads += 1
         entries.sort(key=lambda entry: entry.timestamp.timestamp())
         start = int(request.page_token or 0)
         page = entries[start : start + 7]  # small pages, so that tokens matter
@@ -173,8 +212,9 @@ class FakeCloudRun(GrpcServer):
         return ListLogEntriesResponse(entries=page, next_page_token=more)
 
 
-def _entry(name: str, moment: datetime, text: str) -> LogEntry:
+def _entry(name: str, moment: datetime, text: str, attempt: int) -> LogEntry:
     log = "projects/p/logs/run.googleapis.com%2Fstderr"
-    entry: Any = LogEntry(insert_id=name, log_name=log, text_payload=text)
+    labels = {"run.googleapis.com/task_attempt": str(attempt)}
+    entry: Any = LogEntry(insert_id=name, log_name=log, text_payload=text, labels=labels)
     entry.timestamp = moment
     return entry

@@ -531,3 +531,19 @@ def test_a_step_that_ends_leaves_no_execution_unwatched(aws, scripted):
     chosen.start(LOAD)
     chosen.close()
     assert [task.status for task in aws.tasks.values()] == ["STOPPED"]
+
+
+def test_secrets_are_references_of_a_derived_task_definition(aws):
+    secrets = {"PGPASSWORD": "arn:aws:secretsmanager:eu-west-3:000000000000:secret:pg"}
+    for _ in range(2):
+        assert runner(aws, secrets=secrets).start(replace(LOAD, job_id="again")).wait().exit_code == 0
+    assert aws.count("RegisterTaskDefinition") == 1
+    definition = aws.definitions["starlake-starlake"]
+    (container,) = [one for one in definition["containerDefinitions"] if one["name"] == "starlake"]
+    assert container["secrets"] == [{"name": "PGPASSWORD", "valueFrom": secrets["PGPASSWORD"]}]
+    assert container["logConfiguration"]["logDriver"] == "awslogs"
+    request = next(iter(aws.tasks.values())).request
+    assert request["taskDefinition"] == definition["taskDefinitionArn"]
+    assert "PGPASSWORD" not in str(request["overrides"])
+    runner(aws, secrets={**secrets, "TOKEN": "arn:aws:ssm:x"}).start(replace(LOAD, job_id="other")).wait()
+    assert aws.definitions["starlake-starlake"]["revision"] == 2

@@ -108,6 +108,36 @@ def test_a_variable_that_looks_like_a_secret_is_refused_without_its_value(place,
     assert "n0body-may-see-this" not in str(told.value)
 
 
+VALUES = {
+    "a password in a URL": "postgresql://sl:n0body-may-see-this@db/dwh",
+    "a password in a JDBC URL": "jdbc:redshift://db/dwh?user=sl&password=n0body-may-see-this",
+    "the secret of a connection": "n0body-may-see-this-either",
+    "a part of it": "x=n0body-may-see-this-either",
+}
+
+
+@EVERY
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_value_that_holds_a_secret_is_refused_without_showing_it(place, tmp_path, value):
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "application.sl.yml").write_text(
+        "version: 1\napplication: {connections: {pg: {type: jdbc, options: {password: n0body-may-see-this-either}}}}\n"
+    )
+    project = StarlakeProject(tmp_path)
+    with pytest.raises(RunnerError, match="env `PGURL` has a secret or a URL with a password") as told:
+        variables(place, project, env={"PGURL": value})
+    assert "n0body" not in str(told.value)
+    if place.startswith("dataproc"):
+        with pytest.raises(RunnerError, match=r"spark_properties `spark\.x` has a secret"):
+            variables(place, project, spark_properties={"spark.x": value})
+
+
+@EVERY
+@pytest.mark.parametrize("value", ["postgresql://sl:${PGPASSWORD}@db/dwh", "postgresql://sl@db/dwh", "gs://b/a:b"])
+def test_a_placeholder_is_no_secret(place, project, value):
+    assert variables(place, project, env={"PGURL": value})["PGURL"] == value
+
+
 @EVERY
 def test_the_variables_of_the_project_are_options_of_every_command(place, project):
     runner = MAKE[place]().runner(project)
@@ -152,7 +182,10 @@ def test_an_unknown_level_is_refused(place, project):
         (lambda: StarlakeDataproc(project="p"), "StarlakeDataproc: `jars` is missing: The Starlake assembly jar"),
         (StarlakeCloudRun, "`project` is missing: .*`job` is missing: "),
         (lambda: StarlakeFargate(task_definition="t", container="c", subnets=""), "`subnets` is missing"),
-        (lambda: StarlakeCloudRun(project="p", job="j", timeout="soon"), "StarlakeCloudRun: `timeout`: "),
+        (
+            lambda: StarlakeCloudRun(project="p", job="j", timeout="soon"),
+            "StarlakeCloudRun: `timeout` should be a valid number",
+        ),
         (
             lambda: StarlakeCloudRun(project="p", job="j", cloud_run_region="a", cloud_run_job_region="b"),
             "`cloud_run_job_region` and `cloud_run_region` have different values",
