@@ -13,7 +13,9 @@ from tests.migration.conftest import EXAMPLE
 
 PAGE = (EXAMPLE.parent / "docs" / "migration.md").read_text(encoding="utf-8")
 OURS = {
+    "history",
     "interval",
+    "require_fresh_upstreams",
     "stable_for",
     "guard",
     "triggering",
