@@ -11,9 +11,14 @@ from starlake_dagster_assets.arrivals.guard import GuardedRun
 from starlake_dagster_assets.arrivals.tags import NO_FILES
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.command_log import line_listener
-from starlake_dagster_assets.assets.compute_log import compute_log
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent
-from starlake_dagster_assets.assets.previous_attempts import read_previous_attempts, repeats_failed_assets, taken_before
+from starlake_dagster_assets.assets.previous_attempts import (
+    previous_jobs,
+    read_previous_attempts,
+    repeats_failed_assets,
+    taken_before,
+)
+from starlake_dagster_assets.assets.problems import Problems
 from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
 from starlake_dagster_assets.assets.skipped_assets import skipped_asset_events
@@ -29,7 +34,7 @@ from starlake_dagster_assets.assets.step_progress import RunCall, StepProgress
 from starlake_dagster_assets.assets.step_updates import StepUpdates
 from starlake_dagster_assets.command.build import options_argument
 from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings, TaskOptions
+from starlake_dagster_assets.command.outcome import FailedCommand, ResultPolicies, RunSettings, TaskOptions
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.errors import CommandError
@@ -40,12 +45,14 @@ from starlake_dagster_assets.triggers.run_options import CONFLICT, options_in, o
 
 __all__ = ["run_step"]
 
-_LONGEST = 600
-_HEAD = 80
-
 
 def run_step(
-    context: dg.AssetExecutionContext, step: StepProgress, call: RunCall, runner: Runner, fetch: Fetch
+    context: dg.AssetExecutionContext,
+    step: StepProgress,
+    call: RunCall,
+    runner: Runner,
+    fetch: Fetch,
+    policies: ResultPolicies,
 ) -> Iterator[StarlakeEvent]:
     """Runs the selected tables and tasks of a call of `starlake.run` that previous attempts have not materialized.
 
@@ -55,6 +62,7 @@ def run_step(
         call: The call.
         runner: Where commands run.
         fetch: Metadata that is read from the warehouse for each materialized table.
+        policies: What to do about unknown results and failed commands.
 
     Yields:
         A materialization per materialized table and task, check results, and an observation per table or task that had
@@ -72,11 +80,11 @@ def run_step(
     variables = _Variables(call.options, partition, _variables(context, binding, call, partition))
     culprits: list[Node] = []
     try:
-        yield from _run(context, step, call, runner, variables, fetch, culprits)
+        yield from _run(context, step, call, runner, variables, fetch, policies, culprits)
     except Exception as error:
         selected = [node for key, node in binding.nodes.items() if key in context.selected_asset_keys]
-        policies = [binding.translator.get_retry_policy(node) for node in culprits or selected]
-        again = retry_of(context, policies, error)
+        retries = [binding.translator.get_retry_policy(node) for node in culprits or selected]
+        again = retry_of(context, retries, error)
         if again is None:
             raise
         raise again from error
@@ -89,6 +97,7 @@ def _run(
     runner: Runner,
     variables: "_Variables",
     fetch: Fetch,
+    policies: ResultPolicies,
     culprits: list[Node],
 ) -> Iterator[StarlakeEvent]:
     binding = step.binding
@@ -102,7 +111,7 @@ def _run(
     updates = StepUpdates(context, binding, nodes)
     meanwhile = updates.made_meanwhile()
     nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
-    settings = _settings(context, step, call, runner, variables, nodes, updates)
+    settings = replace(_settings(context, step, call, runner, variables, nodes, updates), policies=policies)
     results = Results(context, binding, runner, fetch, settings)
     held = _Held(binding)
     yield from held.back(results.checks_alone(call.nodes - step.asked))
@@ -126,21 +135,19 @@ def _run(
     results.before(nodes.values())
     if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
         context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
-    lost: dict[str, Outcome] = {}
+    problems = Problems(context, policies)
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for item in outcomes:
-            if isinstance(item, Outcome) and item.status in ("failed", "skipped"):
-                lost[item.node.id] = item
-                (context.log.error if item.status == "failed" else context.log.warning)(_told(item))
-            step.note_unevaluated(item)
-            yield from held.back(results.of(item))
+            problems.note(item)
+            if not isinstance(item, FailedCommand):
+                step.note_unevaluated(item)
+                yield from held.back(results.of(item))
     yield from held.events
-    if failed := [outcome for outcome in lost.values() if outcome.status == "failed"]:
-        skipped = [outcome for outcome in lost.values() if outcome.status == "skipped"]
-        culprits.extend(outcome.node for outcome in failed)
-        reasons = {outcome.node.id: _first_line(outcome.reason) for outcome in failed}
+    if problems:
+        culprits.extend(outcome.node for outcome in problems.failed)
+        reasons = problems.reasons()
         step.failed |= {key: reasons[node.id] for key, node in selected.items() if node.id in reasons}
-        raise _failure(failed, skipped, len(wanted), compute_log(context))
+        raise problems.failure(len(wanted))
     if results.unanswered and not repeats_failed_assets(context.run):
         raise cannot(results.unanswered)
 
@@ -188,6 +195,7 @@ def _settings(
         secrets=secrets_of(binding.source.model) | secrets_held(runner),
         again=bool(context.retry_number or context.run.parent_run_id),
         taken=taken_before(context, binding),
+        previous_jobs=previous_jobs(context),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),
         **_spark(binding, runner),
@@ -259,37 +267,3 @@ class _Held:
         assert isinstance(result.asset_key, dg.AssetKey)
         key = dg.AssetCheckKey(result.asset_key, result.check_name or "")
         return result.severity is dg.AssetCheckSeverity.ERROR and key in self._blocking
-
-
-def _failure(failed: list[Outcome], skipped: list[Outcome], wanted: int, log: str) -> dg.Failure:
-    first = "; ".join(f"{one.node.id} ({_first_line(one.reason)})" for one in failed[:5])
-    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    also = f" {len(skipped)} skipped because of that." if skipped else ""
-    metadata = {one.node.id: dg.MetadataValue.text(f"{_told(one)}\n{log}") for one in failed}
-    metadata |= {one.node.id: dg.MetadataValue.text(_told(one)) for one in skipped}
-    return dg.Failure(f"{len(failed)} of {wanted} failed: {first}{more}.{also}", metadata=metadata)
-
-
-def _told(outcome: Outcome) -> str:
-    """What became of a node and why; for a failure also the file to look at, the job to look for, and the command."""
-    node = outcome.node
-    if outcome.status != "failed":
-        return f"{node.id} {outcome.status}: {outcome.reason}"
-    thing = node.task or node.table
-    places = [thing.location] if thing is not None else []
-    if node.task is not None and node.task.sql_location is not None:
-        places = [node.task.sql_location]
-    where = [str(place) for place in places if place.file] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
-    code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
-    typed = f"\n{_cut(outcome.command)}{code}" if outcome.command else ""
-    also = f"\n({', '.join(where)})" if where else ""
-    return f"{node.id} failed: {outcome.reason}{also}{typed}"
-
-
-def _cut(command: str) -> str:
-    """A command as typed, without the middle of a list of hundreds of tables."""
-    return command if len(command) <= _LONGEST else f"{command[:_LONGEST]} … {command[-_HEAD:]}"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:_LONGEST].rstrip(".")

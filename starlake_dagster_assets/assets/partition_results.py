@@ -120,11 +120,11 @@ class LoadPartitions:
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
         yield unrecorded_output(key, checks)
 
-    def nothing(self, key: dg.AssetKey, reason: str) -> Iterator[dg.AssetObservation]:
+    def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
         """Observes that no file was there, for each partition that was asked for."""
         asked = self._partition.keys if self._partition is not None else ()
         if not asked or self._windows is None:
-            yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing"})
+            yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing", **metadata})
         yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
 
     def rows(self, node: Node, column: str) -> Mapping[str, int] | None:

@@ -1,6 +1,6 @@
 """Previous attempts of a step, from the event log: assets that they materialized, and files that their loads took."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +9,14 @@ import dagster as dg
 from starlake_dagster_assets._compat import is_blocking
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.partition_results import COMPLETE_LOAD
-from starlake_dagster_assets.assets.results import files_of_failure, is_failure
+from starlake_dagster_assets.assets.results import files_of_failure, is_failure, is_unknown
+from starlake_dagster_assets.command.outcome import PreviousLoad
 
 __all__ = [
     "PreviousAttempts",
     "materialized_keys",
     "partitioned",
+    "previous_jobs",
     "read_previous_attempts",
     "repeated_runs",
     "repeats_failed_assets",
@@ -98,16 +100,26 @@ def materialized_keys(context: dg.AssetExecutionContext, keys: Collection[dg.Ass
     return {key for key in keys if key in found}
 
 
-def taken_before(context: dg.AssetExecutionContext, binding: Binding) -> Mapping[str, Sequence[str]]:
-    """By node id, the files that loads of earlier attempts took and that failed, in this run or the one it repeats."""
+def previous_jobs(context: dg.AssetExecutionContext) -> tuple[str, ...]:
+    """Returns what the job ids of previous attempts of a step begin with, in this run and those that it repeats."""
+    runs = [run.run_id for run in repeated_runs(context.instance, context.run)]
+    runs += [context.run.run_id] if context.retry_number else []
+    return tuple(f"{run}-{context.assets_def.op.name}-" for run in runs)
+
+
+def taken_before(context: dg.AssetExecutionContext, binding: Binding) -> Mapping[str, PreviousLoad]:
+    """Returns loads by earlier attempts that failed or are unknown, in this run or the one it repeats, by node id."""
     runs = [context.run.parent_run_id, context.run.run_id if context.retry_number else None]
     nodes = {key: node.id for key, node in binding.nodes.items()}
-    taken: dict[str, Sequence[str]] = {}
+    taken: dict[str, PreviousLoad] = {}
     for run in runs:
         for key, event, _ in _events(context, run, dg.DagsterEventType.ASSET_OBSERVATION) if run else ():
             observation: Any = getattr(event.event_specific_data, "asset_observation", None)
-            if key in nodes and observation is not None and (files := files_of_failure(observation)):
-                taken[nodes[key]] = files
+            if key not in nodes or observation is None:
+                continue
+            files, unknown = files_of_failure(observation), is_unknown(observation)
+            if files or unknown:
+                taken[nodes[key]] = PreviousLoad(files, unknown)
     return taken
 
 

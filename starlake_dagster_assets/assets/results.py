@@ -26,10 +26,12 @@ from starlake_dagster_assets.runners.protocol import Runner, secrets_held
 from starlake_dagster_assets.triggers.partitions import partition_column
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
-__all__ = ["Results", "files_of_failure", "is_failure"]
+__all__ = ["Results", "files_of_failure", "is_failure", "is_unknown"]
 
 _T = TypeVar("_T")
+_EVIDENCE = "starlake/evidence"
 _FILES = "starlake/files"
+_STATUS = "starlake/status"
 _ROW_COUNT = "dagster/row_count"
 
 
@@ -91,23 +93,28 @@ class Results:
             yield from self._materialized(item, key, checks)
             return
         if item.status == "nothing" and item.node.kind == "table":
-            yield from self._loads.nothing(key, item.reason)
-        elif item.status in ("nothing", "skipped"):
-            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={"starlake/status": item.status})
-        if item.status == "nothing":
+            yield from self._loads.nothing(key, item.reason, {_EVIDENCE: item.evidence.value})
             yield from self._unchanged(item, key)
-            if self._columns_of(item.node) != ():
+        elif item.status == "skipped":
+            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata={_STATUS: item.status})
+        if item.status == "unknown":
+            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=_unknown(item))
+            if self._settings.policies.unknown_result == "warn":
                 yield from unchanged_output(self._context, key)
         if item.status == "failed":
-            by_rows = self._loads.by_rows(item.node)
-            if by_rows:  # rows of other files may have been committed before the failure
-                yield from self._loads.events(item, key, {}, ())
-            if item.files or by_rows or item.node.id in self._reported:
-                # another attempt reads here that the files were taken, and that earlier materializations do not count
-                told = {"starlake/status": "failed", **({_FILES: ", ".join(item.files)} if item.files else {})}
-                yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
-            # A failed blocking check withholds the materialization; its result still tells why.
-            yield from self._selected(expectation_results(item, key, self._samples))
+            yield from self._failed(item, key)
+
+    def _failed(self, item: Outcome, key: dg.AssetKey) -> Iterator[StarlakeEvent]:
+        by_rows = self._loads.by_rows(item.node)
+        if by_rows:  # rows of other files may have been committed before the failure
+            yield from self._loads.events(item, key, {}, ())
+        if item.files or by_rows or item.node.id in self._reported:
+            # another attempt reads here that the files were taken, and that earlier materializations do not count
+            told = {_STATUS: "failed", _EVIDENCE: item.evidence.value}
+            told |= {_FILES: ", ".join(item.files)} if item.files else {}
+            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
+        # A failed blocking check withholds the materialization; its result still tells why.
+        yield from self._selected(expectation_results(item, key, self._samples))
 
     def _materialized(
         self, item: Outcome, key: dg.AssetKey, checks: Sequence[dg.AssetCheckResult]
@@ -172,12 +179,14 @@ class Results:
             self._context.log.warning(f"{node.id}: {text}")
         return {"starlake/partition_note": text}
 
-    def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-        """The checks of a table that got no new file, so that the last answer is not lost from sight."""
+    def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[Any]:
+        """The checks and the output of a table that got no new file."""
         if item.checks:
             yield from self._selected(expectation_results(item, key, self._samples))
         if self._columns_of(item.node):
             yield from self._selected(iter(self._standing(item.node, key, set(RESERVED))))
+        if self._columns_of(item.node) != ():
+            yield from unchanged_output(self._context, key)
 
     def checks_alone(self, nodes: Collection[str]) -> Iterator[dg.AssetCheckResult]:
         """Checks selected without their assets, evaluated on the tables as they stand.
@@ -266,9 +275,12 @@ class Results:
         if self._fetch.columns:
             lineage = self._ask(lambda: self._lineage.of(outcome.node))
             metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
+        if outcome.warnings:
+            metadata["starlake/warning"] = "\n".join(outcome.warnings)
         metadata["starlake/duration_seconds"] = round(outcome.seconds, 3)
         if outcome.job_id:
             metadata["starlake/job_id"] = outcome.job_id
+        metadata[_EVIDENCE] = outcome.evidence.value
         return metadata
 
     def _fetched(self, node: Node, reader: WarehouseReader) -> dict[str, Any]:
@@ -312,8 +324,19 @@ def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
 
 
 def is_failure(observation: dg.AssetObservation) -> bool:
-    """Whether an observation reports that its asset failed."""
-    return _text(observation, "starlake/status") == "failed"
+    """Whether an observation reports that its asset failed, or that its result is unknown."""
+    return _text(observation, _STATUS) in ("failed", "unknown")
+
+
+def is_unknown(observation: dg.AssetObservation) -> bool:
+    """Whether an observation reports that the result of its asset is unknown."""
+    return _text(observation, _STATUS) == "unknown"
+
+
+def _unknown(item: Outcome) -> dict[str, Any]:
+    """Returns what a retry, or a person, needs to find out the result."""
+    found = {_STATUS: "unknown", _EVIDENCE: item.evidence.value, "starlake/job_id": item.job_id}
+    return {**found, _FILES: ", ".join(item.files), "starlake/command": item.command}
 
 
 def _text(observation: dg.AssetObservation, name: str) -> str:

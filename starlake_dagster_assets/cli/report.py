@@ -20,21 +20,25 @@ from starlake_dagster_assets.warehouse.reader import WarehouseReader
 __all__ = ["Report", "report_for"]
 
 _WORDS = {"materialized": "materialized", "failed": "failed", "nothing": "skipped", "skipped": "skipped"}
+_UNKNOWN = {"fail": "failed", "warn": "skipped"}
 _COLORS = {"materialized": "green", "failed": "red", "skipped": "yellow"}
 _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
 
 
 @contextmanager
-def report_for(names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool) -> Generator[Report, None, None]:
+def report_for(
+    names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool, unknown_result: str = "fail"
+) -> Generator[Report, None, None]:
     """The report of a run, closed when it is over: totals are printed even when the run is interrupted.
 
     Args:
         names: What will be told, in order.
         reader: Counts the rows of a task's result.
         as_json: One JSON object at the end instead.
+        unknown_result: `fail` counts an unknown result as a failure, `warn` as skipped.
     """
     kind = _Json if as_json else _Live if sys.stdout.isatty() else _Lines
-    report = kind(names, reader)
+    report = kind(names, reader, _UNKNOWN[unknown_result])
     report.begin()
     try:
         yield report
@@ -48,9 +52,11 @@ class Report:
     Args:
         names: What will be told, in order.
         reader: Counts the rows of a task's result.
+        unknown: What an unknown result counts as.
     """
 
-    def __init__(self, names: Sequence[str], reader: WarehouseReader | None) -> None:
+    def __init__(self, names: Sequence[str], reader: WarehouseReader | None, unknown: str = "failed") -> None:
+        self._words = {**_WORDS, "unknown": unknown}
         self.names = names
         self.outcomes: dict[str, Outcome] = {}
         self._rows: dict[str, int | None] = {}
@@ -83,7 +89,7 @@ class Report:
     @property
     def totals(self) -> dict[str, int]:
         """How many were materialized, failed and skipped."""
-        words = [_WORDS[outcome.status] for outcome in self.outcomes.values()]
+        words = [self._words[outcome.status] for outcome in self.outcomes.values()]
         return {word: words.count(word) for word in _COLORS}
 
     def cells(self, outcome: Outcome) -> list[str]:
@@ -98,6 +104,8 @@ class Report:
             "kind": outcome.node.kind,
             "status": outcome.status,
             "reason": outcome.reason,
+            "evidence": outcome.evidence.value,
+            "warnings": list(outcome.warnings),
             "input": outcome.input,
             "accepted": self._rows[outcome.node.id],
             "rejected": outcome.rejected,
@@ -164,7 +172,7 @@ class _Live(Report):
 
     def told(self, outcome: Outcome) -> None:
         """Moves the bar."""
-        if outcome.status == "failed":
+        if outcome.status in ("failed", "unknown"):
             self._progress.console.print(Text(f"{outcome.node.id} {_note(outcome)}", style="red"))
         self._progress.update(self._bar, advance=1, description=f"after {outcome.node.id}")
 
@@ -177,7 +185,7 @@ class _Live(Report):
             table.add_column(name, justify="right")
         table.add_column("")
         for outcome in self.outcomes.values():
-            name = Text(outcome.node.id, style=_COLORS[_WORDS[outcome.status]])
+            name = Text(outcome.node.id, style=_COLORS[self._words[outcome.status]])
             table.add_row(name, *self.cells(outcome), Text(_note(outcome)))
         self._console.print(table)
         self._console.print(Text(self._total(), style="red" if self.failed else "green"))
@@ -188,4 +196,4 @@ def _note(outcome: Outcome) -> str:
     if outcome.status == "materialized":
         broken = [check.expectation.expect for check in outcome.checks if not (check.passed or check.unknown)]
         return f"expectation failed: {', '.join(broken)}" if broken else ""
-    return f"{_WORDS[outcome.status]}: {' '.join(outcome.reason.split())}"
+    return f"{_WORDS.get(outcome.status, outcome.status)}: {' '.join(outcome.reason.split())}"

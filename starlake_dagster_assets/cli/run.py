@@ -23,10 +23,8 @@ from starlake_dagster_assets.cli.options import (
 )
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.command.outcome import Outcome
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.command.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners.protocol import Runner
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
@@ -88,33 +86,33 @@ def run(
     source = opened(project, env=env, options=given)
     chosen = select_nodes(source.graph, select or "*", exclude or None)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
-    runner = _runner(source, environment, {**local, **chosen_fields})
+    resource = resource_of(environment, {**local, **chosen_fields})
+    runner, policies = resource.runner(source), resource.policies()
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,
         secrets=secrets_of(source.model) | secrets_held(runner),
         hold=not is_eager(runner),
+        policies=policies,
         on_line=_echo if verbose else _drop,
     )
     domains, tasks = ordered(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
-    with report_for(names, runner.warehouse_reader(), as_json=as_json) as report:
+    failed_commands: list[FailedCommand] = []
+    with report_for(
+        names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result
+    ) as report:
         for item in execute(source, chosen, runner, settings):
             if isinstance(item, Outcome):
                 report.add(item)
+            elif isinstance(item, FailedCommand):
+                failed_commands.append(item)
             else:
                 report.settle(item.outcome)
-    if report.failed:
+    for item in failed_commands:
+        print(f"{item.command}: {item.reason}", file=sys.stderr)
+    if report.failed or (failed_commands and policies.failed_command == "fail"):
         raise typer.Exit(1)
-
-
-def _runner(source: ProjectSource, environment: Environment, fields: dict[str, Any]) -> Runner:
-    """The runner of an environment, from the fields that were given.
-
-    Raises:
-        typer.Exit: A field is missing, unknown or not valid.
-    """
-    return resource_of(environment, fields).runner(source)
 
 
 def resource_of(environment: Environment, fields: Mapping[str, Any]) -> StarlakeResource:

@@ -116,13 +116,17 @@ class TableLoaded:
 
 @dataclass(frozen=True)
 class TableFailed:
-    """A table was announced and at least one of its files has no summary."""
+    """A table was announced and at least one of its files has no summary.
+
+    `reported` where the program logged an error while it worked on the table.
+    """
 
     domain: str
     table: str
     files: tuple[str, ...]
     missing: tuple[str, ...]
     error: str
+    reported: bool = False
 
 
 @dataclass(frozen=True)

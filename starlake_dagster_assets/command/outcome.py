@@ -9,11 +9,21 @@ from types import MappingProxyType
 from typing import Literal
 
 from starlake_dagster_assets.command.checks import CheckResult
+from starlake_dagster_assets.command.evidence import Evidence
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Held", "Outcome", "RunSettings", "Settled", "TaskOptions"]
+__all__ = [
+    "FailedCommand",
+    "Held",
+    "Outcome",
+    "PreviousLoad",
+    "ResultPolicies",
+    "RunSettings",
+    "Settled",
+    "TaskOptions",
+]
 
 TaskOptions = (
     Mapping[str, str] | Callable[[Node], Mapping[str, str]] | Callable[[Node, PartitionInfo | None], Mapping[str, str]]
@@ -64,7 +74,8 @@ class Outcome:
 
     Attributes:
         node: Which.
-        status: `materialized`; `failed`; `nothing` (no file was there); `skipped` (something it reads failed).
+        status: `materialized`; `failed`; `nothing` (no file was there); `skipped` (something it reads failed);
+            `unknown` (no evidence).
         reason: Why, for all but `materialized`.
         files: The files loaded.
         input: Rows read; None where unknown, as for a task.
@@ -77,10 +88,12 @@ class Outcome:
         settled: False while its command still runs: a `Settled` follows.
         command: The command as typed.
         exit_code: Of the command; None where it has not ended, was cancelled or lost.
+        evidence: What the status rests on.
+        warnings: What a person must know of a table that was materialized.
     """
 
     node: Node
-    status: Literal["materialized", "failed", "nothing", "skipped"]
+    status: Literal["materialized", "failed", "nothing", "skipped", "unknown"]
     reason: str = ""
     files: tuple[str, ...] = ()
     input: int | None = None
@@ -93,6 +106,38 @@ class Outcome:
     settled: bool = True
     command: str = ""
     exit_code: int | None = None
+    evidence: Evidence = Evidence.NONE
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FailedCommand:
+    """A command that failed although none of its tables did.
+
+    Attributes:
+        nodes: Its tables.
+        reason: Exit code and first error.
+        command: The command as typed.
+        exit_code: None where it was lost.
+    """
+
+    nodes: tuple[Node, ...]
+    reason: str
+    command: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class PreviousLoad:
+    """A load of a table by a previous attempt that did not end well.
+
+    Attributes:
+        files: Files that it took.
+        unknown: Its result is unknown.
+    """
+
+    files: tuple[str, ...] = ()
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +145,21 @@ class Settled:
     """The command of an outcome told early has ended: the warehouse can be read, and the checks are in."""
 
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class ResultPolicies:
+    """What to do about results that are neither a success nor the failure of a table.
+
+    Attributes:
+        unknown_result: A table or task without evidence of its result: `fail` the step, or `warn`. It is not
+            materialized in either case.
+        failed_command: A load that failed although none of its tables did: `fail` the step once its tables are
+            materialized, or `warn`.
+    """
+
+    unknown_result: Literal["fail", "warn"] = "fail"
+    failed_command: Literal["fail", "warn"] = "fail"
 
 
 @dataclass(frozen=True)
@@ -118,7 +178,9 @@ class RunSettings:
         refused: By node id, why a task is not run now; it fails with that reason.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
-        taken: By node id, files that its load took and did not bring to its end.
+        taken: By node id, loads of previous attempts that did not end well.
+        policies: What to do about unknown results and failed commands.
+        previous_jobs: What the job ids of previous attempts of the same run begin with.
         hold: Tell a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.
@@ -136,7 +198,9 @@ class RunSettings:
     refused: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     again: bool = False
-    taken: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
+    taken: Mapping[str, PreviousLoad] = field(default_factory=lambda: MappingProxyType({}))
+    policies: ResultPolicies = ResultPolicies()
+    previous_jobs: tuple[str, ...] = ()
     hold: bool = False
     truncate: bool = False
     on_line: Callable[[Line], None] = _ignore

@@ -6,10 +6,10 @@ The markers are those of the observed page; an unknown log format gives no table
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
+from starlake_dagster_assets.command.errors_in_log import LINE_LIMIT, ErrorLines
 from starlake_dagster_assets.command.model import (
     CommandFailed,
     CommandSucceeded,
@@ -24,9 +24,6 @@ from starlake_dagster_assets.command.tracking import FileState, TableState
 __all__ = ["OutputParser", "parse"]
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
-_LEVEL = re.compile(
-    r"(?:\d{1,4}[/-]\d{2}[/-]\d{2}[ T]\d{2}:\d{2}:\d{2}\S*\s+|^)\[?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\]?\s+(?=\S)"
-)
 _LOGGER = r"(?:INFO|WARN)\b[^\n]{0,160}?[:\-\]]\s+"
 _STARTED = re.compile(_LOGGER + r"Ingest resolved file ?: (?P<files>.*) as table (?P<table>\S.*)$")
 _SUMMARY = re.compile(
@@ -38,9 +35,9 @@ _WORKFLOW_ERROR = re.compile(r"ERROR\s+IngestionWorkflow: (?P<text>.*)$")
 _ALL_DONE = re.compile(r"(?:IngestionWorkflow: (?:All tables loaded successfully|Some tables failed to be loaded))")
 _SUCCESS = re.compile(r"INFO\b[^\n]{0,160}?Main: (?:Preload )?Successfully(?: |$)")
 _FAILURE = re.compile(r"^Starlake failed to execute command")
-_FRAME = re.compile(r"^\s*(?:at [\w$.<>/]+\(|\.\.\. \d+ (?:more|common frames))")
+_FOUND = re.compile(_LOGGER + r"(?:Found (?P<files>FileInfo\(.*\))|No Files Found\.)\s*$")
+_FILE_INFO = re.compile(r"FileInfo\((?P<path>.*?),(?P<size>\d+),\d{4}-\d\d-\d\dT[^,)]*\)")
 _PATHS = re.compile(r",\s*(?=[A-Za-z][\w+.-]*:/|/)")
-_LINE_LIMIT = 2000
 
 
 def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
@@ -80,28 +77,34 @@ class OutputParser:
         self._tables: dict[tuple[str, str], TableState] = {}
         self._open: dict[tuple[str, str], TableState] = {}
         """Those that a line may still change; a load of thousands looks through them at each table."""
-        self._errors: deque[str] = deque(maxlen=keep)
+        self._errors = ErrorLines(keep)
         self._current: TableState | None = None
-        self._blamed: list[TableState] = []
-        self._in_error = self._parallel = self._archives = False
+        self._parallel = self._archives = False
         self._succeeded = self._failed = False
         self.walked = False
-        """Whether the program said that it went through all tables."""
+        """Whether the program reported the end of its walk through the tables."""
+        self.found: Mapping[str, int] | None = None
+        """Bytes by name of the files that the program found in the stage area; None where it did not list them."""
 
     @property
     def errors(self) -> tuple[str, ...]:
         """The last error lines, without stack frames, oldest first."""
-        return tuple(self._errors)
+        return self._errors.lines
 
     @property
     def understood(self) -> bool:
-        """Whether any line was of a known form: else only the audit can tell what happened."""
-        return bool(self._tables) or self._succeeded or self._failed or self.walked
+        """Whether any line was of a known form."""
+        return bool(self._tables) or self.found is not None or self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether an end marker of the program was read."""
+        return self._succeeded or self._failed or self.walked
 
     def feed(self, line: str) -> tuple[Event, ...]:
         """Takes one line, and returns the events it completes."""
         text = _ANSI.sub("", line).rstrip("\r\n")
-        self._keep_error(text)
+        self._errors.take(text)
         if match := _STARTED.search(text):
             return self._start(match["files"], match["table"].strip())
         if match := _SUMMARY.search(text):
@@ -116,7 +119,13 @@ class OutputParser:
             self._succeeded = True
         elif _FAILURE.match(text):
             self._failed = True
+        elif match := _FOUND.search(text):
+            self._list(match["files"] or "")
         return ()
+
+    def _list(self, files: str) -> None:
+        listed = {one["path"].rsplit("/", 1)[-1]: int(one["size"]) for one in _FILE_INFO.finditer(files)}
+        self.found = {**(self.found or {}), **listed}
 
     def finish(self, exit_code: int | None) -> tuple[Event, ...]:
         """Ends the reading: verdicts on the tables still open, and on the command, which comes last."""
@@ -173,7 +182,7 @@ class OutputParser:
         if len(parts) < 2:
             return ()
         name, parent = parts[-1], parts[-2].rsplit("/", 1)[-1] if len(parts) == 2 else parts[1]
-        found = [t for t in self._open.values() if t.landed(name)]
+        found = [t for t in self._open.values() if t.takes(name)]
         found = [t for t in found if t.domain == parent] or found
         if not found:
             return ()
@@ -190,8 +199,8 @@ class OutputParser:
         if self._parallel:
             suspects += [t for t in self._open.values() if t.waiting and t not in suspects]
         for table in suspects:
-            table.refuse(text[:_LINE_LIMIT])
-        self._blamed = suspects
+            table.refuse(text[:LINE_LIMIT])
+        self._errors.explain(suspects)
 
     # ----------------------------------------------------------------------------------------------- verdicts
 
@@ -216,35 +225,14 @@ class OutputParser:
         if not missing:
             return self._loaded(table)
         error = "\n".join(table.errors) or self._last_words(exit_code)
-        return TableFailed(table.domain, table.table, tuple(table.files), tuple(missing), error)
+        return TableFailed(table.domain, table.table, tuple(table.files), tuple(missing), error, bool(table.errors))
 
     def _last_words(self, exit_code: int | None) -> str:
-        if self._errors:
-            said = [text for text in self._errors if not text.startswith("Exception in thread")] or [*self._errors]
-            last = max((index for index, text in enumerate(said) if text.startswith("Main: ")), default=0)
-            return "\n".join(said[last:]).removeprefix("Main: ")
+        if error := self._errors.first():
+            return error
         if exit_code is None:
             return "The command was cancelled or lost before it ended."
-        return f"The command ended with exit code {exit_code} and said nothing that is known."
-
-    def _keep_error(self, text: str) -> None:
-        level = _LEVEL.search(text)
-        if level:
-            self._in_error = level[1] in ("ERROR", "FATAL")
-            self._blamed = []
-        elif _FAILURE.match(text) or text.startswith("Exception in thread"):
-            self._in_error = True
-        elif text.startswith(("Error: ", "Unknown ")):
-            self._errors.append(text[:_LINE_LIMIT])
-            return
-        if not self._in_error or _FRAME.match(text) or not text.strip():
-            return
-        words = (text[level.end() :] if level else text).strip()[:_LINE_LIMIT]
-        if not level:
-            for table in self._blamed:
-                table.explain(words)
-        if words not in self._errors:
-            self._errors.append(words)
+        return f"The command ended with exit code {exit_code} and its log has no error."
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, standing
+from starlake_dagster_assets.command.evidence import Ending, Log
 from starlake_dagster_assets.command.model import (
     AuditRow,
     Command,
@@ -21,7 +22,6 @@ from starlake_dagster_assets.command.model import (
 )
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.command.parse import OutputParser
-from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.command.reported import ReportedEvents
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact
@@ -30,11 +30,13 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
+    FileReader,
     HoldingRunner,
     ReportingHandle,
     ResumingRunner,
-    ReturningRunner,
     Runner,
+    files_of,
+    has_lossless_log,
     job_id_of,
     secrets_held,
 )
@@ -50,10 +52,12 @@ class Desk:
     Args:
         runner: Where they run.
         settings: Who listens, and what is secret.
+        audited: Whether commands write audit rows (`application.audit.active`).
     """
 
-    def __init__(self, runner: Runner, settings: RunSettings) -> None:
+    def __init__(self, runner: Runner, settings: RunSettings, *, audited: bool = True) -> None:
         self._runner = runner
+        self._audited = audited
         self._settings = settings
         self._secrets = settings.secrets | secrets_held(runner)
         self._reader = runner.warehouse_reader()
@@ -63,6 +67,8 @@ class Desk:
         """How the last command ended."""
         self.job_id = ""
         """The job id of the last command: an earlier one's where its execution was taken over."""
+        self.adopted = False
+        """Whether the last command was an execution that an earlier attempt had started."""
 
     @property
     def live(self) -> bool:
@@ -73,6 +79,16 @@ class Desk:
     def held(self) -> bool:
         """Whether the runner keeps the warehouse to itself until it is released."""
         return isinstance(self._runner, HoldingRunner) and self._runner.holding
+
+    @property
+    def lossless(self) -> bool:
+        """Whether no line of a log can be lost."""
+        return has_lossless_log(self._runner)
+
+    @property
+    def files(self) -> FileReader | None:
+        """Lists the files of loads, where the environment can."""
+        return files_of(self._runner)
 
     def release(self) -> None:
         """Makes the runner let go of the warehouse."""
@@ -108,6 +124,7 @@ class Desk:
             self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
             return
         self.job_id = job_id = job_id_of(handle, command)
+        self.adopted = job_id != command.job_id
         reported = ReportedEvents() if isinstance(handle, ReportingHandle) else None
         reading = _AttemptReading(expected, repeated)
         secrets = self._secrets | command.secrets
@@ -130,7 +147,8 @@ class Desk:
         events = reading.events
         asked = command.name in ("load", "transform") and not self.held
         told = tuple(_without(event, secrets) for event in events)
-        self.ending = Ending(told, result, parser.walked, parser.understood, self.audit(job_id) if asked else None)
+        log = Log(parser.ended, parser.walked, parser.understood, parser.found, self.lossless)
+        self.ending = Ending(told, result, log, self.audit(job_id) if asked else None)
 
     def unfinished(self, name: str) -> Sequence[Command]:
         """Returns the commands of a name that earlier attempts of the step left, without their results."""
@@ -143,9 +161,16 @@ class Desk:
             self._runner.close()
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """The audit rows of a command; None where nobody can read them."""
+        """The audit rows of a command; None where they cannot be read, or are not written."""
         reader = self._reader
-        return None if reader is None else self._ask(lambda: reader.audit(job_id))
+        return None if reader is None or not self._audited else self._ask(lambda: reader.audit(job_id))
+
+    def last_load(self, table: Table) -> Sequence[AuditRow]:
+        """The LOAD rows of the newest load of a table; none where they cannot be read."""
+        reader = self._reader
+        if reader is None or not self._audited:
+            return ()
+        return self._ask(lambda: reader.last_load(table.domain_name, table.name)) or ()
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
         """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
@@ -167,14 +192,10 @@ class Desk:
         reader = self._reader
         return None if reader is None else self._ask(lambda: standing(node, named, reader))
 
-    def left(self, table: Table) -> Sequence[str]:
-        """Files of a table that a load took and did not bring to its end."""
-        return self._runner.left(table) if isinstance(self._runner, ReturningRunner) else ()
-
     def put_back(self, table: Table, names: Collection[str]) -> None:
         """Brings files that a load took, and of which no row landed, back to where the next load finds them."""
-        if names and isinstance(self._runner, ReturningRunner):
-            for text in self._runner.put_back(table, names):
+        if names and self.files is not None:
+            for text in self.files.put_back(table, names):
                 self._settings.on_line(Line(self.redact(text)))
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:

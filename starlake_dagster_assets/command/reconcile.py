@@ -1,134 +1,112 @@
-"""The verdict on each table once a command has ended: events first, then the audit.
+"""Verdicts on tables and tasks once a command has ended: pure rules over facts, in the order of `Evidence`.
 
-The audit completes counts and can turn a success into a failure. It turns a failure into a success only where the
-program returned 0 and every announced file has its own row.
+A verdict rests on rows of the audit, else on the locations of files, else on a complete log. Without any of them it is
+`unknown`. Lines of an incomplete log show progress only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
-from starlake_dagster_assets.command.model import (
-    AuditRow,
-    CommandFailed,
-    CommandSucceeded,
-    Event,
-    RunResult,
-    TableFailed,
-    TableLoaded,
-    TableStarted,
+from starlake_dagster_assets.command.audit_rows import (
+    file_names,
+    files_of_row,
+    is_load_of,
+    is_of,
+    is_second_step_of,
+    message_of,
+    with_counts,
 )
+from starlake_dagster_assets.command.evidence import Ending, Evidence, Expected, Verdict
+from starlake_dagster_assets.command.load_facts import TABLE_EVENTS, Facts, Load, Named, TableEvent
+from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLoaded
+from starlake_dagster_assets.command.row_loss import checked_rows
 
-__all__ = ["Ending", "Expected", "Verdict", "doubted", "reconcile_load", "reconcile_transform"]
+__all__ = ["doubted", "early_verdict", "landed", "reconcile_load", "reconcile_transform"]
 
-UNKNOWN_LOG = "the log holds no line that is known (is SL_LOG_LEVEL=info set?), and there is no audit table to ask."
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
+_NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?)"
 
-_T = TypeVar("_T")
-_TableEvent = TableStarted | TableLoaded | TableFailed
-_TABLE_EVENTS = (TableStarted, TableLoaded, TableFailed)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A table that a load was asked for: (domain, table) as announced, and by its final names."""
-
-    domain: str
-    table: str
-    final_domain: str
-    final_table: str
-    directory: str = ""
-    """Directory name, where it differs from `load.name`."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one table or task; counts are None where nobody knows them."""
-
-    status: Literal["loaded", "failed", "nothing"]
-    files: tuple[str, ...] = ()
-    input: int | None = None
-    accepted: int | None = None
-    rejected: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a command ended.
-
-    Attributes:
-        events: All its events.
-        result: Its exit, None when it could not be started.
-        walked: The program said that it went through all tables.
-        understood: Some line was of a known form; else silence about a table means nothing.
-        rows: Its audit rows; None where the audit cannot be read.
-    """
-
-    events: Sequence[Event]
-    result: RunResult | None
-    walked: bool = False
-    understood: bool = True
-    rows: Sequence[AuditRow] | None = None
-
-    @property
-    def clean(self) -> bool:
-        """Exit code 0, which alone proves nothing."""
-        return self.result is not None and self.result.exit_code == 0
-
-    @property
-    def error(self) -> str:
-        """The program's last error lines."""
-        failed = [event.error for event in self.events if isinstance(event, CommandFailed)]
-        return failed[-1] if failed else ""
-
-    @property
-    def succeeded(self) -> bool:
-        """The program said that it succeeded and returned 0."""
-        return any(isinstance(event, CommandSucceeded) for event in self.events)
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tuple[str, str], Verdict]:
-    """The verdict on every table of a `load`.
+    """Returns the verdict on every table of a `load`, by (domain, table) as announced.
 
     Args:
-        expected: The tables asked for.
-        ending: What the command said and what the audit holds.
-
-    Returns:
-        One verdict a table, by (domain, table) as announced.
+        expected: The tables that the load was asked for.
+        ending: The facts about the command.
     """
-    told, rows = _Named[_TableEvent](), _Named[AuditRow]()
+    events, rows = Named[TableEvent](), Named[AuditRow]()
     for event in ending.events:
-        if isinstance(event, _TABLE_EVENTS):
-            told.add(event.table, event)
+        if isinstance(event, TABLE_EVENTS):
+            events.add(event.table, event)
     for row in ending.rows or ():
         rows.add(row.schema, row)
-    return {(one.domain, one.table): _table(one, ending, told, rows) for one in expected}
+    load = Load.of(ending)
+    return {(one.domain, one.table): _verdict(Facts(one, load, events, rows)) for one in expected}
+
+
+def early_verdict(
+    one: Expected,
+    event: TableLoaded,
+    evidence: Evidence,
+    rows: Sequence[AuditRow] = (),
+    sizes: Mapping[str, int] = _NONE,
+) -> Verdict:
+    """Returns the verdict on a table that a load has finished with while it still runs.
+
+    Args:
+        one: The table.
+        event: Its files and counts, from the log.
+        evidence: What proves that they were loaded.
+        rows: Rows of the job that are there now.
+        sizes: Bytes of its files by name.
+    """
+    mine = [row for row in rows if is_load_of(row, one)]
+    counts = (event.input, event.accepted, event.rejected)
+    verdict = with_counts(Verdict("loaded", event.files, *counts, evidence=evidence), mine)
+    second, two_steps = any(is_second_step_of(row, one) for row in rows), any(row.step == "TRANSFORM" for row in rows)
+    return checked_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
+
+
+def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
+    """Whether audit rows prove, while a load still runs, that all files of a table were loaded.
+
+    Args:
+        one: The table.
+        files: Its files, as announced.
+        rows: Rows of the job that are there now.
+    """
+    mine = [row for row in rows if is_load_of(row, one)]
+    if any(not row.success for row in (*mine, *(row for row in rows if is_second_step_of(row, one)))):
+        return False
+    return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
 
 
 def doubted(
     verdicts: Mapping[tuple[str, str], Verdict], ending: Ending, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Verdict]:
-    """The verdicts where nobody can read the audit: a load that failed though no table did failed by an expectation.
+    """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.
 
     Args:
         verdicts: On every table of the load.
-        ending: How it ended.
+        ending: The facts about the command.
         blocking: The tables with an expectation that blocks.
 
     Returns:
-        The same, but for tables that landed and may not be used.
+        The same verdicts; `unknown` for tables whose blocking expectation may have failed.
     """
-    code = ending.result.exit_code if ending.result is not None else None
-    if not code or any(verdict.status == "failed" for verdict in verdicts.values()):
+    if not ending.exit_code or any(verdict.status in ("failed", "unknown") for verdict in verdicts.values()):
         return verdicts
-    reason = f"the load ended with exit code {code} after its rows were written, as it does when an expectation fails"
-    reason = f"{reason}, and the audit cannot be read here: {ending.error}"
+    reason = (
+        f"its rows were written and the load ended with exit code {ending.exit_code}, as it does when an expectation "
+        f"fails; no warehouse reader can tell whether this table's held: {ending.error}"
+    )
     return {
-        name: replace(verdict, status="failed", reason=reason)
+        name: replace(verdict, status="unknown", reason=reason)
         if name in blocking and verdict.status == "loaded"
         else verdict
         for name, verdict in verdicts.items()
@@ -136,136 +114,204 @@ def doubted(
 
 
 def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:
-    """The verdict on a `transform`.
+    """Returns the verdict on a `transform`.
 
     Args:
         domain: The task's final domain.
         table: The task's final table.
-        ending: What the command said and what the audit holds.
-
-    Returns:
-        Loaded when the program returned 0 and either said so or left an audit row that says so.
+        ending: The facts about the command.
     """
-    rows = [row for row in ending.rows or () if row.step == "TRANSFORM" and _same(row, domain, table)]
-    refused = [row for row in rows if not row.success]
-    if not ending.clean or refused:
-        reason = ending.error or (refused[-1].message if refused else "") or "the command could not be run"
-        return Verdict("failed", reason=reason)
-    if ending.succeeded or rows:
-        return Verdict("loaded")
-    return Verdict("failed", reason=ending.error or "the command ended without a word, and the audit has no row of it")
+    rows = [row for row in ending.rows or () if row.step == "TRANSFORM" and is_of(row, domain, table)]
+    rejected = [row for row in rows if not row.success]
+    if rejected:
+        return Verdict("failed", reason=ending.error or message_of(rejected[-1]), evidence=Evidence.AUDIT)
+    if ending.result is None:
+        return Verdict("failed", reason=ending.error or "the command could not be run")
+    if ending.clean and rows:
+        return Verdict("loaded", evidence=Evidence.AUDIT)
+    if ending.succeeded:
+        return Verdict("loaded", evidence=Evidence.LOG)
+    if ending.exit_code is None and rows:  # its end was not seen, and the row comes last
+        return Verdict("loaded", evidence=Evidence.AUDIT)
+    if not ending.clean and (ending.exit_code is not None or ending.log.lossless):
+        evidence = Evidence.LOG if ending.log.lossless or ending.log.ended else Evidence.NONE
+        return Verdict("failed", reason=ending.error, evidence=evidence)
+    return Verdict("unknown", reason=_unknown(ending, "its end was not seen and no audit row names it"))
 
 
-# --------------------------------------------------------------------------------------------------- one table
+def _verdict(facts: Facts) -> Verdict:
+    if facts.ending.result is None:
+        return Verdict("failed", reason=facts.ending.error or "the command could not be run")
+    for rule in _RULES:
+        if (verdict := rule(facts)) is not None:
+            second, two_steps = bool(facts.second), facts.load.two_steps
+            return checked_rows(verdict, facts.one, facts.rows, facts.sizes(), second=second, two_steps=two_steps)
+    return Verdict("unknown", facts.announced or file_names(facts.rows), reason=_unknown(facts.ending, _seen(facts)))
 
 
-class _Named(Generic[_T]):
-    """What is known by the name of a table in any case: of a load of thousands, none is looked through for each."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, list[_T]] = {}
-
-    def add(self, table: str, item: _T) -> None:
-        self._found.setdefault(table.lower(), []).append(item)
-
-    def of(self, table: str) -> Sequence[_T]:
-        return self._found.get(table.lower(), ())
+# --------------------------------------------------------------------------------------------------- rules
 
 
-def _table(one: Expected, ending: Ending, told: _Named[_TableEvent], written: _Named[AuditRow]) -> Verdict:
-    mine = [event for event in told.of(one.table) if _is_of(event, one)]
-    rows = [row for row in written.of(one.table) if row.step == "LOAD" and _raw(row, one)]
-    verdict = _from_events(mine)
-    if verdict is None:
-        verdict = _unannounced(mine, rows, ending)
-    elif verdict.status == "failed":
-        verdict = _overruled(verdict, rows, ending)
-    if verdict.status != "loaded":
-        return verdict
-    return _complete(_refused(verdict, one, rows, written.of(one.final_table)), rows)
+def _failed_in_audit(facts: Facts) -> Verdict | None:
+    """A row that reports a failure overrides the log: the engine can ignore the failure of its final write."""
+    rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
+    if not rejected:
+        return None
+    told = facts.error if facts.failed is not None and facts.failed.reported else ""
+    reason = told or message_of(rejected[-1]) or "the audit reports that the load failed"
+    return facts.failure(Evidence.AUDIT, reason, file_names(facts.rows))
 
 
-def _is_of(event: _TableEvent, one: Expected) -> bool:
-    return event.table == one.table and event.domain in (one.domain, one.directory)
+def _failed_in_log(facts: Facts) -> Verdict | None:
+    """An error that the program logged while it worked on the table."""
+    failed = facts.failed
+    if failed is None or not failed.reported or not (facts.log.lossless or facts.log.ended):
+        return None
+    archived = facts.files is not None and facts.files.archived >= set(failed.files)
+    if _covered(facts) and (facts.ending.clean or archived):
+        return None
+    if archived and not facts.log.lossless:  # a lost line blames the wrong table
+        return None
+    return facts.failure(Evidence.LOG, _with_names(failed))
 
 
-def _from_events(events: Sequence[_TableEvent]) -> Verdict | None:
-    failed = [event for event in events if isinstance(event, TableFailed)]
-    loaded = [event for event in events if isinstance(event, TableLoaded)]
-    if failed:
-        last = failed[-1]
-        unsaid = [name for name in last.missing if name not in last.error]
-        return Verdict("failed", last.files, reason=": ".join([*([", ".join(unsaid)] if unsaid else []), last.error]))
-    if loaded:
-        last = loaded[-1]
-        return Verdict("loaded", last.files, last.input, last.accepted, last.rejected)
+def _loaded_in_audit(facts: Facts) -> Verdict | None:
+    """Each file has its own row; a load that replaces rows leaves a row of its final write alone."""
+    if not _covered(facts):
+        return None
+    return facts.verdict(Evidence.AUDIT)
+
+
+def _covered(facts: Facts) -> bool:
+    good = {name for row in facts.rows if row.success for name in files_of_row(row)}
+    if facts.resolved is None and not (facts.ending.clean or facts.log.walked):
+        return False  # rows of a part prove nothing about the rest; a walk to the end leaves a row per file
+    needed = facts.resolved or frozenset(facts.announced)
+    if not needed:
+        return bool(good) or (facts.ending.clean and any(row.success for row in facts.second))
+    return good >= needed or sum(row.success for row in facts.second) >= len(needed)
+
+
+def _by_files(facts: Facts) -> Verdict | None:
+    """A file that went to `archive` was loaded, one in `ingesting` was not."""
+    files = facts.files
+    if files is None:
+        return None
+    names = set(facts.announced) | set(files.before)
+    taken = (set(facts.announced) | (set(files.before) if not files.ambiguous else set[str]())) - files.waiting
+    if stuck := sorted(taken & files.ingesting):
+        left = f"{_some(stuck)} left in the area `ingesting`"
+        return facts.failure(Evidence.FILES, f"{facts.error or 'the load did not complete'}\n({left})", sorted(taken))
+    if taken and taken <= files.archived and names > taken:
+        left = f"{_some(sorted(names - taken))} still in the area `stage`"
+        return facts.failure(Evidence.FILES, f"{facts.error or 'the load took a part of its files'}\n({left})", taken)
+    if taken and taken <= files.archived:
+        return facts.verdict(Evidence.FILES, sorted(taken))
+    if taken or files.ambiguous or facts.events:
+        return None
+    if not names:
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.FILES) if facts.is_without_file else None
+    left = f"{_some(sorted(names))} still in the area `stage`"
+    if facts.ending.clean:
+        return facts.failure(Evidence.FILES, f"the load ended with exit code 0 and did not take its files: {left}")
+    error = facts.error or "the command failed before it named the table"
+    return facts.failure(Evidence.FILES, f"{error}\n(not loaded: {left})")
+
+
+def _nothing_in_audit(facts: Facts) -> Verdict | None:
+    """A load that ended well, or walked through all tables, and left no row of this one."""
+    if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
+        return None
+    if facts.ending.clean or (facts.log.walked and facts.ending.rows):
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.AUDIT)
     return None
 
 
-def _unannounced(events: Sequence[_TableEvent], rows: Sequence[AuditRow], ending: Ending) -> Verdict:
-    if events:
-        return Verdict("failed", reason=ending.error or "its load began and never ended")
-    refused = [row for row in rows if not row.success]
-    if refused:
-        return Verdict("failed", _files(rows), reason=refused[-1].message)
-    if rows and ending.clean:
-        return Verdict("loaded", _files(rows))
-    if ending.rows is None and not ending.understood:
-        return Verdict("failed", reason=f"{UNKNOWN_LOG} {ending.error}".strip())
-    if not rows and (ending.clean or ending.walked):
-        return Verdict("nothing", reason=NO_FILE)
-    return Verdict("failed", _files(rows), reason=ending.error or "the command failed before it named the table")
+def _failed_without_rows(facts: Facts) -> Verdict | None:
+    """The audit can be read and does not have the rows that a load of the table leaves."""
+    if not facts.load.credible:
+        return None
+    landed_files = file_names([row for row in facts.rows if row.success])
+    if facts.ending.clean and not (facts.events or facts.files is not None):
+        return None
+    error = facts.error or ("" if facts.ending.clean else "the command failed before it named the table")
+    part = f"the audit has rows of {_some(landed_files)} alone" if landed_files else "the audit has no row of its load"
+    return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
 
 
-def _overruled(verdict: Verdict, rows: Sequence[AuditRow], ending: Ending) -> Verdict:
-    """Lines can get lost: a clean exit and a good row for each announced file prove the load."""
-    good = {name for row in rows if row.success for name in _names(row)}
-    if ending.clean and verdict.files and not [row for row in rows if not row.success] and good >= set(verdict.files):
-        return Verdict("loaded", verdict.files)
-    return verdict
+def _by_log(facts: Facts) -> Verdict | None:
+    log = facts.log
+    if not (log.lossless or log.ended):
+        return None
+    if facts.loaded is not None and facts.failed is None:
+        whole = log.lossless or facts.is_announced or (facts.listed is not None and facts.listed <= {*facts.announced})
+        return facts.verdict(Evidence.LOG) if whole else None
+    if facts.failed is not None:
+        return facts.failure(Evidence.LOG, _with_names(facts.failed)) if log.lossless else None
+    if facts.events:
+        return facts.failure(Evidence.LOG, facts.error or "its load began and never ended") if log.lossless else None
+    return _unannounced(facts)
 
 
-def _refused(verdict: Verdict, one: Expected, rows: Sequence[AuditRow], final: Sequence[AuditRow]) -> Verdict:
-    """A row that says no wins over the log: the engine can ignore the failure of its final write."""
-    second = [row for row in final if row.step == "TRANSFORM" and _same(row, one.final_domain, one.final_table)]
-    refused = [row for row in (*rows, *second) if not row.success]
-    if not refused:
-        return verdict
-    return Verdict("failed", verdict.files, reason=refused[-1].message or "the audit says that the load failed")
+def _unannounced(facts: Facts) -> Verdict | None:
+    """No line names the table."""
+    log, listed = facts.log, facts.listed
+    if not facts.is_without_file:
+        return None
+    absent = listed is not None and not listed
+    walked = log.lossless and log.walked and (facts.ending.clean or bool(facts.load.announced))
+    if log.ended and (absent or (listed is None and walked)):
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+    if listed is None and log.lossless and log.understood and facts.ending.clean:
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+    if facts.ending.clean or not log.understood:
+        return None
+    reason = facts.error or "the command failed before it named the table"
+    return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
 
 
-def _complete(verdict: Verdict, rows: Sequence[AuditRow]) -> Verdict:
-    if verdict.status != "loaded" or not rows:
-        return verdict
-    known = replace(
-        verdict,
-        input=_first(verdict.input, _sum(row.count for row in rows)),
-        accepted=_first(verdict.accepted, _sum(row.accepted for row in rows)),
-        rejected=_first(verdict.rejected, _sum(row.rejected for row in rows)),
-    )
-    return known
+_RULES: tuple[Callable[[Facts], Verdict | None], ...] = (
+    _failed_in_audit,
+    _failed_in_log,
+    _loaded_in_audit,
+    _by_files,
+    _nothing_in_audit,
+    _by_log,
+    _failed_without_rows,
+)
 
 
-def _first(known: int | None, other: int | None) -> int | None:
-    return other if known is None else known
+# ------------------------------------------------------------------------------------------------- details
 
 
-def _sum(counts: Iterable[int]) -> int | None:
-    numbers = list(counts)
-    return None if any(number < 0 for number in numbers) else sum(numbers)
+def _unknown(ending: Ending, seen: str) -> str:
+    """Returns what is known, and what could not be read."""
+    code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
+    log = "the log has its end" if ending.log.ended else "the end of the log is missing"
+    if not ending.log.understood:
+        log = _NO_KNOWN_LINE
+    audit = "there is no audit table to ask" if ending.rows is None else "the audit does not have its rows"
+    files = "" if ending.files else "; its files cannot be listed"
+    error = f"\n{ending.error}" if ending.error and not ending.clean else ""
+    return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"
 
 
-def _names(row: AuditRow) -> list[str]:
-    return [path.strip().rsplit("/", 1)[-1] for path in row.paths.split(",") if path.strip()]
+def _seen(facts: Facts) -> str:
+    if facts.loaded is not None:
+        return "the log reports it as loaded, and lines may be missing"
+    if facts.failed is not None and facts.failed.missing:
+        return f"its load began, and {_some(facts.failed.missing)} has no summary in the log"
+    if facts.events:
+        return "its load began, and its end is not in the log"
+    if facts.listed:
+        return f"{_some(sorted(facts.listed))} was found, and no line reports its load"
+    return "no line names the table"
 
 
-def _files(rows: Iterable[AuditRow]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for row in rows for name in _names(row)))
+def _with_names(failed: TableFailed) -> str:
+    unnamed = [name for name in failed.missing if name not in failed.error]
+    return ": ".join([*([", ".join(unnamed)] if unnamed else []), failed.error])
 
 
-def _raw(row: AuditRow, one: Expected) -> bool:
-    return row.schema == one.table and row.domain in (one.domain, one.directory)
-
-
-def _same(row: AuditRow, domain: str, table: str) -> bool:
-    return row.domain.lower() == domain.lower() and row.schema.lower() == table.lower()
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

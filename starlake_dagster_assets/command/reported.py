@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from starlake_dagster_assets.command.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
@@ -15,9 +16,17 @@ class ReportedEvents:
     understood = True
     """Whether silence about a table means something: an engine that reports objects leaves nothing out."""
 
+    ended = True
+    """Whether the end of the events is there: they cannot be lost."""
+
     def __init__(self) -> None:
         self.walked = False
         self._verdict: CommandSucceeded | CommandFailed | None = None
+
+    @property
+    def found(self) -> Mapping[str, int] | None:
+        """Files in `stage` that no event names: none where the load went through all tables, else not known."""
+        return {} if self.walked else None
 
     def take(self, event: Event) -> tuple[Event, ...]:
         """Takes one event, and returns those of tables and files."""

@@ -30,7 +30,7 @@ class TableState:
         self.domain = domain
         self.table = table
         self.files: dict[str, FileState] = {}
-        self.errors: deque[str] = deque(maxlen=8)
+        self.errors: deque[str] = deque(maxlen=14)
         self.told = False
         self.reopened = False
         self._counts: list[int | None] = [0, 0, 0]
@@ -86,12 +86,14 @@ class TableState:
             total = self._counts[index]
             self._counts[index] = None if count is None or total is None else total + count
 
-    def landed(self, name: str) -> bool:
-        """Whether a file has its summary and waits for its confirmation."""
-        return self.files.get(name) is FileState.SUMMARISED
+    def takes(self, name: str) -> bool:
+        """Whether a file waits for its confirmation; one that replaces rows a second time gets no summary."""
+        return self.files.get(name) in (FileState.ANNOUNCED, FileState.SUMMARISED)
 
     def confirm(self, name: str) -> None:
-        """The engine archived or deleted the file."""
+        """The engine archived or deleted the file; counts are not known where it gave no summary."""
+        if self.files.get(name) is FileState.ANNOUNCED:
+            self._counts = [None, None, None]
         self.files[name] = FileState.CONFIRMED
 
     def confirm_all(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+from starlake_dagster_assets.command.evidence import Ending
 from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
-from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Watch", "staging_failures", "taken"]
+__all__ = ["Watch", "staging_failures"]
 
 Name = tuple[str, str]
 
@@ -54,12 +54,3 @@ def staging_failures(ending: Ending, nodes: Iterable[Node]) -> Mapping[str, str]
             errors.setdefault((event.domain, event.table), []).append(event.error)
     found = {node.id: errors.get((node.table.domain_name, node.table.name)) for node in nodes if node.table is not None}
     return {name: f"stage failed: {'; '.join(texts)}" for name, texts in found.items() if texts}
-
-
-def taken(names: Sequence[str]) -> str:
-    """What to do with files that an earlier load took."""
-    return (
-        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
-        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
-        "a new run."
-    )

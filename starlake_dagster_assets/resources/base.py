@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 import dagster as dg
 from pydantic import Field, ValidationError, field_validator
@@ -16,7 +16,7 @@ from starlake_dagster_assets.assets.body import current_step, running_step
 from starlake_dagster_assets.assets.direct import with_run
 from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
 from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
-from starlake_dagster_assets.command.outcome import TaskOptions
+from starlake_dagster_assets.command.outcome import ResultPolicies, TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, nearest
 from starlake_dagster_assets.graph.select import quoted, some
@@ -54,6 +54,16 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     option_names: ClassVar[Mapping[str, str]] = {}
     """Field by the name of the option in Starlake's DAG configurations, such as `dataproc_region`: `region`."""
 
+    unknown_result: Literal["fail", "warn"] = Field(
+        default="fail",
+        description="A table or task without evidence of its result: fail the step, or warn. It is not materialized in "
+        "either case.",
+    )
+    failed_command: Literal["fail", "warn"] = Field(
+        default="fail",
+        description="A load that failed although none of its tables did: fail the step once they are materialized, or "
+        "warn.",
+    )
     from_environment: dict[str, str] = Field(default_factory=dict, description=DESCRIPTION)
 
     _pass_variables = field_validator("*", mode="wrap")(pass_variable)
@@ -126,6 +136,10 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
 
+    def policies(self) -> ResultPolicies:
+        """What steps do about unknown results and failed commands."""
+        return ResultPolicies(self.unknown_result, self.failed_command)
+
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
         """Sensors that the environment needs beside the assets, such as one that sweeps up; none by default.
 
@@ -183,7 +197,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
             call.started = True
             runner = self.runner(step.binding.source, attempt_of(context))
-            yield from run_step(context, step, call, runner, fetch)
+            yield from run_step(context, step, call, runner, fetch, self.policies())
             call.ended = True
 
         return StarlakeEventIterator(start)

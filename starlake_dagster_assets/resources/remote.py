@@ -23,6 +23,12 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         default=None,
         description="SL_ROOT there, such as gs://bucket/starbake; what the service itself says by default.",
     )
+    datasets: str | None = Field(
+        default=None,
+        description="SL_DATASETS there, or the path under which this process sees it, such as gs://bucket/starbake/"
+        "datasets: the areas are listed to find out which files were loaded. By default that of `env`, of the project, "
+        "or below `root`, where it is a URL.",
+    )
     env: dict[str, str] = Field(
         default_factory=dict,
         description="Environment variables of every command. Anyone who may look at an execution "
@@ -78,11 +84,14 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: When the environment is not there.
         """
         from starlake_dagster_assets.runners.driving import RemoteRunner
+        from starlake_dagster_assets.runners.ingesting import remote_files
 
         who = attempt or Attempt()
         options = project.options
         reader = self.warehouse_reader(project)
-        return RemoteRunner(self.environment(project, who), who, self.policy(), reader, options)
+        datasets = self.datasets or self.env.get("SL_DATASETS")
+        files = remote_files(project.model, root=self.root or self.env.get("SL_ROOT"), datasets=datasets)
+        return RemoteRunner(self.environment(project, who), who, self.policy(), reader, options, files=files)
 
     def policy(self) -> Policy:
         """How executions are watched."""

@@ -12,7 +12,7 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
-from starlake_dagster_assets.runners.ingesting import IngestingFiles
+from starlake_dagster_assets.runners.ingesting import StoredFiles
 from starlake_dagster_assets.runners.launchers import Launcher, launch
 from starlake_dagster_assets.runners.protocol import Attempt, Runner
 from starlake_dagster_assets.runners.shell import ShellRunner
@@ -146,7 +146,7 @@ class StarlakeShell(StarlakeWarehouseResource):
             launcher=start,
             stage_command=self.stage_command,
             reader=self.warehouse_reader(project),
-            files=IngestingFiles(project.model),
+            files=StoredFiles(project.model),
         )
 
 

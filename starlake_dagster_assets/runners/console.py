@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.launchers import SupervisedProgram, launch
-from starlake_dagster_assets.runners.protocol import RunHandle, job_id_of
+from starlake_dagster_assets.runners.protocol import FileReader, RunHandle, job_id_of
 from starlake_dagster_assets.runners.pump import Pump
 from starlake_dagster_assets.runners.shell import ShellRunner, how_it_ended
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
@@ -80,6 +79,8 @@ class ConsoleRunner:
     """
 
     eager = True
+    runs_program = True
+    lossless_log = True
 
     def __init__(self, shell: ShellRunner, *, exclusive: bool) -> None:
         self._shell = shell
@@ -102,13 +103,10 @@ class ConsoleRunner:
         """The reader of the audit tables."""
         return self._shell.warehouse_reader()
 
-    def left(self, table: Table) -> Sequence[str]:
-        """Files that a load took and did not bring to its end."""
-        return self._shell.left(table)
-
-    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Brings such files back to where the next load finds them."""
-        return self._shell.put_back(table, names)
+    @property
+    def files(self) -> FileReader | None:
+        """Lists the files of loads."""
+        return self._shell.files
 
     def start(self, command: Command) -> RunHandle:
         """Gives a command to the JVM, or starts a process for it.

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from starlake_dagster_assets.command.build import with_options
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.runners.calls import Clock
-from starlake_dagster_assets.runners.protocol import Attempt, Execution
+from starlake_dagster_assets.runners.protocol import Attempt, Execution, FileReader
 from starlake_dagster_assets.runners.remote import Environment, Policy, refuse_secrets
 from starlake_dagster_assets.runners.remote_handle import RemoteHandle
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
@@ -42,7 +42,12 @@ class RemoteRunner:
         reader: Reads the warehouse; None where nothing can.
         options: Variables of every command, below its own `--options`.
         clock: Time.
+        files: Lists the files of loads; None where this process does not see them.
     """
+
+    runs_program: ClassVar[bool] = True
+    eager: ClassVar[bool] = True
+    """A table is reported when it has evidence, and metadata of the warehouse once the command has ended."""
 
     environment: Environment
     attempt: Attempt = field(default_factory=Attempt)
@@ -50,6 +55,7 @@ class RemoteRunner:
     reader: WarehouseReader | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     clock: Clock = field(default_factory=Clock)
+    files: FileReader | None = None
     _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
 
     @property

@@ -57,6 +57,8 @@ class EmbeddedRunner:
     lock_timeout: float = -1
     timeout: float | None = None
 
+    lossless_log: ClassVar[bool] = True
+    """The engine runs in this process."""
     counts_partitions: ClassVar[bool] = True
     """Loads count the rows of each partition that they write (`audit.partitions`)."""
     replaces_partitions: ClassVar[bool] = True

@@ -103,6 +103,7 @@ class FakeRunner:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from
             command to script. What is not scripted succeeds: a transform says so, a load finds no file.
         reader: The warehouse; none by default.
+        lossless_log: False where lines may be lost, as with the log service of a remote environment.
         deprecated: `witness`, the deprecated name of `reader`.
 
     Examples:
@@ -117,8 +118,11 @@ class FakeRunner:
         self,
         scripts: Mapping[str, Script] | Callable[[Command], Script | None] | None = None,
         reader: WarehouseReader | None = None,
+        *,
+        lossless_log: bool = True,
         **deprecated: Any,
     ) -> None:
+        self.lossless_log = lossless_log
         self._scripts: Mapping[str, Script] | Callable[[Command], Script | None] = {} if scripts is None else scripts
         given = renamed_arguments("FakeRunner", deprecated, {"witness": "reader"}, parameters=("scripts", "reader"))
         self._reader: WarehouseReader | None = given.get("witness", reader)

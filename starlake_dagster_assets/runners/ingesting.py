@@ -1,63 +1,123 @@
-"""Files that a load of the real program took and did not bring to its end, on a local disk."""
+"""Files of loads of the real program, in the areas below `SL_DATASETS`: on a local disk or wherever fsspec reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from starlake_dagster_assets.engine.areas import area, move_file
+from starlake_dagster_assets.arrivals.stores import Store, StoreError, mark_of
+from starlake_dagster_assets.engine import areas
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Project, Table
 
-__all__ = ["IngestingFiles"]
+__all__ = ["StoredFiles", "remote_files"]
+
+_FEW = 50
+"""Up to so many files are looked up one by one; for more of them the directory is listed."""
 
 
-@dataclass(frozen=True)
-class IngestingFiles:
-    """The area `ingesting` of a project.
+_SECONDS = 20.0
+
+
+@dataclass
+class StoredFiles:
+    """Lists the areas `stage`, `ingesting` and `archive` of a project; see `runners.protocol.FileReader`.
 
     Attributes:
-        project: Says where the areas are.
+        project: Names the areas.
+        datasets: `SL_DATASETS` as this process sees it; the project's own by default.
+        local: Whether files are moved back to `stage` after a failure: the program runs on this machine.
+        store: Lists directories.
+        failure: Why the areas cannot be listed; nothing is asked again then.
     """
 
     project: Project
+    datasets: str | None = None
+    local: bool = True
+    store: Store = field(default_factory=lambda: Store(seconds=_SECONDS), repr=False)
+    failure: str = ""
 
-    def left(self, table: Table) -> Sequence[str]:
-        """Names of the files that match the pattern of a table; none where the area is not on a local disk."""
-        folders = self._folders(table)
-        if folders is None or not folders[0].is_dir():
-            return ()
-        matches = compile_java(table.pattern).fullmatch
-        return sorted(one.name for one in folders[0].iterdir() if one.is_file() and matches(one.name))
+    def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+        """Returns the marks of the files of a domain by name; None where they cannot be listed."""
+        if self.failure:
+            return None
+        try:
+            if not self.local and not self.store.listing(self._datasets).exists:
+                return None  # another directory than that of the program, or nothing was ever loaded
+            found = self.store.listing(self._path(area, domain))
+            return found.marks(found.names)
+        except StoreError as error:
+            self.failure = str(error)
+            return None
+
+    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
+        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        path = self._path("archive", domain)
+        if self.failure:
+            return None
+        try:
+            if len(names) > _FEW:
+                found = self.store.listing(path)
+                return found.marks([name for name in found.names if name in names])
+            files = {name: self.store.file(f"{path}/{name}") for name in names}
+        except StoreError as error:
+            self.failure = str(error)
+            return None
+        return {name: mark_of(file) for name, file in files.items() if file is not None}
 
     def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Brings files back to `stage`; one that has a namesake there stays. Gives a log line for each."""
-        folders = self._folders(table)
-        if folders is None:
+        """Moves files back to `stage`, on a local disk; except for names that are there. Returns a log line each."""
+        if not self.local:
+            return ()
+        try:
+            ingesting = areas.area(self.project, "ingesting", table.domain_name)
+            stage = areas.area(self.project, "stage", table.domain_name)
+        except EngineError:
             return ()
         told: list[str] = []
         for name in sorted(names):
-            source, target = (folder / name for folder in folders)
-            if source.parent != folders[0] or not source.is_file():
+            source, target = ingesting / name, stage / name
+            if source.parent != ingesting or not source.is_file():
                 continue
             if target.exists():
-                told.append(f"WARN StarlakeShell: {name} stays in {folders[0]}: {target} has come meanwhile")
+                told.append(f"WARN StarlakeShell: {name} stays in {ingesting}: {target} has come meanwhile")
                 continue
             try:
-                move_file(source, target)
+                areas.move_file(source, target)
             except OSError as error:
-                told.append(f"WARN StarlakeShell: {name} stays in {folders[0]}: {error}")
+                told.append(f"WARN StarlakeShell: {name} stays in {ingesting}: {error}")
             else:
-                told.append(f"WARN StarlakeShell: {name} was not loaded: brought back to {folders[1]}")
+                told.append(f"WARN StarlakeShell: {name} was not loaded: brought back to {stage}")
         return told
 
-    def _folders(self, table: Table) -> tuple[Path, Path] | None:
-        try:
-            return (
-                area(self.project, "ingesting", table.domain_name),
-                area(self.project, "stage", table.domain_name),
-            )
-        except EngineError:
-            return None
+    @property
+    def _datasets(self) -> str:
+        return (self.datasets or self.project.application.datasets).rstrip("/")
+
+    def _path(self, name: str, domain: str) -> str:
+        value: str = getattr(self.project.application.areas, name)
+        if "://" in value or value.startswith("file:") or Path(value).is_absolute():
+            return f"{value.rstrip('/')}/{domain}"
+        return f"{self._datasets}/{value}/{domain}"
+
+
+def remote_files(project: Project, *, root: str | None, datasets: str | None) -> StoredFiles | None:
+    """Returns the reader of the files that a program elsewhere loads.
+
+    Args:
+        project: The project, as it is read here.
+        root: `SL_ROOT` there.
+        datasets: `SL_DATASETS` there, or as this process sees it.
+
+    Returns:
+        None where this process does not see them: the program works on a disk of its own.
+    """
+    here = project.application.datasets
+    if not datasets and "://" in here and not here.startswith("file:"):
+        datasets = here
+    if not datasets and root and "://" in root:
+        known = here.removeprefix(f"{project.root}/") if here.startswith(f"{project.root}/") else "datasets"
+        datasets = f"{root.rstrip('/')}/{known}"
+    return StoredFiles(project, datasets, local=False) if datasets else None

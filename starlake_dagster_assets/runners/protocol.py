@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from starlake_dagster_assets.command.model import Command, Event, Line, RunResult
 from starlake_dagster_assets.project.model import Table
@@ -15,15 +15,18 @@ __all__ = [
     "Attempt",
     "ClosingRunner",
     "Execution",
+    "FileReader",
     "HoldingRunner",
     "Ledger",
     "ReportingHandle",
     "ResumingRunner",
-    "ReturningRunner",
     "RunHandle",
     "Runner",
+    "files_of",
+    "has_lossless_log",
     "is_eager",
     "job_id_of",
+    "runs_program",
     "secrets_held",
 ]
 
@@ -108,20 +111,41 @@ class ResumingRunner(Protocol):
         ...
 
 
-@runtime_checkable
-class ReturningRunner(Protocol):
-    """A runner that sees the files that a load took and did not bring to its end; optional.
+class FileReader(Protocol):
+    """Lists the files of loads in the areas of `SL_DATASETS`: the attribute `files` of a runner; optional."""
 
-    The program leaves them in `ingesting` for ever: no later load takes them up.
-    """
+    failure: str
+    """Why they cannot be listed; empty while they can."""
 
-    def left(self, table: Table) -> Sequence[str]:
-        """Names of the files of a table that are there while nothing is being loaded."""
+    def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+        """Returns the marks of the files of a domain by name; None where they cannot be listed.
+
+        A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
+        """
+        ...
+
+    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
+        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
         ...
 
     def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Brings files of a table back to `stage`; gives a log line for each that was there."""
+        """Moves files of a table from `ingesting` to `stage`, for the next load; returns a log line per file."""
         ...
+
+
+def files_of(runner: Runner) -> FileReader | None:
+    """Returns the reader of the files of loads; None where the environment has none."""
+    return getattr(runner, "files", None)
+
+
+def has_lossless_log(runner: Runner) -> bool:
+    """Whether no line of a command can be lost on its way: an attribute `lossless_log` that is true."""
+    return bool(getattr(runner, "lossless_log", False))
+
+
+def runs_program(runner: Runner) -> bool:
+    """Whether commands are run by the Starlake program: an attribute `runs_program` that is true."""
+    return bool(getattr(runner, "runs_program", False))
 
 
 def is_eager(runner: Runner) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,7 @@ from typing import Literal
 from starlake_dagster_assets.command.build import with_options
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import CommandError, RunnerError
-from starlake_dagster_assets.project.model import Table
-from starlake_dagster_assets.runners.ingesting import IngestingFiles
+from starlake_dagster_assets.runners.ingesting import StoredFiles
 from starlake_dagster_assets.runners.launchers import Launcher, Program, launch
 from starlake_dagster_assets.runners.pump import Pump
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
@@ -46,7 +45,7 @@ class ShellRunner:
         launcher: What starts a process.
         stage_command: `import` for Starlake before `stage` had its name.
         reader: Reads the warehouse; None where nothing can.
-        files: What loads took and did not bring to their end.
+        files: Lists the files of loads, and brings back those that were not loaded.
     """
 
     starlake: str
@@ -60,8 +59,11 @@ class ShellRunner:
     launcher: Launcher = launch
     stage_command: Literal["stage", "import"] = "stage"
     reader: WarehouseReader | None = field(default=None, repr=False)
-    files: IngestingFiles | None = field(default=None, repr=False)
+    files: StoredFiles | None = field(default=None, repr=False)
 
+    runs_program = True
+    lossless_log = True
+    """The lines come through pipes."""
     eager = True
     """A JVM takes its time: a table is told as it lands, and what the warehouse knows of it once it has ended."""
 
@@ -78,14 +80,6 @@ class ShellRunner:
     def warehouse_reader(self) -> WarehouseReader | None:
         """Returns the reader of the warehouse."""
         return self.reader
-
-    def left(self, table: Table) -> Sequence[str]:
-        """Files that a load took and did not bring to its end."""
-        return self.files.left(table) if self.files is not None else ()
-
-    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Brings such files back to where the next load finds them."""
-        return self.files.put_back(table, names) if self.files is not None else ()
 
     def argv(self, command: Command) -> list[str]:
         """The program and the arguments of a command.

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.runners.ingesting import IngestingFiles
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.command import process
+from starlake_dagster_assets.runners.ingesting import StoredFiles
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["process", "console"])
 
@@ -84,8 +84,7 @@ def test_a_file_with_a_summary_stays_where_it_is_and_a_retry_says_so(bench: Any)
 
 
 def test_a_retry_where_nobody_sees_the_files_remembers_what_was_taken(bench: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(ShellRunner, "left", lambda self, table: ())  # as in a remote environment
-    monkeypatch.setattr(ShellRunner, "put_back", lambda self, table, names: ())
+    monkeypatch.setattr(process, "files_of", lambda runner: None)  # as in a remote environment
     bench.project(["a", "b", "c"])
     (bench.root / "datasets/incoming/sales/c-1.csv").unlink()
     given(bench, do="fail")
@@ -111,12 +110,12 @@ def test_a_retry_after_a_load_that_never_began_takes_no_file_for_a_failed_one(be
 def test_only_a_file_of_the_table_that_is_there_goes_back(bench: Any, tmp_path: Path) -> None:
     bench.project(["a", "b"])
     source = bench.source()
-    area = IngestingFiles(source.model)
+    area = StoredFiles(source.model)
     tables = {table.name: table for table in source.model.tables}
     for name in ("ingesting/sales/a-1.csv", "ingesting/sales/a-2.csv", "stage/sales/a-2.csv", "ingesting/other.csv"):
         bench.write(f"datasets/{name}", "id\n")
-    assert list(area.left(tables["a"])) == ["a-1.csv", "a-2.csv"]
-    assert list(area.left(tables["b"])) == []
+    assert list(area.list_files("ingesting", "sales")) == ["a-1.csv", "a-2.csv"]
+    assert list(area.list_files("ingesting", "other")) == []
     told = area.put_back(tables["a"], ["a-1.csv", "a-2.csv", "a-3.csv", "../other.csv"])
     assert [("brought back" in text, "has come meanwhile" in text) for text in told] == [(True, False), (False, True)]
     assert (files(bench, "ingesting"), files(bench, "stage")) == (["a-2.csv"], ["a-1.csv", "a-2.csv"])
@@ -131,5 +130,5 @@ def test_areas_that_are_elsewhere_are_left_alone(bench: Any) -> None:
     )
     model = bench.source().model
     assert model.application.datasets == "gs://b/d"
-    assert not IngestingFiles(model).left(model.tables[0])
-    assert not IngestingFiles(model).put_back(model.tables[0], ["a-1.csv"])
+    assert StoredFiles(model).list_files("stage", "sales") is None
+    assert not StoredFiles(model).put_back(model.tables[0], ["a-1.csv"])

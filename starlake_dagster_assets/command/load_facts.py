@@ -1,0 +1,134 @@
+"""Facts about a load and its tables, for the rules of `reconcile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from starlake_dagster_assets.command.audit_rows import file_names, is_load_of, is_second_step_of, with_counts
+from starlake_dagster_assets.command.evidence import Ending, Evidence, Expected, TableFiles, Verdict
+from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.project.java_regex import compile_java
+
+__all__ = ["TABLE_EVENTS", "Facts", "Load", "Named", "TableEvent"]
+
+_T = TypeVar("_T")
+TableEvent = TableStarted | TableLoaded | TableFailed
+TABLE_EVENTS = (TableStarted, TableLoaded, TableFailed)
+
+
+class Named(Generic[_T]):
+    """Items by the name of a table in any case, so that a load of thousands is not searched once per table."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[_T]] = {}
+
+    def add(self, table: str, item: _T) -> None:
+        """Adds an item of a table."""
+        self._found.setdefault(table.lower(), []).append(item)
+
+    def of(self, table: str) -> Sequence[_T]:
+        """Returns the items of a table, in the order in which they were added."""
+        return self._found.get(table.lower(), ())
+
+
+@dataclass(frozen=True)
+class Load:
+    """Facts that all tables of a load share."""
+
+    ending: Ending
+    announced: frozenset[str]
+    """Names of all files that were announced for some table."""
+    credible: bool
+    """Whether the audit records this command, so that a missing row means something."""
+    two_steps: bool
+    """Whether loads leave a TRANSFORM row as well, as the native loader's do."""
+
+    @classmethod
+    def of(cls, ending: Ending) -> Load:
+        """Returns the facts of a load that has ended."""
+        started = [event for event in ending.events if isinstance(event, TableStarted)]
+        logged = any(isinstance(event, TableLoaded) for event in ending.events)
+        return cls(
+            ending,
+            frozenset(name for event in started for name in event.files),
+            ending.rows is not None and (bool(ending.rows) or not logged),
+            any(row.step == "TRANSFORM" for row in ending.rows or ()),
+        )
+
+
+class Facts:
+    """Facts about one table of a load."""
+
+    def __init__(self, one: Expected, load: Load, events: Named[TableEvent], rows: Named[AuditRow]) -> None:
+        self.one, self.load, self.ending, self.log = one, load, load.ending, load.ending.log
+        mine = [event for event in events.of(one.table) if _is_of(event, one)]
+        self.events = mine
+        self.failed = next((event for event in reversed(mine) if isinstance(event, TableFailed)), None)
+        self.loaded = next((event for event in reversed(mine) if isinstance(event, TableLoaded)), None)
+        self.rows = [row for row in rows.of(one.table) if is_load_of(row, one)]
+        self.second = [row for row in rows.of(one.final_table) if is_second_step_of(row, one)]
+        self.files: TableFiles | None = self.ending.files.get((one.domain, one.table))
+
+    @property
+    def error(self) -> str:
+        """The error that the program logged for the table, else its first error."""
+        return self.failed.error if self.failed is not None and self.failed.reported else self.ending.error
+
+    @cached_property
+    def announced(self) -> tuple[str, ...]:
+        """Files that were announced for it, or that have a summary."""
+        event = self.failed or self.loaded
+        started = [name for one in self.events if isinstance(one, TableStarted) for name in one.files]
+        return tuple(dict.fromkeys([*started, *(event.files if event is not None else ())]))
+
+    @cached_property
+    def is_announced(self) -> bool:
+        """Whether the line that lists its files was read."""
+        return any(isinstance(event, TableStarted) for event in self.events)
+
+    @cached_property
+    def listed(self) -> frozenset[str] | None:
+        """Files in the list of the program that are its own; None where the log has no list, or nobody can tell."""
+        if self.log.found is None or not self.one.pattern:
+            return None
+        matches = compile_java(self.one.pattern).fullmatch
+        others = self.load.announced - set(self.announced)
+        return frozenset(name for name in self.log.found if name not in others and matches(name))
+
+    @cached_property
+    def resolved(self) -> frozenset[str] | None:
+        """Files that the load took for it; None where they are not known."""
+        if self.is_announced:
+            return frozenset(self.announced)
+        if self.listed is not None:
+            return self.listed
+        if self.files is not None and not self.files.ambiguous:
+            return frozenset(self.files.before) - self.files.waiting
+        return None
+
+    @property
+    def is_without_file(self) -> bool:
+        """Whether no listing shows a file that the load could have taken."""
+        return self.files is None or not (self.files.before or self.files.ingesting)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of its files by name, where they are known."""
+        return {**(self.log.found or {}), **(self.files.before if self.files is not None else {})}
+
+    def verdict(self, evidence: Evidence, files: Iterable[str] = ()) -> Verdict:
+        """Returns the verdict `loaded`, with the counts that are known."""
+        told = self.loaded
+        counts = (told.input, told.accepted, told.rejected) if told is not None else (None, None, None)
+        names = self.announced or tuple(files) or file_names(self.rows)
+        return with_counts(Verdict("loaded", names, *counts, evidence=evidence), self.rows)
+
+    def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> Verdict:
+        """Returns the verdict `failed`."""
+        return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence)
+
+
+def _is_of(event: TableEvent, one: Expected) -> bool:
+    return event.table == one.table and event.domain in (one.domain, one.directory)

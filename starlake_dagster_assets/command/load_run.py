@@ -1,0 +1,279 @@
+"""Runs the loads of one run, one `stage` and one `load` per domain, and reports each table when it has evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from starlake_dagster_assets.command import build
+from starlake_dagster_assets.command.evidence import Evidence, Expected, Verdict
+from starlake_dagster_assets.command.load_files import LoadFiles
+from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
+from starlake_dagster_assets.command.outcome import FailedCommand, Held, Outcome, Settled
+from starlake_dagster_assets.command.previous_loads import resolve_nothing
+from starlake_dagster_assets.command.reconcile import doubted, early_verdict, landed, reconcile_load
+from starlake_dagster_assets.command.run_state import RunState
+from starlake_dagster_assets.command.watching import Watch, staging_failures
+from starlake_dagster_assets.errors import CommandError
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.plan import argv_chunks
+from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.runners.protocol import Runner
+
+__all__ = ["LoadRun"]
+
+_Item = Outcome | Settled | FailedCommand
+_Name = tuple[str, str]
+
+
+class LoadRun:
+    """The loads of one run.
+
+    Args:
+        state: Of the run.
+        runner: Says how long an argument list may be.
+    """
+
+    def __init__(self, state: RunState, runner: Runner) -> None:
+        self._state = state
+        self._executor = state.executor
+        self._settings = state.settings
+        self._argv_bytes = min(build.ARGV_BYTES, getattr(runner, "argv_bytes", None) or build.ARGV_BYTES)
+
+    def load(self, nodes: Sequence[Node]) -> Iterator[_Item]:
+        """Runs one `stage` and one `load` for the tables of a domain.
+
+        They are split where the table names exceed the argument limit, or tables have other Spark properties.
+        """
+        held = self._settings.not_ready(nodes)
+        yield from self._state.noted(self._held(node, held[node.id]) for node in nodes if node.id in held)
+        alike: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
+        for node in nodes:
+            if node.id not in held:
+                spark = tuple(sorted(self._settings.spark(node).items()))
+                alike.setdefault(spark, {})[_table(node).stem] = node
+        for by_stem in alike.values():
+            for stems in argv_chunks(by_stem, self._argv_bytes):
+                yield from self._state.noted(self._load({stem: by_stem[stem] for stem in stems}))
+
+    def _held(self, node: Node, held: Held) -> Outcome:
+        if held.failed:
+            return Outcome(node, "failed", self._executor.redact(held.reason))
+        outcome = Outcome(node, "nothing", self._executor.redact(held.reason), evidence=Evidence.FILES)
+        return self._state.standing(outcome, self._state.expectations(node))
+
+    def _load(self, nodes: dict[str, Node]) -> Iterator[_Item]:
+        failed: dict[str, Outcome] = {}
+        nodes = yield from self._resumed(nodes, failed)
+        for item in self._submitted(nodes) if nodes else ():
+            if isinstance(item, Outcome) and item.status == "nothing" and item.node.id in failed:
+                yield failed[item.node.id]  # its files were taken by the load before
+            else:
+                yield item
+
+    def _resumed(self, nodes: dict[str, Node], failed: dict[str, Outcome]) -> Generator[_Item, None, dict[str, Node]]:
+        """Follows the loads that earlier attempts of the step left.
+
+        Args:
+            nodes: The tables that are wanted, by file stem.
+            failed: Takes the results of tables that failed there, by node id.
+
+        Returns:
+            The tables that are still to be loaded, by file stem: those of no such load, and those that failed there.
+        """
+        left = dict(nodes)
+        for command in self._executor.unfinished("load"):
+            domain, stems = build.loaded_tables(command)
+            mine = {stem: left[stem] for stem in stems if stem in left and _table(left[stem]).domain == domain}
+            load = _Load(self._state, command, list(mine.values()), {}, resumed=True) if mine else None
+            for item in load.run() if load is not None else ():
+                if isinstance(item, FailedCommand):
+                    yield item
+                    continue
+                node = item.node if isinstance(item, Outcome) else item.outcome.node
+                if isinstance(item, Outcome) and item.status == "failed":
+                    failed[item.node.id] = item
+                    continue
+                left = {stem: one for stem, one in left.items() if one.id != node.id}
+                yield item
+        return left
+
+    def _submitted(self, nodes: dict[str, Node]) -> Iterator[_Item]:
+        domain = _table(next(iter(nodes.values()))).domain
+        secrets = self._settings.secrets
+        try:
+            staging = build.stage(domain, list(nodes), secrets=secrets, job_id=self._state.job_id())
+            loading = build.load(
+                domain,
+                list(nodes),
+                scheduled_date=self._settings.scheduled(next(iter(nodes.values()))),
+                secrets=secrets,
+                job_id=self._state.job_id(),
+                spark=self._settings.spark(next(iter(nodes.values()))),
+            )
+        except CommandError as error:
+            yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
+            return
+        refused: Mapping[str, str] = {}
+        if self._has_incoming(domain, nodes.values()):
+            ending = self._executor.complete(staging)
+            refused = staging_failures(ending, nodes.values())
+            if not ending.clean and not refused:
+                reason = f"stage failed: {ending.error or 'it could not be run'}"
+                ran = self._state.execution(staging, 0.0)
+                verdict = Verdict("failed", reason=reason)
+                lost = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
+                yield from (replace(outcome, settled=True) for outcome in lost)
+                return
+        yield from _Load(self._state, loading, list(nodes.values()), refused).run()
+
+    def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
+        known = self._state.source.graph.domains.get(domain)
+        if known is None or known.incoming:
+            return True
+        return any(_table(node).metadata.directory for node in nodes)
+
+
+class _Load:
+    """One `load` command.
+
+    Args:
+        state: Of the run.
+        command: The command.
+        nodes: Its tables, of one domain.
+        refused: By node id, why files of a table stay in incoming.
+        resumed: Whether an earlier attempt has started it.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        command: Command,
+        nodes: Sequence[Node],
+        refused: Mapping[str, str],
+        *,
+        resumed: bool = False,
+    ) -> None:
+        self._refused, self._resumed = refused, resumed
+        self._state = state
+        self._executor = state.executor
+        self._command = command
+        self._nodes = {(_table(node).domain_name, _table(node).name): node for node in nodes}
+        self._expected = {name: _expected(node) for name, node in self._nodes.items()}
+        self._watch = Watch()
+        self._early: dict[_Name, Outcome] = {}
+        self._waiting: dict[_Name, TableLoaded] = {}
+        tables = [_table(node) for node in nodes]
+        model = state.source.model
+        domain = [one for one in model.tables if one.domain_name == tables[0].domain_name]
+        self._files = LoadFiles(self._executor.files, tables, domain, archives=model.application.archive)
+
+    def run(self) -> Iterator[_Item]:
+        """Runs the command; yields an outcome per table, early where there is evidence while it runs."""
+        repeated = [name for name, node in self._nodes.items() if _table(node).metadata.write_strategy.types]
+        files: Mapping[_Name, object] = {}
+        try:
+            with closing(self._executor.start(self._command, self._nodes, repeated)) as events:
+                for event in events:
+                    self._watch.note(event)
+                    if isinstance(event, TableLoaded) and self._may_report(event):
+                        self._waiting[event.domain, event.table] = event
+                        yield from self._report()
+        finally:  # also of a load that was cancelled: it has ended
+            files = self._files.after(self._executor.ending.events, adopted=self._adopted)
+            self._state.warn_of_files()
+            self._put_back()
+        ending = replace(self._executor.ending, files=files)
+        verdicts = reconcile_load(self._expected.values(), ending)
+        if ending.rows is None:
+            blocking = {name for name, node in self._nodes.items() if self._state.blocks(node)}
+            verdicts = doubted(verdicts, ending, blocking)
+        outcomes: list[Outcome] = []
+        for name, verdict in verdicts.items():
+            early = self._early.get(name)
+            if early is not None and early.settled and verdict.status == "loaded":
+                outcomes.append(early)
+                continue
+            outcome = self._outcome(name, self._resolved(name, verdict), settled=True)
+            outcomes.append(outcome)
+            yield outcome if early is None or outcome.status != "materialized" else Settled(outcome)
+        if not ending.clean and not any(one.status in ("failed", "unknown") for one in outcomes):
+            yield self._failed_command(ending.error)
+
+    @property
+    def _adopted(self) -> bool:
+        """Whether the load had begun before its files were listed."""
+        return self._resumed or self._executor.adopted
+
+    def _may_report(self, event: TableLoaded) -> bool:
+        name = (event.domain, event.table)
+        node = self._nodes.get(name)
+        if node is None or name in self._early or node.id in self._refused:
+            return False
+        return self._executor.live or not (self._state.settings.hold or self._state.blocks(node))
+
+    def _report(self) -> Iterator[Outcome]:
+        """Yields the tables that have evidence now; the others wait for a later line, or the end of the command."""
+        rows = (self._executor.audit(self._executor.job_id) or ()) if self._executor.live else ()
+        for name, event in [*self._waiting.items()]:
+            evidence = self._evidence(name, event, rows)
+            if evidence is Evidence.NONE:
+                continue
+            del self._waiting[name]
+            sizes = self._files.sizes(_table(self._nodes[name]))
+            verdict = early_verdict(self._expected[name], event, evidence, rows, sizes)
+            if verdict.status == "loaded":
+                self._early[name] = self._outcome(name, verdict, settled=self._executor.live)
+                yield self._early[name]
+
+    def _evidence(self, name: _Name, event: TableLoaded, rows: Sequence[AuditRow]) -> Evidence:
+        if rows and landed(self._expected[name], event.files, rows):
+            return Evidence.AUDIT
+        if self._executor.live and self._state.blocks(self._nodes[name]):
+            return Evidence.NONE
+        if not self._adopted and self._files.has_archived(event.files):
+            return Evidence.FILES
+        return Evidence.LOG if self._executor.lossless else Evidence.NONE
+
+    def _put_back(self) -> None:
+        for name, node in self._nodes.items():
+            self._executor.put_back(_table(node), self._watch.unfinished(name))
+
+    def _resolved(self, name: _Name, verdict: Verdict) -> Verdict:
+        if reason := self._refused.get(self._nodes[name].id):
+            return replace(verdict, status="failed", reason=reason, warnings=())
+        if verdict.status != "nothing":
+            return verdict
+        return resolve_nothing(verdict, self._nodes[name], self._state, self._files)
+
+    def _outcome(self, name: _Name, verdict: Verdict, *, settled: bool) -> Outcome:
+        ran = self._state.execution(self._command, self._watch.seconds(name))
+        return self._state.outcome(self._nodes[name], verdict, ran, settled=settled)
+
+    def _failed_command(self, error: str) -> FailedCommand:
+        ran = self._state.execution(self._command, 0.0)
+        code = "without an exit code" if ran.exit_code is None else f"with exit code {ran.exit_code}"
+        reason = f"the load ended {code} although none of its tables failed: {self._executor.redact(error)}"
+        return FailedCommand(tuple(self._nodes.values()), reason, ran.command, ran.exit_code)
+
+
+def _expected(node: Node) -> Expected:
+    table = _table(node)
+    metadata = table.metadata
+    appends = metadata.write_strategy.type.upper() == "APPEND" and not metadata.write_strategy.types
+    return Expected(
+        table.domain_name,
+        table.name,
+        table.final_domain,
+        table.final_name,
+        table.domain,
+        pattern=table.pattern,
+        zero_is_loss=appends and not table.filter,
+        header=not (metadata.format.upper().startswith("JSON") or (not metadata.with_header)),
+    )
+
+
+def _table(node: Node) -> Table:
+    assert node.table is not None
+    return node.table

@@ -1,0 +1,73 @@
+"""Tables without a new file whose earlier load, by a previous attempt of the same run, did not end well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from starlake_dagster_assets.command.evidence import Evidence, Verdict
+from starlake_dagster_assets.command.load_files import LoadFiles
+from starlake_dagster_assets.command.model import AuditRow
+from starlake_dagster_assets.command.outcome import PreviousLoad
+from starlake_dagster_assets.command.run_state import RunState
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["resolve_nothing"]
+
+
+def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFiles) -> Verdict:
+    """Returns the verdict on a table without a new file, from what previous attempts of the run did to it.
+
+    A retry after a load whose result was unknown never reports that there was nothing to load.
+
+    Args:
+        verdict: `nothing`.
+        node: The table.
+        state: Of the run.
+        files: Of the load.
+    """
+    assert node.table is not None
+    previous = state.settings.taken.get(node.id, PreviousLoad())
+    if state.settings.previous_jobs:
+        rows = state.executor.last_load(node.table)
+        if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
+            return _of_rows(rows)
+    names = files.left(node.table) or previous.files
+    if names:
+        status = "failed" if state.settings.again else "nothing"
+        return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
+    if previous.unknown:
+        reason = (
+            "the result is unknown: no new file, and a previous attempt of this run loaded the table with an unknown "
+            "result"
+        )
+        return replace(verdict, status="unknown", reason=reason, evidence=Evidence.NONE)
+    return verdict
+
+
+def _of_rows(rows: Sequence[AuditRow]) -> Verdict:
+    """Returns the verdict on the load of a previous attempt, whose rows are in the audit."""
+    names = tuple(dict.fromkeys(path.rsplit("/", 1)[-1].strip() for row in rows for path in row.paths.split(",")))
+    rejected = [row for row in rows if not row.success]
+    if rejected:
+        reason = f"a previous attempt of this run failed: {rejected[-1].message}"
+        return Verdict("failed", names, reason=reason, evidence=Evidence.AUDIT)
+    found, accepted, refused = (_sum(counts) for counts in zip(*map(_counts, rows), strict=True))
+    note = f"loaded by a previous attempt of this run (job {rows[-1].job_id})"
+    return Verdict("loaded", names, found, accepted, refused, evidence=Evidence.AUDIT, warnings=(note,))
+
+
+def _counts(row: AuditRow) -> tuple[int, int, int]:
+    return row.count, row.accepted, row.rejected
+
+
+def _sum(counts: Sequence[int]) -> int | None:
+    return None if any(count < 0 for count in counts) else sum(counts)
+
+
+def _taken(names: Sequence[str]) -> str:
+    return (
+        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
+        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
+        "a new run."
+    )
