@@ -16,6 +16,7 @@ from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.triggers.dags import Dags
+from starlake_dagster_assets.triggers.interval_checks import appends_without_interval
 from starlake_dagster_assets.triggers.jobs import Jobs
 from starlake_dagster_assets.triggers.model import Clock, Owner, Partitions, PreLoad, Trigger, Triggers, Watch
 from starlake_dagster_assets.triggers.options import OptionReader, merged
@@ -119,6 +120,8 @@ class _Builder:
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
         jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
+        for node, message in appends_without_interval(self._graph, triggers):
+            self._wrong(node, message, warning=True)
         chosen = self._automation
         return Triggers(triggers, jobs.jobs, self.reader.problems, prefix, chosen.status, chosen.timezone)
 

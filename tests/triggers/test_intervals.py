@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starlake_dagster_assets.project.model import WriteStrategy
 from starlake_dagster_assets.triggers.intervals import interval_text, parse_interval, union_of_intervals
+from tests.triggers.conftest import made, project, table, task
 
 NOW = datetime(2026, 12, 3, 5, 0, 20, tzinfo=timezone.utc)
 MOMENTS = st.integers(-400, 400).map(lambda hours: NOW + timedelta(hours=hours))
@@ -54,3 +56,24 @@ def test_an_interval_is_read_as_it_was_written():
     assert parse_interval(interval_text(night)) == night
     for text in ("", "2025-10-26T00:00:00", "2025-10-26/2025-10-27", "a/b"):
         assert parse_interval(text) is None
+
+
+INCREMENTAL = "select * from sales.a where day >= '{{ sl_start_date }}'"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "strategy", "sql", "settings", "warned"),
+    [
+        pytest.param(None, "APPEND", INCREMENTAL, {}, "updates of sales.a declare none", id="never"),
+        pytest.param("daily", "APPEND", INCREMENTAL, {}, "", id="of-a-schedule"),
+        pytest.param(None, "OVERWRITE", INCREMENTAL, {}, "", id="overwrites"),
+        pytest.param(None, "APPEND", "select * from sales.a", {}, "", id="without-interval"),
+        pytest.param(None, "APPEND", INCREMENTAL, {"interval": "since_last_run"}, "", id="processing-time"),
+        pytest.param(None, "APPEND", INCREMENTAL, {"triggering": "none"}, "", id="by-hand"),
+    ],
+)
+def test_a_task_that_appends_and_can_never_get_an_interval_is_told(schedule, strategy, sql, settings, warned):
+    one = task("x", ["sales.a"], sql=sql, write_strategy=WriteStrategy(type=strategy))
+    warnings = "".join(made(project([table("a", schedule)], [one]), **settings).warnings)
+    assert ("kpi.x appends the rows of an interval (`sl_start_date`)" in warnings) is bool(warned)
+    assert warned in warnings

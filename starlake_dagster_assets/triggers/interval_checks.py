@@ -1,0 +1,69 @@
+"""Finds tasks that append the rows of an interval although updates of their upstreams declare none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.triggers.model import Trigger
+
+__all__ = ["appends_without_interval"]
+
+_VARIABLES = re.compile(r"\bsl_(start_date|end_date|data_interval_(start|end))\b")
+_FOLLOWING = ("lineage", "condition")
+
+
+def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> Iterator[tuple[Node, str]]:
+    """Finds tasks whose rows would be appended a second time.
+
+    Such a task has the write strategy APPEND, its SQL has a variable of the data interval, and it runs when upstreams
+    are updated of which at least one never declares an interval. A run that consumes such an update computes all rows.
+
+    Args:
+        graph: Of the project.
+        triggers: Of its nodes.
+
+    Yields:
+        The task, and a message.
+    """
+
+    @cache
+    def declares(name: str) -> bool:
+        trigger = triggers.get(name)
+        if trigger is None or trigger.clock is not None or trigger.partitions != "none":
+            return trigger is not None
+        if trigger.interval == "since_last_run":
+            return True
+        return trigger.owner in _FOLLOWING and not silent(name)
+
+    def silent(name: str) -> list[str]:
+        return [up for up in graph.upstream[name] if up in triggers and not declares(up)]
+
+    for name, trigger in sorted(triggers.items()):
+        node = graph.nodes[name]
+        is_followed = trigger.owner in _FOLLOWING and trigger.partitions == "none" and trigger.interval == "declared"
+        if not is_followed or not _appends_interval(node):
+            continue
+        if names := silent(name):
+            variable = _variable(node)
+            yield (
+                node,
+                f"{name} appends the rows of an interval (`{variable}`), but updates of {some(names)} declare none: a "
+                "run that consumes one computes everything and appends it again. Next: set a schedule or partitions on "
+                f"{some(names)}, interval=since_last_run on {name} if its SQL filters by the time at which rows were "
+                "written, or another writeStrategy.",
+            )
+
+
+def _appends_interval(node: Node) -> bool:
+    return node.task is not None and node.task.write_strategy.type.upper() == "APPEND" and bool(_variable(node))
+
+
+def _variable(node: Node) -> str:
+    """Returns the first variable of the data interval in the SQL of a task; "" where there is none."""
+    task = node.task
+    found = _VARIABLES.search((task.source_sql or task.sql or "") if task is not None else "")
+    return found.group() if found else ""
