@@ -45,6 +45,8 @@ Best sellers: {products}.
         dg.AssetKey(["Customers", "OrdersWithoutCustomer"]),
         dg.AssetKey(["Products", "PriceHistory"]),
     ],
+    # made again when one of them was, by Dagster's own sensor of conditions
+    automation_condition=dg.AutomationCondition.eager(),
     # DuckDB has one writer: wait if a load is at work on the file
     retry_policy=dg.RetryPolicy(max_retries=5, delay=2, backoff=dg.Backoff.EXPONENTIAL),
 )

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
+import warnings
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import dagster as dg
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "example_project"
@@ -154,6 +156,58 @@ class Truth:
             for order in self.orders.values()
             if order["customer_id"] is not None and order["customer_id"] not in self.customers
         }
+
+
+class Daemon:
+    """Ticks every sensor in turn and runs what is asked for, as the real one does."""
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self.defs, self.repository, self.instance = defs, defs.get_repository_def(), instance
+        self.conditions: Any = None
+        self.cursors: dict[str, str | None] = {}
+        self.runs: list[tuple[str, list[str]]] = []
+
+    def rest(self) -> list[tuple[str, list[str]]]:
+        """Rounds until nothing is asked for; what each run has materialized since."""
+        before = len(self.runs)
+        while self.round():
+            pass
+        return self.runs[before:]
+
+    def round(self) -> bool:
+        """One tick of each sensor; whether something was materialized."""
+        before = len(self.runs)
+        for sensor in sorted(self.repository.sensor_defs, key=lambda one: one.name):
+            if isinstance(sensor, dg.AutomationConditionSensorDefinition):
+                self._evaluate_conditions(sensor)
+                continue
+            cursor, name = self.cursors.get(sensor.name), sensor.name
+            context = dg.build_sensor_context(self.instance, cursor, repository_def=self.repository, sensor_name=name)
+            result = sensor.evaluate_tick(context)
+            self.cursors[name] = result.cursor
+            for request in result.run_requests or ():
+                self._run(sensor, request)
+        return len(self.runs) > before
+
+    def _evaluate_conditions(self, sensor: dg.SensorDefinition) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a parameter of Dagster's own that is beta
+            found = dg.evaluate_automation_conditions(self.defs, instance=self.instance, cursor=self.conditions)
+        self.conditions = found.cursor
+        if keys := [one.key for one in found.results if not one.true_subset.is_empty]:
+            self._run(sensor, dg.RunRequest(asset_selection=keys, job_name="__ASSET_JOB"))
+
+    def _run(self, sensor: dg.SensorDefinition, request: dg.RunRequest) -> None:
+        tags = {**request.tags, "dagster/run_key": request.run_key or "", "dagster/sensor_name": sensor.name}
+        assets, checks = request.asset_selection, request.asset_check_keys
+        job = self.repository.get_job(request.job_name or sensor.job_name)
+        if assets is not None or checks is not None:  # checks alone, as the sensor of freshness asks for, are no assets
+            chosen = None if checks is None else set(checks)
+            job = job.get_subset(asset_selection=set(assets or ()), asset_check_selection=chosen)
+        done = job.execute_in_process(instance=self.instance, tags=tags)
+        made = [event.asset_key.to_user_string() for event in done.get_asset_materialization_events()]
+        if made:
+            self.runs.append((sensor.name, sorted(made)))
 
 
 @pytest.fixture(scope="session")
