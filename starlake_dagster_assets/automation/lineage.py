@@ -156,7 +156,8 @@ class _Tick:
         instance, repository, keys = context.instance, context.repository_def, self.scope.keys
         origin = context.code_location_origin
         location = origin.location_name if origin is not None else None
-        states = SensorStates(instance, self.triggers, keys, repository=repository, location=location)
+        sensor = self.scope.sensor
+        states = SensorStates(instance, self.triggers, keys, repository=repository, location=location, ticking=sensor)
         facts = EventLogFacts(instance, repository.asset_graph, self.triggers, keys, states.stopped)
         evaluator = Evaluator(self.triggers.triggers, facts, self.timezone)
         plan = JobPlan(facts, evaluator, self.scope.nodes, self.scope.before)

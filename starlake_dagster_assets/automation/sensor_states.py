@@ -26,6 +26,8 @@ class SensorStates:
         repository: The code location, where it is known; else sensors are on as `status` of the triggers says, and
             those of conditions are on.
         location: Name of the code location.
+        ticking: Name of the sensor whose tick asks; where the instance does not say that it is on, nothing is known of
+            the others, and they are on. So it is where a person tests a sensor in the UI.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class SensorStates:
         *,
         repository: dg.RepositoryDefinition | None = None,
         location: str | None = None,
+        ticking: str | None = None,
     ) -> None:
         self._instance, self._triggers, self._keys = instance, triggers, keys
-        self._repository, self._location = repository, location
+        self._repository, self._location, self._ticking = repository, location, ticking
 
     def stopped(self, node: str) -> str | None:
         """Returns the name of the sensor of a node where it is stopped or not defined; else None."""
@@ -49,7 +52,11 @@ class SensorStates:
             return None
         is_lineage = trigger.owner == "lineage"
         name = f"{group_name(trigger.job)}_lineage" if is_lineage else self._of_conditions.get(node, _DEFAULT)
-        return None if self._is_on(name) else name
+        return None if not self._are_known or self._is_on(name) else name
+
+    @cached_property
+    def _are_known(self) -> bool:
+        return self._ticking is None or self._is_on(self._ticking)
 
     def _is_on(self, name: str) -> bool:
         switched = self._switched.get(name)

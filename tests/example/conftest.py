@@ -179,7 +179,6 @@ class Daemon:
         before = len(self.runs)
         for sensor in sorted(self.repository.sensor_defs, key=lambda one: one.name):
             if isinstance(sensor, dg.AutomationConditionSensorDefinition):
-                self._evaluate_conditions(sensor)
                 continue
             cursor, name = self.cursors.get(sensor.name), sensor.name
             context = dg.build_sensor_context(self.instance, cursor, repository_def=self.repository, sensor_name=name)
@@ -187,9 +186,13 @@ class Daemon:
             self.cursors[name] = result.cursor
             for request in result.run_requests or ():
                 self._run(sensor, request)
+                self._evaluate_conditions()
+        self._evaluate_conditions()
         return len(self.runs) > before
 
-    def _evaluate_conditions(self, sensor: dg.SensorDefinition) -> None:
+    def _evaluate_conditions(self) -> None:
+        """A tick after each run: `eager` does not see an update in the tick in which its own asset was made."""
+        sensor = self.repository.get_sensor_def("default_automation_condition_sensor")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a parameter of Dagster's own that is beta
             found = dg.evaluate_automation_conditions(self.defs, instance=self.instance, cursor=self.conditions)

@@ -89,7 +89,11 @@ def test_an_upstream_whose_sensor_is_stopped_is_not_waited_for(world):
     it.made("sales.c")
     assert "waits for kpi.x: it is due itself" in it.tick("two_lineage")
     stopped = world(watching(chain), options={"status": dg.DefaultSensorStatus.STOPPED})
-    assert [[key.path for key in one.asset_selection] for one in stopped.tick("two_lineage")] == [[["kpi", "y"]]]
+    assert "waits for kpi.x" in stopped.tick("two_lineage"), "its own sensor ticks: which ones are on is not known"
+    sensors = [it.sensors["two_lineage"], stopped.sensors["one_lineage"]]
+    defs = dg.Definitions(assets=it.defs.assets, sensors=sensors, resources=it.defs.resources)
+    it.repository = defs.get_repository_def()
+    assert [[key.path for key in one.asset_selection] for one in it.tick("two_lineage")] == [[["kpi", "y"]]]
 
 
 def test_former_arguments_have_no_effect(sales):
