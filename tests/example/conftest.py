@@ -106,7 +106,7 @@ class Truth:
                 number,
                 f"{row['first_name']} {row['last_name']}",
                 f"***@{row['email'].split('@')[1]}",
-                hashlib.sha256(row["phone"].encode()).hexdigest(),
+                hashlib.md5(row["phone"].encode(), usedforsecurity=False).hexdigest(),
                 row["city"],
                 row["loyalty_tier"] or "standard",
                 date.fromisoformat(row["birth_date"]),
