@@ -164,7 +164,7 @@ def test_the_value_of_a_private_column_is_not_in_the_reason(root):
     delivery = root / "datasets" / "incoming" / "starbake" / "customers_20250309.csv"
     head, row, *_ = delivery.read_text().splitlines()
     cells = dict(zip(head.split(";"), row.split(";"), strict=True))
-    lines = [{**cells, "email": "not an address"}, {**cells, "birth_date": "some day"}]
+    lines = [cells, {**cells, "email": "not an address"}, {**cells, "birth_date": "some day"}]
     delivery.write_text("\n".join([head, *(";".join(line.values()) for line in lines)]) + "\n")
     refused = checked(made(root, "starbake.Customers"), "starbake/Customers", "rejected_rows")
     told = refused.metadata["starlake/rejected_sample"].value

@@ -167,6 +167,15 @@ def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
         job.journal.warn("Audit", f"{job.table.raw}: {told}; set audit.maxErrors to record more")
 
 
+def _first_reason(job: LoadJob, incoming: Incoming) -> str:
+    """Returns why the first row was rejected; with `rejectWithValue`, whose values may be private, where it is told."""
+    if job.project.application.reject_with_value:
+        return "; the reasons are in audit.rejected"
+    found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()
+    first = str(found[0][0]).removeprefix("ERR -> ").strip().split("\n")[0] if found else ""
+    return f"; the first one because {first}"
+
+
 def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     """Records the refused rows of a file that is refused for them."""
     counts = _counts(incoming)
@@ -175,11 +184,9 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     message = f"{counts.rejected} invalid records"
     told = f"Fail on rejected count requested: {message}"
     if not counts.accepted:
-        found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()
-        first = str(found[0][0]).removeprefix("ERR -> ").strip().split("\n")[0] if found else ""
         told = (
             f"{job.table.raw}: all {counts.rejected} rows of {uri(job.entry.files)} are rejected, so nothing is "
-            f"written; the first one because {first}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
+            f"written{_first_reason(job, incoming)}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
         )
 
     def record() -> None:
