@@ -58,9 +58,9 @@ def renamed_arguments(
     """
     for name in given:
         if name not in instead:
-            from starlake_dagster_assets.errors import nearest
+            from starlake_dagster_assets.errors import closest_match
 
-            near = nearest(name, [*parameters, *instead])
+            near = closest_match(name, [*parameters, *instead])
             hint = f"; did you mean `{near}`?" if near else ""
             raise TypeError(f"{function}() got an unexpected argument `{name}`{hint}")
         warn_deprecated(f"`{function}({name}=…)`", f"`{instead[name]}`", stacklevel=stacklevel)

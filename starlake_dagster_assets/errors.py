@@ -15,7 +15,7 @@ __all__ = [
     "StarlakeError",
     "UnreachableError",
     "WarehouseError",
-    "nearest",
+    "closest_match",
 ]
 
 
@@ -63,7 +63,7 @@ class QueryError(WarehouseError):
     """A query that a warehouse refused."""
 
 
-def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def closest_match(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Returns the known word closest to one that is not known.
 
     Args:

@@ -9,7 +9,7 @@ from typing import cast
 
 from starlake_dagster_assets.airflow.model import EnvironmentName
 from starlake_dagster_assets.airflow.operators import DIALECTS
-from starlake_dagster_assets.errors import StarlakeError, nearest
+from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.select import assigned
 
@@ -52,7 +52,7 @@ def known_environment(name: str) -> EnvironmentName:
     """
     if name in DIALECTS:
         return cast("EnvironmentName", name)
-    close = nearest(name, DIALECTS)
+    close = closest_match(name, DIALECTS)
     hint = f"; did you mean `{close}`?" if close else "."
     raise StarlakeError(f"environment {name!r}: Airflow files are written for {', '.join(DIALECTS)}{hint}")
 

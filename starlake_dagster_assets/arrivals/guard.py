@@ -16,7 +16,7 @@ from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
 from starlake_dagster_assets.arrivals.scene import FirstListings, Scene
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import sets_in
-from starlake_dagster_assets.command.outcome import Held, RunSettings
+from starlake_dagster_assets.command.outcome import NotReady, RunSettings
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
@@ -64,7 +64,7 @@ class GuardedRun:
         self._log = log
         self._now = settings.window[1] if settings.window is not None else datetime.now(timezone.utc)
 
-    def __call__(self, nodes: Sequence[Node]) -> Mapping[str, Held]:
+    def __call__(self, nodes: Sequence[Node]) -> Mapping[str, NotReady]:
         """Why tables of one domain are not loaded now, by node id.
 
         Args:
@@ -74,16 +74,16 @@ class GuardedRun:
         for pre_load, tables in self._policies(unseen):
             with suppress(StarlakeError):  # raised again when the domain is loaded
                 self._list_first(pre_load, tables)
-        held: dict[str, Held] = {}
+        not_ready: dict[str, NotReady] = {}
         for pre_load, tables in self._policies(nodes):
-            held |= self._tried(pre_load, tables)
-        return held
+            not_ready |= self._tried(pre_load, tables)
+        return not_ready
 
-    def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
+    def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         try:
             return self._asked(pre_load, tables)
         except StarlakeError as error:
-            return dict.fromkeys(tables, Held(f"unknown whether its files have arrived: {error}", True))
+            return dict.fromkeys(tables, NotReady(f"unknown whether its files have arrived: {error}", True))
 
     def _policies(self, nodes: Sequence[Node]) -> list[tuple[PreLoad, dict[str, Table]]]:
         """Tables by node id, grouped by domain and policy."""
@@ -99,7 +99,7 @@ class GuardedRun:
         if pre_load.guard == "files" and pre_load.strategy != "ack":
             self._scene(pre_load, tables).list_first(self._vouched, self._first)
 
-    def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, Held]:
+    def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         if pre_load.strategy == "ack" and self._vouched:
             return {}  # the sensor has seen the ack file, and deletes it
         scene = self._scene(pre_load, tables)

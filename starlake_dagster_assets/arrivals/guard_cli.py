@@ -13,8 +13,8 @@ from starlake_dagster_assets.arrivals.scene import Scene
 from starlake_dagster_assets.arrivals.stores import Store, StoreError
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.model import Command, Line
-from starlake_dagster_assets.command.outcome import Held, RunSettings
-from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.command.outcome import NotReady, RunSettings
+from starlake_dagster_assets.command.process import CommandExecutor
 from starlake_dagster_assets.command.reconcile import Ending
 from starlake_dagster_assets.runners.protocol import Runner
 
@@ -29,7 +29,7 @@ _ROW = re.compile(r"^\|\s*(?P<domain>[^|]+?)\s*\|\s*(?P<table>[^|]+?)\s*\|\s*(?P
 _CRASH = re.compile(r"\bERROR\b|^Exception in thread|^Error: ")
 
 
-def asked_of_starlake(scene: Scene, runner: Runner, settings: RunSettings) -> Mapping[str, Held]:
+def asked_of_starlake(scene: Scene, runner: Runner, settings: RunSettings) -> Mapping[str, NotReady]:
     """Runs `starlake preload` for tables of one domain. With strategy `ack` it deletes the ack file.
 
     Args:
@@ -61,12 +61,12 @@ def asked_of_starlake(scene: Scene, runner: Runner, settings: RunSettings) -> Ma
     loadable = {match["table"]: match["loadable"] != "0" for match in told}
     if _told_not_ready(lines, ending, loadable, scene.store, sentinel):
         missing = f"did not find {ack}" if ack else "found no file"
-        return {node: Held(f"not ready: starlake preload ({strategy}) {missing}") for node in tables}
+        return {node: NotReady(f"not ready: starlake preload ({strategy}) {missing}") for node in tables}
     if not ending.clean:
         reason = ending.error or "it could not be run"
-        return {node: Held(f"starlake preload failed: {reason}", failed=True) for node in tables}
+        return {node: NotReady(f"starlake preload failed: {reason}", failed=True) for node in tables}
     return {
-        node: Held(f"not ready: starlake preload ({strategy}) found no file of it")
+        node: NotReady(f"not ready: starlake preload ({strategy}) found no file of it")
         for node, table in tables.items()
         if not loadable.get(table.stem, loadable.get(table.name, True))
     }
@@ -79,8 +79,8 @@ def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[
         lines.append(line.text)
         settings.on_line(line)
 
-    desk = Desk(runner, replace(settings, on_line=take))
-    return lines, desk.complete(command)
+    executor = CommandExecutor(runner, replace(settings, on_line=take))
+    return lines, executor.complete(command)
 
 
 def _told_not_ready(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from starlake_dagster_assets.errors import StarlakeError, nearest
+from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.project.environment import clock
 from starlake_dagster_assets.project.model import Domain, Project
 from starlake_dagster_assets.project.rendering import RenderError, render
@@ -164,7 +164,7 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
     for match in (*_NAME.finditer(text), *_BRACES.finditer(text)):
         name = next(filter(None, match.groups())).strip()
         if name not in known:
-            near = nearest(name, {**known, **_CODES})
+            near = closest_match(name, {**known, **_CODES})
             raise StarlakeError(
                 f"{option}: {text!r} names `{name}`, which is no variable of the project"
                 + (f"; did you mean `{near}`?" if near else "; a date is written {YYYY-MM-DD} or %Y-%m-%d.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from starlake_dagster_assets.arrivals.looks import FileSet, Look, Watched
 from starlake_dagster_assets.arrivals.places import ack_path, directory, rendered
 from starlake_dagster_assets.arrivals.stores import Store, content_of
-from starlake_dagster_assets.command.outcome import Held
+from starlake_dagster_assets.command.outcome import NotReady
 from starlake_dagster_assets.project.model import Domain, Project, Table
 from starlake_dagster_assets.triggers.model import PreLoad
 from starlake_dagster_assets.triggers.words import listed, short, span
@@ -71,7 +71,7 @@ class Scene:
         """A path with its variables."""
         return rendered(text, self.project, self.domain, self.moment, "path")
 
-    def acknowledged(self) -> Mapping[str, Held]:
+    def acknowledged(self) -> Mapping[str, NotReady]:
         """Takes the ack file, as `starlake preload` does: why tables are not loaded, by node id.
 
         Raises:
@@ -80,11 +80,13 @@ class Scene:
         path = self.ack or ""
         file = self.store.file(path)
         if file is None:
-            return dict.fromkeys(self.tables, Held(f"not ready: the ack file {path} is not there"))
+            return dict.fromkeys(self.tables, NotReady(f"not ready: the ack file {path} is not there"))
         self.store.consume(path, content_of(file))
         return {}
 
-    def ready(self, vouched: Mapping[str, str], first: FirstListings, log: Callable[[str], None]) -> Mapping[str, Held]:
+    def ready(
+        self, vouched: Mapping[str, str], first: FirstListings, log: Callable[[str], None]
+    ) -> Mapping[str, NotReady]:
         """Evaluates whether the files are complete; returns the reasons for which tables are not loaded, by node id.
 
         A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
@@ -101,7 +103,7 @@ class Scene:
         look = self._look(self.tables)
         remarks = "".join(f"; {remark}" for remark in look.remarks())
         held = {
-            node: Held(f"not ready: no file of it is in {look.place}{remarks}")
+            node: NotReady(f"not ready: no file of it is in {look.place}{remarks}")
             for node in self.tables.keys() - look.sets.keys() - self._staged()
         }
         unstable = self.unstable_tables(look, vouched, first)
@@ -120,7 +122,7 @@ class Scene:
             if node not in look.sets or look.sets[node].digest != first.digest(node):
                 within = span(self.pre_load.stable_for)
                 names = listed(first.names(node))
-                held[node] = Held(f"not ready: {names} changed within {within} and may still be written")
+                held[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
         return held
 
     def list_first(self, vouched: Mapping[str, str], first: FirstListings) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.command_log import line_listener
 from starlake_dagster_assets.command.model import AuditRow, Command, CommandFailed, Event, Line, TableFailed
 from starlake_dagster_assets.command.outcome import RunSettings
-from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.command.process import CommandExecutor
 from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.runners.protocol import Attempt, Runner, secrets_held
@@ -94,11 +94,11 @@ def run_command(command: Command, runner: Runner, log: Any) -> StarlakeCommandRe
         listen(line)
 
     secrets = command.secrets | secrets_held(runner)
-    executor = Desk(runner, RunSettings(job_prefix=command.job_id, secrets=secrets, on_line=take))
+    executor = CommandExecutor(runner, RunSettings(job_prefix=command.job_id, secrets=secrets, on_line=take))
     try:
         ending = executor.complete(command)
         output = tuple(lines)
-        if executor.held:
+        if executor.is_warehouse_locked:
             executor.release()
         job_id = executor.job_id or command.job_id
         rows = executor.audit(job_id)

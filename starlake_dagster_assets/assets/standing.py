@@ -8,7 +8,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.assets.metadata import engine_of
 from starlake_dagster_assets.assets.samples import Samples
-from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, named_expectations, standing
+from starlake_dagster_assets.command.checks import RESERVED, NamedExpectation, evaluate_now, named_expectations
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.samples import MOST_SAMPLES
@@ -51,10 +51,10 @@ def standing_results(
 
 
 def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
-    """What to raise for checks that were asked for and that the environment cannot answer, by node id."""
-    told = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
+    """Returns the error to raise for checks that were asked for and that the environment cannot answer, by node id."""
+    named = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
     return dg.Failure(
-        f"These checks cannot be evaluated without their table here: {told}. Materialize the table: its checks are "
+        f"These checks cannot be evaluated without their table here: {named}. Materialize the table: its checks are "
         "evaluated by the very command that makes it. A warning above may tell more.",
         allow_retries=False,
     )
@@ -72,7 +72,7 @@ def _expectations(
     if not exists:
         yield from (_absent(key, item.name, blocking=item.blocking) for item in named)
         return
-    checks = standing(node, named, reader)
+    checks = evaluate_now(node, named, reader)
     if checks is not None:
         yield from expectation_results(Outcome(node, "materialized", checks=checks), key, samples)
 

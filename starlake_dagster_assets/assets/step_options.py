@@ -12,7 +12,7 @@ from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.assets.iterator import Execute
 from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.command.outcome import TaskOptions
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 
 __all__ = ["FORMER_METADATA", "FORMER_STEPS", "StarlakeMetadata", "StarlakeSteps", "grouped"]
 
@@ -102,7 +102,7 @@ class StarlakeSteps:
             variables_of(self.options, "StarlakeSteps")
         known = get_args(Split)
         if self.split not in known:
-            near = nearest(str(self.split), known)
+            near = closest_match(str(self.split), known)
             hint = f"did you mean `{near}`?" if near else f"expected {', '.join(f'`{one}`' for one in known)}."
             raise ValueError(f"unknown value `{self.split}` of `steps`; {hint}")
 

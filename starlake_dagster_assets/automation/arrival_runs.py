@@ -7,7 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.arrivals.evaluate import LoadRun
 from starlake_dagster_assets.arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
-from starlake_dagster_assets.automation.waves import INTERVAL_END, of_this_location, planned
+from starlake_dagster_assets.automation.runs import INTERVAL_END, is_of_this_location, planned_assets
 from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["LoadRuns"]
@@ -74,7 +74,7 @@ class LoadRuns:
     def _in_progress(self) -> list[tuple[LoadRun, frozenset[dg.AssetKey]]]:
         instance = self._context.instance
         records = instance.get_run_records(dg.RunsFilter(statuses=_BUSY), limit=_PAGE)
-        return [(_load_run(record), frozenset(planned(instance, record.dagster_run))) for record in records]
+        return [(_load_run(record), frozenset(planned_assets(instance, record.dagster_run))) for record in records]
 
     def _read(self, most: int) -> Iterator[LoadRun]:
         instance, filters = self._context.instance, dg.RunsFilter(job_name=self._job)
@@ -82,7 +82,7 @@ class LoadRuns:
         while count < most:
             records = instance.get_run_records(filters, limit=min(_PAGE, most - count), order_by="id", cursor=cursor)
             for record in records:
-                if of_this_location(record.dagster_run, self._context):
+                if is_of_this_location(record.dagster_run, self._context):
                     yield _load_run(record)
             if len(records) < min(_PAGE, most - count):
                 return

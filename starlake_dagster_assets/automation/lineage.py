@@ -15,8 +15,8 @@ from starlake_dagster_assets.automation.job_assets import asset_key, unowned_ups
 from starlake_dagster_assets.automation.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.lineage_runs import JobPlan, NeededRun
+from starlake_dagster_assets.automation.runs import TRIGGER
 from starlake_dagster_assets.automation.sensor_states import SensorStates
-from starlake_dagster_assets.automation.waves import TRIGGER
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.evaluate import Evaluator, watched

@@ -11,7 +11,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.consumption import Consumption, consumption_of
 from starlake_dagster_assets.assets.consumption import Update as Read
 from starlake_dagster_assets.automation.lineage_partitions import PartitionTable, time_window
-from starlake_dagster_assets.automation.waves import is_over, planned
+from starlake_dagster_assets.automation.runs import is_over, planned_assets
 from starlake_dagster_assets.triggers.evaluate import Attempt, Target, Update, watched
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.words import instant
@@ -245,4 +245,4 @@ class EventLogFacts:
 def _run(instance: dg.DagsterInstance, record: Any) -> _Run:
     run = record.dagster_run
     text = f"run {run.run_id} ({run.status.value.lower()} since {instant(record.create_timestamp.timestamp())})"
-    return _Run(run.run_id, text, planned(instance, run), run.tags)
+    return _Run(run.run_id, text, planned_assets(instance, run), run.tags)

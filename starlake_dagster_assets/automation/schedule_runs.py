@@ -5,7 +5,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.waves import INTERVAL_END, location_of, planned
+from starlake_dagster_assets.automation.runs import INTERVAL_END, location_of, planned_assets
 
 __all__ = ["SCHEDULE", "requested_ends"]
 
@@ -32,7 +32,7 @@ def requested_ends(instance: dg.DagsterInstance, name: str, keys: Collection[dg.
         for run in runs:
             where = location_of(run)
             if where not in mine:
-                materializes = planned(instance, run)
+                materializes = planned_assets(instance, run)
                 mine[where] = not materializes or not materializes.isdisjoint(keys)
             if mine[where] and INTERVAL_END in run.tags:
                 ends.add(datetime.fromisoformat(run.tags[INTERVAL_END]).timestamp())

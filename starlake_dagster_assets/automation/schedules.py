@@ -21,8 +21,8 @@ from starlake_dagster_assets.automation.partitions import (
     window_before,
     windows_between,
 )
+from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START
 from starlake_dagster_assets.automation.schedule_runs import requested_ends
-from starlake_dagster_assets.automation.waves import INTERVAL_END, INTERVAL_START
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.frequency import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlake_dagster_assets.checking.positions import Positions
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.names import Names
@@ -38,7 +38,7 @@ def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Ite
         yield from _unknown_of_write(task, checker)
         for column in checker.unknown(task):
             file, line, place = positions.find_in_task(task, column.spelled, column.start)
-            close = nearest(column.name, column.known)
+            close = closest_match(column.name, column.known)
             listed = ", ".join(column.known[:_SHOWN]) + (", …" if len(column.known) > _SHOWN else "")
             yield Problem(
                 file=file,
@@ -158,7 +158,7 @@ def _unknown_of_write(task: Task, checker: _Checker) -> Iterator[Problem]:
     for key, name, is_fatal in used if outputs else ():
         if name.lower() in lower:
             continue
-        close = nearest(name, outputs)
+        close = closest_match(name, outputs)
         listed = ", ".join(outputs[:_SHOWN]) + (", …" if len(outputs) > _SHOWN else "")
         yield Problem(
             file=task.location.file,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from starlake_dagster_assets.checking.positions import Positions
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.names import Names
 from starlake_dagster_assets.project.model import Project, Task
@@ -49,14 +49,14 @@ def _problem(
     own = tables.get(domain.lower())
     is_qualified = len(split_name(name)) > 1
     if is_qualified and own is not None:
-        close = nearest(table, own)
+        close = closest_match(table, own)
         meant = own[close] if close else None
         message = f"`{name}` is no table of the domain `{domain}`: nothing in this project produces it."
     else:
         everything = {node: node for names in tables.values() for node in names.values()}
         shown = name if is_qualified else table
         pool = everything if is_qualified else {node.rsplit(".", 1)[-1]: node for node in everything}
-        close = nearest(shown, pool, cutoff=_CLOSE)
+        close = closest_match(shown, pool, cutoff=_CLOSE)
         if close is None:
             return
         meant = pool[close]

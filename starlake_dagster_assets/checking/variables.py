@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from starlake_dagster_assets.checking.positions import Positions
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.environment import CLOCK, PATHS, RUN
 from starlake_dagster_assets.project.model import Project, Task
@@ -65,7 +65,7 @@ def _problem(
     task: Task, name: str, given: Mapping[str, str], positions: Positions, setting: list[str], *, is_textual: bool
 ) -> Problem:
     file, line, column = positions.find_in_task(task, name)
-    close = nearest(name, [*given.keys() - {name}, *_AT_RUN], cutoff=0.8)
+    close = closest_match(name, [*given.keys() - {name}, *_AT_RUN], cutoff=0.8)
     left = f"keeps the text `${{{name}}}`" if is_textual and name not in given else "has nothing in its place"
     hint = f"Set it in an env file, with `--option {name}=…`, or with the options of a run."
     if setting:

@@ -188,7 +188,7 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """What is said of triggers and runs, and what of the environment."""
-    from starlake_dagster_assets.errors import nearest
+    from starlake_dagster_assets.errors import closest_match
     from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE
     from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
 
@@ -198,7 +198,7 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not (name in known or name.startswith("SL_")):
-            close = nearest(name, known)
+            close = closest_match(name, known)
             hint = f" Did you mean `{close}`?" if close and close != name else " Expected NAME=VALUE."
             raise typer.BadParameter(f"{text!r} is no option of a DAG configuration.{hint}", param_hint="--option")
         found[name not in ours][name] = value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.starlake_project import StarlakeProject
@@ -66,7 +66,7 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
         word = str(getattr(text, "value", text))  # a default is a member already
         if word in words:
             return kind(word)
-        close = nearest(word, words)
+        close = closest_match(word, words)
         hint = f" Did you mean `{close}`?" if close else ""
         raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}.{hint}")
 

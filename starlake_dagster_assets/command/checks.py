@@ -11,7 +11,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application, Expectation
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
-__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "judge", "named_expectations", "standing"]
+__all__ = ["RESERVED", "CheckResult", "NamedExpectation", "check_results", "evaluate_now", "named_expectations"]
 
 RESERVED = ("rejected_rows", "schema_drift")
 """Names of the checks that every loaded table has: an expectation never takes one."""
@@ -82,7 +82,7 @@ def named_expectations(node: Node, application: Application) -> tuple[NamedExpec
     return tuple(named)
 
 
-def judge(
+def check_results(
     node: Node, named: Sequence[NamedExpectation], rows: Sequence[ExpectationRow] | None
 ) -> tuple[CheckResult, ...]:
     """Returns a result per expectation; it is unknown where the audit has no row of it.
@@ -102,11 +102,13 @@ def judge(
     return tuple(_result(item, exact.get(item.expect) or near.get(_words(item.expect))) for item in named)
 
 
-def standing(node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader) -> tuple[CheckResult, ...] | None:
+def evaluate_now(
+    node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader
+) -> tuple[CheckResult, ...] | None:
     """Returns a result per expectation, evaluated on the table as it is; None where that is not possible."""
     items = [Expectation(expect=item.expect) for item in named]
     rows = reader.evaluate(*node.target, items)
-    return None if rows is None else judge(node, named, rows)
+    return None if rows is None else check_results(node, named, rows)
 
 
 def _result(item: NamedExpectation, row: ExpectationRow | None) -> CheckResult:

@@ -30,7 +30,7 @@ _MOST_RECORDS = 50
 
 @dataclass
 class _Record:
-    """One error: its logger, and its lines without stack frames."""
+    """An error of the log: its logger, and its lines without stack frames."""
 
     logger: str
     lines: list[str] = field(default_factory=list[str])
@@ -88,8 +88,8 @@ class ErrorLines:
             found = (causes or ends)[0]
             files = [one for one in records if one.logger == _FILES_OF_PROJECT and not causes]
             return "\n".join(one.text for one in (found, *files))
-        told = [one.text for one in records if not one.text.startswith("Exception in thread")]
-        return "\n".join(dict.fromkeys(told or [one.text for one in records]))
+        texts = [one.text for one in records if not one.text.startswith("Exception in thread")]
+        return "\n".join(dict.fromkeys(texts or [one.text for one in records]))
 
     def _begin(self, text: str) -> _Record:
         named = _LOGGER.match(text)

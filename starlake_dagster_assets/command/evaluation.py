@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, judge
-from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, check_results
+from starlake_dagster_assets.command.process import CommandExecutor
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application
 
@@ -20,18 +20,18 @@ class ExpectationResults:
     """Results of the expectations of one run, and a warning about those that have none.
 
     Args:
-        desk: Reads the audit and evaluates expectations.
+        executor: Reads the audit and evaluates expectations.
         application: The settings of the project.
     """
 
-    def __init__(self, desk: Desk, application: Application) -> None:
-        self._desk = desk
+    def __init__(self, executor: CommandExecutor, application: Application) -> None:
+        self._executor = executor
         self._application = application
         self._unknown: dict[str, Sequence[str]] = {}
 
     def of_failed(self, node: Node, named: Sequence[NamedExpectation], job_id: str) -> tuple[CheckResult, ...]:
         """Returns the results that the audit has of a table or task that failed."""
-        checks = judge(node, named, self._desk.expectations(job_id)) if named else ()
+        checks = check_results(node, named, self._executor.expectations(job_id)) if named else ()
         return tuple(check for check in checks if check.count is not None or check.exception)
 
     def of(
@@ -47,9 +47,9 @@ class ExpectationResults:
         """
         if not named:
             return ()
-        checks = judge(node, named, self._desk.expectations(job_id))
+        checks = check_results(node, named, self._executor.expectations(job_id))
         missing = [check.expectation for check in checks if check.unknown]
-        evaluated = (self._desk.standing(node, missing) if missing else None) or ()
+        evaluated = (self._executor.evaluate_now(node, missing) if missing else None) or ()
         found = {check.expectation: check for check in evaluated if not check.unknown}
         if node.kind == "table" and exit_code == 0 and self._application.expectations.fail_on_error:
             held = (one for one in missing if one.blocking and one not in found)
@@ -65,7 +65,9 @@ class ExpectationResults:
         first = [f"{name} ({', '.join(texts)})" for name, texts in list(self._unknown.items())[:_MOST_NAMED]]
         more = len(self._unknown) - len(first)
         named = "; ".join(first) + (f"; and {more} more" if more else "")
-        self._desk.warn(f"expectations without a result, because nothing here can evaluate them: {named}. {_REMEDY}")
+        self._executor.warn(
+            f"expectations without a result, because this environment cannot read the warehouse: {named}. {_REMEDY}"
+        )
 
 
 def blocking_failures(checks: Sequence[CheckResult]) -> str:

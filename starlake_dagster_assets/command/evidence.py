@@ -34,7 +34,7 @@ class Log:
         walked: The program reported the end of its walk through the tables.
         understood: Some line was of a known form.
         found: Bytes by name of the files that the program found in `stage`; None where it did not list them.
-        lossless: No line can be lost on its way, as from a process of this machine.
+        lossless: No line can be lost on its way, as in the output of a local process.
     """
 
     ended: bool = True
@@ -100,7 +100,7 @@ class Verdict:
         rejected: Rows rejected; None where unknown.
         reason: Cause of every status but `loaded`.
         evidence: What the status rests on.
-        warnings: What a person must know of a table that was loaded.
+        warnings: Problems of a table that was loaded.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]

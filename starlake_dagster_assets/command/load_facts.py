@@ -91,7 +91,7 @@ class Facts:
 
     @cached_property
     def listed(self) -> frozenset[str] | None:
-        """Files in the list of the program that are its own; None where the log has no list, or nobody can tell."""
+        """Files in the list of the program that are its own; None where they are unknown."""
         if self.log.found is None or not self.one.pattern:
             return None
         matches = compile_java(self.one.pattern).fullmatch
@@ -120,8 +120,8 @@ class Facts:
 
     def verdict(self, evidence: Evidence, files: Iterable[str] = ()) -> Verdict:
         """Returns the verdict `loaded`, with the counts that are known."""
-        told = self.loaded
-        counts = (told.input, told.accepted, told.rejected) if told is not None else (None, None, None)
+        event = self.loaded
+        counts = (event.input, event.accepted, event.rejected) if event is not None else (None, None, None)
         names = self.announced or tuple(files) or file_names(self.rows)
         return with_counts(Verdict("loaded", names, *counts, evidence=evidence), self.rows)
 

@@ -22,7 +22,7 @@ class LoadFiles:
     """Compares listings of the areas of one domain before and after a load.
 
     Args:
-        reader: Lists the areas; None where nobody can.
+        reader: Lists the areas; None where they cannot be listed.
         tables: The tables of the load, of one domain.
         domain: All tables of the domain, whose patterns may match the same files.
         archives: Whether the project archives loaded files (`application.archive`).
@@ -80,7 +80,7 @@ class LoadFiles:
             for table in self._tables
         }
 
-    def left(self, table: Table) -> Sequence[str]:
+    def not_loaded(self, table: Table) -> Sequence[str]:
         """Returns the names of the files of a table that are in `ingesting` while nothing is loaded."""
         found = self._reader.list_files("ingesting", self._name) if self._reader is not None else None
         matches = compile_java(table.pattern).fullmatch

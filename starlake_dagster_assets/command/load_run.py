@@ -10,9 +10,9 @@ from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.evidence import Evidence, Expected, Verdict
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
-from starlake_dagster_assets.command.outcome import FailedCommand, Held, Outcome, Settled
+from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
 from starlake_dagster_assets.command.previous_loads import resolve_nothing
-from starlake_dagster_assets.command.reconcile import doubted, early_verdict, landed, reconcile_load
+from starlake_dagster_assets.command.reconcile import early_verdict, landed, reconcile_load, with_uncertain
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.command.watching import Watch, staging_failures
 from starlake_dagster_assets.errors import CommandError
@@ -32,7 +32,7 @@ class LoadRun:
 
     Args:
         state: Of the run.
-        runner: Says how long an argument list may be.
+        runner: Its argument limit counts (`argv_bytes`).
     """
 
     def __init__(self, state: RunState, runner: Runner) -> None:
@@ -46,22 +46,24 @@ class LoadRun:
 
         They are split where the table names exceed the argument limit, or tables have other Spark properties.
         """
-        held = self._settings.not_ready(nodes)
-        yield from self._state.noted(self._held(node, held[node.id]) for node in nodes if node.id in held)
-        alike: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
+        not_ready = self._settings.not_ready(nodes)
+        yield from self._state.noted(
+            self._not_loaded(node, not_ready[node.id]) for node in nodes if node.id in not_ready
+        )
+        by_spark: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
         for node in nodes:
-            if node.id not in held:
+            if node.id not in not_ready:
                 spark = tuple(sorted(self._settings.spark(node).items()))
-                alike.setdefault(spark, {})[_table(node).stem] = node
-        for by_stem in alike.values():
+                by_spark.setdefault(spark, {})[_table(node).stem] = node
+        for by_stem in by_spark.values():
             for stems in argv_chunks(by_stem, self._argv_bytes):
                 yield from self._state.noted(self._load({stem: by_stem[stem] for stem in stems}))
 
-    def _held(self, node: Node, held: Held) -> Outcome:
-        if held.failed:
-            return Outcome(node, "failed", self._executor.redact(held.reason))
-        outcome = Outcome(node, "nothing", self._executor.redact(held.reason), evidence=Evidence.FILES)
-        return self._state.standing(outcome, self._state.expectations(node))
+    def _not_loaded(self, node: Node, why: NotReady) -> Outcome:
+        if why.failed:
+            return Outcome(node, "failed", self._executor.redact(why.reason))
+        outcome = Outcome(node, "nothing", self._executor.redact(why.reason), evidence=Evidence.FILES)
+        return self._state.with_current_checks(outcome, self._state.expectations(node))
 
     def _load(self, nodes: dict[str, Node]) -> Iterator[_Item]:
         failed: dict[str, Outcome] = {}
@@ -73,7 +75,7 @@ class LoadRun:
                 yield item
 
     def _resumed(self, nodes: dict[str, Node], failed: dict[str, Outcome]) -> Generator[_Item, None, dict[str, Node]]:
-        """Follows the loads that earlier attempts of the step left.
+        """Follows the loads that earlier attempts of the step did not finish.
 
         Args:
             nodes: The tables that are wanted, by file stem.
@@ -115,18 +117,18 @@ class LoadRun:
         except CommandError as error:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
             return
-        refused: Mapping[str, str] = {}
+        not_staged: Mapping[str, str] = {}
         if self._has_incoming(domain, nodes.values()):
             ending = self._executor.complete(staging)
-            refused = staging_failures(ending, nodes.values())
-            if not ending.clean and not refused:
+            not_staged = staging_failures(ending, nodes.values())
+            if not ending.clean and not not_staged:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
                 ran = self._state.execution(staging, 0.0)
                 verdict = Verdict("failed", reason=reason)
-                lost = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
-                yield from (replace(outcome, settled=True) for outcome in lost)
+                failed = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
+                yield from (replace(outcome, settled=True) for outcome in failed)
                 return
-        yield from _Load(self._state, loading, list(nodes.values()), refused).run()
+        yield from _Load(self._state, loading, list(nodes.values()), not_staged).run()
 
     def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
         known = self._state.source.graph.domains.get(domain)
@@ -136,13 +138,13 @@ class LoadRun:
 
 
 class _Load:
-    """One `load` command.
+    """A `load` command.
 
     Args:
         state: Of the run.
         command: The command.
         nodes: Its tables, of one domain.
-        refused: By node id, why files of a table stay in incoming.
+        not_staged: By node id, why files of a table stay in incoming.
         resumed: Whether an earlier attempt has started it.
     """
 
@@ -151,11 +153,11 @@ class _Load:
         state: RunState,
         command: Command,
         nodes: Sequence[Node],
-        refused: Mapping[str, str],
+        not_staged: Mapping[str, str],
         *,
         resumed: bool = False,
     ) -> None:
-        self._refused, self._resumed = refused, resumed
+        self._not_staged, self._resumed = not_staged, resumed
         self._state = state
         self._executor = state.executor
         self._command = command
@@ -188,7 +190,7 @@ class _Load:
         verdicts = reconcile_load(self._expected.values(), ending)
         if ending.rows is None:
             blocking = {name for name, node in self._nodes.items() if self._state.blocks(node)}
-            verdicts = doubted(verdicts, ending, blocking)
+            verdicts = with_uncertain(verdicts, ending, blocking)
         outcomes: list[Outcome] = []
         for name, verdict in verdicts.items():
             early = self._early.get(name)
@@ -209,13 +211,13 @@ class _Load:
     def _may_report(self, event: TableLoaded) -> bool:
         name = (event.domain, event.table)
         node = self._nodes.get(name)
-        if node is None or name in self._early or node.id in self._refused:
+        if node is None or name in self._early or node.id in self._not_staged:
             return False
-        return self._executor.live or not (self._state.settings.hold or self._state.blocks(node))
+        return self._executor.supports_concurrent_reads or not (self._state.settings.hold or self._state.blocks(node))
 
     def _report(self) -> Iterator[Outcome]:
         """Yields the tables that have evidence now; the others wait for a later line, or the end of the command."""
-        rows = (self._executor.audit(self._executor.job_id) or ()) if self._executor.live else ()
+        rows = (self._executor.audit(self._executor.job_id) or ()) if self._executor.supports_concurrent_reads else ()
         for name, event in [*self._waiting.items()]:
             evidence = self._evidence(name, event, rows)
             if evidence is Evidence.NONE:
@@ -224,13 +226,13 @@ class _Load:
             sizes = self._files.sizes(_table(self._nodes[name]))
             verdict = early_verdict(self._expected[name], event, evidence, rows, sizes)
             if verdict.status == "loaded":
-                self._early[name] = self._outcome(name, verdict, settled=self._executor.live)
+                self._early[name] = self._outcome(name, verdict, settled=self._executor.supports_concurrent_reads)
                 yield self._early[name]
 
     def _evidence(self, name: _Name, event: TableLoaded, rows: Sequence[AuditRow]) -> Evidence:
         if rows and landed(self._expected[name], event.files, rows):
             return Evidence.AUDIT
-        if self._executor.live and self._state.blocks(self._nodes[name]):
+        if self._executor.supports_concurrent_reads and self._state.blocks(self._nodes[name]):
             return Evidence.NONE
         if not self._adopted and self._files.has_archived(event.files):
             return Evidence.FILES
@@ -241,7 +243,7 @@ class _Load:
             self._executor.put_back(_table(node), self._watch.unfinished(name))
 
     def _resolved(self, name: _Name, verdict: Verdict) -> Verdict:
-        if reason := self._refused.get(self._nodes[name].id):
+        if reason := self._not_staged.get(self._nodes[name].id):
             return replace(verdict, status="failed", reason=reason, warnings=())
         if verdict.status != "nothing":
             return verdict

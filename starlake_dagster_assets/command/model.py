@@ -54,7 +54,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of output, without its end.
+    """A line of output, without its end.
 
     Attributes:
         text: The line.

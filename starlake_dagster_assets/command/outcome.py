@@ -16,7 +16,7 @@ from starlake_dagster_assets.graph.model import Node
 
 __all__ = [
     "FailedCommand",
-    "Held",
+    "NotReady",
     "Outcome",
     "PreviousLoad",
     "ResultPolicies",
@@ -43,12 +43,12 @@ def _plain_spark(node: Node) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class Held:
+class NotReady:
     """Why a table is not loaded now.
 
     Attributes:
         reason: One sentence.
-        failed: Whether that is a failure: nobody could tell if its files are there.
+        failed: Whether that is a failure: it is unknown if its files are there.
     """
 
     reason: str
@@ -60,17 +60,17 @@ def _no_environment(node: Node) -> Mapping[str, str]:
     return _EMPTY
 
 
-_NONE_HELD: Mapping[str, Held] = MappingProxyType({})
+_NONE_NOT_READY: Mapping[str, NotReady] = MappingProxyType({})
 
 
-def _all_ready(nodes: Sequence[Node]) -> Mapping[str, Held]:
-    """Nothing is held back."""
-    return _NONE_HELD
+def _all_ready(nodes: Sequence[Node]) -> Mapping[str, NotReady]:
+    """Returns that all tables are ready."""
+    return _NONE_NOT_READY
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one table or task.
+    """Result of one table or task.
 
     Attributes:
         node: Which.
@@ -142,14 +142,14 @@ class PreviousLoad:
 
 @dataclass(frozen=True)
 class Settled:
-    """The command of an outcome told early has ended: the warehouse can be read, and the checks are in."""
+    """Outcome with its checks, after the command of an outcome that was reported early has ended."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True)
 class ResultPolicies:
-    """What to do about results that are neither a success nor the failure of a table.
+    """Handling of results that are neither a success nor the failure of a table.
 
     Attributes:
         unknown_result: A table or task without evidence of its result: `fail` the step, or `warn`. It is not
@@ -164,7 +164,7 @@ class ResultPolicies:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run is done.
+    """Settings of a run.
 
     Attributes:
         job_prefix: Job ids are `<prefix>-<n>`; unique for the run.
@@ -181,7 +181,7 @@ class RunSettings:
         taken: By node id, loads of previous attempts that did not end well.
         policies: What to do about unknown results and failed commands.
         previous_jobs: What the job ids of previous attempts of the same run begin with.
-        hold: Tell a load only once its command has ended, so that the warehouse can be read.
+        hold: Report a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
@@ -205,7 +205,7 @@ class RunSettings:
     truncate: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark
-    not_ready: Callable[[Sequence[Node]], Mapping[str, Held]] = _all_ready
+    not_ready: Callable[[Sequence[Node]], Mapping[str, NotReady]] = _all_ready
 
     def task_options(self, node: Node) -> Mapping[str, str]:
         """The options of a transform: the user's, and the window's where there is one."""

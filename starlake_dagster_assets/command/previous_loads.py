@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from starlake_dagster_assets.command.audit_rows import file_names, message_of, with_counts
 from starlake_dagster_assets.command.evidence import Evidence, Verdict
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow
@@ -32,7 +33,7 @@ def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFi
         rows = state.executor.last_load(node.table)
         if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
             return _of_rows(rows)
-    names = files.left(node.table) or previous.files
+    names = files.not_loaded(node.table) or previous.files
     if names:
         status = "failed" if state.settings.again else "nothing"
         return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
@@ -47,22 +48,13 @@ def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFi
 
 def _of_rows(rows: Sequence[AuditRow]) -> Verdict:
     """Returns the verdict on the load of a previous attempt, whose rows are in the audit."""
-    names = tuple(dict.fromkeys(path.rsplit("/", 1)[-1].strip() for row in rows for path in row.paths.split(",")))
+    names = file_names(rows)
     rejected = [row for row in rows if not row.success]
     if rejected:
-        reason = f"a previous attempt of this run failed: {rejected[-1].message}"
+        reason = f"a previous attempt of this run failed: {message_of(rejected[-1])}"
         return Verdict("failed", names, reason=reason, evidence=Evidence.AUDIT)
-    found, accepted, refused = (_sum(counts) for counts in zip(*map(_counts, rows), strict=True))
     note = f"loaded by a previous attempt of this run (job {rows[-1].job_id})"
-    return Verdict("loaded", names, found, accepted, refused, evidence=Evidence.AUDIT, warnings=(note,))
-
-
-def _counts(row: AuditRow) -> tuple[int, int, int]:
-    return row.count, row.accepted, row.rejected
-
-
-def _sum(counts: Sequence[int]) -> int | None:
-    return None if any(count < 0 for count in counts) else sum(counts)
+    return with_counts(Verdict("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
 
 
 def _taken(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, standing
+from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, evaluate_now
 from starlake_dagster_assets.command.evidence import Ending, Log
 from starlake_dagster_assets.command.model import (
     AuditRow,
@@ -41,17 +41,17 @@ from starlake_dagster_assets.runners.protocol import (
     secrets_held,
 )
 
-__all__ = ["Desk"]
+__all__ = ["CommandExecutor"]
 
 _T = TypeVar("_T")
 
 
-class Desk:
-    """Where the commands of a run are done, one after the other.
+class CommandExecutor:
+    """Executes the commands of a run, one after the other, and collects their results.
 
     Args:
-        runner: Where they run.
-        settings: Who listens, and what is secret.
+        runner: Runs them.
+        settings: Listener and secrets.
         audited: Whether commands write audit rows (`application.audit.active`).
     """
 
@@ -61,22 +61,22 @@ class Desk:
         self._settings = settings
         self._secrets = settings.secrets | secrets_held(runner)
         self._reader = runner.warehouse_reader()
-        self._told: dict[str, Sequence[ExpectationRow]] = {}
+        self._expectation_rows: dict[str, Sequence[ExpectationRow]] = {}
         self._warned: set[str] = set()
         self.ending = Ending((), None)
-        """How the last command ended."""
+        """Facts about the last command."""
         self.job_id = ""
         """The job id of the last command: an earlier one's where its execution was taken over."""
         self.adopted = False
         """Whether the last command was an execution that an earlier attempt had started."""
 
     @property
-    def live(self) -> bool:
-        """Whether the warehouse can be read while a command runs."""
+    def supports_concurrent_reads(self) -> bool:
+        """Whether the warehouse can be read while a command writes to it."""
         return self._reader is not None and self._reader.supports_concurrent_reads
 
     @property
-    def held(self) -> bool:
+    def is_warehouse_locked(self) -> bool:
         """Whether the runner keeps the warehouse to itself until it is released."""
         return isinstance(self._runner, HoldingRunner) and self._runner.holding
 
@@ -145,10 +145,10 @@ class Desk:
         parser = reading.parser if reported is None else reported
         yield from reading.note(parser.finish(result.exit_code))
         events = reading.events
-        asked = command.name in ("load", "transform") and not self.held
-        told = tuple(_without(event, secrets) for event in events)
+        asked = command.name in ("load", "transform") and not self.is_warehouse_locked
+        redacted = tuple(_without(event, secrets) for event in events)
         log = Log(parser.ended, parser.walked, parser.understood, parser.found, self.lossless)
-        self.ending = Ending(told, result, log, self.audit(job_id) if asked else None)
+        self.ending = Ending(redacted, result, log, self.audit(job_id) if asked else None)
 
     def unfinished(self, name: str) -> Sequence[Command]:
         """Returns the commands of a name that earlier attempts of the step left, without their results."""
@@ -180,17 +180,17 @@ class Desk:
         reader = self._reader
         if reader is None:
             return None
-        if job_id in self._told:
-            return self._told[job_id]
+        if job_id in self._expectation_rows:
+            return self._expectation_rows[job_id]
         rows = self._ask(lambda: reader.expectations(job_id))
         if rows is not None and self.ending.result is not None:
-            self._told = {job_id: rows}
+            self._expectation_rows = {job_id: rows}
         return rows
 
-    def standing(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
-        """Expectations on a table as it stands; None where it does not exist or the environment cannot tell."""
+    def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
+        """Evaluates expectations on a table as it is; None where it does not exist or the environment cannot tell."""
         reader = self._reader
-        return None if reader is None else self._ask(lambda: standing(node, named, reader))
+        return None if reader is None else self._ask(lambda: evaluate_now(node, named, reader))
 
     def put_back(self, table: Table, names: Collection[str]) -> None:
         """Brings files that a load took, and of which no row landed, back to where the next load finds them."""
@@ -199,7 +199,7 @@ class Desk:
                 self._settings.on_line(Line(self.redact(text)))
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
-        """A few messages of rows that a load refused."""
+        """Returns some messages of rows that a load rejected."""
         reader = self._reader
         if reader is None:
             return ()
@@ -271,7 +271,7 @@ def _of_landed(events: Sequence[Event]) -> list[Event]:
 
 
 def _without(event: Event, secrets: frozenset[str]) -> Event:
-    """The event without secrets in what the program said of it."""
+    """Returns the event without secrets in its error."""
     return (
         replace(event, error=redact(event.error, secrets)) if isinstance(event, (TableFailed, CommandFailed)) else event
     )

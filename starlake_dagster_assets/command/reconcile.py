@@ -24,7 +24,7 @@ from starlake_dagster_assets.command.load_facts import TABLE_EVENTS, Facts, Load
 from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLoaded
 from starlake_dagster_assets.command.row_loss import checked_rows
 
-__all__ = ["doubted", "early_verdict", "landed", "reconcile_load", "reconcile_transform"]
+__all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "with_uncertain"]
 
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
 _NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?)"
@@ -86,7 +86,7 @@ def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> boo
     return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
 
 
-def doubted(
+def with_uncertain(
     verdicts: Mapping[tuple[str, str], Verdict], ending: Ending, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Verdict]:
     """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.
@@ -157,8 +157,8 @@ def _failed_in_audit(facts: Facts) -> Verdict | None:
     rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
     if not rejected:
         return None
-    told = facts.error if facts.failed is not None and facts.failed.reported else ""
-    reason = told or message_of(rejected[-1]) or "the audit reports that the load failed"
+    logged = facts.error if facts.failed is not None and facts.failed.reported else ""
+    reason = logged or message_of(rejected[-1]) or "the audit reports that the load failed"
     return facts.failure(Evidence.AUDIT, reason, file_names(facts.rows))
 
 

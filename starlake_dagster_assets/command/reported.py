@@ -1,4 +1,4 @@
-"""Events that an engine in this process reports as objects; its lines are for people, and are not read."""
+"""Events that an engine in this process reports as objects; its log lines are not parsed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ReportedEvents:
     """Takes the events of one command, as `OutputParser` takes its lines."""
 
     understood = True
-    """Whether silence about a table means something: an engine that reports objects leaves nothing out."""
+    """Whether a table without an event had nothing to load: an engine that reports objects leaves nothing out."""
 
     ended = True
     """Whether the end of the events is there: they cannot be lost."""

@@ -41,10 +41,10 @@ def checked_rows(
     zero = verdict.accepted == 0 and not verdict.rejected and not verdict.input
     alone = bool(rows) and not second and all(row.rejected < 0 for row in rows)
     if zero and native and alone and (content or not named):
-        return _lost(verdict, content, "the audit has a LOAD row of 0 rows and no TRANSFORM row")
+        return _failed(verdict, content, "the audit has a LOAD row of 0 rows and no TRANSFORM row")
     if zero and one.zero_is_loss and (content or not named):
         if native and not one.header:
-            return _lost(verdict, content, "")
+            return _failed(verdict, content, "")
         text = f"no row was written although {_listed(content)}" if content else "no row was written"
         return replace(verdict, warnings=(*verdict.warnings, text))
     if alone and two_steps:
@@ -53,7 +53,7 @@ def checked_rows(
     return verdict
 
 
-def _lost(verdict: Verdict, content: Mapping[str, int], audit: str) -> Verdict:
+def _failed(verdict: Verdict, content: Mapping[str, int], audit: str) -> Verdict:
     files = _listed(content) if content else f"{', '.join(verdict.files) or 'a file'} was taken"
     reason = f"no row was written although {files}" + (f" ({audit})" if audit else "")
     return replace(verdict, status="failed", reason=f"{reason}. The engine reported success.")

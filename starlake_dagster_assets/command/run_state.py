@@ -11,7 +11,7 @@ from starlake_dagster_assets.command.evaluation import ExpectationResults, block
 from starlake_dagster_assets.command.evidence import Verdict
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.command.outcome import FailedCommand, Outcome, RunSettings, Settled
-from starlake_dagster_assets.command.process import Desk
+from starlake_dagster_assets.command.process import CommandExecutor
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.runners.protocol import Runner
@@ -30,20 +30,20 @@ class Execution:
 
 
 class RunState:
-    """What the loads and transforms of one run share.
+    """State that the loads and transforms of one run share.
 
     Args:
         source: The project.
-        runner: Where commands run.
-        settings: How.
+        runner: Runs the commands.
+        settings: Of the run.
     """
 
     def __init__(self, source: ProjectSource, runner: Runner, settings: RunSettings) -> None:
         self.source = source
         self.settings = settings
-        self.executor = Desk(runner, settings, audited=source.model.application.audit.active)
-        self.lost: dict[str, str] = {}
-        """By node id, why those that read it are not run."""
+        self.executor = CommandExecutor(runner, settings, audited=source.model.application.audit.active)
+        self.unusable: dict[str, str] = {}
+        """By node id, why nodes that read it are not run."""
         self._expectations = ExpectationResults(self.executor, source.model.application)
         self._count = 0
 
@@ -63,7 +63,7 @@ class RunState:
         self._expectations.warn()
 
     def execution(self, command: Command, seconds: float) -> Execution:
-        """Returns what is known of the last command."""
+        """Returns facts about the last command."""
         typed = self.executor.redact(shlex.join(("starlake", *command.argv)))
         job_id = self.executor.job_id or command.job_id
         return Execution(typed, job_id, seconds, self.executor.ending.exit_code)
@@ -85,7 +85,7 @@ class RunState:
             why["unknown"] = "has an unknown result"
         for item in items:
             if isinstance(item, Outcome) and item.status in why:
-                self.lost[item.node.id] = why[item.status]
+                self.unusable[item.node.id] = why[item.status]
             yield item
 
     def outcome(self, node: Node, verdict: Verdict, ran: Execution, *, settled: bool) -> Outcome:
@@ -118,7 +118,7 @@ class RunState:
         if not settled or status == "unknown":
             return replace(outcome, settled=True) if status == "unknown" else outcome
         if status == "nothing":
-            return self.standing(outcome, named)
+            return self.with_current_checks(outcome, named)
         if status == "failed":
             return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
         checks = self._expectations.of(node, named, ran.job_id, ran.exit_code)
@@ -130,9 +130,9 @@ class RunState:
         status, reason = "failed" if failed else "unknown", self.executor.redact(broken)
         return replace(outcome, status=status, reason=reason, checks=checks, rejects=rejects)
 
-    def standing(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
+    def with_current_checks(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
         """Returns an outcome `nothing` with its expectations, evaluated on the table as it is."""
-        checks = self.executor.standing(outcome.node, named) if named else None
+        checks = self.executor.evaluate_now(outcome.node, named) if named else None
         if checks is None:
             return outcome
         if broken := blocking_failures(checks):

@@ -19,13 +19,13 @@ __all__ = ["TransformRun"]
 
 @dataclass(frozen=True)
 class _Unsettled:
-    """A task that ran while its runner kept the warehouse to itself; `told` where its outcome was yielded already."""
+    """A task that ran while its runner locked the warehouse; `is_reported` where its outcome was yielded already."""
 
     node: Node
     task: Task
     ending: Ending
     ran: Execution
-    told: bool
+    is_reported: bool
 
 
 class TransformRun:
@@ -41,7 +41,7 @@ class TransformRun:
         self._unsettled: list[_Unsettled] = []
 
     def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | Settled | FailedCommand]:
-        """Runs one `transform`, unless something it reads was lost in this run.
+        """Runs one `transform`, unless something it reads failed or was not run in this run.
 
         Args:
             node: A task.
@@ -50,15 +50,15 @@ class TransformRun:
         yield from self._state.noted(self._transform(node, _task(node), read))
 
     def settle(self) -> Iterator[Outcome | Settled | FailedCommand]:
-        """Makes the runner let go of the warehouse, and evaluates the tasks whose results were in it."""
+        """Releases the warehouse, and evaluates the tasks whose results were in it."""
         self._executor.release()
         yield from self._state.noted(self._settle())
 
     def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | Settled]:
         state, settings = self._state, self._state.settings
-        lost = [up for up in state.source.graph.upstream[node.id] if up in state.lost]
-        if lost:
-            reasons = ", ".join(f"{up} {state.lost[up]}" for up in lost)
+        unusable = [up for up in state.source.graph.upstream[node.id] if up in state.unusable]
+        if unusable:
+            reasons = ", ".join(f"{up} {state.unusable[up]}" for up in unusable)
             yield Outcome(node, "skipped", f"not run: {reasons}")
             return
         if node.id in settings.refused:
@@ -81,7 +81,7 @@ class TransformRun:
         ending = self._executor.complete(command)
         ran = state.execution(command, ending.result.seconds if ending.result else 0.0)
         verdict = reconcile_transform(task.domain, task.table, ending)
-        if not self._executor.held:
+        if not self._executor.is_warehouse_locked:
             yield from self._settle()
             yield state.outcome(node, verdict, ran, settled=True)
             return
@@ -90,7 +90,7 @@ class TransformRun:
             yield replace(outcome, settled=True)
             return
         blocking = state.blocks(node)
-        self._unsettled.append(_Unsettled(node, task, ending, ran, told=not blocking))
+        self._unsettled.append(_Unsettled(node, task, ending, ran, is_reported=not blocking))
         if not blocking:
             yield outcome
         elif read:
@@ -103,7 +103,7 @@ class TransformRun:
             ending = replace(one.ending, rows=self._executor.audit(one.ran.job_id))
             verdict = reconcile_transform(one.task.domain, one.task.table, ending)
             outcome = self._state.outcome(one.node, verdict, one.ran, settled=True)
-            yield Settled(outcome) if one.told and outcome.status == "materialized" else outcome
+            yield Settled(outcome) if one.is_reported and outcome.status == "materialized" else outcome
 
 
 def _task(node: Node) -> Task:

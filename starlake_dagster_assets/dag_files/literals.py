@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from starlake_dagster_assets.dag_files.context import ENVIRONMENTS, DagContext, DagNode, DagSchedule, DagTable
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.schedules import PRESETS, cron_of
 
@@ -281,7 +281,7 @@ class _Reader:
             self.wrong(path, f"found {_shown(found)}, expected {expected}.")
             return
         keys = sorted(str(key) for key in cast("Mapping[Any, Any]", found))
-        close = nearest(str(error["loc"][-1]), keys)
+        close = closest_match(str(error["loc"][-1]), keys)
         hint = f"Is `{close}` meant?" if close else ""
         self.wrong(path, f"is missing; found only {', '.join(keys) or 'an empty dictionary'}.", hint)
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.dag_files.context import DagContext, DagNode, DagTable
 from starlake_dagster_assets.dag_files.names import project_of_names
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import DagConfig, Location, Project, Table, Task
@@ -267,7 +267,7 @@ class DagProject:
     def _unknown(self, context: DagContext, said: DagTable | DagNode) -> Problem:
         kind = "task" if isinstance(said, DagNode) else "table"
         name = said.name if isinstance(said, DagNode) else said.raw
-        close = nearest(name, [one for known, *names in self._known if known == kind for one in names])
+        close = closest_match(name, [one for known, *names in self._known if known == kind for one in names])
         hint = f"Is {close} meant?" if close else "Generate the DAG files again, or take it out."
         return context.problem(said.path, f"{name} is no {kind} of the project in {self._root}.", hint, "unknown-node")
 

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 from starlake_dagster_assets.command.model import Event
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Connection, Project
 
 __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_session"]
@@ -191,7 +191,7 @@ def _connection(project: Project, name: str) -> Connection:
     if connection is not None:
         return connection
     known = project.application.connections
-    guess = nearest(name, known)
+    guess = closest_match(name, known)
     hint = f"; did you mean {guess!r}?" if guess else f"; known: {', '.join(sorted(known)) or 'none'}"
     what = f"unknown connection {name!r}" if name else "no connection: set application.connectionRef"
     raise EngineError(what + hint)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.cycles import find_cycles
 from starlake_dagster_assets.graph.lineage_checks import (
     ambiguous,
@@ -174,7 +174,7 @@ class _Builder:
 
     def _unknown_upstream(self, node: Node, name: str) -> Problem:
         described = node.task or node.table
-        close = nearest(name, [n for made in self.made for n in (made.id, made.raw) if n])
+        close = closest_match(name, [n for made in self.made for n in (made.id, made.raw) if n])
         others = "it becomes an external asset" if "." in name else "expected <schema>.<table>"
         return Problem(
             file=described.location.file if described else "",

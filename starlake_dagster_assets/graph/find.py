@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlake_dagster_assets.errors import SelectionError, nearest
+from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 
 __all__ = ["find_node"]
@@ -32,7 +32,7 @@ def find_node(graph: Graph, name: str) -> Node:
         if found:
             raise SelectionError(f"`{name}` may be {' or '.join(node.id for node in found)}: pass one of these names.")
     known = [spelled for node in graph.nodes.values() for spelled in (node.id, node.raw) if spelled]
-    close = nearest(name, known)
+    close = closest_match(name, known)
     raise SelectionError(f"`{name}` names nothing in this project" + (f": did you mean `{close}`?" if close else "."))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from starlake_dagster_assets.errors import SelectionError, nearest
+from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 
 __all__ = ["assigned", "quoted", "select", "some"]
@@ -158,7 +158,7 @@ class _Index:
             return self._kind(value)
         if method in {"domain", "tag"}:
             return self._valued(method, value, _domains if method == "domain" else _tags)
-        close = nearest(method, ["domain", "tag", "kind"])
+        close = closest_match(method, ["domain", "tag", "kind"])
         hint = f"did you mean {close}?" if close else "known are domain, tag and kind"
         raise SelectionError(f"`{atom}`: unknown word `{method}:`, {hint}")
 
@@ -183,10 +183,10 @@ class _Index:
         """Returns the closest name; of a pattern such as `kip.*`, the pattern of the closest domain that has nodes."""
         domain, dot, rest = name.partition(".")
         if dot and ("*" in rest or "?" in rest):
-            near = nearest(domain, [known for node in self.graph.nodes.values() for known in _domains(node)])
+            near = closest_match(domain, [known for node in self.graph.nodes.values() for known in _domains(node)])
             if near and self._matching(self._ids, f"{near}.{rest}"):
                 return f"{near}.{rest}"
-        return nearest(name, [known for node in self.graph.nodes.values() for known in _names(node)])
+        return closest_match(name, [known for node in self.graph.nodes.values() for known in _names(node)])
 
     def _valued(self, method: str, value: str, values: Callable[[Node], Iterable[str]]) -> set[str]:
         ids: dict[str, set[str]] = defaultdict(set)
@@ -197,7 +197,7 @@ class _Index:
                 ids[known.lower()].add(node.id)
         found = self._matching(ids, value)
         if not found:
-            close = nearest(value, spelled)
+            close = closest_match(value, spelled)
             hint = f": did you mean {method}:{close}?" if close else ""
             raise SelectionError(f"`{method}:{value}` names nothing in this project{hint}")
         return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import substitute
 
@@ -105,7 +105,7 @@ def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files:
     source = next((text for text, value in sources.items() if value), "`SL_ENV` of metadata/env.sl.yml")
     named = f", named by {source}" if source else ""
     known = f"The environments are: {', '.join(files.names)}." if files.names else "The project has no environments."
-    close = nearest(name, files.names)
+    close = closest_match(name, files.names)
     hint = f"Did you mean `{close}`?" if close else "Create the file, or name no environment."
     message = f"no environment `{name}`{named}: the file does not exist. {known}"
     return Problem(file=f"metadata/env.{name}.sl.yml", message=message, hint=hint, code=MISSING_ENV)

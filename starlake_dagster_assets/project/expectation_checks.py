@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.rendering import RenderError, render
 from starlake_dagster_assets.project.resolution import Resolution
@@ -91,7 +91,7 @@ def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int
         macro = called_macro(item["expect"])
         if macro is None or macro in context.macros:
             continue
-        close = nearest(macro, context.macros)
+        close = closest_match(macro, context.macros)
         hint = f"Did you mean `{close}`?" if close else "Add it to a .j2 file there, or remove the expectation."
         message = f"no file of metadata/expectations or metadata/macros has a macro `{macro}`."
         context.report.warning(file, (*path, "expectations", index, "expect"), message, "unknown-macro", hint)

@@ -85,11 +85,11 @@ class Resolution:
 
     def check_connection(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
         """Reports a connection that the application does not have."""
-        from starlake_dagster_assets.errors import nearest
+        from starlake_dagster_assets.errors import closest_match
 
         known = self.application.connections
         if not name or name in known:
             return
-        close = nearest(name, known)
+        close = closest_match(name, known)
         hint = f"Did you mean `{close}`?" if close else f"Known connections: {', '.join(sorted(known)) or 'none'}."
         self.report.error(file, path, f"unknown connection `{name}`.", "unknown-connection", hint)

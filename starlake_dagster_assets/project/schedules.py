@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 
 __all__ = ["PRESETS", "cron_of"]
 
@@ -54,7 +54,7 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
     by_lower = {name.lower(): value for name, value in presets.items()}
     found = presets.get(text) or by_lower.get(text.lower())
     if found is None:
-        close = nearest(text, presets)
+        close = closest_match(text, presets)
         hint = f" Did you mean `{close}`?" if close else f" Presets: {', '.join(sorted(presets))}."
         raise ValueError(f"unknown schedule preset `{text}`.{hint}")
     return _checked(found)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 
 __all__ = ["Bool", "FileModel", "Int", "Text", "TextList", "TextMap", "choice"]
 
@@ -98,7 +98,7 @@ def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Cal
         text = value if isinstance(value, str) else ""
         found = by_upper.get(text.strip().upper())
         if found is None:
-            close = nearest(text, words)
+            close = closest_match(text, words)
             hint = f" Did you mean `{close}`?" if close else ""
             raise ValueError(f"expected one of {', '.join(words)}; found {_kind(value)}.{hint}")
         return found

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.files import SourceFile
 from starlake_dagster_assets.project.migration import ROOT_KEYS, migrate, unwrap_tables
 from starlake_dagster_assets.project.problems import Problem
@@ -127,7 +127,7 @@ class Shape:
 
     def _envelope(self, key: str, content: dict[str, Any]) -> tuple[dict[str, Any], list[Issue]]:
         if "version" not in content:
-            near = [name for name in content if name not in {key, "tables"} and nearest(name, [key])]
+            near = [name for name in content if name not in {key, "tables"} and closest_match(name, [key])]
             if key in content or not near or not isinstance(content[near[0]], dict | list):
                 content = migrate(key, content)
         elif str(content["version"]) != "1":
@@ -266,7 +266,7 @@ def _without(value: object, path: tuple[str | int, ...]) -> object:
 
 
 def _unknown_root(name: str, key: str, *, others: bool) -> Issue:
-    close = nearest(name, [key, "version"])
+    close = closest_match(name, [key, "version"])
     hint = f"Did you mean `{close}`?" if close else f"A file of this kind has `version` and `{key}`."
     if not others and name in ROOT_KEYS:
         hint = f"A file in this directory has the root key `{key}`."

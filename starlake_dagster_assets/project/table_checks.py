@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.expectation_checks import check_expectations
 from starlake_dagster_assets.project.java_regex import compile_java
@@ -109,7 +109,7 @@ def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: Ke
         if strategy.types and (name not in STRATEGIES or name == "SCD2"):
             message = f"`{kind}` cannot be chosen by `types`."
             known = [word for word in STRATEGIES if word != "SCD2"]
-            close = nearest(kind, known)
+            close = closest_match(kind, known)
             report.error(file, (*path, "types"), message, UNKNOWN_STRATEGY, f"Did you mean `{close}`?" if close else "")
         elif name not in STRATEGIES:
             _check_template(kind, connection, file, path, context)
@@ -132,7 +132,7 @@ def _check_template(kind: str, connection: str, file: str, path: KeyPath, contex
         return
     place = f"metadata/write-strategies/{'<engine>' if engine == '*' else engine}/{kind.lower()}.j2"
     message = f"`{kind}` is no write strategy of Starlake, and there is no template {place}."
-    close = _ALMOST.get(kind.upper()) or nearest(kind, [*STRATEGIES, *own])
+    close = _ALMOST.get(kind.upper()) or closest_match(kind, [*STRATEGIES, *own])
     hint = f"Did you mean `{close}`?" if close else f"Add the template, or use one of {', '.join(STRATEGIES)}."
     context.report.error(file, (*path, "type"), message, UNKNOWN_STRATEGY, hint)
 
@@ -166,7 +166,7 @@ def _walk(attributes: Iterable[Attribute], path: KeyPath) -> Iterator[tuple[KeyP
 def _attribute(attribute: Attribute, file: str, path: KeyPath, context: Resolution) -> None:
     report = context.report
     if attribute.type not in context.types:
-        close = nearest(attribute.type, context.types)
+        close = closest_match(attribute.type, context.types)
         hint = f"Did you mean `{close}`?" if close else "Add it to metadata/types/types.sl.yml."
         report.error(file, (*path, "type"), f"unknown type `{attribute.type}`.", "unknown-type", hint)
     elif context.types[attribute.type].primitive_type == "struct" and not attribute.attributes:
@@ -185,7 +185,7 @@ def _attribute(attribute: Attribute, file: str, path: KeyPath, context: Resoluti
     known = {name.lower() for name in (*PRIVACY, *context.application.privacy_options)}
     word = attribute.privacy.split("(")[0].strip().lower()
     if word not in known and not attribute.privacy.strip().upper().startswith("SQL:"):
-        close = nearest(attribute.privacy, [*PRIVACY, *context.application.privacy_options])
+        close = closest_match(attribute.privacy, [*PRIVACY, *context.application.privacy_options])
         hint = f"Did you mean `{close}`?" if close else f"Known: {', '.join(PRIVACY)}, or `SQL: <expression>`."
         report.error(file, (*path, "privacy"), f"unknown privacy `{attribute.privacy}`.", "unknown-privacy", hint)
 
@@ -214,7 +214,7 @@ def _columns(table: Table, path: KeyPath, context: Resolution) -> None:
 def _unknown_column(name: str, table: Table, where: KeyPath, context: Resolution) -> None:
     finals = [attribute.final_name for attribute in table.attributes if not attribute.ignore]
     renamed = next((item.rename for item in table.attributes if item.rename and item.name == name), None)
-    close = renamed or nearest(name, finals)
+    close = renamed or closest_match(name, finals)
     hint = f"Did you mean `{close}`?" if close else f"Columns (final names): {', '.join(finals)}."
     message = f"`{name}` is no column of the table `{table.name}`."
     context.report.error(table.location.file, where, message, "unknown-column", hint)

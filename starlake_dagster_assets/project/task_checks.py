@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.expectation_checks import check_expectations
 from starlake_dagster_assets.project.model import Task
 from starlake_dagster_assets.project.resolution import Resolution
@@ -97,7 +97,7 @@ def _partition(task: Task, path: KeyPath, context: Resolution) -> None:
 def _types(task: Task, path: KeyPath, context: Resolution) -> None:
     for index, attribute in enumerate(task.attributes):
         if attribute.type not in context.types:
-            close = nearest(attribute.type, context.types)
+            close = closest_match(attribute.type, context.types)
             hint = f"Did you mean `{close}`?" if close else "Add it to metadata/types/types.sl.yml."
             at = (*path, "attributes", index, "type")
             message = f"unknown type `{attribute.type}`."

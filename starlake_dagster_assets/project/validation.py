@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 
 __all__ = ["Issue", "check_shape", "known_keys", "part"]
 
@@ -85,7 +85,7 @@ def _issue(model: type[BaseModel], detail: Mapping[str, Any], prefix: Path) -> I
 
 def _unknown(path: Path, name: str, known: Sequence[str], prefix: Path) -> Issue:
     where = ".".join(str(part) for part in path[:-1]) or ".".join(str(part) for part in prefix)
-    close = nearest(name, known)
+    close = closest_match(name, known)
     if close:
         hint = f"Did you mean `{close}`?"
     else:

@@ -18,7 +18,7 @@ from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent, Starla
 from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.command.outcome import ResultPolicies, TaskOptions
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, nearest
+from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (
@@ -279,7 +279,7 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
     for name in sorted(data.keys() - fields.keys()):
         field = cls.option_names.get(name)
         if field is None:
-            near = nearest(name, [*cls.model_fields, *cls.option_names])
+            near = closest_match(name, [*cls.model_fields, *cls.option_names])
             hint = f"; did you mean `{near}`?" if near else f". It has: {', '.join(sorted(cls.model_fields))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         if field in fields and _read(cls, field, fields[field]) != _read(cls, field, data[name]):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 import dagster as dg
 from pydantic import Field, ValidationError, field_validator
 
-from starlake_dagster_assets.errors import RunnerError, nearest
+from starlake_dagster_assets.errors import RunnerError, closest_match
 
 __all__ = [
     "DESCRIPTION",
@@ -202,7 +202,7 @@ class ResourceConfig(dg.Config):
         cls: type[Any] = type(self)
         title, known = cls.__name__, cast("Mapping[str, object]", cls.model_fields)
         for name in data.keys() - known.keys():
-            close = nearest(name, known)
+            close = closest_match(name, known)
             hint = f"; did you mean `{close}`?" if close else f". It has: {', '.join(sorted(known))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         try:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starlake_dagster_assets._arguments import instance_of, shown
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.triggers.groups import (
     FIELDS,
     FLAT_NAMES,
@@ -163,7 +163,7 @@ def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict
             wrong.append(f"{name}: expected {GROUPS[name].example}; found {shown(value)}.")
     for name, value in flat.items():
         if name not in FLAT_NAMES:
-            near = nearest(name, [*StarlakeAutomation.model_fields, *FLAT_NAMES])
+            near = closest_match(name, [*StarlakeAutomation.model_fields, *FLAT_NAMES])
             wrong.append(f"no setting `{name}`" + (f"; did you mean `{near}`?" if near else "."))
             continue
         group, field = FLAT_NAMES[name]

@@ -8,7 +8,7 @@ from functools import cached_property
 from zoneinfo import available_timezones
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.graph.select import some
@@ -191,7 +191,7 @@ class _Builder:
     def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
         if zone not in self._zones:
-            near = nearest(zone, self._zones)
+            near = closest_match(zone, self._zones)
             hint = f" Did you mean `{near}`?" if near else ""
             self._wrong(node, f"timezone: no time zone `{zone}`.{hint}")
             zone = "UTC"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from starlake_dagster_assets.errors import StarlakeError, nearest
+from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream
 
 __all__ = ["ExpressionError", "named_nodes", "parse_expression"]
@@ -147,7 +147,7 @@ class _Parser:
             return known
         if "/" in name.strip("/"):
             return name
-        near = nearest(name, self._names)
+        near = closest_match(name, self._names)
         hint = f" Did you mean `{near}`?" if near else " Name it as schema.table."
         raise ExpressionError(self._text, position, f"no asset `{name}`.{hint}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from starlake_dagster_assets.errors import ProjectError, nearest
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.triggers.settings import (
     FORMER_NAMES,
     Guard,
@@ -59,7 +59,9 @@ class SettingsGroup(BaseModel):
         """Suggests a field for a name that is none."""
         for name in _names(data) - cls.model_fields.keys():
             group, field = FLAT_NAMES.get(name, ("", ""))
-            near = field if field in cls.model_fields and GROUPS[group] is cls else nearest(name, cls.model_fields)
+            near = (
+                field if field in cls.model_fields and GROUPS[group] is cls else closest_match(name, cls.model_fields)
+            )
             raise ValueError(f"no setting `{name}`" + (f"; did you mean `{near}`?" if near else ""))
         return data
 

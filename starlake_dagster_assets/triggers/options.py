@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import DagConfig, Project
 from starlake_dagster_assets.project.problems import Problem
@@ -81,7 +81,7 @@ class OptionReader:
             for name in dag.options:
                 if name in _OWN_NAMES or name in KNOWN_ELSEWHERE or name in self._tasks or _VARIABLE.fullmatch(name):
                     continue
-                near = nearest(name, known)
+                near = closest_match(name, known)
                 hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
                 self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
 
@@ -137,7 +137,7 @@ class OptionReader:
             hint = "Set it in the DAG configuration of the table or task, or in `StarlakeAutomation`."
             self._report_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
             return
-        close = nearest(name, _IN_TAGS, cutoff=_ALMOST)
+        close = closest_match(name, _IN_TAGS, cutoff=_ALMOST)
         if close:
             hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
             self._report_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from starlake_dagster_assets.errors import CommandError, nearest
+from starlake_dagster_assets.errors import CommandError, closest_match
 
 __all__ = [
     "CONFLICT",
@@ -81,7 +81,7 @@ def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
     said: list[str] = []
     for name in named:
         if name not in known:
-            near = nearest(name, sorted(known))
+            near = closest_match(name, sorted(known))
             hint = f"; did you mean `{near}`?" if near else "."
             said.append(f"Run tag `{OPTIONS}`: no task of this project is named `{name}`{hint}")
     return said

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.triggers.model import Intervals, Partitions, PreLoadStrategy
 
 __all__ = [
@@ -182,7 +182,7 @@ class NodeSettings(BaseModel):
                 if found.setdefault(name, value) != value:
                     raise ValueError(f"`{name}` is also given as `{former}`, with another value; keep one")
         for name in found.keys() - cls.model_fields.keys():
-            near = nearest(name, [*cls.model_fields, *FORMER_NAMES])
+            near = closest_match(name, [*cls.model_fields, *FORMER_NAMES])
             raise ValueError(f"no setting `{name}`" + (f"; did you mean `{near}`?" if near else ""))
         return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from starlake_dagster_assets.errors import nearest
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.model import Project
@@ -110,7 +110,7 @@ class Watches:
         for name in self.settings[node.id].optional_datasets or ():
             known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
             if known is None and "/" not in name.strip("/"):
-                near = nearest(name, self._names)
+                near = closest_match(name, self._names)
                 hint = f"; did you mean `{near}`?" if near else "; name it as schema.table."
                 self._wrong(node, f"optional_datasets: no asset `{name}`{hint}")
             found.add(known or name)

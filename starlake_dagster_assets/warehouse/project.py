@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from starlake_dagster_assets.errors import RunnerError, nearest
+from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.project.model import Connection, Project
 from starlake_dagster_assets.warehouse.bigquery import BigQueryReader, bigquery_reader
 from starlake_dagster_assets.warehouse.connections import duckdb_file, table_connections, used_connections
@@ -57,7 +57,7 @@ def warehouse_reader(project: Project, access: WarehouseAccess | None = None) ->
     """
     chosen = access or WarehouseAccess()
     for name in chosen.urls.keys() - project.application.connections.keys():
-        near = nearest(name, project.application.connections)
+        near = closest_match(name, project.application.connections)
         hint = f"did you mean `{near}`?" if near else f"It has: {', '.join(sorted(project.application.connections))}."
         raise RunnerError(f"warehouse_urls: the project has no connection `{name}`; {hint}")
     readers = _readers(project, chosen)

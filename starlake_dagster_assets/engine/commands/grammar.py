@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from starlake_dagster_assets.errors import CommandError, nearest
+from starlake_dagster_assets.errors import CommandError, closest_match
 
 __all__ = ["COMMANDS", "Arguments", "Option", "UsageError", "read", "usage"]
 
@@ -171,7 +171,7 @@ class _Reader:
         name, equals, value = word[2:].partition("=")
         option = self._specs.get(self._aliases.get(name, name))
         if option is None:
-            guess = nearest(name, [*self._specs, *self._aliases])
+            guess = closest_match(name, [*self._specs, *self._aliases])
             self._errors.append(f"Error: Unknown option --{name}" + (f"; did you mean --{guess}?" if guess else ""))
         elif option.kind == "flag":
             self._flag(option)

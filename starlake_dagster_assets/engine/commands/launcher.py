@@ -17,7 +17,7 @@ from starlake_dagster_assets.engine.commands.stage import stage
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, transform
 from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
-from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, nearest
+from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
@@ -197,7 +197,7 @@ def _settings(call: _Call) -> int:
         return _succeeded(call)
     project = _load_project(call)
     if project.connection(name) is None:
-        guess = nearest(name, project.application.connections)
+        guess = closest_match(name, project.application.connections)
         raise EngineError(f"Connection {name} not found" + (f"; did you mean {guess}?" if guess else ""))
     call.journal.out(_tried(project, name, call))
     return _succeeded(call)
@@ -239,7 +239,7 @@ def _succeeded(call: _Call) -> int:
 
 
 def _unknown(command: str, journal: Journal) -> int:
-    guess = nearest(command, [*COMMANDS, *_ALIASES])
+    guess = closest_match(command, [*COMMANDS, *_ALIASES])
     hint = f"; did you mean {guess}?" if guess else ""
     journal.out(f"ERROR: Unknown command --> {command}")
     journal.err(f"\n{_RULE}\n\n{_RULE}\nUnknown command {command}{hint}")

@@ -24,7 +24,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
 from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
 from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Domain, Project, Table
 from starlake_dagster_assets.project.problems import Problem
@@ -146,7 +146,7 @@ def _selected(context: _Context) -> list[tuple[Domain, list[Table]]]:
     known = [domain.directory for domain in context.project.domains]
     for name in request.domains or ():
         if name not in known:
-            guess = nearest(name, known)
+            guess = closest_match(name, known)
             journal.warn("SchemaHandler", f"Domain {name} not found" + (f"; did you mean {guess}?" if guess else ""))
     result: list[tuple[Domain, list[Table]]] = []
     for domain in context.project.domains:
@@ -166,7 +166,7 @@ def _warn_unknown_tables(context: _Context, domains: Sequence[tuple[Domain, list
     known = [table.stem for table in context.project.tables]
     for name in context.request.tables or ():
         if name not in found:
-            guess = nearest(name, known)
+            guess = closest_match(name, known)
             text = f"Table {name} not found" + (f"; did you mean {guess}?" if guess and guess != name else "")
             context.journal.warn("SchemaHandler", text)
 

@@ -16,7 +16,7 @@ from starlake_dagster_assets.engine.writing.refusals import check_schema, check_
 from starlake_dagster_assets.engine.writing.replacing import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Project, Task
 from starlake_dagster_assets.project.statements import ONE_STATEMENT, second_statement, several_statements
 from starlake_dagster_assets.project.strategy_templates import template_names
@@ -69,7 +69,7 @@ def _find(project: Project, name: str) -> Task:
     for task in project.tasks:
         if task.raw.lower() == name.lower():
             return task
-    guess = nearest(name, [task.raw for task in project.tasks])
+    guess = closest_match(name, [task.raw for task in project.tasks])
     raise UnknownTaskError(f"Invalid task name {name}" + (f"; did you mean {guess}?" if guess else ""))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.reading.incoming import Column
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Attribute, Project, Table, TypeDef
 
 __all__ = ["column_type", "duplicate_names", "scalar_ddl", "stored_attributes", "target_columns", "type_of"]
@@ -44,7 +44,7 @@ def type_of(attribute: Attribute, project: Project) -> TypeDef:
     found = project.types.get(attribute.type)
     if found is not None:
         return found
-    close = nearest(attribute.type, [*project.types, "struct"])
+    close = closest_match(attribute.type, [*project.types, "struct"])
     hint = f" Did you mean '{close}'?" if close else ""
     raise EngineError(f"attribute '{attribute.name}': unknown type '{attribute.type}'.{hint}")
 

@@ -10,7 +10,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.patterns import python_function
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 
 __all__ = ["apply_privacy", "is_sql", "sql_of"]
 
@@ -60,7 +60,7 @@ def apply_privacy(
     known = {**PACKAGED, **{key.lower(): value for key, value in options.items()}}
     key = privacy.strip().lower() or "none"
     if key not in known:
-        close = nearest(key, known)
+        close = closest_match(key, known)
         hint = f" Did you mean '{close}'?" if close else ""
         raise EngineError(f"{where}: unknown privacy '{privacy}'.{hint} Expected SQL: … or one of {', '.join(known)}")
     call = _CALL.match(known[key])

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.java_regex import compile_java
 from starlake_dagster_assets.project.model import Application, Table, WriteStrategy
 from starlake_dagster_assets.project.values import STRATEGIES
@@ -26,7 +26,7 @@ def check_adaptive(strategy: WriteStrategy) -> None:
     known = [name for name in STRATEGIES if name != "SCD2"]
     for name in strategy.types:
         if name.upper() not in known:
-            guess = nearest(name, known)
+            guess = closest_match(name, known)
             hint = f"; did you mean {guess}?" if guess else ""
             raise EngineError(f"writeStrategy.types: {name!r} is none of {', '.join(known)}{hint}")
 

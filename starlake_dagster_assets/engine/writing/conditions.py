@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 
 __all__ = ["evaluate_condition"]
 
@@ -204,7 +204,7 @@ class _Parser:
             return self._group(value)
         if name in self._names:
             return self._names[name]
-        guess = nearest(name, [*self._names, "group"])
+        guess = closest_match(name, [*self._names, "group"])
         raise self._wrong(f"unknown name {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
 
     def _method(self, value: Value) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Connection, Location, Sink, Table, Task
 
 __all__ = ["check_load_sink", "check_schema", "check_task_sink", "is_export"]
@@ -77,7 +77,7 @@ def _check_export(task: Task) -> None:
         raise EngineError(f"{task.location}: sink.format {sink.format}: the embedded engine exports csv only")
     for name in sink.options:
         if name.removeprefix("csv:") not in _EXPORT_OPTIONS:
-            guess = nearest(name, _EXPORT_OPTIONS)
+            guess = closest_match(name, _EXPORT_OPTIONS)
             hint = f"did you mean {guess}?" if guess else f"it has {', '.join(_EXPORT_OPTIONS)}"
             raise EngineError(
                 f"{task.location}: sink.options.{name}: no option of the embedded engine's exports; {hint}"

@@ -14,7 +14,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.scratch import inserted
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Application, WriteStrategy
 from starlake_dagster_assets.project.values import STRATEGIES
 
@@ -84,7 +84,7 @@ def check_strategy(
     if kind not in STRATEGIES:
         if strategy.type.lower() in custom:
             return
-        guess = nearest(strategy.type, [*STRATEGIES, *custom])
+        guess = closest_match(strategy.type, [*STRATEGIES, *custom])
         hint = f"; did you mean {guess}?" if guess else ""
         raise EngineError(
             f"writeStrategy.type {strategy.type!r} is neither one of {', '.join(STRATEGIES)} "
@@ -264,7 +264,7 @@ def spelled(name: str, columns: Sequence[str]) -> str:
     for column in columns:
         if column.lower() == name.lower():
             return column
-    guess = nearest(name, columns)
+    guess = closest_match(name, columns)
     hint = f"; did you mean {guess!r}?" if guess else ""
     raise EngineError(f"the write strategy uses column {name!r}, which is none of {', '.join(columns)}{hint}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlake_dagster_assets.errors import EngineError, nearest
+from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Table
 
 __all__ = ["HARMLESS", "check_options", "dsv_options"]
@@ -71,7 +71,7 @@ def check_options(table: Table, known: Mapping[str, str]) -> dict[str, str]:
         if name in known:
             found[known[name]] = value
         elif name not in HARMLESS:
-            close = nearest(key, [*known, *HARMLESS])
+            close = closest_match(key, [*known, *HARMLESS])
             hint = f" Did you mean '{close}'?" if close else ""
             raise EngineError(
                 f"table '{table.raw}': metadata.options.{key} is not supported by the embedded engine "

@@ -1,4 +1,4 @@
-"""What a Dagster instance knows of a wave: newest materializations, the run of the wave before, runs in progress."""
+"""Runs of a Dagster instance: tags, planned assets, code location."""
 
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -10,20 +10,17 @@ __all__ = [
     "INTERVAL_START",
     "TRIGGER",
     "UPSTREAMS",
-    "WAVE",
+    "is_of_this_location",
     "is_over",
     "location_of",
-    "of_this_location",
-    "planned",
+    "planned_assets",
 ]
 
 # None of these is hidden in the UI (`.dagster/…`): runs that *Test sensor* launches have the tags that are shown only.
 TRIGGER = "starlake/trigger"
-"""Run tag: the sensor that asked for the run."""
-WAVE = "starlake/wave"
-"""Run tag: the run key of the wave."""
+"""Run tag: name of the sensor that requested the run."""
 UPSTREAMS = "starlake/upstreams"
-"""Run tag: what was made anew, and by which runs."""
+"""Run tag: updates that the run consumes, with the runs that materialized them."""
 INTERVAL_START = "starlake/data_interval_start"
 """Run tag: start of the data interval, ISO 8601."""
 INTERVAL_END = "starlake/data_interval_end"
@@ -33,8 +30,8 @@ _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 _PLANNED = 5000
 
 
-def planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:
-    """What a run is to make."""
+def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:
+    """Returns the assets that a run is planned to materialize."""
     if run.asset_selection:
         return run.asset_selection
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -44,17 +41,17 @@ def planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.
 
 
 def is_over(run: dg.DagsterRun) -> bool:
-    """Whether a run has ended, in whatever way."""
+    """Whether a run has succeeded, failed or was canceled."""
     return run.status in _OVER
 
 
-def of_this_location(run: Any, context: Any) -> bool:
+def is_of_this_location(run: Any, context: Any) -> bool:
     """Whether a run is of the code location of the sensor; another one may have a sensor of the same name."""
     where, mine = location_of(run), getattr(context, "code_location_origin", None)
     return where is None or mine is None or where == mine.location_name
 
 
 def location_of(run: Any) -> str | None:
-    """The name of the code location of a run; None for a run that was made in the process of its job."""
+    """Returns the name of the code location of a run; None for a run that was created in the process of its job."""
     origin = getattr(run, "remote_job_origin", None) or getattr(run, "external_job_origin", None)
     return None if origin is None else origin.repository_origin.code_location_origin.location_name
