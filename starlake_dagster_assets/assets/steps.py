@@ -9,6 +9,7 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.names import group_name
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
+from starlake_dagster_assets.automation.partitions import partitioned_by_rows
 from starlake_dagster_assets.graph.plan import plan
 
 __all__ = ["FEW", "Split", "Step", "steps_of"]
@@ -58,9 +59,15 @@ def steps_of(
 
 
 def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
-    """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool."""
+    """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool.
+
+    Loads whose partitions are those of their rows run without a partition. In one step with what reads them, Dagster
+    would ask the run for the partitions of the tables that are read, and fail.
+    """
     known = translator.graph.nodes[node]
-    return translator.spec(known).partitions_def, translator.get_pool(known)
+    definition = translator.spec(known).partitions_def
+    by_rows = partitioned_by_rows(known, definition, translator.trigger(known))
+    return definition, by_rows, translator.get_pool(known)
 
 
 def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str, str]:

@@ -147,16 +147,20 @@ class JobPlan:
             )
 
     def _first_only(self, node: str, found: list[RunNeeded]) -> list[RunNeeded]:
-        """The newest partition of a node that was never materialized; the others are left to a backfill."""
+        """The partitions of the newest update of a node that was never materialized; others are left to a backfill."""
         table = self.facts.table(node)
         if table.first or self.facts.all_history(node) or len(found) < 2:
             return found
-        kept = table.ordered(one.target.partition or "" for one in found)[-1]
-        self._reasons.append(
-            f"{node} was never materialized: of {len(found)} partitions with updates the newest one, {kept}, is "
-            "requested. Start a backfill for the others, or set history=all."
-        )
-        return [one for one in found if one.target.partition == kept]
+        newest = max((update for one in found for update in one.updates.values()), key=lambda update: update.id)
+        kept = [one for one in found if any(newest.run == update.run for update in one.updates.values())]
+        if not newest.run:  # reported from outside
+            kept = [one for one in kept if newest in one.updates.values()]
+        if len(kept) < len(found):
+            self._reasons.append(
+                f"{node} was never materialized: of {len(found)} partitions with updates those of the newest update "
+                f"are requested ({len(kept)}). Start a backfill for the others, or set history=all."
+            )
+        return kept
 
     # --------------------------------------------------------------------------------------------------------- options
 

@@ -159,8 +159,8 @@ class LineageSettings(SettingsGroup):
             `since_last_run`: from the end of the last run until now.
         require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
             False by default: `freshness` only monitors.
-        history: `latest` (default): of a task that was never materialized the newest partition alone is requested,
-            the others are left to a backfill; `all`: all partitions with updates.
+        history: `latest` (default): of a task that was never materialized the partitions of the newest update are
+            requested, the others are left to a backfill; `all`: all partitions with updates.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.

@@ -112,8 +112,8 @@ class NodeSettings(BaseModel):
             the last run until now.
         require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
             False by default: `freshness` only monitors.
-        history: `latest` (default): of a task that was never materialized the newest partition alone is requested;
-            `all`: all partitions with updates.
+        history: `latest` (default): of a task that was never materialized the partitions of the newest update are
+            requested; `all`: all partitions with updates.
         timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
         start_date: From when schedules tick.
         end_date: Until when.
