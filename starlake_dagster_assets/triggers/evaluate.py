@@ -200,7 +200,7 @@ class Evaluator:
         joined = {up for up in pending if self._is_joined(state, up, together)}
         counted = state.counted | joined
         if not state.holds(counted):
-            return Skip(self._awaited(state, counted))
+            return Skip(self._awaited(state, counted, joined))
         seen = _seen(state, counted, joined)
         if missing := self._missing(state, joined):
             return Skip(
@@ -325,7 +325,7 @@ class Evaluator:
 
     # --------------------------------------------------------------------------------------------------- messages
 
-    def _awaited(self, state: _State, counted: Collection[str]) -> str:
+    def _awaited(self, state: _State, counted: Collection[str], joined: Collection[str] = ()) -> str:
         lacking = _lacking(state.watch.condition, counted, state.patient)
         nodes = [node for node in watched(state.watch.condition) if node not in counted and node not in state.patient]
         why = listed([self._standing(state, node) for node in nodes], ";")
@@ -333,7 +333,9 @@ class Evaluator:
             return f"No new update: {why}." if why else "No new update."
         cycle = state.cycle
         where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
-        return f"Waits for {lacking}{where}. Seen: {_seen(state, counted)}. {why}".rstrip(" ") + ("." if why else "")
+        return f"Waits for {lacking}{where}. Seen: {_seen(state, counted, joined)}. {why}".rstrip(" ") + (
+            "." if why else ""
+        )
 
     def _standing(self, state: _State, node: str) -> str:
         update = state.updates.get(node)

@@ -229,3 +229,8 @@ def test_a_chain_of_a_thousand_tasks_is_evaluated_upstream_first():
     triggers = {name: Trigger(name, "lineage", "job", watch=watch) for name, watch in watches.items()}
     evaluator = Evaluator(triggers, world)
     assert all(evaluator.pending(Target(f"t{number}")) for number in range(1, 1_000))
+
+
+def test_an_upstream_of_the_same_run_that_was_never_materialized_is_named():
+    found = World({"m": Watch(any_of("a")), "x": Watch(all_of("m", "b"))}, updates(a=1)).look("x", together=["m"])
+    assert isinstance(found, Skip) and "Waits for b. Seen: m in the same run." in found.reason
