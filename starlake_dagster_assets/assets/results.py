@@ -31,6 +31,7 @@ __all__ = ["Results", "files_of_failure", "is_failure", "is_unknown"]
 _T = TypeVar("_T")
 _EVIDENCE = "starlake/evidence"
 _FILES = "starlake/files"
+_WARNING = "starlake/warning"
 _STATUS = "starlake/status"
 _ROW_COUNT = "dagster/row_count"
 
@@ -108,6 +109,9 @@ class Results:
         by_rows = self._loads.by_rows(item.node)
         if by_rows:  # rows of other files may have been committed before the failure
             yield from self._loads.events(item, key, {}, ())
+        elif item.landed:
+            told = {"starlake/rows_accepted": item.landed, _WARNING: f"another file failed: {item.reason}"}
+            yield dg.AssetMaterialization(asset_key=key, metadata=told)
         if item.files or by_rows or item.node.id in self._reported:
             # another attempt reads here that the files were taken, and that earlier materializations do not count
             told = {_STATUS: "failed", _EVIDENCE: item.evidence.value}
@@ -276,7 +280,7 @@ class Results:
             lineage = self._ask(lambda: self._lineage.of(outcome.node))
             metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
         if outcome.warnings:
-            metadata["starlake/warning"] = "\n".join(outcome.warnings)
+            metadata[_WARNING] = "\n".join(outcome.warnings)
         metadata["starlake/duration_seconds"] = round(outcome.seconds, 3)
         if outcome.job_id:
             metadata["starlake/job_id"] = outcome.job_id

@@ -101,6 +101,7 @@ class Verdict:
         reason: Cause of every status but `loaded`.
         evidence: What the status rests on.
         warnings: Problems of a table that was loaded.
+        landed: Rows of other files that are in the table, although the load of one failed.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]
@@ -111,6 +112,7 @@ class Verdict:
     reason: str = ""
     evidence: Evidence = Evidence.NONE
     warnings: tuple[str, ...] = ()
+    landed: int = 0
 
 
 @dataclass(frozen=True)

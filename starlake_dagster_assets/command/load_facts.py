@@ -127,7 +127,8 @@ class Facts:
 
     def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> Verdict:
         """Returns the verdict `failed`."""
-        return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence)
+        landed = 0 if self.load.two_steps else sum(max(row.accepted, 0) for row in self.rows if row.success)
+        return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
 
 
 def _is_of(event: TableEvent, one: Expected) -> bool:

@@ -90,6 +90,7 @@ class Outcome:
         exit_code: Of the command; None where it has not ended, was cancelled or lost.
         evidence: What the status rests on.
         warnings: What a person must know of a table that was materialized.
+        landed: Rows of other files that are in a table whose load failed.
     """
 
     node: Node
@@ -108,6 +109,7 @@ class Outcome:
     exit_code: int | None = None
     evidence: Evidence = Evidence.NONE
     warnings: tuple[str, ...] = ()
+    landed: int = 0
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ class RunState:
             exit_code=ran.exit_code,
             evidence=verdict.evidence,
             warnings=verdict.warnings,
+            landed=verdict.landed,
         )
         if not settled or status == "unknown":
             return replace(outcome, settled=True) if status == "unknown" else outcome

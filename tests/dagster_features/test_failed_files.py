@@ -1,0 +1,27 @@
+"""A load of several files of which one fails: rows that are in the table reach what reads it."""
+
+import dagster as dg
+
+import starlake_dagster_assets as sda
+from tests.dagster_features import projects
+
+
+def test_rows_of_the_other_files_are_an_update_of_the_table(tmp_path):
+    files = {name: text for name, text in projects.SALES.items() if "by_day" not in name and "incoming" not in name}
+    files |= {
+        "incoming/sales/orders_1.csv": "id,day\nnone,2025-03-01\n",
+        "incoming/sales/orders_2.csv": "id,day\n2,2025-03-01\n",
+    }
+    root = projects.write(tmp_path / "sales", files)
+    defs = sda.build_definitions(str(root), starlake=sda.StarlakeDuckDB())
+    orders = dg.AssetKey(["sales", "orders"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.get_repository_def().get_job("__ASSET_JOB")
+        done = job.execute_in_process(instance=instance, asset_selection=[orders], raise_on_error=False)
+        assert not done.success
+        (event,) = done.get_asset_materialization_events()
+        metadata = event.materialization.metadata
+        assert metadata["starlake/rows_accepted"].value == 1
+        assert "another file failed: 1 invalid records" in metadata["starlake/warning"].value
+        again = job.execute_in_process(instance=instance, asset_selection=[orders], raise_on_error=False)
+        assert not again.get_asset_materialization_events(), "the file that fails has no rows"
