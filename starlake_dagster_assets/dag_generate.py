@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import ValidationError
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._deprecated import renamed_arguments
@@ -16,7 +15,7 @@ from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject, variables_of
 from starlake_dagster_assets.definitions import build_definitions
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, RunnerError
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation
@@ -141,16 +140,11 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
     options = _agreed(contexts, kind)
     try:
         return kind.from_options(options)
-    except ValidationError as error:
-        names = {field: option for option, field in kind.option_names.items()}
-        fields = [".".join(str(part) for part in one["loc"]) for one in error.errors()]
-        wanted = ", ".join(f"`{names.get(field, field)}`" for field in fields)
-        text = f"options: {_title(kind)} cannot be made of them: look at {wanted}, or give `starlake`."
-        raise ProjectError([f"{contexts[0].file}: {text}"]) from error
-
-
-def _title(kind: type[Any]) -> str:
-    return kind.__name__
+    except RunnerError as error:
+        text = str(error).rstrip(".")
+        for option, field in kind.option_names.items():
+            text = text.replace(f"`{field}` is missing", f"`{option}` is missing")
+        raise ProjectError([f"{contexts[0].file}: options: {text}. Next: set them, or pass `starlake`."]) from error
 
 
 def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Mapping[str, str]:

@@ -55,7 +55,10 @@ class Project:
         tasks=(),
         variables={},
         connection=lambda name: None,
-        application=SimpleNamespace(audit=SimpleNamespace(connection="spark"), connections={}),
+        root="/project",
+        application=SimpleNamespace(
+            audit=SimpleNamespace(connection="spark"), connections={}, datasets="/project/datasets"
+        ),
     )
 
 
@@ -373,5 +376,5 @@ def test_an_unknown_option_names_the_nearest(name, hint):
 
 
 def test_limits_that_dataproc_has():
-    with pytest.raises(ValueError, match="idle_delete_ttl"):
+    with pytest.raises(RunnerError, match="`idle_delete_ttl` should be greater"):
         DataprocCluster(idle_delete_ttl=60)

@@ -355,7 +355,7 @@ def test_the_options_say_where_starlake_runs(tmp_path: Path, environment: str) -
 
 
 def test_options_that_are_not_enough_name_those_that_are_missing() -> None:
-    with pytest.raises(ProjectError, match=r"loads\.py: options: StarlakeCloudRun .* `cloud_run_job_name`"):
+    with pytest.raises(ProjectError, match=r"loads\.py: options: StarlakeCloudRun: .* `cloud_run_job_name` is missing"):
         definitions_from_dag_context(
             schedules=SCHEDULES, options=VARIABLES, execution_environment="cloud_run", file="loads.py"
         )
