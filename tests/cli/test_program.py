@@ -116,7 +116,7 @@ def test_what_is_not_understood_ends_with_2(program, args):
 def test_a_field_that_the_environment_has_not_is_refused_with_the_nearest(program):
     program("init", "shop")
     done = program("run", "shop/starlake", "--env", "DUCKDB", "--set", "databse=x.db")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "did you mean `database`" in done.stderr
     done = program("run", "shop/starlake", "--env", "DUCKDB", "--set", "database=other.db")
     assert done.returncode == 0, done.stderr

@@ -220,7 +220,7 @@ def test_a_file_of_which_every_row_is_rejected_is_no_success(bench: Any) -> None
     bench.ok("load")
     bench.file("orders_2.csv", "x,a,5", "y,b,6")
     assert bench.run("load") == 1
-    assert "all 2 rows of" in bench.errors
+    assert "is accepted (2 rejected)" in bench.errors
     assert "the first one because `id` (int) doesn't match pattern" in bench.errors
     assert bench.query("SELECT id FROM shop.orders") == [(1,)]  # and not overwritten by nothing
     assert bench.query("SELECT count(*) FROM audit.rejected") == [(2,)]

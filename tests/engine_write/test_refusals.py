@@ -80,7 +80,7 @@ def test_load_errors_name_the_file_of_the_table(bench: Any) -> None:
     bench.table()
     bench.file("orders_1.csv", "x,a,5")
     assert bench.run("load") == 1
-    assert "ERROR IngestionWorkflow: metadata/load/shop/orders.sl.yml:2: Fail on rejected count" in bench.errors
+    assert "ERROR IngestionWorkflow: metadata/load/shop/orders.sl.yml:2: shop.orders: no row of" in bench.errors
 
 
 @pytest.mark.parametrize("loader", ["spark", "native"])

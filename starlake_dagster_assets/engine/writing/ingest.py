@@ -185,8 +185,8 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     told = f"Fail on rejected count requested: {message}"
     if not counts.accepted:
         told = (
-            f"{job.table.raw}: all {counts.rejected} rows of {uri(job.entry.files)} are rejected, so nothing is "
-            f"written{_first_reason(job, incoming)}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
+            f"{job.table.raw}: no row of {uri(job.entry.files)} is accepted ({counts.rejected} rejected), so nothing "
+            f"is written{_first_reason(job, incoming)}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
         )
 
     def record() -> None:
