@@ -281,10 +281,10 @@ class Results:
             metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
         if outcome.warnings:
             metadata[_WARNING] = "\n".join(outcome.warnings)
+        metadata[_EVIDENCE] = outcome.evidence.value
         metadata["starlake/duration_seconds"] = round(outcome.seconds, 3)
         if outcome.job_id:
             metadata["starlake/job_id"] = outcome.job_id
-        metadata[_EVIDENCE] = outcome.evidence.value
         return metadata
 
     def _fetched(self, node: Node, reader: WarehouseReader) -> dict[str, Any]:

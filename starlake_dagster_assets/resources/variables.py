@@ -212,7 +212,7 @@ class ResourceConfig(dg.Config):
 
     def values(self) -> dict[str, Any]:
         """Returns the fields, without the names of variables."""
-        return self.model_dump(exclude={FROM_ENVIRONMENT})
+        return self.model_dump(exclude={FROM_ENVIRONMENT}, warnings=False)  # of variables in numbers
 
 
 def _name(variable: Any) -> str:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -155,6 +156,8 @@ class EmbeddedHandle:
 
     def cancel(self) -> None:
         """Interrupts what DuckDB does; the transaction is rolled back and the file goes back to stage."""
+        import duckdb
+
         if not self._thread.is_alive():
             return
         self._cancelled.set()
@@ -162,7 +165,8 @@ class EmbeddedHandle:
             with self._lock:
                 open_now = list(self._connections)
             for connection in open_now:
-                connection.interrupt()
+                with suppress(duckdb.ConnectionException):  # closed meanwhile
+                    connection.interrupt()
             self._thread.join(_INTERRUPT_SECONDS)
 
     def _watch(self, timeout: float) -> None:

@@ -46,7 +46,10 @@ def sample(annotation: Any) -> tuple[str, Any]:
 
 
 def fields(cls: Any) -> list[str]:
-    return [name for name in cls.model_fields if name != "from_environment"]
+    """The fields that variables give: `warehouse` is a resource, and of the places of Dataproc one is given."""
+    others = {"from_environment", "warehouse", "attempts", "cluster", "ephemeral", "serverless"}
+    places = {"cluster"} if "subnets" in cls.model_fields else set()
+    return [name for name in cls.model_fields if name not in others - places]
 
 
 @pytest.fixture(scope="module")

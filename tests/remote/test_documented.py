@@ -70,7 +70,7 @@ def test_what_no_option_says_comes_from_the_variables_of_the_seeds(resource, opt
     monkeypatch.setenv("GCP_PROJECT", "from-the-environment")
     monkeypatch.setenv("GCP_REGION", "europe-west9")
     found = resource.from_options(options)
-    assert found.process_config_and_initialize().project == "from-the-environment"
-    assert found.process_config_and_initialize().region == "europe-west9"
+    with found.process_config_and_initialize_cm() as ready:
+        assert (ready.project, ready.region) == ("from-the-environment", "europe-west9")
     name = next(name for name, field in resource.option_names.items() if field == "project")
     assert resource.from_options({**options, name: "said"}).project == "said"
