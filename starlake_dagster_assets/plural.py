@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+from collections.abc import Sequence
+
+__all__ = ["counted", "first_of"]
 
 
 def counted(number: int, thing: str) -> str:
@@ -17,3 +19,17 @@ def counted(number: int, thing: str) -> str:
         ('1 asset', '0 files')
     """
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first names of a list as text, and how many more there are.
+
+    Args:
+        names: In the order in which they are shown.
+        most: The number of names that are shown.
+
+    Examples:
+        >>> first_of(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

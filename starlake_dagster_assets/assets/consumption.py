@@ -5,7 +5,7 @@ upstream, the storage id of the materialization that was the newest when the ste
 assets and partitions, so one number per upstream tells for each of its partitions whether it was read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-__all__ = ["Consumption", "Update", "consumption_of", "update_of", "updates_since"]
+__all__ = ["Consumption", "Update", "consumption_of", "newest_materializations", "update_of", "updates_since"]
 
 _POINTER = "dagster/input_event_pointer/"
 
@@ -52,16 +52,16 @@ class Consumption:
     pointers: Mapping[str, int]
     instance: dg.DagsterInstance = field(compare=False, repr=False)
 
-    def includes(self, key: dg.AssetKey, upstream: Update) -> bool:
-        """Whether a materialization of an upstream was read.
+    def includes(self, key: dg.AssetKey, storage_id: int, timestamp: float) -> bool:
+        """Whether the materialization of an upstream with this storage id, at this time, was read.
 
         Where nothing is recorded for the upstream, what is older than the start of the run counts as read; without a
         run, what is older than the materialization itself.
         """
         pointer = self.pointers.get(key.to_user_string())
         if pointer is not None:
-            return upstream.storage_id <= pointer
-        return upstream.storage_id < self.update.storage_id and upstream.timestamp < self.started.timestamp()
+            return storage_id <= pointer
+        return storage_id < self.update.storage_id and timestamp < self.started.timestamp()
 
     @cached_property
     def started(self) -> datetime:
@@ -70,6 +70,12 @@ class Consumption:
         records = self.instance.get_run_records(dg.RunsFilter(run_ids=[run])) if run else ()
         started = records[0].start_time if records else None
         return datetime.fromtimestamp(self.update.timestamp if started is None else started, timezone.utc)
+
+
+def newest_materializations(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> Mapping[dg.AssetKey, Any]:
+    """Reads the event log record of the newest materialization of each asset that has one, in one call."""
+    entries = (record.asset_entry for record in instance.get_asset_records(list(keys)))
+    return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
 
 
 def update_of(record: Any) -> Update:
@@ -114,5 +120,7 @@ def updates_since(
     filters = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)
     records = instance.fetch_materializations(filters, limit=most + 1, ascending=False).records
     found = [update_of(record) for record in reversed(records)]
-    found = [one for one in found if consumption is None or not consumption.includes(key, one)]
+    found = [
+        one for one in found if consumption is None or not consumption.includes(key, one.storage_id, one.timestamp)
+    ]
     return None if len(found) > most else found

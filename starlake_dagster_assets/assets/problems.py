@@ -7,6 +7,7 @@ import dagster as dg
 from starlake_dagster_assets.assets.compute_log import compute_log
 from starlake_dagster_assets.command.errors_in_log import headline
 from starlake_dagster_assets.command.outcome import FailedCommand, Outcome, ResultPolicies, Settled
+from starlake_dagster_assets.plural import first_of
 
 __all__ = ["Problems"]
 
@@ -45,9 +46,8 @@ class Problems:
         """Logs an outcome that is a problem, and remembers one that fails the step."""
         log = self._context.log
         if isinstance(item, FailedCommand):
-            names = ", ".join(node.id for node in item.nodes[:5])
-            more = f" and {len(item.nodes) - 5} more" if len(item.nodes) > 5 else ""
-            text = f"{names}{more}: {item.reason}\n{_cut(item.command)}"
+            names = first_of([node.id for node in item.nodes], 5)
+            text = f"{names}: {item.reason}\n{_cut(item.command)}"
             if self._policies.failed_command == "fail":
                 self._commands.append(item)
                 log.error(text)

@@ -14,6 +14,7 @@ from starlake_dagster_assets.assets.step_updates import declared_interval
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import first_of
 from starlake_dagster_assets.triggers.model import Trigger
 from starlake_dagster_assets.triggers.partitions import remedy
 
@@ -157,5 +158,4 @@ def replacement_environment(
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"partition {shown}"
+    return f"partition {first_of(names, 5)}"

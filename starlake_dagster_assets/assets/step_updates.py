@@ -13,9 +13,11 @@ from starlake_dagster_assets.assets.consumption import (
     Consumption,
     Update,
     consumption_of,
-    update_of,
+    newest_materializations,
     updates_since,
 )
+from starlake_dagster_assets.automation.partitions import time_window
+from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.intervals import Interval, interval_text, parse_interval, union_of_intervals
 
@@ -25,7 +27,7 @@ DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
 
 _MOST_UPDATES = 1000
-_STARTED_BY = ("dagster/from_automation_condition", "dagster/auto_materialize", "starlake/trigger")
+_STARTED_BY = ("dagster/from_automation_condition", "dagster/auto_materialize", TRIGGER)
 
 
 def is_automatic(run: dg.DagsterRun) -> bool:
@@ -35,8 +37,7 @@ def is_automatic(run: dg.DagsterRun) -> bool:
 
 def declared_interval(tags: Mapping[str, str]) -> Interval | None:
     """Reads the data interval from the tags of a run; None where they have none."""
-    start, end = (tags.get(f"starlake/data_interval_{side}", "") for side in ("start", "end"))
-    return parse_interval(f"{start}/{end}")
+    return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
 
 
 def interval_metadata(interval: Interval | None) -> dict[str, str]:
@@ -84,10 +85,14 @@ class StepUpdates:
         return found
 
     def _has_read(self, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]) -> bool:
-        if up in self._nodes and up not in made:
-            return False
+        return (up not in self._nodes or up in made) and not self._is_new(consumption, up)
+
+    def _is_new(self, consumption: Consumption | None, up: dg.AssetKey) -> bool:
+        """Whether an upstream has a materialization that was not read."""
         record = self._records.get(up)
-        return record is None or consumption.includes(up, update_of(record))
+        if record is None or consumption is None:
+            return record is not None
+        return not consumption.includes(up, record.storage_id, record.timestamp)
 
     def _interval(self, key: dg.AssetKey) -> Interval | None:
         if key not in self._intervals:
@@ -97,23 +102,25 @@ class StepUpdates:
 
     def _found(self, key: dg.AssetKey) -> Interval | None:
         node, now = self._nodes[key], datetime.fromtimestamp(time.time(), timezone.utc)
-        trigger = self._binding.translator.trigger(node)
-        consumption = self._consumption(key)
-        if trigger.interval == "since_last_run":
-            return None if consumption is None else self._since(consumption, now)
-        if node.task is None or not is_automatic(self._context.run):
+        translator = self._binding.translator
+        trigger = translator.trigger(node)
+        by_clock = trigger.interval == "since_last_run"
+        if not by_clock and (node.task is None or not is_automatic(self._context.run)):
             return None
+        consumption = self._consumption(key)
+        if by_clock:
+            return None if consumption is None else self._since(consumption, now)
         declared: list[Interval | None] = []
         for up in self._upstream(key):
             if up in self._nodes:
                 declared.append(self._interval(up))
-                continue
-            updates = updates_since(self._instance, up, consumption, _MOST_UPDATES)
-            declared += [None] if updates is None else self._declared(up, updates)
+            elif self._is_new(consumption, up):
+                updates = updates_since(self._instance, up, consumption, _MOST_UPDATES)
+                declared += [None] if updates is None else self._declared(up, updates)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return _recorded(consumption.update)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
-        return union_of_intervals(declared, now, cycle=cycle, timezone=self._timezone)
+        return union_of_intervals(declared, now, cycle=cycle, timezone=translator.timezone)
 
     def _since(self, consumption: Consumption, now: datetime) -> Interval | None:
         before = _recorded(consumption.update)
@@ -133,20 +140,7 @@ class StepUpdates:
         return [known or of_run.get(one.run_id) for one, known in zip(updates, found, strict=True)]
 
     def _window(self, key: dg.AssetKey, partition: str) -> Interval | None:
-        definition = self._context.job_def.asset_layer.get(key).partitions_def
-        if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
-            return None
-        try:
-            window = definition.time_window_for_partition_key(partition)
-        except (ValueError, dg.DagsterInvalidInvocationError):  # of former partitions
-            return None
-        return window.start, window.end
-
-    @property
-    def _timezone(self) -> str:
-        triggers = self._binding.translator.triggers
-        said = triggers.timezone if triggers is not None else None
-        return said or self._binding.source.model.application.timezone or "UTC"
+        return time_window(self._context.job_def.asset_layer.get(key).partitions_def, partition)
 
     def _upstream(self, key: dg.AssetKey) -> list[dg.AssetKey]:
         return sorted(up for up in self._context.assets_def.asset_deps.get(key, ()) if up != key)
@@ -163,8 +157,7 @@ class StepUpdates:
     def _records(self) -> Mapping[dg.AssetKey, Any]:
         """Newest materializations of the tasks and of what they read, asked for once."""
         keys = {up for key in self._nodes for up in self._upstream(key)} | self._nodes.keys()
-        entries = [record.asset_entry for record in self._instance.get_asset_records(sorted(keys))]
-        return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
+        return newest_materializations(self._instance, keys)
 
     def _was_planned_before(self, key: dg.AssetKey, update: Update) -> bool:
         """Whether this run was planned to materialize an asset before another run materialized it."""

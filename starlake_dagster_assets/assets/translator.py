@@ -124,6 +124,12 @@ class StarlakeTranslator:
         """What starts the nodes; None where the translator was bound without triggers."""
         return self._triggers
 
+    @property
+    def timezone(self) -> str:
+        """Time zone of data cycles, an IANA name."""
+        said = self._triggers.timezone if self._triggers is not None else None
+        return said or self.project.application.timezone or "UTC"
+
     def trigger(self, node: Node) -> Trigger:
         """What starts a node; nothing where the translator was bound without triggers."""
         known = self._triggers.triggers.get(node.id) if self._triggers is not None else None

@@ -7,13 +7,12 @@ import dagster as dg
 
 from starlake_dagster_assets.arrivals.evaluate import LoadRun
 from starlake_dagster_assets.arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
-from starlake_dagster_assets.automation.runs import INTERVAL_END, is_of_this_location, planned_assets
+from starlake_dagster_assets.automation.runs import IN_PROGRESS, INTERVAL_END, is_of_this_location, planned_assets
 from starlake_dagster_assets.triggers.words import short
 
 __all__ = ["LoadRuns"]
 
 _RECENT, _PAGE, _MOST = 50, 200, 5000
-_BUSY = [status for status in dg.DagsterRunStatus if status.value not in ("SUCCESS", "FAILURE", "CANCELED", "MANAGED")]
 
 
 class LoadRuns:
@@ -73,7 +72,7 @@ class LoadRuns:
     @cached_property
     def _in_progress(self) -> list[tuple[LoadRun, frozenset[dg.AssetKey]]]:
         instance = self._context.instance
-        records = instance.get_run_records(dg.RunsFilter(statuses=_BUSY), limit=_PAGE)
+        records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS), limit=_PAGE)
         return [(_load_run(record), frozenset(planned_assets(instance, record.dagster_run))) for record in records]
 
     def _read(self, most: int) -> Iterator[LoadRun]:

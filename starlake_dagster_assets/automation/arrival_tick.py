@@ -21,7 +21,7 @@ from starlake_dagster_assets.automation.arrival_runs import LoadRuns
 from starlake_dagster_assets.automation.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.incoming_files import by_condition, file_keys, is_observed, observation
 from starlake_dagster_assets.automation.partitions import partitioned_by_rows, window_before
-from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START
+from starlake_dagster_assets.automation.runs import interval_tags
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Domain, Table
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
@@ -220,8 +220,7 @@ class _Tick:
             (partition,) = sensor.partitions.get_partition_keys_in_time_window(dg.TimeWindow(*covered))
         tags = dict(sensor.tags)
         if window is not None:
-            start, end = window.interval
-            tags |= {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+            tags |= interval_tags(window.interval)
         if isinstance(verdict, Close):
             tags[NO_FILES] = verdict.reason
         else:

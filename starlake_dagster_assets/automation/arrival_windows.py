@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.arrivals.evaluate import Window
-from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.automation.partitions import clock_windows, in_timezone
 from starlake_dagster_assets.triggers.model import Clock
 
 __all__ = ["missed_windows", "newest_window"]
@@ -25,12 +25,11 @@ def newest_window(clock: Clock, patience: float, now: float, since: float) -> Wi
         now: Seconds since 1970.
         since: When the sensor looked first.
     """
-    zone = ZoneInfo(clock.timezone)
-    moment = datetime.fromtimestamp(now, zone)
+    moment = datetime.fromtimestamp(now, ZoneInfo(clock.timezone))
     if clock.end is not None:
-        moment = min(moment, _aware(clock.end, zone))
+        moment = min(moment, in_timezone(clock.end, clock.timezone))
     found = clock_windows(clock).get_prev_partition_window(moment, respect_bounds=False)
-    if found is None or (clock.start is not None and found.end < _aware(clock.start, zone)):
+    if found is None or (clock.start is not None and found.end < in_timezone(clock.start, clock.timezone)):
         return None
     window = _window(clock, patience, found.end)
     return replace(window, is_watched=since <= window.end)
@@ -52,8 +51,7 @@ def missed_windows(
     """
     if not clock.catchup or path(_ONE) == path(_OTHER):
         return []
-    zone = ZoneInfo(clock.timezone)
-    first = _aware(clock.start, zone).timestamp() if clock.start is not None else since
+    first = in_timezone(clock.start, clock.timezone).timestamp() if clock.start is not None else since
     ticks = [*_ticks(clock, first, newest.start), newest.interval[1]]
     kept = (tick for tick, following in pairwise(ticks) if path(tick) != path(following))
     return [replace(_window(clock, patience, tick), is_missed=True) for tick in kept]
@@ -76,7 +74,3 @@ def _window(clock: Clock, patience: float, tick: datetime) -> Window:
     following = after.end.timestamp()
     start = tick.timestamp()
     return Window(start, min(start + patience, following), following, (before.start, tick))
-
-
-def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)

@@ -74,8 +74,7 @@ class ConditionScope:
         if self._last is None or self._last[0]() is not view:
             states = SensorStates(view.instance, self._triggers, self.keys)
             facts = EventLogFacts(view.instance, view.asset_graph, self._triggers, self.keys, states.stopped)
-            timezone = self._triggers.timezone or self._translator.project.application.timezone or "UTC"
-            self._last = ref(view), facts, Evaluator(self._triggers.triggers, facts, timezone)
+            self._last = ref(view), facts, Evaluator(self._triggers.triggers, facts, self._translator.timezone)
         return self._last[1:]
 
 

@@ -8,18 +8,16 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.consumption import Consumption, consumption_of
-from starlake_dagster_assets.assets.consumption import Update as Read
-from starlake_dagster_assets.automation.lineage_partitions import PartitionTable, time_window
-from starlake_dagster_assets.automation.runs import is_over, planned_assets
+from starlake_dagster_assets.assets.consumption import Consumption, consumption_of, newest_materializations
+from starlake_dagster_assets.automation.lineage_partitions import PartitionTable
+from starlake_dagster_assets.automation.partitions import time_window
+from starlake_dagster_assets.automation.runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.triggers.evaluate import Attempt, Target, Update, watched
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.words import instant
 
 __all__ = ["EventLogFacts"]
 
-_BUSY = [status for status in dg.DagsterRunStatus if status.name not in ("SUCCESS", "FAILURE", "CANCELED")]
-_PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _STATES = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELED: "canceled"}
 
 
@@ -57,7 +55,7 @@ class EventLogFacts:
         self._tables: dict[str, PartitionTable] = {}
         self._consumed: dict[int, Consumption] = {}
         self._attempts: dict[Target, Attempt | None] = {}
-        self._tags: dict[str, Mapping[str, str]] = {}
+        self._known_runs: dict[str, dg.RunRecord] = {}
         self._places: dict[str, Mapping[str, int]] = {}
         self._covers: dict[tuple[str, str], Collection[str] | None] = {}
 
@@ -68,7 +66,7 @@ class EventLogFacts:
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
         nodes = self.watched(target.node)
-        return {node: self._update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
+        return {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
 
     def is_consumed(self, target: Target, node: str, update: Update) -> bool:
         """Whether the newest materialization of the target has read an update."""
@@ -81,7 +79,7 @@ class EventLogFacts:
         consumption = self._consumed.get(record.storage_id)
         if consumption is None:
             consumption = self._consumed[record.storage_id] = consumption_of(self.instance, record)
-        return consumption.includes(self.keys[node], Read(update.id, update.time))
+        return consumption.includes(self.keys[node], update.id, update.time)
 
     def attempt(self, target: Target) -> Attempt | None:
         """The newest run that was created to materialize the target."""
@@ -105,7 +103,7 @@ class EventLogFacts:
         """When the newest run of a node was created, or its newest materialization."""
         record = self.records.get(node)
         info = self.instance.get_latest_planned_materialization_info(self.keys[node])
-        runs = self.instance.get_run_records(dg.RunsFilter(run_ids=[info.run_id])) if info is not None else ()
+        runs = self._run_records([info.run_id] if info is not None else ()).values()
         return max([record.timestamp if record else 0.0, *(run.create_timestamp.timestamp() for run in runs)])
 
     def upstream(self, target: Target, node: str) -> Sequence[Target]:
@@ -157,6 +155,11 @@ class EventLogFacts:
             self._tables[node] = PartitionTable(self, node)
         return self._tables[node]
 
+    def update(self, node: str, record: Any, *, indirect: bool = False) -> Update:
+        """The update of a node that a record of the event log is."""
+        window = time_window(self.partitions(node), record.partition_key)
+        return Update(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
+
     def all_history(self, node: str) -> bool:
         """Whether partitions are due for updates from before the first run of a node (`history=all`)."""
         trigger = self._triggers.triggers.get(node)
@@ -169,29 +172,28 @@ class EventLogFacts:
 
     def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """The tags of runs, by their ids; those of deleted runs are left out."""
-        ids = {run for run in runs if run}
-        if missing := sorted(ids - self._tags.keys()):
-            found = self.instance.get_run_records(dg.RunsFilter(run_ids=missing))
-            self._tags.update({one.dagster_run.run_id: one.dagster_run.tags for one in found})
-        return {run: self._tags[run] for run in sorted(ids) if run in self._tags}
+        return {run: record.dagster_run.tags for run, record in self._run_records(runs).items()}
 
     @cached_property
     def records(self) -> Mapping[str, Any]:
         """The newest materialization of each node, in one call whatever their number."""
         nodes = {key: node for node, key in self.keys.items()}
-        entries = (record.asset_entry for record in self.instance.get_asset_records(list(nodes)))
-        return {
-            nodes[entry.asset_key]: record
-            for entry in entries
-            if (record := entry.last_materialization_record) is not None
-        }
+        return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
 
     # ------------------------------------------------------------------------------------------------------------ runs
 
     @cached_property
     def _runs(self) -> Sequence[_Run]:
-        records = self.instance.get_run_records(dg.RunsFilter(statuses=_BUSY))
+        records = self.instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS))
         return [_run(self.instance, record) for record in records]
+
+    def _run_records(self, runs: Iterable[str]) -> dict[str, dg.RunRecord]:
+        """Records of runs by their ids, each read once a tick; those of deleted runs are left out."""
+        ids = sorted({run for run in runs if run})
+        if missing := [run for run in ids if run not in self._known_runs]:
+            found = self.instance.get_run_records(dg.RunsFilter(run_ids=missing))
+            self._known_runs.update({one.dagster_run.run_id: one for one in found})
+        return {run: self._known_runs[run] for run in ids if run in self._known_runs}
 
     def _is_open(self, run: _Run, target: Target) -> bool:
         """Whether a run that plans a node has not materialized it yet."""
@@ -229,17 +231,12 @@ class EventLogFacts:
         return found
 
     def _attempt(self, info: Any) -> Attempt | None:
-        records = self.instance.get_run_records(dg.RunsFilter(run_ids=[info.run_id]))
-        if not records:
+        record = self._run_records([info.run_id]).get(info.run_id)
+        if record is None:
             return None
-        run = records[0].dagster_run
-        self._tags[run.run_id] = run.tags
+        run = record.dagster_run
         state: Any = _STATES.get(run.status, "failed") if is_over(run) else "in progress"
         return Attempt(info.storage_id, run.run_id, state)
-
-    def _update(self, node: str, record: Any) -> Update:
-        window = time_window(self.partitions(node), record.partition_key)
-        return Update(record.storage_id, record.timestamp, record.run_id or "", window)
 
 
 def _run(instance: dg.DagsterInstance, record: Any) -> _Run:

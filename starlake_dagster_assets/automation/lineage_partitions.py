@@ -13,7 +13,7 @@ from starlake_dagster_assets.triggers.evaluate import Update
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.lineage_facts import EventLogFacts
 
-__all__ = ["PartitionTable", "adjacent", "time_window"]
+__all__ = ["PartitionTable", "adjacent"]
 
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -68,7 +68,7 @@ class PartitionTable:
         records = self._upstream_records(kept)
         return {
             partition: {
-                node: self._update(node, records[number], indirect)
+                node: self._facts.update(node, records[number], indirect=indirect)
                 for node, (number, indirect) in self._ids[partition].items()
                 if number in records
             }
@@ -236,10 +236,6 @@ class PartitionTable:
             found.update({record.storage_id: record for record in records})
         return found
 
-    def _update(self, node: str, record: Any, indirect: bool) -> Update:
-        window = time_window(self._facts.partitions(node), record.partition_key)
-        return Update(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
-
 
 def adjacent(table: PartitionTable, partitions: Sequence[str]) -> list[list[str]]:
     """Cuts ordered partitions where one is missing in between.
@@ -255,14 +251,3 @@ def adjacent(table: PartitionTable, partitions: Sequence[str]) -> list[list[str]
         else:
             found.append([partition])
     return found
-
-
-def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] | None:
-    """The window of a time partition; None for another partition, or one that is no longer defined."""
-    if key is None or not isinstance(partitions, _Windows):
-        return None
-    try:
-        window = partitions.time_window_for_partition_key(key)
-    except (ValueError, dg.DagsterInvalidInvocationError):  # of former partitions
-        return None
-    return window.start, window.end

@@ -20,8 +20,10 @@ __all__ = [
     "PARTITIONS_START",
     "check_clocks",
     "clock_windows",
+    "in_timezone",
     "node_partitions",
     "partitioned_by_rows",
+    "time_window",
     "window_before",
     "windows_between",
 ]
@@ -91,7 +93,7 @@ def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPart
     windows = _windows(clock, clock.start or PARTITIONS_START, None, with_open)
     if clock.end is None:
         return windows
-    after = windows.get_next_partition_window(_moment(clock.end, clock.timezone) + _TICK, respect_bounds=False)
+    after = windows.get_next_partition_window(in_timezone(clock.end, clock.timezone) + _TICK, respect_bounds=False)
     assert after is not None  # there is always another tick
     return _windows(clock, clock.start or PARTITIONS_START, after.start, with_open)
 
@@ -109,6 +111,17 @@ def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | N
     if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
         return False
     return bool(partition_column(node))
+
+
+def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] | None:
+    """Returns the window of a time partition; None for another partition, or one that is no longer defined."""
+    if key is None or not isinstance(partitions, _Windows):
+        return None
+    try:
+        window = partitions.time_window_for_partition_key(key)
+    except (ValueError, dg.DagsterInvalidInvocationError):  # of former partitions
+        return None
+    return window.start, window.end
 
 
 def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
@@ -152,7 +165,7 @@ def windows_between(
 def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: bool) -> dg.TimeWindowPartitionsDefinition:
     minute, hour, *_ = clock.cron.split()
     bounds: dict[str, Any] = {} if end is None else {"end": end}
-    first = _moment(start, clock.timezone)
+    first = in_timezone(start, clock.timezone)
     try:
         return dg.TimeWindowPartitionsDefinition(
             start=first,
@@ -169,7 +182,16 @@ def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: boo
         ) from error
 
 
-def _moment(moment: datetime, timezone: str) -> datetime:
+def in_timezone(moment: datetime, timezone: str) -> datetime:
+    """Returns a moment in a time zone; without an offset it is a time of that zone.
+
+    Args:
+        moment: With or without an offset.
+        timezone: IANA name.
+
+    Raises:
+        ValueError: When there is no such time zone.
+    """
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Runs of a Dagster instance: tags, planned assets, code location."""
 
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,10 @@ import dagster as dg
 __all__ = [
     "INTERVAL_END",
     "INTERVAL_START",
+    "IN_PROGRESS",
     "TRIGGER",
     "UPSTREAMS",
+    "interval_tags",
     "is_of_this_location",
     "is_over",
     "location_of",
@@ -27,7 +30,14 @@ INTERVAL_END = "starlake/data_interval_end"
 """Run tag: end of the data interval, ISO 8601."""
 
 _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in _OVER]
+"""Statuses of runs that have not ended."""
 _PLANNED = 5000
+
+
+def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
+    """Returns the tags of a run that is for a data interval."""
+    return {INTERVAL_START: interval[0].isoformat(), INTERVAL_END: interval[1].isoformat()}
 
 
 def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:

@@ -21,7 +21,7 @@ from starlake_dagster_assets.automation.partitions import (
     window_before,
     windows_between,
 )
-from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START
+from starlake_dagster_assets.automation.runs import interval_tags
 from starlake_dagster_assets.automation.schedule_runs import requested_ends
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.frequency import meet
@@ -214,7 +214,7 @@ def tick_requests(
     if not windows:
         yield dg.SkipReason(nothing_due(group.clock, moment))
     for start, end in windows:
-        interval = {INTERVAL_START: start.isoformat(), INTERVAL_END: end.isoformat()}
+        interval = interval_tags((start, end))
         key = end.astimezone(timezone.utc).isoformat()
         for partition in partitions_in(context, group.partitions, (start, end)):
             yield dg.RunRequest(

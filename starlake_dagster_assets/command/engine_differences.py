@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import first_of
 from starlake_dagster_assets.project.model import Attribute, Project, Table
 
 __all__ = ["ignored_settings"]
@@ -34,7 +35,7 @@ def ignored_settings(nodes: Iterable[Node], project: Project) -> str:
                 found.setdefault(effect, []).append(f"{node.id}.{name}")
     if not found:
         return ""
-    parts = [f"{effect}: {_some(names)}" for effect, names in found.items()]
+    parts = [f"{effect}: {first_of(names, _MOST)}" for effect, names in found.items()]
     return (
         f"Starlake does not apply some settings of these tables. {'; '.join(parts)}. Next: set `loader: spark`, use "
         '`privacy: "SQL: …"`, or do it in a transform; the embedded engine applies all of them.'
@@ -63,7 +64,3 @@ def _columns(attributes: Iterable[Attribute], prefix: str = "") -> Iterator[tupl
     for attribute in attributes:
         yield f"{prefix}{attribute.name}", attribute
         yield from _columns(attribute.attributes, f"{prefix}{attribute.name}.")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")

@@ -1,4 +1,4 @@
-"""Results of the expectations of a run: by the audit, else evaluated now, else by the exit code of a load."""
+"""Results of the expectations of a run: by the audit, else evaluated now, else by the end of a load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from starlake_dagster_assets.project.model import Application
 __all__ = ["ExpectationResults", "blocking_failures"]
 
 _MOST_NAMED = 5
-_EXIT_CODE = "the load ended with exit code 0, and `expectations.failOnError` ends it with 1 where one does not hold"
+_FAIL_ON_ERROR = (
+    "the load of the table came to its end, and with `expectations.failOnError` it does not where one does not hold"
+)
 _REMEDY = "Next: give this environment access to the warehouse (see the page `environments`)."
 
 
@@ -34,16 +36,14 @@ class ExpectationResults:
         checks = check_results(node, named, self._executor.expectations(job_id)) if named else ()
         return tuple(check for check in checks if check.count is not None or check.exception)
 
-    def of(
-        self, node: Node, named: Sequence[NamedExpectation], job_id: str, exit_code: int | None
-    ) -> tuple[CheckResult, ...]:
+    def of(self, node: Node, named: Sequence[NamedExpectation], job_id: str, *, ended: bool) -> tuple[CheckResult, ...]:
         """Returns a result per expectation of a table or task that landed.
 
         Args:
             node: The table or task.
             named: Its expectations.
             job_id: The JOBID of its command.
-            exit_code: Of its command; None where it has not ended.
+            ended: Whether the engine came to the end of the load of this table, or its command ended with exit code 0.
         """
         if not named:
             return ()
@@ -51,9 +51,9 @@ class ExpectationResults:
         missing = [check.expectation for check in checks if check.unknown]
         evaluated = (self._executor.evaluate_now(node, missing) if missing else None) or ()
         found = {check.expectation: check for check in evaluated if not check.unknown}
-        if node.kind == "table" and exit_code == 0 and self._application.expectations.fail_on_error:
+        if node.kind == "table" and ended and self._application.expectations.fail_on_error:
             held = (one for one in missing if one.blocking and one not in found)
-            found |= {one: CheckResult(one, passed=True, reason=_EXIT_CODE) for one in held}
+            found |= {one: CheckResult(one, passed=True, reason=_FAIL_ON_ERROR) for one in held}
         if unknown := [one.expect for one in missing if one not in found]:
             self._unknown.setdefault(node.id, unknown)
         return tuple(found.get(check.expectation, check) for check in checks)

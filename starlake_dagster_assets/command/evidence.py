@@ -102,6 +102,7 @@ class Verdict:
         evidence: What the status rests on.
         warnings: Problems of a table that was loaded.
         landed: Rows of other files that are in the table, although the load of one failed.
+        archived: The engine archived all its files, which it does after the expectations.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]
@@ -113,6 +114,7 @@ class Verdict:
     evidence: Evidence = Evidence.NONE
     warnings: tuple[str, ...] = ()
     landed: int = 0
+    archived: bool = False
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,9 @@ class Facts:
         event = self.loaded
         counts = (event.input, event.accepted, event.rejected) if event is not None else (None, None, None)
         names = self.announced or tuple(files) or file_names(self.rows)
-        return with_counts(Verdict("loaded", names, *counts, evidence=evidence), self.rows)
+        listed = self.files is not None and bool(names) and self.files.archived >= set(names)
+        archived = listed or (event is not None and event.archived)
+        return with_counts(Verdict("loaded", names, *counts, evidence=evidence, archived=archived), self.rows)
 
     def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> Verdict:
         """Returns the verdict `failed`."""

@@ -38,6 +38,7 @@ class LoadFiles:
         self._name = tables[0].domain_name
         self._stage = reader.list_files("stage", self._name) if reader is not None else None
         self._ingesting = reader.list_files("ingesting", self._name) if reader is not None else None
+        self._left: _Marks | None = None
         self._owners = self._find_owners(self._stage or _NONE)
         self._archived = self._read_archive(self._owners)
 
@@ -82,9 +83,10 @@ class LoadFiles:
 
     def not_loaded(self, table: Table) -> Sequence[str]:
         """Returns the names of the files of a table that are in `ingesting` while nothing is loaded."""
-        found = self._reader.list_files("ingesting", self._name) if self._reader is not None else None
+        if self._left is None and self._reader is not None:
+            self._left = self._reader.list_files("ingesting", self._name)
         matches = compile_java(table.pattern).fullmatch
-        return sorted(name for name in found or () if matches(name))
+        return sorted(name for name in self._left or () if matches(name))
 
     def _facts(
         self,

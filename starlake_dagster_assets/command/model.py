@@ -104,7 +104,11 @@ class FileLoaded:
 
 @dataclass(frozen=True)
 class TableLoaded:
-    """Every file announced for the table has its summary; counts are sums, None when any is unknown."""
+    """Every file announced for the table has its summary; counts are sums, None when any is unknown.
+
+    `archived` where the program reported each file as archived, or deleted where the project keeps no archive: it does
+    so after the expectations.
+    """
 
     domain: str
     table: str
@@ -112,6 +116,7 @@ class TableLoaded:
     input: int | None
     accepted: int | None
     rejected: int | None
+    archived: bool = False
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ class OutputParser:
         return (self._loaded(table),)
 
     def _loaded(self, table: TableState) -> TableLoaded:
-        return TableLoaded(table.domain, table.table, tuple(table.files), *table.counts)
+        return TableLoaded(table.domain, table.table, tuple(table.files), *table.counts, archived=table.archived)
 
     def _verdict(self, table: TableState, exit_code: int | None) -> Event:
         missing = [name for name, state in table.files.items() if state in (FileState.ANNOUNCED, FileState.REFUSED)]

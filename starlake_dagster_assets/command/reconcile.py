@@ -23,6 +23,7 @@ from starlake_dagster_assets.command.evidence import Ending, Evidence, Expected,
 from starlake_dagster_assets.command.load_facts import TABLE_EVENTS, Facts, Load, Named, TableEvent
 from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLoaded
 from starlake_dagster_assets.command.row_loss import checked_rows
+from starlake_dagster_assets.plural import first_of
 
 __all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "with_uncertain"]
 
@@ -67,7 +68,8 @@ def early_verdict(
     """
     mine = [row for row in rows if is_load_of(row, one)]
     counts = (event.input, event.accepted, event.rejected)
-    verdict = with_counts(Verdict("loaded", event.files, *counts, evidence=evidence), mine)
+    archived = event.archived or evidence is Evidence.FILES
+    verdict = with_counts(Verdict("loaded", event.files, *counts, evidence=evidence, archived=archived), mine)
     second, two_steps = any(is_second_step_of(row, one) for row in rows), any(row.step == "TRANSFORM" for row in rows)
     return checked_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
 
@@ -107,7 +109,7 @@ def with_uncertain(
     )
     return {
         name: replace(verdict, status="unknown", reason=reason)
-        if name in blocking and verdict.status == "loaded"
+        if name in blocking and verdict.status == "loaded" and not verdict.archived
         else verdict
         for name, verdict in verdicts.items()
     }
@@ -314,4 +316,4 @@ def _with_names(failed: TableFailed) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_of(names, 5)

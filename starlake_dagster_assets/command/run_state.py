@@ -122,7 +122,7 @@ class RunState:
             return self.with_current_checks(outcome, named)
         if status == "failed":
             return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
-        checks = self._expectations.of(node, named, ran.job_id, ran.exit_code)
+        checks = self._expectations.of(node, named, ran.job_id, ended=verdict.archived or ran.exit_code == 0)
         rejects = self._rejects(node, outcome)
         broken = blocking_failures(checks)
         if not broken:

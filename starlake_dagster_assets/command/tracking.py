@@ -34,6 +34,7 @@ class TableState:
         self.told = False
         self.reopened = False
         self._counts: list[int | None] = [0, 0, 0]
+        self._archived: set[str] = set()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -44,6 +45,11 @@ class TableState:
     def counts(self) -> tuple[int | None, int | None, int | None]:
         """Rows in, accepted, rejected over all files; None where any was unknown."""
         return self._counts[0], self._counts[1], self._counts[2]
+
+    @property
+    def archived(self) -> bool:
+        """Whether the engine archived or deleted every file."""
+        return bool(self.files) and self._archived >= set(self.files)
 
     @property
     def waiting(self) -> bool:
@@ -68,6 +74,7 @@ class TableState:
     def announce(self, names: Sequence[str]) -> None:
         """Takes the files of an `Ingest resolved file` line."""
         self.reopened = self.told
+        self._archived.difference_update(names)
         for name in names:
             self.files[name] = FileState.ANNOUNCED
 
@@ -95,6 +102,7 @@ class TableState:
         if self.files.get(name) is FileState.ANNOUNCED:
             self._counts = [None, None, None]
         self.files[name] = FileState.CONFIRMED
+        self._archived.add(name)
 
     def confirm_all(self) -> None:
         """The engine went on to another table without an error."""

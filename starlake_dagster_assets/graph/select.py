@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.plural import first_of
 
 __all__ = ["assigned", "quoted", "select", "some"]
 
@@ -84,8 +85,7 @@ def some(names: Iterable[str], limit: int = 20) -> str:
         names: Such as node ids.
         limit: The number of names that are shown.
     """
-    found = sorted(names)
-    return ", ".join(found[:limit]) + (f" and {len(found) - limit} more" if len(found) > limit else "")
+    return first_of(sorted(names), limit)
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:

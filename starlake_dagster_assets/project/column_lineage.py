@@ -10,7 +10,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import SqlError, Tree, parse_statements, sql_dialects
 from starlake_dagster_assets.project.sql_rewriting import name_tables_of_functions, write_out_stars
-from starlake_dagster_assets.project.sql_scopes import UNKNOWN, ScopeReader
+from starlake_dagster_assets.project.sql_scopes import UNKNOWN, ScopeReader, own_nodes
 
 __all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
 
@@ -224,22 +224,9 @@ def _bind_to_only_source(query: Tree, known: Mapping[str, Sequence[str]]) -> Non
         if table.name in known or not table.alias or table.args.get("pivots"):
             continue
         aliases = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
-        for column in _own_columns(select):
+        for column in own_nodes(select.iter_expressions(), exp.Column):
             if not column.table and column.name not in aliases and not isinstance(column.this, exp.Star):
                 column.set("table", _identifier(table.alias))
-
-
-def _own_columns(select: Tree) -> Iterator[Any]:
-    """The columns of a query without those of the queries in it."""
-    from sqlglot import exp
-
-    todo: list[Any] = list(select.iter_expressions())
-    while todo:
-        node = todo.pop()
-        if isinstance(node, exp.Column):
-            yield node
-        elif not isinstance(node, exp.Query):
-            todo += list(node.iter_expressions())
 
 
 def _identifier(name: str) -> Tree:

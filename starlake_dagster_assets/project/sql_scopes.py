@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlake_dagster_assets.project.sql_parsing import Tree
 
-__all__ = ["UNKNOWN", "Output", "ScopeReader"]
+__all__ = ["UNKNOWN", "Output", "ScopeReader", "own_nodes"]
 
 _Key = tuple[str, str]
 
@@ -229,16 +229,22 @@ def _is_several(select: Tree) -> bool:
         return True
     if isinstance(select, (exp.Explode, exp.Unnest)):  # the fields of a structure
         return True
-    return not select.is_star and any(not isinstance(star.parent, exp.Count) for star in _own_stars(select))
+    return not select.is_star and any(not isinstance(star.parent, exp.Count) for star in own_nodes([select], exp.Star))
 
 
-def _own_stars(select: Tree) -> Iterator[Any]:
+def own_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
+    """Yields the nodes of a kind in some expressions, without those of the queries in them.
+
+    Args:
+        roots: The expressions.
+        kind: A class of sqlglot.
+    """
     from sqlglot import exp
 
-    todo: list[Any] = [select]
+    todo: list[Any] = list(roots)
     while todo:
         node = todo.pop()
-        if isinstance(node, exp.Star):
+        if isinstance(node, kind):
             yield node
         elif not isinstance(node, exp.Query):
             todo += list(node.iter_expressions())

@@ -45,10 +45,8 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
     for name, trigger in sorted(triggers.items()):
         node = graph.nodes[name]
         is_followed = trigger.owner in _FOLLOWING and trigger.partitions == "none" and trigger.interval == "declared"
-        if not is_followed or not _appends_interval(node):
-            continue
-        if names := silent(name):
-            variable = _variable(node)
+        variable = _appended_interval(node) if is_followed else ""
+        if variable and (names := silent(name)):
             yield (
                 node,
                 f"{name} appends the rows of an interval (`{variable}`), but updates of {some(names)} declare none: a "
@@ -58,12 +56,10 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
             )
 
 
-def _appends_interval(node: Node) -> bool:
-    return node.task is not None and node.task.write_strategy.type.upper() == "APPEND" and bool(_variable(node))
-
-
-def _variable(node: Node) -> str:
-    """Returns the first variable of the data interval in the SQL of a task; "" where there is none."""
+def _appended_interval(node: Node) -> str:
+    """Returns the first variable of the data interval in the SQL of a task that appends; "" where there is none."""
     task = node.task
-    found = _VARIABLES.search((task.source_sql or task.sql or "") if task is not None else "")
+    if task is None or task.write_strategy.type.upper() != "APPEND":
+        return ""
+    found = _VARIABLES.search(task.source_sql or task.sql or "")
     return found.group() if found else ""

@@ -35,7 +35,7 @@ def source(tmp_path: Path) -> StarlakeProject:
 
 
 def outcomes(source: StarlakeProject, lines: list[str], code: int) -> dict[str, Outcome]:
-    runner = FakeRunner({"load": Script(lines, code)})
+    runner = FakeRunner({"load": Script(lines, code)}, reader=None)
     told = execute(source, ["sales.strict", "sales.plain"], runner, RunSettings("job"))
     return {item.node.id: item for item in told if isinstance(item, Outcome)}
 
@@ -65,10 +65,24 @@ def test_a_blocking_expectation_that_was_not_evaluated_is_unknown(source):
     assert statuses(source, [*BOTH, DONE], 0) == {"sales.strict": "unknown", "sales.plain": "materialized"}
 
 
-def test_the_exit_code_tells_where_expectations_fail_a_load(source):
+@pytest.fixture
+def fails_on_error(source: StarlakeProject) -> StarlakeProject:
+    """With `expectations.failOnError`: a load archives a file only once the expectations of its table held."""
     application = "version: 1\napplication: {expectations: {failOnError: true}}\n"
     (source.root / "metadata/application.sl.yml").write_text(application)
-    found = outcomes(StarlakeProject(source.root), [*BOTH, DONE], 0)
-    assert {item.status for item in found.values()} == {"materialized"}
-    (check,) = found["sales.strict"].checks
-    assert check.passed and "exit code 0" in check.reason
+    return StarlakeProject(source.root)
+
+
+@pytest.mark.parametrize("archived", [True, False])
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_end_of_a_load_tells_where_expectations_fail_it(fails_on_error, code, archived):
+    strict = loaded_lines("sales", "strict")
+    lines = [*(strict if archived else strict[:2]), loaded_lines("sales", "plain")[0], ERROR]
+    found = outcomes(fails_on_error, [*BOTH, DONE] if code == 0 else lines, code)["sales.strict"]
+    if code and not archived:
+        assert found.status == "unknown"
+        assert found.reason.startswith("unknown whether the blocking expectation m() holds")
+        return
+    assert found.status == "materialized"
+    (check,) = found.checks
+    assert check.passed and "came to its end" in check.reason

@@ -120,9 +120,9 @@ def test_a_real_process_whose_streams_are_one(name):
 def test_a_domain_in_one_process():
     events = recorded("load-domain-native")
     assert kinds(events, TableLoaded) == [
-        TableLoaded("starbake", "orders", ("orders.json",), 20, 20, None),
-        TableLoaded("starbake", "customers", ("customers.csv",), 10, 10, None),
-        TableLoaded("starbake", "products", ("products.json",), 20, 20, None),
+        TableLoaded("starbake", "orders", ("orders.json",), 20, 20, None, archived=True),
+        TableLoaded("starbake", "customers", ("customers.csv",), 10, 10, None, archived=True),
+        TableLoaded("starbake", "products", ("products.json",), 20, 20, None, archived=True),
     ]
     assert events[-1] == CommandSucceeded()
 
@@ -173,7 +173,7 @@ def test_a_table_is_told_as_soon_as_its_last_file_is_archived():
     assert kinds(parser.feed(summary("d", "t", "a.csv")), FileLoaded)
     assert parser.feed(archived("d", "a.csv")) == ()
     parser.feed(summary("d", "t", "b.csv"))
-    assert parser.feed(archived("d", "b.csv")) == (TableLoaded("d", "t", ("a.csv", "b.csv"), 4, 4, 0),)
+    assert parser.feed(archived("d", "b.csv")) == (TableLoaded("d", "t", ("a.csv", "b.csv"), 4, 4, 0, archived=True),)
     assert kinds(parser.finish(0), TableLoaded) == []
 
 

@@ -47,9 +47,8 @@ def sample(annotation: Any) -> tuple[str, Any]:
 
 def fields(cls: Any) -> list[str]:
     """The fields that variables give: `warehouse` is a resource, and of the places of Dataproc one is given."""
-    others = {"from_environment", "warehouse", "attempts", "cluster", "ephemeral", "serverless"}
-    places = {"cluster"} if "subnets" in cls.model_fields else set()
-    return [name for name in cls.model_fields if name not in others - places]
+    others = {"from_environment", "warehouse", "attempts", "ephemeral", "serverless"}
+    return [name for name in cls.model_fields if name not in others]
 
 
 @pytest.fixture(scope="module")
