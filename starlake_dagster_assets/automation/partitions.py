@@ -13,6 +13,7 @@ from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.triggers.crons import cron_windows
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.triggers.partitions import column_type, partition_column
 
@@ -80,8 +81,7 @@ def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
 def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """The data intervals of a clock as partitions: one from each tick to the next.
 
-    Keys are days (`2025-03-10`) where the cron ticks once a day at most, else days and minutes (`2025-03-10-14:00`);
-    the hour that a night of autumn has twice carries its offset the second time.
+    The hour that a night of autumn has twice carries its offset in its key the second time.
 
     Args:
         clock: Its start is `PARTITIONS_START` where it has none.
@@ -163,23 +163,9 @@ def windows_between(
 
 
 def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: bool) -> dg.TimeWindowPartitionsDefinition:
-    minute, hour, *_ = clock.cron.split()
     bounds: dict[str, Any] = {} if end is None else {"end": end}
     first = in_timezone(start, clock.timezone)
-    try:
-        return dg.TimeWindowPartitionsDefinition(
-            start=first,
-            fmt="%Y-%m-%d" if minute.isdigit() and hour.isdigit() else "%Y-%m-%d-%H:%M",
-            timezone=clock.timezone,
-            cron_schedule=clock.cron,
-            end_offset=int(with_open),
-            **bounds,
-        )
-    except dg.DagsterInvalidDefinitionError as error:
-        raise ValueError(
-            f"Dagster does not know the schedule `{clock.cron}`: it takes five fields of numbers and names with "
-            "`*` `,` `-` `/`, `L` for the last day of the month and `1#2` for the second Monday."
-        ) from error
+    return cron_windows(clock.cron, clock.timezone, first, end_offset=int(with_open), **bounds)
 
 
 def in_timezone(moment: datetime, timezone: str) -> datetime:

@@ -24,7 +24,7 @@ from starlake_dagster_assets.automation.partitions import (
 from starlake_dagster_assets.automation.runs import interval_tags
 from starlake_dagster_assets.automation.schedule_runs import requested_ends
 from starlake_dagster_assets.graph.plan import topological
-from starlake_dagster_assets.triggers.frequency import meet
+from starlake_dagster_assets.triggers.crons import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.triggers.words import listed
 

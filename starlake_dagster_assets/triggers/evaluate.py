@@ -10,10 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
-from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
+from starlake_dagster_assets.triggers.crons import cycle_of
 from starlake_dagster_assets.triggers.model import AllOf, Condition, Trigger, Upstream, Watch
 from starlake_dagster_assets.triggers.words import instant, listed, span
 
@@ -25,7 +23,6 @@ __all__ = [
     "Skip",
     "Target",
     "Update",
-    "cycle_of",
     "watched",
 ]
 
@@ -356,13 +353,6 @@ def watched(condition: Condition) -> tuple[str, ...]:
     if isinstance(condition, Upstream):
         return (condition.node,)
     return tuple(sorted({node for part in condition.parts for node in watched(part)}))
-
-
-def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime, datetime]:
-    """The cycle of a cron expression in which an instant lies: from its tick, included, to the next one, excluded."""
-    local = datetime.fromtimestamp(moment, ZoneInfo(timezone))
-    end = croniter(cron, local).get_next(datetime)
-    return croniter(cron, end).get_prev(datetime), end
 
 
 def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:

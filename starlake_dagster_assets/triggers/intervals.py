@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from starlake_dagster_assets.triggers.evaluate import cycle_of
+from starlake_dagster_assets.triggers.crons import cycle_of
 
 __all__ = ["Interval", "interval_text", "parse_interval", "union_of_intervals"]
 

@@ -13,9 +13,9 @@ from starlake_dagster_assets.project.durations import duration
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.schedules import PRESETS, cron_of
+from starlake_dagster_assets.triggers.crons import period_of
 from starlake_dagster_assets.triggers.evaluate import watched
 from starlake_dagster_assets.triggers.expression import ExpressionError, joined, named_nodes, parse_expression
-from starlake_dagster_assets.triggers.frequency import period_of
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream, Watch
 from starlake_dagster_assets.triggers.options import OptionReader
 from starlake_dagster_assets.triggers.settings import NodeSettings
@@ -141,7 +141,8 @@ class Watches:
         if not text:
             return min(crons, key=period_of) if settings.data_cycle_enabled and crons else None
         try:
-            return cron_of(text, {**PRESETS, **self.project.application.schedule_presets})
+            cron = cron_of(text, {**PRESETS, **self.project.application.schedule_presets})
+            return cron if cron is None or period_of(cron) else None
         except ValueError as error:
             self._wrong(node, f"data_cycle: {error}")
             return None

@@ -8,7 +8,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, resources
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.triggers.frequency import period_of
+from starlake_dagster_assets.triggers.crons import period_of
 from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE, task_options
 from tests.triggers.conftest import dag, made, project, table, task, trigger
 

@@ -1,0 +1,45 @@
+"""Cron expressions: cycles, periods, and clocks that tick at the same moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from starlake_dagster_assets.triggers.crons import cycle_of, meet, period_of
+from starlake_dagster_assets.triggers.model import Clock
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "met"),
+    [
+        (Clock("0 5 * * *"), Clock("0 5 * * *"), True),
+        (Clock("0 0 * * *"), Clock("0 * * * *"), True),
+        (Clock("0 0 * * *"), Clock("30 * * * *"), False),
+        (Clock("0 6 * * 1"), Clock("0 6 * * *"), True),
+        (Clock("0 6 * * *"), Clock("0 5 * * *", "Etc/GMT+1"), True),
+        (Clock("0 6 * * *", "Europe/Paris"), Clock("0 6 * * *"), False),
+    ],
+    ids=lambda value: value.cron if isinstance(value, Clock) else str(value),
+)
+def test_clocks_meet(one, other, met):
+    assert meet(one, other) is met is meet(other, one)
+
+
+@pytest.mark.parametrize(("cron", "cycles"), [("0 0 * * *", 1), ("0 * * * *", 25), ("30 2 * * *", 2)])
+def test_cycles_follow_each_other_through_the_night_that_has_an_hour_twice(cron, cycles):
+    start, end = (datetime(2025, 10, day, tzinfo=ZoneInfo("Europe/Paris")).timestamp() for day in (26, 27))
+    moments, found = [start + 600 * number for number in range(round((end - start) / 600))], []
+    for moment in moments:
+        cycle = cycle_of(cron, moment, "Europe/Paris")
+        assert cycle[0].timestamp() <= moment < cycle[1].timestamp()
+        if not found or found[-1] != cycle:
+            assert not found or found[-1][1] == cycle[0]
+            found.append(cycle)
+    assert len(found) == cycles
+
+
+def test_a_cron_that_dagster_refuses_is_named():
+    with pytest.raises(ValueError, match=r"Dagster does not know the schedule `0 0 15W \* \*`"):
+        period_of("0 0 15W * *")
