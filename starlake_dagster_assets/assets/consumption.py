@@ -2,7 +2,8 @@
 
 Dagster writes it with every materialization of a step: the tags `dagster/input_event_pointer/<key>` hold, for each
 upstream, the storage id of the materialization that was the newest when the step began. Storage ids grow over all
-assets and partitions, so one number per upstream tells for each of its partitions whether it was read.
+assets and partitions, so one number per upstream tells for each of its partitions whether it was read. A run that
+covers a data interval has not read the updates of other intervals: it names them in its own metadata (`LEFT_OUT`).
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +14,18 @@ from typing import Any
 
 import dagster as dg
 
-__all__ = ["Consumption", "Update", "consumption_of", "newest_materializations", "update_of", "updates_since"]
+__all__ = [
+    "LEFT_OUT",
+    "Consumption",
+    "Update",
+    "consumption_of",
+    "newest_materializations",
+    "update_of",
+    "updates_since",
+]
+
+LEFT_OUT = "starlake/updates_left_out"
+"""Metadata of a materialization: storage ids of the upstream updates outside its data interval, by upstream key."""
 
 _POINTER = "dagster/input_event_pointer/"
 
@@ -45,11 +57,13 @@ class Consumption:
         update: The materialization.
         pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 = there was
             none.
+        left_out: Storage ids of older materializations that it has not read, by upstream key as text.
         instance: Where its run is.
     """
 
     update: Update
     pointers: Mapping[str, int]
+    left_out: Mapping[str, Collection[int]]
     instance: dg.DagsterInstance = field(compare=False, repr=False)
 
     def includes(self, key: dg.AssetKey, storage_id: int, timestamp: float) -> bool:
@@ -58,7 +72,10 @@ class Consumption:
         Where nothing is recorded for the upstream, what is older than the start of the run counts as read; without a
         run, what is older than the materialization itself.
         """
-        pointer = self.pointers.get(key.to_user_string())
+        name = key.to_user_string()
+        if storage_id in self.left_out.get(name, ()):
+            return False
+        pointer = self.pointers.get(name)
         if pointer is not None:
             return storage_id <= pointer
         return storage_id < self.update.storage_id and timestamp < self.started.timestamp()
@@ -99,7 +116,10 @@ def consumption_of(instance: dg.DagsterInstance, record: Any) -> Consumption:
         for key, value in tags.items()
         if key.startswith(_POINTER)
     }
-    return Consumption(update_of(record), pointers, instance)
+    update = update_of(record)
+    left_out = update.metadata.get(LEFT_OUT)
+    ids: Any = left_out.data if isinstance(left_out, dg.JsonMetadataValue) else {}
+    return Consumption(update, pointers, ids, instance)
 
 
 def updates_since(
@@ -116,10 +136,18 @@ def updates_since(
     Returns:
         None where there are more.
     """
-    after = consumption.pointers.get(key.to_user_string()) if consumption is not None else 0
-    filters = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)
-    records = instance.fetch_materializations(filters, limit=most + 1, ascending=False).records
-    found = [update_of(record) for record in reversed(records)]
+    name = key.to_user_string()
+    after = consumption.pointers.get(name) if consumption is not None else 0
+    left_out = list(consumption.left_out.get(name, ())) if consumption is not None else []
+    filters = [dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)]
+    if left_out:
+        filters.append(dg.AssetRecordsFilter(asset_key=key, storage_ids=left_out))
+    records = {
+        record.storage_id: record
+        for one in filters
+        for record in instance.fetch_materializations(one, limit=most + 1, ascending=False).records
+    }
+    found = [update_of(record) for _, record in sorted(records.items())]
     found = [
         one for one in found if consumption is None or not consumption.includes(key, one.storage_id, one.timestamp)
     ]

@@ -1,6 +1,6 @@
 """From an outcome to Dagster's events: materializations, observations, check results."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -45,6 +45,7 @@ class Results:
         runner: Its reader reads the warehouse.
         fetch: What is read for each table made.
         settings: Of the run: the partitions and data intervals that it is for.
+        left_out: Metadata of tasks that leave out updates of their upstreams, by node id.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Results:
         runner: Runner,
         fetch: Fetch,
         settings: RunSettings,
+        left_out: Mapping[str, Mapping[str, Any]],
     ) -> None:
+        self._left_out = left_out
         self._context = context
         self._binding = binding
         self._reader = runner.warehouse_reader()
@@ -135,7 +138,10 @@ class Results:
         if self._partition is not None and item.settled and self._fetch.row_counts:
             metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table"))
         if self._partition is None:
-            metadata |= interval_metadata(self._settings.interval(item.node))
+            metadata |= {
+                **interval_metadata(self._settings.interval(item.node)),
+                **self._left_out.get(item.node.id, {}),
+            }
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:

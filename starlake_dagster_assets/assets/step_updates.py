@@ -1,7 +1,7 @@
 """Updates that the tasks of a step consume: their data intervals, and tasks that another run has made meanwhile."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
@@ -10,16 +10,26 @@ import dagster as dg
 
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.consumption import (
+    LEFT_OUT,
     Consumption,
     Update,
     consumption_of,
     newest_materializations,
     updates_since,
 )
-from starlake_dagster_assets.automation.partitions import time_window
+from starlake_dagster_assets.automation.partitions import in_timezone, time_window
 from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.triggers.intervals import Interval, interval_text, parse_interval, union_of_intervals
+from starlake_dagster_assets.triggers.interval_checks import appends, reads_interval
+from starlake_dagster_assets.triggers.intervals import (
+    Interval,
+    covers,
+    first_group,
+    interval_text,
+    parse_interval,
+    union_of_intervals,
+)
 
 __all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "interval_metadata", "is_automatic"]
 
@@ -27,6 +37,8 @@ DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
 
 _MOST_UPDATES = 1000
+_START, _END = "sl_start_date", "sl_end_date"
+_NEVER = datetime.max.replace(tzinfo=timezone.utc)
 _STARTED_BY = ("dagster/from_automation_condition", "dagster/auto_materialize", TRIGGER)
 
 
@@ -51,7 +63,9 @@ class StepUpdates:
     def __init__(self, context: dg.AssetExecutionContext, binding: Binding, nodes: Mapping[dg.AssetKey, Node]) -> None:
         self._context, self._binding, self._nodes = context, binding, nodes
         self._instance = context.instance
+        self._now = datetime.fromtimestamp(time.time(), timezone.utc)
         self._intervals: dict[dg.AssetKey, Interval | None] = {}
+        self._unread: dict[tuple[dg.AssetKey, dg.AssetKey], Sequence[Update] | None] = {}
         self._consumed: dict[dg.AssetKey, Consumption] = {}
 
     def intervals(self) -> dict[str, Interval]:
@@ -62,6 +76,41 @@ class StepUpdates:
         """
         found = {node.id: self._interval(key) for key, node in self._nodes.items() if node.task is not None}
         return {node: interval for node, interval in found.items() if interval is not None}
+
+    def left_out(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Finds the updates that the tasks of the step do not read, since they are outside its data interval.
+
+        Args:
+            settings: Of the run, with its data intervals.
+            given: Variables in the run config.
+
+        Returns:
+            Metadata of the materializations of tasks that leave out updates, by node id.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        if self._context.assets_def.partitions_def is not None:
+            return found
+        by_hand = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
+        for key, node in self._nodes.items():
+            interval = _given_interval(by_hand, self._binding.translator.timezone) or settings.interval(node)
+            trigger = self._binding.translator.trigger(node)
+            by_clock = trigger.interval == "since_last_run" and interval == self._intervals.get(key)
+            if interval is None or by_clock or not trigger.is_lineage or not reads_interval(node):
+                continue
+            left = {up.to_user_string(): ids for up in self._upstream(key) if (ids := self._outside(key, up, interval))}
+            if left:
+                found[node.id] = {LEFT_OUT: dg.MetadataValue.json(left)}
+        return found
+
+    def _outside(self, key: dg.AssetKey, up: dg.AssetKey, interval: Interval) -> list[int]:
+        updates = self._updates(key, up)
+        if updates is None:  # too many to name them
+            newest = self._records.get(up)
+            return [newest.storage_id] if newest is not None else []
+        by_clock = self._binding.translator.trigger(self._nodes[key]).interval == "since_last_run"
+        declared = [_at(one) for one in updates] if by_clock else self._declared(up, updates)
+        pairs = zip(updates, declared, strict=True)
+        return [one.storage_id for one, known in pairs if not covers(interval, known, self._now)]
 
     def made_meanwhile(self) -> Mapping[dg.AssetKey, str]:
         """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
@@ -92,7 +141,9 @@ class StepUpdates:
         record = self._records.get(up)
         if record is None or consumption is None:
             return record is not None
-        return not consumption.includes(up, record.storage_id, record.timestamp)
+        return up.to_user_string() in consumption.left_out or not consumption.includes(
+            up, record.storage_id, record.timestamp
+        )
 
     def _interval(self, key: dg.AssetKey) -> Interval | None:
         if key not in self._intervals:
@@ -101,7 +152,7 @@ class StepUpdates:
         return self._intervals[key]
 
     def _found(self, key: dg.AssetKey) -> Interval | None:
-        node, now = self._nodes[key], datetime.fromtimestamp(time.time(), timezone.utc)
+        node = self._nodes[key]
         translator = self._binding.translator
         trigger = translator.trigger(node)
         by_clock = trigger.interval == "since_last_run"
@@ -109,23 +160,31 @@ class StepUpdates:
             return None
         consumption = self._consumption(key)
         if by_clock:
-            return None if consumption is None else self._since(consumption, now)
+            return None if consumption is None else self._since(consumption)
         declared: list[Interval | None] = []
         for up in self._upstream(key):
             if up in self._nodes:
                 declared.append(self._interval(up))
-            elif self._is_new(consumption, up):
-                updates = updates_since(self._instance, up, consumption, _MOST_UPDATES)
-                declared += [None] if updates is None else self._declared(up, updates)
+            updates = self._updates(key, up)
+            declared += [None] if updates is None else self._declared(up, updates)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return _recorded(consumption.update)
+        if appends(node):  # what lies in between was appended before
+            declared = first_group(declared)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
-        return union_of_intervals(declared, now, cycle=cycle, timezone=translator.timezone)
+        return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 
-    def _since(self, consumption: Consumption, now: datetime) -> Interval | None:
+    def _updates(self, key: dg.AssetKey, up: dg.AssetKey) -> Sequence[Update] | None:
+        """The updates of an upstream that a task has not read; None where there are too many."""
+        if (key, up) not in self._unread:
+            consumption, is_new = self._consumption(key), self._is_new(self._consumption(key), up)
+            self._unread[key, up] = updates_since(self._instance, up, consumption, _MOST_UPDATES) if is_new else ()
+        return self._unread[key, up]
+
+    def _since(self, consumption: Consumption) -> Interval | None:
         before = _recorded(consumption.update)
         start = before[1] if before is not None else consumption.started
-        return (start, now) if start < now else None
+        return (start, self._now) if start < self._now else None
 
     def _declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
         """Returns the interval of each update: of its partition, else of its metadata, else of the tags of its run."""
@@ -167,6 +226,23 @@ class StepUpdates:
         if plan.run_id == self._context.run.run_id:
             return plan.storage_id < update.storage_id
         return plan.run_id == update.run_id  # planned after this run
+
+
+def _at(update: Update) -> Interval:
+    """The interval of an update by the time at which its rows were written."""
+    moment = datetime.fromtimestamp(update.timestamp, timezone.utc)
+    return moment, moment
+
+
+def _given_interval(variables: Mapping[str, str | None], zone: str) -> Interval | None:
+    """The data interval of the variables of a run config; an empty one where it cannot be read."""
+    if not any(variables.values()):
+        return None
+    try:
+        start, end = (datetime.fromisoformat(variables.get(name) or "") for name in (_START, _END))
+    except ValueError:
+        return _NEVER, _NEVER
+    return in_timezone(start, zone), in_timezone(end, zone)
 
 
 def _recorded(update: Update) -> Interval | None:

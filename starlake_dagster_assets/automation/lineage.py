@@ -120,7 +120,7 @@ def lineage_scopes(
     watches = {
         node: watched(one.watch.condition)
         for node, one in triggers.triggers.items()
-        if one.watch is not None and one.owner in ("lineage", "condition")
+        if one.watch is not None and one.is_lineage
     }
     by_job: dict[str, set[str]] = {}
     for node in watches:

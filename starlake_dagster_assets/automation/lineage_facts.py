@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -65,8 +65,15 @@ class EventLogFacts:
         """The newest materialization of each watched node, as far as the target reads it."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
-        nodes = self.watched(target.node)
-        return {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
+        own, nodes = self.records.get(target.node), self.watched(target.node)
+        found = {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
+        if own is None:
+            return found
+        left_out = self._consumption(own).left_out
+        for node, update in found.items():
+            if self.keys[node].to_user_string() in left_out:
+                found[node] = replace(update, id=max(update.id, own.storage_id), left_out_by=own.run_id or "outside")
+        return found
 
     def is_consumed(self, target: Target, node: str, update: Update) -> bool:
         """Whether the newest materialization of the target has read an update."""
@@ -74,12 +81,9 @@ class EventLogFacts:
             record = self.records.get(target.node)
         else:
             record = self.table(target.node).materialized.get(target.partition)
-        if record is None:
+        if record is None or update.left_out_by:
             return False
-        consumption = self._consumed.get(record.storage_id)
-        if consumption is None:
-            consumption = self._consumed[record.storage_id] = consumption_of(self.instance, record)
-        return consumption.includes(self.keys[node], update.id, update.time)
+        return self._consumption(record).includes(self.keys[node], update.id, update.time)
 
     def attempt(self, target: Target) -> Attempt | None:
         """The newest run that was created to materialize the target."""
@@ -179,6 +183,12 @@ class EventLogFacts:
         """The newest materialization of each node, in one call whatever their number."""
         nodes = {key: node for node, key in self.keys.items()}
         return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
+
+    def _consumption(self, record: Any) -> Consumption:
+        """What a materialization has consumed."""
+        if record.storage_id not in self._consumed:
+            self._consumed[record.storage_id] = consumption_of(self.instance, record)
+        return self._consumed[record.storage_id]
 
     # ------------------------------------------------------------------------------------------------------------ runs
 

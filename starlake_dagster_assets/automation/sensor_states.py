@@ -46,7 +46,7 @@ class SensorStates:
     def stopped(self, node: str) -> str | None:
         """Returns the name of the sensor of a node where it is stopped or not defined; else None."""
         trigger = self._triggers.triggers.get(node)
-        if trigger is None or trigger.owner not in ("lineage", "condition"):
+        if trigger is None or not trigger.is_lineage:
             return None
         if trigger.owner == "condition" and self._repository is None:
             return None
@@ -87,6 +87,8 @@ class SensorStates:
     def _switched(self) -> Mapping[str, bool]:
         """Whether each sensor that someone has switched is on, by its name."""
         found: dict[str, bool] = {}
+        if self._instance.schedule_storage is None:  # of an ephemeral instance
+            return found
         for state in self._instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
             where = state.origin.repository_origin.code_location_origin.location_name
             if self._location in (None, where) and state.status.name in ("RUNNING", "STOPPED"):

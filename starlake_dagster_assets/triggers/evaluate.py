@@ -50,6 +50,8 @@ class Update:
         window: Data interval of its partition, where that is one of time.
         indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
             run due alone.
+        left_out_by: Id of the run that materialized the target and left out updates of the upstream, since they are
+            outside its data interval; the storage id is then that of its materialization.
     """
 
     id: int
@@ -57,6 +59,7 @@ class Update:
     run: str = ""
     window: tuple[datetime, datetime] | None = None
     indirect: bool = False
+    left_out_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class Evaluator:
         if run := self.facts.running(target):
             return f"{run} will still materialize it"
         trigger = self.triggers.get(target.node)
-        if trigger is None or trigger.watch is None or trigger.owner not in ("lineage", "condition"):
+        if trigger is None or trigger.watch is None or not trigger.is_lineage:
             return ""
         if not self._will_run(self._state(target)) or self.facts.stopped_sensor(target.node) is not None:
             return ""
@@ -298,7 +301,7 @@ class Evaluator:
 
     def _is_due(self, target: Target, up: str) -> bool:
         trigger = self.triggers.get(up)
-        if trigger is None or trigger.watch is None or trigger.owner not in ("lineage", "condition"):
+        if trigger is None or trigger.watch is None or not trigger.is_lineage:
             return False
         return any(self._will_run(self._state(one)) for one in self.facts.upstream(target, up))
 
@@ -402,10 +405,14 @@ def _within(watch: Watch, node: str, update: Update, cycle: tuple[datetime, date
 
 
 def _seen(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -> str:
-    texts = [
-        f"{node} in the same run" if node in joined else f"{node} at {instant(state.updates[node].time)}"
-        for node in sorted(counted)
-    ]
+    texts: list[str] = []
+    for node in sorted(counted):
+        if node in joined:
+            texts.append(f"{node} in the same run")
+        elif run := state.updates[node].left_out_by:
+            texts.append(f"{node}, of which run {run} left out updates outside its interval")
+        else:
+            texts.append(f"{node} at {instant(state.updates[node].time)}")
     return listed(texts)
 
 

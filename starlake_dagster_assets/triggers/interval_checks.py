@@ -10,10 +10,9 @@ from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.select import some
 from starlake_dagster_assets.triggers.model import Trigger
 
-__all__ = ["appends_without_interval"]
+__all__ = ["appends", "appends_without_interval", "reads_interval"]
 
 _VARIABLES = re.compile(r"\bsl_(start_date|end_date|data_interval_(start|end))\b")
-_FOLLOWING = ("lineage", "condition")
 
 
 def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> Iterator[tuple[Node, str]]:
@@ -37,14 +36,14 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
             return trigger is not None
         if trigger.interval == "since_last_run":
             return True
-        return trigger.owner in _FOLLOWING and not silent(name)
+        return trigger.is_lineage and not silent(name)
 
     def silent(name: str) -> list[str]:
         return [up for up in graph.upstream[name] if up in triggers and not declares(up)]
 
     for name, trigger in sorted(triggers.items()):
         node = graph.nodes[name]
-        is_followed = trigger.owner in _FOLLOWING and trigger.partitions == "none" and trigger.interval == "declared"
+        is_followed = trigger.is_lineage and trigger.partitions == "none" and trigger.interval == "declared"
         variable = _appended_interval(node) if is_followed else ""
         if variable and (names := silent(name)):
             yield (
@@ -54,6 +53,18 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
                 f"{some(names)}, interval=since_last_run on {name} if its SQL filters by the time at which rows were "
                 "written, or another writeStrategy.",
             )
+
+
+def appends(node: Node) -> bool:
+    """Whether a task appends the rows of the data interval."""
+    return bool(_appended_interval(node))
+
+
+def reads_interval(node: Node) -> bool:
+    """Whether the SQL of a task has a variable of the data interval; a task without SQL may read it."""
+    task = node.task
+    text = (task.source_sql or task.sql) if task is not None else None
+    return task is not None and (not text or _VARIABLES.search(text) is not None)
 
 
 def _appended_interval(node: Node) -> str:

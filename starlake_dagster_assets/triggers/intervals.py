@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from starlake_dagster_assets.triggers.crons import cycle_of
 
-__all__ = ["Interval", "interval_text", "parse_interval", "union_of_intervals"]
+__all__ = ["Interval", "covers", "first_group", "interval_text", "parse_interval", "union_of_intervals"]
 
 Interval: TypeAlias = tuple[datetime, datetime]
 """Start, included, and end, excluded; both with a time zone."""
@@ -44,6 +44,34 @@ def union_of_intervals(
     if end > now:
         end = now.astimezone(end.tzinfo)
     return (start, end) if start < end else None
+
+
+def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
+    """Returns the oldest intervals that follow each other without a gap; all of them where one is unknown."""
+    intervals = list(declared)
+    known = sorted((one for one in intervals if one is not None), key=lambda one: one[0].timestamp())
+    if not known or len(known) < len(intervals):
+        return intervals
+    found, end = [known[0]], known[0][1].timestamp()
+    for one in known[1:]:
+        if one[0].timestamp() > end:
+            break
+        found.append(one)
+        end = max(end, one[1].timestamp())
+    return [*found]
+
+
+def covers(interval: Interval, declared: Interval | None, now: datetime) -> bool:
+    """Whether a run at a moment that covers an interval has read the update that declares another one.
+
+    Args:
+        interval: Of the run.
+        declared: Of the update; None where it has none.
+        now: The moment: no run covers what comes after it.
+    """
+    if declared is None or interval[0].timestamp() > declared[0].timestamp():
+        return False
+    return min(declared[1].timestamp(), now.timestamp()) <= interval[1].timestamp()
 
 
 def interval_text(interval: Interval) -> str:

@@ -170,6 +170,11 @@ class Trigger:
     bounds: Clock | None = None
     interval: Intervals = "declared"
 
+    @property
+    def is_lineage(self) -> bool:
+        """Whether updates of its upstreams start the node, by a sensor or a condition."""
+        return self.owner in ("lineage", "condition")
+
 
 @dataclass(frozen=True)
 class Job:

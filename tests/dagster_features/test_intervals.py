@@ -1,5 +1,7 @@
 """Runs that a sensor or condition starts cover the intervals that the updates which they consume declare."""
 
+import itertools
+
 import dagster as dg
 import duckdb
 import pytest
@@ -38,8 +40,7 @@ BOTH_OF_1, NONE = ("2025-03-01T00:00:00", "2025-03-02T00:00:00"), ("none", "none
 @pytest.fixture
 def world(tmp_path):
     root = projects.write(tmp_path / "sales", FILES)
-    (tmp_path / "home").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "home"), overrides={"telemetry": {"enabled": False}}) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield World(root, instance)
 
 
@@ -51,13 +52,13 @@ class World:
     def define(self, **lineage):
         automation = sda.StarlakeAutomation(lineage=sda.LineageSettings(**lineage))
         defs = sda.build_definitions(str(self.root), starlake=sda.StarlakeDuckDB(), automation=automation)
-        self.job = defs.get_repository_def().get_job("__ASSET_JOB")
+        self.repository = defs.get_repository_def()
+        self.job = self.repository.get_job("__ASSET_JOB")
 
-    def run(self, *keys, tags=None, run_id=None):
-        selection = [dg.AssetKey(key.split("/")) for key in keys]
-        result = self.job.execute_in_process(
-            instance=self.instance, asset_selection=selection, tags=tags or {}, run_id=run_id
-        )
+    def run(self, *keys, tags=None, options=None):
+        job = self.job.get_subset(asset_selection={dg.AssetKey(key.split("/")) for key in keys})
+        config = {"ops": {node.name: {"config": {"options": options}} for node in job.nodes}} if options else None
+        result = job.execute_in_process(instance=self.instance, tags=tags or {}, run_config=config)
         assert result.success
         return result
 
@@ -166,3 +167,62 @@ def execute(world, run):
     result = execute_run(InMemoryJob(job), run, world.instance)
     assert result.success
     return [e.asset_key.to_user_string() for e in result.all_events if e.is_step_materialization]
+
+
+def due(world, node="kpi.first"):
+    """What the lineage sensor of a task says of it."""
+    sensor = next(one for one in world.repository.sensor_defs if one.name.endswith("_lineage"))
+    context = dg.build_sensor_context(world.instance, repository_def=world.repository, sensor_name=sensor.name)
+    data = sensor.evaluate_tick(context)
+    nodes = {key.to_user_string() for request in data.run_requests or () for key in request.asset_selection}
+    return node.replace(".", "/") in nodes, data.skip_message
+
+
+def test_a_run_by_hand_reads_the_updates_of_its_interval_only(world):
+    world.load(DAY_1)
+    world.load(DAY_2)
+    world.load(DAY_3)
+    world.run("kpi/first", tags=DAY_2)
+    assert due(world)[0], "those of the days before and after are not read"
+    world.run("kpi/first", tags=DAY_1)
+    assert due(world)[0]
+    world.run("kpi/first", tags=TRIGGERED)
+    assert world.rows("kpi.first") == [("2025-03-03T00:00:00", "2025-03-04T00:00:00")], "what is left of them"
+    assert not due(world)[0]
+    world.load()
+    world.run("kpi/first", tags=DAY_3)
+    assert due(world)[0], "an update without an interval may be of any day"
+    world.run("kpi/first")
+    assert not due(world)[0], "a run without an interval reads everything"
+
+
+def test_a_task_that_appends_does_not_cover_what_lies_between_two_updates(world):
+    sql = world.root / "metadata/transform/kpi/first.sql"
+    sql.with_suffix(".sl.yml").write_text("version: 1\ntask:\n  writeStrategy: {type: APPEND}\n")
+    world.define()
+    world.load(DAY_2)
+    world.run("kpi/first", tags=TRIGGERED)
+    world.load(DAY_1)
+    world.load(DAY_3)
+    for _ in range(2):
+        assert due(world)[0]
+        world.run("kpi/first", tags=TRIGGERED)
+    assert not due(world)[0]
+    days = [f"2025-03-0{day}T00:00:00" for day in range(1, 5)]
+    assert sorted(world.rows("kpi.first")) == [(start, end) for start, end in itertools.pairwise(days)]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_due"),
+    [
+        ({"sl_start_date": "2025-03-02", "sl_end_date": "2025-03-03"}, True),
+        ({"sl_start_date": "2025-03-01", "sl_end_date": "2025-03-03"}, False),
+        ({"sl_start_date": "2025-03-01"}, True),
+        ({"country": "FR"}, False),
+    ],
+)
+def test_variables_of_the_run_config_are_an_interval(world, given, is_due):
+    world.load(DAY_1)
+    world.load(DAY_2)
+    world.run("kpi/first", options=given)
+    assert due(world)[0] is is_due

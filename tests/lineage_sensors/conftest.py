@@ -174,7 +174,7 @@ class World:
 
 @pytest.fixture
 def instance() -> Iterable[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
