@@ -35,6 +35,8 @@ class Log:
         understood: Some line was of a known form.
         found: Bytes by name of the files that the program found in `stage`; None where it did not list them.
         lossless: No line can be lost on its way, as in the output of a local process.
+        broken: The program reported that its walk broke before it took up any table.
+        parallel: A table was announced while another one still waited for its summary, which may be lost.
     """
 
     ended: bool = True
@@ -42,6 +44,8 @@ class Log:
     understood: bool = True
     found: Mapping[str, int] | None = None
     lossless: bool = False
+    broken: bool = False
+    parallel: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Ending:
         log: Properties of its log.
         rows: Its rows of `audit.audit`; None where they cannot be read, or are not written.
         files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
+        sequential: A load takes one table after the other.
     """
 
     events: Sequence[Event]
@@ -134,6 +139,7 @@ class Ending:
     log: Log = Log()
     rows: Sequence[AuditRow] | None = None
     files: Mapping[tuple[str, str], TableFiles] = field(default_factory=lambda: MappingProxyType({}))
+    sequential: bool = True
 
     @property
     def exit_code(self) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -45,17 +46,25 @@ class Load:
     """Whether the audit records this command, so that a missing row means something."""
     two_steps: bool
     """Whether loads leave a TRANSFORM row as well, as the native loader's do."""
+    newest: datetime | None
+    """Time of the newest audit row of a load that takes one table after the other; None where that is not known."""
+
+    traced: bool
+    """Whether an error in the log is one of the table that was announced before it: no announcement is missing."""
 
     @classmethod
-    def of(cls, ending: Ending) -> Load:
-        """Returns the facts of a load that has ended."""
+    def of(cls, ending: Ending, expected: Collection[Expected]) -> Load:
+        """Returns the facts of a load of some tables that has ended."""
         started = [event for event in ending.events if isinstance(event, TableStarted)]
+        announced = frozenset(name for event in started for name in event.files)
         logged = any(isinstance(event, TableLoaded) for event in ending.events)
         return cls(
             ending,
-            frozenset(name for event in started for name in event.files),
+            announced,
             ending.rows is not None and (bool(ending.rows) or not logged),
             any(row.step == "TRANSFORM" for row in ending.rows or ()),
+            _newest(ending.rows or ()) if ending.sequential else None,
+            ending.log.lossless or (not ending.log.parallel and _has_announced(announced, ending, expected)),
         )
 
 
@@ -110,6 +119,12 @@ class Facts:
         return None
 
     @property
+    def is_passed(self) -> bool:
+        """Whether rows of later tables prove that the load had finished with all files of this one."""
+        mine = _newest([*self.rows, *self.second])
+        return mine is not None and self.load.newest is not None and mine < self.load.newest
+
+    @property
     def is_without_file(self) -> bool:
         """Whether no listing shows a file that the load could have taken."""
         return self.files is None or not (self.files.before or self.files.ingesting)
@@ -131,6 +146,20 @@ class Facts:
         """Returns the verdict `failed`."""
         landed = 0 if self.load.two_steps else sum(max(row.accepted, 0) for row in self.rows if row.success)
         return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
+
+
+def _has_announced(announced: Collection[str], ending: Ending, expected: Collection[Expected]) -> bool:
+    if ending.log.found is None:
+        return False
+    patterns = [compile_java(one.pattern).fullmatch for one in expected if one.pattern]
+    rest = [name for name in ending.log.found if name not in announced]
+    return not any(matches(name) for name in rest for matches in patterns)
+
+
+def _newest(rows: Iterable[AuditRow]) -> datetime | None:
+    moments = [row.moment for row in rows]
+    known = [moment for moment in moments if moment is not None]
+    return max(known) if known and len(known) == len(moments) else None
 
 
 def _is_of(event: TableEvent, one: Expected) -> bool:

@@ -186,7 +186,8 @@ class _Load:
             files = self._files.after(self._executor.ending.events, adopted=self._adopted)
             self._state.warn_of_files()
             self._put_back()
-        ending = replace(self._executor.ending, files=files)
+        sequential = self._state.source.model.application.max_jobs <= 1
+        ending = replace(self._executor.ending, files=files, sequential=sequential)
         verdicts = reconcile_load(self._expected.values(), ending)
         if ending.rows is None:
             blocking = {name for name, node in self._nodes.items() if self._state.blocks(node)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
@@ -173,6 +174,8 @@ class AuditRow:
     duration_ms: int
     message: str
     step: str
+    moment: datetime | None = field(default=None, compare=False)
+    """TIMESTAMP, which engines cut to a second; None where the warehouse does not tell it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from starlake_dagster_assets.command.errors_in_log import LINE_LIMIT, ErrorLines
+from starlake_dagster_assets.command.evidence import Log
 from starlake_dagster_assets.command.model import (
     CommandFailed,
     CommandSucceeded,
@@ -32,6 +33,7 @@ _SUMMARY = re.compile(
 )
 _MOVED = re.compile(_LOGGER + r"(?:Backing up|Deleting) file (?P<source>\S.*?)(?: to (?:[A-Za-z][\w+.-]*:/|/).*)?$")
 _WORKFLOW_ERROR = re.compile(r"ERROR\s+IngestionWorkflow: (?P<text>.*)$")
+_BROKEN = "Error during ingestion"
 _ALL_DONE = re.compile(r"(?:IngestionWorkflow: (?:All tables loaded successfully|Some tables failed to be loaded))")
 _SUCCESS = re.compile(r"INFO\b[^\n]{0,160}?Main: (?:Preload )?Successfully(?: |$)")
 _FAILURE = re.compile(r"^Starlake failed to execute command")
@@ -79,10 +81,14 @@ class OutputParser:
         """Those that a line may still change; a load of thousands looks through them at each table."""
         self._errors = ErrorLines(keep)
         self._current: TableState | None = None
-        self._parallel = self._archives = False
+        self._archives = False
         self._succeeded = self._failed = False
         self.walked = False
         """Whether the program reported the end of its walk through the tables."""
+        self.parallel = False
+        """Whether a table was announced while another one still waited for its summary."""
+        self.broken = False
+        """Whether the program reported that its walk broke before it took up any table."""
         self.found: Mapping[str, int] | None = None
         """Bytes by name of the files that the program found in the stage area; None where it did not list them."""
 
@@ -101,6 +107,10 @@ class OutputParser:
         """Whether an end marker of the program was read."""
         return self._succeeded or self._failed or self.walked
 
+    def log(self, *, lossless: bool) -> Log:
+        """Returns the properties of the lines that were read."""
+        return Log(self.ended, self.walked, self.understood, self.found, lossless, self.broken, self.parallel)
+
     def feed(self, line: str) -> tuple[Event, ...]:
         """Takes one line, and returns the events it completes."""
         text = _ANSI.sub("", line).rstrip("\r\n")
@@ -114,6 +124,7 @@ class OutputParser:
         if _ALL_DONE.search(text):
             self.walked = True
         elif match := _WORKFLOW_ERROR.search(text):
+            self.broken = self.broken or match["text"].strip() == _BROKEN
             self._workflow_error(match["text"])
         elif _SUCCESS.search(text):
             self._succeeded = True
@@ -140,9 +151,9 @@ class OutputParser:
 
     def _start(self, files: str, name: str) -> tuple[Event, ...]:
         domain, table = self._names.get(name) or _split_name(name)
-        self._parallel = self._parallel or any(t.waiting for t in self._open.values() if not t.errors)
+        self.parallel = self.parallel or any(t.waiting for t in self._open.values() if not t.errors)
         done: tuple[Event, ...] = ()
-        if not self._parallel:
+        if not self.parallel:
             # Sequential: the engine has left every complete table without an error behind it.
             done = tuple(
                 chain.from_iterable(self._settle(t) for t in [*self._open.values()] if t.name != (domain, table))
@@ -196,7 +207,7 @@ class OutputParser:
         suspects = [t for t in self._open.values() if t.unconfirmed]
         if self._current in suspects or not suspects:
             suspects = [self._current] if self._current else []
-        if self._parallel:
+        if self.parallel:
             suspects += [t for t in self._open.values() if t.waiting and t not in suspects]
         for table in suspects:
             table.refuse(text[:LINE_LIMIT])

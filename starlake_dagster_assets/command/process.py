@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from starlake_dagster_assets.command.checks import CheckResult, NamedExpectation, evaluate_now
-from starlake_dagster_assets.command.evidence import Ending, Log
+from starlake_dagster_assets.command.evidence import Ending
 from starlake_dagster_assets.command.model import (
     AuditRow,
     Command,
@@ -147,7 +147,7 @@ class CommandExecutor:
         events = reading.events
         asked = command.name in ("load", "transform") and not self.is_warehouse_locked
         redacted = tuple(_without(event, secrets) for event in events)
-        log = Log(parser.ended, parser.walked, parser.understood, parser.found, self.lossless)
+        log = parser.log(lossless=self.lossless)
         self.ending = Ending(redacted, result, log, self.audit(job_id) if asked else None)
 
     def unfinished(self, name: str) -> Sequence[Command]:

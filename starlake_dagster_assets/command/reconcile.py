@@ -46,8 +46,9 @@ def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tupl
             events.add(event.table, event)
     for row in ending.rows or ():
         rows.add(row.schema, row)
-    load = Load.of(ending)
-    return {(one.domain, one.table): _verdict(Facts(one, load, events, rows)) for one in expected}
+    tables = [*expected]
+    load = Load.of(ending, tables)
+    return {(one.domain, one.table): _verdict(Facts(one, load, events, rows)) for one in tables}
 
 
 def early_verdict(
@@ -172,7 +173,7 @@ def _failed_in_log(facts: Facts) -> Verdict | None:
     archived = facts.files is not None and facts.files.archived >= set(failed.files)
     if _covered(facts) and (facts.ending.clean or archived):
         return None
-    if archived and not facts.log.lossless:  # a lost line blames the wrong table
+    if not (facts.load.traced and (facts.log.lossless or not archived)):  # a lost line blames the wrong table
         return None
     return facts.failure(Evidence.LOG, _with_names(failed))
 
@@ -186,8 +187,8 @@ def _loaded_in_audit(facts: Facts) -> Verdict | None:
 
 def _covered(facts: Facts) -> bool:
     good = {name for row in facts.rows if row.success for name in files_of_row(row)}
-    if facts.resolved is None and not (facts.ending.clean or facts.log.walked):
-        return False  # rows of a part prove nothing about the rest; a walk to the end leaves a row per file
+    if facts.resolved is None and not (facts.ending.clean or facts.log.walked or facts.is_passed):
+        return False  # rows of a part prove nothing about the rest; a walk past the table leaves a row per file
     needed = facts.resolved or frozenset(facts.announced)
     if not needed:
         return bool(good) or (facts.ending.clean and any(row.success for row in facts.second))
@@ -237,7 +238,9 @@ def _failed_without_rows(facts: Facts) -> Verdict | None:
     if facts.ending.clean and not (facts.events or facts.files is not None):
         return None
     error = facts.error or ("" if facts.ending.clean else "the command failed before it named the table")
-    part = f"the audit has rows of {_some(landed_files)} alone" if landed_files else "the audit has no row of its load"
+    part = "the audit has no row of its load"
+    if landed_files:
+        part = f"the audit has rows of {_some(landed_files)}, and nothing shows that these are all its files"
     return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
 
 
@@ -266,8 +269,8 @@ def _unannounced(facts: Facts) -> Verdict | None:
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
     if listed is None and log.lossless and log.understood and facts.ending.clean:
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
-    if facts.ending.clean or not log.understood:
-        return None
+    if facts.ending.clean or not log.understood or not (log.lossless or log.broken):
+        return None  # the lines of its load may be lost
     reason = facts.error or "the command failed before it named the table"
     return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
+from starlake_dagster_assets.command.evidence import Log
 from starlake_dagster_assets.command.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
 
 __all__ = ["ReportedEvents"]
@@ -13,20 +13,14 @@ __all__ = ["ReportedEvents"]
 class ReportedEvents:
     """Takes the events of one command, as `OutputParser` takes its lines."""
 
-    understood = True
-    """Whether a table without an event had nothing to load: an engine that reports objects leaves nothing out."""
-
-    ended = True
-    """Whether the end of the events is there: they cannot be lost."""
-
     def __init__(self) -> None:
         self.walked = False
         self._verdict: CommandSucceeded | CommandFailed | None = None
 
-    @property
-    def found(self) -> Mapping[str, int] | None:
-        """Files in `stage` that no event names: none where the load went through all tables, else not known."""
-        return {} if self.walked else None
+    def log(self, *, lossless: bool) -> Log:
+        """Returns the properties of the events: an engine that reports objects leaves nothing out."""
+        found: dict[str, int] | None = {} if self.walked else None  # files in `stage` that no event names
+        return Log(ended=True, walked=self.walked, understood=True, found=found, lossless=lossless)
 
     def take(self, event: Event) -> tuple[Event, ...]:
         """Takes one event, and returns those of tables and files."""

@@ -79,6 +79,8 @@ def resolve_application(
     grouped = data.get("grouped_max") or _number(environ.get("SL_GROUPED_MAX"))
     if grouped:
         found["grouped_max"] = grouped
+    if jobs := part(data, "spark_scheduling").get("max_jobs"):
+        found["max_jobs"] = jobs
     dags = part(data, "dag_ref")
     return Application.model_validate(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
@@ -10,7 +11,7 @@ from starlake_dagster_assets.command.model import AuditRow, ExpectationRow
 __all__ = ["AUDIT", "EXPECTATIONS", "audit_row", "expectation_row", "number"]
 
 _AUDIT = ("JOBID", "PATHS", "DOMAIN", "SCHEMA", "SUCCESS", "COUNT", "COUNTACCEPTED", "COUNTREJECTED", "DURATION")
-AUDIT = (*_AUDIT, "MESSAGE", "STEP")
+AUDIT = (*_AUDIT, "MESSAGE", "STEP", "TIMESTAMP")
 """Columns of `audit.audit` in the order of `AuditRow`."""
 EXPECTATIONS = ("JOBID", "DOMAIN", "SCHEMA", "NAME", "PARAMS", "SQL", "COUNT", "EXCEPTION", "SUCCESS", "TIMESTAMP")
 """Columns of `audit.expectations` in the order of `ExpectationRow`, and the time of a row."""
@@ -32,6 +33,7 @@ def audit_row(row: Mapping[str, Any]) -> AuditRow:
         number(row.get("DURATION")),
         _text(row, "MESSAGE"),
         _text(row, "STEP"),
+        moment if isinstance(moment := row.get("TIMESTAMP"), datetime) else None,
     )
 
 

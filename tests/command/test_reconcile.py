@@ -4,6 +4,8 @@
 import json
 import os
 import random
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -47,14 +49,19 @@ def second(success=True, message="final write"):
     return row("client", success, "TRANSFORM", "gold", "client", (-1, -1, -1), message)
 
 
+def at(second, row):
+    return replace(row, moment=datetime(2026, 1, 1, 0, 0, second))
+
+
 def files(before=(), waiting=(), ingesting=(), archived=(), ambiguous=False):
     sizes = dict.fromkeys(before, 100)
     return TableFiles(sizes, frozenset(waiting), frozenset(ingesting), frozenset(archived), ambiguous)
 
 
-def verdict(*events, code=0, log=PIPE, rows=None, files=None, table=TABLE):
+def verdict(*events, code=0, log=PIPE, rows=None, files=None, table=TABLE, sequential=True):
     known = {} if files is None else {("raw", "t"): files}
-    return reconcile_load([table], Ending(events, RunResult(code, 1.0), log, rows, known))["raw", "t"]
+    ending = Ending(events, RunResult(code, 1.0), log, rows, known, sequential)
+    return reconcile_load([table], ending)["raw", "t"]
 
 
 AUDIT, PLACES, LOG, NONE = Evidence.AUDIT, Evidence.FILES, Evidence.LOG, Evidence.NONE
@@ -83,7 +90,10 @@ RULES = {
     "no file at all": ((DONE,), {"log": Log(found={})}, "nothing", LOG),
     "a dropped summary": ((STARTED, UNFINISHED, DONE), {"log": SERVICE}, "unknown", NONE),
     "an error without an end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": CUT}, "unknown", NONE),
-    "an error and the end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE}, "failed", LOG),
+    "an error and the end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "failed", LOG),
+    "an error, and maybe a lost announcement": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE}, "unknown", NONE),
+    "a walk that broke, told by a service": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9), broken=True)}, "failed", LOG),
+    "no line of its load, and exit 1": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "unknown", NONE),
     "no log": ((SILENT,), {"log": BLIND}, "unknown", NONE),
     "no log, exit 1": ((BROKEN,), {"code": 1, "log": BLIND}, "unknown", NONE),
     # the audit
@@ -97,6 +107,9 @@ RULES = {
     "an error against rows": ((STARTED, FAILED, BROKEN), {"code": 1, "rows": BOTH}, "failed", LOG),
     "no error counts with exit 0": ((STARTED, FAILED, DONE), {"rows": BOTH}, "loaded", AUDIT),
     "an overwrite leaves final writes alone": ((STARTED, UNFINISHED), {"log": CUT, "rows": [second()] * 2}, "loaded", AUDIT),
+    "rows, and later ones of another table": ((BROKEN,), {"code": 1, "log": BLIND, "rows": [at(1, row()), at(2, row(schema="u"))]}, "loaded", AUDIT),
+    "rows, and ones of the same second": ((BROKEN,), {"code": 1, "log": BLIND, "rows": [at(1, row()), at(1, row(schema="u"))]}, "failed", AUDIT),
+    "rows of tables side by side": ((BROKEN,), {"code": 1, "log": BLIND, "rows": [at(1, row()), at(2, row(schema="u"))], "sequential": False}, "failed", AUDIT),
     "no row": ((SILENT,), {"log": BLIND, "rows": []}, "nothing", AUDIT),
     "no row, exit 1": ((BROKEN,), {"code": 1, "log": BLIND, "rows": []}, "failed", AUDIT),
     "no row after a walk": ((BROKEN,), {"code": 1, "log": Log(walked=True), "rows": [row(schema="u")]}, "nothing", AUDIT),
@@ -251,7 +264,7 @@ def recorded(name, *, lossless, audit, listed):
         shared = name == "load-overlapping-file"
         before = {} if shared else dict.fromkeys(set().union(*mine.values()), 100)
         facts[domain, table] = TableFiles(before, *map(frozenset, mine.values()), ambiguous=shared)
-    log = Log(parser.ended, parser.walked, parser.understood, parser.found, lossless)
+    log = parser.log(lossless=lossless)
     ending = Ending(events, RunResult(run["exit"], 1.0), log, rows if audit else None, facts if listed else {})
     return {one.table: found for one, found in zip(expected, reconcile_load(expected, ending).values(), strict=True)}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from starlake_dagster_assets.command.evidence import Ending, Expected, Log, TableFiles, Verdict
+from starlake_dagster_assets.command.evidence import Ending, Expected, TableFiles, Verdict
 from starlake_dagster_assets.command.model import AuditRow, RunResult
 from starlake_dagster_assets.command.parse import OutputParser
 from starlake_dagster_assets.command.reconcile import reconcile_load
@@ -217,7 +217,7 @@ def verdicts_of(world: World, faults: Faults) -> dict[str, tuple[Verdict, bool]]
     events = [event for line in lines for event in parser.feed(line)]
     events += parser.finish(code)
     lossless = faults.environment == "pipe"
-    log = Log(parser.ended, parser.walked, parser.understood, parser.found, lossless)
+    log = parser.log(lossless=lossless)
     rows = world.audit if faults.reader == "audit" else None
     files = {} if faults.listing == "hidden" else {("d", one.name): _files(world, one, faults) for one in world.tables}
     found = reconcile_load(expected, Ending(events, RunResult(code, 1.0), log, rows, files))
