@@ -13,6 +13,7 @@ from starlake_dagster_assets.assets.environments import named_environments, reso
 from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.assets.translator import External, StarlakeTranslator, bound_translator
+from starlake_dagster_assets.assets.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.automation.build import build_automation
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.automation.incoming_files import build_incoming_files
@@ -149,7 +150,7 @@ def build_definitions(
         jobs=started.jobs,
         schedules=started.schedules,
         sensors=[*watching, *started.sensors, *freshness],
-        asset_checks=checks,
+        asset_checks=[*checks, *build_unit_test_checks(bound, fresh)],
     )
 
 

@@ -87,7 +87,7 @@ class StarlakeTranslator:
         return changed
 
     @property
-    def _switches(self) -> StarlakeTranslatorSettings:
+    def switches(self) -> StarlakeTranslatorSettings:
         """The settings; the default ones where a subclass uses the name `settings` for something else."""
         found = cast("object", self.settings)
         return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
@@ -235,7 +235,7 @@ class StarlakeTranslator:
 
     def get_description(self, node: Node) -> str | None:
         """The comment and the SQL."""
-        return shown.describe(node, with_sql=self._switches.enable_sql_in_description)
+        return shown.describe(node, with_sql=self.switches.enable_sql_in_description)
 
     def get_tags(self, node: Node) -> Mapping[str, str]:
         """Starlake's tags."""
@@ -257,7 +257,7 @@ class StarlakeTranslator:
 
     def get_metadata(self, node: Node) -> Mapping[str, Any]:
         """Columns, names, write strategy, code references."""
-        root = self.source.root if self._switches.enable_code_references else None
+        root = self.source.root if self.switches.enable_code_references else None
         return shown.definition_metadata(node, self.project, root)
 
     def get_code_version(self, node: Node) -> str | None:
@@ -321,7 +321,7 @@ class StarlakeTranslator:
         """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
         if node.kind == "external":
             return ()
-        key, switches = self.spec(node).key, self._switches
+        key, switches = self.spec(node).key, self.switches
         expected = named_expectations(node, self.project.application) if switches.enable_expectation_checks else ()
         checks = [
             dg.AssetCheckSpec(item.name, asset=key, description=expectation_text(item), blocking=item.blocking)

@@ -15,6 +15,8 @@ class StarlakeTranslatorSettings:
         enable_expectation_checks: Add an asset check for each expectation of a table or task.
         enable_rejected_rows_check: Add the check `rejected_rows` to each loaded table.
         enable_schema_drift_check: Add the check `schema_drift` to each loaded table that the project describes.
+        enable_unit_test_checks: Add an asset check for each unit test of `metadata/tests`. The embedded engine runs the
+            test whenever the checks of the asset are executed. Needs the extra `duckdb`.
 
     Raises:
         TypeError: When a value is not True or False.
@@ -31,6 +33,7 @@ class StarlakeTranslatorSettings:
     enable_expectation_checks: bool = True
     enable_rejected_rows_check: bool = True
     enable_schema_drift_check: bool = True
+    enable_unit_test_checks: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -51,10 +51,20 @@ def main() -> None:
 
 def _register() -> None:
     """Adds the commands; each module below names one."""
-    from starlake_dagster_assets.cli import airflow, check, doctor, embedded, graph, init, prepare, run
+    from starlake_dagster_assets.cli import (
+        airflow,
+        check,
+        doctor,
+        embedded,
+        graph,
+        init,
+        prepare,
+        run,
+        unit_tests,
+    )
 
     app.callback()(_program)
-    for module in (init, check, graph, run, prepare, airflow, doctor, embedded):
+    for module in (init, check, unit_tests, graph, run, prepare, airflow, doctor, embedded):
         module.register(app)
 
 

@@ -69,7 +69,7 @@ def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table
     job.create()
     replay = project.application.sink_replay_to_file
     try:
-        with workspace() as work:
+        with workspace(con) as work:
             for part, path in enumerate(job.files, start=1):
                 for plain in plain_files(path, work):
                     job.load(InputFile(plain, str(path), work, replay), part)

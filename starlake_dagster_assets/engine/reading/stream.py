@@ -96,7 +96,7 @@ def stream_incoming(
         return
     scratch, replay = Scratch(con), project.application.sink_replay_to_file
     try:
-        with workspace() as work:
+        with workspace(con) as work:
             for plain in plain_files(file.absolute(), work):
                 yield _stream(scratch, project, table, file.absolute(), InputFile(plain, str(file), work, replay))
     finally:

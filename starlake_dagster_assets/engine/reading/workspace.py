@@ -1,4 +1,4 @@
-"""Temporary directories of readings; those of commands that were killed are removed by a later one."""
+"""Temporary directories of commands; those of commands that were killed are removed by a later one."""
 
 from __future__ import annotations
 
@@ -9,27 +9,54 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
+import duckdb
 from filelock import FileLock, Timeout
 
-__all__ = ["remove_leftovers", "workspace"]
+from starlake_dagster_assets.engine.quoting import literal
 
-_PREFIX = "starlake-read-"
+__all__ = ["place_workspaces", "remove_leftovers", "temporary_directory", "workspace"]
+
+_PREFIX = "starlake-"
 _LOCK = ".lock"
+_VARIABLE = "sl_workspaces"
 _YOUNG_SECONDS = 600
 """A directory that was made just now may not be locked yet."""
 
 
 @contextmanager
-def workspace() -> Generator[Path]:
-    """A directory of its own, which is locked while it is in use and removed at the end."""
-    with TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name, FileLock(Path(name) / _LOCK):
+def workspace(con: duckdb.DuckDBPyConnection) -> Generator[Path]:
+    """Yields the directory of one reading.
+
+    Args:
+        con: The connection that reads; see `place_workspaces`.
+    """
+    ((parent,),) = con.execute(f"SELECT getvariable('{_VARIABLE}')").fetchall()
+    with temporary_directory("read", parent) as folder:
+        yield folder
+
+
+def place_workspaces(con: duckdb.DuckDBPyConnection, parent: Path) -> None:
+    """Puts the workspaces of a connection below a directory instead of that of the system."""
+    con.execute(f"SET VARIABLE {_VARIABLE} = {literal(str(parent))}")
+
+
+@contextmanager
+def temporary_directory(purpose: str, parent: str | None = None) -> Generator[Path]:
+    """Yields a new directory, which is locked while it is in use and removed at the end.
+
+    Args:
+        purpose: A word for its name.
+        parent: Where it is created; by default the system's directory for temporary files.
+    """
+    named = f"{_PREFIX}{purpose}-"
+    with TemporaryDirectory(prefix=named, dir=parent, ignore_cleanup_errors=True) as name, FileLock(Path(name) / _LOCK):
         yield Path(name)
 
 
 def remove_leftovers() -> None:
     """Removes the directories that nobody holds; whatever cannot be removed stays."""
-    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in Path(gettempdir()).glob(f"{_PREFIX}*-*"):
         with suppress(OSError, Timeout):
-            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+            if (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
                 with FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)

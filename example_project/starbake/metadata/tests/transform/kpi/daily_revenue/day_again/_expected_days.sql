@@ -1,0 +1,1 @@
+order_date, order_count, revenue

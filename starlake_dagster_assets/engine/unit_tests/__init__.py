@@ -1,0 +1,1 @@
+"""Unit tests of loads and transforms (`metadata/tests`): discovery, isolation, run, comparison."""

@@ -1,0 +1,145 @@
+"""Finds the unit tests of a project: one directory per test, below its table or task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from starlake_dagster_assets.errors import EngineError, closest_match
+from starlake_dagster_assets.project.model import Table, Task
+
+__all__ = ["TestSelection", "UnitTest", "find_unit_tests", "names_of", "select_unit_tests"]
+
+Kind = Literal["load", "transform"]
+KINDS: tuple[Kind, ...] = ("load", "transform")
+
+
+@dataclass(frozen=True)
+class UnitTest:
+    """One test.
+
+    Attributes:
+        kind: `load` or `transform`.
+        domain: Directory of the table or task.
+        target: File stem of the table or task.
+        name: Name of the test, that of its directory.
+        directory: Its directory.
+        levels: The directories whose SQL and variables apply to it: those of all tests, of the domain, of the table
+            or task, and its own.
+    """
+
+    kind: Kind
+    domain: str
+    target: str
+    name: str
+    directory: Path
+    levels: tuple[Path, ...]
+
+    @property
+    def id(self) -> str:
+        """`<kind>/<domain>/<target>/<name>`."""
+        return f"{self.kind}/{self.domain}/{self.target}/{self.name}"
+
+
+@dataclass(frozen=True)
+class TestSelection:
+    """The options that choose tests, as `starlake test` has them; None chooses all."""
+
+    __test__ = False
+
+    load: bool = False
+    transform: bool = False
+    domain: str | None = None
+    table: str | None = None
+    test: str | None = None
+
+
+def names_of(item: Table | Task) -> tuple[tuple[str, str], ...]:
+    """Returns the domains and names that the tests of a table or task may be found under, those of its file first."""
+    if isinstance(item, Task):
+        return (item.transform_domain, item.stem), (item.domain, item.stem)
+    return (item.domain, item.stem), (item.domain_name, item.stem)
+
+
+def find_unit_tests(root: Path) -> tuple[UnitTest, ...]:
+    """Returns the tests of a project, in the order of their names; none without `metadata/tests`.
+
+    Args:
+        root: The project's directory.
+
+    Raises:
+        EngineError: A file of a test lies outside of the directory of a test.
+    """
+    top = root / "metadata" / "tests"
+    found: list[UnitTest] = []
+    for kind in KINDS:
+        _reject_strays(top / kind)
+        for domain in _directories(top / kind):
+            _reject_strays(domain)
+            for target in _directories(domain):
+                _reject_strays(target)
+                for test in _directories(target):
+                    levels = (top, domain, target, test)
+                    found.append(UnitTest(kind, domain.name, target.name, test.name, test, levels))
+    return tuple(found)
+
+
+def select_unit_tests(tests: Sequence[UnitTest], selection: TestSelection) -> tuple[UnitTest, ...]:
+    """Returns the selected tests.
+
+    Args:
+        tests: All tests of a project.
+        selection: What is selected. A table or task may be given as `<domain>.<name>`.
+
+    Raises:
+        EngineError: No test is selected; the message names the closest one.
+    """
+    chosen = [test for test in tests if _is_selected(test, selection)]
+    if chosen:
+        return tuple(chosen)
+    if not tests:
+        raise EngineError(
+            "the project has no unit tests; create metadata/tests/transform/<domain>/<task>/<test>/ with the tables "
+            "that the task reads (<domain>.<table>.csv) and its result (_expected.csv)"
+        )
+    for option, given, names in (
+        ("--domain", selection.domain, [test.domain for test in tests]),
+        (
+            "--table",
+            selection.table,
+            [name for test in tests for name in (test.target, f"{test.domain}.{test.target}")],
+        ),
+        ("--test", selection.test, [test.name for test in tests]),
+    ):
+        if given is not None and given not in names and (guess := closest_match(given, names)):
+            raise EngineError(f"no unit test is selected by {option} {given}; did you mean {guess}?")
+    listed = ", ".join(test.id for test in tests[:5])
+    raise EngineError(f"no unit test is selected; the project has {listed}{' …' if len(tests) > 5 else ''}")
+
+
+def _is_selected(test: UnitTest, selection: TestSelection) -> bool:
+    kinds = {kind for kind in KINDS if getattr(selection, kind)} or set(KINDS)
+    names = {None, test.target, f"{test.domain}.{test.target}"}
+    return (
+        test.kind in kinds
+        and selection.domain in {None, test.domain}
+        and selection.table in names
+        and selection.test in {None, test.name}
+    )
+
+
+def _directories(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _reject_strays(folder: Path) -> None:
+    """Refuses data files that belong into the directory of a test, which would be ignored here."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and path.suffix in {".csv", ".json"} and not path.name.startswith("."):
+            raise EngineError(
+                f"{path} belongs to no test: move it into a directory per test, metadata/tests/<load or "
+                "transform>/<domain>/<table or task>/<test>/"
+            )

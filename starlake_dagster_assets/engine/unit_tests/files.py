@@ -1,0 +1,194 @@
+"""Files of one unit test, by their names, and the rows in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+
+from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest
+from starlake_dagster_assets.errors import EngineError
+from starlake_dagster_assets.project.rendering import substitute
+from starlake_dagster_assets.project.yaml_io import YamlError, parse_yaml
+
+__all__ = ["Expected", "Given", "Rows", "TestFiles", "read_rows", "variables_of"]
+
+_DATA = (".csv", ".json")
+_INCOMING = "_incoming."
+_EXPECTED = "_expected"
+_ENV = "env.sl.yml"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A table that exists before the test: its schema, its name and the file of its rows."""
+
+    schema: str
+    table: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A wanted result: the file of its rows, and the query that gives them, None for the content of the target."""
+
+    name: str
+    file: Path
+    query: str | None
+
+
+@dataclass(frozen=True)
+class TestFiles:
+    """The files of a test.
+
+    Attributes:
+        given: Tables that exist before the test.
+        incoming: Files to load, by the name that they are loaded under.
+        scripts: SQL files that are run before the test.
+        expected: The wanted results.
+    """
+
+    __test__ = False
+
+    given: tuple[Given, ...]
+    incoming: tuple[tuple[str, Path], ...]
+    scripts: tuple[Path, ...]
+    expected: tuple[Expected, ...]
+
+    @staticmethod
+    def of(test: UnitTest) -> TestFiles:
+        """Reads the directory of a test.
+
+        Raises:
+            EngineError: A file has a name without a meaning, or something is missing.
+        """
+        files = sorted(path for path in test.directory.iterdir() if path.is_file() and not path.name.startswith("."))
+        found = TestFiles(
+            given=tuple(_given(path) for path in files if path.suffix in _DATA and not path.name.startswith("_")),
+            incoming=tuple(
+                (path.name.removeprefix(_INCOMING), path) for path in files if path.name.startswith(_INCOMING)
+            ),
+            scripts=tuple(script for level in test.levels for script in _scripts(level)),
+            expected=tuple(_expected(files)),
+        )
+        _reject_unknown(test, files, found)
+        return found
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a CSV or JSON file: texts that are converted to the types of a table; None is NULL."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+def read_rows(file: Path) -> Rows:
+    """Reads the rows of a CSV file with a header, of a JSON list, or of JSON lines.
+
+    An empty value of a CSV file is NULL; a quoted empty value is an empty text.
+
+    Raises:
+        EngineError: The file cannot be read.
+    """
+    try:
+        return _csv(file) if file.suffix == ".csv" else _json(file)
+    except (duckdb.Error, OSError, ValueError) as error:
+        raise EngineError(f"cannot read {file.name}: {error}") from error
+
+
+def variables_of(test: UnitTest, variables: dict[str, str]) -> dict[str, str]:
+    """Returns the variables of the `env.sl.yml` files of a test; those of a deeper level take precedence.
+
+    Args:
+        test: The test.
+        variables: The variables of the project, which the values may use.
+
+    Raises:
+        EngineError: A file is not valid.
+    """
+    found: dict[str, str] = {}
+    for level in test.levels:
+        path = level / _ENV
+        if not path.is_file():
+            continue
+        try:
+            document = parse_yaml(path.read_text(encoding="utf-8")).value
+            values = cast("dict[str, Any]", document)["env"]
+            found |= {str(name): substitute(str(value), {**variables, **found}) for name, value in values.items()}
+        except (YamlError, KeyError, AttributeError, TypeError, ValueError) as error:
+            raise EngineError(f"{path}: expected a key `env` with variables ({error})") from error
+    return found
+
+
+def _scripts(level: Path) -> Iterable[Path]:
+    return sorted(path for path in level.glob("*.sql") if path.is_file() and not path.name.startswith("_"))
+
+
+def _given(path: Path) -> Given:
+    schema, dot, table = path.stem.partition(".")
+    if not dot or not schema or not table:
+        raise EngineError(f"{path.name}: expected <domain>.<table>{path.suffix}, the table that exists before the test")
+    return Given(schema, table, path)
+
+
+def _expected(files: Sequence[Path]) -> Iterable[Expected]:
+    queries = {path.stem: path for path in files if path.suffix == ".sql"}
+    for path in files:
+        if path.suffix in _DATA and _is_expected(path.stem):
+            query = queries.get(path.stem)
+            yield Expected(path.stem, path, query.read_text(encoding="utf-8") if query else None)
+
+
+def _is_expected(stem: str) -> bool:
+    return stem == _EXPECTED or stem.startswith(f"{_EXPECTED}_")
+
+
+def _reject_unknown(test: UnitTest, files: Sequence[Path], found: TestFiles) -> None:
+    if not found.expected:
+        raise EngineError("the test has no expected result: add _expected.csv or _expected.json")
+    results = {item.name for item in found.expected}
+    known = {item.file for item in (*found.given, *found.expected)} | {path for _, path in found.incoming}
+    known |= {*found.scripts, test.directory / _ENV}
+    known |= {path for path in files if path.suffix == ".sql" and path.stem in results}
+    for path in files:
+        if path not in known:
+            raise EngineError(
+                f"unknown file {path.name}: a test has <domain>.<table>.csv, _incoming.<file>, _expected.csv, "
+                "_expected_<name>.csv with _expected_<name>.sql, *.sql and env.sl.yml (.json as well as .csv)"
+            )
+    if test.kind == "load" and not found.incoming:
+        raise EngineError("the test has no file to load: add _incoming.<file>")
+    if test.kind == "transform" and found.incoming:
+        raise EngineError(
+            f"{found.incoming[0][1].name}: a task loads no file; only tests of loads have _incoming files"
+        )
+
+
+def _csv(file: Path) -> Rows:
+    settings = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', allow_quoted_nulls = false"
+    with duckdb.connect() as con:
+        relation = con.execute(f"SELECT * FROM read_csv({literal(str(file))}, {settings}, comment = '')")
+        names = tuple(str(column[0]) for column in relation.description or ())
+        return Rows(names, tuple(relation.fetchall()))
+
+
+def _json(file: Path) -> Rows:
+    text = file.read_text(encoding="utf-8-sig")
+    listed = text.lstrip().startswith("[")
+    items: list[Any] = json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not all(isinstance(item, dict) for item in items):
+        raise EngineError("expected objects, one per row")
+    columns = tuple(dict.fromkeys(str(key) for item in items for key in item))
+    return Rows(columns, tuple(tuple(_text(item.get(name)) for name in columns) for item in items))
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
