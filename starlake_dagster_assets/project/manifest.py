@@ -26,7 +26,7 @@ from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 _SECRET = re.compile(
     r"passw|passphrase|(?:^|_)pass(?:_|$)|pwd|secret|token|credential|keyfile|(?:^|_)auth(?:_|$)"
     r"|(?:api|access|account|private|aes|encryption)_?key",

@@ -94,6 +94,8 @@ class FileParser:
 
     def _with_cause(self, source: str, problem: Problem) -> Problem:
         """Returns the problem, with the unset variable where that made a value missing or of another type."""
+        if problem.code in {"bare-macro", "unknown-function"}:
+            return problem
         key = problem.key.rpartition(".")[2]
         for number, text in enumerate(source.split("\n"), start=1):
             unset = sorted(name for name in printed(text) if not self._variables.values.get(name))
@@ -125,7 +127,8 @@ class FileParser:
                 return Parsed({}, 1)
             text = source if file.kind in _UNRENDERED else self._renderer.render(source, self._variables.values)
         except RenderError as error:
-            return Parsed(None, problems=(_problem(file, error.line, f"{_sentence(error.message)}", "", "jinja"),))
+            problem = _problem(file, error.line, _sentence(error.message), error.hint, error.code)
+            return Parsed(None, problems=(problem,))
         if not is_text(text):
             message = "is not UTF-8 text once its variables are filled in."
             return Parsed(None, problems=(_problem(file, 1, message, "", "not-utf8"),))

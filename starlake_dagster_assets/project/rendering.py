@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,10 @@ from typing import Any
 
 from jinja2 import ChainableUndefined, TemplateError, TemplateSyntaxError
 from jinja2.loaders import ChoiceLoader, DictLoader, FileSystemLoader
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import missing
+
+from starlake_dagster_assets.errors import closest_match
+from starlake_dagster_assets.project.jinja_limits import MOST_CHARACTERS, LimitedEnvironment, LimitError, limited
 
 __all__ = ["RenderError", "Renderer", "mentioned", "printed", "render", "source_line", "substitute", "uses_macros"]
 
@@ -33,18 +35,36 @@ class RenderError(Exception):
     Args:
         message: What is wrong.
         line: 1-based line of the template, None where it is not known.
+        hint: What to do.
+        code: The kind of the error, for `Problem`.
     """
 
-    def __init__(self, message: str, line: int | None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, line: int | None, hint: str = "", code: str = "jinja") -> None:
+        super().__init__(f"{message}. {hint}" if hint else message)
         self.message = message
         self.line = line
+        self.hint = hint
+        self.code = code
+
+
+class _UnknownFunctionError(Exception):
+    """A template calls a function that does not exist, which is an error in Jinjava too."""
 
 
 class _Nothing(ChainableUndefined):
     """What an unknown name gives: empty text, whatever is done with it, as in Jinjava."""
 
+    def __getattr__(self, name: str) -> _Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Nothing(obj=self, name=name)
+
+    def __getitem__(self, name: Any) -> _Nothing:  # type: ignore[override]
+        return _Nothing(obj=self, name=str(name))
+
     def __call__(self, *args: Any, **kwargs: Any) -> _Nothing:
+        if self._undefined_obj is missing and self._undefined_name:
+            raise _UnknownFunctionError(self._undefined_name)
         return self
 
     def __int__(self) -> int:
@@ -169,11 +189,11 @@ def source_line(source: str, rendered: str, line: int | None) -> int | None:
 
 
 class Renderer:
-    """Renders the files of one project, whose macro files can be imported and called.
+    """Renders the files of one project, whose macro files can be imported.
 
     Args:
         metadata: The directory that `{% import 'macros/m.j2' as m %}` starts from; None allows no import.
-        macros: Macro files: path below `metadata` to text. Their macros can be called without an import.
+        macros: Macro files: path below `metadata` to text.
     """
 
     def __init__(self, metadata: Path | None = None, macros: Mapping[str, str] | None = None) -> None:
@@ -181,28 +201,19 @@ class Renderer:
         self._macros = dict(macros or {})
 
     @cached_property
-    def environment(self) -> SandboxedEnvironment:
+    def environment(self) -> LimitedEnvironment:
         """The Jinja environment, made when first needed."""
         loaders: list[Any] = [DictLoader(self._macros)]
         if self._metadata is not None:
             loaders.append(
                 FileSystemLoader([self._metadata, self._metadata / "macros", self._metadata / "expectations"])
             )
-        return SandboxedEnvironment(undefined=_Nothing, loader=ChoiceLoader(loaders), keep_trailing_newline=True)
+        return LimitedEnvironment(undefined=_Nothing, loader=ChoiceLoader(loaders), keep_trailing_newline=True)
 
     @cached_property
     def macro_names(self) -> frozenset[str]:
-        """The macros that can be called."""
+        """The macros that the files define."""
         return _macro_names(self._macros.values())
-
-    @cached_property
-    def _library(self) -> Mapping[str, Any]:
-        """The macros of all readable macro files, later files last."""
-        found: dict[str, Any] = {}
-        for text in self._macros.values():
-            with suppress(Exception):  # a broken file has its own problem
-                found.update(vars(self.environment.from_string(text).module))
-        return {name: value for name, value in found.items() if name in self.macro_names}
 
     def check(self, text: str) -> None:
         """Checks the syntax of a template.
@@ -247,16 +258,35 @@ class Renderer:
     def _jinja(self, text: str, variables: Mapping[str, str]) -> str:
         # Jinja reads `{{ a-b }}` as a difference: a variable of that very name goes first
         text = substitute(text, {name: value for name, value in variables.items() if not name.isidentifier()})
-        context: Mapping[str, Any] = variables
-        if self.macro_names and not self.macro_names.isdisjoint(mentioned(text)):
-            context = {**self._library, **variables}
         try:
-            return self.environment.from_string(text).render(context)
+            with limited():
+                return self._generated(text, variables)
         except TemplateSyntaxError as error:
             raise RenderError(f"Jinja: {error.message}", error.lineno) from None
+        except _UnknownFunctionError as error:
+            raise self._unknown_function(str(error), _template_line(error.__traceback__)) from None
         except Exception as error:  # a template may raise anything
             reason = str(error) or type(error).__name__
             raise RenderError(f"Jinja: {reason}", _template_line(error.__traceback__)) from None
+
+    def _generated(self, text: str, variables: Mapping[str, Any]) -> str:
+        parts, size = list[str](), 0
+        for part in self.environment.from_string(text).generate(variables):
+            parts.append(part)
+            size += len(part)
+            if size > MOST_CHARACTERS:
+                raise LimitError(f"the text has more than {MOST_CHARACTERS:,} characters")
+        return "".join(parts)
+
+    def _unknown_function(self, name: str, line: int | None) -> RenderError:
+        files = [path for path, text in self._macros.items() if name in _MACRO.findall(text)]
+        if not files:
+            close = closest_match(name, [*self.macro_names, *self.environment.globals])
+            hint = f"Did you mean `{close}`?" if close else "Import the macro, or use a function of Jinja."
+            return RenderError(f"Jinja: the function `{name}` does not exist", line, hint, "unknown-function")
+        message = f"the macro `{name}` is called without an import"
+        hint = f"Add {{% import '{files[-1]}' as m %}} at the top of the file, and call m.{name}(…)."
+        return RenderError(message, line, hint, "bare-macro")
 
 
 def _macro_names(texts: Iterable[str]) -> frozenset[str]:

@@ -223,7 +223,7 @@ def test_macros_in_task_sql(load):
             "macros/deep/m.j2": "{% macro cents(c) %}({{ c }} / 100){% endmacro %}",
             "expectations/e.j2": "{% macro ok() %}select 0{% endmacro %}",
             "transform/kpi/one.sql": "{% import 'macros/deep/m.j2' as m %}select {{ m.cents('a') }} as a",
-            "transform/kpi/two.sql": "select {{ cents('b') }} as b",
+            "transform/kpi/two.sql": "{% from 'macros/deep/m.j2' import cents %}select {{ cents('b') }} as b",
         }
     )
     assert problems == ()

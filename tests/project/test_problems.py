@@ -199,6 +199,7 @@ TASK = "transform/kpi/one.sl.yml"
         ("transform/kpi/one.sql", "select 1\nfrom a.b where x = 'it", "broken-sql", 1, "", "the ' of line 2"),
         ("transform/kpi/one.sql", "select ')' -- (\n)", "broken-sql", 1, "", "the ) of line 2 closes nothing"),
         ("transform/kpi/one.sql", "select 1\n{% endif %}", "jinja", 2, "", "Jinja"),
+        ("transform/kpi/one.sql", "select 1,\n{{ nope(1) }} as a", "unknown-function", 2, "", "`nope` does not exist"),
         ("transform/kpi/one.sql", "-- nothing\n", "missing-sql", 1, "", "empty"),
         ("transform/loose.sql", "select 1", "ignored-file", None, "", "no domain"),
         ("macros/m.j2", "{% macro a( %}", "jinja", 1, "", "Jinja"),

@@ -38,11 +38,17 @@ def test_names_that_are_no_identifiers():
     assert render("${a.b} ${a-b} {{ été }} {{ a-b }} {{a.b}} ${a$}", variables) == "1 2 3 2 1 4"
 
 
-def test_macros_by_import_and_by_name(tmp_path: Path):
+def test_macros_by_import(tmp_path: Path):
     macros = {"macros/m.j2": "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}"}
     renderer = Renderer(tmp_path, macros)
     assert renderer.render("{% import 'macros/m.j2' as m %}{{ m.twice('a') }}", {}) == "aa"
-    assert renderer.render("{{ twice('b') }}", {}) == "bb"
+    with pytest.raises(RenderError) as caught:
+        renderer.render("a\n{{ twice('b') }}", {})
+    assert (caught.value.line, caught.value.code) == (2, "bare-macro")
+    assert caught.value.hint == "Add {% import 'macros/m.j2' as m %} at the top of the file, and call m.twice(…)."
+    with pytest.raises(RenderError, match=r"the function `rang` does not exist\. Did you mean `range`"):
+        renderer.render("{{ rang(2) }}", {})
+    assert renderer.render("{% if a %}{{ twice('b') }}{% endif %}{{ x.y() }}{{ x.y.z }}", {}) == ""
     assert renderer.render("{{ twice }}", {"twice": "variable"}) == "variable"
 
 
@@ -57,6 +63,50 @@ def test_errors_have_their_line(text: str, line: int):
 
 def test_the_sandbox_holds():
     assert render("[{{ ''.__class__.__mro__[1].__subclasses__() }}]", {}) == "[]"
+
+
+GROW = "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for i in range(10**9) %}{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro a(n) %}{% if n %}{{ a(n - 1) }}{{ a(n - 1) }}{% endif %}{% endmacro %}{{ a(60) }}",
+        "{{ 'a' * 10**10 }}",
+        "{{ 10**10 * [0] }}",
+        "{{ 9**9**9**9**9 }}",
+        "{{ '%0999999999d' % 1 }}",
+        "{{ '%*d' | format(10**10, 1) }}",
+        "{{ '{:>9999999999}'.format(1) }}",
+        "{{ '{:{w}}'.format(1, w=10**10) }}",
+        "{{ 'a' | center(10000000000) }}",
+        "{{ 'a'.ljust(10**10) }}",
+        "{{ (range(99999) | list) | join('b' * 999999) }}",
+        f"{GROW}n.x + n.x %}}{{% endfor %}}",
+        f"{GROW}n.x ~ n.x %}}{{% endfor %}}",
+        f"{GROW}[n.x, n.x] %}}{{% endfor %}}{{{{ n.x }}}}",
+        "{% set n = namespace(x=9) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+        "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set b %}{{ n.x }}{{ n.x }}{% endset %}"
+        "{% set n.x = b %}{% endfor %}",
+    ],
+)
+def test_a_template_without_an_end_is_one_error(text: str):
+    with pytest.raises(RenderError) as caught:
+        render(f"a\n{text}", {})
+    assert caught.value.line == 2
+    assert len(caught.value.message) < 120
+
+
+def test_limits_change_nothing_within_them():
+    text = "{% for i in [3, 1] | sort %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% else %}x{% endfor %}"
+    assert render(text, {}) == "1/2False2/2True"
+    assert render("{% for i in y %}{% else %}none{% endfor %}{% set z | upper %}a{% endset %}{{ z }}", {}) == "noneA"
+    assert render("{{ '%05.1f' % 1.5 }} {{ '{:>3}'.format(1) }} {{ 'a,b' | replace(',', ';') }}", {}) == "001.5   1 a;b"
+    assert render("{{ 1700000000000 + 1 }} {{ {'a': [1]}['a'] }} {{ 'x' ~ 1 }} {{ 'a' * 3 }}", {}) == (
+        "1700000000001 [1] x1 aaa"
+    )
 
 
 def test_imports_stay_inside_the_project(tmp_path: Path):

@@ -1,0 +1,219 @@
+"""A Jinja environment whose templates end: they are limited in loops, calls, sizes and time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, cast
+
+from jinja2 import nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import SandboxedEnvironment
+
+__all__ = ["MOST_CHARACTERS", "LimitError", "LimitedEnvironment", "limited"]
+
+MOST_CHARACTERS = 10_000_000
+"""Characters of a rendered text, and of each value within."""
+_CALL = 10
+"""A call takes as long as many iterations."""
+_ITEM = 10
+"""An item of a list counts as many characters."""
+_MOST_STEPS = 500_000
+_MOST_SECONDS = 30.0
+_MOST_BITS = 4096
+_MOST_WORK = 100_000_000
+"""Characters that a filter or a method may have to write, as estimated before."""
+_VARIABLE_WIDTH = re.compile(r"%[^%A-Za-z]*\*|\{[^{}]*:[^{}]*\{")
+_EXPANDING_FILTERS = (
+    "batch",
+    "center",
+    "indent",
+    "join",
+    "replace",
+    "slice",
+    "tojson",
+    "urlize",
+    "wordwrap",
+    "xmlattr",
+)
+_EXPANDING_METHODS = frozenset({"center", "expandtabs", "join", "ljust", "replace", "rjust", "translate", "zfill"})
+
+
+class LimitError(Exception):
+    """A template exceeds a limit."""
+
+
+@dataclass
+class _Budget:
+    """What is left for one rendering."""
+
+    steps: int = _MOST_STEPS
+    deadline: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
+
+    def spend(self, steps: int = 1) -> None:
+        self.steps -= steps
+        if self.steps < 0:
+            raise LimitError(f"the template takes more than {_MOST_STEPS:,} iterations and calls")
+        if time.monotonic() > self.deadline:
+            raise LimitError(f"the template takes more than {_MOST_SECONDS:g} seconds")
+
+
+_BUDGET: ContextVar[_Budget | None] = ContextVar("starlake_jinja_budget", default=None)
+
+
+@contextmanager
+def limited() -> Generator[None]:
+    """Limits what is rendered within the block, as one."""
+    if _BUDGET.get() is not None:
+        yield
+        return
+    token = _BUDGET.set(_Budget())
+    try:
+        yield
+    finally:
+        _BUDGET.reset(token)
+
+
+class LimitedEnvironment(SandboxedEnvironment):
+    """A sandbox without unlimited loops, recursion, and values; see `limited`."""
+
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.globals.pop("lipsum", None)  # which Starlake has not
+        self.filters |= {name: _expanding(self.filters[name]) for name in _EXPANDING_FILTERS if name in self.filters}
+        self.filters |= {"sl_counted": _counted, "sl_sized": _sized, "sl_format": _format}
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        for node in list(source.find_all(nodes.Node)):
+            _limit(node)
+        return super()._generate(source, *args, **kwargs)
+
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Calls a function or macro of a template."""
+        _spend(_CALL)
+        method: object = getattr(obj, "__wrapped__", obj)  # the sandbox wraps `format`
+        owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+        if isinstance(owner, str) and name in {"format", "format_map"}:
+            _format(owner)
+        elif isinstance(owner, str) and name in _EXPANDING_METHODS:
+            _check_work(owner, [*args, *kwargs.values()])
+        return _sized(super().call(context, obj, *args, **kwargs))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Computes an operator of a template."""
+        if operator == "%" and isinstance(left, str):
+            _format(left)
+        _check_operands(operator, left, right)
+        return _sized(super().call_binop(context, operator, left, right))
+
+
+def _limit(node: nodes.Node) -> None:
+    """Puts the limits around the parts of a node, as filters."""
+    if isinstance(node, nodes.For):
+        node.iter = _filtered(node.iter, "sl_counted")
+    elif isinstance(node, nodes.AssignBlock):
+        node.filter = _filtered(node.filter, "sl_sized")
+    elif isinstance(node, nodes.Filter) and node.name == "format":
+        node.node = _filtered(node.node, "sl_format")
+    for name in node.fields:
+        part: object = getattr(node, name)
+        if isinstance(part, _GROWING):
+            setattr(node, name, _filtered(part, "sl_sized"))
+        elif isinstance(part, list):
+            parts = cast("list[object]", part)
+            parts[:] = [_filtered(one, "sl_sized") if isinstance(one, _GROWING) else one for one in parts]
+
+
+_GROWING = (nodes.Concat, nodes.List, nodes.Dict)
+"""Expressions whose value holds those of others: repetition doubles it."""
+
+
+def _filtered(node: nodes.Node | None, name: str) -> Any:
+    return nodes.Filter(cast("nodes.Expr | None", node), name, [], [], None, None, lineno=getattr(node, "lineno", 1))
+
+
+def _spend(steps: int = 1) -> None:
+    budget = _BUDGET.get()
+    if budget is not None:
+        budget.spend(steps)
+
+
+def _counted(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        _spend()
+        yield item
+
+
+def _sized(value: Any) -> Any:
+    """The value, where it is of a size that can be printed."""
+    if _size(value) > MOST_CHARACTERS:
+        raise LimitError(f"a value has more than {MOST_CHARACTERS:,} characters or items")
+    return value
+
+
+def _size(value: Any) -> int:
+    total, rest = 0, [value]
+    while rest and total <= MOST_CHARACTERS:
+        one = rest.pop()
+        total += _ITEM
+        if isinstance(one, str):
+            total += len(one)
+        elif isinstance(one, (list, tuple, set)):
+            rest += cast("Iterable[Any]", one)
+        elif isinstance(one, dict):
+            for key, held in cast("Mapping[Any, Any]", one).items():
+                rest += (key, held)
+    return total
+
+
+def _format(text: Any) -> Any:
+    """The format of a text, where its widths can be printed."""
+    if isinstance(text, str):
+        if _VARIABLE_WIDTH.search(text):
+            raise LimitError("the width of a format is a value of its own")
+        _check_size(sum(int(width) for width in re.findall(r"\d{1,20}", text)))
+    return text
+
+
+def _expanding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, where its result can be printed."""
+    given = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        value, *others = args[given:]
+        _check_work(value, [*others, *kwargs.values()])
+        return _sized(function(*args, **kwargs))
+
+    return checked
+
+
+def _check_work(value: Any, arguments: Iterable[Any]) -> None:
+    sizes = [abs(one) if isinstance(one, int) else _size(one) for one in arguments]
+    if _size(value) * max(sizes, default=1) > _MOST_WORK:
+        raise LimitError(f"a value would have more than {MOST_CHARACTERS:,} characters")
+
+
+def _check_operands(operator: str, left: Any, right: Any) -> None:
+    if isinstance(left, int) and isinstance(right, int):
+        bits = {"*": left.bit_length() + right.bit_length(), "**": left.bit_length() * max(right, 0)}
+        if bits.get(operator, 0) > _MOST_BITS:
+            raise LimitError("a number is too large")
+    elif operator == "*":
+        for sequence, times in ((left, right), (right, left)):
+            if isinstance(sequence, (str, list, tuple)) and isinstance(times, int):
+                _check_size(_size(sequence) * max(times, 0))
+    elif operator == "+" and isinstance(left, (str, list, tuple)):
+        _check_size(_size(left) + _size(right))
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_CHARACTERS:
+        raise LimitError(f"a value has more than {MOST_CHARACTERS:,} characters or items")
