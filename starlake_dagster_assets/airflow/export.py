@@ -12,7 +12,9 @@ from pathlib import Path
 from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.environments import environments_of
+from starlake_dagster_assets.airflow.helper import helper
 from starlake_dagster_assets.airflow.ids import Ids
+from starlake_dagster_assets.airflow.manifest import asset_map, export_name, manifest_of
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
@@ -127,25 +129,16 @@ def export_airflow(
         split,
         granularity,
         ids,
+        f"{export_name(source, options or AirflowOptions())}.manifest.json",
     )
-    plan = plan_dags(request)
-    files = {f"{dag.id}.py": render(dag, source) for dag in plan.dags}
+    plan, worker = plan_dags(request), helper(MARKER)
+    files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in plan.dags}
+    files[f"{worker.name}.py"] = worker.text
     pools = {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()}
     files["pools.json"] = _json(pools)
-    files["asset_map.json"] = _json(_asset_map(plan))
+    files["asset_map.json"] = _json(asset_map(plan))
+    files[request.manifest] = _json(manifest_of(plan, source, sorted(files)))
     return _write(Path(output), files, plan, check)
-
-
-def _asset_map(plan: Plan) -> dict[str, object]:
-    """Where each node is made, and what is around them."""
-    assets = {
-        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
-        for node, (dag, task) in sorted(plan.places.items())
-    }
-    external = {
-        uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in sorted(plan.external.items())
-    }
-    return {"exported_by": "starlake-dagster", "assets": assets, "external": external}
 
 
 def _json(value: object) -> str:

@@ -176,6 +176,7 @@ class DagSpec:
         settings: Options of the environment.
         audit: Where its checks ask; None where it has none.
         environment: Where its commands run.
+        manifest: Name of the file that describes the export.
     """
 
     id: str
@@ -193,6 +194,7 @@ class DagSpec:
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     audit: Audit | None = None
     environment: EnvironmentName = "shell"
+    manifest: str = ""
 
 
 @dataclass(frozen=True)

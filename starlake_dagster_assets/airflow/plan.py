@@ -59,6 +59,7 @@ class Request:
         split: What the nodes of a DAG have in common besides their start.
         granularity: A task a table, or one for all tables of a domain in a DAG.
         ids: Task ids and URIs of starlake-airflow, or those of asset keys.
+        manifest: Name of the file that describes the export.
     """
 
     project: ProjectSource
@@ -70,6 +71,7 @@ class Request:
     split: Split = "domain"
     granularity: Granularity = "task"
     ids: Ids = "starlake"
+    manifest: str = ""
 
     def audit(self, environment: EnvironmentName) -> Audit | None:
         """Where tasks of an environment can ask what became of expectations."""
@@ -357,6 +359,7 @@ class _Planner:
             settings={**request.options.settings, **job.options},
             audit=request.audit(where) if any(task.checks for task in tasks) else None,
             environment=where,
+            manifest=request.manifest,
         )
 
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:

@@ -27,115 +27,51 @@ except ImportError:  # Airflow 2
 {former}"""
 _PARAM = "    from airflow.models.param import Param\n"
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
-_WINDOW = '''\
-def moved(text, here, there):
-    """A moment as clocks of another time zone show it; one that is not said stays so."""
-    if not text:
-        return ""
-    return pendulum.parse(text, tz=here).in_timezone(there).strftime(MOMENT)
-
-
-@pass_context
-def window(context):
-    """Start and end of the data of a run (UTC); the start is empty where nothing says it.
-
-    Runs that assets trigger have no data interval in Airflow 3: theirs is that of the
-    runs that made the assets, which `tell_window` wrote on the events.
-    """
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    triggers = (context.get("triggering_asset_events") or {}).values()
-    told = [event.extra for events in triggers for event in events]
-    told = [extra for extra in told if extra.get("sl_start_date")]
-    if start and end and start < end:
-        start, end = start.strftime(MOMENT), end.strftime(MOMENT)
-    elif told:
-        start = min(extra["sl_start_date"] for extra in told)
-        end = max(extra["sl_end_date"] for extra in told)
-    else:
-        start, end = "", (end or context["dag_run"].run_after).strftime(MOMENT)
-    params = context["params"]
-    first = moved(params.get("sl_start_date"), ZONE, "UTC")
-    return first or start, moved(params.get("sl_end_date"), ZONE, "UTC") or end
-
-
-def tell_window(context, result=None):
-    """Writes the window of a run on the events of the assets that a task made."""
-    start, end = window(context)
-    for asset in context["task"].outlets if "outlet_events" in context else ():
-        extra = context["outlet_events"][asset].extra
-        extra.update(sl_start_date=start, sl_end_date=end)
-'''
-_OPTIONS = '''\
-@pass_context
-def options(context, more=""):
-    """The options of a transform: the window in `ZONE`, then those of its own."""
-    start, end = (moved(moment, "UTC", ZONE) for moment in window(context))
-    names = {
-        "sl_start_date": start,
-        "sl_end_date": end,
-        "sl_data_interval_start": start,
-        "sl_data_interval_end": end,
-    }
-    pairs = [f"{name}={value}" for name, value in names.items()] if start else []
-    return ",".join(["SL_LOG_LEVEL=info", *pairs, *([more] if more else [])])
-'''
 _CHECKS = ("check", "warn", "end")
-_DATED = '''\
-@pass_context
-def dated(context, codes):
-    """The end of the data of a run as clocks in `ZONE` show it, in codes of strftime."""
-    return pendulum.parse(window(context)[1], tz="UTC").in_timezone(ZONE).strftime(codes)
-'''
 _RESERVED = (
     "Asset",
     "CronDataIntervalTimetable",
     "DAG",
-    "MOMENT",
+    "MACROS",
     "Param",
+    "Path",
     "TaskGroup",
-    "ZONE",
-    "dated",
-    "moved",
-    "options",
-    "pass_context",
     "pendulum",
+    "sys",
     "tell_window",
     "timedelta",
-    "window",
 )
 
 
-def render(dag: DagSpec, project: ProjectSource) -> str:
+def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     """The source of a DAG file.
 
     Args:
         dag: The DAG.
         project: What it was made from.
+        helper: Name of the module beside it.
     """
     dialect = DIALECTS[dag.environment](dag, project)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
+    shared = ["MACROS", *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
     head = [_header(dag, project), *_imports(dag, dialect, checks, transforms)]
-    constants = [("MOMENT", "%Y-%m-%dT%H:%M:%S"), ("ZONE", dag.timezone), *dialect.constants()]
+    head.append("sys.path.append(str(Path(__file__).parent))")
+    head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
+    constants = [*dialect.constants()]
     constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
-    functions = [
-        *dialect.functions(),
-        _WINDOW,
-        *([_OPTIONS] if transforms else []),
-        *([_DATED] if _is_dated(dag) else []),
-    ]
-    functions += checks.functions() if checks else []
-    taken = {*_RESERVED, *dialect.reserved, *_imported(dialect.imports)}
+    taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
     taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
     names = variables([task.id for task in dag.tasks], taken)
     body = _body(dag, dialect, checks, names, transforms)
-    parts = ["\n\n".join(head), *(text.rstrip() for text in functions), body]
+    parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
     return "\n\n\n".join(parts) + _documents(dag, names) + "\n"
 
 
-def _is_dated(dag: DagSpec) -> bool:
-    return any("{{ dated(" in task.waiting.ack + task.waiting.directory for task in dag.tasks if task.waiting)
+def _shared(helper: str, names: Sequence[str]) -> str:
+    line = f"from {helper} import {', '.join(names)}"
+    return line if len(line) <= 88 else f"from {helper} import (\n" + "".join(f"    {one},\n" for one in names) + ")"
 
 
 def _header(dag: DagSpec, project: ProjectSource) -> str:
@@ -146,8 +82,7 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
 
 
 def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, transforms: bool) -> list[str]:
-    modules = [*dialect.modules, "from datetime import timedelta"]
-    modules.sort(key=lambda line: (line.startswith("from"), line))
+    modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
     groups = any(task.groups for task in dag.tasks)
     names = [*(["Param"] if transforms else []), *(["TaskGroup"] if groups else [])]
     former = (_PARAM if transforms else "") + (_GROUP if groups else "")
@@ -155,10 +90,8 @@ def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, transforms: 
     blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ())]))
     plain = sorted(block for block in blocks if block.startswith("from"))
     tried = [block for block in blocks if not block.startswith("from")]
-    third = "\n".join(["import pendulum", *plain, "from jinja2 import pass_context"])
-    timetable = ["from airflow.timetables.interval import CronDataIntervalTimetable"]
-    if isinstance(dag.schedule, Clock):
-        third = "\n".join(["import pendulum", *sorted([*plain, *timetable]), "from jinja2 import pass_context"])
+    timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
+    third = "\n".join(["import pendulum", *sorted([*plain, *([timetable] if isinstance(dag.schedule, Clock) else [])])])
     return ["\n".join(modules), third, base, *tried]
 
 
@@ -189,12 +122,6 @@ def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[
 
 
 def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
-    given = [
-        *(["options"] if transforms else []),
-        *(["dated"] if _is_dated(dag) else []),
-        *(["job_id"] if dag.audit else []),
-    ]
-    macros = {name: Raw(name) for name in ("window", *given)}
     defaults = {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
     arguments: list[tuple[str, Any]] = [
         ("dag_id", dag.id),
@@ -213,7 +140,7 @@ def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tup
     ]
     if transforms:
         arguments.append(("params", {name: Raw(_param(word)) for name, word in _PARAMS.items()}))
-    return [*arguments, ("user_defined_macros", macros)]
+    return [*arguments, ("user_defined_macros", Raw("MACROS"))]
 
 
 _PARAMS = {"sl_start_date": "Start", "sl_end_date": "End"}

@@ -15,8 +15,8 @@ LINE_LIMIT = 2000
 _LEVEL = re.compile(
     r"(?:\d{1,4}[/-]\d{2}[/-]\d{2}[ T]\d{2}:\d{2}:\d{2}\S*\s+|^)\[?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\]?\s+(?=\S)"
 )
-_LOGGER = re.compile(r"^(?!Error: )(?P<logger>[A-Za-z_][\w.$]*): ")
-_FAILURE = re.compile(r"^Starlake failed to execute command")
+_LOGGER_NAME = re.compile(r"^(?!Error: )(?P<logger>[A-Za-z_][\w.$]*): ")
+_FAILED_COMMAND = re.compile(r"^Starlake failed to execute command")
 _FRAME = re.compile(r"^\s*(?:at [\w$.<>/]+\(|\.\.\. \d+ (?:more|common frames))")
 _COLUMN = re.compile(r"\bcolumn \W?\w|Could not find valid strategy", re.I)
 _SUMMARIES = re.compile(r"(?:Some tables failed to be loaded|Error during ingestion)$")
@@ -68,7 +68,7 @@ class ErrorLines:
         if level:
             self._tables = ()
             self._open = self._begin(text[level.end() :]) if level[1] in ("ERROR", "FATAL") else None
-        elif _FAILURE.match(text) or text.startswith("Exception in thread"):
+        elif _FAILED_COMMAND.match(text) or text.startswith("Exception in thread"):
             self._open = self._begin(text)
         elif self._open is None and text.startswith(("Error: ", "Unknown ")):
             self._begin(text)
@@ -92,7 +92,7 @@ class ErrorLines:
         return "\n".join(dict.fromkeys(texts or [one.text for one in records]))
 
     def _begin(self, text: str) -> _Record:
-        named = _LOGGER.match(text)
+        named = _LOGGER_NAME.match(text)
         record = _Record(named["logger"].rpartition(".")[2] if named else "")
         if len(self._records) < _MOST_RECORDS:
             self._records.append(record)

@@ -4,18 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Literal, Protocol
 
 from starlake_dagster_assets.command.evidence import TableFiles
 from starlake_dagster_assets.command.model import Event, TableStarted
 from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Table
-from starlake_dagster_assets.runners.protocol import FileReader
 
-__all__ = ["LoadFiles"]
+__all__ = ["AreaReader", "LoadFiles", "LoadedTable"]
 
 _Marks = Mapping[str, str]
-_NONE: _Marks = MappingProxyType({})
+_NO_MARKS: _Marks = MappingProxyType({})
 _EMPTY: Mapping[str, int] = MappingProxyType({})
+
+
+class LoadedTable(Protocol):
+    """A table of a load, as far as its files are concerned."""
+
+    @property
+    def name(self) -> str:
+        """`table.name`."""
+        ...
+
+    @property
+    def domain_name(self) -> str:
+        """`load.name`."""
+        ...
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression of Java for the names of its files."""
+        ...
+
+
+class AreaReader(Protocol):
+    """Lists the areas of a project: the part of `runners.protocol.FileReader` that changes nothing."""
+
+    def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+        """Returns the marks of the files of a domain by name; None where they cannot be listed."""
+        ...
+
+    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
+        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        ...
 
 
 class LoadFiles:
@@ -29,7 +59,7 @@ class LoadFiles:
     """
 
     def __init__(
-        self, reader: FileReader | None, tables: Sequence[Table], domain: Sequence[Table], *, archives: bool
+        self, reader: AreaReader | None, tables: Sequence[LoadedTable], domain: Sequence[LoadedTable], *, archives: bool
     ) -> None:
         self._reader = reader
         self._tables = tables
@@ -39,10 +69,10 @@ class LoadFiles:
         self._stage = reader.list_files("stage", self._name) if reader is not None else None
         self._ingesting = reader.list_files("ingesting", self._name) if reader is not None else None
         self._left: _Marks | None = None
-        self._owners = self._find_owners(self._stage or _NONE)
+        self._owners = self._find_owners(self._stage or _NO_MARKS)
         self._archived = self._read_archive(self._owners)
 
-    def sizes(self, table: Table) -> Mapping[str, int]:
+    def sizes(self, table: LoadedTable) -> Mapping[str, int]:
         """Returns the bytes of the files of a table by name, as they were before the load."""
         mine = (name for name, owners in self._owners.items() if owners == [table.name])
         return {name: _size(self._stage[name]) for name in mine} if self._stage is not None else {}
@@ -71,7 +101,7 @@ class LoadFiles:
             if isinstance(event, TableStarted):
                 announced.setdefault(event.table, set()).update(event.files)
         waiting = {name for name, mark in stage.items() if self._stage.get(name, mark) == mark}
-        begun = {name for name, mark in ingesting.items() if (self._ingesting or _NONE).get(name) != mark}
+        begun = {name for name, mark in ingesting.items() if (self._ingesting or _NO_MARKS).get(name) != mark}
         gone = {name for name in self._owners if name not in waiting}
         archived = self._moved(gone, waiting | set(ingesting)) if not adopted else set[str]()
         return {
@@ -81,7 +111,7 @@ class LoadFiles:
             for table in self._tables
         }
 
-    def not_loaded(self, table: Table) -> Sequence[str]:
+    def not_loaded(self, table: LoadedTable) -> Sequence[str]:
         """Returns the names of the files of a table that are in `ingesting` while nothing is loaded."""
         if self._left is None and self._reader is not None:
             self._left = self._reader.list_files("ingesting", self._name)
@@ -90,7 +120,7 @@ class LoadFiles:
 
     def _facts(
         self,
-        table: Table,
+        table: LoadedTable,
         announced: Collection[str],
         waiting: set[str],
         begun: set[str],
@@ -117,8 +147,8 @@ class LoadFiles:
 
     def _read_archive(self, names: Collection[str]) -> _Marks:
         if self._reader is None or not names or not self._archives:
-            return _NONE
-        return self._reader.archived(self._name, names) or _NONE
+            return _NO_MARKS
+        return self._reader.archived(self._name, names) or _NO_MARKS
 
     def _find_owners(self, names: Collection[str]) -> Mapping[str, list[str]]:
         """Returns by file the names of the tables of the domain whose patterns match it."""

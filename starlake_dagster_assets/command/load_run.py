@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import replace
 
 from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.evidence import Evidence, Expected, Verdict
+from starlake_dagster_assets.command.evidence import Evidence, Verdict
+from starlake_dagster_assets.command.expected import expected_of
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
@@ -162,7 +163,7 @@ class _Load:
         self._executor = state.executor
         self._command = command
         self._nodes = {(_table(node).domain_name, _table(node).name): node for node in nodes}
-        self._expected = {name: _expected(node) for name, node in self._nodes.items()}
+        self._expected = {name: expected_of(_table(node)) for name, node in self._nodes.items()}
         self._watch = Watch()
         self._early: dict[_Name, Outcome] = {}
         self._waiting: dict[_Name, TableLoaded] = {}
@@ -259,22 +260,6 @@ class _Load:
         code = "without an exit code" if ran.exit_code is None else f"with exit code {ran.exit_code}"
         reason = f"the load ended {code} although none of its tables failed: {self._executor.redact(error)}"
         return FailedCommand(tuple(self._nodes.values()), reason, ran.command, ran.exit_code)
-
-
-def _expected(node: Node) -> Expected:
-    table = _table(node)
-    metadata = table.metadata
-    appends = metadata.write_strategy.type.upper() == "APPEND" and not metadata.write_strategy.types
-    return Expected(
-        table.domain_name,
-        table.name,
-        table.final_domain,
-        table.final_name,
-        table.domain,
-        pattern=table.pattern,
-        zero_is_loss=appends and not table.filter,
-        header=not (metadata.format.upper().startswith("JSON") or (not metadata.with_header)),
-    )
 
 
 def _table(node: Node) -> Table:

@@ -178,7 +178,7 @@ class OutputParser:
     def _summary(self, match: re.Match[str]) -> tuple[Event, ...]:
         domain, table = match["domain"], match["schema"]
         state = self._opened(domain, table)
-        names = [path.strip().rsplit("/", 1)[-1] for path in _PATHS.split(match["files"])]
+        names = [path.strip().rsplit("/", 1)[-1].removeprefix("file:") for path in _PATHS.split(match["files"])]
         counts = tuple(_count(match[key]) for key in ("input", "accepted", "rejected"))
         state.add_counts(counts[0], counts[1], counts[2])
         alone = counts if len(names) == 1 else (None, None, None)

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,16 +72,12 @@ class Dag:
             "params": {},
             "var": SimpleNamespace(value=value),
             "run_id": "r",
+            "dag_run": SimpleNamespace(run_after=datetime(2025, 1, 1, tzinfo=timezone.utc), conf={}),
+            "dag": SimpleNamespace(dag_id=self.given["dag_id"], timezone="UTC", timetable=None),
+            "ti": SimpleNamespace(dag_id=self.given["dag_id"], task_id="t", map_index=-1, try_number=1),
             **self.given["user_defined_macros"],
         }
-        moment = SimpleNamespace(strftime=lambda code: "2025-01-01T00:00:00")
-        return (
-            Environment()
-            .from_string(template)
-            .render(
-                context, dag_run=SimpleNamespace(run_after=moment), dag=SimpleNamespace(dag_id=self.given["dag_id"])
-            )
-        )
+        return Environment().from_string(template).render(context)
 
 
 class _Block:
@@ -97,11 +96,11 @@ class _Asset:
     __or__ = __rand__ = __ror__ = __and__
 
 
-def read(text: str) -> Dag:
+def read(path: Path) -> Dag:
     """The DAG of a file.
 
     Args:
-        text: The file.
+        path: The file.
     """
     found: list[Dag] = []
 
@@ -128,9 +127,11 @@ def read(text: str) -> Dag:
     def imported(name: str, *args: Any) -> Any:
         return Module() if name.partition(".")[0] in ("airflow", "pendulum") else builtins.__import__(name, *args)
 
-    exec(
-        compile(text, "dag.py", "exec"),
-        {"__name__": "dag", "__builtins__": {**vars(builtins), "__import__": imported}},
-    )
+    before = [*sys.path]
+    names = {"__name__": "dag", "__file__": str(path), "__builtins__": {**vars(builtins), "__import__": imported}}
+    try:
+        exec(compile(path.read_text(), str(path), "exec"), names)
+    finally:
+        sys.path[:] = before
     (only,) = found
     return only

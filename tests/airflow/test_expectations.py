@@ -5,9 +5,10 @@ from __future__ import annotations
 import duckdb
 import pytest
 import sqlglot
-from jinja2 import Environment, pass_context
+from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
+from starlake_dagster_assets.airflow import macros
 from starlake_dagster_assets.airflow.model import AirflowOptions, Audit, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import Checks
 from starlake_dagster_assets.airflow.source import literal
@@ -38,11 +39,9 @@ def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
     checks = Checks(Audit("warehouse", TABLE), warns=False)
     (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
-    names = {"pass_context": pass_context, **dict(checks.constants())}
-    for text in checks.functions():
-        exec(text, names)
+    names = {"all_held": macros.all_held, **dict(checks.constants())}
     run = "manual__2025-01-01T00:00:00+00:00"
-    context = {"dag": type("Dag", (), {"dag_id": "d"}), "run_id": run, "job_id": names["job_id"]}
+    context = {"dag": type("Dag", (), {"dag_id": "d"}), "run_id": run, "job_id": macros.job_id}
     return Environment().from_string(eval(literal(asked), names)).render(context)
 
 

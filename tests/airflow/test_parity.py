@@ -70,7 +70,7 @@ def exported(source: Source, options: dict) -> tuple[dict[str, Dag], object]:
     """The files as a stand-in for Airflow reads them, and the report."""
     with tempfile.TemporaryDirectory() as directory:
         report = export_airflow(source, directory, **options)
-        return {path.stem: read(path.read_text()) for path in Path(directory).glob("*.py")}, report
+        return {dag.id: read(Path(directory, f"{dag.id}.py")) for dag in report.plan.dags}, report
 
 
 def edges_of(dags: dict[str, Dag]) -> set[tuple[str, str]]:

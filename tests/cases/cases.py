@@ -12,6 +12,8 @@ from tests.docs.blocks import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 FIXED = (
+    "airflow/log_level_hides_the_load",
+    "airflow/partial_evidence_is_green",
     "automation/ack_of_yesterday",
     "automation/ack_path_of_generated_dags",
     "automation/ack_two_schedules",

@@ -17,36 +17,6 @@ JOB_ID = "{{ job_id() }}"
 
 _ALTERED = " \t\n\r'\"`{}\\"
 """What Starlake alters when it writes a text into its audit: both sides are compared without it."""
-_FUNCTIONS = '''\
-@pass_context
-def job_id(context, task_id=None):
-    """What Starlake's audit calls the commands of a task of this run."""
-    task = task_id or context["task"].task_id
-    return f"{{context['dag'].dag_id}}.{{task}}.{{context['run_id']}}"
-
-
-def all_held(task_id, *expectations, idle=False):
-    """Asks the audit whether the newest result of each is good, of those that a task left there.
-
-    Where it may have been idle for want of files, only what it left counts.
-    """
-    wanted = "count(*)" if idle else len(expectations)
-    texts = ", ".join(f"'{{text}}'" for text in sorted({{*expectations}}))
-    return f"""
-        SELECT coalesce(sum(CASE WHEN success THEN 1 ELSE 0 END), 0) = {{wanted}}
-        FROM (
-            SELECT
-                success,
-                row_number() OVER (
-                    PARTITION BY domain, schema, params ORDER BY timestamp DESC
-                ) AS age
-            FROM {table}
-            WHERE jobid = '{{{{{{{{ job_id('{{task_id}}') }}}}}}}}'
-                AND translate(params, {{PUNCTUATION}}, '') IN ({{texts}})
-        ) AS results
-        WHERE age = 1
-    """
-'''
 
 
 @dataclass(frozen=True)
@@ -60,7 +30,7 @@ class Checks:
 
     audit: Audit
     warns: bool
-    reserved = ("PUNCTUATION", "all_held", "job_id")
+    reserved = ("AUDIT", "all_held")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -72,12 +42,8 @@ class Checks:
         return [f"from {module} import (\n    BigQueryCheckOperator,\n)", *ends]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """What texts are compared without, as SQL."""
-        return [("PUNCTUATION", " || ".join(f"chr({ord(char)})" for char in _ALTERED))]
-
-    def functions(self) -> Sequence[str]:
-        """What the file defines to ask."""
-        return [_FUNCTIONS.format(table=self.audit.table)]
+        """The table that is asked."""
+        return [("AUDIT", self.audit.table)]
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
         """The operator of a check, and the arguments that are its own; a second try would find the same."""
@@ -85,7 +51,7 @@ class Checks:
             return "EmptyOperator", []
         texts: list[str] = [_plain(text) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
-        own: list[tuple[str, Any]] = [("sql", Call("all_held", [task.checks, *texts])), ("retries", 0)]
+        own: list[tuple[str, Any]] = [("sql", Call("all_held", [Raw("AUDIT"), task.checks, *texts])), ("retries", 0)]
         if self.audit.bigquery:
             return "BigQueryCheckOperator", [("gcp_conn_id", self.audit.connection), ("use_legacy_sql", False), *own]
         return "SQLCheckOperator", [("conn_id", self.audit.connection), *own]

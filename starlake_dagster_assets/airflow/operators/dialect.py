@@ -41,11 +41,6 @@ class Dialect:
     """Names that the file defines."""
 
     @property
-    def modules(self) -> Sequence[str]:
-        """Modules of the standard library that the file imports."""
-        return ()
-
-    @property
     def imports(self) -> Sequence[str]:
         """Imports of the operators, one block each."""
         raise NotImplementedError
@@ -56,6 +51,11 @@ class Dialect:
 
     def functions(self) -> Sequence[str]:
         """Functions that the file defines before its DAG."""
+        return ()
+
+    @property
+    def shared(self) -> Sequence[str]:
+        """Names that the file imports from the module beside it."""
         return ()
 
     def default_args(self) -> Mapping[str, Any]:

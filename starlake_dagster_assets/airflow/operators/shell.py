@@ -14,15 +14,6 @@ from starlake_dagster_assets.airflow.source import Raw, jinja_text
 
 __all__ = ["Shell"]
 
-_READY = '''\
-def files_are_there(argv, env):
-    """Asks Starlake whether there is something to load; an error of its own fails the task."""
-    with tempfile.TemporaryDirectory() as here:
-        marker = Path(here, "not_ready")
-        command = [*argv, "--notReadySentinel", str(marker)]
-        subprocess.run(command, env={**os.environ, **env}, check=True)
-        return not marker.exists()
-'''
 _SHARED = {"--scheduledDate"}
 
 
@@ -31,11 +22,6 @@ class Shell(Dialect):
     """`BashOperator`, and a `PythonSensor` that waits."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "STAGE", "LOAD", "TRANSFORM", "files_are_there")
-
-    @property
-    def modules(self) -> Sequence[str]:
-        """What the waiting function uses."""
-        return ("import os", "import subprocess", "import tempfile", "from pathlib import Path") if self.waits() else ()
 
     @property
     def imports(self) -> Sequence[str]:
@@ -49,8 +35,15 @@ class Shell(Dialect):
         """The environment and one command line a kind of command."""
         path = self.given("SL_STARLAKE_PATH") or "starlake"
         starlake = "{{ var.value.get('starlake_path', " + jinja_text(path) + ") }}"
-        env = {"STARLAKE": starlake, **self.env}
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
+        env = {"STARLAKE": starlake}
+        if kinds.keys() & {"load", "transform"}:
+            env |= {"STARLAKE_PYTHON": "{{ python() }}", "STARLAKE_WORKER": "{{ beside() }}"}
+            env |= {
+                "STARLAKE_EXPORT": f"{{{{ beside('{self.dag.manifest}') }}}}",
+                "STARLAKE_ATTEMPT": "{{ attempt() }}",
+            }
+        env |= self.env
         if "load" in kinds or "transform" in kinds:
             env["ARG_SCHEDULED_DATE"] = DATE
         commands = [
@@ -58,9 +51,10 @@ class Shell(Dialect):
         ]
         return [("ENV", env), *commands]
 
-    def functions(self) -> Sequence[str]:
+    @property
+    def shared(self) -> Sequence[str]:
         """How files are waited for."""
-        return (_READY,) if self.waits() else ()
+        return ("files_are_there",) if self.waits() else ()
 
     def default_args(self) -> dict[str, Any]:
         """`PATH` and the like stay."""
@@ -91,14 +85,15 @@ def _command(task: TaskSpec) -> str:
     flags = [*task.argv[1::2]]
     flags += ["--scheduledDate"] if task.kind in ("load", "transform") else []
     flags += ["--options"] if task.kind == "transform" else []
-    line = " ".join([f'"$STARLAKE" {task.kind}', *(f'{flag} "${_name(flag)}"' for flag in flags)])
-    if task.kind != "load":
+    words = [task.kind, *(f'{flag} "${_name(flag)}"' for flag in flags)]
+    if task.kind == "stage":
+        line = " ".join(['"$STARLAKE"', *words])
         return f"'{line}'"
-    # Starlake ends well when it finds no file: the table was not made then, and its asset must not move
+    # Starlake ends with 0 when it finds no file or loads a part: the worker decides by the rules of Dagster steps
     return (
-        '"""\nset -eo pipefail\n'
-        f"{line} 2>&1 | tee load.log\n"
-        "grep -q -e 'Ingest resolved file' -e 'ingestion-summary' load.log || exit 99  # nothing to load: skipped\n"
+        '"""\n'
+        'exec "${STARLAKE_PYTHON:-python3}" "${STARLAKE_WORKER:--mstarlake_dagster_assets.airflow.worker}" '
+        f"{' '.join(words)}\n"
         '"""'
     )
 

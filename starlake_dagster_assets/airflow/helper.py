@@ -1,0 +1,121 @@
+"""The module that is exported beside the DAG files: the source text of the rules of verdicts, in one file."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+__all__ = ["Helper", "helper"]
+
+_PACKAGE = "starlake_dagster_assets"
+_MODULES = (
+    "plural",
+    "project/java_regex",
+    "command/model",
+    "command/evidence",
+    "command/audit_rows",
+    "command/tracking",
+    "command/errors_in_log",
+    "command/parse",
+    "command/row_loss",
+    "command/load_facts",
+    "command/reconcile",
+    "command/load_files",
+    "airflow/macros",
+    "airflow/tries",
+    "airflow/worker",
+)
+_HEAD = '''\
+{marker}
+# ruff: noqa
+# fmt: off
+"""What the exported files share: macros for Airflow, and the program that runs Starlake and decides what became of it.
+
+Generated from the modules of starlake-dagster-assets that Dagster steps use, so that a task of Airflow and a step of
+Dagster never differ. Python 3.10 or later; the standard library, and Jinja, which Airflow brings.
+"""
+
+from __future__ import annotations
+
+'''
+
+
+class Helper:
+    """The module.
+
+    Attributes:
+        name: Of the module: it changes with its text, so that exports of different versions share a folder.
+        text: Its source.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.name = f"starlake_worker_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        self.text = text
+
+
+@lru_cache(maxsize=1)
+def helper(marker: str) -> Helper:
+    """Returns the module, made from the text of the modules that it is about.
+
+    Args:
+        marker: Its first line.
+    """
+    imports: dict[str, set[str]] = {}
+    plain: set[str] = set()
+    bodies: list[str] = []
+    seen: dict[str, str] = {}
+    for module in _MODULES:
+        text = files(_PACKAGE).joinpath(f"{module}.py").read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        for statement in tree.body:
+            if isinstance(statement, ast.Import):
+                plain |= {alias.name for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom) and statement.module not in ("__future__", None):
+                own = (statement.module or "").startswith(_PACKAGE)
+                if not own:
+                    imports.setdefault(statement.module or "", set()).update(alias.name for alias in statement.names)
+        for name in _defined(tree):
+            if seen.setdefault(name, module) != module:
+                raise AssertionError(f"{module} and {seen[name]} both define {name}: rename one")
+        bodies.append(f"# {'-' * 98} {module}\n\n\n{_body(text, tree.body)}")
+    head = _HEAD.format(marker=marker)
+    third = sorted(module for module in imports if module == "jinja2")
+    lines = [f"import {name}" for name in sorted(plain)]
+    lines += [_from(module, imports[module]) for module in sorted(imports) if module not in third]
+    lines += ["", *(_from(module, imports[module]) for module in third)]
+    return Helper(head + "\n".join(lines) + "\n\n" + "\n\n\n".join(bodies) + "\n")
+
+
+def _from(module: str, names: set[str]) -> str:
+    def order(name: str) -> tuple[int, str]:
+        return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name)
+
+    line = f"from {module} import {', '.join(sorted(names, key=order))}"
+    if len(line) <= 88:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(names, key=order)) + ")"
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            yield statement.name
+        elif isinstance(statement, ast.Assign):
+            yield from (one.id for one in statement.targets if isinstance(one, ast.Name) and one.id != "__all__")
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield statement.target.id
+
+
+def _body(text: str, statements: Sequence[ast.stmt]) -> str:
+    """Returns the text of a module without its docstring, imports and `__all__`."""
+    lines = text.splitlines()
+    for number, statement in enumerate(statements):
+        docstring = number == 0 and isinstance(statement, ast.Expr)
+        exported = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__"
+        if docstring or exported or isinstance(statement, ast.Import | ast.ImportFrom):
+            for line in range(statement.lineno - 1, statement.end_lineno or statement.lineno):
+                lines[line] = ""
+    return "\n".join(lines).strip("\n")

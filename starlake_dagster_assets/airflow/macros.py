@@ -1,0 +1,168 @@
+"""Macros of the exported DAGs: the window of a run, options, paths. They run in Airflow, never in this package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import pass_context
+
+__all__ = ["MACROS", "all_held", "files_are_there", "tell_window"]
+
+_MOMENT = "%Y-%m-%dT%H:%M:%S"
+_WINDOW = ("sl_start_date", "sl_end_date")
+
+
+@pass_context
+def window(context: Any) -> tuple[str, str]:
+    """Returns start and end of the data of a run (UTC); the start is empty where nothing declares it.
+
+    First the configuration of the run, then the span of the windows of the events that triggered it, then the data
+    interval of its schedule. Events without a window declare none.
+    """
+    declared = _configured(context) or _of_events(context)
+    if declared is None and not _events(context) and type(context["dag"].timetable).__name__.startswith("Cron"):
+        start, end = context.get("data_interval_start"), context.get("data_interval_end")
+        declared = (_text(start), _text(end)) if start and end and start < end else None
+    return declared or ("", _text(_moment_of(context)))
+
+
+def _configured(context: Any) -> tuple[str, str] | None:
+    """Returns the window that the parameters or the configuration of the run name, in the time zone of the DAG."""
+    run, given = context["dag_run"], {**context.get("params", {})}
+    given.update(getattr(run, "conf", None) or {})
+    start, end = (given.get(name) or "" for name in _WINDOW)
+    if not start and not end:
+        return None
+    if not start or not end:
+        raise ValueError(f"sl_start_date is {start!r} and sl_end_date is {end!r}: give both, or neither.")
+    moments = [_parsed(text, str(context["dag"].timezone)) for text in (start, end)]
+    if moments[0] > moments[1]:
+        raise ValueError(f"sl_start_date {start} comes after sl_end_date {end}.")
+    return _text(moments[0]), _text(moments[1])
+
+
+def _events(context: Any) -> list[Any]:
+    found: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
+    return [event for events in found.values() for event in events]
+
+
+def _of_events(context: Any) -> tuple[str, str] | None:
+    told: list[Mapping[str, str]] = [event.extra or {} for event in _events(context)]
+    if not told or not all(one.get(name) for one in told for name in _WINDOW):
+        return None
+    return min(one["sl_start_date"] for one in told), max(one["sl_end_date"] for one in told)
+
+
+def _moment_of(context: Any) -> datetime:
+    run = context["dag_run"]
+    return context.get("data_interval_end") or getattr(run, "run_after", None) or run.start_date
+
+
+def _parsed(text: str, timezone: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date such as 2024-05-02T00:00:00.") from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(timezone))
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(ZoneInfo("UTC")).strftime(_MOMENT)
+
+
+def _local(context: Any, text: str, codes: str = _MOMENT) -> str:
+    """Returns a moment in UTC as clocks in the time zone of the DAG show it."""
+    zone = ZoneInfo(str(context["dag"].timezone))
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=ZoneInfo("UTC")).astimezone(zone).strftime(codes)
+
+
+@pass_context
+def options(context: Any, more: str = "") -> str:
+    """Returns the options of a transform: the window in the time zone of the DAG, then its own."""
+    start, end = window(context)
+    pairs = ["SL_LOG_LEVEL=info"]
+    if start:
+        start, end = _local(context, start), _local(context, end)
+        pairs += [f"sl_start_date={start}", f"sl_end_date={end}"]
+        pairs += [f"sl_data_interval_start={start}", f"sl_data_interval_end={end}"]
+    return ",".join([*pairs, *([more] if more else [])])
+
+
+@pass_context
+def dated(context: Any, codes: str) -> str:
+    """Returns the end of the data of a run as clocks in the time zone of the DAG show it, in codes of strftime."""
+    return _local(context, window(context)[1], codes)
+
+
+@pass_context
+def job_id(context: Any, task_id: str | None = None) -> str:
+    """Returns the job id of the commands of a task of this run in the audit of Starlake."""
+    return f"{context['dag'].dag_id}.{task_id or context['task'].task_id}.{context['run_id']}"
+
+
+@pass_context
+def attempt(context: Any) -> str:
+    """Returns the name of the task instance and the number of its try."""
+    one = context["ti"]
+    index = getattr(one, "map_index", -1)
+    return f"{one.dag_id}/{one.task_id}/{context['run_id']}/{index}/{one.try_number}"
+
+
+def beside(name: str = "") -> str:
+    """Returns the path of a file beside the DAG files; of this one by default."""
+    return str(Path(__file__).with_name(name) if name else Path(__file__))
+
+
+def python() -> str:
+    """Returns the interpreter of the worker."""
+    return sys.executable
+
+
+def tell_window(context: Any, result: Any = None) -> None:
+    """Writes the window of a run, where it has one, on the events of the assets that a task made."""
+    start, end = window(context)
+    for asset in context["task"].outlets if start and "outlet_events" in context else ():
+        context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
+
+
+def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Asks Starlake whether there is something to load; an error of its own fails the task."""
+    with tempfile.TemporaryDirectory() as directory:
+        marker = Path(directory, "not_ready")
+        subprocess.run([*argv, "--notReadySentinel", str(marker)], env={**os.environ, **env}, check=True)
+        return not marker.exists()
+
+
+def all_held(table: str, task_id: str, *expectations: str, idle: bool = False) -> str:
+    """Returns the query that asks the audit whether the newest result of each expectation of a task is good.
+
+    Where the task may have been idle for want of files, only the results that it left count.
+    """
+    wanted = "count(*)" if idle else len(expectations)
+    texts = ", ".join(f"'{text}'" for text in sorted({*expectations}))
+    altered = " || ".join(f"chr({ord(char)})" for char in " \t\n\r'\"`{}\\")
+    return f"""
+        SELECT coalesce(sum(CASE WHEN success THEN 1 ELSE 0 END), 0) = {wanted}
+        FROM (
+            SELECT
+                success,
+                row_number() OVER (
+                    PARTITION BY domain, schema, params ORDER BY timestamp DESC
+                ) AS age
+            FROM {table}
+            WHERE jobid = '{{{{ job_id('{task_id}') }}}}'
+                AND translate(params, {altered}, '') IN ({texts})
+        ) AS results
+        WHERE age = 1
+    """
+
+
+MACROS = {one.__name__: one for one in (attempt, beside, dated, job_id, options, python, window)}

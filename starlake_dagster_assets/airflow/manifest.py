@@ -1,0 +1,92 @@
+"""The manifest of an export: its files and assets, and the tables that its tasks load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlake_dagster_assets.airflow.ids import dag_id
+from starlake_dagster_assets.airflow.model import AirflowOptions, Plan
+from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.command.expected import expected_of
+from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.project.model import Table
+
+__all__ = ["asset_map", "export_name", "manifest_of"]
+
+
+def export_name(project: ProjectSource, options: AirflowOptions) -> str:
+    """Returns the name of an export."""
+    return dag_id([options.prefix, project.root.name])
+
+
+def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dict[str, Any]:
+    """Returns the manifest of an export.
+
+    Args:
+        plan: What was exported.
+        project: The project.
+        files: Names of the files of the export.
+    """
+    return {**asset_map(plan), "files": [*files], "areas": _areas(project), "domains": _domains(plan, project)}
+
+
+def asset_map(plan: Plan) -> dict[str, Any]:
+    """Returns where each node is made, and what is around them."""
+    assets = {
+        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
+        for node, (dag, task) in sorted(plan.places.items())
+    }
+    external = {
+        uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in sorted(plan.external.items())
+    }
+    return {"exported_by": "starlake-dagster", "assets": assets, "external": external}
+
+
+def _areas(project: ProjectSource) -> Mapping[str, str]:
+    """Returns the directories of the areas; `{{SL_ROOT}}` stands for the root where commands run."""
+    application = project.model.application
+    found = {"datasets": _rooted(application.datasets, project)}
+    for name in ("stage", "ingesting", "archive") if application.archive else ("stage", "ingesting"):
+        value: str = getattr(application.areas, name)
+        absolute = "://" in value or value.startswith(("file:", "/"))
+        found[name] = _rooted(value if absolute else f"{{{{datasets}}}}/{value}", project)
+    return found
+
+
+def _rooted(text: str, project: ProjectSource) -> str:
+    found = text.rstrip("/").replace(str(project.root), "{{SL_ROOT}}")
+    relative = "://" not in found and not found.startswith(("file:", "/", "{{"))
+    return f"{{{{SL_ROOT}}}}/{found}" if relative else found
+
+
+def _domains(plan: Plan, project: ProjectSource) -> Mapping[str, Any]:
+    """Returns the tables of the domains that are loaded: files go to the tables whose patterns match them."""
+    tables = {node: project.graph.nodes[node].table for node in plan.places}
+    directories = sorted({table.domain for table in tables.values() if table is not None})
+    found: dict[str, Any] = {directory: {"name": "", "tables": {}} for directory in directories}
+    for node in project.graph.nodes.values():
+        if node.table is None or node.is_files or node.table.domain not in found:
+            continue
+        domain = found[node.table.domain]
+        domain["name"] = node.table.domain_name
+        blocks = any(one.blocking for one in named_expectations(node, project.model.application))
+        domain["tables"][node.table.stem] = _table(node.table, blocks=blocks)
+    return found
+
+
+def _table(table: Table, *, blocks: bool) -> Mapping[str, Any]:
+    expected = expected_of(table)
+    found: dict[str, Any] = {
+        "name": expected.table,
+        "final_domain": expected.final_domain,
+        "final_name": expected.final_table,
+        "pattern": expected.pattern,
+    }
+    flags = {
+        "zero_is_loss": expected.zero_is_loss,
+        "blocks": blocks,
+        "repeated": bool(table.metadata.write_strategy.types),
+    }
+    found |= {name: True for name, value in flags.items() if value}
+    return found if expected.header else {**found, "header": False}

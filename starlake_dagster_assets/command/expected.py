@@ -1,0 +1,24 @@
+"""The tables that a load is asked for, as the rules of verdicts see them."""
+
+from __future__ import annotations
+
+from starlake_dagster_assets.command.evidence import Expected
+from starlake_dagster_assets.project.model import Table
+
+__all__ = ["expected_of"]
+
+
+def expected_of(table: Table) -> Expected:
+    """Returns a table as a load is asked for it."""
+    metadata = table.metadata
+    appends = metadata.write_strategy.type.upper() == "APPEND" and not metadata.write_strategy.types
+    return Expected(
+        table.domain_name,
+        table.name,
+        table.final_domain,
+        table.final_name,
+        table.domain,
+        pattern=table.pattern,
+        zero_is_loss=appends and not table.filter,
+        header=not (metadata.format.upper().startswith("JSON") or (not metadata.with_header)),
+    )

@@ -1,0 +1,259 @@
+"""The program that the tasks of exported DAGs run: exit codes by the rules of Dagster steps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from starlake_dagster_assets import StarlakeProject, export_airflow
+from starlake_dagster_assets.airflow.helper import helper
+from starlake_dagster_assets.airflow.render import MARKER
+from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
+from tests.fakes.script import Scripted
+
+LOAD = ("load", "--domains", "sales", "--tables")
+
+
+class Worker:
+    """A project, its export, and a `starlake` whose files stay in `ingesting` as those of the real one do."""
+
+    def __init__(self, work: Path) -> None:
+        self.root, self.dags = work / "shop", work / "dags"
+        files = {
+            "application.sl.yml": {
+                "application": {"connectionRef": "main", "connections": {"main": {"type": "bigquery"}}}
+            },
+            "load/sales/_config.sl.yml": {"load": {"name": "sales", "metadata": {"directory": "{{SL_ROOT}}/in"}}},
+            **{
+                f"load/sales/{name}.sl.yml": {
+                    "table": {
+                        "name": name,
+                        "pattern": f"{name}-.*.csv",
+                        "attributes": [{"name": "id", "type": "long"}],
+                    }
+                }
+                for name in ("orders", "items")
+            },
+        }
+        for name, content in files.items():
+            path = self.root / "metadata" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"version": 1, **content}))
+        export_airflow(StarlakeProject(self.root, cache_dir=work / "cache"), self.dags)
+        self.scripted = Scripted(work / "scripted")
+        self.said = ""
+        self.area("stage").mkdir(parents=True)
+
+    def area(self, name: str) -> Path:
+        return self.root / "datasets" / name / "sales"
+
+    def deliver(self, *names: str) -> None:
+        for name in names:
+            (self.area("stage") / name).write_text("id\n1\n")
+
+    def run(self, *argv: str, number: int = 1, run: str = "r1", program: Path | None = None, **env: str) -> int:
+        """A try of a task, in a process of its own; the exported file is the program."""
+        (path,) = self.dags.glob("starlake_worker_*.py")
+        known = {
+            **self.scripted.environ,
+            "PATH": "/usr/bin:/bin",
+            "STARLAKE": str(program or self.scripted.path),
+            "STARLAKE_EXPORT": str(self.dags / "starlake_shop.manifest.json"),
+            "STARLAKE_ATTEMPT": f"dag/load/{run}/-1/{number}",
+            "SL_ROOT": str(self.root),
+            **env,
+        }
+        done = subprocess.run(
+            [sys.executable, str(path), *argv], env=known, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        self.said = done.stdout
+        return done.returncode
+
+
+@pytest.fixture
+def worker(tmp_path) -> Worker:
+    return Worker(tmp_path)
+
+
+def moves(do: str) -> dict[str, dict[str, object]]:
+    return {"sales.orders": {"do": do, "move": True}}
+
+
+# --------------------------------------------------------------------------------------------------- one try
+
+
+def test_a_load_of_a_file_succeeds_and_one_without_a_file_is_skipped(worker):
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders") == 0
+    assert worker.run(*LOAD, "orders", run="r2") == NOTHING
+    assert worker.run(*LOAD, "items,orders", run="r3") == NOTHING
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ERROR", "off", ""])
+def test_the_log_level_of_the_user_hides_no_load(worker, level):
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders", SL_LOG_LEVEL=level) == 0
+
+
+@pytest.mark.parametrize("level", ["debug", "TRACE"])
+def test_a_finer_log_level_stays(worker, level):
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders", SL_LOG_LEVEL=level) == 0
+    assert {call.env["SL_LOG_LEVEL"] for call in worker.scripted.calls("load")} == {level.lower()}
+
+
+STARTED = "26/11/29 01:00:00 INFO IngestionWorkflow: Ingest resolved file : a.json,b.json as table sales.orders"
+SUMMARY = (
+    "26/11/29 01:00:01 INFO JsonIngestionJob: ingestion-summary -> files: [{}], domain: sales, schema: orders, "
+    "input: 2, accepted: 2, rejected:0"
+)
+WALKED = "26/11/29 01:00:02 INFO IngestionWorkflow: All tables loaded successfully"
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "expected", "named"),
+    [
+        ([STARTED, SUMMARY.format("a.json")], 0, FAILED, "b.json"),
+        ([STARTED, SUMMARY.format("a.json"), WALKED], 0, FAILED, "b.json"),
+        ([STARTED, SUMMARY.format("a.json"), SUMMARY.format("b.json")], 0, 0, "loaded"),
+        ([STARTED, SUMMARY.format("a.json"), SUMMARY.format("b.json")], 1, FAILED, "exit code 1"),
+        ([WALKED], 0, NOTHING, "no file"),
+        (["a line of no known form"], 0, FAILED, "unknown"),
+        ([], 0, FAILED, "unknown"),
+        ([], 127, FAILED, "exit code 127"),
+        ([SUMMARY.format("a.json")], 0, 0, "loaded"),
+    ],
+)
+def test_complete_evidence_is_required(worker, tmp_path, lines, code, expected, named):
+    program = tmp_path / "starlake"
+    text = "\n".join(lines)
+    program.write_text(f"#!/bin/sh\ncat <<'E'\n{text}\nE\nexit {code}\n")
+    program.chmod(0o755)
+    assert worker.run(*LOAD, "orders", program=program, SL_ROOT="/nowhere") == expected
+    assert named in worker.said
+
+
+def test_a_file_that_the_program_leaves_in_stage_is_not_nothing(worker):
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables({"sales.orders": {"do": "nothing"}})
+    assert worker.run(*LOAD, "orders") == FAILED
+    assert "orders-1.csv" in worker.said
+
+
+def test_a_program_that_is_not_there_is_named(worker, tmp_path):
+    assert worker.run(*LOAD, "orders", program=tmp_path / "nothing") == FAILED
+    assert "cannot be run" in worker.said
+
+
+@pytest.mark.parametrize(("do", "expected"), [("ok", 0), ("fail", FAILED), ("unknown", FAILED), ("crash", FAILED)])
+def test_a_transform_succeeds_where_the_program_says_so(worker, do, expected):
+    worker.scripted.tasks({"kpi.sums": {"do": do}})
+    assert worker.run("transform", "--name", "kpi.sums") == expected
+
+
+def test_a_transform_that_says_nothing_is_unknown(worker):
+    assert worker.run("transform", "--name", "kpi.sums", program=Path("/bin/true")) == FAILED
+    assert "unknown" in worker.said
+
+
+# ------------------------------------------------------------------------------------------------ several tries
+
+
+def test_a_file_whose_load_failed_is_brought_back_and_the_retry_loads_it(worker):
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables(moves("fail"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    assert [path.name for path in worker.area("stage").iterdir()] == ["orders-1.csv"]
+    worker.scripted.tables({})
+    assert worker.run(*LOAD, "orders", number=2) == 0
+    assert (worker.area("archive") / "orders-1.csv").exists()
+
+
+def test_a_retry_that_finds_no_file_fails_where_the_first_try_took_one(worker, tmp_path):
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables(moves("fail"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    for path in worker.area("stage").iterdir():
+        path.replace(tmp_path / path.name)  # an engine that keeps it elsewhere
+    worker.scripted.tables({})
+    for number in (2, 3):
+        assert worker.run(*LOAD, "orders", number=number) == FAILED
+        assert "orders-1.csv was taken by an earlier try" in worker.said
+    worker.deliver("orders-2.csv")
+    assert worker.run(*LOAD, "orders", number=4) == FAILED, "the first delivery is still lost"
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders", number=5) == 0
+    assert worker.run(*LOAD, "orders", run="r2") == NOTHING, "another run has a history of its own"
+
+
+def test_a_file_that_was_refused_after_its_summary_stays_and_the_retry_names_it(worker):
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables(moves("refuse"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    worker.scripted.tables({})
+    assert worker.run(*LOAD, "orders", number=2) == FAILED
+    assert "orders-1.csv" in worker.said
+
+
+def test_a_retry_may_find_nothing_where_nothing_was_taken(worker, tmp_path):
+    assert worker.run(*LOAD, "orders", program=tmp_path / "nothing") == FAILED
+    assert worker.run(*LOAD, "orders", number=2) == NOTHING
+
+
+def test_a_retry_without_a_record_of_the_first_try_is_unknown(worker):
+    assert worker.run(*LOAD, "orders", number=2) == FAILED
+    assert "unknown" in worker.said
+    assert worker.run(*LOAD, "orders", number=3) == FAILED
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders", number=4) == 0
+
+
+def test_a_task_that_is_cleared_after_it_ended_well_may_find_nothing(worker):
+    worker.deliver("orders-1.csv")
+    assert worker.run(*LOAD, "orders") == 0
+    assert worker.run(*LOAD, "orders", number=2) == NOTHING
+
+
+def test_a_batch_whose_other_table_failed_is_whole_after_the_retry(worker):
+    worker.deliver("orders-1.csv", "items-1.csv")
+    worker.scripted.tables(moves("fail"))
+    assert worker.run(*LOAD, "orders,items") == FAILED
+    worker.scripted.tables({})
+    assert worker.run(*LOAD, "orders,items", number=2) == 0
+    assert "sales.items: loaded" in worker.said
+
+
+def test_a_try_that_is_killed_leaves_a_record(worker, tmp_path):
+    worker.deliver("orders-1.csv")
+    killed = tmp_path / "killed"
+    ingesting = worker.area("ingesting")
+    line = STARTED.replace("a.json,b.json", "orders-1.csv")
+    killed.write_text(
+        f"#!/bin/sh\nmkdir -p {ingesting}\nmv {worker.area('stage')}/orders-1.csv {ingesting}\n"
+        f"echo '{line}'\n"
+        f"until grep -q 'unfinished.*orders-1' {worker.root}/datasets/.starlake_tries/*.json; do :; done\n"
+        "kill -9 $PPID\n"
+    )
+    killed.chmod(0o755)
+    assert worker.run(*LOAD, "orders", program=killed) == -9
+    assert worker.run(*LOAD, "orders", number=2) == 0
+    assert (worker.area("archive") / "orders-1.csv").exists()
+
+
+# ---------------------------------------------------------------------------------------------------- the module
+
+
+def test_the_module_is_the_same_each_time_and_needs_nothing_but_what_airflow_brings():
+    first = helper(MARKER)
+    helper.cache_clear()
+    assert (helper(MARKER).name, helper(MARKER).text) == (first.name, first.text)
+    imported = {
+        line.split()[1].partition(".")[0] for line in first.text.splitlines() if line.startswith(("import ", "from "))
+    }
+    assert imported - sys.stdlib_module_names == {"jinja2"}
+    assert "starlake_dagster_assets." not in first.text
