@@ -1,10 +1,7 @@
-"""Writes the DAG files of a project; knows its own files by their first line."""
+"""Writes the DAG files of a project, and what belongs to them."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +9,20 @@ from pathlib import Path
 from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.environments import environments_of
+from starlake_dagster_assets.airflow.folder import Folder
 from starlake_dagster_assets.airflow.helper import helper
 from starlake_dagster_assets.airflow.ids import Ids
-from starlake_dagster_assets.airflow.manifest import asset_map, export_name, manifest_of
+from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.airflow.secrets import refuse_secrets
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 from starlake_dagster_assets.triggers.build import build_triggers
 
 __all__ = ["ExportReport", "export_airflow"]
-
-_MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
-"""The first line of our files, and that of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,10 @@ def export_airflow(
     options: AirflowOptions | None = None,
     automation: StarlakeAutomation | None = None,
     translator: NamingSource | None = None,
+    name: str | None = None,
     check: bool = False,
 ) -> ExportReport:
-    """Writes a project as Airflow DAG files, with `pools.json` and `asset_map.json`.
+    """Writes a project as Airflow DAG files, with the module that they share and what describes them.
 
     Args:
         project: The project, the path of its directory, or the `definitions_graph` of Dagster definitions: their keys,
@@ -93,6 +89,8 @@ def export_airflow(
         automation: What starts each table and task, as `build_definitions` takes it; by default what the definitions
             or the project say.
         translator: Its keys, groups and dependencies hold in the files too; definitions have theirs already.
+        name: Of the export. An export replaces the files of the export of the same name, and no others. By default
+            it is made of prefix, project, `select` and `exclude`.
         check: Write nothing.
 
     Returns:
@@ -101,8 +99,8 @@ def export_airflow(
     Raises:
         ValueError: When both definitions and a translator are given.
         StarlakeError: For an environment that is not known.
-        ProjectError: For names that collide, circles, options that cannot be read, and a file in the way that is not
-            ours.
+        ProjectError: For names that collide, circles, options that cannot be read, secrets that would be written, and
+            files of others that are in the way.
         SelectionError: When the selection names nothing.
 
     Examples:
@@ -119,6 +117,8 @@ def export_airflow(
         raise TypeError(f"export_airflow: `translator` is {shown(translator)}; pass an instance of StarlakeTranslator.")
     triggers = defined.triggers if defined is not None and automation is None else None
     naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
+    folder, nodes = Folder(Path(output)), [node.id for node in source.graph.nodes.values() if node.kind != "external"]
+    name = name or folder.free_name(export_name(source, options or AirflowOptions(), select, exclude), nodes)
     request = Request(
         source,
         triggers or build_triggers(source, automation),
@@ -129,59 +129,13 @@ def export_airflow(
         split,
         granularity,
         ids,
-        f"{export_name(source, options or AirflowOptions())}.manifest.json",
     )
     plan, worker = plan_dags(request), helper(MARKER)
     files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in plan.dags}
     files[f"{worker.name}.py"] = worker.text
-    pools = {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()}
-    files["pools.json"] = _json(pools)
-    files["asset_map.json"] = _json(asset_map(plan))
-    files[request.manifest] = _json(manifest_of(plan, source, sorted(files)))
-    return _write(Path(output), files, plan, check)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-
-
-def _write(output: Path, files: dict[str, str], plan: Plan, check: bool) -> ExportReport:
-    ours = _ours(output)
-    strange = [name for name in files if name.endswith(".py") and (output / name).exists() and name not in ours]
-    if strange:
-        raise ProjectError([f"{output / name}: was not exported by us; move it away." for name in strange])
-    written = [name for name, text in files.items() if _read(output / name) != text]
-    removed = sorted(ours - files.keys())
+    files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
+    refuse_secrets(files, source)
+    changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
     if not check:
-        output.mkdir(parents=True, exist_ok=True)
-        for name in written:
-            _replace(output / name, files[name])
-        for name in removed:
-            (output / name).unlink()
-    unchanged = [name for name in files if name not in written]
-    return ExportReport(tuple(sorted(written)), tuple(sorted(unchanged)), tuple(removed), plan.notes, plan)
-
-
-def _ours(output: Path) -> set[str]:
-    found: set[str] = set()
-    for path in output.glob("*.py"):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            if file.readline().rstrip("\n") in _MARKERS:
-                found.add(path.name)
-    return found
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all; the name does not end in `.py` until it is whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    with os.fdopen(handle, "wb") as file:
-        file.write(text.encode("utf-8"))
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+        folder.write(files, changes)
+    return ExportReport(changes.written, changes.unchanged, changes.removed, plan.notes, plan)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import quote
@@ -16,6 +18,7 @@ __all__ = ["Ids", "asset_uri", "dag_id", "task_id", "unique", "variables", "word
 _LONGEST = 240
 """Airflow refuses ids of 250 characters; prefixes of our own come before some."""
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
+_WORD = re.compile(r"\w")
 
 Ids = Literal["starlake", "asset"]
 
@@ -23,11 +26,19 @@ Ids = Literal["starlake", "asset"]
 def word(text: str) -> str:
     """A part of an id, as starlake-airflow writes it: `$` becomes `S`, whatever else is refused `_`.
 
+    Letters of other scripts than the Latin one stay: Airflow accepts them, and nothing would be left of a name.
+
     Examples:
-        >>> word("order$ été-1")
-        'orderS__t_-1'
+        >>> word("order$ été-1"), word("注文")
+        ('orderS__t_-1', '注文')
     """
-    return _REFUSED.sub("_", text.replace("$", "S"))
+    return "".join(char if _is_kept(char) else "_" for char in text.replace("$", "S"))
+
+
+def _is_kept(char: str) -> bool:
+    if char.isascii():
+        return _REFUSED.match(char) is None
+    return _WORD.match(char) is not None and not unicodedata.name(char, "LATIN").startswith("LATIN")
 
 
 def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
@@ -41,7 +52,7 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
     """
     form = template or ("{name}" if ids == "starlake" else "x-starlake://{key}")
     path = "/".join(quote(part, safe="") for part in key)
-    return form.replace("{key}", path).replace("{name}", word("_".join(key[-2:])).lower())
+    return form.replace("{key}", path).replace("{name}", quote(word("_".join(key[-2:])).lower(), safe=""))
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
@@ -56,8 +67,22 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 
 
 def dag_id(parts: Iterable[str]) -> str:
-    """A DAG id, which is also the name of a file: small letters, digits and `_`."""
-    return "_".join(re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in parts if part)[:_LONGEST]
+    """A DAG id, which is also the name of a file: small letters, digits and `_`.
+
+    A part in another script than the Latin one becomes a short hash.
+
+    Examples:
+        >>> dag_id(["starlake", "Ventes d'été", "注文"])
+        'starlake_ventes_d_t_x266125'
+    """
+    return "_".join(found for part in parts if (found := _part(part)))[:_LONGEST]
+
+
+def _part(text: str) -> str:
+    found = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    if not any(_is_kept(char) for char in text if not char.isascii()):
+        return found
+    return f"{found}_x{hashlib.sha256(text.encode()).hexdigest()[:6]}".lstrip("_")
 
 
 def unique(what: str, names: Mapping[str, str], advice: str) -> None:
@@ -93,7 +118,7 @@ def variables(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
     used = {*taken}
     found: dict[str, str] = {}
     for one in ids:
-        name = one.replace("-", "_")
+        name = unicodedata.normalize("NFKC", one.replace("-", "_"))  # as Python reads it
         name = name if name.isidentifier() and not keyword.iskeyword(name) else f"task_{name}"
         while name in used:
             name = f"{name}_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -116,9 +117,19 @@ def attempt(context: Any) -> str:
     return f"{one.dag_id}/{one.task_id}/{context['run_id']}/{index}/{one.try_number}"
 
 
-def beside(name: str = "") -> str:
-    """Returns the path of a file beside the DAG files; of this one by default."""
-    return str(Path(__file__).with_name(name) if name else Path(__file__))
+def worker() -> str:
+    """Returns the path of this file, which is the program that runs commands."""
+    return str(Path(__file__))
+
+
+@pass_context
+def manifest(context: Any) -> str:
+    """Returns the path of the manifest of the export that a DAG belongs to; "" where there is none."""
+    file = f"{context['dag'].dag_id}.py"
+    for path in sorted(Path(__file__).parent.glob("*.manifest.json")):
+        if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
+            return str(path)
+    return ""
 
 
 def python() -> str:
@@ -165,4 +176,4 @@ def all_held(table: str, task_id: str, *expectations: str, idle: bool = False) -
     """
 
 
-MACROS = {one.__name__: one for one in (attempt, beside, dated, job_id, options, python, window)}
+MACROS = {one.__name__: one for one in (attempt, dated, job_id, manifest, options, python, window, worker)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +14,22 @@ from starlake_dagster_assets.command.expected import expected_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Table
 
-__all__ = ["asset_map", "export_name", "manifest_of"]
+__all__ = ["GATHERED", "export_name", "manifest_of"]
+
+GATHERED = ("asset_map.json", "pools.json")
+"""Files that gather what the exports of a folder say."""
 
 
-def export_name(project: ProjectSource, options: AirflowOptions) -> str:
-    """Returns the name of an export."""
-    return dag_id([options.prefix, project.root.name])
+def export_name(
+    project: ProjectSource,
+    options: AirflowOptions,
+    select: str | Sequence[str] | None,
+    exclude: str | Sequence[str] | None,
+) -> str:
+    """Returns the name of an export: the same for the same prefix, project and selection."""
+    chosen = [select, exclude] if select or exclude else []
+    mark = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:6] if chosen else ""
+    return dag_id([options.prefix, project.root.name, mark]) or "starlake"
 
 
 def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dict[str, Any]:
@@ -28,19 +40,19 @@ def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dic
         project: The project.
         files: Names of the files of the export.
     """
-    return {**asset_map(plan), "files": [*files], "areas": _areas(project), "domains": _domains(plan, project)}
-
-
-def asset_map(plan: Plan) -> dict[str, Any]:
-    """Returns where each node is made, and what is around them."""
     assets = {
-        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task}
-        for node, (dag, task) in sorted(plan.places.items())
+        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task} for node, (dag, task) in plan.places.items()
     }
-    external = {
-        uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in sorted(plan.external.items())
+    external = {uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in plan.external.items()}
+    return {
+        "exported_by": "starlake-dagster",
+        "files": sorted(files),
+        "assets": assets,
+        "external": external,
+        "pools": {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()},
+        "areas": _areas(project),
+        "domains": _domains(plan, project),
     }
-    return {"exported_by": "starlake-dagster", "assets": assets, "external": external}
 
 
 def _areas(project: ProjectSource) -> Mapping[str, str]:

@@ -43,7 +43,7 @@ class AirflowOptions:
         max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
             at once.
         max_assets: Assets a DAG: Airflow's graph page is quadratic in them.
-        pool_slots: Slots of the pools in `pools.json`.
+        pool_slots: Without effect: `pools.json` has no other pool than that of DuckDB files, which has one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
         checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
@@ -176,7 +176,6 @@ class DagSpec:
         settings: Options of the environment.
         audit: Where its checks ask; None where it has none.
         environment: Where its commands run.
-        manifest: Name of the file that describes the export.
     """
 
     id: str
@@ -194,7 +193,6 @@ class DagSpec:
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     audit: Audit | None = None
     environment: EnvironmentName = "shell"
-    manifest: str = ""
 
 
 @dataclass(frozen=True)

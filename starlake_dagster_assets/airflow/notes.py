@@ -9,12 +9,12 @@ from starlake_dagster_assets.airflow.grouping import Bundle, Files
 from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
-from starlake_dagster_assets.triggers.model import Clock, PreLoad, Trigger, Watch
+from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Watch
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.plan import Request
 
-__all__ = ["notes_of"]
+__all__ = ["notes_of", "pool_notes"]
 
 _FEW = 5
 
@@ -85,6 +85,30 @@ def _of_outside(node: str, key: Key, lineage: Lineage) -> str:
     behind = lineage.behind(key)
     more = f"; nor is what it reads, {_few(behind)}" if behind else ""
     return f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for{more}"
+
+
+def pool_notes(jobs: Mapping[str, Job], pool: str | None) -> tuple[str, ...]:
+    """Returns what becomes of the pools that are configured.
+
+    Args:
+        jobs: By node id.
+        pool: That of a DuckDB file, which all that write it share.
+    """
+    named: dict[str, list[str]] = {}
+    for node, job in jobs.items():
+        if job.pool:
+            named.setdefault(job.pool, []).append(node)
+    if pool is not None:
+        found = {name: nodes for name, nodes in named.items() if name != pool}
+        return tuple(
+            f"pool {name} of {_few(nodes)}: not used; what writes a DuckDB file shares the pool {pool}"
+            for name, nodes in sorted(found.items())
+        )
+    found = {name: nodes for name, nodes in named.items() if name != "default_pool"}
+    return tuple(
+        f"pool {name} of {_few(nodes)}: create it in Airflow; pools.json does not"
+        for name, nodes in sorted(found.items())
+    )
 
 
 def _of_own(key: Key, lineage: Lineage, home: Mapping[str, int]) -> Iterator[str]:

@@ -27,8 +27,8 @@ from starlake_dagster_assets.airflow.model import (
     TaskSpec,
 )
 from starlake_dagster_assets.airflow.names import DagWords, bundle_names, spoken
-from starlake_dagster_assets.airflow.notes import notes_of
-from starlake_dagster_assets.airflow.settings import default_args, pool_of
+from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, default_args, pool_of
 from starlake_dagster_assets.airflow.tasks import TaskMaker
 from starlake_dagster_assets.airflow.waiting import waiting_for
 from starlake_dagster_assets.command.source import ProjectSource
@@ -59,7 +59,6 @@ class Request:
         split: What the nodes of a DAG have in common besides their start.
         granularity: A task a table, or one for all tables of a domain in a DAG.
         ids: Task ids and URIs of starlake-airflow, or those of asset keys.
-        manifest: Name of the file that describes the export.
     """
 
     project: ProjectSource
@@ -71,7 +70,6 @@ class Request:
     split: Split = "domain"
     granularity: Granularity = "task"
     ids: Ids = "starlake"
-    manifest: str = ""
 
     def audit(self, environment: EnvironmentName) -> Audit | None:
         """Where tasks of an environment can ask what became of expectations."""
@@ -120,18 +118,19 @@ class _Planner:
             for name, bundle in zip(names, found, strict=True)
             for node in bundle.nodes
         }
-        pools = {str(dag.default_args["pool"]) for dag in dags if "pool" in dag.default_args}
-        slots = {pool: 1 if pool == self._pool else request.options.pool_slots for pool in pools}
+        used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
+        pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         waits = {where: maker.waits for where, maker in makers.items()}
         notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
         notes += tuple(note for dag in dags for note in _held(dag))
+        notes += pool_notes(self._jobs, self._pool)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
             places,
             self._external,
-            dict(sorted(slots.items())),
+            pools,
             notes,
         )
 
@@ -359,7 +358,6 @@ class _Planner:
             settings={**request.options.settings, **job.options},
             audit=request.audit(where) if any(task.checks for task in tasks) else None,
             environment=where,
-            manifest=request.manifest,
         )
 
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:

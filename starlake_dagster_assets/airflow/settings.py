@@ -10,20 +10,22 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text
-from starlake_dagster_assets.command.source import ProjectSource, names_secret
+from starlake_dagster_assets.command.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.triggers.model import Job
 
-__all__ = ["default_args", "environment_variables", "pool_of", "root_of", "rooted", "setting"]
+__all__ = ["DUCKDB_POOL", "default_args", "environment_variables", "pool_of", "root_of", "rooted", "setting"]
 
 DUCKDB_POOL = "starlake_duckdb"
-"""The pool of projects whose warehouse is a DuckDB file: it has one writer."""
+"""The pool of one slot of all tasks that may write a DuckDB file, which has one writer at a time."""
 
 ROOT = "{{ var.value.starlake_root }}"
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECONDS = ("retry_delay", "max_retry_delay", "execution_timeout")
+_NOT_EXPORTED = ("SL_ROOT", "SL_LOG_LEVEL")
+"""The root is a variable of Airflow; verdicts are read from the log, at the level `info`."""
 _OWN = ("start_date", "end_date", "retries", "retry_delay")
 
 
@@ -33,7 +35,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     Args:
         job: What a DAG configuration says.
         options: What holds where it does not.
-        pool: Where no pool is said.
+        pool: The pool of what the project writes, whatever pool is configured; None = the configured one.
 
     Raises:
         ProjectError: When `default_dag_args` is no JSON mapping.
@@ -51,7 +53,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     for name, value in given.items():
         if name not in _OWN:
             found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
-    if named := job.pool or pool:
+    if named := pool or job.pool:
         found["pool"] = named
     if job.priority is not None:
         found["priority_weight"] = job.priority
@@ -59,10 +61,12 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
 
 
 def pool_of(project: ProjectSource) -> str | None:
-    """The pool that a project needs where none is said: a DuckDB file has one writer."""
+    """The pool that a project needs: a DuckDB file has one writer."""
     application = project.model.application
-    used = {application.connection_ref} | {thing.connection for thing in (*project.model.tables, *project.model.tasks)}
-    connections = [application.connections[name] for name in used if name in application.connections]
+    used = {application.connection_ref, application.audit.connection} | {
+        thing.connection for thing in (*project.model.tables, *project.model.tasks)
+    }
+    connections = [application.connections[name] for name in used if name and name in application.connections]
     return DUCKDB_POOL if any(one.engine == "duckdb" for one in connections) else None
 
 
@@ -72,12 +76,17 @@ def setting(settings: Mapping[str, str], *names: str) -> str | None:
 
 
 def environment_variables(settings: Mapping[str, str], project: ProjectSource) -> dict[str, str]:
-    """`SL_ENV` and `sl_env_var`, as templates of Airflow; secrets come from Airflow variables of the same name."""
+    """`SL_ENV` and `sl_env_var`, as templates of Airflow; secrets come from Airflow variables of the same name.
+
+    A variable is secret by its name, and by a value that gives a secret away, such as a URL with a password.
+    """
+    secrets = secrets_of(project.model)
     found = {"SL_ENV": jinja(project.env)} if project.env else {}
     for name, value in _env_var(settings).items():
-        if name == "SL_ROOT" or not _VARIABLE.fullmatch(name):
+        if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
             continue
-        found[name] = "{{ var.value." + name + " }}" if names_secret(name) else rooted(str(value), project)
+        secret = names_secret(name) or contains_secret(_filled(str(value), project), secrets)
+        found[name] = "{{ var.value." + name + " }}" if secret else rooted(str(value), project)
     return found
 
 

@@ -96,6 +96,10 @@ def export(
         str | None,
         typer.Option(help="Your Dagster definitions, as package.module:name: their project, and what they make of it."),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the export, which replaces the files of the export of the same name and no others."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -122,6 +126,7 @@ def export(
         options=AirflowOptions(prefix=prefix, settings=settings, checks=checks),
         automation=None if definitions else StarlakeAutomation.from_options(said),
         translator=_loaded(translator, "--translator") if translator else None,
+        name=name,
         check=check,
     )
     if as_json:

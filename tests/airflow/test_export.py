@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from starlake_dagster_assets import (
+    JobSettings,
     LineageSettings,
     PreLoadSettings,
     StarlakeAutomation,
@@ -28,7 +29,11 @@ from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
 from starlake_dagster_assets.arrivals.places import ack_path
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from starlake_dagster_assets.project.model import Connection
 from starlake_dagster_assets.triggers.model import PreLoad
+from tests.airflow.projects import Source
+from tests.graph.conftest import project as tables_of
+from tests.graph.conftest import table, task
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
 ENVIRONMENTS = ["shell", "cloud_run", "dataproc", "fargate"]
@@ -203,16 +208,133 @@ def test_the_command_takes_environments_of_selections(project, tmp_path):
 
 
 def test_what_is_gone_is_removed_and_what_is_not_ours_stays(project, tmp_path):
-    export_airflow(project, tmp_path)
+    export_airflow(project, tmp_path, name="shop")
     mine = tmp_path / "mine.py"
     mine.write_text("# by hand\n")
-    report = export_airflow(project, tmp_path, select="domain:kpi")
+    report = export_airflow(project, tmp_path, select="domain:kpi", name="shop")
     assert report.removed and mine.exists()
     assert not any((tmp_path / name).exists() for name in report.removed)
-    taken = tmp_path / next(name for name in report.unchanged + report.written if name.endswith(".py"))
+    taken = tmp_path / next(name for name in report.unchanged + report.written if name.startswith("starlake_transform"))
+    manifest = tmp_path / "shop.manifest.json"
+    manifest.unlink()
     taken.write_text("# by hand\n")
     with pytest.raises(ProjectError, match="not exported by us"):
-        export_airflow(project, tmp_path, select="domain:kpi")
+        export_airflow(project, tmp_path, select="domain:kpi", name="shop")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.name: path.read_text() for path in folder.iterdir() if path.name not in ("pools.json", "asset_map.json")
+    }
+
+
+def other(tmp_path: Path, domain: str = "crm") -> Source:
+    """A project of another kind, whose directory may have any name."""
+    return Source(tables_of(table(domain, "calls", cron="0 5 * * *")), root=tmp_path / "starbake")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"options": AirflowOptions(prefix="b")},
+        {"select": "domain:kpi"},
+        {"exclude": "domain:kpi domain:starbake"},
+        {"options": AirflowOptions(prefix="b"), "select": "domain:kpi", "ids": "asset"},
+    ],
+    ids=["prefix", "selection", "exclusion", "all"],
+)
+def test_another_export_into_the_folder_touches_no_file_of_the_first(project, tmp_path, second):
+    report = export_airflow(project, tmp_path)
+    first = contents(tmp_path)
+    later = export_airflow(project, tmp_path, **second)
+    assert not later.removed and contents(tmp_path).items() >= first.items()
+    assert not export_airflow(project, tmp_path, check=True).stale or "prefix" in str(second)
+    assets = json.loads((tmp_path / "asset_map.json").read_text())["assets"]
+    assert assets.keys() >= report.plan.places.keys()
+
+
+def test_another_project_in_a_directory_of_the_same_name_has_files_of_its_own(project, tmp_path):
+    export_airflow(project, tmp_path / "dags")
+    first = contents(tmp_path / "dags")
+    for _ in range(2):
+        export_airflow(other(tmp_path), tmp_path / "dags")
+        assert contents(tmp_path / "dags").items() >= first.items()
+    assert (tmp_path / "dags" / "starlake_starbake_2.manifest.json").exists()
+    assert not export_airflow(project, tmp_path / "dags", check=True).stale
+    assert not export_airflow(other(tmp_path), tmp_path / "dags", check=True).stale
+
+
+def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_path):
+    export_airflow(project, tmp_path)
+    first = contents(tmp_path)
+    with pytest.raises(ProjectError, match=r"_kpi_daily.py: belongs to the export 'starlake_starbake'"):
+        export_airflow(project, tmp_path, select="domain:kpi", options=AirflowOptions(retries=7))
+    assert contents(tmp_path) == first
+
+
+def test_files_of_an_earlier_version_are_taken_over(project, tmp_path):
+    export_airflow(project, tmp_path)
+    header = (tmp_path / "starlake_transform_kpi_daily.py").read_text()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    (tmp_path / "starlake_gone.py").write_text(header)
+    (tmp_path / "starlake_other.py").write_text(header.replace("project starbake", "project other"))
+    (tmp_path / "b_gone.py").write_text(header)
+    assert export_airflow(project, tmp_path).removed == ("starlake_gone.py",)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PGURL": "postgresql://sl:hunter2@db/dwh"},
+        {"JDBC": "jdbc:postgresql://db/dwh?user=sl&password=hunter2"},
+        {"DB_PASSWORD": "hunter2"},
+        {"OPTS": "-Dtoken=hunter2"},
+    ],
+)
+def test_secret_values_are_taken_from_variables_of_airflow(project, tmp_path, variables):
+    options = AirflowOptions(settings={"sl_env_var": json.dumps(variables)})
+    for environment in ENVIRONMENTS:
+        export_airflow(project, tmp_path / environment, environment=environment, options=options)
+        texts = "".join(contents(tmp_path / environment).values())
+        assert "hunter2" not in texts and "{{ var.value." + next(iter(variables)) + " }}" in texts
+
+
+def test_a_secret_in_any_other_option_is_refused_without_being_shown(project, tmp_path):
+    options = AirflowOptions(settings={"SL_STARLAKE_PATH": "https://sl:hunter2@host/starlake"})
+    with pytest.raises(ProjectError, match=r"starlake_load_network_daily.py, line \d+: would hold a secret") as error:
+        export_airflow(project, tmp_path, options=options)
+    assert "hunter2" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
+    jobs = JobSettings(pool="default_pool")
+    for engine, pools in (("duckdb", {"starlake_duckdb": {"description": "Starlake", "slots": 1}}), ("postgresql", {})):
+        folder = tmp_path / engine
+        url = {"url": f"jdbc:{engine}:{{{{SL_ROOT}}}}/datasets/shop.db"}
+        known = {"connection_ref": "db", "connections": {"db": Connection(name="db", type="jdbc", options=url)}}
+        model = tables_of(table("sales", "orders"), task("kpi", "sums", "select * from sales.orders"))
+        source = Source(model.model_copy(update={"application": model.application.model_copy(update=known)}))
+        report = export_airflow(source, folder, automation=StarlakeAutomation(jobs=jobs))
+        assert json.loads((folder / "pools.json").read_text()) == pools
+        used = {dag.default_args.get("pool") for dag in report.plan.dags}
+        assert used == ({"starlake_duckdb"} if pools else {"default_pool"})
+    notes = export_airflow(source, folder, automation=StarlakeAutomation(jobs=JobSettings(pool="mine"))).notes
+    assert any(note.startswith("pool mine of") and "create it in Airflow" in note for note in notes)
+
+
+@pytest.mark.parametrize("ids", ["starlake", "asset"])
+def test_names_in_any_script_have_ids_and_files(tmp_path, ids):
+    names = ["注文", "顧客", "заказы", "טבלה", "orders"]
+    source = Source(tables_of(*(table("販売", name) for name in names), task("指標", "集計", "select 1 as x")))
+    report = export_airflow(source, tmp_path, ids=ids, split="table")
+    assert len(report.plan.dags) == 6
+    assert all(path.name.isascii() for path in tmp_path.iterdir())
+    tasks = [task for dag in report.plan.dags for task in dag.tasks if task.outlets]
+    assert len({task.id for task in tasks}) == 6 and any("注文" in task.id for task in tasks)
+    assert all(uri.isascii() for task in tasks for uri in task.outlets)
+    for path in tmp_path.glob("*.py"):
+        ast.parse(path.read_text())
 
 
 def test_check_says_which_files_are_stale(project, tmp_path):

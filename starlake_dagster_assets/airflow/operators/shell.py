@@ -38,11 +38,9 @@ class Shell(Dialect):
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
         env = {"STARLAKE": starlake}
         if kinds.keys() & {"load", "transform"}:
-            env |= {"STARLAKE_PYTHON": "{{ python() }}", "STARLAKE_WORKER": "{{ beside() }}"}
-            env |= {
-                "STARLAKE_EXPORT": f"{{{{ beside('{self.dag.manifest}') }}}}",
-                "STARLAKE_ATTEMPT": "{{ attempt() }}",
-            }
+            env |= {"STARLAKE_PYTHON": "{{ python() }}", "STARLAKE_WORKER": "{{ worker() }}"}
+        if "load" in kinds:
+            env |= {"STARLAKE_EXPORT": "{{ manifest() }}", "STARLAKE_ATTEMPT": "{{ attempt() }}"}
         env |= self.env
         if "load" in kinds or "transform" in kinds:
             env["ARG_SCHEDULED_DATE"] = DATE

@@ -1,0 +1,177 @@
+"""The folder of DAG files: whose each file is, and what an export may write and remove."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from starlake_dagster_assets.airflow.manifest import GATHERED
+from starlake_dagster_assets.airflow.render import MARKER
+from starlake_dagster_assets.errors import ProjectError
+
+__all__ = ["Changes", "Folder"]
+
+_MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
+"""The first line of exported files, and that of earlier versions."""
+_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Names of the files that an export writes, leaves as they are, and removes."""
+
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class Folder:
+    """A folder of DAG files, which several exports may share.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def manifests(self) -> Mapping[str, Mapping[str, Any]]:
+        """The manifests of the exports in the folder, by the name of the export."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for path in sorted(self._path.glob(f"*{_SUFFIX}")):
+            try:
+                manifest: Any = json.loads(path.read_bytes())
+            except ValueError:
+                continue
+            if isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("exported_by") == "starlake-dagster":
+                found[path.name.removesuffix(_SUFFIX)] = cast("dict[str, Any]", manifest)
+        return found
+
+    def free_name(self, base: str, nodes: Collection[str]) -> str:
+        """Returns the name of an export: the first of `base`, `base_2`, … that no other project uses.
+
+        Args:
+            base: By default.
+            nodes: Ids of all nodes of the project. A manifest without any of them is that of another project.
+        """
+        name, number = base, 1
+        while (known := self.manifests.get(name)) is not None and not ({*known.get("assets", ())} & {*nodes}):
+            number += 1
+            name = f"{base}_{number}"
+        return name
+
+    def gathered(self, name: str, manifest: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the texts of the manifest of an export and of the files that gather those of all exports.
+
+        Args:
+            name: Of the export.
+            manifest: Its manifest.
+        """
+        every = dict(sorted({**self.manifests, name: manifest}.items())).values()
+        merged: dict[str, dict[str, Any]] = {"assets": {}, "external": {}, "pools": {}}
+        for one in every:
+            for key, value in merged.items():
+                value.update(one.get(key, {}))
+        made = {asset["uri"] for asset in merged["assets"].values()}
+        external = {uri: one for uri, one in merged["external"].items() if uri not in made}
+        assets = {"exported_by": "starlake-dagster", "assets": merged["assets"], "external": external}
+        return {
+            f"{name}{_SUFFIX}": _json(manifest),
+            "asset_map.json": _json(assets),
+            "pools.json": _json(merged["pools"]),
+        }
+
+    def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> Changes:
+        """Returns what writing the files of an export changes.
+
+        Args:
+            name: Of the export.
+            project: Name of the project, which files of earlier versions have in their header.
+            prefix: Of its DAGs.
+            files: Texts by name.
+
+        Raises:
+            ProjectError: For files of others that are in the way.
+        """
+        texts = {one: self._read(one) for one in files}
+        others = {
+            file: other for other, one in self.manifests.items() if other != name for file in one.get("files", ())
+        }
+        mine: set[str] = {*self.manifests.get(name, {}).get("files", ())}
+        former = self._former(project)
+        problems: list[str] = []
+        for file, text in files.items():
+            if texts[file] is None or texts[file] == text or (file in GATHERED and self._is_gathered(file)):
+                continue
+            if file in others:
+                problems.append(
+                    f"{self._path / file}: belongs to the export {others[file]!r}. Export into another folder or with "
+                    f"another --prefix; --name {others[file]} replaces that export"
+                )
+            elif file not in mine and file not in former and not file.endswith(_SUFFIX):
+                problems.append(f"{self._path / file}: was not exported by us; move it away")
+        if problems:
+            raise ProjectError([f"{text}." for text in problems])
+        old: set[str] = mine | (
+            {one for one in former if one.startswith(f"{prefix}_")} if name not in self.manifests else set()
+        )
+        gone = [one for one in old - files.keys() - others.keys() if self._read(one) is not None]
+        written = [one for one, text in files.items() if texts[one] != text]
+        return Changes(
+            tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(gone))
+        )
+
+    def write(self, files: Mapping[str, str], changes: Changes) -> None:
+        """Writes and removes files."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        for name in changes.written:
+            _replace(self._path / name, files[name])
+        for name in changes.removed:
+            (self._path / name).unlink()
+
+    def _is_gathered(self, file: str) -> bool:
+        """Whether a file that gathers what exports say is of an export, and not of somebody else."""
+        listed = any(file in one.get("files", ()) for one in self.manifests.values())
+        return listed or any(self._marked(path) for path in self._path.glob("*.py"))
+
+    def _former(self, project: str) -> set[str]:
+        """Returns the files that an earlier version exported from the project: no manifest has them."""
+        known = {file for one in self.manifests.values() for file in one.get("files", ())}
+        header = f"Made from the Starlake project {project}"
+        found: set[str] = set()
+        for path in self._path.glob("*.py"):
+            if path.name not in known and self._marked(path):
+                text = self._read(path.name) or ""
+                found |= {path.name} if f"{header}:" in text or f"{header}," in text else set()
+        return found
+
+    @staticmethod
+    def _marked(path: Path) -> bool:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline().rstrip("\n") in _MARKERS
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self._path / name).read_bytes().decode("utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all; the name does not end in `.py` until it is whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode("utf-8"))
+    os.chmod(name, 0o644)
+    os.replace(name, path)
