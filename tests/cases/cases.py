@@ -12,8 +12,13 @@ from tests.docs.blocks import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 FIXED = (
+    "airflow/default_pool_shrunk",
     "airflow/log_level_hides_the_load",
+    "airflow/non_latin_names_refused",
     "airflow/partial_evidence_is_green",
+    "airflow/second_project_deletes_first",
+    "airflow/secret_in_url_exported",
+    "airflow/two_pools_for_one_database",
     "automation/ack_of_yesterday",
     "automation/ack_path_of_generated_dags",
     "automation/ack_two_schedules",
