@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.events import StepMaterializationData
+from dagster._core.execution.api import execute_run
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
+from starlake_dagster_assets.automation.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.lineage import build_lineage_sensors
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Job, Trigger, Triggers, Upstream, Watch
@@ -55,6 +58,7 @@ class World:
     asked: list[tuple[str, dg.RunRequest]] = field(default_factory=list)
     cursor: Any = None
     reason: str = ""
+    heard: Callable[[str], None] = lambda reason: None
 
     def __post_init__(self) -> None:
         self.runner = self.runner or FakeRunner({"load": Script(LOAD)})
@@ -67,13 +71,14 @@ class World:
         )
         sensors = build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)
         self.sensors = {sensor.name: sensor for sensor in sensors}
-        self.defs = dg.Definitions(assets=made.assets, sensors=sensors, resources=made.resources)
+        sensors += build_condition_sensors(self.source, self.triggers, translator=self.translator)
+        executor = dg.in_process_executor
+        self.defs = dg.Definitions(assets=made.assets, sensors=sensors, resources=made.resources, executor=executor)
         self.repository = self.defs.get_repository_def()
-        self.is_condition = any(one.owner == "condition" for one in self.triggers.triggers.values())
 
-    def made(self, *keys: str, partition: str | None = None) -> None:
+    def made(self, *keys: str, partition: str | None = None, **more: Any) -> None:
         for key in keys:
-            self.instance.report_runless_asset_event(dg.AssetMaterialization(key_of(key), partition=partition))
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key_of(key), partition=partition, **more))
 
     def tick(self, name: str | None = None) -> list[dg.RunRequest] | str:
         """One tick of a sensor: the run requests, else the skip reason."""
@@ -84,30 +89,47 @@ class World:
 
     def run(self, name: str, request: dg.RunRequest) -> dg.DagsterRun | None:
         """What the daemon does with a request: nothing for a run key that it knows."""
+        queued = self.queue(name, request)
+        return self.execute(queued) if queued is not None else None
+
+    def queue(self, name: str, request: dg.RunRequest) -> dg.DagsterRun | None:
+        """Creates the run of a request, to be executed later; None for a run key that is known."""
         tags = {**request.tags, "dagster/run_key": request.run_key or "", "dagster/sensor_name": name}
         known = dg.RunsFilter(tags={key: tags[key] for key in ("dagster/run_key", "dagster/sensor_name")})
         if request.run_key and self.instance.get_runs(known, limit=1):
             return None
         self.asked.append((name, request))
-        job = self.repository.get_job(self.sensors[name].job_name if name in self.sensors else "__ASSET_JOB")
-        result = job.execute_in_process(
-            instance=self.instance,
-            tags=tags,
-            raise_on_error=False,
-            partition_key=request.partition_key,
-            asset_selection=request.asset_selection,
-        )
-        return result.dagster_run
+        if request.partition_key is not None:
+            tags["dagster/partition"] = request.partition_key
+        job = self.sensors[name].job_name if name in self.sensors else "__ASSET_JOB"
+        by_condition = {"dagster/from_automation_condition": "true"} if name not in self.sensors else {}
+        return self.create(job, request.asset_selection, {**tags, **by_condition})
+
+    def create(
+        self, job: str, selection: Iterable[dg.AssetKey] | None, tags: Mapping[str, str], **more: Any
+    ) -> dg.DagsterRun:
+        """A run that waits in the queue."""
+        chosen = frozenset(selection) if selection is not None else None
+        return self.instance.create_run_for_job(self._job(job, chosen), tags=tags, asset_selection=chosen, **more)
+
+    def _job(self, name: str, selection: frozenset[dg.AssetKey] | None) -> Any:
+        job = self.repository.get_job(name)
+        return job if selection is None else job.get_subset(asset_selection=set(selection))
+
+    def execute(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """What the run worker does with a run from the queue."""
+        job = InMemoryJob(self._job(run.job_name, run.asset_selection))
+        execute_run(job, self.instance.get_run_by_id(run.run_id), self.instance)
+        return self.instance.get_run_by_id(run.run_id)
 
     def requests(self) -> list[tuple[str, dg.RunRequest]]:
         """What all sensors, or all conditions, ask for now."""
-        if self.is_condition:
-            return [("conditions", request) for request in self._conditions()]
-        found: list[tuple[str, dg.RunRequest]] = []
+        found = [("conditions", request) for request in self._conditions()]
         for name in self.sensors:
             asked = self.tick(name)
             if isinstance(asked, str):
                 self.reason = asked
+                self.heard(asked)
             else:
                 found += [(name, request) for request in asked]
         return found
@@ -115,6 +137,8 @@ class World:
     def _conditions(self) -> list[dg.RunRequest]:
         """One evaluation of all conditions: a run of each partition, and one of all that has none."""
         nodes = [node for node, one in self.triggers.triggers.items() if one.owner == "condition"]
+        if not nodes:
+            return []
         selection = dg.AssetSelection.assets(*map(key_of, nodes))
         found = dg.evaluate_automation_conditions(self.defs, self.instance, selection, cursor=self.cursor)
         self.cursor = found.cursor
