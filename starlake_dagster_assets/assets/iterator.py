@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from starlake_dagster_assets.command.samples import MOST_SAMPLES
+
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
 
@@ -34,6 +36,12 @@ class Fetch:
     columns: bool = False
     preview: int = 0
     samples: int = 5
+
+    def __post_init__(self) -> None:
+        if self.preview < 0:
+            raise ValueError(f"`preview` is a number of rows, and {self.preview} is none: set 0 to show no row.")
+        if not 0 <= self.samples <= MOST_SAMPLES:
+            raise ValueError(f"`samples` is a number of rows from 0 to {MOST_SAMPLES}, not {self.samples}.")
 
     def __bool__(self) -> bool:
         """Whether tables are told only once the warehouse can be read."""
@@ -68,6 +76,9 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
 
         Args:
             rows: How many, at most; they are kept in Dagster's event log.
+
+        Raises:
+            ValueError: When the number is negative.
         """
         return StarlakeEventIterator(self._start, replace(self._fetch, preview=rows))
 
@@ -76,6 +87,9 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
 
         Args:
             rows: At most 20; 0 shows none.
+
+        Raises:
+            ValueError: When it is another number.
         """
         return StarlakeEventIterator(self._start, replace(self._fetch, samples=rows))
 

@@ -18,7 +18,6 @@ from starlake_dagster_assets.assets.step_outputs import unchanged_output
 from starlake_dagster_assets.assets.step_updates import interval_metadata
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
-from starlake_dagster_assets.command.samples import MOST_SAMPLES
 from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
@@ -66,7 +65,7 @@ class Results:
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
         self._lineage = Lineage(binding.translator, self._keys)
         self._private = PrivateColumns(lambda: self._lineage.columns, binding.translator.graph, binding.source.model)
-        self._samples = Samples(self._reader, self._private, binding.source.model, min(fetch.samples, MOST_SAMPLES))
+        self._samples = Samples(self._reader, self._private, binding.source.model, fetch.samples)
         self._settings, self._partition = settings, settings.partition
         self._partitioned = context.assets_def.partitions_def is not None
         self._loads = LoadPartitions(context, runner, settings.partition, binding.translator.trigger, self._ask)

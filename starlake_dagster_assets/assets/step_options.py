@@ -9,7 +9,7 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import instance_of, variables_of
 from starlake_dagster_assets._deprecated import renamed_arguments
-from starlake_dagster_assets.assets.iterator import Execute
+from starlake_dagster_assets.assets.iterator import Execute, Fetch
 from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.errors import closest_match
@@ -29,6 +29,7 @@ class StarlakeMetadata:
 
     Raises:
         TypeError: When a value is of another kind.
+        ValueError: When `preview` is negative, or `samples` not from 0 to 20.
 
     Examples:
         ::
@@ -51,6 +52,7 @@ class StarlakeMetadata:
             value = getattr(self, name)
             if not isinstance(value, kind):
                 raise TypeError(f"StarlakeMetadata: `{name}` takes {words}, not {type(value).__name__}.")
+        Fetch(preview=self.preview, samples=self.samples)
 
 
 @dataclass(frozen=True)

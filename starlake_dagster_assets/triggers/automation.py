@@ -22,7 +22,7 @@ from starlake_dagster_assets.triggers.groups import (
     SettingsGroup,
 )
 from starlake_dagster_assets.triggers.model import PreLoadStrategy
-from starlake_dagster_assets.triggers.settings import NodeSettings, PartitionedBy, Status, said_wrong
+from starlake_dagster_assets.triggers.settings import NodeSettings, PartitionedBy, Status, TimeZone, said_wrong
 
 __all__ = ["StarlakeAutomation", "settings_of"]
 
@@ -56,7 +56,7 @@ class StarlakeAutomation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: Status
-    timezone: str | None
+    timezone: TimeZone | None
     name_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")]
     pre_load: PreLoadSettings
     lineage: LineageSettings

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from zoneinfo import available_timezones
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.errors import ProjectError, closest_match
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.graph.select import some
@@ -30,7 +29,7 @@ from starlake_dagster_assets.triggers.partitions import (
     partition_column,
     remedy,
 )
-from starlake_dagster_assets.triggers.settings import NodeSettings
+from starlake_dagster_assets.triggers.settings import NodeSettings, known_timezone
 from starlake_dagster_assets.triggers.watches import Watches, has_expression
 
 __all__ = ["build_triggers", "restricted", "trigger_problems"]
@@ -190,16 +189,11 @@ class _Builder:
 
     def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
-        if zone not in self._zones:
-            near = closest_match(zone, self._zones)
-            hint = f" Did you mean `{near}`?" if near else ""
-            self._wrong(node, f"timezone: no time zone `{zone}`.{hint}")
-            zone = "UTC"
-        return zone
-
-    @cached_property
-    def _zones(self) -> frozenset[str]:
-        return frozenset(available_timezones())  # reads a directory: once, not once a node
+        try:
+            return known_timezone(zone)
+        except ValueError as error:
+            self._wrong(node, f"timezone: {error}")
+            return "UTC"
 
     def _made_here(self, node: str) -> list[str]:
         return [up for up in self._graph.upstream[node] if up in self._own]

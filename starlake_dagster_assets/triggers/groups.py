@@ -16,6 +16,7 @@ from starlake_dagster_assets.triggers.settings import (
     Moment,
     PartitionedBy,
     PartitionWrite,
+    Period,
     Seconds,
     Strategy,
     Triggering,
@@ -117,7 +118,7 @@ class PreLoadSettings(SettingsGroup):
     ack_wait_timeout: Seconds | None = None
     incoming_path: str | None = None
     pending_path: str | None = None
-    poke_interval: Seconds | None = None
+    poke_interval: Period | None = None
     soft_fail: bool | None = None
     stable_for: Seconds | None = None
     guard: Guard | None = None

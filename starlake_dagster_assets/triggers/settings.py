@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Literal, cast
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.triggers.model import Intervals, Partitions, PreLoadStrategy
@@ -22,11 +24,14 @@ __all__ = [
     "NodeSettings",
     "PartitionWrite",
     "PartitionedBy",
+    "Period",
     "Seconds",
     "Status",
     "Strategy",
+    "TimeZone",
     "Triggering",
     "Words",
+    "known_timezone",
     "said_wrong",
 ]
 
@@ -63,9 +68,28 @@ def _moment(value: Any) -> Any:
         raise ValueError(f"`{value}` is no date such as 2024-05-02 or 2024-05-02T06:00:00") from error
 
 
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())  # reads a directory
+
+
+def known_timezone(name: str) -> str:
+    """Returns a time zone as it was given.
+
+    Raises:
+        ValueError: When there is none of that name.
+    """
+    if name not in _timezones():
+        near = closest_match(name, _timezones())
+        raise ValueError(f"no time zone `{name}`." + (f" Did you mean `{near}`?" if near else ""))
+    return name
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Seconds = Annotated[float, Field(ge=0)]
+Period = Annotated[float, Field(gt=0)]
+TimeZone = Annotated[str, AfterValidator(known_timezone)]
 Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
 Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
 Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]
@@ -139,7 +163,7 @@ class NodeSettings(BaseModel):
     ack_wait_timeout: Seconds | None = None
     incoming_path: str | None = None
     pending_path: str | None = None
-    pre_load_poke_interval: Seconds | None = None
+    pre_load_poke_interval: Period | None = None
     pre_load_sensor_soft_fail: bool | None = None
     stable_for: Seconds | None = None
     guard: Guard | None = None
@@ -155,7 +179,7 @@ class NodeSettings(BaseModel):
     interval: IntervalFrom | None = None
     require_fresh_upstreams: bool | None = None
     history: History | None = None
-    timezone: str | None = None
+    timezone: TimeZone | None = None
     start_date: Moment | None = None
     end_date: Moment | None = None
     catchup: bool | None = None
@@ -196,4 +220,4 @@ def said_wrong(error: ValidationError) -> list[str]:
         is_shown = one["type"] != "value_error" and not name.startswith("storage_options")
         shown = f"; found {one['input']!r}" if is_shown else ""
         found.append(f"{name}: {message}{shown}." if name else f"{message}.")
-    return [text.replace("?.", "?") for text in found]
+    return [text.replace("?.", "?").replace("..", ".") for text in found]

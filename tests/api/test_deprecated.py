@@ -234,6 +234,15 @@ def test_wrong_groups_are_named(root: Path, arguments: dict[str, Any], error: ty
         sda.build_definitions(root, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"preview": -1}, "-1 is none"), ({"samples": 100}, "from 0 to 20, not 100"), ({"samples": -1}, "not -1")],
+)
+def test_numbers_of_rows_have_bounds(given: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        StarlakeMetadata(**given)
+
+
 @pytest.mark.filterwarnings("ignore:`build_definitions:DeprecationWarning")
 def test_an_argument_is_given_once(root: Path):
     with pytest.raises(TypeError, match="`preview` is given twice"):

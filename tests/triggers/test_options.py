@@ -49,6 +49,7 @@ def test_the_options_of_every_environment_are_known():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
+        ("pre_load_poke_interval", "0", "pre_load_poke_interval: Input should be greater than 0; found '0'"),
         ("retries", "many", "retries: Input should be a valid integer"),
         ("pre_load_strategy", "files", "'none', 'imported', 'pending' or 'ack'; found 'files'"),
         ("start_date", "tomorrow", "`tomorrow` is no date such as 2024-05-02"),
@@ -67,6 +68,20 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, m
         made(source)
     assert message in str(caught.value)
     assert str(caught.value).startswith("metadata/")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timezone": "Europe/Pari"}, "timezone: no time zone `Europe/Pari`. Did you mean `Europe/Paris`?"),
+        ({"timezone": "Mars"}, "timezone: no time zone `Mars`."),
+        ({"pre_load": {"poke_interval": 0}}, "pre_load.poke_interval: Input should be greater than 0; found 0."),
+    ],
+)
+def test_a_setting_without_sense_is_an_error_whatever_the_project_has(settings, message):
+    with pytest.raises(ProjectError) as caught:
+        StarlakeAutomation(**settings)
+    assert f"StarlakeAutomation: {message}" in caught.value.problems
 
 
 @pytest.mark.parametrize(
