@@ -14,6 +14,7 @@ from starlake_dagster_assets import (
     StarlakeShell,
     build_definitions,
 )
+from starlake_dagster_assets.automation import upstreams_updated
 
 project = StarlakeProject(
     Path(__file__).parent / "starbake",
@@ -45,8 +46,8 @@ Best sellers: {products}.
         dg.AssetKey(["Customers", "OrdersWithoutCustomer"]),
         dg.AssetKey(["Products", "PriceHistory"]),
     ],
-    # made again when one of them was, by Dagster's own sensor of conditions
-    automation_condition=dg.AutomationCondition.eager(),
+    # made again once all of them are up to date: an update of one that it has not read starts it
+    automation_condition=upstreams_updated(),
     # DuckDB has one writer: wait if a load is at work on the file
     retry_policy=dg.RetryPolicy(max_retries=5, delay=2, backoff=dg.Backoff.EXPONENTIAL),
 )

@@ -15,6 +15,7 @@ from starlake_dagster_assets.assets.steps import Split
 from starlake_dagster_assets.assets.translator import External, StarlakeTranslator, bound_translator
 from starlake_dagster_assets.assets.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.automation.build import build_automation
+from starlake_dagster_assets.automation.conditions import with_bound_conditions
 from starlake_dagster_assets.automation.freshness import build_freshness_checks
 from starlake_dagster_assets.automation.incoming_files import build_incoming_files
 from starlake_dagster_assets.command.source import ProjectSource
@@ -133,6 +134,7 @@ def build_definitions(
     for warning in summarize([*project.problems, *triggers.problems], project):
         dg.get_dagster_logger("starlake").warning(warning)
     started = build_automation(project, restricted_triggers, translator=bound)
+    extra, own_conditions = with_bound_conditions(bound, restricted_triggers, extra)
     fresh = [project.graph.nodes[node] for node in nodes]
     checks, freshness = build_freshness_checks(bound, fresh, prefix=triggers.prefix)
     watching: list[dg.SensorDefinition] = []
@@ -149,7 +151,7 @@ def build_definitions(
         executor=executor,
         jobs=started.jobs,
         schedules=started.schedules,
-        sensors=[*watching, *started.sensors, *freshness],
+        sensors=[*watching, *started.sensors, *own_conditions, *freshness],
         asset_checks=[*checks, *build_unit_test_checks(bound, fresh)],
     )
 

@@ -30,6 +30,8 @@ from starlake_dagster_assets.triggers.intervals import (
     parse_interval,
     union_of_intervals,
 )
+from starlake_dagster_assets.triggers.run_options import OPTIONS
+from starlake_dagster_assets.triggers.words import listed
 
 __all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "interval_metadata", "is_automatic"]
 
@@ -39,7 +41,8 @@ DATA_INTERVAL = "starlake/data_interval"
 _MOST_UPDATES = 1000
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
-_STARTED_BY = ("dagster/from_automation_condition", "dagster/auto_materialize", TRIGGER)
+_BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
+_STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
 
 def is_automatic(run: dg.DagsterRun) -> bool:
@@ -101,6 +104,41 @@ class StepUpdates:
             if left:
                 found[node.id] = {LEFT_OUT: dg.MetadataValue.json(left)}
         return found
+
+    def options_not_taken_over(self) -> str:
+        """Describes options of the runs of upstreams that a run of a condition cannot take over; "" for other runs."""
+        tags = self._context.run.tags
+        if OPTIONS in tags or not any(name in tags for name in _BY_CONDITION):
+            return ""
+        reads = {
+            (node.id, up): run
+            for key, node in self._nodes.items()
+            if node.task is not None
+            for up in self._upstream(key)
+            if up not in self._nodes and (run := self._newest_run(key, up))
+        }
+        records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(set(reads.values())))) if reads else ()
+        options = {one.dagster_run.run_id: one.dagster_run.tags.get(OPTIONS) for one in records}
+        found = [
+            f"{task} reads {up.to_user_string()}, which run {run} materialized with the options {options[run]}"
+            for (task, up), run in reads.items()
+            if options.get(run)
+        ]
+        if not found:
+            return ""
+        return (
+            f"{listed(found, ';')}. A run of a condition cannot take them over. Next: materialize the task by hand "
+            f"with the tag `{OPTIONS}`, or set triggering=sensor."
+        )
+
+    def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
+        """The run of the newest update of an upstream that a task has not read."""
+        context = self._context
+        if context.assets_def.partitions_def is not None and context.has_partition_key:
+            filters = dg.AssetRecordsFilter(asset_key=up, asset_partitions=[context.partition_key])
+            records = self._instance.fetch_materializations(filters, limit=1).records
+            return records[0].run_id if records else ""
+        return self._records[up].run_id if self._is_new(self._consumption(key), up) else ""
 
     def _outside(self, key: dg.AssetKey, up: dg.AssetKey, interval: Interval) -> list[int]:
         updates = self._updates(key, up)

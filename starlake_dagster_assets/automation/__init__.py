@@ -10,7 +10,11 @@ from starlake_dagster_assets._lazy import lazy
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
     from starlake_dagster_assets.automation.build import build_automation
-    from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
+    from starlake_dagster_assets.automation.conditions import (
+        automation_conditions,
+        build_condition_sensors,
+        upstreams_updated,
+    )
     from starlake_dagster_assets.automation.jobs import build_jobs
     from starlake_dagster_assets.automation.lineage import build_lineage_sensors
     from starlake_dagster_assets.automation.schedules import build_schedules
@@ -25,6 +29,7 @@ __all__ = [
     "build_lineage_sensors",
     "build_schedules",
     "build_triggers",
+    "upstreams_updated",
 ]
 
 _HOMES = {
@@ -36,6 +41,7 @@ _HOMES = {
     "build_lineage_sensors": "lineage",
     "build_schedules": "schedules",
     "build_triggers": ".triggers.build",
+    "upstreams_updated": "conditions",
 }
 
 

@@ -1,7 +1,12 @@
-"""Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors."""
+"""Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors.
+
+The condition is for the tasks of a project, and for assets of your own that read them (`upstreams_updated`).
+"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 from weakref import ref
 
@@ -18,10 +23,18 @@ from starlake_dagster_assets.automation.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.automation.sensor_states import SensorStates
 from starlake_dagster_assets.triggers.evaluate import Evaluator, Target, watched
-from starlake_dagster_assets.triggers.model import Trigger, Triggers
+from starlake_dagster_assets.triggers.model import AnyOf, Trigger, Triggers, Upstream, Watch
 
-__all__ = ["ConditionScope", "UpstreamsMoved", "automation_conditions", "build_condition_sensors"]
+__all__ = [
+    "ConditionScope",
+    "UpstreamsMoved",
+    "automation_conditions",
+    "build_condition_sensors",
+    "upstreams_updated",
+    "with_bound_conditions",
+]
 
+_NO_KEYS: Mapping[str, dg.AssetKey] = MappingProxyType({})
 MOST_KEYS = 500
 """Assets that one sensor evaluates: Dagster's own limit for conditions that are not its own."""
 
@@ -31,11 +44,14 @@ class ConditionScope:
 
     Args:
         translator: Bound to the project.
-        triggers: Of the project.
+        triggers: Of the project, and of assets of other kinds.
+        others: Asset keys of those by their ids.
     """
 
-    def __init__(self, translator: StarlakeTranslator, triggers: Triggers) -> None:
-        self._translator, self._triggers = translator, triggers
+    def __init__(
+        self, translator: StarlakeTranslator, triggers: Triggers, others: Mapping[str, dg.AssetKey] = _NO_KEYS
+    ) -> None:
+        self._translator, self._triggers, self._others = translator, triggers, others
         self._last: tuple[Any, EventLogFacts, Evaluator] | None = None
 
     def of(self, node: str) -> dg.AutomationCondition[Any] | None:
@@ -67,7 +83,7 @@ class ConditionScope:
         for node, trigger in self._triggers.triggers.items():
             if trigger.watch is not None:
                 nodes.update(dict.fromkeys([node, *watched(trigger.watch.condition)]))
-        return {node: asset_key(self._translator, node) for node in nodes}
+        return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
 
     def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
         """The facts of one evaluation of all conditions."""
@@ -169,6 +185,90 @@ def build_condition_sensors(
                     )
                 )
     return found
+
+
+def upstreams_updated() -> dg.AutomationCondition[Any]:
+    """Returns a condition for an asset of your own: it is materialized when an upstream has an update it has not read.
+
+    It waits while a table or task that it reads is being materialized, or is due itself. An update that arrives during
+    a run of the asset starts the next one. `AutomationCondition.eager()` takes such an update as read.
+
+    The asset is one of the `extra_assets` of `build_definitions`, which adds the sensor.
+
+    Examples:
+        ::
+
+            @dg.asset(deps=[dg.AssetKey(["kpi", "revenue"])], automation_condition=upstreams_updated())
+            def report() -> None: ...
+
+            defs = build_definitions(project, extra_assets=[report])
+    """
+    return _UpstreamsUpdated()
+
+
+class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
+    """Stands for `UpstreamsMoved` until the project is known."""
+
+    @property
+    def description(self) -> str:
+        """What the UI shows."""
+        return "the upstreams have updates that the asset has not read"
+
+    def evaluate(self, context: Any) -> Any:
+        """Names what is missing."""
+        raise dg.DagsterInvalidDefinitionError(
+            f"{context.key.to_user_string()} has the condition upstreams_updated(), which has to know the project. "
+            "Pass the asset as one of `extra_assets` to build_definitions."
+        )
+
+
+def with_bound_conditions(
+    translator: StarlakeTranslator, triggers: Triggers, assets: Iterable[Any]
+) -> tuple[list[Any], list[dg.SensorDefinition]]:
+    """Binds the conditions `upstreams_updated()` of assets of other kinds to a project.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project.
+        assets: Assets of other kinds.
+
+    Returns:
+        The assets, and the sensor that evaluates the conditions where there is one.
+    """
+    assets = list(assets)
+    nodes = {spec.key: node for node, spec in translator.specs().items()}
+    specs: list[Any] = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.specs]
+    reads: dict[dg.AssetKey, list[dg.AssetKey]] = {
+        spec.key: [dep.asset_key for dep in spec.deps if dep.asset_key != spec.key]
+        for spec in specs
+        if isinstance(spec.automation_condition, _UpstreamsUpdated)
+    }
+    if not reads:
+        return assets, []
+    others = {key.to_user_string(): key for ups in (reads, *reads.values()) for key in ups if key not in nodes}
+    ids = {**nodes, **{key: name for name, key in others.items()}}
+    made = triggers.triggers.keys()
+    watches = {
+        ids[key]: Watch(AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & made)
+        for key, ups in reads.items()
+    }
+    more = {name: Trigger(name, "condition", "", watch=watch) for name, watch in watches.items()}
+    scope = ConditionScope(translator, replace(triggers, triggers={**triggers.triggers, **more}), others)
+
+    def bound(spec: Any) -> dg.AssetSpec:
+        if spec.key not in reads:
+            return spec
+        return spec.replace_attributes(automation_condition=UpstreamsMoved(scope, ids[spec.key]))
+
+    make: Any = dg.AutomationConditionSensorDefinition
+    with quiet():
+        sensor = make(
+            f"{triggers.prefix}own_assets_conditions",
+            target=dg.AssetSelection.assets(*reads),
+            default_status=dg.DefaultSensorStatus(triggers.status),
+            use_user_code_server=True,
+        )
+    return [one.map_asset_specs(bound) if isinstance(one, dg.AssetsDefinition) else one for one in assets], [sensor]
 
 
 def _targets(node: str, subset: Any) -> Iterable[Target]:

@@ -118,6 +118,11 @@ class LoadFiles:
         matches = compile_java(table.pattern).fullmatch
         return sorted(name for name in self._left or () if matches(name))
 
+    def still_missing(self, names: Sequence[str]) -> Sequence[str]:
+        """Returns those of some files, taken by a previous attempt, that were not archived since."""
+        archived = self._read_archive(names)
+        return [name for name in names if name not in archived]
+
     def _facts(
         self,
         table: LoadedTable,

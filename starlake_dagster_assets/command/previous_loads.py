@@ -33,10 +33,11 @@ def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFi
         rows = state.executor.last_load(node.table)
         if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
             return _of_rows(rows)
-    names = files.not_loaded(node.table) or previous.files
-    if names:
-        status = "failed" if state.settings.again else "nothing"
+    status = "failed" if state.settings.again else "nothing"
+    if names := files.not_loaded(node.table):
         return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
+    if names := files.still_missing(previous.files):
+        return replace(verdict, status=status, reason=_missing(names), evidence=Evidence.FILES)
     if previous.unknown:
         reason = (
             "the result is unknown: no new file, and a previous attempt of this run loaded the table with an unknown "
@@ -62,4 +63,11 @@ def _taken(names: Sequence[str]) -> str:
         f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
         "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
         "a new run."
+    )
+
+
+def _missing(names: Sequence[str]) -> str:
+    return (
+        f"no new file; a previous attempt of this run took {', '.join(names[:5])} and did not end well, and nothing shows "
+        "that it was loaded since, so that its rows may be there or not. Next: deliver it again, or start a new run."
     )

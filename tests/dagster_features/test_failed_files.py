@@ -3,6 +3,8 @@
 import dagster as dg
 
 import starlake_dagster_assets as sda
+from starlake_dagster_assets.command.load_files import LoadFiles
+from tests.assets.conftest import make_table
 from tests.dagster_features import projects
 
 
@@ -25,3 +27,18 @@ def test_rows_of_the_other_files_are_an_update_of_the_table(tmp_path):
         assert "another file failed: 1 invalid records" in metadata["starlake/warning"].value
         again = job.execute_in_process(instance=instance, asset_selection=[orders], raise_on_error=False)
         assert not again.get_asset_materialization_events(), "the file that fails has no rows"
+
+
+def test_a_file_that_was_archived_since_is_not_missing():
+    class Reader:
+        failure = ""
+
+        def list_files(self, area, domain):
+            return {}
+
+        def archived(self, domain, names):
+            return {name: "5\0" for name in names if name == "a1.csv"}
+
+    table = make_table("a")
+    files = LoadFiles(Reader(), [table], [table], archives=True)
+    assert files.still_missing(["a1.csv", "a2.csv"]) == ["a2.csv"]

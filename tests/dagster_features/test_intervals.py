@@ -79,6 +79,7 @@ class World:
         return value.text if value is not None else None
 
 
+@pytest.mark.dagster_feature("Data intervals of runs that sensors and conditions start")
 def test_a_triggered_run_covers_the_union_of_the_updates_that_it_consumes(world):
     world.load(DAY_1)
     world.run("kpi/first", "kpi/second", tags=TRIGGERED)
@@ -178,6 +179,7 @@ def due(world, node="kpi.first"):
     return node.replace(".", "/") in nodes, data.skip_message
 
 
+@pytest.mark.dagster_feature("Data intervals of runs that sensors and conditions start")
 def test_a_run_by_hand_reads_the_updates_of_its_interval_only(world):
     world.load(DAY_1)
     world.load(DAY_2)

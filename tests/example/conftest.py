@@ -9,7 +9,7 @@ import shutil
 import warnings
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,14 @@ def load_module(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+CUSTOMERS = """
+    select customer_id, full_name, email, lower(phone), city, loyalty_tier, birth_date from starbake.Customers
+"""
+ORDERS = """
+    select order_id, customer_id, status, updated_at, order_date, len(lines), delivery.mode from starbake.Orders
+"""
 
 
 @dataclass
@@ -157,6 +165,51 @@ class Truth:
             if order["customer_id"] is not None and order["customer_id"] not in self.customers
         }
 
+    def tables(self) -> dict[str, set[tuple[Any, ...]]]:
+        """The rows of every table, by the query that selects them."""
+        by_day = self.revenue_by(lambda order, line: (order["ordered_at"][:10], order["shop_id"]))
+        by_product = self.revenue_by(lambda order, line: line["product_id"])
+        spent = self.revenue_by(lambda order, line: order["customer_id"])
+        lines = {
+            (order["order_id"], line["product_id"], line["quantity"], Decimal(str(line["unit_price"])))
+            for order in self.orders.values()
+            for line in order["lines"]
+        }
+        newest = {name: prices[-1] for name, prices in self.versions.items()}
+        return {
+            CUSTOMERS: self.customer_rows(),
+            ORDERS: self.order_rows(),
+            "select product_id, price from starbake.Products": {
+                (name, Decimal(str(row["price"]))) for name, row in self.products.items()
+            },
+            "select ingredient_code, unit_cost from starbake.Ingredients": set(self.costs.items()),
+            "select shop_id, shop_name from reference.Shops": set(self.shops.items()),
+            "select order_id, product_id, quantity, unit_price from kpi.order_lines": lines,
+            "select order_date::varchar, shop_id, revenue from kpi.daily_revenue": {
+                (*key, amount) for key, amount in by_day.items()
+            },
+            "select order_date::varchar, shop_id, revenue from kpi.shop_ranking": {
+                (*key, amount) for key, amount in by_day.items()
+            },
+            "select product_id, revenue from kpi.revenue_by_product": {
+                (name, by_product.get(name, 0)) for name in self.products
+            },
+            "select distinct category from kpi.top_products": {(row["category"],) for row in self.products.values()},
+            "select customer_id, lifetime_value from Customers.CustomerLifeTimeValue": {
+                (number, spent.get(number, 0)) for number in self.customers
+            },
+            "select customer_id from Customers.HighValueCustomers": {
+                (number,) for number in self.customers if spent.get(number, 0) >= 60
+            },
+            "select order_id from Customers.OrdersWithoutCustomer": {
+                (number,) for number in self.orders_without_customer()
+            },
+            "select product_id, price from Products.PriceHistory where valid_to is null": set(newest.items()),
+            "select product_id, unit_cost from Products.ProductCost": {
+                (name, self.unit_cost(name).quantize(Decimal("0.01"), ROUND_HALF_UP)) for name in self.products
+            },
+        }
+
 
 class Daemon:
     """Ticks every sensor in turn and runs what is asked for, as the real one does."""
@@ -186,13 +239,11 @@ class Daemon:
             self.cursors[name] = result.cursor
             for request in result.run_requests or ():
                 self._run(sensor, request)
-                self._evaluate_conditions()
         self._evaluate_conditions()
         return len(self.runs) > before
 
     def _evaluate_conditions(self) -> None:
-        """A tick after each run: `eager` does not see an update in the tick in which its own asset was made."""
-        sensor = self.repository.get_sensor_def("default_automation_condition_sensor")
+        sensor = self.repository.get_sensor_def("own_assets_conditions")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a parameter of Dagster's own that is beta
             found = dg.evaluate_automation_conditions(self.defs, instance=self.instance, cursor=self.conditions)

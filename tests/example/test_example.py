@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from tests.example.conftest import Daemon
+from tests.example.conftest import CUSTOMERS, ORDERS, Daemon
 
 NODES = {
     "reference.Shops": "table",
@@ -173,10 +173,7 @@ def test_without_files_no_table_is_materialized(days):
 
 @RUNS
 def test_customers(days, truth_of, run, until):
-    query = """
-        select customer_id, full_name, email, lower(phone), city, loyalty_tier, birth_date from starbake.Customers
-    """
-    rows = days.rows(run, query)
+    rows = days.rows(run, CUSTOMERS)
     assert set(rows) == truth_of(*until).customer_rows()
     assert len(rows) == len(set(rows))
     columns = [name for name, *_ in days.rows(run, "describe starbake.Customers")]
@@ -186,10 +183,7 @@ def test_customers(days, truth_of, run, until):
 
 @RUNS
 def test_orders_keep_their_newest_state(days, truth_of, run, until):
-    query = """
-        select order_id, customer_id, status, updated_at, order_date, len(lines), delivery.mode from starbake.Orders
-    """
-    rows = days.rows(run, query)
+    rows = days.rows(run, ORDERS)
     assert set(rows) == truth_of(*until).order_rows()
     assert len(rows) == len(set(rows))
 

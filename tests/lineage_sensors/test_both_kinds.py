@@ -52,6 +52,7 @@ def test_policies(world, kind, watch, steps, asked):
     assert found == asked
 
 
+@pytest.mark.dagster_feature("Automation conditions on tasks")
 def test_a_chain_over_jobs_is_made_once_per_delivery(world, kind):
     it: World = world(watching(CHAIN, kind))
     for delivery in (1, 2):
@@ -75,6 +76,7 @@ def test_all_that_is_due_of_a_job_is_one_run(world, kind):
     assert it.daemon() == [{"kpi/x", "kpi/y"}]
 
 
+@pytest.mark.dagster_feature("Materializations by hand and sensors of tasks")
 def test_what_a_person_materializes_is_not_made_again(world, kind):
     it: World = world(watching(CHAIN, kind))
     assert it.by_hand("sales.a", "sales.b", "sales.c", "kpi.x", "kpi.y", "kpi.z").success
@@ -85,6 +87,7 @@ def test_what_a_person_materializes_is_not_made_again(world, kind):
     assert "kpi/y" in asked and "kpi/x" not in asked, "the next one follows; kpi.x has read it"
 
 
+@pytest.mark.dagster_feature("Cursors of sensors of tasks")
 def test_a_new_sensor_remembers_as_much_as_the_old_one(world, kind):
     it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
     it.made("sales.a")
@@ -228,6 +231,7 @@ def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two
     assert partitions(it) == ["2024-01-02", "2024-01-04"]
 
 
+@pytest.mark.dagster_feature("Backfills and ranges of partitions")
 def test_of_a_history_the_newest_partition_is_asked_for(world, kind, two):
     it: World = world(
         watching({"kpi": (["kpi.x"], Watch(any_of("sales.a")))}, kind), two, translator=Daily(), runner=runner()
@@ -245,6 +249,7 @@ def test_of_a_history_the_newest_partition_is_asked_for(world, kind, two):
     assert partitions(it) == ["2024-01-03", "2024-01-08"]
 
 
+@pytest.mark.dagster_feature("Backfills and ranges of partitions")
 def test_all_of_a_history_by_option(world, kind, two):
     triggers = follows(kind, "sales.a", all_history=True)
     it: World = world(triggers, two, translator=Daily(), runner=runner())

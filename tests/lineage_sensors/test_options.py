@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
@@ -48,6 +49,22 @@ def test_options_flow_from_loads_to_transforms_and_on(world):
     for _ in range(3):
         it.daemon()
     assert transforms(it.runner) == {"kpi.x": "country=FR", "kpi.y": "country=FR,limit=10"}
+
+
+@pytest.mark.dagster_feature("Options of upstream runs, and conditions")
+def test_a_run_of_a_condition_fails_where_it_would_lose_options(world):
+    it = world(watching(CHAIN, "condition"), runner=runner())
+    run = load(it, "a", '{"all": {"country": "FR"}}')
+    load(it, "b", "")
+    it.daemon()
+    assert it.count("kpi.x") == 0 and transforms(it.runner) == {}
+    failed = it.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))[0].dagster_run
+    events = it.instance.all_logs(failed.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    said = events[0].dagster_event.step_failure_data.user_failure_data.description
+    assert f"kpi.x reads sales/a, which run {run} materialized with the options" in said and "country" in said
+    load(it, "a", "")
+    it.daemon()
+    assert it.count("kpi.x") == 1, "the newest update has none"
 
 
 def test_contradicting_options_are_a_failed_run_that_names_them(world):

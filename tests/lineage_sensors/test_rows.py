@@ -130,19 +130,22 @@ class Warehouse:
     def _transform(self, task: str, options: dict[str, str]) -> None:
         partition = options.get("sl_partition_key", "") if task in PARTITIONED else ""
         read = {one: version for one, version in self.versions.items() if self._is_read(task, partition, one)}
-        if read == self.read.get((task, partition)) and not self.by_hand:
-            self.idle.append(f"{task} {partition}")
+        before = len(self.rows(task))
+        is_idle = read == self.read.get((task, partition)) and not self.by_hand
         self.read[task, partition] = read
         self.updated(task, partition)
         if task == APPENDED:
             start, end = options.get("sl_start_date", ""), options.get("sl_end_date", "9999")
             query = "insert into mart.h select * from sales.d where day >= ? and day < ?"
             self.database.execute(query, [start[:10], end[:10]])
-            return
-        ups = " union ".join(f"select id, day from {up}" for up in READS[task])
-        where = f"where day = '{partition}'" if partition else ""
-        self.database.execute(f"delete from {task} {where}")
-        self.database.execute(f"insert into {task} select * from ({ups}) {where}")
+            is_idle = len(self.rows(task)) == before
+        else:
+            ups = " union ".join(f"select id, day from {up}" for up in READS[task])
+            where = f"where day = '{partition}'" if partition else ""
+            self.database.execute(f"delete from {task} {where}")
+            self.database.execute(f"insert into {task} select * from ({ups}) {where}")
+        if is_idle:
+            self.idle.append(f"{task} {partition}")
 
     @staticmethod
     def _is_read(task: str, partition: str, one: tuple[str, str]) -> bool:
