@@ -22,7 +22,8 @@ from starlake_dagster_assets.automation.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.run_tags import job_tags
 from starlake_dagster_assets.automation.sensor_states import SensorStates
-from starlake_dagster_assets.triggers.evaluate import Evaluator, Target, watched
+from starlake_dagster_assets.triggers.evaluate import Evaluator, watched
+from starlake_dagster_assets.triggers.facts import Target
 from starlake_dagster_assets.triggers.model import AnyOf, Trigger, Triggers, Upstream, Watch
 
 __all__ = [

@@ -12,7 +12,8 @@ from starlake_dagster_assets.assets.consumption import Consumption, consumption_
 from starlake_dagster_assets.automation.lineage_partitions import PartitionTable
 from starlake_dagster_assets.automation.partitions import time_window
 from starlake_dagster_assets.automation.runs import IN_PROGRESS, is_over, planned_assets
-from starlake_dagster_assets.triggers.evaluate import Attempt, Target, Update, watched
+from starlake_dagster_assets.triggers.evaluate import watched
+from starlake_dagster_assets.triggers.facts import Attempt, Target, Update
 from starlake_dagster_assets.triggers.model import Triggers
 from starlake_dagster_assets.triggers.words import instant
 
@@ -32,7 +33,7 @@ class _Run:
 
 
 class EventLogFacts:
-    """What a tick knows of the assets of a project, see `triggers.evaluate.Facts`.
+    """What a tick knows of the assets of a project, see `triggers.facts.Facts`.
 
     Args:
         instance: The instance.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from starlake_dagster_assets.triggers.evaluate import Update
+from starlake_dagster_assets.triggers.facts import Update
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.lineage_facts import EventLogFacts

@@ -8,7 +8,8 @@ from typing import Any
 from starlake_dagster_assets.automation.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.lineage_partitions import adjacent
 from starlake_dagster_assets.automation.runs import UPSTREAMS
-from starlake_dagster_assets.triggers.evaluate import Evaluator, RunNeeded, Target
+from starlake_dagster_assets.triggers.evaluate import Evaluator, RunNeeded
+from starlake_dagster_assets.triggers.facts import Target
 from starlake_dagster_assets.triggers.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.triggers.words import listed, short
 

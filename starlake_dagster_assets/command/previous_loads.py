@@ -68,6 +68,6 @@ def _taken(names: Sequence[str]) -> str:
 
 def _missing(names: Sequence[str]) -> str:
     return (
-        f"no new file; a previous attempt of this run took {', '.join(names[:5])} and did not end well, and nothing shows "
-        "that it was loaded since, so that its rows may be there or not. Next: deliver it again, or start a new run."
+        f"no new file; a previous attempt of this run took {', '.join(names[:5])} and did not end well, and nothing "
+        "shows that it was loaded since: its rows may be there or not. Next: deliver it again, or start a new run."
     )

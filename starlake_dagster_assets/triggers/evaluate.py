@@ -1,7 +1,6 @@
 """Decides whether a table or task needs a run: from the newest materializations of its upstreams and its own runs.
 
-Nothing is remembered from one evaluation to the next. `Facts` is what the evaluation asks of the event log: this module
-works without Dagster.
+Nothing is remembered from one evaluation to the next.
 """
 
 from __future__ import annotations
@@ -9,113 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
 
 from starlake_dagster_assets.triggers.crons import cycle_of
+from starlake_dagster_assets.triggers.facts import Attempt, Facts, Target, Update
 from starlake_dagster_assets.triggers.model import AllOf, Condition, Trigger, Upstream, Watch
 from starlake_dagster_assets.triggers.words import instant, listed, span
 
 __all__ = [
-    "Attempt",
     "Evaluator",
-    "Facts",
     "RunNeeded",
     "Skip",
-    "Target",
-    "Update",
     "watched",
 ]
 
 _STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeeded and materialized nothing"}
-
-
-class Target(NamedTuple):
-    """A table or task, or one of its partitions."""
-
-    node: str
-    partition: str | None = None
-
-    def __str__(self) -> str:
-        return self.node if self.partition is None else f"{self.node} [{self.partition}]"
-
-
-@dataclass(frozen=True)
-class Update:
-    """The newest materialization of an upstream, as far as the target reads it.
-
-    Attributes:
-        id: Its storage id, which grows from one event to the next.
-        time: Seconds since 1970.
-        run: Id of its run; empty where it was reported from outside.
-        window: Data interval of its partition, where that is one of time.
-        indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
-            run due alone.
-        left_out_by: Id of the run that materialized the target and left out updates of the upstream, since they are
-            outside its data interval; the storage id is then that of its materialization.
-    """
-
-    id: int
-    time: float
-    run: str = ""
-    window: tuple[datetime, datetime] | None = None
-    indirect: bool = False
-    left_out_by: str = ""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The newest run that was created to materialize a target.
-
-    Attributes:
-        id: Storage id of the event by which it was planned.
-        run: Id of the run.
-        state: What became of the run.
-    """
-
-    id: int
-    run: str
-    state: Literal["in progress", "succeeded", "failed", "canceled"]
-
-
-class Facts(Protocol):
-    """What the evaluation asks of the event log."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since 1970."""
-        ...
-
-    def updates(self, target: Target) -> Mapping[str, Update]:
-        """Returns the newest materialization of each watched node; nodes that were never materialized are left out."""
-        ...
-
-    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
-        """Whether the newest materialization of the target has read an update of a node."""
-        ...
-
-    def attempt(self, target: Target) -> Attempt | None:
-        """Returns the newest run that was created to materialize the target."""
-        ...
-
-    def running(self, target: Target) -> str:
-        """Describes the run in progress that is still to materialize the target; "" where there is none."""
-        ...
-
-    def exists(self, node: str) -> bool:
-        """Whether a node was ever materialized."""
-        ...
-
-    def last_run(self, node: str) -> float:
-        """Returns when the newest run of a node was created, or its newest materialization; 0 where there is none."""
-        ...
-
-    def upstream(self, target: Target, node: str) -> Sequence[Target]:
-        """Returns what a target reads of a watched node: the node, or its partitions."""
-        ...
-
-    def stopped_sensor(self, node: str) -> str | None:
-        """Returns the name of the sensor that would start a node, where it is stopped or not defined; else None."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tests.example.conftest import EXAMPLE, Truth
 from tests.system.conftest import ROOT, copy_of_the_example
 from tests.system.dagster_dev import DagsterDev
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _SENSORS = """query { sensorsOrError(repositorySelector: {repositoryLocationName: "starbake",
   repositoryName: "__repository__"}) { ... on Sensors { results { name } } } }"""
@@ -42,7 +42,7 @@ def deliver(datasets: Path, day: str) -> None:
     shutil.copytree(ROOT / "example_project" / "deliveries" / day, datasets / "incoming", dirs_exist_ok=True)
 
 
-def rests(server: DagsterDev, last: str, seconds: float = 300) -> list[dict]:
+def rests(server: DagsterDev, last: str, seconds: float = 480) -> list[dict]:
     """The runs, once the last asset is made by one of the sensors' runs and none is in progress."""
     deadline = time.monotonic() + seconds
     while True:

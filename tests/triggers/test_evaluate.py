@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 import pytest
 
 from starlake_dagster_assets.triggers.crons import cycle_of
-from starlake_dagster_assets.triggers.evaluate import Attempt, Evaluator, RunNeeded, Skip, Target, Update
+from starlake_dagster_assets.triggers.evaluate import Evaluator, RunNeeded, Skip
+from starlake_dagster_assets.triggers.facts import Attempt, Target, Update
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Trigger, Upstream, Watch
 
 
