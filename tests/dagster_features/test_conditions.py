@@ -7,6 +7,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from starlake_dagster_assets import build_definitions
 from starlake_dagster_assets.automation import upstreams_updated
 from starlake_dagster_assets.triggers.model import Watch
 from tests.assets.conftest import make_source, make_table, make_task
@@ -62,14 +63,11 @@ def test_an_update_during_its_own_run_starts_the_next_one(it):
 
 
 @FEATURE
-def test_its_sensor_evaluates_in_the_code_location():
-    from starlake_dagster_assets import build_definitions
-
+def test_its_sensor_is_one_of_the_definitions_and_it_needs_the_project():
     source = make_source([make_table("a")], [make_task("x", ["sales.a"])])
     defs = build_definitions(source, extra_assets=[report])
-    (sensor,) = [one for one in defs.sensors or () if one.name == "own_assets_conditions"]
-    assert sensor.emit_backfills is False or sensor.name
-    with pytest.raises(dg.DagsterInvalidDefinitionError, match="extra_assets"):
-        selection = dg.AssetSelection.assets(REPORT)
-        with dg.DagsterInstance.ephemeral() as instance:
-            dg.evaluate_automation_conditions(dg.Definitions(assets=[report]), instance, selection)
+    assert "own_assets_conditions" in [one.name for one in defs.sensors or ()]
+    alone = dg.Definitions(assets=[report])
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(Exception, match="conditions for report") as caught:
+        dg.evaluate_automation_conditions(alone, instance, dg.AssetSelection.assets(REPORT))
+    assert "`extra_assets`" in str(caught.value.__cause__)
