@@ -169,21 +169,23 @@ class DagProject:
 
     def _table(self, table: Table) -> Table:
         """The table with the schedule and the DAG configuration of its file."""
-        if table.id not in self._found:
+        node = self._ids["table", table.raw]
+        if node not in self._found:
             own: dict[str, Any] = {"dag_ref": None}
-            if table.id not in self._dependencies:
+            if node not in self._dependencies:
                 return table.model_copy(update={"metadata": table.metadata.model_copy(update=own)})
             metadata = table.metadata.model_copy(update={**own, "schedule": None})
             return table.model_copy(update={"metadata": metadata, "cron": None})
-        part, cron = self._found[table.id]
+        part, cron = self._found[node]
         metadata = table.metadata.model_copy(update={"dag_ref": part.job, "schedule": part.schedule or cron})
         return table.model_copy(update={"metadata": metadata, "cron": cron})
 
     def _task(self, task: Task) -> Task:
-        if task.id not in self._found:
-            scheduled = {"cron": None, "schedule": None} if task.id in self._dependencies else {}
+        node = self._ids["task", task.raw]
+        if node not in self._found:
+            scheduled = {"cron": None, "schedule": None} if node in self._dependencies else {}
             return task.model_copy(update={"dag_ref": None, **scheduled})
-        part, cron = self._found[task.id]
+        part, cron = self._found[node]
         return task.model_copy(update={"dag_ref": part.job, "cron": cron, "schedule": cron})
 
     @cached_property
@@ -201,7 +203,7 @@ class DagProject:
     def _dag(self, part: Part) -> DagConfig:
         context = part.context
         options = dict(context.options)
-        raws = {raw.lower(): raw for kind, _, raw in self._known if kind == "task"}
+        raws = {raw.lower(): raw for kind, raw in self._ids if kind == "task"}
         for name, pairs in context.task_options.items():
             options[raws.get(name.lower(), name)] = ",".join(f"{key}={value}" for key, value in pairs.items())
         return DagConfig(
@@ -228,16 +230,24 @@ class DagProject:
 
     @cached_property
     def _final(self) -> Mapping[tuple[str, str], str]:
-        return {(kind, id_.lower()): id_ for kind, id_, _ in self._known}
+        found = {("table", table.id.lower()): self._ids["table", table.raw] for table in self._plain.tables}
+        written = Counter(task.id.lower() for task in self._plain.tasks)
+        for task in self._plain.tasks:
+            if written[task.id.lower()] == 1:  # else only the name of the task says which one is meant
+                found["task", task.id.lower()] = self._ids["task", task.raw]
+        return found
 
     @cached_property
     def _raw(self) -> Mapping[tuple[str, str], str]:
-        return {(kind, raw.lower()): id_ for kind, id_, raw in self._known}
+        return {(kind, raw.lower()): id_ for (kind, raw), id_ in self._ids.items()}
 
     @cached_property
-    def _known(self) -> Sequence[tuple[str, str, str]]:
-        tables = [("table", table.id, table.raw) for table in self._plain.tables]
-        return [*tables, *(("task", task.id, task.raw) for task in self._plain.tasks)]
+    def _ids(self) -> Mapping[tuple[str, str], str]:
+        """The ids of nodes by kind and raw name: several tasks may write one table."""
+        graph = self._base.graph if self._base is not None else build_graph(self._plain)[0]
+        found = {("table", table.raw): table.id for table in self._plain.tables}
+        found |= {("task", task.raw): task.id for task in self._plain.tasks}
+        return found | {key: node.id for key, node in graph.by_raw.items()}
 
     def _nodes(self) -> Mapping[str, tuple[Part, str | None]]:
         """The part that runs each node, and by which cron.
@@ -267,7 +277,9 @@ class DagProject:
     def _unknown(self, context: DagContext, said: DagTable | DagNode) -> Problem:
         kind = "task" if isinstance(said, DagNode) else "table"
         name = said.name if isinstance(said, DagNode) else said.raw
-        close = closest_match(name, [one for known, *names in self._known if known == kind for one in names])
+        close = closest_match(
+            name, [one for (known, raw), id_ in self._ids.items() if known == kind for one in (raw, id_)]
+        )
         hint = f"Is {close} meant?" if close else "Generate the DAG files again, or take it out."
         return context.problem(said.path, f"{name} is no {kind} of the project in {self._root}.", hint, "unknown-node")
 

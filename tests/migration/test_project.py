@@ -232,3 +232,29 @@ def context_of(name: str, text: str) -> DagContext:
         path = Path(folder) / name
         path.write_text(text, encoding="utf-8")
         return read_dag_files(path)[0]
+
+
+def test_tasks_of_one_table_have_the_schedules_of_their_own_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for path, text in {
+            f"metadata/transform/kpi/{name}.sql": "select 1 as n",
+            f"metadata/transform/kpi/{name}.sl.yml": "version: 1\ntask: {table: t}\n",
+            "metadata/application.sl.yml": "version: 1\napplication: {connectionRef: d, connections: {d: {type: jdbc, "
+            'options: {url: "jdbc:duckdb:d.db"}}}}\n',
+        }.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+    project = StarlakeProject(tmp_path, cache_dir=tmp_path / "cache")
+    files = [
+        read_dag_context(
+            name, dependencies=[{"data": {"name": f"kpi.{name}", "typ": "task", "sink": "kpi.t"}}], cron=cron
+        )
+        for name, cron in (("a", "0 5 * * *"), ("b", "0 6 * * *"))
+    ]
+    made = DagProject(files, project)
+    assert made.made == set(project.graph.nodes) == {"kpi.a", "kpi.b"}
+    assert {name: node.task.cron for name, node in made.graph.nodes.items() if node.task} == {
+        "kpi.a": "0 5 * * *",
+        "kpi.b": "0 6 * * *",
+    }
+    assert DagProject(files[1:], project).made == {"kpi.b"}
