@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
-from starlake_dagster_assets.project.schema_values import Bool, FileModel, Int, Text, TextList, TextMap, choice
+from starlake_dagster_assets.project.schema_values import Bool, FileModel, Int, Name, Text, TextList, TextMap, choice
 from starlake_dagster_assets.project.values import STRATEGIES
 
 __all__ = [
@@ -147,7 +147,7 @@ class FreshnessFile(FileModel):
 class AttributeFile(FileModel):
     """`attributes[]`."""
 
-    name: Text
+    name: Name
     type: Text | None = None
     array: Bool | None = None
     required: Bool | None = None
@@ -195,7 +195,7 @@ class MetadataFile(FileModel):
 class TableFile(FileModel):
     """`table` of a file below `load/` or `external/`."""
 
-    name: Text
+    name: Name
     pattern: Text
     attributes: tuple[AttributeFile, ...]
     rename: Text | None = None

@@ -180,6 +180,7 @@ class _Unused(FileModel):
     archive_table: Bool | None = None
     archive_table_pattern: Text | None = None
     auto_export_schema: Bool | None = None
+    sync_sql_with_yaml: Bool | None = None
     validate_on_load: Bool | None = None
     long_job_timeout_ms: Int | None = None
     short_job_timeout_ms: Int | None = None

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from starlake_dagster_assets.errors import closest_match
 
-__all__ = ["Bool", "FileModel", "Int", "Text", "TextList", "TextMap", "choice"]
+__all__ = ["Bool", "FileModel", "Int", "Name", "Text", "TextList", "TextMap", "choice"]
 
 _INT = re.compile(r"[-+]?\d+(?:\.0+)?")
 
@@ -39,6 +39,12 @@ def _text(value: object) -> object:
     if isinstance(value, list | dict):
         raise ValueError(f"expected a text, found {_kind(cast('object', value))}.")
     return value
+
+
+def _name(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("expected a name, found an empty text.")
+    return _text(value)
 
 
 def _bool(value: object) -> bool:
@@ -107,6 +113,7 @@ def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Cal
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+Name = Annotated[str, BeforeValidator(_name)]
 Bool = Annotated[bool, BeforeValidator(_bool)]
 Int = Annotated[int, BeforeValidator(_int)]
 TextList = Annotated[tuple[Text, ...], BeforeValidator(_list)]
