@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Set
@@ -13,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 import duckdb
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from starlake_dagster_assets.command.model import Event
 from starlake_dagster_assets.engine.journal import Journal
@@ -24,6 +24,9 @@ from starlake_dagster_assets.project.model import Connection, Project
 __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_session"]
 
 _POLL_SECONDS = 0.1
+_NAME_BYTES = 255
+_EVERYBODY = 0o666
+"""Mode of lock files: whoever may write the data may lock it."""
 _DUCKDB_LOCKED = "Could not set lock on file"
 _AUDIT = "sl_audit"
 _FILE = "sl_database"
@@ -136,22 +139,36 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
 
 @contextmanager
 def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Generator[None]:
-    """Holds a lock, between processes and threads, named by a path; says so when it has to wait.
+    """Holds the lock of a file or directory, between processes and threads; says so when it has to wait.
 
-    The lock file lies in the user's cache directory, so that nothing is added to the user's data.
+    The lock file is hidden, next to what it locks: all users, containers and caches that share the data see it.
 
     Raises:
-        EngineError: The lock was not free within `options.lock_timeout`, or the command was cancelled meanwhile.
+        EngineError: The lock was not free within `options.lock_timeout`, the command was cancelled meanwhile, or the
+            lock file cannot be created.
     """
-    directory = user_cache_path("starlake_dagster_assets", appauthor=False) / "locks"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = hashlib.sha256(str(subject.resolve()).encode()).hexdigest()[:32]
-    lock = FileLock(str(directory / f"{key}.lock"))
-    _acquire(lock, subject, journal, options)
+    try:
+        path = _lock_file(subject)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path), mode=_EVERYBODY)
+        _acquire(lock, subject, journal, options)
+    except OSError as error:
+        if not options.read_only:
+            raise EngineError(f"cannot lock {subject}: {error}; make its directory writable") from error
+        yield  # who only reads holds nobody up: DuckDB's own lock is enough
+        return
     try:
         yield
     finally:
         lock.release()
+
+
+def _lock_file(subject: Path) -> Path:
+    place = subject.resolve()
+    name = f".{place.name}.lock"
+    if len(os.fsencode(name)) > _NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(place.name)).hexdigest()[:32]}.lock"
+    return place.with_name(name)
 
 
 @contextmanager
@@ -321,6 +338,7 @@ def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: Engine
     settings: dict[str, str | None] = {
         "TimeZone": "UTC",
         "memory_limit": options.memory_limit,
+        "enable_progress_bar": "false",  # it would be among the results on stdout
         "threads": None if options.threads is None else str(options.threads),
         "temp_directory": None if options.temp_directory is None else str(options.temp_directory),
     }

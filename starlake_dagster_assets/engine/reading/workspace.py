@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Literal, get_args
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -16,6 +17,7 @@ from starlake_dagster_assets.engine.quoting import literal
 
 __all__ = ["place_workspaces", "remove_leftovers", "temporary_directory", "workspace"]
 
+Purpose = Literal["read", "test"]
 _PREFIX = "starlake-"
 _LOCK = ".lock"
 _VARIABLE = "sl_workspaces"
@@ -41,11 +43,11 @@ def place_workspaces(con: duckdb.DuckDBPyConnection, parent: Path) -> None:
 
 
 @contextmanager
-def temporary_directory(purpose: str, parent: str | None = None) -> Generator[Path]:
+def temporary_directory(purpose: Purpose, parent: str | None = None) -> Generator[Path]:
     """Yields a new directory, which is locked while it is in use and removed at the end.
 
     Args:
-        purpose: A word for its name.
+        purpose: The word in its name.
         parent: Where it is created; by default the system's directory for temporary files.
     """
     named = f"{_PREFIX}{purpose}-"
@@ -55,8 +57,8 @@ def temporary_directory(purpose: str, parent: str | None = None) -> Generator[Pa
 
 def remove_leftovers() -> None:
     """Removes the directories that nobody holds; whatever cannot be removed stays."""
-    for folder in Path(gettempdir()).glob(f"{_PREFIX}*-*"):
+    for folder in (one for word in get_args(Purpose) for one in Path(gettempdir()).glob(f"{_PREFIX}{word}-*")):
         with suppress(OSError, Timeout):
-            if (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
                 with FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
