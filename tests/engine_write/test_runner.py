@@ -35,7 +35,7 @@ def test_a_command_streams_its_lines_and_is_audited(bench: Any) -> None:
     assert (result.exit_code, result.cancelled) == (0, False)
     events = list(parse(lines, result.exit_code))
     assert FileLoaded("shop", "orders", "orders_1.csv", 2, 1, 1) in events
-    assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1, archived=True) in events
+    assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1) in events
     reader = runner(bench).warehouse_reader()
     (row,) = reader.audit("run-1")
     assert (row.domain, row.schema, row.success, row.count, row.accepted, row.rejected, row.step) == (
@@ -188,24 +188,6 @@ def test_a_wait_ends_with_the_patience_or_when_cancelled(bench: Any) -> None:
         waiting.join(timeout=60)
     assert errors
     assert "cancelled while waiting" in errors[0]
-
-
-def test_locks_lie_beside_the_data_whatever_the_cache_of_the_user(
-    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.query("SELECT 1")
-    (link := tmp_path / "elsewhere.db").symlink_to(bench.database)
-    project, _ = load_project(bench.root, environ=bench.environ)
-    journal = Journal(lambda line: None)
-    with open_session(project, "duckdb", journal, EngineOptions()):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-        with (
-            pytest.raises(EngineError, match="still used by another command"),
-            open_session(project, "duckdb", journal, EngineOptions(lock_timeout=0.0, database=link)),
-        ):
-            pass
-    (lock,) = bench.database.parent.glob(".*.lock")
-    assert (lock.name, lock.stat().st_mode & 0o777) == (".duckdb.db.lock", 0o666)
 
 
 @pytest.mark.parametrize(
