@@ -105,7 +105,7 @@ def read_prepared(
         header = cast("dict[str, Any]", json.loads(head))
         made = str(header["version"])
         if header["format"] != _format():
-            raise ProjectError([f"{path} was made by starlake-dagster-assets {made}, this is {_version()}. {again}"])
+            raise ProjectError([f"{path} was made by {_other(made)}. {again}"])
         found = Project.model_validate_json(body.replace(_ROOT, _json(str(root))[1:-1]))
         problems = _PROBLEMS.validate_python(header["problems"])
         _same_inputs(path, header, env, _inputs(header["names"], options or {}, given), again)
@@ -191,6 +191,13 @@ _AFTER = ("", "/", "'", '"', " ", ";", ",", ")", "?", "\n")
 def _format() -> str:
     """Changes with the shape of the models."""
     return _hash(json.dumps(Project.model_json_schema(), sort_keys=True))
+
+
+def _other(version: str) -> str:
+    """Names a version of this package with other models than this one."""
+    if version == _version():
+        return f"a build of starlake-dagster-assets {version} with other models than this one"
+    return f"starlake-dagster-assets {version}, this is {_version()}"
 
 
 def _version() -> str:

@@ -47,7 +47,7 @@ def test_each_table_is_loaded_or_failed(bench: Any) -> None:
         TableStarted("shop", "orders", ("orders_1.csv", "orders_2.csv")),
         FileLoaded("shop", "orders", "orders_1.csv", 2, 1, 1),
         FileLoaded("shop", "orders", "orders_2.csv", 1, 1, 0),
-        TableLoaded("shop", "orders", ("orders_1.csv", "orders_2.csv"), 3, 2, 1),
+        TableLoaded("shop", "orders", ("orders_1.csv", "orders_2.csv"), 3, 2, 1, archived=True),
     ]
     failed = next(event for event in found if isinstance(event, TableFailed))
     assert (failed.table, failed.missing) == ("lines", ("lines_2.csv",))

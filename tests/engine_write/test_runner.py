@@ -35,7 +35,7 @@ def test_a_command_streams_its_lines_and_is_audited(bench: Any) -> None:
     assert (result.exit_code, result.cancelled) == (0, False)
     events = list(parse(lines, result.exit_code))
     assert FileLoaded("shop", "orders", "orders_1.csv", 2, 1, 1) in events
-    assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1) in events
+    assert TableLoaded("shop", "orders", ("orders_1.csv",), 2, 1, 1, archived=True) in events
     reader = runner(bench).warehouse_reader()
     (row,) = reader.audit("run-1")
     assert (row.domain, row.schema, row.success, row.count, row.accepted, row.rejected, row.step) == (

@@ -96,6 +96,7 @@ def test_what_is_shown_is_what_the_warehouse_holds(name: str, bench: WarehouseBe
         assert "expected a number" in checks["sales/b", "rejected_rows"].metadata["starlake/rejected_sample"].value
 
 
+@pytest.mark.filterwarnings("ignore:Static method `Definitions.merge` is experimental")  # in Dagster 1.9
 def test_checks_alone(bench: WarehouseBench):
     bench.project({"a": "id,v\n1,x\nno,y\n"}, expectations="[{expect: 'few(0)'}]")
     assert bench.materialize().success

@@ -65,7 +65,8 @@ class LoadResults:
             return
         jobs = [counts for _, counts in self._loaded[loaded:]]
         read, accepted = sum(one.input for one in jobs), sum(one.accepted for one in jobs)
-        self._settle(name, TableLoaded(*name, names, read, accepted, sum(one.rejected for one in jobs)))
+        rejected = sum(one.rejected for one in jobs)
+        self._settle(name, TableLoaded(*name, names, read, accepted, rejected, archived=True))
 
     @contextmanager
     def isolated(
