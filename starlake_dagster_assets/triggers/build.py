@@ -100,7 +100,7 @@ class _Builder:
     def __init__(self, model: Project, graph: Graph, automation: StarlakeAutomation) -> None:
         self._model, self._graph, self._automation = model, graph, automation
         self._everywhere = automation.node_settings()
-        self.reader = OptionReader(model)
+        self.reader = OptionReader(model, self._everywhere)
         self._dags = Dags(model, self.reader)
         self._left_out: dict[Obstacle, list[Node]] = {}
         """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
@@ -192,7 +192,7 @@ class _Builder:
         try:
             return known_timezone(zone)
         except ValueError as error:
-            self._wrong(node, f"timezone: {error}")
+            self.reader.report_setting(node, "timezone", zone, str(error))
             return "UTC"
 
     def _made_here(self, node: str) -> list[str]:

@@ -55,10 +55,12 @@ class OptionReader:
 
     Args:
         project: The project.
+        everywhere: The settings of the whole project, from Python.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, everywhere: NodeSettings | None = None) -> None:
         self._project = project
+        self._everywhere = everywhere
         self._tasks = {task.raw for task in project.tasks}
         self._read: dict[tuple[str, tuple[tuple[str, str], ...]], NodeSettings] = {}
         self._seen: dict[Problem, None] = {}
@@ -71,6 +73,23 @@ class OptionReader:
     def report(self, problem: Problem) -> None:
         """Notes a problem."""
         self._seen.setdefault(problem)
+
+    def report_setting(self, node: Node, name: str, value: object, message: str) -> None:
+        """Notes a value that cannot be used: once, where it is that of the whole project.
+
+        Args:
+            node: A table or task that it holds for.
+            name: The field of `NodeSettings`.
+            value: Its value.
+            message: What is wrong with it.
+        """
+        thing = node.task or node.table
+        file, line = (thing.location.file, thing.location.line) if thing is not None else (node.id, None)
+        if self._everywhere is not None and getattr(self._everywhere, name) == value:
+            file, line = "StarlakeAutomation", None
+        elif name == "timezone" and value == self._project.application.timezone:
+            file, line = "metadata/application.sl.yml", None
+        self.report(Problem(file=file, line=line, message=f"{name}: {message}", code="bad-option"))
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
         """Reports unknown options, except those of a user's own template, which may read any option."""

@@ -98,7 +98,7 @@ class Watches:
         try:
             found = parse_expression(text, self._names)
         except ExpressionError as error:
-            self._wrong(node, f"dataset_triggering_strategy: {error}")
+            self.reader.report_setting(node, "dataset_triggering_strategy", text, str(error))
             return None
         if node.id in watched(found):
             self._wrong(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
@@ -107,12 +107,13 @@ class Watches:
 
     def _optional(self, node: Node, seen: Iterable[str]) -> frozenset[str]:
         found: set[str] = set()
-        for name in self.settings[node.id].optional_datasets or ():
+        names = self.settings[node.id].optional_datasets or ()
+        for name in names:
             known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
             if known is None and "/" not in name.strip("/"):
                 near = closest_match(name, self._names)
                 hint = f"; did you mean `{near}`?" if near else "; name it as schema.table."
-                self._wrong(node, f"optional_datasets: no asset `{name}`{hint}")
+                self.reader.report_setting(node, "optional_datasets", names, f"no asset `{name}`{hint}")
             found.add(known or name)
         return frozenset(found & set(seen))
 
@@ -144,7 +145,7 @@ class Watches:
             cron = cron_of(text, {**PRESETS, **self.project.application.schedule_presets})
             return cron if cron is None or period_of(cron) else None
         except ValueError as error:
-            self._wrong(node, f"data_cycle: {error}")
+            self.reader.report_setting(node, "data_cycle", settings.data_cycle, str(error))
             return None
 
     @cached_property
