@@ -6,6 +6,7 @@ from typing import Any
 
 from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.doctor import Finding
+from starlake_dagster_assets.doctor_warehouse import examine_warehouse
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.runners.aws import aws_error
@@ -42,7 +43,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
         if environment is not None:
             for finding in _service(environment):
                 yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
-    yield _warehouse(resource, project, secrets)
+    yield from examine_warehouse(resource, project)
 
 
 def _service(environment: Any) -> Iterator[Finding]:
@@ -52,18 +53,6 @@ def _service(environment: Any) -> Iterator[Finding]:
         yield from _fargate(environment)
     elif isinstance(environment, DataprocJobs | DataprocBatches):
         yield from _dataproc(environment)
-
-
-def _warehouse(resource: StarlakeResource, project: ProjectSource, secrets: frozenset[str]) -> Finding:
-    advice = "Without it results rest on the log alone: see the table of docs/environments.md."
-    try:
-        reader = resource.runner(project).warehouse_reader()
-        if reader is None:
-            return Finding("warning", "warehouse", "nothing here reads the warehouse of the project", advice)
-        reader.audit("starlake-dagster-doctor")
-    except Exception as error:  # any driver may be behind it
-        return Finding("error", "warehouse", f"the audit cannot be read: {redact(str(error), secrets)}", advice)
-    return Finding("ok", "warehouse", f"the audit is readable ({type(reader).__name__})")
 
 
 def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any]) -> tuple[Finding, Any]:

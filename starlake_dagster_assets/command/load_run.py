@@ -13,6 +13,7 @@ from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
 from starlake_dagster_assets.command.previous_loads import resolve_nothing
+from starlake_dagster_assets.command.read_budget import ReadBudget
 from starlake_dagster_assets.command.reconcile import early_verdict, landed, reconcile_load, with_uncertain
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.command.watching import Watch, staging_failures
@@ -167,6 +168,7 @@ class _Load:
         self._watch = Watch()
         self._early: dict[_Name, Outcome] = {}
         self._waiting: dict[_Name, TableLoaded] = {}
+        self._budget = ReadBudget()
         tables = [_table(node) for node in nodes]
         model = state.source.model
         domain = [one for one in model.tables if one.domain_name == tables[0].domain_name]
@@ -182,6 +184,7 @@ class _Load:
                     self._watch.note(event)
                     if isinstance(event, TableLoaded) and self._may_report(event):
                         self._waiting[event.domain, event.table] = event
+                    if self._waiting and self._budget.allows:
                         yield from self._report()
         finally:  # also of a load that was cancelled: it has ended
             files = self._files.after(self._executor.ending.events, adopted=self._adopted)
@@ -219,7 +222,9 @@ class _Load:
 
     def _report(self) -> Iterator[Outcome]:
         """Yields the tables that have evidence now; the others wait for a later line, or the end of the command."""
-        rows = (self._executor.audit(self._executor.job_id) or ()) if self._executor.supports_concurrent_reads else ()
+        with self._budget.spent():
+            concurrent = self._executor.supports_concurrent_reads
+            rows = (self._executor.audit(self._executor.job_id) if concurrent else None) or ()
         for name, event in [*self._waiting.items()]:
             evidence = self._evidence(name, event, rows)
             if evidence is Evidence.NONE:

@@ -1,22 +1,20 @@
 """Google Cloud Run as a Dagster resource."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
+from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt
 from starlake_dagster_assets.runners.remote import Environment
-from starlake_dagster_assets.warehouse.project import WarehouseAccess
 
 __all__ = ["StarlakeCloudRun"]
 
 
-class StarlakeCloudRun(StarlakeRemoteResource):
+class StarlakeCloudRun(StarlakeGoogleResource):
     """Runs Starlake commands as executions of a Cloud Run job.
 
     Examples:
@@ -36,7 +34,6 @@ class StarlakeCloudRun(StarlakeRemoteResource):
 
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
-    project: str = Field(description="Google Cloud project.")
     job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
     region: str = Field(default="europe-west1", description="Where the job is.")
     container: str | None = Field(default=None, description="Container of a job with several; the first by default.")
@@ -45,22 +42,10 @@ class StarlakeCloudRun(StarlakeRemoteResource):
         description="Secrets of Secret Manager by environment variable: name, name:version, or "
         "projects/PROJECT/secrets/NAME:version.",
     )
-    impersonate: str | None = Field(default=None, description="Service account to act as.")
     endpoint: str | None = Field(default=None, description="host:port of Cloud Run; Google's own by default.")
     logging_endpoint: str | None = Field(
         default=None, description="host:port of Cloud Logging; Google's own by default."
     )
-    bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
-    local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
-
-    def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read: BigQuery in the job's Google Cloud project, as its service account."""
-        return replace(
-            super().warehouse_access(),
-            gcp_project=self.project,
-            impersonate=self.impersonate,
-            bigquery_endpoint=self.bigquery_endpoint,
-        )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Cloud Run.

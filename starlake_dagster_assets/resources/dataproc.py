@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +11,8 @@ from pydantic import Field
 from starlake_dagster_assets.assets.attempt import deployment_of, may_retry
 from starlake_dagster_assets.command.source import ProjectSource, secrets_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
+from starlake_dagster_assets.resources.google import StarlakeGoogleResource
+from starlake_dagster_assets.resources.remote import refuse_visible_secrets
 from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
 from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters, label
@@ -20,7 +20,6 @@ from starlake_dagster_assets.runners.driver_output import DriverOutput
 from starlake_dagster_assets.runners.extras import need
 from starlake_dagster_assets.runners.protocol import Attempt
 from starlake_dagster_assets.runners.remote import Environment
-from starlake_dagster_assets.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.warehouse.routing import WithoutJobIds
 
@@ -78,7 +77,7 @@ class DataprocServerless(ResourceConfig):
     ttl: int | None = Field(default=None, ge=600, description="Seconds after which Dataproc ends a batch by itself.")
 
 
-class StarlakeDataproc(StarlakeRemoteResource):
+class StarlakeDataproc(StarlakeGoogleResource):
     """Runs Starlake commands as Spark jobs on Dataproc.
 
     With `cluster` jobs go to a cluster that is there; with `serverless` each is a batch; otherwise `ephemeral` is made
@@ -129,7 +128,6 @@ class StarlakeDataproc(StarlakeRemoteResource):
 
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
-    project: str = Field(description="Google Cloud project.")
     region: str = Field(default="europe-west1", description="Where clusters and batches are.")
     jars: list[str] = Field(
         min_length=1,
@@ -152,11 +150,8 @@ class StarlakeDataproc(StarlakeRemoteResource):
         description="Where the driver of a cluster job is: its lines are followed in client mode only.",
     )
     timeout: float | None = Field(default=3600, gt=0, description="Seconds after which a job is cancelled.")
-    impersonate: str | None = Field(default=None, description="Service account to act as.")
     endpoint: str | None = Field(default=None, description="host:port of Dataproc; the region's own by default.")
     storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
-    bigquery_endpoint: str | None = Field(default=None, description="URL of BigQuery; Google's own by default.")
-    local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**_without_cluster_options(data))
@@ -186,15 +181,6 @@ class StarlakeDataproc(StarlakeRemoteResource):
         if reader is None or self.deploy_mode == "cluster" or self._dumped("serverless"):
             return reader
         return WithoutJobIds(reader)
-
-    def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read: BigQuery in the cluster's Google Cloud project, as its service account."""
-        return replace(
-            super().warehouse_access(),
-            gcp_project=self.project,
-            impersonate=self.impersonate,
-            bigquery_endpoint=self.bigquery_endpoint,
-        )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Jobs or batches.

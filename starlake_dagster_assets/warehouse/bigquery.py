@@ -15,7 +15,7 @@ from starlake_dagster_assets.runners.gcp import gcp_http_client
 from starlake_dagster_assets.warehouse.audit_rows import AUDIT, EXPECTATIONS, audit_row, expectation_row
 from starlake_dagster_assets.warehouse.connections import table_databases
 from starlake_dagster_assets.warehouse.expectations import evaluate_expectations
-from starlake_dagster_assets.warehouse.partition_values import MOST_PARTITIONS, QUARTER_SECONDS
+from starlake_dagster_assets.warehouse.partition_values import MOST_PARTITIONS, QUARTER_SECONDS, find_column
 from starlake_dagster_assets.warehouse.reader import WarehouseReader, as_texts
 
 __all__ = ["BigQueryReader", "bigquery_reader"]
@@ -46,10 +46,11 @@ class BigQueryReader(WarehouseReader):
         rows = self._audited("audit", "JOBID = @job ORDER BY `TIMESTAMP`", {"job": job_id})
         return None if rows is None else [audit_row(row) for row in rows]
 
-    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
         """Returns the rows of `audit.expectations` with a JOBID, oldest first; of one moment, failed ones last."""
         where = "JOBID = @job ORDER BY `TIMESTAMP`, `SUCCESS` DESC"
-        return [expectation_row(row) for row in self._audited("expectations", where, {"job": job_id}) or ()]
+        rows = self._audited("expectations", where, {"job": job_id})
+        return None if rows is None else [expectation_row(row) for row in rows]
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
         """Returns some texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
@@ -58,11 +59,11 @@ class BigQueryReader(WarehouseReader):
         return [str(row["ERROR"]) for row in self._audited("rejected", where, given) or ()]
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there was no load."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
         mine, given = "STEP = 'LOAD' AND DOMAIN = @domain AND SCHEMA = @table", {"domain": domain, "table": table}
         newest = self._audited("audit", f"{mine} ORDER BY `TIMESTAMP` DESC LIMIT 1", given)
         if not newest:
-            return []
+            return None if newest is None else []
         whole = {**given, "job": str(newest[0]["JOBID"])}
         return [audit_row(row) for row in self._audited("audit", f"{mine} AND JOBID = @job", whole) or ()]
 
@@ -126,12 +127,13 @@ class BigQueryReader(WarehouseReader):
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
         """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
-        kinds = {name.lower(): (name, kind) for name, kind in self.columns(schema, table)}
-        if not kinds:
+        columns = self.columns(schema, table)
+        if not columns:
             return {}
-        if column.lower() not in kinds:
+        found = find_column(columns, column)
+        if found is None:
             return None
-        name, kind = kinds[column.lower()]
+        name, kind = found
         value = f"CAST(`{name}` AS STRING)"
         if kind in _MOMENTS:
             cut = f"TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(TIMESTAMP(`{name}`)), {QUARTER_SECONDS}) * {QUARTER_SECONDS})"

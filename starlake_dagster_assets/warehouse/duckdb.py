@@ -14,6 +14,7 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.warehouse.connections import used_connections, writes_duckdb_file
 from starlake_dagster_assets.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
+from starlake_dagster_assets.warehouse.partition_values import find_column
 from starlake_dagster_assets.warehouse.reader import WarehouseReader, as_texts
 
 if TYPE_CHECKING:
@@ -54,24 +55,27 @@ class DuckDBReader(WarehouseReader):
         self._stamped: _Stamp | None = None
         self._seen: dict[Name, Seen] = {}
         self._left: Mapping[str, list[tuple[Any, ...]]] = {}
+        """Rows of the newest command by audit table; a table that does not exist is missing."""
 
-    def audit(self, job_id: str) -> Sequence[AuditRow]:
-        """The rows of `audit.audit` with that JOBID, oldest first."""
+    def audit(self, job_id: str) -> Sequence[AuditRow] | None:
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table yet."""
         self._job, self._left = job_id, self._read(job_id)
-        return [AuditRow(*row) for row in self._left["audit"]]
+        rows = self._left.get("audit")
+        return None if rows is None else [AuditRow(*row) for row in rows]
 
-    def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
-        """The rows of `audit.expectations` with that JOBID, oldest first."""
-        return [ExpectationRow(*row) for row in self._of(job_id)["expectations"]]
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where there is no such table."""
+        rows = self._of(job_id).get("expectations")
+        return None if rows is None else [ExpectationRow(*row) for row in rows]
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
         """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
-        rows = self._of(job_id)["rejected"]
+        rows = self._of(job_id).get("rejected", ())
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
         """Returns the rows by partition that the embedded engine wrote in a job; None where it did not count them."""
-        rows = [row for row in self._of(job_id)["partitions"] if row[:2] == (domain, table)]
+        rows = [row for row in self._of(job_id).get("partitions", ()) if row[:2] == (domain, table)]
         found: dict[str | None, int] = {}
         for _, _, partition, count in rows:
             found[partition] = found.get(partition, 0) + int(count)
@@ -82,12 +86,13 @@ class DuckDBReader(WarehouseReader):
         from starlake_dagster_assets.engine.quoting import qualified
         from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 
-        kinds = {name.lower(): (name, kind) for name, kind in self.columns(schema, table)}
-        if not kinds:
+        columns = self.columns(schema, table)
+        if not columns:
             return {}
-        if column.lower() not in kinds:
+        found = find_column(columns, column)
+        if found is None:
             return None
-        name, kind = kinds[column.lower()]
+        name, kind = found
         wanted = name_of(schema, table)
         for con in self._open():
             if wanted in seen_in(con, [wanted]):
@@ -177,21 +182,23 @@ class DuckDBReader(WarehouseReader):
         found = [path.stat() for path in self._files() if path.exists()]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
-    def last_load(self, domain: str, table: str) -> Sequence[AuditRow]:
-        """The LOAD rows of `audit.audit` of the newest JOBID with that DOMAIN and SCHEMA; none when there was none."""
+    def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         audit = Target(self._project.application.audit.domain, "audit")
+        found: list[AuditRow] | None = None
         for connection in self._open():
             if kind_of(connection, audit) is None:
                 continue
+            found = []
             mine = f"STEP = 'LOAD' AND DOMAIN = {literal(domain)} AND SCHEMA = {literal(table)}"
             newest = f"SELECT JOBID FROM {audit.name} WHERE {mine} ORDER BY rowid DESC LIMIT 1"
             whole = f"SELECT {_AUDIT_COLUMNS['audit']} FROM {audit.name} WHERE {mine} AND JOBID = ({newest})"
             rows = connection.execute(f"{whole} ORDER BY rowid").fetchall()
             if rows:
                 return [AuditRow(*row) for row in rows]
-        return []
+        return found
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
         """What becomes of expectations on a table as it is; None when it does not exist. The audit is left alone."""
@@ -213,13 +220,13 @@ class DuckDBReader(WarehouseReader):
     def _read(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
-        found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _AUDIT_COLUMNS}
+        found: dict[str, list[tuple[Any, ...]]] = {}
         for connection in self._open():
             for name, columns in _AUDIT_COLUMNS.items():
                 table = Target(self._project.application.audit.domain, name)
                 if kind_of(connection, table) is not None:
                     sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = {literal(job_id)} ORDER BY rowid"
-                    found[name] += connection.execute(sql).fetchall()
+                    found.setdefault(name, []).extend(connection.execute(sql).fetchall())
         return found
 
     @cached_property

@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-__all__ = ["MOST_PARTITIONS", "QUARTER_SECONDS", "sum_by_value"]
+__all__ = ["MOST_PARTITIONS", "QUARTER_SECONDS", "find_column", "sum_by_value"]
 
 MOST_PARTITIONS = 10_000
 """Maximum number of distinct values of a partition column."""
 QUARTER_SECONDS = 900
 """Moments are cut to a quarter of an hour."""
 _QUARTER = QUARTER_SECONDS // 60
+
+
+def find_column(columns: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | None:
+    """Returns name and type of a column, whatever the case of its name; None where there is no such column."""
+    return next((one for one in columns if one[0].lower() == name.lower()), None)
 
 
 def sum_by_value(rows: Iterable[Sequence[Any]], offset: str = "") -> Mapping[str | None, int]:

@@ -17,8 +17,9 @@ class WarehouseReader(ABC):
     """Reads the audit tables and the tables of a project.
 
     Tables are named by their final schema and table, rows of the audit by what the engine writes there. A method that
-    cannot tell returns None, never an empty answer; a warehouse that does not answer raises. A subclass implements
-    the first four methods, and of the others those that its warehouse allows.
+    cannot tell returns None, never an empty answer: an audit table that does not exist says nothing about a command,
+    because the audit may be inactive or in another place. A warehouse that does not answer raises. A subclass
+    implements the first four methods, and of the others those that its warehouse allows.
     """
 
     supports_concurrent_reads: bool = False
@@ -26,7 +27,7 @@ class WarehouseReader(ABC):
 
     @abstractmethod
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where the audit cannot be read."""
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table to read."""
 
     @abstractmethod
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
@@ -45,7 +46,7 @@ class WarehouseReader(ABC):
         return ()
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there was no load."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there is none of it."""
         return None
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:

@@ -63,11 +63,13 @@ class SqlReader(WarehouseReader):
         return None if rows is None else [audit_row(row) for row in rows]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` with a JOBID, oldest first.
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where there is no such table.
 
         Rows of one second, as engines truncate their time, are in no known order: those that failed come last.
         """
-        rows = self._audited("expectations", EXPECTATIONS, {"JOBID": job_id}) or ()
+        rows = self._audited("expectations", EXPECTATIONS, {"JOBID": job_id})
+        if rows is None:
+            return None
         found = [(row.get("TIMESTAMP"), expectation_row(row)) for row in rows]
         times = sorted({time for time, _ in found if time is not None})
         found.sort(key=lambda item: (times.index(item[0]) if item[0] in times else -1, not item[1].success))
@@ -80,11 +82,11 @@ class SqlReader(WarehouseReader):
         return [str(row["ERROR"]) for row in rows]
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there was no load."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
         mine = {"STEP": "LOAD", "DOMAIN": domain, "SCHEMA": table}
         newest = self._audited("audit", AUDIT, mine, 1, newest=True)
         if not newest:
-            return []
+            return None if newest is None else []
         rows = self._audited("audit", AUDIT, {**mine, "JOBID": str(newest[0]["JOBID"])}) or ()
         return [audit_row(row) for row in rows]
 

@@ -36,7 +36,7 @@ def reader(bench: WarehouseBench):
 def test_the_rows_of_a_job_and_no_others(bench: WarehouseBench):
     found = reader(bench)
     assert found.audit("j1") is None, "no audit table: whether anything was done is unknown"
-    assert found.expectations("j1") == []
+    assert (found.expectations("j1"), found.last_load("sales", "a")) == (None, None)
     bench.execute(AUDIT)
     bench.execute(
         "INSERT INTO audit.audit VALUES "

@@ -1,0 +1,39 @@
+"""Limits how often the audit is read while a command runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+__all__ = ["ReadBudget"]
+
+_SHARE = 10
+"""Reads take at most one of so many seconds."""
+
+
+class ReadBudget:
+    """Allows a read once the time since the last one is a multiple of what that one took.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = float("-inf")
+
+    @property
+    def allows(self) -> bool:
+        """Whether a read is due."""
+        return self._clock() >= self._next
+
+    @contextmanager
+    def spent(self) -> Generator[None]:
+        """Measures a read."""
+        begin = self._clock()
+        try:
+            yield
+        finally:
+            end = self._clock()
+            self._next = end + (_SHARE - 1) * (end - begin)
