@@ -10,6 +10,8 @@ __all__ = ["ReadBudget"]
 
 _SHARE = 10
 """Reads take at most one of so many seconds."""
+_FREE_SECONDS = 0.05
+"""A read that is quicker delays nothing."""
 
 
 class ReadBudget:
@@ -36,4 +38,5 @@ class ReadBudget:
             yield
         finally:
             end = self._clock()
-            self._next = end + (_SHARE - 1) * (end - begin)
+            if end - begin > _FREE_SECONDS:
+                self._next = end + (_SHARE - 1) * (end - begin)

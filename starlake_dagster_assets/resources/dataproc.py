@@ -126,6 +126,11 @@ class StarlakeDataproc(StarlakeGoogleResource):
         "dataproc_cluster_metadata": "ephemeral.metadata",
     }
 
+    secret_advice: ClassVar[str] = (
+        "Dataproc resolves no reference to a secret in a variable: write the value into an env.<NAME>.sl.yml that only "
+        "the machines can read (page `dataproc`, section on secrets)."
+    )
+
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
     region: str = Field(default="europe-west1", description="Where clusters and batches are.")
@@ -154,6 +159,8 @@ class StarlakeDataproc(StarlakeGoogleResource):
     storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
 
     def __init__(self, **data: Any) -> None:
+        if data.get("secrets"):
+            raise RunnerError(f"StarlakeDataproc has no `secrets`. {self.secret_advice}")
         super().__init__(**_without_cluster_options(data))
         given = [name for name in ("cluster", "ephemeral", "serverless") if getattr(self, name) is not None]
         if len(given) > 1:
@@ -190,9 +197,10 @@ class StarlakeDataproc(StarlakeGoogleResource):
         """
         need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
         secrets = secrets_of(project.model)
-        refuse_visible_secrets("spark_properties", self.spark_properties, secrets)
+        refuse_visible_secrets("spark_properties", self.spark_properties, secrets, self.secret_advice)
         for part in ("properties", "metadata"):
-            refuse_visible_secrets(f"ephemeral.{part}", self._dumped("ephemeral").get(part, {}), secrets)
+            values = self._dumped("ephemeral").get(part, {})
+            refuse_visible_secrets(f"ephemeral.{part}", values, secrets, self.secret_advice)
         program = Program(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()

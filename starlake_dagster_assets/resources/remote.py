@@ -1,7 +1,7 @@
 """What the resources of remote environments share: variables of the commands, and how executions are watched."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ __all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
     """Runs each Starlake command as an execution of a remote service. A subclass says which, in `environment`."""
+
+    secret_advice: ClassVar[str] = "Pass a reference to the secret in `secrets` instead."
 
     root: str | None = Field(
         default=None,
@@ -110,19 +112,20 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When one holds a secret, by its name or its value.
         """
-        refuse_visible_secrets("env", self.env, secrets_of(project.model))
+        refuse_visible_secrets("env", self.env, secrets_of(project.model), self.secret_advice)
         level = log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
 
 
-def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collection[str]) -> None:
+def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collection[str], advice: str) -> None:
     """Raises where a value that anyone who may look at an execution can read holds a secret.
 
     Args:
         what: The field that has the values, for the message.
         values: Values by name.
         secrets: Values that are known to be secret.
+        advice: What to do instead.
 
     Raises:
         RunnerError: Names the value, and does not show it.
@@ -132,7 +135,4 @@ def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collec
         if not by_name and not contains_secret(value, secrets):
             continue
         reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"
-        raise RunnerError(
-            f"{what} `{name}` {reason}, and anyone who may look at an execution could read it. Give it to the service "
-            "through its own secret store instead."
-        )
+        raise RunnerError(f"{what} `{name}` {reason}, and anyone who may look at an execution could read it. {advice}")

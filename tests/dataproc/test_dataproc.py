@@ -367,6 +367,18 @@ def test_a_secret_does_not_go_into_a_job(server):
         resource(server, env={"PG_PASSWORD": "s3cr3t"}).runner(Project())
 
 
+@pytest.mark.parametrize("kind", [{}, {"cluster": "shared"}, {"serverless": DataprocServerless()}])
+def test_a_reference_to_a_secret_is_refused_with_what_to_do(server, kind):
+    with pytest.raises(RunnerError, match=r"has no `secrets`.*env\.<NAME>\.sl\.yml"):
+        resource(server, secrets={"PGPASSWORD": "projects/p/secrets/pg"}, **kind)
+    url = {"spark.url": "postgresql://sl:hunter2@db/x"}
+    with pytest.raises(RunnerError, match=r"spark_properties `spark.url` has a secret.*env\.<NAME>\.sl\.yml") as caught:
+        resource(server, spark_properties=url, **kind).runner(Project())
+    assert "hunter2" not in str(caught.value)
+    provider = {"spark.hadoop.hadoop.security.credential.provider.path": "gsm://projects/p"}
+    assert resource(server, spark_properties=provider, **kind).runner(Project())
+
+
 @pytest.mark.parametrize(
     ("name", "hint"), [("dataproc_num_worker", "dataproc_num_workers"), ("spark_jars_list", "spark_jar_list")]
 )

@@ -8,7 +8,12 @@ Standard library only. A JSON file tells it what to do (`SCRIPTED_STARLAKE`, wri
     console       whether the version has `console`
     without       names of commands and options that the version does not have
     validate      lines that `validate` prints
-    tables        by `domain.table`: {"do": ..., "files": [...], "rows": 1, "rejected": 0, "seconds": 0}
+    tables        by `domain.table`: {"do": ..., "files": [...], "rows": 1, "rejected": 0, "seconds": 0}. "native": no
+                  count of rejected rows; "again": the second write of a table that replaces rows, without a summary;
+                  "error": text of its error; "format"
+    order         tables in the order in which the program takes them; that of the command line by default
+    broken        text of the error that ends the walk before any table is named
+    clash         name of a file that `stage` moves twice, as where the patterns of two tables match it
     tasks         by name: {"do": ..., "seconds": 0}; a task that is not named succeeds, unless `only` is true
     noise         lines printed before anything else; `noise_megabytes` of filler
     ignore_term   TERM does nothing
@@ -206,7 +211,7 @@ def run(script: Script, argv: list[str]) -> int:
         return 1
     except Failed as failed:
         sys.stderr.write(f"Starlake failed to execute command with args {typed}")
-        if str(failed):
+        if str(failed):  # the real one prints no line break between both
             script.log("ERROR", "Main", str(failed))
             err(f'Exception in thread "main" {failed}\n\tat ai.starlake.job.Main$.main(Main.scala:100)')
         else:
@@ -229,7 +234,7 @@ def do(script: Script, argv: list[str]) -> int | None:
     if script.told.get("engine") == "embedded":
         return embedded(argv)
     if argv[0] == "stage":
-        return stage(options)
+        return stage(script, options)
     if argv[0] == "preload":
         return preload(script, argv, options)
     if argv[0] == "load":
@@ -262,16 +267,21 @@ def listed(folder: str) -> list[str]:
         return []
 
 
-def stage(options: dict[str, str]) -> None:
+def stage(script: Script, options: dict[str, str]) -> None:
     """Moves what is incoming."""
     domain = options.get("--domains", "")
     source, target = area("incoming", domain), area("stage", domain)
+    clash = script.told.get("clash")
     if files := listed(source):
         os.makedirs(target, exist_ok=True)
-        out(f"Moving {len(files)} file(s) from {source} to file:{target}")
-        for name in files:
+        moves = [*files, *([clash] if clash else [])]
+        out(f"Moving {len(moves)} file(s) from {source} to file:{target}")
+        for name in moves:
             out(f"Moving {name}")
-            os.replace(os.path.join(source, name), os.path.join(target, name))
+            try:
+                os.replace(os.path.join(source, name), os.path.join(target, name))
+            except FileNotFoundError:
+                raise Failed(f"java.io.FileNotFoundException: File file:{source}/{name} does not exist") from None
 
 
 def preload(script: Script, argv: list[str], options: dict[str, str]) -> int | None:
@@ -313,71 +323,132 @@ def preload(script: Script, argv: list[str], options: dict[str, str]) -> int | N
 def load(script: Script, options: dict[str, str]) -> int | None:
     """Loads the tables one after the other; a failed one does not stop the others."""
     domain = options.get("--domains", "")
+    asked = [name for name in options.get("--tables", "").split(",") if name]
     script.info("IngestionWorkflow", f"Loading domains : {domain}")
+    script.info("IngestionWorkflow", f"Loading tables : {','.join(asked)}")
     errors: list[str] = []
-    total = 0
-    for table in [name for name in options.get("--tables", "").split(",") if name]:
-        told = script.told.get("tables", {}).get(f"{domain}.{table}")
-        if told is None or told.get("move"):
-            files = [name for name in listed(area("stage", domain)) if name.startswith(table)]
-            told = {"do": "load", "move": True, **(told or {}), "files": files} if files else {"do": "nothing"}
-        total += ingest(script, domain, table, told, errors)
+    found = find_files(script, domain, asked)
+    total, rejected, loaded = 0, 0, ""
+    if broken := script.told.get("broken"):
+        script.log("ERROR", "IngestionWorkflow", "Error during ingestion")
+        err(f"{broken}\n\tat ai.starlake.workflow.IngestionWorkflow.load(IngestionWorkflow.scala:1)")
+        errors.append(broken)
+    else:
+        for table, told in found.items():
+            before = len(errors)
+            accepted, refused = ingest(script, domain, table, told, errors)
+            total, rejected = total + accepted, rejected + refused
+            files = told.get("files") or [f"{table}.csv"]
+            loaded = loaded or (f"file:{area('ingesting', domain)}/{files[0]}" if len(errors) == before else "")
     if errors:
         script.log("ERROR", "IngestionWorkflow", "Some tables failed to be loaded")
+        script.log("ERROR", "IngestionWorkflow", errors[0])
         raise Failed(f"java.lang.Exception: {'; '.join(errors)}")
-    out(f"Load summary:\nInput records: {total}\nAccepted: {total}\nRejected: 0\nData successfully loaded from \n")
+    again = any(told.get("again") for told in found.values())
+    counts = "" if again else f"Input records: {total + max(rejected, 0)}\nAccepted: {total}\nRejected: {rejected}\n"
+    out(f"{'Native ' if again else ''}Load summary:\n{counts}Data successfully loaded from {loaded}\n")
     script.info("IngestionWorkflow", "All tables loaded successfully")
     return None
 
 
-def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors: list[str]) -> int:
-    """Loads one table; gives the rows accepted."""
+def find_files(script: Script, domain: str, asked: list[str]) -> dict[str, dict[str, Any]]:
+    """Lists the stage area; gives the tables that have files, in the order in which they are taken."""
+    there = listed(area("stage", domain))
+    left = list(there)
+    tables: dict[str, dict[str, Any]] = {}
+    for table in asked:
+        told = script.told.get("tables", {}).get(f"{domain}.{table}")
+        if told is None or told.get("move"):
+            mine = [name for name in left if name.startswith(table)]
+            left = [name for name in left if name not in mine]
+            mine = [*(name for name in (told or {}).get("files", ()) if name in mine), *mine]
+            told = {"do": "load", "move": True, **(told or {}), "files": list(dict.fromkeys(mine))}
+            if not mine:
+                continue
+        if told["do"] != "nothing":
+            tables[table] = told
+    order = script.told.get("order", asked)
+    tables = {name: tables[name] for name in order if name in tables}
+    names = [name for table, told in tables.items() for name in told.get("files") or [f"{table}.csv"]]
+    infos = [f"FileInfo(file:{area('stage', domain)}/{name},{size(domain, name)},{MOMENT})" for name in names + left]
+    script.info("IngestionWorkflow", f"Found {','.join(infos)}" if infos else "No Files Found.")
+    return tables
+
+
+def size(domain: str, name: str) -> int:
+    """Bytes of a file in stage; of one that a test only tells of, a few."""
+    path = os.path.join(area("stage", domain), name)
+    return os.path.getsize(path) if os.path.exists(path) else 13
+
+
+MOMENT = "2026-01-01T00:00:00.000Z"
+
+
+def ingest(script: Script, domain: str, table: str, told: dict[str, Any], errors: list[str]) -> tuple[int, int]:
+    """Loads one table; gives the rows accepted and rejected."""
     deed = told["do"]
-    if deed == "nothing":
-        return 0
     files = told.get("files") or [f"{table}.csv"]
     if deed == "crash_before":
         crash(script)
     script.info("IngestionWorkflow", f"Ingest resolved file : {','.join(files)} as table {domain}.{table}")
     take(domain, files, told)
-    accepted = 0
+    accepted = refused = 0
     for index, name in enumerate(files):
         path = f"file:{area('ingesting', domain)}/{name}"
-        out(f"Loading\nFormat: DSV\nFile(s): {path}\nTable: {domain}.{table}")
+        out(f"Loading\nFormat: {told.get('format', 'DSV')}\nFile(s): {path}\nTable: {domain}.{table}")
+        if deed in ("hang", "kill"):
+            halt(deed)
         if deed == "fail" or (deed == "part" and index == len(files) - 1):
             error = told.get("error", f"java.sql.SQLException: Conversion Error: could not read {name} of {table}")
             audit(script, "LOAD", domain, table, paths=path, counts=(-1, -1, -1), error=error)
-            script.log("ERROR", "DsvIngestionJob", error)
-            errors.append(error)
+            fail(script, error, errors, "DsvIngestionJob", "IngestionWorkflow")
             continue
-        rows, rejected = told.get("rows", 1), told.get("rejected", 1 if deed in ("reject", "refuse") else 0)
-        if "warehouse" in script.told:
-            rows, rejected = write_rows(script, domain, table, name, told)
-        audit(script, "LOAD", domain, table, paths=path, counts=(rows + rejected, rows, rejected))
-        script.info(
-            "DsvIngestionJob",
-            f"ingestion-summary -> files: [{path}], domain: {domain}, schema: {table}, "
-            f"input: {rows + rejected}, accepted: {rows}, rejected:{rejected}",
-        )
+        rows, rejected = summarise(script, domain, table, name, told)
         if deed == "refuse":
             error = "ai.starlake.exceptions.DisallowRejectRecordException: Fail on rejected count requested"
-            script.log("ERROR", "IngestionWorkflow", error)
-            errors.append(error)
+            fail(script, error, errors, "IngestionWorkflow")
             continue
         broken = expect(script, domain, table, told)
         if broken and told.get("fail_on_error"):  # the rows stay, and so does the file in `ingesting`
-            script.log("ERROR", "IngestionWorkflow", broken)
-            errors.append(broken)
+            fail(script, broken, errors, "IngestionWorkflow")
             continue
-        accepted += rows
+        accepted, refused = accepted + rows, refused + rejected
         archive = area("archive", domain)
         if told.get("move"):
             moved(domain, name, "ingesting", "archive")
+        out("Archive duration takes 1ms")
         script.info("IngestionWorkflow", f"Backing up file {path} to file:{archive}/{name}")
     if deed == "crash_after":
         crash(script)
     time.sleep(told.get("after", 0))
-    return accepted
+    return accepted, refused
+
+
+def summarise(script: Script, domain: str, table: str, name: str, told: dict[str, Any]) -> tuple[int, int]:
+    """Writes the rows of a file and its audit row, and prints its summary; gives the rows accepted and rejected."""
+    path = f"file:{area('ingesting', domain)}/{name}"
+    rows = told.get("rows", 1)
+    rejected = told.get("rejected", 1 if told["do"] in ("reject", "refuse") else 0)
+    if "warehouse" in script.told:
+        rows, rejected = write_rows(script, domain, table, name, told)
+    found = rows + rejected
+    if told.get("native"):
+        found, rejected = rows, -1
+    audit(script, "LOAD", domain, table, paths=path, counts=(found, rows, rejected))
+    if not told.get("again"):
+        script.info(
+            "DsvIngestionJob",
+            f"ingestion-summary -> files: [{path}], domain: {domain}, schema: {table}, "
+            f"input: {found}, accepted: {rows}, rejected:{rejected}",
+        )
+    return rows, rejected
+
+
+def fail(script: Script, error: str, errors: list[str], *loggers: str) -> None:
+    """An error of a table, as each logger prints it."""
+    for logger in loggers:
+        script.log("ERROR", logger, error)
+    errors.append(error)
 
 
 def take(domain: str, files: list[str], told: dict[str, Any]) -> None:
@@ -386,8 +457,6 @@ def take(domain: str, files: list[str], told: dict[str, Any]) -> None:
         for name in files:
             moved(domain, name, "stage", "ingesting")
     time.sleep(told.get("seconds", 0))
-    if told["do"] in ("hang", "kill"):
-        halt(told["do"])
 
 
 def moved(domain: str, name: str, source: str, target: str) -> None:
@@ -495,7 +564,7 @@ def expect(script: Script, domain: str, table: str, told: dict[str, Any]) -> str
         )
         statements.append(f"INSERT INTO audit.expectations SELECT {named}, n, '', n = 0 FROM ({sql}) AS counted (n)")
     write(script, *statements)
-    return f"ai.starlake.exceptions.ExpectationException: {', '.join(found)}"
+    return str(told.get("error", f"ai.starlake.exceptions.ExpectationException: {', '.join(found)}"))
 
 
 def literal(text: str) -> str:

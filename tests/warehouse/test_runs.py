@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeMetadata, build_definitions
-from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.dataproc import FakeDataproc
@@ -19,6 +19,7 @@ from tests.warehouse.bench import WarehouseBench
 ALL = StarlakeMetadata(row_counts=True, columns=True, preview=5, samples=5)
 FEW = "select count(*) from sales.a where id > 2"
 FAST = {"poll_interval": 0.02}
+DATAPROC = ["dataproc_client", "dataproc_cluster", "dataproc_batches"]
 
 
 @contextmanager
@@ -39,7 +40,11 @@ def environment(name: str, bench: WarehouseBench, monkeypatch: pytest.MonkeyPatc
             yield StarlakeCloudRun(project="p", job="starlake", local=True, **endpoints, **common)
         elif name.startswith("dataproc"):
             server = stack.enter_context(FakeDataproc(argv, environ))
-            modes = {"dataproc_client": {"deploy_mode": "client"}, "dataproc_cluster": {"deploy_mode": "cluster"}}
+            modes = {
+                "dataproc_client": {"deploy_mode": "client"},
+                "dataproc_cluster": {"deploy_mode": "cluster"},
+                "dataproc_batches": {"serverless": DataprocServerless()},
+            }
             endpoints = {"endpoint": server.endpoint, "storage_endpoint": server.gcs.url, "local": True}
             yield StarlakeDataproc(project="p", jars="gs://b/s.jar", bucket="b", **modes[name], **endpoints, **common)
         else:
@@ -61,7 +66,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
     return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
 
 
-@pytest.mark.parametrize("name", ["process", "console", "fargate", "cloud_run", "dataproc_client", "dataproc_cluster"])
+@pytest.mark.parametrize("name", ["process", "console", "fargate", "cloud_run", *DATAPROC])
 def test_what_is_shown_is_what_the_warehouse_holds(name: str, bench: WarehouseBench, monkeypatch: pytest.MonkeyPatch):
     bench.project(
         {"a": "id,v\n1,x\n2,y\n3,z\n", "b": "id,v\n1,x\nno,y\n"},
