@@ -16,12 +16,14 @@ _MANY = 24
 
 
 def document(nodes: Sequence[Node]) -> str:
-    """The Markdown of a task.
+    """The Markdown of a task; empty where there is nothing to say but its name.
 
     Args:
         nodes: What it makes.
     """
-    return "\n\n".join(_document(node) for node in nodes) + "\n"
+    texts = [_document(node) for node in nodes]
+    named = [f"**{node.id}**" for node in nodes]
+    return "\n\n".join(texts) + "\n" if texts != named else ""
 
 
 def title(nodes: Sequence[Node]) -> str:

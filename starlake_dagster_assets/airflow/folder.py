@@ -164,8 +164,20 @@ class Folder:
             return None
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+def _json(value: Mapping[str, Any]) -> str:
+    """A line per entry of each section."""
+    return "{\n" + ",\n".join(f"  {_text(key)}: {_section(value[key])}" for key in sorted(value)) + "\n}\n"
+
+
+def _section(value: Any) -> str:
+    entries = cast("dict[str, Any]", value)
+    if not isinstance(value, dict) or not entries:
+        return _text(entries)
+    return "{\n" + ",\n".join(f"    {_text(key)}: {_text(entries[key])}" for key in sorted(entries)) + "\n  }"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from starlake_dagster_assets.airflow.model import AssetRule
 from starlake_dagster_assets.triggers.expression import joined
 from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
 
-__all__ = ["Bundle", "Files", "Start", "bundles", "reduced", "without_covered"]
+__all__ = ["Bundle", "Files", "Start", "bundles", "is_any", "reduced", "without_covered"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Bundle:
         scope: What its nodes have in common besides their start.
         start: What starts them; an `AssetRule` names nodes of other bundles.
         nodes: Ids.
+        gated: Each of its nodes runs only if one of those that it follows was updated: they follow different ones.
     """
 
     scope: tuple[Hashable, ...]
     start: Start
     nodes: list[str] = field(default_factory=list[str])
+    gated: bool = False
 
 
 def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
@@ -86,7 +88,8 @@ def bundles(
     """Puts nodes together.
 
     A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
-    same start; else it opens one. DAGs come out in an order without circles: each waits for earlier ones only.
+    same start, or that of nodes that follow any of some others, as it does; else it opens one. DAGs come out in an
+    order without circles: each waits for earlier ones only.
 
     Args:
         order: Node ids, upstream first.
@@ -99,16 +102,44 @@ def bundles(
     newest: dict[tuple[Hashable, ...], Bundle] = {}
     for node in order:
         start, scope = starts[node], scopes[node]
+        gated = isinstance(start, AssetRule) and is_any(start)
         bundle = _followed(start, scope, home, size)
         if bundle is None:
-            known = newest.get((scope, start))
-            if known is None or len(known.nodes) >= size:
-                known = newest[scope, start] = Bundle(scope, start)
+            key = (scope, "gated" if gated else start)
+            known = newest.get(key)
+            if known is None or len(known.nodes) >= size or (known.gated and _would_circle(start, known, home)):
+                known = newest[key] = Bundle(scope, start, gated=gated)
                 found.append(known)
             bundle = known
         bundle.nodes.append(node)
         home[node] = bundle
+        if bundle.gated:
+            names = [*(bundle.start.names if isinstance(bundle.start, AssetRule) else ()), *_names(start)]
+            bundle.start = AssetRule("|", tuple(dict.fromkeys(one for one in names if home[one] is not bundle)))
     return found
+
+
+def is_any(rule: AssetRule) -> bool:
+    """Whether each of the names of a rule alone makes it hold."""
+    return (rule.word == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
+
+
+def _names(start: Start) -> tuple[str, ...]:
+    return start.names if isinstance(start, AssetRule) else ()
+
+
+def _would_circle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+    """Whether what a node follows comes, through other bundles, after the bundle that it would join."""
+    seen: set[int] = set()
+    stack = [home[name] for name in _names(start) if home[name] is not bundle]
+    while stack:
+        one = stack.pop()
+        if one is bundle:
+            return True
+        if id(one) not in seen:
+            seen.add(id(one))
+            stack += [home[name] for name in _names(one.start)]
+    return False
 
 
 def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bundle], size: int) -> Bundle | None:
@@ -117,7 +148,13 @@ def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bund
         return None
     for name in start.names:
         bundle = home[name]
-        if bundle.scope == scope and len(bundle.nodes) < size and _same_wave(start, bundle, home):
+        if bundle.scope != scope or len(bundle.nodes) >= size:
+            continue
+        if (
+            is_any(start) and not _would_circle(start, bundle, home)
+            if bundle.gated
+            else _same_wave(start, bundle, home)
+        ):
             return bundle
     return None
 

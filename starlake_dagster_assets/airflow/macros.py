@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from jinja2 import pass_context
 
-__all__ = ["MACROS", "all_held", "files_are_there", "tell_window"]
+from starlake_dagster_assets.project.java_regex import compile_java
+
+__all__ = ["MACROS", "all_held", "files_are_there", "files_in_store", "finish", "run_if_updated", "tell_window"]
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 _WINDOW = ("sl_start_date", "sl_end_date")
@@ -135,6 +138,86 @@ def manifest(context: Any) -> str:
 def python() -> str:
     """Returns the interpreter of the worker."""
     return sys.executable
+
+
+def files_in_store(url: str, patterns: Sequence[str]) -> bool:
+    """Whether a directory of an object store has a file of one of the patterns; directories below it do not count."""
+    scheme, _, path = url.partition("://")
+    bucket, _, prefix = path.partition("/")
+    prefix = f"{prefix.rstrip('/')}/"
+    if scheme == "gs":
+        hook: Any = import_module("airflow.providers.google.cloud.hooks.gcs").GCSHook()
+        found = hook.list(bucket, prefix=prefix, match_glob=f"{prefix}*")
+    else:
+        hook = import_module("airflow.providers.amazon.aws.hooks.s3").S3Hook()
+        found = hook.list_keys(bucket, prefix=prefix, delimiter="/")
+    names: list[str] = [name.rpartition("/")[2] for name in found or ()]
+    return any(compile_java(pattern).fullmatch(name) for pattern in patterns for name in names)
+
+
+def run_if_updated(*uris: str) -> Callable[[Any], None]:
+    """Returns the condition of a task that follows any of some assets: `pre_execute` of its operator.
+
+    In a run that assets started it is skipped where none of them was updated; in any run but one by hand, where one of
+    them was never made.
+    """
+
+    def check(context: Any) -> None:
+        if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "manual":
+            return
+        updated = {*_updated_by_events(context), *_updated_here(context)}
+        if _events(context) and updated.isdisjoint(uris):
+            _skip(f"none of {', '.join(uris)} was updated")
+        for index, inlet in enumerate(context["task"].inlets):
+            if inlet.uri in uris and inlet.uri not in updated and "inlet_events" in context:
+                events = context["inlet_events"][index]
+                if not len(events.limit(1) if hasattr(events, "limit") else events):
+                    _skip(f"{inlet.uri} was never made")
+
+    return check
+
+
+def finish(**context: Any) -> None:
+    """Writes what a run updated on the event of its DAG; skips where it updated nothing."""
+    updated = _updated_here(context)
+    if not updated:
+        _skip("nothing was updated")
+    for asset in context["task"].outlets if "outlet_events" in context else ():
+        context["outlet_events"][asset].extra["sl_updated"] = updated
+
+
+def _skip(why: str) -> NoReturn:
+    try:
+        exceptions: Any = import_module("airflow.sdk.exceptions")
+        error = exceptions.AirflowSkipException
+    except (ImportError, AttributeError):  # Airflow 2, and the first ones of 3
+        error = import_module("airflow.exceptions").AirflowSkipException
+    raise error(why)
+
+
+def _updated_by_events(context: Any) -> list[str]:
+    updated: list[str] = []
+    for event in _events(context):
+        extra: dict[str, Any] = event.extra or {}
+        updated += extra.get("sl_updated") or [(getattr(event, "asset", None) or event).uri]
+    return updated
+
+
+def _updated_here(context: Any) -> list[str]:
+    """Returns the URIs of the assets that tasks before a task made in the same run."""
+    one, run = context["ti"], context["dag_run"]
+    ids = sorted(context["task"].upstream_task_ids)
+    if not ids:
+        return []
+    if hasattr(one, "get_task_states"):
+        states: dict[str, Any] = one.get_task_states(dag_id=one.dag_id, task_ids=ids, run_ids=[run.run_id]).get(
+            run.run_id, {}
+        )
+    else:
+        found = {name: run.get_task_instance(name) for name in ids}
+        states = {name: instance.state for name, instance in found.items() if instance is not None}
+    made = [name for name in ids if str(getattr(states.get(name), "value", states.get(name))) == "success"]
+    return [asset.uri for name in made for asset in context["dag"].get_task(name).outlets]
 
 
 def tell_window(context: Any, result: Any = None) -> None:

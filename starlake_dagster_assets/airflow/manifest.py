@@ -51,7 +51,7 @@ def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dic
         "external": external,
         "pools": {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()},
         "areas": _areas(project),
-        "domains": _domains(plan, project),
+        "tables": _tables(plan, project),
     }
 
 
@@ -72,24 +72,21 @@ def _rooted(text: str, project: ProjectSource) -> str:
     return f"{{{{SL_ROOT}}}}/{found}" if relative else found
 
 
-def _domains(plan: Plan, project: ProjectSource) -> Mapping[str, Any]:
+def _tables(plan: Plan, project: ProjectSource) -> Mapping[str, Any]:
     """Returns the tables of the domains that are loaded: files go to the tables whose patterns match them."""
-    tables = {node: project.graph.nodes[node].table for node in plan.places}
-    directories = sorted({table.domain for table in tables.values() if table is not None})
-    found: dict[str, Any] = {directory: {"name": "", "tables": {}} for directory in directories}
+    loaded = {table.domain for node in plan.places if (table := project.graph.nodes[node].table) is not None}
+    found: dict[str, Any] = {}
     for node in project.graph.nodes.values():
-        if node.table is None or node.is_files or node.table.domain not in found:
-            continue
-        domain = found[node.table.domain]
-        domain["name"] = node.table.domain_name
-        blocks = any(one.blocking for one in named_expectations(node, project.model.application))
-        domain["tables"][node.table.stem] = _table(node.table, blocks=blocks)
+        if node.table is not None and not node.is_files and node.table.domain in loaded:
+            blocks = any(one.blocking for one in named_expectations(node, project.model.application))
+            found[f"{node.table.domain}/{node.table.stem}"] = _table(node.table, blocks=blocks)
     return found
 
 
 def _table(table: Table, *, blocks: bool) -> Mapping[str, Any]:
     expected = expected_of(table)
     found: dict[str, Any] = {
+        "domain": expected.domain,
         "name": expected.table,
         "final_domain": expected.final_domain,
         "final_name": expected.final_table,

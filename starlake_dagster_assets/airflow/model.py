@@ -92,11 +92,13 @@ class Waiting:
         preload: Strategy, interval, timeout.
         directory: Where the files come in or are staged, as the project says it; "" where it says none.
         ack: Path of the ack file, a template of Airflow; "" for other strategies.
+        patterns: Regular expressions of Java for the names of the files.
     """
 
     preload: PreLoad
     directory: str = ""
     ack: str = ""
+    patterns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class TaskSpec:
     Attributes:
         id: Task id.
         kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
-            `warn` for what became of expectations, `end` where a run with warnings ends.
+            `warn` for what became of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
+            whose last tasks do not give it.
         argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
         upstream: Ids of tasks of this DAG.
         inlets: URIs read.
@@ -121,10 +124,11 @@ class TaskSpec:
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.
         idle: For them: the task may have found no file for a table, and left no result of it.
+        follows: URIs of which one must have been updated, and each made once; None = no such condition.
     """
 
     id: str
-    kind: Literal["wait", "start", "stage", "load", "transform", "check", "warn", "end"]
+    kind: Literal["wait", "start", "stage", "load", "transform", "check", "warn", "finish", "end"]
     argv: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     inlets: tuple[str, ...] = ()
@@ -139,6 +143,7 @@ class TaskSpec:
     checks: str = ""
     expectations: tuple[str, ...] = ()
     idle: bool = False
+    follows: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

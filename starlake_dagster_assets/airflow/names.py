@@ -73,6 +73,8 @@ def bundle_names(
         name, said = about.label, about.file
         if said:
             parts = [said] if dag_id([said]) not in names else [said, first.key[-1]]
+        elif bundle.gated and split == "domain":
+            parts = [prefix, phase, whole]
         elif split == "table" or (isinstance(bundle.start, AssetRule) and first.kind == "task"):
             parts = [prefix, phase, whole, first.key[-1], name]
         elif split == "domain":

@@ -138,11 +138,10 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
     if (table.domain, preload) not in waits:
         yield (
             f"load {table.domain}: its files are in no store that {environment} can look at; "
-            f"pre_load_strategy {preload.strategy} waits for nothing"
+            f"pre_load_strategy {preload.strategy} waits for nothing, and needs a schedule: without one a person "
+            "starts the DAG"
         )
-    elif environment != "shell" and preload.strategy != "ack":
-        yield f"load {table.domain}: any file in its directory ends the wait, not only one of its tables' patterns"
-    elif preload.incoming_path or preload.pending_path:
+    elif environment == "shell" and (preload.incoming_path or preload.pending_path):
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
     if preload.stable_for > 0 and preload.strategy != "ack":
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from starlake_dagster_assets.airflow.documents import sources, title
 from starlake_dagster_assets.airflow.environments import Environments
+from starlake_dagster_assets.airflow.events import DagEvents
 from starlake_dagster_assets.airflow.expectations import audit_of
 from starlake_dagster_assets.airflow.grouping import Bundle, Files, Start, bundles, reduced, without_covered
 from starlake_dagster_assets.airflow.ids import Ids, asset_uri, task_id, unique
@@ -29,7 +30,7 @@ from starlake_dagster_assets.airflow.model import (
 from starlake_dagster_assets.airflow.names import DagWords, bundle_names, spoken
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, default_args, pool_of
-from starlake_dagster_assets.airflow.tasks import TaskMaker
+from starlake_dagster_assets.airflow.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.waiting import waiting_for
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
@@ -103,6 +104,8 @@ class _Planner:
         }
         self._keys = request.lineage.keys
         self._uris = {node: self._uri(key) for node, key in self._keys.items()}
+        self._events = DagEvents((), (), request.ids)
+        self._waits: Mapping[str, Collection[tuple[str, PreLoad]]] = {}
 
     def plan(self) -> Plan:
         request, ids = self._request, self._task_ids()
@@ -111,7 +114,11 @@ class _Planner:
         names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
         parts = request.environments.parts(self._nodes)
         makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
-        tasks = [makers[self._environment(bundle)].tasks(bundle) for bundle in found]
+        self._events = DagEvents(found, names, request.ids)
+        shown = {uri: uri for node, uri in self._uris.items() if not self._graph.nodes[node].is_files}
+        unique("URI", {**shown, **self._events.named}, "Use another --prefix.")
+        tasks = [makers[self._environment(bundle)].tasks(bundle, self._events.of(bundle)) for bundle in found]
+        self._waits = {where: maker.waits for where, maker in makers.items()}
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
         places = {
             node: (name, makers[self._environment(bundle)].task_of(self._graph.nodes[node]))
@@ -121,9 +128,7 @@ class _Planner:
         used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
-        waits = {where: maker.waits for where, maker in makers.items()}
-        notes = notes_of(request, found, home, self._triggers, self._preloads, waits)
-        notes += tuple(note for dag in dags for note in _held(dag))
+        notes = notes_of(request, found, home, self._triggers, self._preloads, self._waits)
         notes += pool_notes(self._jobs, self._pool)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
@@ -341,7 +346,7 @@ class _Planner:
         job = self._jobs[bundle.nodes[0]]
         clock = bundle.start if isinstance(bundle.start, Clock) else None
         where = self._environment(bundle)
-        _no_duplicates(name, tasks)
+        no_duplicates(name, tasks)
         return DagSpec(
             id=name,
             title=job.description or title(nodes),
@@ -363,19 +368,16 @@ class _Planner:
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:
         start = bundle.start
         if isinstance(start, AssetRule):
-            return self._by_uri(start)
-        return Continuous() if isinstance(start, Files) else start
+            return self._events.schedule(bundle, self._uris) if bundle.gated else self._by_uri(start)
+        if not isinstance(start, Files):
+            return start
+        table = self._graph.nodes[bundle.nodes[0]].table
+        known = self._waits[self._environment(bundle)]
+        return Continuous() if table is not None and (table.domain, start.preload) in known else None
 
     def _by_uri(self, rule: AssetRule) -> AssetRule:
         parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
         return AssetRule(rule.word, tuple(parts))
-
-
-def _held(dag: DagSpec) -> Iterator[str]:
-    """Within a setup and a teardown Airflow allows no trigger rules."""
-    ruled = [task.id for task in dag.tasks if task.trigger_rule]
-    if ruled and dag.environment == "dataproc" and "cluster_id" not in dag.settings:
-        yield f"{dag.id}: with a cluster of its own, {', '.join(ruled)} is skipped where a load before it is"
 
 
 def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
@@ -384,18 +386,3 @@ def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
     kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and "spark" not in tag]
     found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
     return tuple(dict.fromkeys(tag.strip()[:_TAG] for tag in found if tag.strip()))
-
-
-def _no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
-    """Refuses what Airflow would: two tasks of one id, or a task and a group of one id."""
-    ids = [task.id for task in tasks]
-    groups = {group for task in tasks for group in task.groups}
-    twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []
-    if twice:
-        raise ProjectError(
-            [f"{dag}: two of its tasks or groups would be called `{one}` in Airflow; use --ids asset." for one in twice]
-        )
-
-
-def _doubled(ids: Sequence[str], groups: set[str]) -> bool:
-    return len({*ids, *groups}) < len(ids) + len(groups)

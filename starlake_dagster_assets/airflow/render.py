@@ -9,8 +9,9 @@ from typing import Any
 from starlake_dagster_assets.airflow.ids import variables
 from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators import DIALECTS, Checks, Dialect
-from starlake_dagster_assets.airflow.source import Raw, call, literal, text_block
-from starlake_dagster_assets.airflow.wiring import wiring
+from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
+from starlake_dagster_assets.airflow.source import Call, Raw, call, literal, text_block
+from starlake_dagster_assets.airflow.wiring import statement, wiring
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.triggers.model import Clock
 
@@ -27,7 +28,8 @@ except ImportError:  # Airflow 2
 {former}"""
 _PARAM = "    from airflow.models.param import Param\n"
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
-_CHECKS = ("check", "warn", "end")
+_CHECKS = ("check", "warn")
+_ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
 _RESERVED = (
     "Asset",
     "CronDataIntervalTimetable",
@@ -36,6 +38,7 @@ _RESERVED = (
     "Param",
     "Path",
     "TaskGroup",
+    "made",
     "pendulum",
     "sys",
     "tell_window",
@@ -54,7 +57,10 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     dialect = DIALECTS[dag.environment](dag, project)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
+    kinds = {task.kind for task in dag.tasks}
     shared = ["MACROS", *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
+    shared += ["finish"] if "finish" in kinds else []
+    shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
     head = [_header(dag, project), *_imports(dag, dialect, checks, transforms)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
@@ -87,7 +93,9 @@ def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, transforms: 
     names = [*(["Param"] if transforms else []), *(["TaskGroup"] if groups else [])]
     former = (_PARAM if transforms else "") + (_GROUP if groups else "")
     base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
-    blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ())]))
+    ends = [PYTHON] if any(task.kind == "finish" for task in dag.tasks) else []
+    ends += [EMPTY] if any(task.kind == "end" for task in dag.tasks) else []
+    blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ()), *ends]))
     plain = sorted(block for block in blocks if block.startswith("from"))
     tried = [block for block in blocks if not block.startswith("from")]
     timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
@@ -103,21 +111,15 @@ def _imported(blocks: Sequence[str]) -> set[str]:
 def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
     lines = [f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"]
     opened: tuple[str, ...] = ()
-    depth = 1
     around = dialect.around
-    before = [task for task in dag.tasks if dialect.alone(task)] if around else []
-    lines += [_task(task, dialect, checks, names[task.id], 1) for task in before]
-    if around:
-        lines += _cluster(around, before, names)
-        depth = 2
+    lines += _cluster(around) if around else []
     for task in dag.tasks:
-        if task in before:
-            continue
-        lines += _groups(opened, task.groups, depth)
+        lines += _groups(opened, task.groups, 1)
         opened = task.groups
-        lines.append(_task(task, dialect, checks, names[task.id], depth + len(opened)))
-    inside = [task for task in dag.tasks if task not in before]
-    edges = [*wiring(before, names), *wiring(inside, names)]
+        lines.append(_task(task, dialect, checks, names[task.id], 1 + len(opened)))
+    edges = wiring(dag.tasks, names)
+    if around:
+        edges += _cluster_edges(dag, dialect, around[0][0], around[1][0], names)
     return "\n".join([*lines, *(["", *(f"    {edge}" for edge in edges)] if edges else [])])
 
 
@@ -161,30 +163,49 @@ def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int) -> lis
     ]
 
 
-def _cluster(around: Any, before: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
+def _cluster(around: Any) -> list[str]:
     """The cluster is made once files are there, and deleted whatever happens."""
     (setup, maker, how), (teardown, remover, who) = around
-    waited = {up for task in before for up in task.upstream}
-    last = [names[task.id] for task in before if task.id not in waited]
-    lines = [
+    return [
         f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",
-        f"    {teardown} = {_exploded(remover, [('task_id', teardown), *who], 4)}",
+        f"    {teardown} = {_exploded(remover, [('task_id', teardown), *who], 4)}.as_teardown(setups={setup})",
     ]
-    if last:
-        lines.append(f"    {last[0] if len(last) == 1 else '[' + ', '.join(last) + ']'} >> {setup}")
-    return [*lines, f"    with {teardown}.as_teardown(setups={setup}):"]
+
+
+def _cluster_edges(dag: DagSpec, dialect: Dialect, setup: str, teardown: str, names: Mapping[str, str]) -> list[str]:
+    """What comes before a cluster, what begins on it, and what ends on it."""
+    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not dialect.alone(task)}
+    waits = [task for task in dag.tasks if dialect.alone(task)]
+    waited = {up for task in waits for up in task.upstream}
+    before = [names[task.id] for task in waits if task.id not in waited]
+    within = {up for task in work.values() for up in task.upstream}
+    first = [names[one.id] for one in work.values() if not work.keys() & {*one.upstream}]
+    last = [names[one.id] for one in work.values() if one.id not in within]
+    edges = [statement(before, [setup])] if before else []
+    return [*edges, statement([setup], first), statement(last, [teardown])]
+
+
+_ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
+    "finish": ("PythonOperator", [("python_callable", Raw("finish"))]),
+    "end": ("EmptyOperator", []),
+}
 
 
 def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, depth: int) -> str:
     pad = "    " * depth
-    operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
+    if task.kind in _ENDS:
+        operator, own = _ENDS[task.kind]
+    else:
+        operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
     arguments: list[tuple[str, Any]] = [("task_id", task.id), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:
             arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))
     if task.owner:
         arguments.append(("owner", task.owner))
-    if task.trigger_rule and dialect.around is None:  # after a setup Airflow allows none
+    if task.follows is not None:
+        arguments.append(("pre_execute", Call("run_if_updated", list(task.follows))))
+    if task.trigger_rule:
         arguments.append(("trigger_rule", task.trigger_rule))
     return f"{pad}{name} = {_exploded(operator, arguments, len(pad))}"
 
@@ -226,4 +247,4 @@ def _moment(moment: datetime, timezone: str) -> str:
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
     """What Airflow shows of each task; last in the file, so that the DAG is read at a glance."""
     texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
-    return "".join(f"\n\n{text}" for text in texts)
+    return "\n\n" + "\n".join(texts) if texts else ""

@@ -8,17 +8,18 @@ from functools import cached_property
 
 from starlake_dagster_assets.airflow.documents import document
 from starlake_dagster_assets.airflow.expectations import checked
-from starlake_dagster_assets.airflow.grouping import Bundle
+from starlake_dagster_assets.airflow.grouping import Bundle, is_any
 from starlake_dagster_assets.airflow.ids import word
 from starlake_dagster_assets.airflow.model import AssetRule, Granularity, TaskSpec, Waiting
 from starlake_dagster_assets.command import build
 from starlake_dagster_assets.command.spark import spark_of
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model import Application
 from starlake_dagster_assets.triggers.model import PreLoad
 
-__all__ = ["TaskMaker"]
+__all__ = ["TaskMaker", "no_duplicates"]
 
 _CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
 _RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
@@ -73,8 +74,13 @@ class TaskMaker:
         tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
         return {task: f"check_{task}" for task in tasks}
 
-    def tasks(self, bundle: Bundle) -> list[TaskSpec]:
-        """The tasks of a DAG, loads first."""
+    def tasks(self, bundle: Bundle, finished: str | None = None) -> list[TaskSpec]:
+        """The tasks of a DAG, loads first.
+
+        Args:
+            bundle: Its nodes.
+            finished: URI of the event of the whole DAG, where others wait for it.
+        """
         nodes = [self.graph.nodes[node] for node in bundle.nodes]
         domains: dict[str, list[Node]] = {}
         for node in nodes:
@@ -94,7 +100,7 @@ class TaskMaker:
             members = [node for node in transforms if node.domain == schema]
             made = [(self._transform(node, bundle, inside, groups), node) for node in members]
             found += [task for transform, node in made for task in self._with(transform, [node])]
-        return [*found, *_ends([task for task in found if task.kind == "warn"])]
+        return [*found, *_ends(found, finished)]
 
     def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
         name = word(domain)
@@ -107,6 +113,7 @@ class TaskMaker:
         if waiting is not None and (strategy := waiting.preload.strategy) != "none":
             command = build.preload(domain, stems, strategy=strategy, ack_file="ACK" if strategy == "ack" else None)
             check, start = f"check_{name}_{_CHECKS[strategy]}", f"skip_or_start_loading_{name}"
+            waiting = replace(waiting, patterns=tuple(node.table.pattern for node in nodes if node.table))
             tasks.append(TaskSpec(check, "wait", command.argv, groups=first, waiting=waiting))
             tasks.append(TaskSpec(start, "start", command.argv, (check,), groups=first, waiting=waiting))
             before = (start,)
@@ -158,6 +165,7 @@ class TaskMaker:
             doc=document([node]),
             owner=_owner([node]),
             trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
+            follows=self._follows(node.id),
             options=self.options.get(node.id, {}),
             spark=spark_of(node.tags),
         )
@@ -165,28 +173,52 @@ class TaskMaker:
     def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:
         """A skipped upstream (no file came) holds only what waits for it."""
         rule = self.rules.get(node)
-        if rule is None:
+        if rule is None or bundle.gated:
             return _RULES["clock"]
         if rule.word == "&":
             return _RULES["all" if set(here) <= set(rule.names) else "any"]
         return _RULES["any" if set(rule.names) <= set(here) else "clock"]
+
+    def _follows(self, node: str) -> tuple[str, ...] | None:
+        rule = self.rules.get(node)
+        return tuple(self.uris[name] for name in rule.names) if rule is not None and is_any(rule) else None
 
     def _inlets(self, node: Node) -> tuple[str, ...]:
         known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]
         return tuple(dict.fromkeys([*known, *self.extra.get(node.id, ())]))
 
 
-def _ends(warnings: Sequence[TaskSpec]) -> list[TaskSpec]:
-    """The last tasks decide what became of a run: a warning shall not, what it is about shall."""
-    if not warnings:
-        return []
-    made = tuple(task.checks for task in warnings)
-    return [
-        TaskSpec("end", "end", upstream=made, trigger_rule="none_failed"),
-        TaskSpec("warnings_noted", "end", upstream=tuple(task.id for task in warnings), trigger_rule="all_done"),
-    ]
+def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
+    """The last tasks decide what became of a run: a warning shall not, and what was made shall."""
+    warnings = [task for task in found if task.kind == "warn"]
+    made = tuple(task.id for task in found if task.outlets)
+    ends: list[TaskSpec] = []
+    if finished is not None:
+        ends.append(TaskSpec("finish", "finish", upstream=made, outlets=(finished,), trigger_rule="all_done"))
+    if ends or warnings:
+        about = made if ends else tuple(task.checks for task in warnings)
+        ends.append(TaskSpec("end", "end", upstream=about, trigger_rule="none_failed"))
+    if warnings:
+        noted = tuple(task.id for task in warnings)
+        ends.append(TaskSpec("warnings_noted", "end", upstream=noted, trigger_rule="all_done"))
+    return ends
 
 
 def _owner(nodes: Sequence[Node]) -> str | None:
     found = dict.fromkeys(owner for node in nodes for owner in owners_of(node))
     return ", ".join(found) or None
+
+
+def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
+    """Refuses what Airflow would: two tasks of one id, or a task and a group of one id."""
+    ids = [task.id for task in tasks]
+    groups = {group for task in tasks for group in task.groups}
+    twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []
+    if twice:
+        raise ProjectError(
+            [f"{dag}: two of its tasks or groups would be called `{one}` in Airflow; use --ids asset." for one in twice]
+        )
+
+
+def _doubled(ids: Sequence[str], groups: set[str]) -> bool:
+    return len({*ids, *groups}) < len(ids) + len(groups)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.airflow.model import TaskSpec
 
-__all__ = ["wiring"]
+__all__ = ["statement", "wiring"]
 
 _WIDTH = 84
+_MANY = 4
 
 
 def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
@@ -23,13 +24,23 @@ def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
         before = tuple(names[up] for up in task.upstream)
         if before:
             after.setdefault(before, []).append(names[task.id])
-    lines: list[str] = []
+    shared = next((before for before, then in after.items() if len(then) > 1 and len(before) >= _MANY), None)
+    lines = [f"made = {_tall(list(shared))}"] if shared is not None else []
     for before, then in after.items():
-        if len(before) == 1:
-            lines.append(_statement(before[0], then))
+        if before == shared:  # named once
+            lines += [f"made >> {one}" for one in then]
+        elif len(before) == 1:
+            lines.append(f"{before[0]} >> made" if shared == tuple(then) else _statement(before[0], then))
         else:
             lines += [_statement(list(before), [one]) for one in then]
     return lines
+
+
+def statement(before: Sequence[str], then: Sequence[str]) -> str:
+    """The dependency of tasks on others, by Python names; one side has one task."""
+    if len(before) > 1 and len(then) > 1:
+        raise ValueError("one side has one task")
+    return _statement(before[0] if len(before) == 1 else [*before], [*then])
 
 
 def _statement(left: str | list[str], right: list[str]) -> str:

@@ -107,9 +107,10 @@ class _LoadTask:
         given = dict(zip(argv[1::2], argv[2::2], strict=False))
         directory = given.get("--domains", "")
         manifest = _manifest(environ)
-        domain = manifest.get("domains", {}).get(directory, {})
-        name = domain.get("name", directory)
-        known: Mapping[str, Mapping[str, Any]] = domain.get("tables", {})
+        listed: Mapping[str, Mapping[str, Any]] = manifest.get("tables", {})
+        own = f"{directory}/"
+        known = {name.removeprefix(own): one for name, one in listed.items() if name.startswith(own)}
+        name = next((one["domain"] for one in known.values()), directory)
         self._stems = {known.get(stem, {}).get("name", stem): stem for stem in given.get("--tables", "").split(",")}
         self._expected = {
             (name, table): _expected(name, directory, table, known.get(stem, {})) for table, stem in self._stems.items()

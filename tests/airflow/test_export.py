@@ -29,6 +29,7 @@ from starlake_dagster_assets.airflow.model import AirflowOptions
 from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
 from starlake_dagster_assets.arrivals.places import ack_path
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from starlake_dagster_assets.graph.model import Edge
 from starlake_dagster_assets.project.model import Connection
 from starlake_dagster_assets.triggers.model import PreLoad
 from tests.airflow.projects import Source
@@ -83,7 +84,7 @@ def test_a_file_says_what_it_was_made_from_and_nothing_of_the_machine(project, t
 
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     plan = export_airflow(project, tmp_path).plan
-    made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets]
+    made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets if task.kind != "finish"]
     nodes = {n.id for n in project.graph.nodes.values() if n.kind != "external"}
     assert sorted(made) == sorted(plan.uris[node] for node in nodes)
     edges = {(i, o) for dag in plan.dags for task in dag.tasks for i in task.inlets for o in task.outlets}
@@ -234,23 +235,23 @@ def other(tmp_path: Path, domain: str = "crm") -> Source:
 
 
 @pytest.mark.parametrize(
-    "second",
+    ("first", "second"),
     [
-        {"options": AirflowOptions(prefix="b")},
-        {"select": "domain:kpi"},
-        {"exclude": "domain:kpi domain:starbake"},
-        {"options": AirflowOptions(prefix="b"), "select": "domain:kpi", "ids": "asset"},
+        ({}, {"options": AirflowOptions(prefix="b")}),
+        ({"exclude": "domain:kpi"}, {"select": "domain:kpi"}),
+        ({"select": "domain:starbake"}, {"select": "domain:kpi"}),
+        ({}, {"options": AirflowOptions(prefix="b"), "select": "domain:kpi", "ids": "asset"}),
     ],
-    ids=["prefix", "selection", "exclusion", "all"],
+    ids=["prefix", "rest", "selections", "all"],
 )
-def test_another_export_into_the_folder_touches_no_file_of_the_first(project, tmp_path, second):
-    report = export_airflow(project, tmp_path)
-    first = contents(tmp_path)
+def test_another_export_into_the_folder_touches_no_file_of_the_first(project, tmp_path, first, second):
+    report = export_airflow(project, tmp_path, **first)
+    before = contents(tmp_path)
     later = export_airflow(project, tmp_path, **second)
-    assert not later.removed and contents(tmp_path).items() >= first.items()
-    assert not export_airflow(project, tmp_path, check=True).stale or "prefix" in str(second)
+    assert not later.removed and contents(tmp_path).items() >= before.items()
+    assert not {*export_airflow(project, tmp_path, **first, check=True).stale} - {"asset_map.json"}
     assets = json.loads((tmp_path / "asset_map.json").read_text())["assets"]
-    assert assets.keys() >= report.plan.places.keys()
+    assert assets.keys() >= report.plan.places.keys() | later.plan.places.keys()
 
 
 def test_another_project_in_a_directory_of_the_same_name_has_files_of_its_own(project, tmp_path):
@@ -384,6 +385,72 @@ def test_a_dag_is_cut_before_its_page_is_too_large(project, tmp_path):
 def test_a_batch_is_one_load_for_all_tables_of_a_domain(project, tmp_path):
     report = export_airflow(project, tmp_path, granularity="batch")
     assert tasks_of(report)["load_starbake"].argv[-1] in ("Customers,Ingredients,Products", "Orders")
+
+
+def wide_project(tables: int, tasks: int) -> Source:
+    """Tables of one domain, tasks that read two of them each, and tasks above these."""
+    loads = [table("src", f"t{i}", cron="0 5 * * *") for i in range(tables)]
+    middle = [task("dwh", f"k{i}", "select 1 as x") for i in range(tasks)]
+    above = [task("mart", f"m{i}", "select 1 as x") for i in range(tasks // 3)]
+    edges = [Edge(f"src.t{2 * i + j}", f"dwh.k{i}") for i in range(tasks) for j in (0, 1)]
+    edges += [Edge(f"dwh.k{3 * i + j}", f"mart.m{i}") for i in range(tasks // 3) for j in range(3)]
+    return Source(tables_of(*loads, *middle, *above), edges=tuple(edges))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_tasks_that_follow_different_tables_share_the_dag_of_their_domain(tmp_path, environment):
+    report = export_airflow(wide_project(60, 30), tmp_path, environment=environment)
+    dags = {dag.id: dag for dag in report.plan.dags}
+    assert set(dags) == {"starlake_load_src_cron_0_5_x_x_x", "starlake_transform_dwh", "starlake_transform_mart"}
+    load = dags["starlake_load_src_cron_0_5_x_x_x"]
+    assert dags["starlake_transform_dwh"].schedule.parts == ("starlake_load_src_cron_0_5_x_x_x",)
+    assert dags["starlake_transform_mart"].schedule.parts == ("starlake_transform_dwh",)
+    last = {task.id: task for task in load.tasks if task.kind in ("finish", "end")}
+    assert last["finish"].outlets == (load.id,) and len(last["finish"].upstream) == 60
+    assert last["end"].trigger_rule == "none_failed", "a load that fails makes the run fail"
+    tasks = {task.id: task for task in dags["starlake_transform_dwh"].tasks}
+    assert tasks["dwh_k3_task"].follows == ("src_t6", "src_t7")
+    if environment == "dataproc":
+        text = (tmp_path / "starlake_transform_dwh.py").read_text()
+        assert text.count("DataprocCreateClusterOperator(") == 1
+
+
+def test_a_project_of_500_nodes_is_a_few_files(tmp_path):
+    export_airflow(wide_project(300, 150), tmp_path)
+    files = list(tmp_path.iterdir())
+    assert len(files) <= 20
+    lines = sum(len(path.read_text().splitlines()) for path in files)
+    assert lines < 33_846 / 3, "a third of what it was with a DAG per task"
+
+
+def test_dags_that_would_start_each_other_in_a_circle_are_cut(tmp_path):
+    nodes = [
+        table("src", "t", cron="0 5 * * *"),
+        *(task(domain, f"x{i}", "select 1 as x") for i in range(2) for domain in "ab"),
+    ]
+    edges = [Edge("src.t", "a.x0"), Edge("a.x0", "b.x0"), Edge("b.x0", "a.x1"), Edge("a.x1", "b.x1")]
+    plan = export_airflow(Source(tables_of(*nodes), edges=tuple(edges)), tmp_path).plan
+    assert [plan.places[node][0] for node in ("a.x0", "b.x0", "a.x1", "b.x1")] == [
+        "starlake_transform_a",
+        "starlake_transform_b",
+        "starlake_transform_a_2",
+        "starlake_transform_b_2",
+    ]
+
+
+@pytest.mark.parametrize("environment", ["cloud_run", "fargate", "dataproc"])
+def test_a_dag_starts_itself_again_only_where_a_sensor_waits_for_files_of_its_tables(tmp_path, environment):
+    automation = StarlakeAutomation(pre_load="imported", schedules=False)
+    store = {"fargate": "s3"}.get(environment, "gs")
+    for directory, starts in ((f"{store}://files/in/sales", True), ("abfss://files@account/in", False)):
+        model = tables_of(table("sales", "orders"), incoming=directory)
+        report = export_airflow(Source(model), tmp_path / str(starts), environment=environment, automation=automation)
+        (dag,) = report.plan.dags
+        text = (tmp_path / str(starts) / f"{dag.id}.py").read_text()
+        assert ('schedule="@continuous"' in text) is starts
+        assert ("files_in_store" in text) is starts and "?*" not in text
+        if not starts:
+            assert any("needs a schedule" in note for note in report.notes)
 
 
 def test_what_airflow_cannot_say_is_told_by_name(project, tmp_path):

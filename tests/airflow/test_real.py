@@ -248,12 +248,38 @@ def test_a_load_starts_what_reads_its_table_with_the_window_of_its_run(airflow, 
     export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags", automation=again)
     home = airflow.home(tmp_path / "home", tmp_path / "dags")
     with _services(home, _variables(scripted, root)):
-        runs = until(lambda: _runs(home, "starlake_transform_kpi_sums"), 150, lambda: _standing(home))
+        runs = until(lambda: _runs(home, "starlake_transform_kpi"), 150, lambda: _standing(home))
     assert runs == ["success"]
     load = next(call for call in scripted.calls("load"))
     (transform,) = scripted.calls("transform")
     assert transform.argv[:3] == ("transform", "--name", "kpi.sums")
     assert f"sl_end_date={load.argv[-1].removesuffix('+0000')}" in transform.argv[-1]
+
+
+def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(airflow, tmp_path):
+    root = tmp_path / "shop"
+    _small_project(root)
+    load, transform = root / "metadata" / "load" / "sales", root / "metadata" / "transform" / "kpi"
+    (load / "items.sl.yml").write_text((load / "orders.sl.yml").read_text().replace("orders", "items"))
+    (transform / "counts.sql").write_text("select count(*) as n from sales.items")
+    (transform / "both.sql").write_text("select count(*) as n from sales.orders, sales.items")
+    scripted = Scripted(tmp_path / "scripted").tables(
+        {"sales.orders": {"do": "load", "files": ["orders-1.csv"]}, "sales.items": {"do": "nothing"}}
+    )
+    once = StarlakeAutomation(jobs=JobSettings(retries=0))
+    export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags", automation=once)
+    home = airflow.home(tmp_path / "home", tmp_path / "dags")
+    with _services(home, _variables(scripted, root)):
+        runs = until(lambda: _runs(home, "starlake_transform_kpi"), 200, lambda: _standing(home))
+    assert runs == ["success"], "one run for all that a load updated"
+    states = _states(home)
+    assert (states["load_sales_orders"], states["load_sales_items"]) == ("success", "skipped")
+    assert (states["finish"], states["end"]) == ("success", "success")
+    assert states["kpi_sums_task"] == "success"
+    assert states["kpi_counts_task"] == "skipped", "its table was not updated"
+    assert states["kpi_both_task"] == "skipped", "one of its tables was never made"
+    (call,) = scripted.calls("transform")
+    assert "sl_start_date=" in call.argv[-1]
 
 
 # ----------------------------------------------------------------------------------------------------- helpers
@@ -396,6 +422,12 @@ def _runs(home: Home, dag: str) -> list[str]:
     query = "select state from dag_run where dag_id = ? and state in ('success', 'failed')"
     with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as found:
         return [state for (state,) in found.execute(query, (dag,))]
+
+
+def _states(home: Home) -> dict[str, str]:
+    """States of the tasks, by id."""
+    with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as found:
+        return dict(found.execute("select task_id, state from task_instance"))
 
 
 def _standing(home: Home) -> str:

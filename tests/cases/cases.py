@@ -12,12 +12,15 @@ from tests.docs.blocks import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 FIXED = (
+    "airflow/continuous_unmatched_file",
+    "airflow/continuous_without_sensor",
     "airflow/default_pool_shrunk",
     "airflow/log_level_hides_the_load",
     "airflow/non_latin_names_refused",
     "airflow/partial_evidence_is_green",
     "airflow/second_project_deletes_first",
     "airflow/secret_in_url_exported",
+    "airflow/too_many_dags",
     "airflow/two_pools_for_one_database",
     "automation/ack_of_yesterday",
     "automation/ack_path_of_generated_dags",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlake_dagster_assets.airflow.model import Audit, TaskSpec
-from starlake_dagster_assets.airflow.operators.standard import EMPTY
 from starlake_dagster_assets.airflow.source import Call, Raw
 
 __all__ = ["JOB_ID", "Checks"]
@@ -35,11 +34,10 @@ class Checks:
     @property
     def imports(self) -> Sequence[str]:
         """Of the operators."""
-        ends = [EMPTY] if self.warns else []
         if not self.audit.bigquery:
-            return ["from airflow.providers.common.sql.operators.sql import SQLCheckOperator", *ends]
+            return ["from airflow.providers.common.sql.operators.sql import SQLCheckOperator"]
         module = "airflow.providers.google.cloud.operators.bigquery"
-        return [f"from {module} import (\n    BigQueryCheckOperator,\n)", *ends]
+        return [f"from {module} import (\n    BigQueryCheckOperator,\n)"]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The table that is asked."""
@@ -47,8 +45,6 @@ class Checks:
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
         """The operator of a check, and the arguments that are its own; a second try would find the same."""
-        if task.kind == "end":
-            return "EmptyOperator", []
         texts: list[str] = [_plain(text) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [("sql", Call("all_held", [Raw("AUDIT"), task.checks, *texts])), ("retries", 0)]

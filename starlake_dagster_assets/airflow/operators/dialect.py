@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import JOB_ID
+from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
 from starlake_dagster_assets.airflow.settings import environment_variables, root_of, setting
 from starlake_dagster_assets.airflow.source import Raw, jinja, jinja_text
 from starlake_dagster_assets.command.source import ProjectSource
@@ -51,11 +52,6 @@ class Dialect:
 
     def functions(self) -> Sequence[str]:
         """Functions that the file defines before its DAG."""
-        return ()
-
-    @property
-    def shared(self) -> Sequence[str]:
-        """Names that the file imports from the module beside it."""
         return ()
 
     def default_args(self) -> Mapping[str, Any]:
@@ -120,6 +116,30 @@ class Dialect:
     def waits(self) -> bool:
         """Whether a task of the DAG waits for files."""
         return any(task.kind == "wait" for task in self.dag.tasks)
+
+    @property
+    def shared(self) -> Sequence[str]:
+        """Names that the file imports from the module beside it."""
+        return ("files_in_store",) if self._looks() else ()
+
+    def waiting_operators(self, sensor: str) -> list[str]:
+        """Returns the imports that waiting in an object store needs.
+
+        Args:
+            sensor: Of the sensor of ack files.
+        """
+        acks = any(task.waiting and task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
+        found = [EMPTY] if self.waits() else []
+        return [*found, *([sensor] if acks else []), *([PYTHON_SENSOR] if self._looks() else [])]
+
+    def by_patterns(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """Returns the sensor of files of the tables in an object store."""
+        assert task.waiting is not None
+        known = {"url": task.waiting.directory, "patterns": [jinja(one) for one in task.waiting.patterns]}
+        return "PythonSensor", [("python_callable", Raw("files_in_store")), ("op_kwargs", known), *self.sensor(task)]
+
+    def _looks(self) -> bool:
+        return any(task.waiting and not task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
 
     def sensor(self, task: TaskSpec) -> Arguments:
         """How a sensor waits."""

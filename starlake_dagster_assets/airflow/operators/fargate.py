@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
-from starlake_dagster_assets.airflow.operators.standard import EMPTY
 from starlake_dagster_assets.airflow.source import Call, Raw, literal
 
 __all__ = ["Fargate"]
@@ -28,7 +27,7 @@ class Fargate(Dialect):
     def imports(self) -> Sequence[str]:
         """Of the operators in use."""
         found = ["from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator"]
-        return [*found, EMPTY, _SENSOR] if self.waits() else found
+        return [*found, *self.waiting_operators(_SENSOR)]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The environment variables."""
@@ -67,8 +66,7 @@ class Fargate(Dialect):
         if task.kind == "wait" and task.waiting is not None:
             if task.waiting.ack:
                 return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]
-            key = f"{task.waiting.directory.rstrip('/')}/?*"
-            return "S3KeySensor", [("bucket_key", key), ("wildcard_match", True), *self.sensor(task)]
+            return self.by_patterns(task)
         if self.alone(task):
             return "EmptyOperator", []
         return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task)))]

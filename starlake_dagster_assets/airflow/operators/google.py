@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect, url_parts
-from starlake_dagster_assets.airflow.operators.standard import EMPTY
 
 __all__ = ["Google"]
 
@@ -19,7 +18,7 @@ class Google(Dialect):
 
     def waiting_imports(self) -> list[str]:
         """What waiting needs."""
-        return [EMPTY, _SENSOR] if self.waits() else []
+        return self.waiting_operators(_SENSOR)
 
     def waiting(self, task: TaskSpec) -> tuple[str, Arguments]:
         """The sensor of a task that waits."""
@@ -27,7 +26,4 @@ class Google(Dialect):
         if task.waiting.ack:
             bucket, path = url_parts(task.waiting.ack)
             return "GCSObjectExistenceSensor", [("bucket", bucket), ("object", path), *self.sensor(task)]
-        bucket, path = url_parts(task.waiting.directory)
-        # one character at least: the directory itself is an object too
-        found: Arguments = [("bucket", bucket), ("object", f"{path.rstrip('/')}/?*"), ("use_glob", True)]
-        return "GCSObjectExistenceSensor", [*found, *self.sensor(task)]
+        return self.by_patterns(task)

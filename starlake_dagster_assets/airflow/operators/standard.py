@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EMPTY", "either"]
+__all__ = ["EMPTY", "PYTHON", "PYTHON_SENSOR", "either"]
 
 
 def either(module: str, name: str, former: str) -> str:
@@ -14,3 +14,5 @@ def either(module: str, name: str, former: str) -> str:
 
 
 EMPTY = either("operators.empty", "EmptyOperator", "operators.empty")
+PYTHON = either("operators.python", "PythonOperator", "operators.python")
+PYTHON_SENSOR = either("sensors.python", "PythonSensor", "sensors.python")

@@ -1,0 +1,56 @@
+"""Events of whole DAGs: one for all that a run updated, where other DAGs follow several of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlake_dagster_assets.airflow.grouping import Bundle
+from starlake_dagster_assets.airflow.ids import Ids
+from starlake_dagster_assets.airflow.model import AssetRule
+
+__all__ = ["DagEvents"]
+
+
+class DagEvents:
+    """The events of DAGs that others follow as a whole.
+
+    Args:
+        found: The DAGs.
+        names: Their ids.
+        ids: The form of URIs.
+    """
+
+    def __init__(self, found: Sequence[Bundle], names: Sequence[str], ids: Ids) -> None:
+        self._home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
+        wanted = {home for bundle in found for home in self._followed(bundle)}
+        form = "x-starlake-dag://{}" if ids == "asset" else "{}"
+        self._uris = {number: form.format(name) for number, name in enumerate(names) if number in wanted}
+        self._numbers = {id(bundle): number for number, bundle in enumerate(found)}
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """The URIs by what they are of."""
+        return {f"the DAG {uri}": uri for uri in self._uris.values()}
+
+    def of(self, bundle: Bundle) -> str | None:
+        """Returns the URI of the event of a DAG; None where nothing follows it as a whole."""
+        return self._uris.get(self._numbers[id(bundle)])
+
+    def schedule(self, bundle: Bundle, uris: Mapping[str, str]) -> AssetRule:
+        """Returns what starts a DAG whose tasks follow any of some nodes.
+
+        Args:
+            bundle: The DAG.
+            uris: Of assets, by node id.
+        """
+        several = self._followed(bundle)
+        names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
+        parts = [self._uris[self._home[one]] if self._home[one] in several else uris[one] for one in names]
+        once = tuple(dict.fromkeys(parts))
+        return AssetRule("|" if len(once) > 1 else "&", once)
+
+    def _followed(self, bundle: Bundle) -> frozenset[int]:
+        """The DAGs of which a DAG follows several nodes."""
+        names = bundle.start.names if bundle.gated and isinstance(bundle.start, AssetRule) else ()
+        homes = [self._home[name] for name in names]
+        return frozenset(home for home in homes if homes.count(home) > 1)

@@ -1,0 +1,180 @@
+"""Macros of exported DAGs, with contexts as Airflow 2 and 3 have them: windows, and which tasks run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from starlake_dagster_assets.airflow import macros
+
+UTC = timezone.utc
+CRON = type("CronDataIntervalTimetable", (), {})()
+ASSETS = type("AssetTriggeredTimetable", (), {})()
+DAY = {"sl_start_date": "2026-01-01T00:00:00", "sl_end_date": "2026-01-02T00:00:00"}
+NEXT = {"sl_start_date": "2026-01-02T00:00:00", "sl_end_date": "2026-01-03T00:00:00"}
+INTERVAL = (datetime(2026, 5, 1, 3, tzinfo=UTC), datetime(2026, 5, 2, 3, tzinfo=UTC))
+
+
+def event(uri: str, extra: dict[str, Any] | None = None) -> SimpleNamespace:
+    return SimpleNamespace(uri=uri, asset=SimpleNamespace(uri=uri), extra=extra)
+
+
+def context(
+    *events: SimpleNamespace,
+    conf: dict[str, str] | None = None,
+    params: dict[str, Any] | None = None,
+    interval: tuple[datetime, datetime] | None = None,
+    timetable: Any = ASSETS,
+    run_type: str = "asset_triggered",
+    major: int = 3,
+    **more: Any,
+) -> dict[str, Any]:
+    name = {2: "triggering_dataset_events", 3: "triggering_asset_events"}[major]
+    found: dict[str, list[Any]] = {}
+    for one in events:
+        found.setdefault(one.uri, []).append(one)
+    run = SimpleNamespace(
+        conf=conf, run_after=datetime(2026, 6, 1, tzinfo=UTC), run_type=run_type, run_id="r", start_date=None
+    )
+    start, end = interval or (None, None)
+    return {
+        "dag": SimpleNamespace(timezone="Europe/Paris", timetable=timetable, dag_id="d"),
+        "dag_run": run,
+        "params": params or {},
+        name: found,
+        "data_interval_start": start,
+        "data_interval_end": end,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("major", [2, 3])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"conf": {"sl_start_date": "2026-01-01", "sl_end_date": "2026-01-02"}},
+            ("2025-12-31T23:00:00", "2026-01-01T23:00:00"),
+        ),
+        ({"params": {"sl_start_date": None, "sl_end_date": ""}}, ("", "2026-06-01T00:00:00")),
+        (
+            {"params": {"sl_start_date": "2026-01-01T00:00:00Z", "sl_end_date": "2026-01-02T00:00:00+00:00"}},
+            ("2026-01-01T00:00:00", "2026-01-02T00:00:00"),
+        ),
+        ({"interval": INTERVAL, "timetable": CRON}, ("2026-05-01T03:00:00", "2026-05-02T03:00:00")),
+        ({"interval": INTERVAL}, ("", "2026-05-02T03:00:00")),
+        ({"interval": INTERVAL, "events": [DAY, NEXT]}, ("2026-01-01T00:00:00", "2026-01-03T00:00:00")),
+        ({"interval": INTERVAL, "events": [DAY, None]}, ("", "2026-05-02T03:00:00")),
+        ({"interval": INTERVAL, "events": [DAY, {"of": "another DAG"}]}, ("", "2026-05-02T03:00:00")),
+    ],
+    ids=["conf", "empty", "zones", "cron", "clock", "events", "event-without", "foreign-event"],
+)
+def test_the_window_of_a_run_is_declared_or_there_is_none(major, given, expected):
+    given = dict(given)
+    events = [event(f"a{index}", extra) for index, extra in enumerate(given.pop("events", []))]
+    assert macros.window(context(*events, major=major, **given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ({"sl_start_date": "2026-01-01"}, "give both"),
+        ({"sl_end_date": "2026-01-01"}, "give both"),
+        ({"sl_start_date": "2026-01-02", "sl_end_date": "2026-01-01"}, "comes after"),
+        ({"sl_start_date": "yesterday", "sl_end_date": "2026-01-01"}, "no date"),
+    ],
+)
+def test_half_a_window_and_a_reversed_one_are_errors(conf, told):
+    with pytest.raises(ValueError, match=told):
+        macros.window(context(conf=conf))
+
+
+def test_a_window_is_told_to_the_assets_and_none_is_not():
+    for conf, extra in (({"sl_start_date": "2026-01-01", "sl_end_date": "2026-01-02"}, True), ({}, False)):
+        outlets = {"a": SimpleNamespace(extra={})}
+        task = SimpleNamespace(outlets=["a"])
+        macros.tell_window(context(conf=conf, task=task, outlet_events=outlets))
+        assert bool(outlets["a"].extra) is extra
+
+
+class Skipped(Exception):
+    """As Airflow's."""
+
+
+@pytest.fixture
+def skips(monkeypatch) -> None:
+    monkeypatch.setattr(macros, "import_module", lambda name: SimpleNamespace(AirflowSkipException=Skipped))
+
+
+def ran(
+    *events: SimpleNamespace, states: dict[str, str] | None = None, made: tuple[str, ...] = ("a", "b"), **more: Any
+) -> bool:
+    """Whether a task that follows a and b runs; `u` before it makes b."""
+    inlets = [SimpleNamespace(uri="a"), SimpleNamespace(uri="b"), SimpleNamespace(uri="foreign")]
+    task = SimpleNamespace(inlets=inlets, upstream_task_ids={"u"} if states is not None else set())
+    found = context(*events, **more)
+    found["dag"].get_task = lambda name: SimpleNamespace(outlets=[SimpleNamespace(uri="b")])
+    instance = SimpleNamespace(dag_id="d", get_task_states=lambda **_: {"r": states or {}})
+    known = [[event("a")] if "a" in made else [], [event("b")] if "b" in made else [], []]
+    try:
+        macros.run_if_updated("a", "b")({**found, "task": task, "ti": instance, "inlet_events": known})
+    except Skipped:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("skips")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"events": [event("a")]}, True),
+        ({"events": [event("c")]}, False),
+        ({"events": [event("loads", {"sl_updated": ["b", "c"]})]}, True),
+        ({"events": [event("loads", {"sl_updated": ["c"]})]}, False),
+        ({"events": [event("c")], "states": {"u": "success"}}, True),
+        ({"events": [event("c")], "states": {"u": "skipped"}}, False),
+        ({"events": [event("a")], "made": ("a",)}, False),
+        ({"events": [event("a")], "made": ("a",), "states": {"u": "success"}}, True),
+        ({"events": [], "run_type": "manual", "made": ()}, True),
+        ({"events": [], "run_type": "scheduled"}, True),
+        ({"events": [], "run_type": "scheduled", "made": ("b",)}, False),
+    ],
+)
+def test_a_task_runs_where_one_it_follows_was_updated_and_each_was_made_once(given, expected):
+    given = dict(given)
+    assert ran(*given.pop("events"), **given) is expected
+
+
+@pytest.mark.usefixtures("skips")
+def test_the_event_of_a_dag_names_what_was_updated():
+    task = SimpleNamespace(upstream_task_ids={"u", "v"}, outlets=["dag"])
+    for states, updated in (({"u": "success", "v": "failed"}, ["u_made"]), ({"u": "skipped", "v": "failed"}, None)):
+        found = context(task=task, outlet_events={"dag": SimpleNamespace(extra={})})
+        found["dag"].get_task = lambda name: SimpleNamespace(outlets=[SimpleNamespace(uri=f"{name}_made")])
+        found["ti"] = SimpleNamespace(dag_id="d", get_task_states=lambda states=states, **_: {"r": states})
+        if updated is None:
+            with pytest.raises(Skipped):
+                macros.finish(**found)
+        else:
+            macros.finish(**found)
+            assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
+
+
+@pytest.mark.parametrize(("scheme", "argument"), [("gs", "match_glob"), ("s3", "delimiter")])
+def test_files_in_a_store_count_by_the_patterns_of_tables(monkeypatch, scheme, argument):
+    asked: dict[str, Any] = {}
+
+    def listed(bucket: str, **given: Any) -> list[str]:
+        asked.update(given, bucket=bucket)
+        return ["in/sales/", "in/sales/README", "in/sales/orders-1.csv"]
+
+    hook = SimpleNamespace(list=listed, list_keys=listed)
+    monkeypatch.setattr(
+        macros, "import_module", lambda name: SimpleNamespace(GCSHook=lambda: hook, S3Hook=lambda: hook)
+    )
+    assert macros.files_in_store(f"{scheme}://files/in/sales/", ["orders-.*.csv"])
+    assert not macros.files_in_store(f"{scheme}://files/in/sales", ["items-.*.csv"])
+    assert (asked["bucket"], asked["prefix"]) == ("files", "in/sales/") and argument in asked
