@@ -61,9 +61,14 @@ class _Ordered:
 
     def __init__(self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[Bundle]) -> None:
         self._upstream, self._home = upstream, home
-        self._starts: list[frozenset[str]] = [
-            frozenset(bundle.start.names) if isinstance(bundle.start, AssetRule) else frozenset() for bundle in found
-        ]
+        self._starts: list[frozenset[str]] = [frozenset(self._started_by(bundle, found)) for bundle in found]
+
+    def _started_by(self, bundle: Bundle, found: Sequence[Bundle]) -> Iterator[str]:
+        """Yields the nodes whose update starts a DAG: all of a DAG that it follows as a whole."""
+        names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
+        homes = [self._home[name] for name in names]
+        for name, home in zip(names, homes, strict=True):
+            yield from found[home].nodes if bundle.gated and homes.count(home) > 1 else (name,)
 
     def before(self, first: str, then: str) -> bool:
         """Through task dependencies, the assets that start a DAG, and what those come after in turn."""
