@@ -16,6 +16,8 @@ from starlake_dagster_assets import (
 )
 from tests.dagster_features.projects import SALES, TABLE, write
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
+
 TESTS = "metadata/tests"
 FILES = {
     **SALES,

@@ -29,6 +29,10 @@ EXACT = [
     ("spark", "select i / j from d.t", 3.5),
     ("spark", "select i / 0 from d.t", None),
     ("snowflake", "select I / 3 from D.T", Decimal("2.333333")),
+    ("spark", "select i % 0 from d.t", None),
+    ("postgres", "select i % j from d.t", 1),
+    ("bigquery", "select div(-i, j) from d.t", -3),
+    ("bigquery", "select [1, 2][safe_offset(5)] from d.t", None),
     ("bigquery", "select safe_divide(i, 0) from d.t", None),
     ("bigquery", "select date_trunc(day, month) from d.t", dt.date(2024, 3, 1)),
     ("snowflake", "select dateadd(month, 1, day) from d.t", dt.date(2024, 4, 5)),
@@ -53,6 +57,7 @@ REFUSED = [
     ("snowflake", "select n / i from d.t", "scale"),
     ("spark", "select cast(f as int) from d.t", "truncates"),
     ("spark", "select date_format(day, 'EEE') from d.t", "format"),
+    ("bigquery", "select [1, 2][offset(0)] from d.t", "SAFE_OFFSET"),
     ("bigquery", "select trim(s) from d.t", "TRIM"),
     ("tsql", "select len(s) from d.t", "LENGTH"),
     ("snowflake", "select s:a.b from d.t", "JSON"),
@@ -67,6 +72,22 @@ def test_a_translation_means_the_same(dialect: str, sql: str, expected: object) 
         con.execute(ROW)
         ((value,),) = con.execute(to_duckdb(sql, dialect, TYPES)).fetchall()
     assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("postgres", "select i % (j - 2) from d.t"),
+        ("snowflake", "select mod(i, j - 2) from d.t"),
+        ("bigquery", "select div(i, j - 2) from d.t"),
+        ("postgres", "select i / (j % 2) from d.t"),
+    ],
+)
+def test_whole_divisions_and_remainders_by_zero_fail_where_they_fail_in_the_warehouse(dialect: str, sql: str) -> None:
+    with duckdb.connect() as con:
+        con.execute(ROW)
+        with pytest.raises(duckdb.Error, match="division by zero"):
+            con.execute(to_duckdb(sql, dialect, TYPES)).fetchall()
 
 
 @pytest.mark.parametrize(("dialect", "sql", "named"), REFUSED)

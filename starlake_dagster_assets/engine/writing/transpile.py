@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
-from sqlglot import ErrorLevel, exp
+from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
 from starlake_dagster_assets.engine.writing.transpile_rules import doubt
@@ -59,7 +59,7 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
     for number, node in enumerate(typed):
         node.meta[_NUMBER] = number
     kinds = _operand_kinds(tree, dialect, types) if typed else {}
-    tree = _dated(_divided(tree, dialect, kinds), dialect, kinds)
+    tree = _dated(_divided(_remainders(tree, dialect), dialect, kinds), dialect, kinds)
     return str(tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE))
 
 
@@ -97,6 +97,18 @@ def _divided(tree: Any, dialect: str, kinds: Mapping[int, tuple[str, str]]) -> A
         if node is tree:
             return divided
         node.replace(divided)
+    return tree
+
+
+def _remainders(tree: Any, dialect: str) -> Any:
+    """Lets whole divisions and remainders by zero fail where they do in the dialect; DuckDB returns NULL."""
+    if Dialect.get_or_raise(dialect).SAFE_DIVISION:
+        return tree
+    for node in reversed(list(tree.find_all(exp.IntDiv, exp.Mod))):
+        guarded = exp.Paren(this=_or_error(node.copy(), node))
+        if node is tree:
+            return guarded
+        node.replace(guarded)
     return tree
 
 

@@ -186,7 +186,12 @@ def _unnest(node: Any, dialect: str) -> str:
     return "UNNEST WITH OFFSET, which begins at 0" if node.args.get("offset") else ""
 
 
+_FAILING_INDEX = frozenset({"athena", "bigquery", "presto", "trino"})
+
+
 def _bracket(node: Any, dialect: str) -> str:
+    if dialect in _FAILING_INDEX and not node.args.get("safe"):
+        return "an index that fails outside of the array, which is NULL in DuckDB; write SAFE_OFFSET, or element_at"
     plain = all(isinstance(item, exp.Literal) for item in node.expressions)
     return "" if plain else "an index that is not a number"
 
