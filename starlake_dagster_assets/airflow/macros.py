@@ -18,7 +18,16 @@ from jinja2 import pass_context
 
 from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["MACROS", "all_held", "files_are_there", "files_in_store", "finish", "run_if_updated", "tell_window"]
+__all__ = [
+    "MACROS",
+    "all_held",
+    "files_are_there",
+    "files_in_store",
+    "run_if_updated",
+    "tell_updates",
+    "tell_window",
+    "window_params",
+]
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 _WINDOW = ("sl_start_date", "sl_end_date")
@@ -177,13 +186,24 @@ def run_if_updated(*uris: str) -> Callable[[Any], None]:
     return check
 
 
-def finish(**context: Any) -> None:
+def tell_updates(**context: Any) -> None:
     """Writes what a run updated on the event of its DAG; skips where it updated nothing."""
     updated = _updated_here(context)
     if not updated:
         _skip("nothing was updated")
     for asset in context["task"].outlets if "outlet_events" in context else ():
         context["outlet_events"][asset].extra["sl_updated"] = updated
+
+
+def window_params() -> dict[str, Any]:
+    """Returns the parameters by which a person gives a run its window."""
+    try:
+        param: Any = import_module("airflow.sdk").Param
+    except (ImportError, AttributeError):  # Airflow 2
+        param = import_module("airflow.models.param").Param
+    text = "{} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
+    words = zip(_WINDOW, ("Start", "End"), strict=True)
+    return {name: param(None, type=["null", "string"], description=text.format(word)) for name, word in words}
 
 
 def _skip(why: str) -> NoReturn:

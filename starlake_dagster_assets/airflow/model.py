@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
 
 __all__ = [
@@ -43,7 +44,7 @@ class AirflowOptions:
         max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
             at once.
         max_assets: Assets a DAG: Airflow's graph page is quadratic in them.
-        pool_slots: Without effect: `pools.json` has no other pool than that of DuckDB files, which has one slot.
+        pool_slots: Deprecated, without effect: `pools.json` has no other pool than that of DuckDB files, of one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
         checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
@@ -59,10 +60,15 @@ class AirflowOptions:
     retry_delay: float = 300
     max_active_runs: int = 1
     max_assets: int = 100
-    pool_slots: int = 8
+    pool_slots: int | None = None
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     checks: str | None = None
     uri: str | None = None
+
+    def __post_init__(self) -> None:
+        """Warns of what is deprecated."""
+        if self.pool_slots is not None:
+            warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ except ImportError:  # Airflow 2
     from airflow import DAG
     from airflow.datasets import Dataset as Asset
 {former}"""
-_PARAM = "    from airflow.models.param import Param\n"
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _CHECKS = ("check", "warn")
 _ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
@@ -35,7 +34,6 @@ _RESERVED = (
     "CronDataIntervalTimetable",
     "DAG",
     "MACROS",
-    "Param",
     "Path",
     "TaskGroup",
     "made",
@@ -59,9 +57,10 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
     shared = ["MACROS", *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
-    shared += ["finish"] if "finish" in kinds else []
+    shared += ["tell_updates"] if "finish" in kinds else []
+    shared += ["window_params"] if transforms else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
-    head = [_header(dag, project), *_imports(dag, dialect, checks, transforms)]
+    head = [_header(dag, project), *_imports(dag, dialect, checks)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
     constants = [*dialect.constants()]
@@ -87,11 +86,10 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
     return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
 
 
-def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, transforms: bool) -> list[str]:
+def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None) -> list[str]:
     modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
     groups = any(task.groups for task in dag.tasks)
-    names = [*(["Param"] if transforms else []), *(["TaskGroup"] if groups else [])]
-    former = (_PARAM if transforms else "") + (_GROUP if groups else "")
+    names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
     base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
     ends = [PYTHON] if any(task.kind == "finish" for task in dag.tasks) else []
     ends += [EMPTY] if any(task.kind == "end" for task in dag.tasks) else []
@@ -141,16 +139,8 @@ def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tup
         ("default_args", defaults),
     ]
     if transforms:
-        arguments.append(("params", {name: Raw(_param(word)) for name, word in _PARAMS.items()}))
+        arguments.append(("params", Raw("window_params()")))
     return [*arguments, ("user_defined_macros", Raw("MACROS"))]
-
-
-_PARAMS = {"sl_start_date": "Start", "sl_end_date": "End"}
-
-
-def _param(word: str) -> str:
-    text = f"{word} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
-    return call("Param", [("", None), ("type", ["null", "string"]), ("description", text)], 8, 10**6)
 
 
 def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int) -> list[str]:
@@ -186,7 +176,7 @@ def _cluster_edges(dag: DagSpec, dialect: Dialect, setup: str, teardown: str, na
 
 
 _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
-    "finish": ("PythonOperator", [("python_callable", Raw("finish"))]),
+    "finish": ("PythonOperator", [("python_callable", Raw("tell_updates"))]),
     "end": ("EmptyOperator", []),
 }
 

@@ -67,7 +67,8 @@ def test_files_are_the_same_each_time_and_as_a_formatter_leaves_them(project, en
     assert len(first.written) == len(first.plan.dags) + 4
     assert not export_airflow(project, tmp_path, **options, check=True).stale
     strict = ["--isolated", "--select", "E,F,I,B,UP", "--ignore", "E501,B018"]
-    for words in (["format", "--isolated", "--line-length", "88", "--check"], ["check", *strict]):
+    airflow = ["--isolated", "--preview", "--select", "AIR"]
+    for words in (["format", "--isolated", "--line-length", "88", "--check"], ["check", *strict], ["check", *airflow]):
         done = subprocess.run([*RUFF, *words, str(tmp_path)], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 
@@ -322,6 +323,11 @@ def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
         assert used == ({"starlake_duckdb"} if pools else {"default_pool"})
     notes = export_airflow(source, folder, automation=StarlakeAutomation(jobs=JobSettings(pool="mine"))).notes
     assert any(note.startswith("pool mine of") and "create it in Airflow" in note for note in notes)
+
+
+def test_slots_of_pools_are_deprecated():
+    with pytest.warns(DeprecationWarning, match="pool_slots"):
+        AirflowOptions(pool_slots=4)
 
 
 @pytest.mark.parametrize("ids", ["starlake", "asset"])

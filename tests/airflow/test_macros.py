@@ -157,9 +157,9 @@ def test_the_event_of_a_dag_names_what_was_updated():
         found["ti"] = SimpleNamespace(dag_id="d", get_task_states=lambda states=states, **_: {"r": states})
         if updated is None:
             with pytest.raises(Skipped):
-                macros.finish(**found)
+                macros.tell_updates(**found)
         else:
-            macros.finish(**found)
+            macros.tell_updates(**found)
             assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
 
 
