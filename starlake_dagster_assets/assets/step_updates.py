@@ -41,6 +41,8 @@ DATA_INTERVAL = "starlake/data_interval"
 _MOST_UPDATES = 1000
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
+_RETRY = "dagster/retry_number"
+"""Run tag of Dagster: the daemon repeats a run that has failed."""
 _BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
 _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
@@ -154,20 +156,21 @@ class StepUpdates:
         """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
 
         Returns:
-            The id of that run by asset key. Empty for a run by hand, and for one that repeats another.
+            The id of that run by asset key. Empty for a run by hand, and for one by which a person repeats another.
         """
-        run = self._context.run
-        partitioned = self._context.assets_def.partitions_def is not None
-        if partitioned or not is_automatic(run) or run.parent_run_id is not None or self._context.retry_number:
+        run, partitioned = self._context.run, self._context.assets_def.partitions_def is not None
+        is_retry = _RETRY in run.tags or bool(self._context.retry_number)
+        if partitioned or not is_automatic(run) or (run.parent_run_id is not None and not is_retry):
             return {}
+        own = {run.run_id, run.parent_run_id, run.root_run_id}
         found: dict[dg.AssetKey, str] = {}
         for key, node in self._nodes.items():  # upstream first
             consumption = self._consumption(key)
-            if node.task is None or consumption is None or consumption.update.run_id == run.run_id:
+            if node.task is None or consumption is None or consumption.update.run_id in own:
                 continue
             if not all(self._has_read(consumption, up, found) for up in self._upstream(key)):
                 continue
-            if self._was_planned_before(key, consumption.update):
+            if is_retry or self._was_planned_before(key, consumption.update):
                 found[key] = consumption.update.run_id
         return found
 
