@@ -172,6 +172,13 @@ def test_without_files_no_table_is_materialized(days):
 
 
 @RUNS
+def test_every_table_has_the_rows_that_the_files_say(days, truth_of, run, until):
+    for query, expected in truth_of(*until).tables().items():
+        rows = days.rows(run, query)
+        assert set(rows) == expected and len(rows) == len(expected), query
+
+
+@RUNS
 def test_customers(days, truth_of, run, until):
     rows = days.rows(run, CUSTOMERS)
     assert set(rows) == truth_of(*until).customer_rows()

@@ -75,7 +75,7 @@ def test_the_second_day_reaches_every_table_by_the_sensors(tmp_path: Path) -> No
     assert {run["status"] for run in found} == {"SUCCESS"}
     made = Counter(key for run in found for key in materialized(run))
     assert made == dict.fromkeys(keys, 1), "each table, task and the report once"
-    loads = [run for run in found if any(key.startswith(("starbake/", "network/")) for key in materialized(run))]
+    loads = [run for run in found if any(key.startswith(("starbake/", "reference/")) for key in materialized(run))]
     assert len(loads) == 2, "one run per domain"
     truth = Truth()
     for day in ("day1", "day2"):
