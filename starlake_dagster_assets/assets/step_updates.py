@@ -210,8 +210,8 @@ class StepUpdates:
             declared += [None] if updates is None else self._declared(up, updates)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return _recorded(consumption.update)
-        if appends(node):  # what lies in between was appended before
-            declared = first_group(declared)
+        if appends(node):  # what lies in between, or in the rest of a cycle, is appended by another run
+            return union_of_intervals(first_group(declared), self._now)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 

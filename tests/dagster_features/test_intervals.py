@@ -198,10 +198,11 @@ def test_a_run_by_hand_reads_the_updates_of_its_interval_only(world):
     assert not due(world)[0], "a run without an interval reads everything"
 
 
-def test_a_task_that_appends_does_not_cover_what_lies_between_two_updates(world):
+@pytest.mark.parametrize("lineage", [{}, {"data_cycle": "0 0 1 * *"}])
+def test_a_task_that_appends_does_not_cover_what_lies_between_two_updates(world, lineage):
     sql = world.root / "metadata/transform/kpi/first.sql"
     sql.with_suffix(".sl.yml").write_text("version: 1\ntask:\n  writeStrategy: {type: APPEND}\n")
-    world.define()
+    world.define(**lineage)
     world.load(DAY_2)
     world.run("kpi/first", tags=TRIGGERED)
     world.load(DAY_1)
