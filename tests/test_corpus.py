@@ -518,7 +518,10 @@ def run(name: str, loader: str, top: Path) -> list[Step]:
         commands = [_command(command, root, environ) for command in step["commands"]]
         found, left = RECORD.tables(root / "datasets" / "duckdb.db", root, 0.0)
         assert left == 0
-        steps.append({"step": number, "commands": commands, "files": RECORD.files(root), "tables": found})
+        areas = {
+            area: [name for name in names if not name.endswith(".lock")] for area, names in RECORD.files(root).items()
+        }
+        steps.append({"step": number, "commands": commands, "files": areas, "tables": found})
     return steps
 
 

@@ -63,10 +63,13 @@ LOADS: dict[str, dict[str, Any]] = {
         }
     },
     "load-json-native-zero-rows": {"tables": {"basket": {**NATIVE, "rows": 0, "format": "JSON"}}},
-    "load-log-level-error": {
-        "tables": {"other": NATIVE, "reading": {**NATIVE, "do": "fail", "error": f"{CSV_ERROR}3"}}
+    **{
+        f"load-log-level-{level}": {
+            "tables": {"reading": {**NATIVE, "do": "fail", "error": f"{CSV_ERROR}3"}, "other": NATIVE},
+            "order": ["reading", "other"],
+        }
+        for level in ("error", "warn")
     },
-    "load-log-level-warn": {"tables": {"other": NATIVE, "reading": {**NATIVE, "do": "fail", "error": f"{CSV_ERROR}3"}}},
     "load-native-csv-conversion-error": {"tables": {"big": {**NATIVE, "do": "fail", "error": f"{CSV_ERROR}2"}}},
     "load-native-csv-error-many-lines": {
         "tables": {"big": {**NATIVE, "do": "fail", "error": NO_RESULT}, "fine": {**NATIVE, "rows": 1}}
