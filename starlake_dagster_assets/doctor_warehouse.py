@@ -1,4 +1,4 @@
-"""A preflight of the warehouse: what the reader of an environment can read. It writes nothing."""
+"""Checks what the warehouse reader of an environment can read. It writes nothing."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -15,8 +15,8 @@ __all__ = ["examine_warehouse"]
 
 _T = TypeVar("_T")
 _TOPIC = "warehouse"
-_NOBODY = "doctor"
-"""A job id that no command has."""
+_UNUSED_JOB_ID = "doctor"
+"""JOBID that no command has."""
 _LOGIN = (
     "Give this process access: options of the connection, its driver (an extra of this package), `warehouse_urls` or "
     "`warehouse` of the resource."
@@ -28,11 +28,11 @@ def examine_warehouse(resource: StarlakeResource, project: ProjectSource) -> Ite
     """Connects to the warehouse of a project, and reads its audit and one table per connection.
 
     Args:
-        resource: Where commands run.
-        project: The project whose tables would be read.
+        resource: The resource that runs the commands.
+        project: The project.
 
     Yields:
-        The findings. Nothing is raised.
+        The findings, with secrets redacted. Errors become findings.
     """
     secrets = secrets_of(project.model)
     for finding in _findings(resource, project):
@@ -48,7 +48,7 @@ def _findings(resource: StarlakeResource, project: ProjectSource) -> Iterator[Fi
     yield _audit(reader, project.model)
     if any(one.expectations for one in (*project.model.tables, *project.model.tasks)):
         yield _expectations(reader, project.model)
-    for connection, (schema, table) in sorted(_a_table_of_each(project.model).items()):
+    for connection, (schema, table) in sorted(_table_by_connection(project.model).items()):
         yield _table(reader, connection, schema, table)
 
 
@@ -57,7 +57,7 @@ def _audit(reader: WarehouseReader, model: Project) -> Finding:
     name = f"{audit.domain}.audit"
     if not audit.active:
         return Finding("warning", _TOPIC, "`audit.active` is false: commands leave no audit rows", _LOG_ALONE)
-    rows, error = _tried(lambda: (reader.audit(_NOBODY), reader.last_load("", "")))
+    rows, error = _tried(lambda: (reader.audit(_UNUSED_JOB_ID), reader.last_load("", "")))
     if rows is None:
         return Finding("error", _TOPIC, f"{name} cannot be read: {error}", f"{_LOGIN} {_LOG_ALONE}")
     if rows[0] is not None:
@@ -71,7 +71,7 @@ def _audit(reader: WarehouseReader, model: Project) -> Finding:
 
 def _expectations(reader: WarehouseReader, model: Project) -> Finding:
     name = f"{model.application.audit.domain}.expectations"
-    rows, error = _tried(lambda: (reader.expectations(_NOBODY),))
+    rows, error = _tried(lambda: (reader.expectations(_UNUSED_JOB_ID),))
     if rows is None:
         return Finding("error", _TOPIC, f"{name} cannot be read: {error}", _LOGIN)
     if rows[0] is None:
@@ -80,7 +80,8 @@ def _expectations(reader: WarehouseReader, model: Project) -> Finding:
     return Finding("ok", _TOPIC, f"{name} is readable")
 
 
-def _a_table_of_each(model: Project) -> dict[str, tuple[str, str]]:
+def _table_by_connection(model: Project) -> dict[str, tuple[str, str]]:
+    """Returns schema and table of one table per connection."""
     found: dict[str, tuple[str, str]] = {}
     for name, connection in sorted(table_connections(model).items()):
         found.setdefault(connection, name)
@@ -103,7 +104,7 @@ def _table(reader: WarehouseReader, connection: str, schema: str, table: str) ->
 
 
 def _tried(read: Callable[[], _T]) -> tuple[_T | None, str]:
-    """Returns what was read, or None and the error: any driver may be behind it."""
+    """Returns the result of a read, or None and the text of the error, which may be of any driver."""
     try:
         return read(), ""
     except Exception as error:

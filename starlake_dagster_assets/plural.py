@@ -22,11 +22,11 @@ def counted(number: int, thing: str) -> str:
 
 
 def first_of(names: Sequence[str], most: int) -> str:
-    """The first names of a list as text, and how many more there are.
+    """Returns the first names of a list as text, and the number of the others.
 
     Args:
         names: In the order in which they are shown.
-        most: The number of names that are shown.
+        most: Maximum number of names that are shown.
 
     Examples:
         >>> first_of(["a", "b", "c"], 2)

@@ -16,7 +16,7 @@ _MANY = 24
 
 
 def document(nodes: Sequence[Node]) -> str:
-    """The Markdown of a task; empty where there is nothing to say but its name.
+    """The Markdown of a task; empty where the nodes have nothing but a name.
 
     Args:
         nodes: What it makes.

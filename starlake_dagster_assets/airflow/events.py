@@ -1,4 +1,4 @@
-"""Events of whole DAGs: one for all that a run updated, where other DAGs follow several of its nodes."""
+"""Events of whole DAGs: one per run, for DAGs of which other DAGs follow several nodes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class DagEvents:
     """The events of DAGs that others follow as a whole.
 
     Args:
-        found: The DAGs.
-        names: Their ids.
-        ids: The form of URIs.
+        found: All DAGs of the export.
+        names: Their ids, in the same order.
+        ids: Form of the URIs.
     """
 
     def __init__(self, found: Sequence[Bundle], names: Sequence[str], ids: Ids) -> None:
@@ -29,7 +29,7 @@ class DagEvents:
 
     @property
     def named(self) -> Mapping[str, str]:
-        """The URIs by what they are of."""
+        """The URIs by a description of their DAG, for messages."""
         return {f"the DAG {uri}": uri for uri in self._uris.values()}
 
     def of(self, bundle: Bundle) -> str | None:
@@ -37,20 +37,20 @@ class DagEvents:
         return self._uris.get(self._numbers[id(bundle)])
 
     def schedule(self, bundle: Bundle, uris: Mapping[str, str]) -> AssetRule:
-        """Returns what starts a DAG whose tasks follow any of some nodes.
+        """Returns the assets that start a DAG whose tasks follow any of their upstreams.
 
         Args:
             bundle: The DAG.
-            uris: Of assets, by node id.
+            uris: URIs of assets by node id.
         """
-        several = self._followed(bundle)
+        followed = self._followed(bundle)
         names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
-        parts = [self._uris[self._home[one]] if self._home[one] in several else uris[one] for one in names]
-        once = tuple(dict.fromkeys(parts))
-        return AssetRule("|" if len(once) > 1 else "&", once)
+        uris_of_names = [self._uris[self._home[name]] if self._home[name] in followed else uris[name] for name in names]
+        parts = tuple(dict.fromkeys(uris_of_names))
+        return AssetRule("|" if len(parts) > 1 else "&", parts)
 
     def _followed(self, bundle: Bundle) -> frozenset[int]:
-        """The DAGs of which a DAG follows several nodes."""
+        """Returns the numbers of the DAGs of which a DAG follows several nodes."""
         names = bundle.start.names if bundle.gated and isinstance(bundle.start, AssetRule) else ()
         homes = [self._home[name] for name in names]
         return frozenset(home for home in homes if homes.count(home) > 1)

@@ -1,4 +1,4 @@
-"""Writes the DAG files of a project, and what belongs to them."""
+"""Writes the DAG files of a project, the module that they share, and the files that describe them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def export_airflow(
     name: str | None = None,
     check: bool = False,
 ) -> ExportReport:
-    """Writes a project as Airflow DAG files, with the module that they share and what describes them.
+    """Writes a project as Airflow DAG files, with the module that they share and the files that describe them.
 
     Args:
         project: The project, the path of its directory, or the `definitions_graph` of Dagster definitions: their keys,
@@ -89,8 +89,8 @@ def export_airflow(
         automation: What starts each table and task, as `build_definitions` takes it; by default what the definitions
             or the project say.
         translator: Its keys, groups and dependencies hold in the files too; definitions have theirs already.
-        name: Of the export. An export replaces the files of the export of the same name, and no others. By default
-            it is made of prefix, project, `select` and `exclude`.
+        name: Name of the export. An export replaces the files of the export of the same name, and no others. By
+            default it consists of prefix, project and a hash of `select` and `exclude`.
         check: Write nothing.
 
     Returns:
@@ -100,7 +100,7 @@ def export_airflow(
         ValueError: When both definitions and a translator are given.
         StarlakeError: For an environment that is not known.
         ProjectError: For names that collide, circles, options that cannot be read, secrets that would be written, and
-            files of others that are in the way.
+            existing files that belong to another export or to none.
         SelectionError: When the selection names nothing.
 
     Examples:

@@ -1,4 +1,4 @@
-"""The folder of DAG files: whose each file is, and what an export may write and remove."""
+"""The folder of DAG files: which export each file belongs to, and which files an export may write and remove."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUFFIX = ".manifest.json"
 
 @dataclass(frozen=True)
 class Changes:
-    """Names of the files that an export writes, leaves as they are, and removes."""
+    """Names of the files that an export writes, leaves unchanged, and removes; each sorted."""
 
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
@@ -58,8 +58,8 @@ class Folder:
         """Returns the name of an export: the first of `base`, `base_2`, … that no other project uses.
 
         Args:
-            base: By default.
-            nodes: Ids of all nodes of the project. A manifest without any of them is that of another project.
+            base: The name that is tried first.
+            nodes: Ids of all nodes of the project. A manifest without any of them belongs to another project.
         """
         name, number = base, 1
         while (known := self.manifests.get(name)) is not None and not ({*known.get("assets", ())} & {*nodes}):
@@ -68,19 +68,19 @@ class Folder:
         return name
 
     def gathered(self, name: str, manifest: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the texts of the manifest of an export and of the files that gather those of all exports.
+        """Returns the manifest of an export and the files that combine the manifests of all exports, as text by name.
 
         Args:
-            name: Of the export.
+            name: Name of the export.
             manifest: Its manifest.
         """
-        every = dict(sorted({**self.manifests, name: manifest}.items())).values()
+        manifests = dict(sorted({**self.manifests, name: manifest}.items())).values()
         merged: dict[str, dict[str, Any]] = {"assets": {}, "external": {}, "pools": {}}
-        for one in every:
+        for one in manifests:
             for key, value in merged.items():
                 value.update(one.get(key, {}))
-        made = {asset["uri"] for asset in merged["assets"].values()}
-        external = {uri: one for uri, one in merged["external"].items() if uri not in made}
+        produced = {asset["uri"] for asset in merged["assets"].values()}
+        external = {uri: one for uri, one in merged["external"].items() if uri not in produced}
         assets = {"exported_by": "starlake-dagster", "assets": merged["assets"], "external": external}
         return {
             f"{name}{_SUFFIX}": _json(manifest),
@@ -92,13 +92,13 @@ class Folder:
         """Returns what writing the files of an export changes.
 
         Args:
-            name: Of the export.
-            project: Name of the project, which files of earlier versions have in their header.
-            prefix: Of its DAGs.
+            name: Name of the export.
+            project: Name of the project, which is in the header of files that no manifest lists.
+            prefix: Prefix of its DAG ids.
             files: Texts by name.
 
         Raises:
-            ProjectError: For files of others that are in the way.
+            ProjectError: A file to write exists and is not one of this export.
         """
         texts = {one: self._read(one) for one in files}
         others = {
@@ -122,14 +122,19 @@ class Folder:
         old: set[str] = mine | (
             {one for one in former if one.startswith(f"{prefix}_")} if name not in self.manifests else set()
         )
-        gone = [one for one in old - files.keys() - others.keys() if self._read(one) is not None]
+        removed = [one for one in old - files.keys() - others.keys() if self._read(one) is not None]
         written = [one for one, text in files.items() if texts[one] != text]
         return Changes(
-            tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(gone))
+            tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(removed))
         )
 
     def write(self, files: Mapping[str, str], changes: Changes) -> None:
-        """Writes and removes files."""
+        """Writes and removes files.
+
+        Args:
+            files: Texts by name.
+            changes: Names of the files to write and to remove.
+        """
         self._path.mkdir(parents=True, exist_ok=True)
         for name in changes.written:
             _replace(self._path / name, files[name])
@@ -137,12 +142,12 @@ class Folder:
             (self._path / name).unlink()
 
     def _is_gathered(self, file: str) -> bool:
-        """Whether a file that gathers what exports say is of an export, and not of somebody else."""
+        """Whether a file that combines manifests was written by an export."""
         listed = any(file in one.get("files", ()) for one in self.manifests.values())
         return listed or any(self._marked(path) for path in self._path.glob("*.py"))
 
     def _former(self, project: str) -> set[str]:
-        """Returns the files that an earlier version exported from the project: no manifest has them."""
+        """Returns the exported files of the project that no manifest lists."""
         known = {file for one in self.manifests.values() for file in one.get("files", ())}
         header = f"Made from the Starlake project {project}"
         found: set[str] = set()
@@ -165,7 +170,7 @@ class Folder:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    """A line per entry of each section."""
+    """Returns JSON with one line per entry of each section."""
     return "{\n" + ",\n".join(f"  {_text(key)}: {_section(value[key])}" for key in sorted(value)) + "\n}\n"
 
 
@@ -181,7 +186,7 @@ def _text(value: object) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whole or not at all; the name does not end in `.py` until it is whole."""
+    """Replaces a file atomically; the temporary name does not end in `.py`, so that Airflow does not parse it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
     with os.fdopen(handle, "wb") as file:
         file.write(text.encode("utf-8"))

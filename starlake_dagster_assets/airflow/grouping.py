@@ -14,13 +14,13 @@ __all__ = ["Bundle", "Files", "Start", "bundles", "is_any", "reduced", "without_
 
 @dataclass(frozen=True)
 class Files:
-    """A start by files that arrive."""
+    """A start by incoming files."""
 
     preload: PreLoad
 
 
 Start = Clock | Files | AssetRule | None
-"""What makes a DAG run: a clock, files, assets, or nothing but a person."""
+"""Trigger of a DAG: a clock, files or assets; None where it is only started by hand."""
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Bundle:
     """Nodes of one DAG, upstream first.
 
     Attributes:
-        scope: What its nodes have in common besides their start.
+        scope: Values that its nodes have in common, apart from their start.
         start: What starts them; an `AssetRule` names nodes of other bundles.
         nodes: Ids.
-        gated: Each of its nodes runs only if one of those that it follows was updated: they follow different ones.
+        gated: Whether each of its nodes runs only if one of its own upstreams was updated.
     """
 
     scope: tuple[Hashable, ...]
@@ -41,10 +41,12 @@ class Bundle:
 
 
 def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
-    """A condition over what is made here: `&` does not wait for what is optional or slower, `|` is moved by it.
+    """Reduces a condition to exported nodes: `&` does not wait for optional or slower ones, `|` counts them.
+
+    Returns None where no node of the condition has a task.
 
     Args:
-        condition: Of the watch of a node.
+        condition: Condition of the watch of a node.
         made: Ids of the nodes that have a task.
         patient: Ids that are watched and never waited for.
     """
@@ -58,11 +60,11 @@ def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) 
 
 
 def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
-    """A condition by `|` without the nodes that others of it follow: Airflow would run a task for each of them.
+    """Returns an `|` condition without the nodes that others of it follow: Airflow would run a task for each of them.
 
     Args:
-        condition: Of the watch of a node.
-        conditions: Of all nodes that have one, by id.
+        condition: Condition of the watch of a node.
+        conditions: Conditions of all nodes that have one, by id.
     """
     if not isinstance(condition, AnyOf):
         return condition
@@ -85,17 +87,17 @@ def bundles(
     scopes: Mapping[str, tuple[Hashable, ...]],
     size: int,
 ) -> list[Bundle]:
-    """Puts nodes together.
+    """Groups nodes into DAGs.
 
     A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
-    same start, or that of nodes that follow any of some others, as it does; else it opens one. DAGs come out in an
-    order without circles: each waits for earlier ones only.
+    same start, or that of nodes that follow any of some others, as it does; else it opens one. The DAGs
+    never wait for each other in a cycle.
 
     Args:
         order: Node ids, upstream first.
-        starts: What starts each.
-        scopes: What nodes of one DAG must have in common besides.
-        size: Most nodes a DAG.
+        starts: Start of each node by id.
+        scopes: Values that the nodes of one DAG must have in common, by node id.
+        size: Maximum number of nodes per DAG.
     """
     found: list[Bundle] = []
     home: dict[str, Bundle] = {}
@@ -107,7 +109,7 @@ def bundles(
         if bundle is None:
             key = (scope, "gated" if gated else start)
             known = newest.get(key)
-            if known is None or len(known.nodes) >= size or (known.gated and _would_circle(start, known, home)):
+            if known is None or len(known.nodes) >= size or (known.gated and _would_form_cycle(start, known, home)):
                 known = newest[key] = Bundle(scope, start, gated=gated)
                 found.append(known)
             bundle = known
@@ -120,7 +122,7 @@ def bundles(
 
 
 def is_any(rule: AssetRule) -> bool:
-    """Whether each of the names of a rule alone makes it hold."""
+    """Whether an update of any single name of a rule satisfies it."""
     return (rule.word == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
 
 
@@ -128,8 +130,8 @@ def _names(start: Start) -> tuple[str, ...]:
     return start.names if isinstance(start, AssetRule) else ()
 
 
-def _would_circle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
-    """Whether what a node follows comes, through other bundles, after the bundle that it would join."""
+def _would_form_cycle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+    """Whether an upstream of a node runs, through other bundles, after the bundle that the node would join."""
     seen: set[int] = set()
     stack = [home[name] for name in _names(start) if home[name] is not bundle]
     while stack:
@@ -143,7 +145,7 @@ def _would_circle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> b
 
 
 def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bundle], size: int) -> Bundle | None:
-    """The DAG that moves whenever the rule of a node holds, and only then."""
+    """Returns the DAG that runs whenever the rule of a node holds, and only then; None where there is none."""
     if not isinstance(start, AssetRule):
         return None
     for name in start.names:
@@ -151,15 +153,15 @@ def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bund
         if bundle.scope != scope or len(bundle.nodes) >= size:
             continue
         if (
-            is_any(start) and not _would_circle(start, bundle, home)
+            is_any(start) and not _would_form_cycle(start, bundle, home)
             if bundle.gated
-            else _same_wave(start, bundle, home)
+            else _starts_with(start, bundle, home)
         ):
             return bundle
     return None
 
 
-def _same_wave(rule: AssetRule, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+def _starts_with(rule: AssetRule, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
     outside = [part for part in rule.parts if not (isinstance(part, str) and home[part] is bundle)]
     if not outside:
         return True

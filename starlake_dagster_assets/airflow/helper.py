@@ -1,4 +1,4 @@
-"""The module that is exported beside the DAG files: the source text of the rules of verdicts, in one file."""
+"""The module that is exported next to the DAG files: macros and the rules of results, in one source file."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _HEAD = '''\
 {marker}
 # ruff: noqa
 # fmt: off
-"""What the exported files share: macros for Airflow, and the program that runs Starlake and decides what became of it.
+"""Shared code of the exported DAG files: macros, and the program that runs Starlake and decides the result of a task.
 
-Generated from the modules of starlake-dagster-assets that Dagster steps use, so that a task of Airflow and a step of
-Dagster never differ. Python 3.10 or later; the standard library, and Jinja, which Airflow brings.
+Generated from the modules of starlake-dagster-assets that Dagster steps use, so that a task in Airflow has the same
+result as a step in Dagster. Needs Python 3.10 or later, and Jinja, which Airflow installs.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from __future__ import annotations
 
 
 class Helper:
-    """The module.
+    """Source of the module that the DAG files import.
 
     Attributes:
-        name: Of the module: it changes with its text, so that exports of different versions share a folder.
-        text: Its source.
+        name: Name of the module, with a hash of the text, so that exports of different versions can share a folder.
+        text: Source code.
     """
 
     def __init__(self, text: str) -> None:
@@ -58,10 +58,13 @@ class Helper:
 
 @lru_cache(maxsize=1)
 def helper(marker: str) -> Helper:
-    """Returns the module, made from the text of the modules that it is about.
+    """Returns the module, concatenated from the sources of modules of this package.
 
     Args:
-        marker: Its first line.
+        marker: First line of the text.
+
+    Raises:
+        AssertionError: Two of the modules define the same name.
     """
     imports: dict[str, set[str]] = {}
     plain: set[str] = set()
@@ -74,8 +77,8 @@ def helper(marker: str) -> Helper:
             if isinstance(statement, ast.Import):
                 plain |= {alias.name for alias in statement.names}
             elif isinstance(statement, ast.ImportFrom) and statement.module not in ("__future__", None):
-                own = (statement.module or "").startswith(_PACKAGE)
-                if not own:
+                is_own = (statement.module or "").startswith(_PACKAGE)
+                if not is_own:
                     imports.setdefault(statement.module or "", set()).update(alias.name for alias in statement.names)
         for name in _defined(tree):
             if seen.setdefault(name, module) != module:

@@ -26,7 +26,7 @@ Ids = Literal["starlake", "asset"]
 def word(text: str) -> str:
     """A part of an id, as starlake-airflow writes it: `$` becomes `S`, whatever else is refused `_`.
 
-    Letters of other scripts than the Latin one stay: Airflow accepts them, and nothing would be left of a name.
+    Letters of non-Latin scripts stay: Airflow accepts them.
 
     Examples:
         >>> word("order$ été-1"), word("注文")
@@ -69,7 +69,7 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 def dag_id(parts: Iterable[str]) -> str:
     """A DAG id, which is also the name of a file: small letters, digits and `_`.
 
-    A part in another script than the Latin one becomes a short hash.
+    A part with letters of a non-Latin script gets a short hash in their place.
 
     Examples:
         >>> dag_id(["starlake", "Ventes d'été", "注文"])

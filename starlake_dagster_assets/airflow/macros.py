@@ -37,8 +37,11 @@ _WINDOW = ("sl_start_date", "sl_end_date")
 def window(context: Any) -> tuple[str, str]:
     """Returns start and end of the data of a run (UTC); the start is empty where nothing declares it.
 
-    First the configuration of the run, then the span of the windows of the events that triggered it, then the data
-    interval of its schedule. Events without a window declare none.
+    The first of these that exists: the params or configuration of the run, the span of the windows of the events that
+    triggered it, the data interval of its cron. There is none where one of the events has no window.
+
+    Raises:
+        ValueError: Only one of `sl_start_date` and `sl_end_date` is given, one is no date, or they are reversed.
     """
     declared = _configured(context) or _of_events(context)
     if declared is None and not _events(context) and type(context["dag"].timetable).__name__.startswith("Cron"):
@@ -75,10 +78,10 @@ def _events(context: Any) -> list[Any]:
 
 
 def _of_events(context: Any) -> tuple[str, str] | None:
-    told: list[Mapping[str, str]] = [event.extra or {} for event in _events(context)]
-    if not told or not all(one.get(name) for one in told for name in _WINDOW):
+    extras: list[Mapping[str, str]] = [event.extra or {} for event in _events(context)]
+    if not extras or not all(extra.get(name) for extra in extras for name in _WINDOW):
         return None
-    return min(one["sl_start_date"] for one in told), max(one["sl_end_date"] for one in told)
+    return min(extra["sl_start_date"] for extra in extras), max(extra["sl_end_date"] for extra in extras)
 
 
 def _moment_of(context: Any) -> datetime:
@@ -99,7 +102,7 @@ def _text(moment: datetime) -> str:
 
 
 def _local(context: Any, text: str, codes: str = _MOMENT) -> str:
-    """Returns a moment in UTC as clocks in the time zone of the DAG show it."""
+    """Formats a moment in UTC in the time zone of the DAG."""
     zone = ZoneInfo(str(context["dag"].timezone))
     return datetime.strptime(text, _MOMENT).replace(tzinfo=ZoneInfo("UTC")).astimezone(zone).strftime(codes)
 
@@ -118,19 +121,19 @@ def options(context: Any, more: str = "") -> str:
 
 @pass_context
 def dated(context: Any, codes: str) -> str:
-    """Returns the end of the data of a run as clocks in the time zone of the DAG show it, in codes of strftime."""
+    """Returns the end of the data of a run in the time zone of the DAG, formatted with codes of `strftime`."""
     return _local(context, window(context)[1], codes)
 
 
 @pass_context
 def job_id(context: Any, task_id: str | None = None) -> str:
-    """Returns the job id of the commands of a task of this run in the audit of Starlake."""
+    """Returns the JOBID of the commands of a task of this run in Starlake's audit."""
     return f"{context['dag'].dag_id}.{task_id or context['task'].task_id}.{context['run_id']}"
 
 
 @pass_context
 def attempt(context: Any) -> str:
-    """Returns the name of the task instance and the number of its try."""
+    """Returns the task instance and the number of its try: `<DAG>/<task>/<run>/<map index>/<try>`."""
     one = context["ti"]
     index = getattr(one, "map_index", -1)
     return f"{one.dag_id}/{one.task_id}/{context['run_id']}/{index}/{one.try_number}"
@@ -143,7 +146,7 @@ def worker() -> str:
 
 @pass_context
 def manifest(context: Any) -> str:
-    """Returns the path of the manifest of the export that a DAG belongs to; "" where there is none."""
+    """Returns the path of the manifest that lists the file of the DAG; "" where there is none."""
     file = f"{context['dag'].dag_id}.py"
     for path in sorted(Path(__file__).parent.glob("*.manifest.json")):
         if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
@@ -152,12 +155,17 @@ def manifest(context: Any) -> str:
 
 
 def python() -> str:
-    """Returns the interpreter of the worker."""
+    """Returns the path of the Python interpreter of the worker."""
     return sys.executable
 
 
 def files_in_store(url: str, patterns: Sequence[str]) -> bool:
-    """Whether a directory of an object store has a file of one of the patterns; directories below it do not count."""
+    """Whether a directory of an object store has a file that matches one of the patterns.
+
+    Args:
+        url: `gs://…` or `s3://…`; directories below it are ignored.
+        patterns: Regular expressions of Java for whole file names.
+    """
     scheme, _, path = url.partition("://")
     bucket, _, prefix = path.partition("/")
     prefix = f"{prefix.rstrip('/')}/"
@@ -172,10 +180,10 @@ def files_in_store(url: str, patterns: Sequence[str]) -> bool:
 
 
 def run_if_updated(*uris: str) -> Callable[[Any], None]:
-    """Returns the condition of a task that follows any of some assets: `pre_execute` of its operator.
+    """Returns the `pre_execute` of a task that follows any of some assets.
 
-    In a run that assets started it is skipped where none of them was updated; in any run but one by hand, where one of
-    them was never made.
+    It skips the task where none of the assets was updated, in a run that assets started, and where one of them was
+    never materialized. In a manual run the task is never skipped.
     """
 
     def check(context: Any) -> None:
@@ -188,13 +196,13 @@ def run_if_updated(*uris: str) -> Callable[[Any], None]:
             if inlet.uri in uris and inlet.uri not in updated and "inlet_events" in context:
                 events = context["inlet_events"][index]
                 if not len(events.limit(1) if hasattr(events, "limit") else events):
-                    _skip(f"{inlet.uri} was never made")
+                    _skip(f"{inlet.uri} was never materialized")
 
     return check
 
 
 def tell_updates(**context: Any) -> None:
-    """Writes what a run updated on the event of its DAG; skips where it updated nothing."""
+    """Adds the URIs of the updated assets to the event of the DAG (`sl_updated`); skips the task if there are none."""
     updated = _updated_here(context)
     if not updated:
         _skip("nothing was updated")
@@ -203,23 +211,23 @@ def tell_updates(**context: Any) -> None:
 
 
 def window_params() -> dict[str, Any]:
-    """Returns the parameters by which a person gives a run its window."""
+    """Returns the params `sl_start_date` and `sl_end_date` of a DAG, for the window of a manual run."""
     try:
         param: Any = import_module("airflow.sdk").Param
     except (ImportError, AttributeError):  # Airflow 2
         param = import_module("airflow.models.param").Param
     text = "{} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
-    words = zip(_WINDOW, ("Start", "End"), strict=True)
-    return {name: param(None, type=["null", "string"], description=text.format(word)) for name, word in words}
+    bounds = zip(_WINDOW, ("Start", "End"), strict=True)
+    return {name: param(None, type=["null", "string"], description=text.format(bound)) for name, bound in bounds}
 
 
-def _skip(why: str) -> NoReturn:
+def _skip(reason: str) -> NoReturn:
     try:
         exceptions: Any = import_module("airflow.sdk.exceptions")
         error = exceptions.AirflowSkipException
-    except (ImportError, AttributeError):  # Airflow 2, and the first ones of 3
+    except (ImportError, AttributeError):  # Airflow 2, and the first versions of 3
         error = import_module("airflow.exceptions").AirflowSkipException
-    raise error(why)
+    raise error(reason)
 
 
 def _updated_by_events(context: Any) -> list[str]:
@@ -231,7 +239,7 @@ def _updated_by_events(context: Any) -> list[str]:
 
 
 def _updated_here(context: Any) -> list[str]:
-    """Returns the URIs of the assets that tasks before a task made in the same run."""
+    """Returns the URIs of the assets that the upstream tasks of a task materialized in the same run."""
     one, run = context["ti"], context["dag_run"]
     ids = sorted(context["task"].upstream_task_ids)
     if not ids:
@@ -243,19 +251,27 @@ def _updated_here(context: Any) -> list[str]:
     else:
         found = {name: run.get_task_instance(name) for name in ids}
         states = {name: instance.state for name, instance in found.items() if instance is not None}
-    made = [name for name in ids if str(getattr(states.get(name), "value", states.get(name))) == "success"]
-    return [asset.uri for name in made for asset in context["dag"].get_task(name).outlets]
+    succeeded = [name for name in ids if str(getattr(states.get(name), "value", states.get(name))) == "success"]
+    return [asset.uri for name in succeeded for asset in context["dag"].get_task(name).outlets]
 
 
 def tell_window(context: Any, result: Any = None) -> None:
-    """Writes the window of a run, where it has one, on the events of the assets that a task made."""
+    """Adds the window of a run, where it has one, to the events of the outlets of a task: its `post_execute`."""
     start, end = window(context)
     for asset in context["task"].outlets if start and "outlet_events" in context else ():
         context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
 
 
 def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Asks Starlake whether there is something to load; an error of its own fails the task."""
+    """Whether there are files to load, by `starlake preload`.
+
+    Args:
+        argv: The command without `--notReadySentinel`.
+        env: Variables in addition to those of the process.
+
+    Raises:
+        subprocess.CalledProcessError: The command failed.
+    """
     with tempfile.TemporaryDirectory() as directory:
         marker = Path(directory, "not_ready")
         subprocess.run([*argv, "--notReadySentinel", str(marker)], env={**os.environ, **env}, check=True)
@@ -263,9 +279,13 @@ def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 
 
 def all_held(table: str, task_id: str, *expectations: str, idle: bool = False) -> str:
-    """Returns the query that asks the audit whether the newest result of each expectation of a task is good.
+    """Returns the query of whether the newest result of each expectation of a task is a success.
 
-    Where the task may have been idle for want of files, only the results that it left count.
+    Args:
+        table: The table of results, `audit.expectations`.
+        task_id: The task.
+        expectations: Their texts, without the characters that Starlake alters.
+        idle: The task may have found no file: only results that exist count.
     """
     wanted = "count(*)" if idle else len(expectations)
     texts = ", ".join(f"'{text}'" for text in sorted({*expectations}))

@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.model import Table
 __all__ = ["GATHERED", "export_name", "manifest_of"]
 
 GATHERED = ("asset_map.json", "pools.json")
-"""Files that gather what the exports of a folder say."""
+"""Files that combine the manifests of all exports of a folder."""
 
 
 def export_name(
@@ -26,17 +26,24 @@ def export_name(
     select: str | Sequence[str] | None,
     exclude: str | Sequence[str] | None,
 ) -> str:
-    """Returns the name of an export: the same for the same prefix, project and selection."""
-    chosen = [select, exclude] if select or exclude else []
-    mark = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:6] if chosen else ""
-    return dag_id([options.prefix, project.root.name, mark]) or "starlake"
+    """Returns the default name of an export: the same for the same prefix, project and selection.
+
+    Args:
+        project: The project.
+        options: Their `prefix` begins the name.
+        select: The selection; with `exclude` it adds a hash to the name.
+        exclude: The nodes that are left out.
+    """
+    selection = [select, exclude] if select or exclude else []
+    digest = hashlib.sha256(json.dumps(selection).encode()).hexdigest()[:6] if selection else ""
+    return dag_id([options.prefix, project.root.name, digest]) or "starlake"
 
 
 def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dict[str, Any]:
     """Returns the manifest of an export.
 
     Args:
-        plan: What was exported.
+        plan: The exported DAGs.
         project: The project.
         files: Names of the files of the export.
     """

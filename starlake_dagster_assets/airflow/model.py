@@ -43,8 +43,8 @@ class AirflowOptions:
         retry_delay: Where no `retry_delay` is said: seconds before the first retry, doubled at each further one.
         max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
             at once.
-        max_assets: Assets a DAG: Airflow's graph page is quadratic in them.
-        pool_slots: Deprecated, without effect: `pools.json` has no other pool than that of DuckDB files, of one slot.
+        max_assets: Maximum number of assets per DAG: Airflow's graph page is quadratic in them.
+        pool_slots: Deprecated, without effect: the only pool in `pools.json` is that of DuckDB files, with one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
         checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
@@ -66,7 +66,7 @@ class AirflowOptions:
     uri: str | None = None
 
     def __post_init__(self) -> None:
-        """Warns of what is deprecated."""
+        """Warns about deprecated options."""
         if self.pool_slots is not None:
             warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
 
@@ -114,7 +114,7 @@ class TaskSpec:
     Attributes:
         id: Task id.
         kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
-            `warn` for what became of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
+            `warn` for the results of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
             whose last tasks do not give it.
         argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
         upstream: Ids of tasks of this DAG.
@@ -130,7 +130,7 @@ class TaskSpec:
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.
         idle: For them: the task may have found no file for a table, and left no result of it.
-        follows: URIs of which one must have been updated, and each made once; None = no such condition.
+        follows: URIs of which one must have been updated, and each materialized before; None = no such condition.
     """
 
     id: str

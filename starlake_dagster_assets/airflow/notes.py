@@ -64,7 +64,7 @@ class _Ordered:
         self._starts: list[frozenset[str]] = [frozenset(self._started_by(bundle, found)) for bundle in found]
 
     def _started_by(self, bundle: Bundle, found: Sequence[Bundle]) -> Iterator[str]:
-        """Yields the nodes whose update starts a DAG: all of a DAG that it follows as a whole."""
+        """Yields the nodes whose update starts a DAG; all nodes of a DAG that it follows as a whole."""
         names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
         homes = [self._home[name] for name in names]
         for name, home in zip(names, homes, strict=True):
@@ -93,11 +93,11 @@ def _of_outside(node: str, key: Key, lineage: Lineage) -> str:
 
 
 def pool_notes(jobs: Mapping[str, Job], pool: str | None) -> tuple[str, ...]:
-    """Returns what becomes of the pools that are configured.
+    """Returns notes on configured pools that are not used, or that must be created in Airflow.
 
     Args:
-        jobs: By node id.
-        pool: That of a DuckDB file, which all that write it share.
+        jobs: Job settings by node id.
+        pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
     """
     named: dict[str, list[str]] = {}
     for node, job in jobs.items():

@@ -50,7 +50,7 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     Args:
         dag: The DAG.
         project: What it was made from.
-        helper: Name of the module beside it.
+        helper: Name of the shared module, in the same folder.
     """
     dialect = DIALECTS[dag.environment](dag, project)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
@@ -163,7 +163,7 @@ def _cluster(around: Any) -> list[str]:
 
 
 def _cluster_edges(dag: DagSpec, dialect: Dialect, setup: str, teardown: str, names: Mapping[str, str]) -> list[str]:
-    """What comes before a cluster, what begins on it, and what ends on it."""
+    """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
     work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not dialect.alone(task)}
     waits = [task for task in dag.tasks if dialect.alone(task)]
     waited = {up for task in waits for up in task.upstream}

@@ -1,4 +1,4 @@
-"""Secrets in exported files: they end up in version control and in the database of Airflow."""
+"""Keeps secrets out of exported files, which end up in version control and in the database of Airflow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["refuse_secrets"]
 
 
 def refuse_secrets(files: Mapping[str, str], project: ProjectSource) -> None:
-    """Refuses texts that give a secret away, whatever option or file of the project it came from.
+    """Raises an error for texts that contain a secret, whatever option or file of the project it came from.
 
     Args:
         files: Texts by name.
         project: The project, whose secrets are known.
 
     Raises:
-        ProjectError: A line for each, without the secret.
+        ProjectError: A text contains a secret; one problem per line of a file, without the secret.
     """
     secrets = secrets_of(project.model)
     found = [

@@ -17,7 +17,7 @@ from starlake_dagster_assets.triggers.model import Job
 __all__ = ["DUCKDB_POOL", "default_args", "environment_variables", "pool_of", "root_of", "rooted", "setting"]
 
 DUCKDB_POOL = "starlake_duckdb"
-"""The pool of one slot of all tasks that may write a DuckDB file, which has one writer at a time."""
+"""The pool of all tasks that may write a DuckDB file; it has one slot, because the file has one writer at a time."""
 
 ROOT = "{{ var.value.starlake_root }}"
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
@@ -35,7 +35,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     Args:
         job: What a DAG configuration says.
         options: What holds where it does not.
-        pool: The pool of what the project writes, whatever pool is configured; None = the configured one.
+        pool: The pool of all tasks, whatever pool is configured; None = the configured one.
 
     Raises:
         ProjectError: When `default_dag_args` is no JSON mapping.
@@ -78,7 +78,7 @@ def setting(settings: Mapping[str, str], *names: str) -> str | None:
 def environment_variables(settings: Mapping[str, str], project: ProjectSource) -> dict[str, str]:
     """`SL_ENV` and `sl_env_var`, as templates of Airflow; secrets come from Airflow variables of the same name.
 
-    A variable is secret by its name, and by a value that gives a secret away, such as a URL with a password.
+    A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
     """
     secrets = secrets_of(project.model)
     found = {"SL_ENV": jinja(project.env)} if project.env else {}

@@ -75,11 +75,11 @@ class TaskMaker:
         return {task: f"check_{task}" for task in tasks}
 
     def tasks(self, bundle: Bundle, finished: str | None = None) -> list[TaskSpec]:
-        """The tasks of a DAG, loads first.
+        """Returns the tasks of a DAG, loads first.
 
         Args:
-            bundle: Its nodes.
-            finished: URI of the event of the whole DAG, where others wait for it.
+            bundle: The nodes of the DAG.
+            finished: URI of the event of the whole DAG; None where no other DAG follows it.
         """
         nodes = [self.graph.nodes[node] for node in bundle.nodes]
         domains: dict[str, list[Node]] = {}
@@ -189,7 +189,7 @@ class TaskMaker:
 
 
 def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
-    """The last tasks decide what became of a run: a warning shall not, and what was made shall."""
+    """Returns the last tasks, which decide the state of a run: a failed warning does not fail it, other tasks do."""
     warnings = [task for task in found if task.kind == "warn"]
     made = tuple(task.id for task in found if task.outlets)
     ends: list[TaskSpec] = []
@@ -210,7 +210,15 @@ def _owner(nodes: Sequence[Node]) -> str | None:
 
 
 def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
-    """Refuses what Airflow would: two tasks of one id, or a task and a group of one id."""
+    """Raises an error for two tasks of one id, or a task and a group of one id, which Airflow refuses.
+
+    Args:
+        dag: Id of the DAG.
+        tasks: Its tasks.
+
+    Raises:
+        ProjectError: One problem per id.
+    """
     ids = [task.id for task in tasks]
     groups = {group for task in tasks for group in task.groups}
     twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []

@@ -1,6 +1,6 @@
-"""The files of a load on the disk of an Airflow worker, and what the tries of a task did with them.
+"""The files of a load on the disk of an Airflow worker, and the record of how earlier tries of the task handled them.
 
-Exported beside the DAG files: standard library only.
+Exported next to the DAG files: standard library only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class WorkerTable:
-    """A table of the domain, as the manifest describes it."""
+    """A table of the domain, as the manifest describes it.
+
+    Attributes:
+        name: `table.name`.
+        domain_name: `load.name`.
+        pattern: Regular expression of Java for the names of its files.
+    """
 
     name: str
     domain_name: str
@@ -38,12 +44,16 @@ class WorkerTable:
 
 @dataclass(frozen=True)
 class WorkerAreas:
-    """The areas of the project on a disk of this machine."""
+    """The areas of the project that are directories of this machine.
+
+    Attributes:
+        paths: Directories by area: `stage`, `ingesting` and `archive`.
+    """
 
     paths: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where nothing can be listed."""
+        """Returns the marks of the files of a domain by name; None where the area cannot be listed."""
         path = self.paths.get(area)
         if path is None or not (path.parent if area == "ingesting" else path).is_dir():
             return None
@@ -52,14 +62,14 @@ class WorkerAreas:
         return {name: _mark(folder / name) for name in names if (folder / name).is_file()}
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where there is none."""
+        """Returns the marks of those of some files that are in `archive`; None where the project keeps no archive."""
         if "archive" not in self.paths:
             return None
         folder = self.paths["archive"] / domain
         return {name: _mark(folder / name) for name in names if (folder / name).is_file()}
 
     def put_back(self, domain: str, names: Collection[str]) -> None:
-        """Moves files from `ingesting` to `stage`, for the next load; except for names that are there."""
+        """Moves files from `ingesting` to `stage` for the next load, except for names that `stage` has."""
         if "ingesting" not in self.paths or "stage" not in self.paths:
             return
         ingesting, stage = self.paths["ingesting"] / domain, self.paths["stage"] / domain
@@ -79,7 +89,12 @@ def _mark(path: Path) -> str:
 
 
 def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerAreas:
-    """Returns the areas that are directories here; none where they are in an object store."""
+    """Returns the areas that are directories of this machine; none where they are in an object store.
+
+    Args:
+        manifest: The manifest of the export.
+        environ: `SL_ROOT` is the root of the project; `SL_DATASETS` replaces the directory of the data.
+    """
     root = environ.get("SL_ROOT", "")
     texts: Mapping[str, str] = manifest.get("areas", {})
     datasets = environ.get("SL_DATASETS") or texts.get("datasets", "")
@@ -94,14 +109,15 @@ def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerA
 
 @dataclass
 class TryRecord:
-    """What the tries of a task instance did, kept for the next try.
+    """Record of the tries of a task instance, which the next try reads.
 
     Attributes:
-        path: The file.
-        number: Of this try.
-        known: Whether earlier tries left a record, where there were any.
-        ended_well: Whether the try before ended with 0 or 99.
-        tables: By file stem, `status` and the `files` that were taken and not loaded.
+        path: The file; None where nothing is recorded.
+        number: Number of this try, from 1.
+        known: Whether the record of earlier tries was found; true on the first try.
+        ended_well: Whether the previous try ended with exit code 0 or 99.
+        tables: By file stem, `status`, the `files` that were taken and not loaded, and those of them without a summary
+            (`unfinished`).
     """
 
     path: Path | None
@@ -112,26 +128,36 @@ class TryRecord:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], areas: WorkerAreas) -> TryRecord:
-        """Returns the record of a task instance, as the tries before left it."""
+        """Reads the record that earlier tries of a task instance left.
+
+        Args:
+            environ: `STARLAKE_ATTEMPT` names the task instance and the try.
+            areas: The record is next to `ingesting`; below `AIRFLOW_HOME` where that is not on this machine.
+        """
         instance, _, number = environ.get("STARLAKE_ATTEMPT", "").rpartition("/")
         if not instance or not number.isdigit():
             return cls(None)
         home = areas.paths["ingesting"].parent if "ingesting" in areas.paths else None
-        if home is None or not home.is_dir():  # the files are elsewhere: this worker alone remembers
+        if home is None or not home.is_dir():
             home = Path(environ.get("AIRFLOW_HOME") or Path.home() / "airflow")
         path = home / ".starlake_tries" / f"{hashlib.sha256(instance.encode()).hexdigest()[:32]}.json"
         found = cls(path, int(number))
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             found.known = found.number == 1
             return found
         if int(number) > 1:
-            found.tables, found.ended_well = said["tables"], said["ended_well"]
+            found.tables, found.ended_well = record["tables"], record["ended_well"]
         return found
 
     def save(self, tables: Mapping[str, Any], *, ended_well: bool) -> None:
-        """Writes the record, whole or not at all."""
+        """Writes the record atomically, and removes records that are older than 30 days.
+
+        Args:
+            tables: As the attribute.
+            ended_well: Whether this try ended with exit code 0 or 99.
+        """
         if self.path is None:
             return
         try:

@@ -27,7 +27,7 @@ def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
     shared = next((before for before, then in after.items() if len(then) > 1 and len(before) >= _MANY), None)
     lines = [f"made = {_tall(list(shared))}"] if shared is not None else []
     for before, then in after.items():
-        if before == shared:  # named once
+        if before == shared:
             lines += [f"made >> {one}" for one in then]
         elif len(before) == 1:
             lines.append(f"{before[0]} >> made" if shared == tuple(then) else _statement(before[0], then))
@@ -37,9 +37,17 @@ def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
 
 
 def statement(before: Sequence[str], then: Sequence[str]) -> str:
-    """The dependency of tasks on others, by Python names; one side has one task."""
+    """Returns the statement by which tasks depend on others, by Python names.
+
+    Args:
+        before: The upstream tasks.
+        then: The downstream tasks.
+
+    Raises:
+        ValueError: Both sides have several tasks.
+    """
     if len(before) > 1 and len(then) > 1:
-        raise ValueError("one side has one task")
+        raise ValueError(f"one side of a dependency must be a single task, not {[*before]} and {[*then]}")
     return _statement(before[0] if len(before) == 1 else [*before], [*then])
 
 

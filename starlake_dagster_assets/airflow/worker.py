@@ -1,6 +1,6 @@
-"""The program that runs a Starlake command of an Airflow task: its exit code is the verdict that Dagster would give.
+"""The program that runs the Starlake command of an Airflow task: its exit code follows the rules of Dagster steps.
 
-It is exported beside the DAG files, together with the rules that it uses: standard library only.
+It is exported next to the DAG files, together with the rules that it uses: standard library only.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
     Args:
         argv: The command and its arguments.
-        environ: `STARLAKE` is the program, `STARLAKE_EXPORT` the manifest of the export, `STARLAKE_ATTEMPT` the name of
-            the task instance and the number of its try, `DAG/TASK/RUN/TRY`.
+        environ: `STARLAKE` is the program, `STARLAKE_EXPORT` the manifest of the export, `STARLAKE_ATTEMPT` the
+            task instance and the number of its try, as the macro `attempt` returns them.
 
     Returns:
-        0 where there is evidence of success, 99 where a load found no file and no earlier try of the task took one,
-        else 1.
+        0 where there is evidence of success, 99 where a load found no file and no earlier try of the task took one
+        (`BashOperator` skips the task), else 1.
     """
     if argv[:1] == ["load"]:
         return _LoadTask(argv, environ).run()
@@ -54,7 +54,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _lines(argv: Sequence[str], environ: Mapping[str, str], code: list[int]) -> Iterator[str]:
-    """Yields the lines of the program, which are printed as well; appends its exit code."""
+    """Yields and prints the lines of the program; appends its exit code to `code`."""
     level = environ.get("SL_LOG_LEVEL", "").lower()
     env = {**environ, "SL_LOG_LEVEL": level if level in _LEVELS else "info"}  # the verdict is read from these lines
     with subprocess.Popen(
@@ -100,7 +100,7 @@ def _ending(
 
 
 class _LoadTask:
-    """A load, by the rules of `reconcile`."""
+    """A load and its result, by the rules of `command.reconcile`."""
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self._argv, self._environ = argv, environ
@@ -122,10 +122,10 @@ class _LoadTask:
         self._record = TryRecord.of(environ, self._areas)
         if known:
             tables = [WorkerTable(one.get("name", stem), name, one["pattern"]) for stem, one in known.items()]
-            mine = [one for one in tables if one.name in self._stems]
+            requested = [table for table in tables if table.name in self._stems]
             self._restore()
-            self._files = LoadFiles(self._areas, mine, tables, archives="archive" in self._areas.paths)
-            self._tables = {one.name: one for one in mine}
+            self._files = LoadFiles(self._areas, requested, tables, archives="archive" in self._areas.paths)
+            self._tables = {table.name: table for table in requested}
         else:
             self._files, self._tables = None, dict[str, WorkerTable]()
 
@@ -161,14 +161,14 @@ class _LoadTask:
         return 0 if "loaded" in found else NOTHING
 
     def _resolved(self, name: tuple[str, str], verdict: Verdict) -> Verdict:
-        """Returns the verdict in the light of earlier tries: what they took and did not load is not forgotten."""
+        """Returns the verdict with earlier tries taken into account: files that they took and did not load."""
         record, table = self._record, name[1]
         before: Mapping[str, Any] = record.tables.get(self._stems[table], {})
         if record.ended_well:
             before = {}
-        lost = sorted({*before.get("files", ())} - {*verdict.files})
-        if verdict.status == "loaded" and lost:
-            reason = f"{', '.join(verdict.files)} was loaded, and {_taken(lost)}"
+        missing = sorted({*before.get("files", ())} - {*verdict.files})
+        if verdict.status == "loaded" and missing:
+            reason = f"{', '.join(verdict.files)} was loaded, and {_taken(missing)}"
             return replace(verdict, status="failed", reason=reason)
         if verdict.status != "nothing":
             return verdict
@@ -177,8 +177,10 @@ class _LoadTask:
             return Verdict("unknown", reason=reason)
         if before.get("status") == "loaded":
             return Verdict("loaded", warnings=("loaded by an earlier try of this task",), evidence=Evidence.LOG)
-        left = self._files.not_loaded(self._tables[table]) if self._files is not None and table in self._tables else ()
-        if names := list(left) or lost:
+        waiting = (
+            self._files.not_loaded(self._tables[table]) if self._files is not None and table in self._tables else ()
+        )
+        if names := list(waiting) or missing:
             again = record.number > 1 and not record.ended_well
             return replace(verdict, status="failed" if again else "nothing", reason=f"no new file, but {_taken(names)}")
         if before.get("status") == "unknown":
@@ -186,12 +188,12 @@ class _LoadTask:
         return verdict
 
     def _restore(self) -> None:
-        """Moves the files that the try before took and did not load back to where this one finds them."""
+        """Moves the files that the previous try took and did not load back to `stage`."""
         for one in self._record.tables.values() if not self._record.ended_well else ():
             self._areas.put_back(self._domain, one.get("unfinished", ()))
 
     def _unfinished(self, events: Sequence[Event]) -> dict[str, list[str]]:
-        """Returns the files that were announced and have no summary, by table: none of their rows landed."""
+        """Returns the files that were announced and have no summary, by table: none of their rows is in the table."""
         found: dict[str, dict[str, None]] = {}
         for event in events:
             if isinstance(event, TableStarted):
@@ -201,7 +203,7 @@ class _LoadTask:
         return {table: [*names] for table, names in found.items() if table in self._stems}
 
     def _note(self, events: Sequence[Event]) -> None:
-        """Keeps what was taken so far: a process that is killed says no more."""
+        """Records the files that were taken so far, because a process that is killed cannot do so at its end."""
         taken: dict[str, Any] = {
             stem: dict(one) for stem, one in self._record.tables.items() if not self._record.ended_well
         }
@@ -223,7 +225,7 @@ class _LoadTask:
         loaded: Mapping[tuple[str, str], Collection[str]],
         ending: Ending,
     ) -> dict[str, Any]:
-        """Returns what the next try has to know: the files that were taken and not loaded, by table."""
+        """Returns the record for the next try: by file stem, the files that were taken and not loaded."""
         events, unfinished = ending.events, self._unfinished(ending.events)
         kept: dict[str, Any] = {}
         for name, verdict in verdicts.items():

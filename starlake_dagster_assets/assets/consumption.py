@@ -57,7 +57,8 @@ class Consumption:
         update: The materialization.
         pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 = there was
             none.
-        left_out: Storage ids of older materializations that it has not read, by upstream key as text.
+        left_out: Storage ids of upstream materializations that it has not read although they are older, by asset key as
+            text.
         instance: Where its run is.
     """
 
@@ -67,7 +68,7 @@ class Consumption:
     instance: dg.DagsterInstance = field(compare=False, repr=False)
 
     def includes(self, key: dg.AssetKey, storage_id: int, timestamp: float) -> bool:
-        """Whether the materialization of an upstream with this storage id, at this time, was read.
+        """Whether a materialization of an upstream, given by storage id and time, was read.
 
         Where nothing is recorded for the upstream, what is older than the start of the run counts as read; without a
         run, what is older than the materialization itself.

@@ -109,8 +109,8 @@ def _run(
     previous = read_previous_attempts(context, selected)
     nodes = {key: node for key, node in selected.items() if key not in previous.materialized}
     updates = StepUpdates(context, binding, nodes)
-    if hopeless := updates.options_not_taken_over():
-        raise dg.Failure(hopeless, allow_retries=False)
+    if reason := updates.options_not_taken_over():
+        raise dg.Failure(reason, allow_retries=False)
     meanwhile = updates.made_meanwhile()
     nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
     settings = replace(_settings(context, step, call, runner, variables, nodes, updates), policies=policies)

@@ -39,7 +39,7 @@ class Fetch:
 
     def __post_init__(self) -> None:
         if self.preview < 0:
-            raise ValueError(f"`preview` is a number of rows, and {self.preview} is none: set 0 to show no row.")
+            raise ValueError(f"`preview` is a number of rows from 0, not {self.preview}. Set 0 to show no row.")
         if not 0 <= self.samples <= MOST_SAMPLES:
             raise ValueError(f"`samples` is a number of rows from 0 to {MOST_SAMPLES}, not {self.samples}.")
 
@@ -89,7 +89,7 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
             rows: At most 20; 0 shows none.
 
         Raises:
-            ValueError: When it is another number.
+            ValueError: When the number is not from 0 to 20.
         """
         return StarlakeEventIterator(self._start, replace(self._fetch, samples=rows))
 

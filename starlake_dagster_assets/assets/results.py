@@ -44,7 +44,7 @@ class Results:
         runner: Its reader reads the warehouse.
         fetch: What is read for each table made.
         settings: Of the run: the partitions and data intervals that it is for.
-        left_out: Metadata of tasks that leave out updates of their upstreams, by node id.
+        left_out: Metadata on the upstream updates that tasks have not read, by node id.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ _MOST_UPDATES = 1000
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 _RETRY = "dagster/retry_number"
-"""Run tag of Dagster: the daemon repeats a run that has failed."""
+"""Run tag of Dagster: the run is a retry by the daemon."""
 _BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
 _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
@@ -83,32 +83,34 @@ class StepUpdates:
         return {node: interval for node, interval in found.items() if interval is not None}
 
     def left_out(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Finds the updates that the tasks of the step do not read, since they are outside its data interval.
+        """Finds the updates that the tasks of the step do not read because they are outside its data interval.
 
         Args:
-            settings: Of the run, with its data intervals.
+            settings: Settings of the run, with its data intervals.
             given: Variables in the run config.
 
         Returns:
-            Metadata of the materializations of tasks that leave out updates, by node id.
+            Metadata of the materializations (`starlake/updates_left_out`) by node id, for tasks that leave out updates.
         """
         found: dict[str, dict[str, Any]] = {}
         if self._context.assets_def.partitions_def is not None:
             return found
-        by_hand = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
+        manual = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
         for key, node in self._nodes.items():
-            interval = _given_interval(by_hand, self._binding.translator.timezone) or settings.interval(node)
+            interval = _given_interval(manual, self._binding.translator.timezone) or settings.interval(node)
             trigger = self._binding.translator.trigger(node)
             by_clock = trigger.interval == "since_last_run" and interval == self._intervals.get(key)
             if interval is None or by_clock or not trigger.is_lineage or not reads_interval(node):
                 continue
-            left = {up.to_user_string(): ids for up in self._upstream(key) if (ids := self._outside(key, up, interval))}
-            if left:
-                found[node.id] = {LEFT_OUT: dg.MetadataValue.json(left)}
+            unread = {
+                up.to_user_string(): ids for up in self._upstream(key) if (ids := self._outside(key, up, interval))
+            }
+            if unread:
+                found[node.id] = {LEFT_OUT: dg.MetadataValue.json(unread)}
         return found
 
     def options_not_taken_over(self) -> str:
-        """Describes options of the runs of upstreams that a run of a condition cannot take over; "" for other runs."""
+        """Describes options of upstream runs that a run of a condition cannot take over; "" if there are none."""
         tags = self._context.run.tags
         if OPTIONS in tags or not any(name in tags for name in _BY_CONDITION):
             return ""
@@ -134,7 +136,7 @@ class StepUpdates:
         )
 
     def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
-        """The run of the newest update of an upstream that a task has not read."""
+        """Returns the id of the run of the newest update of an upstream that a task has not read, else ""."""
         context = self._context
         if context.assets_def.partitions_def is not None and context.has_partition_key:
             filters = dg.AssetRecordsFilter(asset_key=up, asset_partitions=[context.partition_key])
@@ -156,7 +158,7 @@ class StepUpdates:
         """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
 
         Returns:
-            The id of that run by asset key. Empty for a run by hand, and for one by which a person repeats another.
+            The id of that run by asset key. Empty for a manual run, and for a manual re-execution.
         """
         run, partitioned = self._context.run, self._context.assets_def.partitions_def is not None
         is_retry = _RETRY in run.tags or bool(self._context.retry_number)
@@ -210,13 +212,13 @@ class StepUpdates:
             declared += [None] if updates is None else self._declared(up, updates)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return _recorded(consumption.update)
-        if appends(node):  # what lies in between, or in the rest of a cycle, is appended by another run
+        if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
             return union_of_intervals(first_group(declared), self._now)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 
     def _updates(self, key: dg.AssetKey, up: dg.AssetKey) -> Sequence[Update] | None:
-        """The updates of an upstream that a task has not read; None where there are too many."""
+        """Returns the updates of an upstream that a task has not read; None where there are more than 1000."""
         if (key, up) not in self._unread:
             consumption, is_new = self._consumption(key), self._is_new(self._consumption(key), up)
             self._unread[key, up] = updates_since(self._instance, up, consumption, _MOST_UPDATES) if is_new else ()
@@ -270,13 +272,13 @@ class StepUpdates:
 
 
 def _at(update: Update) -> Interval:
-    """The interval of an update by the time at which its rows were written."""
+    """Returns the time at which an update was written, as an empty interval."""
     moment = datetime.fromtimestamp(update.timestamp, timezone.utc)
     return moment, moment
 
 
 def _given_interval(variables: Mapping[str, str | None], zone: str) -> Interval | None:
-    """The data interval of the variables of a run config; an empty one where it cannot be read."""
+    """Returns the data interval of the variables of a run config; an empty one where it cannot be parsed."""
     if not any(variables.values()):
         return None
     try:

@@ -126,9 +126,9 @@ class StarlakeTranslator:
 
     @property
     def timezone(self) -> str:
-        """Time zone of data cycles, an IANA name."""
-        said = self._triggers.timezone if self._triggers is not None else None
-        return said or self.project.application.timezone or "UTC"
+        """Time zone of data cycles, as an IANA name."""
+        configured = self._triggers.timezone if self._triggers is not None else None
+        return configured or self.project.application.timezone or "UTC"
 
     def trigger(self, node: Node) -> Trigger:
         """What starts a node; nothing where the translator was bound without triggers."""

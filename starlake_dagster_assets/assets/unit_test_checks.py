@@ -1,4 +1,4 @@
-"""Unit tests of `metadata/tests` as asset checks, which the embedded engine runs on a database of their own."""
+"""Asset checks for the unit tests of `metadata/tests`; the embedded engine runs each test on a database of its own."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["build_unit_test_checks"]
 
-_REFUSED = re.compile(r"[^A-Za-z0-9_]+")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
 
 
 def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]) -> list[dg.AssetChecksDefinition]:
     """Builds the checks of the nodes that have unit tests: one definition per node, one check per test.
 
     Args:
-        translator: Bound to the project; its settings switch the checks on.
+        translator: Bound to the project; its setting `enable_unit_test_checks` enables the checks.
         nodes: The nodes that have assets.
 
     Raises:
-        RunnerError: The checks are on, and DuckDB is not installed.
-        EngineError: A file of a test lies outside of the directory of a test.
+        RunnerError: The checks are enabled, and DuckDB is not installed.
+        EngineError: A data file is not in the directory of a test.
     """
     if not translator.switches.enable_unit_test_checks:
         return []
@@ -50,10 +50,10 @@ def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]
 
 
 def _named(tests: Sequence["UnitTest"]) -> Mapping[str, "UnitTest"]:
-    """The tests by the names of their checks."""
+    """Returns the tests by the names of their checks."""
     named: dict[str, UnitTest] = {}
     for test in tests:
-        base = name = f"unit_test_{_REFUSED.sub('_', test.name)}"
+        base = name = f"unit_test_{_NOT_IN_NAMES.sub('_', test.name)}"
         number = 2
         while name in named:
             name, number = f"{base}_{number}", number + 1
@@ -68,7 +68,7 @@ def _checks(source: ProjectSource, key: dg.AssetKey, tests: Mapping[str, "UnitTe
     ]
 
     @dg.multi_asset_check(
-        name=f"unit_tests_{_REFUSED.sub('_', output_name(key))}",
+        name=f"unit_tests_{_NOT_IN_NAMES.sub('_', output_name(key))}",
         specs=specs,
         can_subset=True,
         description="Unit tests of metadata/tests, run by the embedded engine on a database of their own.",

@@ -1,6 +1,6 @@
 """Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors.
 
-The condition is for the tasks of a project, and for assets of your own that read them (`upstreams_updated`).
+Tasks of a project have the condition, and assets of your own that read them can have it (`upstreams_updated`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,8 +45,8 @@ class ConditionScope:
 
     Args:
         translator: Bound to the project.
-        triggers: Of the project, and of assets of other kinds.
-        others: Asset keys of those by their ids.
+        triggers: Triggers of the project, and of other assets with the condition.
+        others: Keys of assets that are not in the project, by their ids in `triggers`.
     """
 
     def __init__(
@@ -208,17 +208,17 @@ def upstreams_updated() -> dg.AutomationCondition[Any]:
 
 
 class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
-    """Stands for `UpstreamsMoved` until the project is known."""
+    """Placeholder that `build_definitions` replaces by `UpstreamsMoved`."""
 
     @property
     def description(self) -> str:
-        """What the UI shows."""
+        """Text of the condition in the UI."""
         return "the upstreams have updates that the asset has not read"
 
     def evaluate(self, context: Any) -> Any:
-        """Names what is missing."""
+        """Raises an error: the condition is not bound to a project."""
         raise dg.DagsterInvalidDefinitionError(
-            f"{context.key.to_user_string()} has the condition upstreams_updated(), which has to know the project. "
+            f"{context.key.to_user_string()} has the condition upstreams_updated(), which is not bound to a project. "
             "Pass the asset as one of `extra_assets` to build_definitions."
         )
 
@@ -226,15 +226,15 @@ class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
 def with_bound_conditions(
     translator: StarlakeTranslator, triggers: Triggers, assets: Iterable[Any]
 ) -> tuple[list[Any], list[dg.SensorDefinition]]:
-    """Binds the conditions `upstreams_updated()` of assets of other kinds to a project.
+    """Binds the conditions `upstreams_updated()` of assets that are not in the project.
 
     Args:
         translator: Bound to the project.
-        triggers: Of the project.
-        assets: Assets of other kinds.
+        triggers: Triggers of the project.
+        assets: The `extra_assets` of `build_definitions`.
 
     Returns:
-        The assets, and the sensor that evaluates the conditions where there is one.
+        The assets, and the sensor that evaluates the conditions; no sensor where no asset has the condition.
     """
     assets = list(assets)
     nodes = {spec.key: node for node, spec in translator.specs().items()}
@@ -248,13 +248,15 @@ def with_bound_conditions(
         return assets, []
     others = {key.to_user_string(): key for ups in (reads, *reads.values()) for key in ups if key not in nodes}
     ids = {**nodes, **{key: name for name, key in others.items()}}
-    made = triggers.triggers.keys()
+    triggered = triggers.triggers.keys()
     watches = {
-        ids[key]: Watch(AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & made)
+        ids[key]: Watch(
+            AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & triggered
+        )
         for key, ups in reads.items()
     }
-    more = {name: Trigger(name, "condition", "", watch=watch) for name, watch in watches.items()}
-    scope = ConditionScope(translator, replace(triggers, triggers={**triggers.triggers, **more}), others)
+    own = {name: Trigger(name, "condition", "", watch=watch) for name, watch in watches.items()}
+    scope = ConditionScope(translator, replace(triggers, triggers={**triggers.triggers, **own}), others)
 
     def bound(spec: Any) -> dg.AssetSpec:
         if spec.key not in reads:

@@ -33,7 +33,7 @@ class _Run:
 
 
 class EventLogFacts:
-    """What a tick knows of the assets of a project, see `triggers.facts.Facts`.
+    """Facts of one tick about the assets of a project, see `triggers.facts.Facts`.
 
     Args:
         instance: The instance.
@@ -66,14 +66,15 @@ class EventLogFacts:
         """The newest materialization of each watched node, as far as the target reads it."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
-        own, nodes = self.records.get(target.node), self.watched(target.node)
+        materialization, nodes = self.records.get(target.node), self.watched(target.node)
         found = {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
-        if own is None:
+        if materialization is None:
             return found
-        left_out = self._consumption(own).left_out
+        left_out = self._consumption(materialization).left_out
         for node, update in found.items():
             if self.keys[node].to_user_string() in left_out:
-                found[node] = replace(update, id=max(update.id, own.storage_id), left_out_by=own.run_id or "outside")
+                newest, run = max(update.id, materialization.storage_id), materialization.run_id or "outside"
+                found[node] = replace(update, id=newest, left_out_by=run)
         return found
 
     def is_consumed(self, target: Target, node: str, update: Update) -> bool:
@@ -161,7 +162,7 @@ class EventLogFacts:
         return self._tables[node]
 
     def update(self, node: str, record: Any, *, indirect: bool = False) -> Update:
-        """The update of a node that a record of the event log is."""
+        """Converts a record of the event log to the update of a node."""
         window = time_window(self.partitions(node), record.partition_key)
         return Update(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
 
@@ -186,7 +187,7 @@ class EventLogFacts:
         return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
 
     def _consumption(self, record: Any) -> Consumption:
-        """What a materialization has consumed."""
+        """Reads which upstream updates a materialization has consumed."""
         if record.storage_id not in self._consumed:
             self._consumed[record.storage_id] = consumption_of(self.instance, record)
         return self._consumed[record.storage_id]
@@ -199,7 +200,7 @@ class EventLogFacts:
         return [_run(self.instance, record) for record in records]
 
     def _run_records(self, runs: Iterable[str]) -> dict[str, dg.RunRecord]:
-        """Records of runs by their ids, each read once a tick; those of deleted runs are left out."""
+        """Reads the records of runs by their ids, each once per tick; deleted runs are left out."""
         ids = sorted({run for run in runs if run})
         if missing := [run for run in ids if run not in self._known_runs]:
             found = self.instance.get_run_records(dg.RunsFilter(run_ids=missing))

@@ -169,7 +169,7 @@ def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: boo
 
 
 def in_timezone(moment: datetime, timezone: str) -> datetime:
-    """Returns a moment in a time zone; without an offset it is a time of that zone.
+    """Returns a moment in a time zone; a moment without an offset is a time of that zone.
 
     Args:
         moment: With or without an offset.

@@ -36,7 +36,7 @@ _PLANNED = 5000
 
 
 def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
-    """Returns the tags of a run that is for a data interval."""
+    """Returns the run tags `starlake/data_interval_start` and `starlake/data_interval_end`, in ISO format."""
     return {INTERVAL_START: interval[0].isoformat(), INTERVAL_END: interval[1].isoformat()}
 
 

@@ -98,7 +98,7 @@ def export(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Of the export, which replaces the files of the export of the same name and no others."),
+        typer.Option(help="Name of the export. It replaces the files of the export of that name, and no others."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -88,15 +88,15 @@ def _json(results: Sequence[UnitTestResult]) -> dict[str, Any]:
             "rejected": list(result.rejected),
             "differences": [
                 {
-                    "name": one.name,
-                    "columns": list(one.columns),
-                    "missing_columns": list(one.missing_columns),
-                    "unexpected_columns": list(one.unexpected_columns),
-                    "differing_rows": [{"expected": row.expected, "actual": row.actual} for row in one.changed],
-                    "missing_rows": list(one.missing_rows),
-                    "unexpected_rows": list(one.unexpected_rows),
+                    "name": difference.name,
+                    "columns": list(difference.columns),
+                    "missing_columns": list(difference.missing_columns),
+                    "unexpected_columns": list(difference.unexpected_columns),
+                    "differing_rows": [{"expected": row.expected, "actual": row.actual} for row in difference.changed],
+                    "missing_rows": list(difference.missing_rows),
+                    "unexpected_rows": list(difference.unexpected_rows),
                 }
-                for one in result.differences
+                for difference in result.differences
             ],
         }
         for result in results
@@ -112,8 +112,8 @@ def _write_junit(path: Path, results: Sequence[UnitTestResult]) -> None:
     for result in results:
         test = result.test
         name = f"{test.kind}.{test.domain}.{test.target}"
-        named = {"classname": name, "name": _xml(test.name), "time": f"{result.seconds:.3f}"}
-        case = ElementTree.SubElement(suite, "testcase", named)
+        attributes = {"classname": name, "name": _xml(test.name), "time": f"{result.seconds:.3f}"}
+        case = ElementTree.SubElement(suite, "testcase", attributes)
         if result.status != "passed":
             kind, text = ("failure" if result.status == "failed" else "error"), _xml("\n".join(result.lines()))
             ElementTree.SubElement(case, kind, {"message": text.partition("\n")[0]}).text = text
@@ -122,5 +122,5 @@ def _write_junit(path: Path, results: Sequence[UnitTestResult]) -> None:
 
 
 def _xml(text: str) -> str:
-    """The text without characters that XML cannot hold."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
+    """Returns the text with an escape sequence for each character that XML does not allow."""
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)

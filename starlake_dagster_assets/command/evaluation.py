@@ -13,7 +13,7 @@ __all__ = ["ExpectationResults", "blocking_failures"]
 
 _MOST_NAMED = 5
 _FAIL_ON_ERROR = (
-    "the load of the table came to its end, and with `expectations.failOnError` it does not where one does not hold"
+    "the load of the table came to its end: with `expectations.failOnError`, a load ends early where one does not hold"
 )
 _REMEDY = "Next: give this environment access to the warehouse (see the page `environments`)."
 
@@ -43,7 +43,7 @@ class ExpectationResults:
             node: The table or task.
             named: Its expectations.
             job_id: The JOBID of its command.
-            ended: Whether the engine came to the end of the load of this table, or its command ended with exit code 0.
+            ended: Whether the engine finished the load of this table, or the command ended with exit code 0.
         """
         if not named:
             return ()

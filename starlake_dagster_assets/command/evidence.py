@@ -35,8 +35,8 @@ class Log:
         understood: Some line was of a known form.
         found: Bytes by name of the files that the program found in `stage`; None where it did not list them.
         lossless: No line can be lost on its way, as in the output of a local process.
-        broken: The program reported that its walk broke before it took up any table.
-        parallel: A table was announced while another one still waited for its summary, which may be lost.
+        broken: The program reported an error before it began with any table.
+        parallel: A table was announced before the summary of another one, which may be lost.
     """
 
     ended: bool = True
@@ -106,7 +106,7 @@ class Verdict:
         evidence: What the status rests on.
         warnings: Problems of a table that was loaded.
         landed: Rows of other files that are in the table, although the load of one failed.
-        archived: The engine archived all its files, which it does after the expectations.
+        archived: The engine archived all files of the table, which it does after it has evaluated the expectations.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]
@@ -131,7 +131,7 @@ class Ending:
         log: Properties of its log.
         rows: Its rows of `audit.audit`; None where they cannot be read, or are not written.
         files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
-        sequential: A load takes one table after the other.
+        sequential: The load processes one table after the other (`sparkScheduling.maxJobs` is 1).
     """
 
     events: Sequence[Event]

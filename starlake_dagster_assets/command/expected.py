@@ -1,4 +1,4 @@
-"""The tables that a load is asked for, as the rules of verdicts see them."""
+"""The properties of a table that decide the result of its load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["expected_of"]
 
 
 def expected_of(table: Table) -> Expected:
-    """Returns a table as a load is asked for it."""
+    """Returns the names of a table, and the properties that decide the result of its load."""
     metadata = table.metadata
     appends = metadata.write_strategy.type.upper() == "APPEND" and not metadata.write_strategy.types
     return Expected(

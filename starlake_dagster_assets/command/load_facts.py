@@ -47,10 +47,10 @@ class Load:
     two_steps: bool
     """Whether loads leave a TRANSFORM row as well, as the native loader's do."""
     newest: datetime | None
-    """Time of the newest audit row of a load that takes one table after the other; None where that is not known."""
+    """Time of the newest audit row of a load that processes one table after the other; None where it is not known."""
 
     traced: bool
-    """Whether an error in the log is one of the table that was announced before it: no announcement is missing."""
+    """Whether an error in the log belongs to the table that was announced before it: no announcement is missing."""
 
     @classmethod
     def of(cls, ending: Ending, expected: Collection[Expected]) -> Load:

@@ -18,21 +18,21 @@ _EMPTY: Mapping[str, int] = MappingProxyType({})
 
 
 class LoadedTable(Protocol):
-    """A table of a load, as far as its files are concerned."""
+    """A table of a load, with the names and the pattern that find its files."""
 
     @property
     def name(self) -> str:
-        """`table.name`."""
+        """Name of the table (`table.name`)."""
         ...
 
     @property
     def domain_name(self) -> str:
-        """`load.name`."""
+        """Name of the domain (`load.name`)."""
         ...
 
     @property
     def pattern(self) -> str:
-        """Regular expression of Java for the names of its files."""
+        """Regular expression of Java for the names of its files (`table.pattern`)."""
         ...
 
 
@@ -68,7 +68,7 @@ class LoadFiles:
         self._name = tables[0].domain_name
         self._stage = reader.list_files("stage", self._name) if reader is not None else None
         self._ingesting = reader.list_files("ingesting", self._name) if reader is not None else None
-        self._left: _Marks | None = None
+        self._not_loaded: _Marks | None = None
         self._owners = self._find_owners(self._stage or _NO_MARKS)
         self._archived = self._read_archive(self._owners)
 
@@ -113,13 +113,13 @@ class LoadFiles:
 
     def not_loaded(self, table: LoadedTable) -> Sequence[str]:
         """Returns the names of the files of a table that are in `ingesting` while nothing is loaded."""
-        if self._left is None and self._reader is not None:
-            self._left = self._reader.list_files("ingesting", self._name)
+        if self._not_loaded is None and self._reader is not None:
+            self._not_loaded = self._reader.list_files("ingesting", self._name)
         matches = compile_java(table.pattern).fullmatch
-        return sorted(name for name in self._left or () if matches(name))
+        return sorted(name for name in self._not_loaded or () if matches(name))
 
     def still_missing(self, names: Sequence[str]) -> Sequence[str]:
-        """Returns those of some files, taken by a previous attempt, that were not archived since."""
+        """Returns those files of a previous attempt that are not in `archive`, by name."""
         archived = self._read_archive(names)
         return [name for name in names if name not in archived]
 

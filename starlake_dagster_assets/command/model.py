@@ -107,8 +107,8 @@ class FileLoaded:
 class TableLoaded:
     """Every file announced for the table has its summary; counts are sums, None when any is unknown.
 
-    `archived` where the program reported each file as archived, or deleted where the project keeps no archive: it does
-    so after the expectations.
+    `archived` is true where the program reported each file as archived, or as deleted in a project without an archive.
+    It does so after it has evaluated the expectations.
     """
 
     domain: str
@@ -175,7 +175,7 @@ class AuditRow:
     message: str
     step: str
     moment: datetime | None = field(default=None, compare=False)
-    """TIMESTAMP, which engines cut to a second; None where the warehouse does not tell it."""
+    """TIMESTAMP, which engines truncate to a second; None where it is not known."""
 
 
 @dataclass(frozen=True)

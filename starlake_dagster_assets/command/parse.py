@@ -86,9 +86,9 @@ class OutputParser:
         self.walked = False
         """Whether the program reported the end of its walk through the tables."""
         self.parallel = False
-        """Whether a table was announced while another one still waited for its summary."""
+        """Whether a table was announced before the summary of another one."""
         self.broken = False
-        """Whether the program reported that its walk broke before it took up any table."""
+        """Whether the program reported an error before it began with any table."""
         self.found: Mapping[str, int] | None = None
         """Bytes by name of the files that the program found in the stage area; None where it did not list them."""
 

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 __all__ = ["ReadBudget"]
 
 _SHARE = 10
-"""Reads take at most one of so many seconds."""
+"""Reads take at most one second in this many."""
 _FREE_SECONDS = 0.05
-"""A read that is quicker delays nothing."""
+"""A read that is quicker does not delay the next one."""
 
 
 class ReadBudget:
-    """Allows a read once the time since the last one is a multiple of what that one took.
+    """Allows a read once nine times the duration of the previous read have passed.
 
     Args:
-        clock: Seconds that only grow.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class ReadBudget:
 
     @contextmanager
     def spent(self) -> Generator[None]:
-        """Measures a read."""
+        """Measures the read in the block, and delays the next one accordingly."""
         begin = self._clock()
         try:
             yield

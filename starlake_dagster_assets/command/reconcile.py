@@ -188,7 +188,7 @@ def _loaded_in_audit(facts: Facts) -> Verdict | None:
 def _covered(facts: Facts) -> bool:
     good = {name for row in facts.rows if row.success for name in files_of_row(row)}
     if facts.resolved is None and not (facts.ending.clean or facts.log.walked or facts.is_passed):
-        return False  # rows of a part prove nothing about the rest; a walk past the table leaves a row per file
+        return False  # rows of some files prove nothing about the others, unless the load has passed the table
     needed = facts.resolved or frozenset(facts.announced)
     if not needed:
         return bool(good) or (facts.ending.clean and any(row.success for row in facts.second))

@@ -18,7 +18,7 @@ class ReportedEvents:
         self._verdict: CommandSucceeded | CommandFailed | None = None
 
     def log(self, *, lossless: bool) -> Log:
-        """Returns the properties of the events: an engine that reports objects leaves nothing out."""
+        """Returns the properties of the log: an engine that reports events instead of lines leaves nothing out."""
         found: dict[str, int] | None = {} if self.walked else None  # files in `stage` that no event names
         return Log(ended=True, walked=self.walked, understood=True, found=found, lossless=lossless)
 

@@ -25,8 +25,8 @@ __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_sessi
 
 _POLL_SECONDS = 0.1
 _NAME_BYTES = 255
-_EVERYBODY = 0o666
-"""Mode of lock files: whoever may write the data may lock it."""
+_LOCK_MODE = 0o666
+"""Mode of lock files: every user that can write the data can lock it."""
 _DUCKDB_LOCKED = "Could not set lock on file"
 _AUDIT = "sl_audit"
 _FILE = "sl_database"
@@ -139,7 +139,7 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
 
 @contextmanager
 def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Generator[None]:
-    """Holds the lock of a file or directory, between processes and threads; says so when it has to wait.
+    """Holds the lock of a file or directory, between processes and threads; reports when it has to wait.
 
     The lock file is hidden, next to what it locks: all users, containers and caches that share the data see it.
 
@@ -150,12 +150,12 @@ def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Genera
     try:
         path = _lock_file(subject)
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path), mode=_EVERYBODY)
+        lock = FileLock(str(path), mode=_LOCK_MODE)
         _acquire(lock, subject, journal, options)
     except OSError as error:
         if not options.read_only:
             raise EngineError(f"cannot lock {subject}: {error}; make its directory writable") from error
-        yield  # who only reads holds nobody up: DuckDB's own lock is enough
+        yield  # DuckDB's own lock is enough for a command that only reads
         return
     try:
         yield
@@ -164,11 +164,11 @@ def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Genera
 
 
 def _lock_file(subject: Path) -> Path:
-    place = subject.resolve()
-    name = f".{place.name}.lock"
+    path = subject.resolve()
+    name = f".{path.name}.lock"
     if len(os.fsencode(name)) > _NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(place.name)).hexdigest()[:32]}.lock"
-    return place.with_name(name)
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.lock"
+    return path.with_name(name)
 
 
 @contextmanager
@@ -338,7 +338,7 @@ def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: Engine
     settings: dict[str, str | None] = {
         "TimeZone": "UTC",
         "memory_limit": options.memory_limit,
-        "enable_progress_bar": "false",  # it would be among the results on stdout
+        "enable_progress_bar": "false",  # it would be printed among the results on stdout
         "threads": None if options.threads is None else str(options.threads),
         "temp_directory": None if options.temp_directory is None else str(options.temp_directory),
     }

@@ -1,4 +1,4 @@
-"""A Jinja environment whose templates end: they are limited in loops, calls, sizes and time."""
+"""A Jinja environment that limits loops, calls, sizes and the time of a template."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from jinja2.sandbox import SandboxedEnvironment
 __all__ = ["MOST_CHARACTERS", "LimitError", "LimitedEnvironment", "limited"]
 
 MOST_CHARACTERS = 10_000_000
-"""Characters of a rendered text, and of each value within."""
-_CALL = 10
-"""A call takes as long as many iterations."""
-_ITEM = 10
-"""An item of a list counts as many characters."""
+"""Maximum number of characters of a rendered text, and of each value in a template."""
+_STEPS_PER_CALL = 10
+"""A call counts as this many iterations."""
+_CHARACTERS_PER_ITEM = 10
+"""An item of a collection counts as this many characters."""
 _MOST_STEPS = 500_000
+"""Iterations."""
 _MOST_SECONDS = 30.0
 _MOST_BITS = 4096
+"""Size of an integer that an operator returns."""
 _MOST_WORK = 100_000_000
-"""Characters that a filter or a method may have to write, as estimated before."""
+"""Maximum number of characters that a filter or a method writes, as estimated before the call."""
 _VARIABLE_WIDTH = re.compile(r"%[^%A-Za-z]*\*|\{[^{}]*:[^{}]*\{")
 _EXPANDING_FILTERS = (
     "batch",
@@ -50,7 +52,7 @@ class LimitError(Exception):
 
 @dataclass
 class _Budget:
-    """What is left for one rendering."""
+    """Iterations and time that are left for one rendering."""
 
     steps: int = _MOST_STEPS
     deadline: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
@@ -68,7 +70,7 @@ _BUDGET: ContextVar[_Budget | None] = ContextVar("starlake_jinja_budget", defaul
 
 @contextmanager
 def limited() -> Generator[None]:
-    """Limits what is rendered within the block, as one."""
+    """Limits the templates that are rendered within the block, in total."""
     if _BUDGET.get() is not None:
         yield
         return
@@ -80,13 +82,13 @@ def limited() -> Generator[None]:
 
 
 class LimitedEnvironment(SandboxedEnvironment):
-    """A sandbox without unlimited loops, recursion, and values; see `limited`."""
+    """A Jinja sandbox that limits the size of values and, within `limited`, loops, calls and time."""
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.globals.pop("lipsum", None)  # which Starlake has not
+        self.globals.pop("lipsum", None)  # Starlake does not have it
         self.filters |= {name: _expanding(self.filters[name]) for name in _EXPANDING_FILTERS if name in self.filters}
         self.filters |= {"sl_counted": _counted, "sl_sized": _sized, "sl_format": _format}
 
@@ -97,7 +99,7 @@ class LimitedEnvironment(SandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Calls a function or macro of a template."""
-        _spend(_CALL)
+        _spend(_STEPS_PER_CALL)
         method: object = getattr(obj, "__wrapped__", obj)  # the sandbox wraps `format`
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
         if isinstance(owner, str) and name in {"format", "format_map"}:
@@ -115,7 +117,7 @@ class LimitedEnvironment(SandboxedEnvironment):
 
 
 def _limit(node: nodes.Node) -> None:
-    """Puts the limits around the parts of a node, as filters."""
+    """Adds the limits to the parts of a node, as filters."""
     if isinstance(node, nodes.For):
         node.iter = _filtered(node.iter, "sl_counted")
     elif isinstance(node, nodes.AssignBlock):
@@ -132,7 +134,7 @@ def _limit(node: nodes.Node) -> None:
 
 
 _GROWING = (nodes.Concat, nodes.List, nodes.Dict)
-"""Expressions whose value holds those of others: repetition doubles it."""
+"""Expressions whose value contains the values of others, and grows when it is repeated."""
 
 
 def _filtered(node: nodes.Node | None, name: str) -> Any:
@@ -152,7 +154,7 @@ def _counted(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _sized(value: Any) -> Any:
-    """The value, where it is of a size that can be printed."""
+    """Returns the value; raises an error where it is too large."""
     if _size(value) > MOST_CHARACTERS:
         raise LimitError(f"a value has more than {MOST_CHARACTERS:,} characters or items")
     return value
@@ -162,7 +164,7 @@ def _size(value: Any) -> int:
     total, rest = 0, [value]
     while rest and total <= MOST_CHARACTERS:
         one = rest.pop()
-        total += _ITEM
+        total += _CHARACTERS_PER_ITEM
         if isinstance(one, str):
             total += len(one)
         elif isinstance(one, (list, tuple, set)):
@@ -174,16 +176,16 @@ def _size(value: Any) -> int:
 
 
 def _format(text: Any) -> Any:
-    """The format of a text, where its widths can be printed."""
+    """Returns the format; raises an error where its widths are too large, or not numbers."""
     if isinstance(text, str):
         if _VARIABLE_WIDTH.search(text):
-            raise LimitError("the width of a format is a value of its own")
+            raise LimitError("a format takes a width from a value: write the width as a number")
         _check_size(sum(int(width) for width in re.findall(r"\d{1,20}", text)))
     return text
 
 
 def _expanding(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, where its result can be printed."""
+    """Wraps a filter so that it raises an error where its result would be too large."""
     given = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)
@@ -205,7 +207,7 @@ def _check_operands(operator: str, left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
         bits = {"*": left.bit_length() + right.bit_length(), "**": left.bit_length() * max(right, 0)}
         if bits.get(operator, 0) > _MOST_BITS:
-            raise LimitError("a number is too large")
+            raise LimitError(f"a number has more than {_MOST_BITS:,} bits")
     elif operator == "*":
         for sequence, times in ((left, right), (right, left)):
             if isinstance(sequence, (str, list, tuple)) and isinstance(times, int):

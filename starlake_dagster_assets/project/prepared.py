@@ -105,7 +105,7 @@ def read_prepared(
         header = cast("dict[str, Any]", json.loads(head))
         made = str(header["version"])
         if header["format"] != _format():
-            raise ProjectError([f"{path} was made by {_other(made)}. {again}"])
+            raise ProjectError([f"{_describe_origin(path, made)} {again}"])
         found = Project.model_validate_json(body.replace(_ROOT, _json(str(root))[1:-1]))
         problems = _PROBLEMS.validate_python(header["problems"])
         _same_inputs(path, header, env, _inputs(header["names"], options or {}, given), again)
@@ -193,11 +193,11 @@ def _format() -> str:
     return _hash(json.dumps(Project.model_json_schema(), sort_keys=True))
 
 
-def _other(version: str) -> str:
-    """Names a version of this package with other models than this one."""
+def _describe_origin(path: Path, version: str) -> str:
+    """Describes the version of this package that prepared a project with other models than those of this version."""
     if version == _version():
-        return f"a build of starlake-dagster-assets {version} with other models than this one"
-    return f"starlake-dagster-assets {version}, this is {_version()}"
+        return f"{path} was made by a build of starlake-dagster-assets {version} with other models than this one."
+    return f"{path} was made by starlake-dagster-assets {version}, this is {_version()}."
 
 
 def _version() -> str:

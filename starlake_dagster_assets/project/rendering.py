@@ -35,8 +35,8 @@ class RenderError(Exception):
     Args:
         message: What is wrong.
         line: 1-based line of the template, None where it is not known.
-        hint: What to do.
-        code: The kind of the error, for `Problem`.
+        hint: Next step; "" where there is none.
+        code: Code of the `Problem`.
     """
 
     def __init__(self, message: str, line: int | None, hint: str = "", code: str = "jinja") -> None:
@@ -48,7 +48,7 @@ class RenderError(Exception):
 
 
 class _UnknownFunctionError(Exception):
-    """A template calls a function that does not exist, which is an error in Jinjava too."""
+    """A template calls a function that does not exist, which is also an error in Starlake's Jinjava."""
 
 
 class _Nothing(ChainableUndefined):

@@ -137,7 +137,7 @@ class Application(Frozen):
     grouped: bool = False
     grouped_max: int = 1_000_000
     max_jobs: int = 1
-    """Tables that a load takes at the same time (`sparkScheduling.maxJobs`)."""
+    """Number of tables that a load processes at the same time (`sparkScheduling.maxJobs`)."""
     load_strategy_class: str = "ai.starlake.job.load.IngestionTimeStrategy"
     reject_all_on_error: bool = False
     reject_with_value: bool = False

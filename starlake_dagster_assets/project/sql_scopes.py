@@ -233,11 +233,11 @@ def _is_several(select: Tree) -> bool:
 
 
 def own_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
-    """Yields the nodes of a kind in some expressions, without those of the queries in them.
+    """Yields the nodes of a class in expressions, without those in nested queries.
 
     Args:
         roots: The expressions.
-        kind: A class of sqlglot.
+        kind: Class of sqlglot.
     """
     from sqlglot import exp
 

@@ -1,4 +1,4 @@
-"""What the resources of Google Cloud share: the project, its credentials, and how BigQuery is read."""
+"""Base of the resources of Google Cloud: the project, its credentials, and access to BigQuery."""
 
 from dataclasses import replace
 

@@ -125,7 +125,7 @@ def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collec
         what: The field that has the values, for the message.
         values: Values by name.
         secrets: Values that are known to be secret.
-        advice: What to do instead.
+        advice: Last sentence of the error: the next step.
 
     Raises:
         RunnerError: Names the value, and does not show it.

@@ -65,7 +65,7 @@ class FakeWarehouseReader(WarehouseReader):
 
 
 class _EveryExpectationHolds(WarehouseReader):
-    """A warehouse in which every expectation holds, and of which nothing else is known."""
+    """A warehouse in which every expectation holds; everything else is unknown."""
 
     def audit(self, job_id: str) -> None:
         """Unknown."""
@@ -80,12 +80,12 @@ class _EveryExpectationHolds(WarehouseReader):
         """Unknown."""
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow]:
-        """A row per expectation, which held."""
+        """Returns a successful result per expectation."""
         found = [one.expect for one in expectations]
         return [ExpectationRow("", schema, table, text, text, "", 0, "", True) for text in found]
 
 
-_READER = _EveryExpectationHolds()
+_DEFAULT_READER = _EveryExpectationHolds()
 
 
 class FakeWitness(FakeWarehouseReader):
@@ -143,7 +143,7 @@ class FakeRunner:
     def __init__(
         self,
         scripts: Mapping[str, Script] | Callable[[Command], Script | None] | None = None,
-        reader: WarehouseReader | None = _READER,
+        reader: WarehouseReader | None = _DEFAULT_READER,
         *,
         lossless_log: bool = True,
         **deprecated: Any,

@@ -21,10 +21,13 @@ _FROM = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 @cache
 def period_of(cron: str) -> float:
-    """The mean seconds between two ticks, counted over the same ticks whenever it is asked.
+    """Returns the mean number of seconds between two ticks, always over the same 100 ticks.
+
+    Args:
+        cron: Five fields.
 
     Raises:
-        ValueError: When Dagster does not know the cron.
+        ValueError: When Dagster does not accept the cron.
 
     Examples:
         >>> period_of("0 0 * * *"), period_of("0 * * * *") < period_of("0 0 1 * *")
@@ -49,7 +52,7 @@ def meet(one: Clock, other: Clock) -> bool:
 
 
 def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime, datetime]:
-    """The cycle of a cron expression in which an instant lies: from its tick, included, to the next one, excluded.
+    """Returns the cycle of a cron expression that contains an instant: from a tick, included, to the next, excluded.
 
     Args:
         cron: Five fields.
@@ -57,7 +60,7 @@ def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime,
         timezone: IANA name.
 
     Raises:
-        ValueError: When Dagster does not know the cron.
+        ValueError: When Dagster does not accept the cron.
     """
     before = _windows(cron, timezone).get_prev_partition_window(
         datetime.fromtimestamp(moment, ZoneInfo(timezone)), respect_bounds=False
@@ -67,18 +70,18 @@ def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime,
 
 
 def cron_windows(cron: str, timezone: str, start: datetime, **more: Any) -> TimeWindowPartitionsDefinition:
-    """The intervals from each tick of a cron expression to the next one, as partitions of Dagster.
+    """Returns the intervals from each tick of a cron expression to the next one, as partitions of Dagster.
 
     Keys are days (`2025-03-10`) where the cron ticks once a day at most, else days and minutes (`2025-03-10-14:00`).
 
     Args:
         cron: Five fields.
         timezone: IANA name.
-        start: With a time zone.
+        start: Start of the first interval, with a time zone.
         more: Other arguments of `TimeWindowPartitionsDefinition`.
 
     Raises:
-        ValueError: When Dagster does not know the cron.
+        ValueError: When Dagster does not accept the cron.
     """
     import dagster as dg  # a project without crons is read without it
 
@@ -94,7 +97,7 @@ def cron_windows(cron: str, timezone: str, start: datetime, **more: Any) -> Time
 
 
 def _next_tick(cron: str, timezone: str, tick: datetime) -> datetime:
-    """The tick after another one; of a moment that is no tick, the second one after it."""
+    """Returns the tick after another one; for a moment that is no tick, the second tick after it."""
     after = _windows(cron, timezone).get_next_partition_window(tick, respect_bounds=False)
     assert after is not None  # there is always another tick
     return after.end

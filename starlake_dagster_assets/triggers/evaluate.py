@@ -1,6 +1,6 @@
 """Decides whether a table or task needs a run: from the newest materializations of its upstreams and its own runs.
 
-Nothing is remembered from one evaluation to the next.
+No state is kept from one evaluation to the next.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class Update:
         window: Data interval of its partition, where that is one of time.
         indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
             run due alone.
-        left_out_by: Id of the run that materialized the target and left out updates of the upstream, since they are
-            outside its data interval; the storage id is then that of its materialization.
+        left_out_by: Id of the run that materialized the target and left out updates of the upstream, because they are
+            outside its data interval; empty where there is none. The storage id is then that of its materialization.
     """
 
     id: int
@@ -50,7 +50,7 @@ class Attempt:
     Attributes:
         id: Storage id of the event by which it was planned.
         run: Id of the run.
-        state: What became of the run.
+        state: State of the run.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Attempt:
 
 
 class Facts(Protocol):
-    """What the evaluation asks of the event log."""
+    """Facts of the event log that the evaluation of lineage reads."""
 
     @property
     def now(self) -> float:

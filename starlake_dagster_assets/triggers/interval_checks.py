@@ -61,7 +61,7 @@ def appends(node: Node) -> bool:
 
 
 def reads_interval(node: Node) -> bool:
-    """Whether the SQL of a task has a variable of the data interval; a task without SQL may read it."""
+    """Whether the SQL of a task has a variable of the data interval; true for a task without SQL."""
     task = node.task
     text = (task.source_sql or task.sql) if task is not None else None
     return task is not None and (not text or _VARIABLES.search(text) is not None)

@@ -47,17 +47,17 @@ def union_of_intervals(
 
 
 def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
-    """Returns the oldest intervals that follow each other without a gap; all of them where one is unknown."""
+    """Returns the oldest intervals that follow each other without a gap; all intervals where one is unknown (None)."""
     intervals = list(declared)
-    known = sorted((one for one in intervals if one is not None), key=lambda one: one[0].timestamp())
+    known = sorted((interval for interval in intervals if interval is not None), key=lambda one: one[0].timestamp())
     if not known or len(known) < len(intervals):
         return intervals
     found, end = [known[0]], known[0][1].timestamp()
-    for one in known[1:]:
-        if one[0].timestamp() > end:
+    for interval in known[1:]:
+        if interval[0].timestamp() > end:
             break
-        found.append(one)
-        end = max(end, one[1].timestamp())
+        found.append(interval)
+        end = max(end, interval[1].timestamp())
     return [*found]
 
 
@@ -65,9 +65,9 @@ def covers(interval: Interval, declared: Interval | None, now: datetime) -> bool
     """Whether a run at a moment that covers an interval has read the update that declares another one.
 
     Args:
-        interval: Of the run.
-        declared: Of the update; None where it has none.
-        now: The moment: no run covers what comes after it.
+        interval: Interval of the run.
+        declared: Interval of the update; None where it has none.
+        now: Time of the run, which covers nothing after it.
     """
     if declared is None or interval[0].timestamp() > declared[0].timestamp():
         return False

@@ -75,13 +75,13 @@ class OptionReader:
         self._seen.setdefault(problem)
 
     def report_setting(self, node: Node, name: str, value: object, message: str) -> None:
-        """Notes a value that cannot be used: once, where it is that of the whole project.
+        """Reports a value that cannot be used; a value of the whole project is reported once.
 
         Args:
-            node: A table or task that it holds for.
-            name: The field of `NodeSettings`.
+            node: A table or task that the value applies to.
+            name: Field of `NodeSettings`.
             value: Its value.
-            message: What is wrong with it.
+            message: The problem and, where there is one, a suggestion.
         """
         thing = node.task or node.table
         file, line = (thing.location.file, thing.location.line) if thing is not None else (node.id, None)

@@ -74,10 +74,13 @@ def _timezones() -> frozenset[str]:
 
 
 def known_timezone(name: str) -> str:
-    """Returns a time zone as it was given.
+    """Returns the name of a time zone unchanged.
+
+    Args:
+        name: IANA name.
 
     Raises:
-        ValueError: When there is none of that name.
+        ValueError: When there is no such time zone. The message suggests the closest name.
     """
     if name not in _timezones():
         near = closest_match(name, _timezones())

@@ -18,7 +18,7 @@ class WarehouseReader(ABC):
 
     Tables are named by their final schema and table, rows of the audit by what the engine writes there. A method that
     cannot tell returns None, never an empty answer: an audit table that does not exist says nothing about a command,
-    because the audit may be inactive or in another place. A warehouse that does not answer raises. A subclass
+    because the audit may be inactive or in another database. A warehouse that does not answer raises. A subclass
     implements the first four methods, and of the others those that its warehouse allows.
     """
 
@@ -46,7 +46,7 @@ class WarehouseReader(ABC):
         return ()
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there is none of it."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there is none."""
         return None
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:

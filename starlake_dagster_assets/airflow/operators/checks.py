@@ -40,7 +40,7 @@ class Checks:
         return [f"from {module} import (\n    BigQueryCheckOperator,\n)"]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The table that is asked."""
+        """The table of the results of expectations."""
         return [("AUDIT", self.audit.table)]
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:

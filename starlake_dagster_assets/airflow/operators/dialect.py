@@ -119,21 +119,21 @@ class Dialect:
 
     @property
     def shared(self) -> Sequence[str]:
-        """Names that the file imports from the module beside it."""
+        """Names that the file imports from the shared module."""
         return ("files_in_store",) if self._looks() else ()
 
     def waiting_operators(self, sensor: str) -> list[str]:
         """Returns the imports that waiting in an object store needs.
 
         Args:
-            sensor: Of the sensor of ack files.
+            sensor: Import of the sensor of ack files.
         """
         acks = any(task.waiting and task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
         found = [EMPTY] if self.waits() else []
         return [*found, *([sensor] if acks else []), *([PYTHON_SENSOR] if self._looks() else [])]
 
     def by_patterns(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the sensor of files of the tables in an object store."""
+        """Returns the operator and the arguments of the sensor of files of the tables in an object store."""
         assert task.waiting is not None
         known = {"url": task.waiting.directory, "patterns": [jinja(one) for one in task.waiting.patterns]}
         return "PythonSensor", [("python_callable", Raw("files_in_store")), ("op_kwargs", known), *self.sensor(task)]

@@ -51,7 +51,7 @@ class Shell(Dialect):
 
     @property
     def shared(self) -> Sequence[str]:
-        """How files are waited for."""
+        """The function that waits for files."""
         return ("files_are_there",) if self.waits() else ()
 
     def default_args(self) -> dict[str, Any]:

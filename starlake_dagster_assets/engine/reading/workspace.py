@@ -38,7 +38,7 @@ def workspace(con: duckdb.DuckDBPyConnection) -> Generator[Path]:
 
 
 def place_workspaces(con: duckdb.DuckDBPyConnection, parent: Path) -> None:
-    """Puts the workspaces of a connection below a directory instead of that of the system."""
+    """Sets the directory in which the workspaces of a connection are created, instead of the system's."""
     con.execute(f"SET VARIABLE {_VARIABLE} = {literal(str(parent))}")
 
 
@@ -47,8 +47,8 @@ def temporary_directory(purpose: Purpose, parent: str | None = None) -> Generato
     """Yields a new directory, which is locked while it is in use and removed at the end.
 
     Args:
-        purpose: The word in its name.
-        parent: Where it is created; by default the system's directory for temporary files.
+        purpose: Part of its name: `starlake-read-…` or `starlake-test-…`.
+        parent: Directory in which it is created; by default the system's directory for temporary files.
     """
     named = f"{_PREFIX}{purpose}-"
     with TemporaryDirectory(prefix=named, dir=parent, ignore_cleanup_errors=True) as name, FileLock(Path(name) / _LOCK):
@@ -56,7 +56,7 @@ def temporary_directory(purpose: Purpose, parent: str | None = None) -> Generato
 
 
 def remove_leftovers() -> None:
-    """Removes the directories that nobody holds; whatever cannot be removed stays."""
+    """Removes temporary directories that are not locked; those that cannot be removed stay."""
     for folder in (one for word in get_args(Purpose) for one in Path(gettempdir()).glob(f"{_PREFIX}{word}-*")):
         with suppress(OSError, Timeout):
             if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:

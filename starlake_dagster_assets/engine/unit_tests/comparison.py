@@ -1,4 +1,4 @@
-"""Compares the rows of a query with the rows that a test expects, as a readable difference."""
+"""Compares the rows of a query with the rows that a test expects."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ __all__ = ["ChangedRow", "Difference", "compare", "insert_rows"]
 _SHOWN = 10
 _NESTED = ("STRUCT", "MAP", "UNION")
 _ACTUAL = "sl_test_actual"
-_WANTED = "sl_test_expected"
+_EXPECTED = "sl_test_expected"
 Row = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """An unexpected row next to the expected row that it is most like."""
+    """A row that differs from an expected row in some columns.
+
+    Attributes:
+        expected: Values of the expected row as text, in the order of `Difference.columns`; None is NULL.
+        actual: Values of the row of the result.
+    """
 
     expected: Row
     actual: Row
@@ -31,11 +36,11 @@ class ChangedRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """What distinguishes a result from the one that a test expects.
+    """Difference between a result and the expected result of a test; false where they are equal.
 
     Attributes:
         name: The expected result: `_expected`, or `_expected_<name>`.
-        columns: The columns that both have, which the rows are made of.
+        columns: Names of the columns that both have; rows have their values in this order.
         missing_columns: Expected columns that the result does not have.
         unexpected_columns: Columns of the result that the test does not expect.
         changed: Rows that differ in some columns.
@@ -52,12 +57,12 @@ class Difference:
     unexpected_rows: tuple[Row, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is one."""
+        """Whether the result differs from the expected one."""
         rows = self.changed or self.missing_rows or self.unexpected_rows
         return bool(self.missing_columns or self.unexpected_columns or rows)
 
     def lines(self) -> Iterator[str]:
-        """Yields the difference for people, at most ten rows of each kind."""
+        """Yields lines of text that describe the difference, with at most ten rows of each kind."""
         if self.missing_columns:
             yield f"missing columns: {', '.join(self.missing_columns)}"
         if self.unexpected_columns:
@@ -71,13 +76,17 @@ class Difference:
 
     def _changed(self, row: ChangedRow) -> str:
         both = list(zip(self.columns, row.expected, row.actual, strict=True))
-        same = ", ".join(f"{name}={_shown(wanted)}" for name, wanted, found in both if wanted == found)
-        told = [f"{name} is {_shown(one)}, expected {_shown(wanted)}" for name, wanted, one in both if wanted != one]
-        return f"{same}: {'; '.join(told)}"
+        same = ", ".join(f"{name}={_shown(expected)}" for name, expected, actual in both if expected == actual)
+        changes = [
+            f"{name} is {_shown(actual)}, expected {_shown(expected)}"
+            for name, expected, actual in both
+            if expected != actual
+        ]
+        return f"{same}: {'; '.join(changes)}"
 
 
-def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, wanted: Rows) -> Difference:
-    """Compares the rows of a query with expected ones: the order does not count, the number of equal rows does.
+def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows) -> Difference:
+    """Compares the rows of a query with expected rows. Their order is ignored; the number of equal rows is not.
 
     Expected values are converted to the types of the query's columns.
 
@@ -85,7 +94,7 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, wanted: Rows) -
         con: The connection.
         name: Name of the expected result.
         sql: The query, in DuckDB's SQL.
-        wanted: The expected rows.
+        expected: The expected rows.
 
     Raises:
         EngineError: An expected value cannot be converted.
@@ -94,7 +103,7 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, wanted: Rows) -
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ACTUAL} AS {sql}")
     found = described(con, f"FROM temp.{_ACTUAL}")
     # JSON without rows does not name the columns
-    named = wanted.columns or tuple(column.name for column in found)
+    named = expected.columns or tuple(column.name for column in found)
     given = [column.lower() for column in named]
     missing = tuple(column for column in named if column.lower() not in {one.name.lower() for one in found})
     unexpected = tuple(column.name for column in found if column.name.lower() not in given)
@@ -103,11 +112,11 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, wanted: Rows) -
         return Difference(name, (), missing, unexpected)
     positions = [given.index(column.lower()) for column in columns]
     definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {_WANTED} ({definition})")
-    insert_rows(con, f"temp.{_WANTED}", columns, [[row[index] for index in positions] for row in wanted.rows])
-    lost, extra = _except(con, _WANTED, _ACTUAL, columns), _except(con, _ACTUAL, _WANTED, columns)
-    changed, lost, extra = _paired(lost, extra)
-    return Difference(name, tuple(columns), missing, unexpected, changed, lost, extra)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {_EXPECTED} ({definition})")
+    insert_rows(con, f"temp.{_EXPECTED}", columns, [[row[index] for index in positions] for row in expected.rows])
+    missing_rows = _except(con, _EXPECTED, _ACTUAL, columns)
+    unexpected_rows = _except(con, _ACTUAL, _EXPECTED, columns)
+    return Difference(name, tuple(columns), missing, unexpected, *_paired(missing_rows, unexpected_rows))
 
 
 def insert_rows(
@@ -115,8 +124,14 @@ def insert_rows(
 ) -> None:
     """Inserts rows of texts into columns of a table, converted to their types.
 
+    Args:
+        con: The connection.
+        table: The table, quoted.
+        types: DuckDB types by column name.
+        rows: Values in the order of `types`; None is NULL.
+
     Raises:
-        EngineError: A value is not one of the type of its column.
+        EngineError: A value cannot be converted to the type of its column.
     """
     listed = ", ".join(identifier(name) for name in types)
     values = ", ".join(_converted(f"${number}", kind) for number, kind in enumerate(types.values(), start=1))
@@ -129,7 +144,7 @@ def insert_rows(
 
 
 def _converted(text: str, kind: str) -> str:
-    """The SQL that converts a text to a type; nested values are JSON, or what DuckDB prints."""
+    """Returns the SQL that converts a text to a type; nested values are JSON, or written as DuckDB prints them."""
     plain = f"TRY_CAST({text}::VARCHAR AS {kind})"
     if kind.startswith(_NESTED) or kind.endswith("]"):
         return f"coalesce(TRY_CAST(TRY_CAST({text}::VARCHAR AS JSON) AS {kind}), {plain})"
@@ -137,7 +152,7 @@ def _converted(text: str, kind: str) -> str:
 
 
 def _except(con: duckdb.DuckDBPyConnection, left: str, right: str, columns: Mapping[str, str]) -> tuple[Row, ...]:
-    """The rows of one table that the other has not, as often as they are missing there, as texts."""
+    """Returns the rows of one table that the other does not have, as often as they are missing there, as texts."""
     compared = ", ".join(
         f"json({identifier(name)})::VARCHAR AS {identifier(name)}" if kind == "JSON" else identifier(name)
         for name, kind in columns.items()
@@ -148,22 +163,22 @@ def _except(con: duckdb.DuckDBPyConnection, left: str, right: str, columns: Mapp
 
 
 def _paired(
-    lost: Sequence[Row], extra: Sequence[Row]
+    missing: Sequence[Row], unexpected: Sequence[Row]
 ) -> tuple[tuple[ChangedRow, ...], tuple[Row, ...], tuple[Row, ...]]:
-    """Pairs each missing row with the unexpected row that shares most values with it, if at least one is shared."""
-    rest, changed, alone = list(extra[: _SHOWN * 10]), list[ChangedRow](), list[Row]()
-    for row in lost:
+    """Pairs each missing row with the unexpected row that shares the most values with it, where one is shared."""
+    rest, changed, alone = list(unexpected[: _SHOWN * 10]), list[ChangedRow](), list[Row]()
+    for row in missing:
         best = max(rest, key=lambda other: _shared(row, other), default=None)
         if best is None or not _shared(row, best):
             alone.append(row)
         else:
             rest.remove(best)
             changed.append(ChangedRow(row, best))
-    return tuple(changed), tuple(alone), (*rest, *extra[_SHOWN * 10 :])
+    return tuple(changed), tuple(alone), (*rest, *unexpected[_SHOWN * 10 :])
 
 
 def _shared(row: Row, other: Row) -> int:
-    return sum(one is not None and one == two for one, two in zip(row, other, strict=True))
+    return sum(left is not None and left == right for left, right in zip(row, other, strict=True))
 
 
 def _listed(title: str, rows: Sequence[str]) -> Iterator[str]:

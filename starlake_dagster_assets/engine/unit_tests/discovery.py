@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("load", "transform")
 
 @dataclass(frozen=True)
 class UnitTest:
-    """One test.
+    """A unit test of a table or task.
 
     Attributes:
         kind: `load` or `transform`.
@@ -39,13 +39,21 @@ class UnitTest:
 
     @property
     def id(self) -> str:
-        """`<kind>/<domain>/<target>/<name>`."""
+        """Path of its directory below `metadata/tests`: `<kind>/<domain>/<target>/<name>`."""
         return f"{self.kind}/{self.domain}/{self.target}/{self.name}"
 
 
 @dataclass(frozen=True)
 class TestSelection:
-    """The options that choose tests, as `starlake test` has them; None chooses all."""
+    """Selects unit tests by the options of `starlake test`.
+
+    Attributes:
+        load: Select tests of loads. With neither `load` nor `transform`, both kinds are selected.
+        transform: Select tests of transforms.
+        domain: Directory of the domain; None selects all.
+        table: Table or task, as `<name>` or `<domain>.<name>`; None selects all.
+        test: Name of the test; None selects all.
+    """
 
     __test__ = False
 
@@ -57,7 +65,7 @@ class TestSelection:
 
 
 def names_of(item: Table | Task) -> tuple[tuple[str, str], ...]:
-    """Returns the domains and names that the tests of a table or task may be found under, those of its file first."""
+    """Returns the pairs of domain and name under which a table or task may have tests, those of its file first."""
     if isinstance(item, Task):
         return (item.transform_domain, item.stem), (item.domain, item.stem)
     return (item.domain, item.stem), (item.domain_name, item.stem)
@@ -70,16 +78,16 @@ def find_unit_tests(root: Path) -> tuple[UnitTest, ...]:
         root: The project's directory.
 
     Raises:
-        EngineError: A file of a test lies outside of the directory of a test.
+        EngineError: A data file is not in the directory of a test.
     """
     top = root / "metadata" / "tests"
     found: list[UnitTest] = []
     for kind in KINDS:
-        _reject_strays(top / kind)
+        _reject_misplaced_files(top / kind)
         for domain in _directories(top / kind):
-            _reject_strays(domain)
+            _reject_misplaced_files(domain)
             for target in _directories(domain):
-                _reject_strays(target)
+                _reject_misplaced_files(target)
                 for test in _directories(target):
                     levels = (top, domain, target, test)
                     found.append(UnitTest(kind, domain.name, target.name, test.name, test, levels))
@@ -91,10 +99,10 @@ def select_unit_tests(tests: Sequence[UnitTest], selection: TestSelection) -> tu
 
     Args:
         tests: All tests of a project.
-        selection: What is selected. A table or task may be given as `<domain>.<name>`.
+        selection: The options.
 
     Raises:
-        EngineError: No test is selected; the message names the closest one.
+        EngineError: No test is selected. The message suggests the closest name.
     """
     chosen = [test for test in tests if _is_selected(test, selection)]
     if chosen:
@@ -135,8 +143,8 @@ def _directories(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _reject_strays(folder: Path) -> None:
-    """Refuses data files that belong into the directory of a test, which would be ignored here."""
+def _reject_misplaced_files(folder: Path) -> None:
+    """Raises an error for data files outside of the directory of a test, where they would be ignored."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and path.suffix in {".csv", ".json"} and not path.name.startswith("."):
             raise EngineError(

@@ -1,4 +1,4 @@
-"""Files of one unit test, by their names, and the rows in them."""
+"""Files of a unit test, classified by their names, and the rows in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Expected:
-    """A wanted result: the file of its rows, and the query that gives them, None for the content of the target."""
+    """An expected result: the file of its rows, and the query that returns them; None = all rows of the target."""
 
     name: str
     file: Path
@@ -48,9 +48,9 @@ class TestFiles:
 
     Attributes:
         given: Tables that exist before the test.
-        incoming: Files to load, by the name that they are loaded under.
+        incoming: Files to load, as pairs of the name under which they are loaded and the path.
         scripts: SQL files that are run before the test.
-        expected: The wanted results.
+        expected: The expected results.
     """
 
     __test__ = False
@@ -65,7 +65,7 @@ class TestFiles:
         """Reads the directory of a test.
 
         Raises:
-            EngineError: A file has a name without a meaning, or something is missing.
+            EngineError: A file has an unknown name, or the expected result or the file to load is missing.
         """
         files = sorted(path for path in test.directory.iterdir() if path.is_file() and not path.name.startswith("."))
         found = TestFiles(
@@ -82,7 +82,7 @@ class TestFiles:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a CSV or JSON file: texts that are converted to the types of a table; None is NULL."""
+    """Rows of a CSV or JSON file, as texts that are not converted yet; None is NULL."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
@@ -110,7 +110,7 @@ def variables_of(test: UnitTest, variables: dict[str, str]) -> dict[str, str]:
         variables: The variables of the project, which the values may use.
 
     Raises:
-        EngineError: A file is not valid.
+        EngineError: A file has no key `env` with variables.
     """
     found: dict[str, str] = {}
     for level in test.levels:
@@ -180,10 +180,10 @@ def _csv(file: Path) -> Rows:
 
 def _json(file: Path) -> Rows:
     text = file.read_text(encoding="utf-8-sig")
-    listed = text.lstrip().startswith("[")
-    items: list[Any] = json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+    is_list = text.lstrip().startswith("[")
+    items: list[Any] = json.loads(text) if is_list else [json.loads(line) for line in text.splitlines() if line.strip()]
     if not all(isinstance(item, dict) for item in items):
-        raise EngineError("expected objects, one per row")
+        raise EngineError(f"{file.name}: expected one JSON object per row")
     columns = tuple(dict.fromkeys(str(key) for item in items for key in item))
     return Rows(columns, tuple(tuple(_text(item.get(name)) for name in columns) for item in items))
 

@@ -1,4 +1,4 @@
-"""A project whose data and database are those of one test alone."""
+"""Isolates a project for a unit test: its data and database are in the directory of the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTINGS = ("INSTALL", "LOAD", "SET", "CREATE")
 
 
 def isolated_project(project: Project, folder: Path) -> Project:
-    """Returns the project with its data below a directory of the test; files that tasks export become tables.
+    """Returns the project with its data below the directory of a test; tasks that export files write tables instead.
 
     Args:
         project: The project.
@@ -42,10 +42,10 @@ def isolated_project(project: Project, folder: Path) -> Project:
 
 
 def isolated_options(project: Project, folder: Path) -> EngineOptions:
-    """Returns settings of the engine for a database that reaches no file but those of the test.
+    """Returns options of the engine for a database that can only read and write files of the test.
 
     Args:
-        project: The project as it is, for the `preActions` of its connections.
+        project: The original project, for the `preActions` of its connections.
         folder: The directory of the test.
     """
     actions = [

@@ -1,4 +1,4 @@
-"""Runs unit tests: each on a database of its own, which is removed at the end."""
+"""Runs unit tests, each on a database of its own, which is removed at the end."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ __all__ = ["UnitTestResult", "run_unit_tests"]
 
 @dataclass(frozen=True)
 class UnitTestResult:
-    """Result of a test.
+    """Result of a unit test.
 
     Attributes:
         test: The test.
-        status: `passed`; `failed` when its result is another than expected; `error` when it could not be run.
-        seconds: Duration.
-        differences: What distinguishes each result from the expected one.
-        error: Why it could not be run.
+        status: `passed`; `failed` where a result differs from the expected one; `error` where the test cannot run.
+        seconds: Duration in seconds.
+        differences: Differences from the expected results; empty unless the status is `failed`.
+        error: Reason why the test could not be run; "" unless the status is `error`.
         rejected: Reasons of rows that the load rejected, for a test that failed.
     """
 
@@ -60,7 +60,7 @@ class UnitTestResult:
     rejected: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yields what is wrong, for people."""
+        """Yields lines of text with the error, the differences and the rejected rows."""
         yield from self.error.splitlines()
         for difference in self.differences:
             yield f"{difference.name}:"
@@ -78,13 +78,13 @@ def run_unit_tests(
     options: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[UnitTestResult]:
-    """Runs tests one after the other; yields each result as it comes.
+    """Runs tests one after the other, and yields each result as soon as it is there.
 
     Args:
         root: The project's directory.
         tests: The tests.
-        env: The environment.
-        options: Variables; they take precedence over those of the tests.
+        env: Name of the environment (`metadata/env.<NAME>.sl.yml`); by default that of the process.
+        options: Variables by name; they take precedence over those of the tests.
         environ: The process environment; by default `os.environ`.
 
     Raises:
@@ -114,7 +114,7 @@ class _Target:
 
 
 class _Runs:
-    """Runs the tests of one project, which is read once for each set of variables."""
+    """Runs the tests of one project, and reads the project once per set of variables."""
 
     def __init__(
         self, root: Path, env: str | None, options: Mapping[str, str], environ: Mapping[str, str] | None
@@ -127,11 +127,11 @@ class _Runs:
         self._project(self._options)
 
     def run(self, test: UnitTest) -> UnitTestResult:
-        """Runs one test; whatever goes wrong is its result."""
+        """Runs one test; an error becomes its result."""
         started = time.monotonic()
         secrets = secrets_of(self._project(self._options)[0])
         try:
-            # the name without symbolic links is that which DuckDB compares with the allowed directories
+            # DuckDB compares paths without symbolic links with its allowed directories
             with temporary_directory("test") as folder:
                 differences, rejected = self._run(test, folder.resolve())
         except (StarlakeError, RenderError, duckdb.Error, OSError, UnicodeDecodeError) as error:
@@ -151,14 +151,13 @@ class _Runs:
 
     def _run(self, test: UnitTest, folder: Path) -> tuple[list[Difference], tuple[str, ...]]:
         files = TestFiles.of(test)
-        plain = self._project(self._options)[0]
-        given = variables_of(test, dict(plain.variables))
-        read, problems = self._project({**given, **self._options})
-        project, settings = isolated_project(read, folder), isolated_options(read, folder)
+        variables = variables_of(test, dict(self._project(self._options)[0].variables))
+        original, problems = self._project({**variables, **self._options})
+        project, settings = isolated_project(original, folder), isolated_options(original, folder)
         target = _target(project, problems, test)
         journal = Journal(_drop)
         renderer = Renderer(
-            self._root / "metadata", {one.file.removeprefix("metadata/"): one.text for one in project.macros}
+            self._root / "metadata", {macro.file.removeprefix("metadata/"): macro.text for macro in project.macros}
         )
         with open_session(project, target.connection, journal, settings) as session:
             for table in files.given:
@@ -167,35 +166,35 @@ class _Runs:
                 run_script(session, renderer.render(script.read_text(encoding="utf-8"), project.variables))
         _execute(project, target, files, journal, settings)
         with open_session(project, target.connection, journal, settings) as session:
-            found = list[Difference]()
+            differences = list[Difference]()
             for expected in files.expected:
                 sql = _query(session, project, target, renderer, expected.query)
-                found.append(compare(session.con, expected.name, sql, read_rows(expected.file)))
-            return found, _rejected(session, project)
+                differences.append(compare(session.con, expected.name, sql, read_rows(expected.file)))
+            return differences, _rejected(session, project)
 
 
 def _target(project: Project, problems: Sequence[Problem], test: UnitTest) -> _Target:
     """Returns the table or task of a test.
 
     Raises:
-        EngineError: The project has none of that name, or leaves it out because of a problem.
+        EngineError: The project has no table or task of that name, or it has an error.
     """
     items: Sequence[Table | Task] = project.tables if test.kind == "load" else project.tasks
     for item in items:
         if (test.domain, test.target) in names_of(item):
             return _Target(item)
-    area_of = f"metadata/{test.kind}/{test.domain}/{test.target}."
-    wrong = [str(problem) for problem in problems if problem.severity == "error" and problem.file.startswith(area_of)]
+    prefix = f"metadata/{test.kind}/{test.domain}/{test.target}."
+    errors = [str(problem) for problem in problems if problem.severity == "error" and problem.file.startswith(prefix)]
     what = "table" if test.kind == "load" else "task"
-    if wrong:
-        raise EngineError(f"the {what} {test.domain}.{test.target} has an error: {wrong[0]}")
+    if errors:
+        raise EngineError(f"the {what} {test.domain}.{test.target} has an error: {errors[0]}")
     guess = closest_match(f"{test.domain}.{test.target}", [".".join(names_of(item)[0]) for item in items])
     hint = f"; did you mean {guess}?" if guess else ""
     raise EngineError(f"the project has no {what} {test.domain}.{test.target}{hint}")
 
 
 def _create(session: Session, project: Project, given: Given) -> None:
-    """Creates a table that exists before the test: with the project's types where it describes the table."""
+    """Creates a table that exists before the test, with the types of the project where it describes the table."""
     rows = read_rows(given.file)
     declared = {column.name.lower(): column for column in _declared(project, given)}
     name = qualified(given.schema, given.table)
@@ -224,19 +223,19 @@ def _create(session: Session, project: Project, given: Given) -> None:
 
 
 def _declared(project: Project, given: Given) -> Sequence[Column]:
-    """The columns that the project describes; none where it does not describe all types."""
-    wanted = (given.schema.lower(), given.table.lower())
+    """Returns the columns that the project describes; none where it does not describe all types."""
+    name = (given.schema.lower(), given.table.lower())
     for table in project.tables:
-        if (table.final_domain.lower(), table.final_name.lower()) == wanted:
+        if (table.final_domain.lower(), table.final_name.lower()) == name:
             return [*target_columns(table, project), *_scd2(project, table.metadata.write_strategy)]
-        if (table.domain.lower(), table.stem.lower()) == wanted:
+        if (table.domain.lower(), table.stem.lower()) == name:
             raise EngineError(
                 f"{given.file.name}: the table {table.raw} is {table.id} in the warehouse; "
                 f"name the file {table.id}{given.file.suffix}"
             )
     for item in (*project.externals, *project.tasks):
-        name = item.table if isinstance(item, Task) else item.name
-        if (item.domain.lower(), name.lower()) == wanted and item.attributes:
+        table_name = item.table if isinstance(item, Task) else item.name
+        if (item.domain.lower(), table_name.lower()) == name and item.attributes:
             stored = [attribute for attribute in item.attributes if not attribute.ignore]
             if all(attribute.type for attribute in stored):
                 found = [Column(attribute.final_name, column_type(attribute, project)) for attribute in stored]
@@ -251,7 +250,7 @@ def _scd2(project: Project, strategy: WriteStrategy) -> Sequence[Column]:
 
 
 def _inferred(con: duckdb.DuckDBPyConnection, column: Sequence[str | None]) -> str:
-    """The narrowest type that all values of a column have."""
+    """Returns the narrowest type that all values of a column have."""
     values = [value for value in column if value is not None]
     for kind in ("BIGINT", "DOUBLE", "DATE", "TIMESTAMP", "BOOLEAN") if values else ():
         sql = f"SELECT bool_and(TRY_CAST(value AS {kind}) IS NOT NULL) FROM (SELECT unnest(?::VARCHAR[]) AS value)"
@@ -275,7 +274,7 @@ def _execute(project: Project, target: _Target, files: TestFiles, journal: Journ
 
 
 def _query(session: Session, project: Project, target: _Target, renderer: Renderer, query: str | None) -> str:
-    """The query of a result: a text without SELECT is a list of columns of the target."""
+    """Returns the query of a result: a text without SELECT is a list of columns of the target."""
     if query is None:
         return f"FROM {target.name}"
     sql = renderer.render(query, project.variables).strip().rstrip(";")
@@ -285,7 +284,7 @@ def _query(session: Session, project: Project, target: _Target, renderer: Render
 
 
 def _rejected(session: Session, project: Project) -> tuple[str, ...]:
-    """Reasons of the rows that the load rejected."""
+    """Returns the reasons of at most ten rows that the load rejected."""
     audit = project.application.audit.domain
     try:
         found = session.con.execute(f"SELECT ERROR FROM {qualified(audit, 'rejected')} LIMIT 10").fetchall()
@@ -295,4 +294,4 @@ def _rejected(session: Session, project: Project) -> tuple[str, ...]:
 
 
 def _drop(line: Line) -> None:
-    """Takes a line and drops it."""
+    """Ignores a line."""

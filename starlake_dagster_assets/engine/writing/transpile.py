@@ -101,7 +101,7 @@ def _divided(tree: Any, dialect: str, kinds: Mapping[int, tuple[str, str]]) -> A
 
 
 def _remainders(tree: Any, dialect: str) -> Any:
-    """Lets whole divisions and remainders by zero fail where they do in the dialect; DuckDB returns NULL."""
+    """Makes whole divisions and remainders by zero fail where they do in the dialect; DuckDB returns NULL."""
     if Dialect.get_or_raise(dialect).SAFE_DIVISION:
         return tree
     for node in reversed(list(tree.find_all(exp.IntDiv, exp.Mod))):
