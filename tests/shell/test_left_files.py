@@ -91,7 +91,7 @@ def test_a_retry_where_nobody_sees_the_files_remembers_what_was_taken(bench: Any
     result = bench.materialize(bench.resource(), steps=StarlakeSteps(retry_policy=dg.RetryPolicy(max_retries=1)))
     assert not result.success
     assert set(reasons(result)) == {"sales.b"}
-    assert "b-1.csv in the area `ingesting`" in reasons(result)["sales.b"]
+    assert "a previous attempt of this run took b-1.csv" in reasons(result)["sales.b"]
 
 
 def test_a_retry_after_a_load_that_never_began_takes_no_file_for_a_failed_one(bench: Any) -> None:
