@@ -200,7 +200,10 @@ def test_the_scripted_program_ends_as_the_real_one(tmp_path: Path, name: str):
     if told.get("validates"):
         scripted.tell(validate=printed(out, "/project"))
     code, shown, logged = run(scripted, recorded, root, told.get("signal"))
-    assert code == recorded["exit"], logged
+    ends = {recorded["exit"]}
+    if told.get("signal") == "group":  # the launcher may see the end of its program before its own signal
+        ends.add(128 + signal.SIGTERM)
+    assert code in ends, logged
     assert substance(logged, str(root)) == substance(err, "/project")
     assert printed(shown, str(root)) == printed(out, "/project")
     after = recorded.get("after")
