@@ -91,8 +91,13 @@ def secrets_of(project: Project) -> frozenset[str]:
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:
-    """The text with each secret replaced by `***`, longest first."""
+    """The text with each secret, longest first, and each password in a URL replaced by `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
         if secret and secret in text:
             text = text.replace(secret, "***")
-    return text
+    return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
+
+
+def _hidden(match: re.Match[str]) -> str:
+    secret = match[1] or match[2]
+    return match[0].replace(secret, "***") if secret else match[0]
