@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import time
 from argparse import Namespace
@@ -36,6 +37,8 @@ def _recorder() -> ModuleType:
 
 
 RECORD = _recorder()
+LOCK = re.compile(r"\.\w+\.lock")
+"""A lock file of the embedded engine, next to the stage area of a domain."""
 RUNS = [
     (folder.name, loader)
     for folder in sorted(CORPUS.iterdir())
@@ -519,7 +522,7 @@ def run(name: str, loader: str, top: Path) -> list[Step]:
         found, left = RECORD.tables(root / "datasets" / "duckdb.db", root, 0.0)
         assert left == 0
         areas = {
-            area: [name for name in names if not name.endswith(".lock")] for area, names in RECORD.files(root).items()
+            area: [name for name in names if not LOCK.fullmatch(name)] for area, names in RECORD.files(root).items()
         }
         steps.append({"step": number, "commands": commands, "files": areas, "tables": found})
     return steps

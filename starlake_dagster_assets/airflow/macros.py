@@ -65,13 +65,19 @@ def _configured(context: Any) -> tuple[str, str] | None:
     return _text(moments[0]), _text(moments[1])
 
 
+def _run_type(context: Any) -> str:
+    """Returns the type of a run, as Airflow names it; "" where it has none."""
+    kind = getattr(context["dag_run"], "run_type", "")
+    return str(getattr(kind, "value", kind))
+
+
 def _events(context: Any) -> list[Any]:
     """Returns the events that triggered a run.
 
     Others are not asked for theirs: in `airflow dags test` of Airflow 2, asking fails after the first task of a run.
     """
-    kind = getattr(context["dag_run"], "run_type", None)
-    if kind is not None and not str(getattr(kind, "value", kind)).endswith("_triggered"):
+    kind = _run_type(context)
+    if kind and not kind.endswith("_triggered"):
         return []
     found: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
     return [event for events in found.values() for event in events]
@@ -187,7 +193,7 @@ def run_if_updated(*uris: str) -> Callable[[Any], None]:
     """
 
     def check(context: Any) -> None:
-        if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "manual":
+        if _run_type(context) == "manual":
             return
         updated = {*_updated_by_events(context), *_updated_here(context)}
         if _events(context) and updated.isdisjoint(uris):

@@ -39,17 +39,17 @@ def standing_results(
         A result for each check that the environment can answer; a table that does not exist fails.
     """
     named = [item for item in named_expectations(node, project.application) if item.name in wanted]
-    columns = reader.columns(*node.target) if wanted else None
+    columns = reader.columns(*node.target) if named or _DRIFT in wanted else None
     if named and columns is not None:
         yield from _expectations(node, key, named, reader, samples, exists=bool(columns))
     if node.table is None:
         return
     if _REJECTED in wanted:
         rows = reader.last_load(node.table.domain_name, node.table.name)
+        if rows is None and _does_not_exist(reader.columns(*node.target) if columns is None else columns):
+            rows = ()
         if rows is not None:
             yield _rejected(node, node.table, key, rows, reader, samples)
-        elif columns is not None and not columns:
-            yield _absent(key, _REJECTED)
     if _DRIFT in wanted and columns is not None:
         yield drift_result(node, key, project, columns, engine_of(node, project)) or _absent(key, _DRIFT)
 
@@ -103,6 +103,10 @@ def _rejected(
     if outcome.rejected:
         rejects = reader.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
     return rejected_result(replace(outcome, rejects=tuple(rejects)), key, samples)
+
+
+def _does_not_exist(columns: Sequence[tuple[str, str]] | None) -> bool:
+    return columns is not None and not columns
 
 
 def _absent(key: dg.AssetKey, check: str, *, blocking: bool = False) -> dg.AssetCheckResult:

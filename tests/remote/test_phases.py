@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 from tests.fakes.simulated_service import Faults, Killed, SimulatedReader, SimulatedService, SimulatedTime
@@ -71,15 +70,6 @@ class PhasedRun(Run):
         self.time = SimulatedTime()
         self.service = Phased(self.time, phase, ends)
         self.reader = SimulatedReader(self.service) if reads else None
-
-    def attempt(self, number: int) -> None:
-        self.time.dead = False
-        try:
-            self._attempt(number)
-        except (Killed, UnreachableError):
-            pass
-        except KeyboardInterrupt:
-            self.cancelled = True
 
 
 @pytest.fixture(scope="module")

@@ -75,21 +75,25 @@ class Run:
 
     def play(self) -> None:
         for number in range(ATTEMPTS):
-            self.time.dead = False
             ends = self.time.now + self.random.uniform(0, 120)
             self.time.kill_at = ends if self.random.random() < 0.3 else None
             self.time.cancel_at = ends if self.time.kill_at is None and self.random.random() < 0.1 else None
             try:
-                self._attempt(number)
-            except (Killed, UnreachableError):
-                pass
-            except KeyboardInterrupt:
-                self.cancelled = True
+                self.attempt(number)
             finally:
                 self.time.kill_at = self.time.cancel_at = None
             if self.green or self.cancelled:
                 break
         self._judge()
+
+    def attempt(self, number: int) -> None:
+        self.time.dead = False
+        try:
+            self._attempt(number)
+        except (Killed, UnreachableError):
+            pass
+        except KeyboardInterrupt:
+            self.cancelled = True
 
     def _attempt(self, number: int) -> None:
         policy = Policy(poll=5, outage=600, starting=300, grace=60, settle=60, longest_pause=10)
