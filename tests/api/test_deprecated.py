@@ -236,7 +236,7 @@ def test_wrong_groups_are_named(root: Path, arguments: dict[str, Any], error: ty
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"preview": -1}, "-1 is none"), ({"samples": 100}, "from 0 to 20, not 100"), ({"samples": -1}, "not -1")],
+    [({"preview": -1}, "from 0, not -1"), ({"samples": 100}, "from 0 to 20, not 100"), ({"samples": -1}, "not -1")],
 )
 def test_numbers_of_rows_have_bounds(given: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
