@@ -91,5 +91,5 @@ def judge(con: duckdb.DuckDBPyConnection, project: Project, table: Table, source
     Raises:
         EngineError: See `RowCompiler.compile`.
     """
-    typed = RowCompiler(con, project, table).compile(source.cells)
+    typed = RowCompiler(con, project, table, restored=source.restored).compile(source.cells)
     return Judged(source, typed, project.application.sink_replay_to_file)

@@ -80,11 +80,19 @@ class RowCompiler:
         con: The connection, where Python functions are registered if need be.
         project: Types and settings (`emptyIsNull`, `rejectWithValue`, `privacy.options`).
         table: The table.
+        patterns: Those of the connection, where several tables are compiled.
+        restored: See `Source.restored`.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, project: Project, table: Table, patterns: Patterns | None = None
+        self,
+        con: duckdb.DuckDBPyConnection,
+        project: Project,
+        table: Table,
+        patterns: Patterns | None = None,
+        restored: Callable[[str], str] = str,
     ) -> None:
+        self._restored = restored
         self._con = con
         self._project = project
         self._table = table
@@ -124,7 +132,7 @@ class RowCompiler:
             return self._json(attribute, json, path, 0)
         if cell.kind == "json":
             if cell.text and cell.nested and type_of(attribute, self._project).primitive_type != "variant":
-                return self._json_leaf(attribute, cell.text, cell.nested, self._scalar(attribute), path)
+                return self._json_leaf(attribute, self._restored(cell.text), cell.nested, self._scalar(attribute), path)
             return self._json(attribute, cell.sql, path, 0)
         kind = self._scalar(attribute)
         if cell.kind == "typed" and not is_nested(cell.ddl):
@@ -219,7 +227,7 @@ class RowCompiler:
         if kind.definition.primitive_type == "variant":
             return self._json_variant(attribute, json, kind, path)
         nested = f"json_type({json}) IN ('OBJECT', 'ARRAY')"
-        return self._json_leaf(attribute, f"({json} ->> '$')", nested, kind, path)
+        return self._json_leaf(attribute, self._restored(f"({json} ->> '$')"), nested, kind, path)
 
     def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> Typed:
         inner = self._text(attribute, text, kind, path)
@@ -232,7 +240,9 @@ class RowCompiler:
         )
 
     def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> Typed:
-        value = f"CASE WHEN json_type({json}) <> 'NULL' THEN {json} END"
+        restored = self._restored(f"{json}::VARCHAR")
+        whole = json if restored == f"{json}::VARCHAR" else f"{restored}::JSON"
+        value = f"CASE WHEN json_type({json}) <> 'NULL' THEN {whole} END"
         if attribute.default is not None and not attribute.required:
             value = f"coalesce({value}, {kind.value(literal(attribute.default))})"
         missing = self._reason(path, "' can''t be null'", "NULL")
@@ -264,7 +274,7 @@ class RowCompiler:
 
     def _container(self, attribute: Attribute, json: str, path: str, kind: str, wrong: str, inner: str) -> str:
         missing = self._reason(path, "' can''t be null'", "NULL") if attribute.required else "NULL"
-        refused = self._reason(path, literal(wrong), f"({json} ->> '$')")
+        refused = self._reason(path, literal(wrong), self._restored(f"({json} ->> '$')"))
         return (
             f"CASE WHEN {json} IS NULL OR json_type({json}) = 'NULL' THEN {missing} "
             f"WHEN json_type({json}) <> '{kind}' THEN {refused} ELSE {inner} END"

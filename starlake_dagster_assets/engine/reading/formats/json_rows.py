@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.formats.json_documents import array_elements, documents
+from starlake_dagster_assets.engine.reading.formats.json_numbers import protect_numbers
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, fast_lines
 from starlake_dagster_assets.engine.reading.formats.options import check_options
 from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, printable, write_plain
@@ -108,10 +110,14 @@ def json_sources(
     path: Path, shown: str, work: Path, table: Table, *, replay: bool
 ) -> Iterator[Callable[[], Source | None]]:
     """The ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
-    lines = None if table.metadata.array else fast_lines(path, keep_blank=False)
+    numbers = protect_numbers(path, work)
+    lines = None if table.metadata.array else fast_lines(numbers.path, keep_blank=False)
+    line = numbers.restored(LINE)
 
     def quick() -> Source | None:
-        return json_columns(path, lines[1], table) if lines is not None and not replay else None
+        if lines is None or replay:
+            return None
+        return replace(json_columns(numbers.path, lines[1], table), restored=numbers.restored)
 
     def fast() -> Source | None:
         if lines is None:
@@ -120,10 +126,11 @@ def json_sources(
         begins = f"starts_with(ltrim({LINE}, {literal(' ' + chr(9))}), '{{')"
         document = f"CASE WHEN {begins} THEN {LINE}::JSON ELSE error('not one JSON object a line') END"
         sql = json_table(lines[0], document, "CAST(NULL AS VARCHAR)", table)
-        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=lines[1])
+        cells = json_cells(table)
+        return Source(sql, cells, reason=REASON, line=line, expected_rows=lines[1], restored=numbers.restored)
 
     def careful() -> Source:
-        pieces = open_text(path)
+        pieces = open_text(numbers.path)
         texts = array_elements(pieces, shown) if table.metadata.array else documents(pieces)
         rows, count = write_plain(work / "documents.csv", (LINE,), _judged(texts))
         reason = (
@@ -132,7 +139,8 @@ def json_sources(
         )
         document = f"CASE WHEN json_valid({LINE}) THEN {LINE}::JSON END"
         sql = json_table(rows, document, reason, table)
-        return Source(sql, json_cells(table), reason=REASON, line=LINE, expected_rows=count)
+        cells = json_cells(table)
+        return Source(sql, cells, reason=REASON, line=line, expected_rows=count, restored=numbers.restored)
 
     yield quick
     yield fast

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.reading.rows import Cell
 
 __all__ = ["Source"]
+
+
+def _unchanged(text: str) -> str:
+    return text
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Source:
         line: SQL of the record as a text, in the form of the file; for replay files.
         header: The header line that belongs to it, if there is one.
         expected_rows: Rows that `sql` must give; another number means that it cannot be trusted.
+        restored: SQL of a text of a JSON value → SQL of it with all digits of its numbers (see `json_numbers`).
     """
 
     sql: str
@@ -29,3 +34,4 @@ class Source:
     line: str = "NULL"
     header: str | None = None
     expected_rows: int | None = None
+    restored: Callable[[str], str] = _unchanged

@@ -1,0 +1,101 @@
+"""Keeps the digits of JSON numbers that DuckDB would round to a double.
+
+DuckDB keeps the text of a number that is too large for a double. Numbers with a fraction or an exponent and 16 digits
+or more are therefore given a huge exponent before DuckDB reads them, which `JsonNumbers.restored` removes again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlake_dagster_assets.engine.quoting import literal
+
+__all__ = ["JsonNumbers", "protect_numbers"]
+
+_CHUNK = 256 << 10  # stays in the processor's cache
+_EXACT_DIGITS = 15  # decimal digits that every double keeps
+_SIGNS = b"0123456789.eE"
+_CLASSES = bytes(ord("0") if byte in _SIGNS else ord(" ") for byte in range(256))
+_RUN = b"0" * (_EXACT_DIGITS + 2)
+_LONG = re.compile(rb"([0-9][0-9.]{15,})(?:([eE][-+]?)([0-9]+))?")
+_EXPONENTS = ("", "e", "E", "e+", "E+", "e-", "E-")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?')
+
+
+@dataclass(frozen=True)
+class JsonNumbers:
+    """A file whose long numbers are protected.
+
+    Attributes:
+        path: The file, or a copy of it with protected numbers.
+        mark: Exponent of protected numbers, different for each file; "" where the file has none.
+    """
+
+    path: Path
+    mark: str = ""
+
+    def restored(self, text: str) -> str:
+        """Returns SQL of a text, or of JSON as a text, with the numbers as they stand in the file."""
+        if not self.mark:
+            return text
+        restored = text
+        for code, exponent in enumerate(_EXPONENTS):
+            restored = f"replace({restored}, {literal(f'e{self.mark}{code}')}, {literal(exponent)})"
+        return f"CASE WHEN contains({text}, {literal(self.mark)}) THEN {restored} ELSE {text} END"
+
+
+def protect_numbers(path: Path, work: Path) -> JsonNumbers:
+    """Protects the numbers of a file of JSON documents, in bounded memory.
+
+    Args:
+        path: A file in UTF-8.
+        work: A directory for the copy, which is made where the file may have such numbers.
+    """
+    if not _may_have_long_numbers(path):
+        return JsonNumbers(path)
+    mark = "9" + "".join(secrets.choice("0123456789") for _ in range(19))
+    target = work / "numbers.json"
+    found = False
+    with path.open("rb") as source, target.open("wb") as copy:
+        for line in source:
+            changed = _protected(line, mark.encode()) if _LONG.search(line) else line
+            found = found or changed is not line
+            copy.write(changed)
+    return JsonNumbers(target, mark) if found else JsonNumbers(path)
+
+
+def _may_have_long_numbers(path: Path) -> bool:
+    last = b""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            signs = chunk.translate(_CLASSES)
+            if _RUN in signs or _RUN in last + signs[: len(_RUN)]:
+                return True
+            last = signs[-len(_RUN) :]
+    return False
+
+
+def _protected(line: bytes, mark: bytes) -> bytes:
+    """Returns a line with protected numbers: no JSON string goes on in the next line."""
+    parts: list[bytes] = []
+    end, outside, quotes = 0, 0, 0
+    strings = [text.span() for text in _STRING.finditer(line)] if b"\\" in line else None
+    for match in _LONG.finditer(line):
+        start, stop = match.span()
+        if strings is None:
+            quotes += line.count(b'"', outside, start)
+            outside, inside = start, quotes % 2 == 1
+        else:
+            inside = any(first < start < last for first, last in strings)
+        if inside:
+            continue
+        digits, exponent, power = match[1], match[2], match[3]
+        fraction = exponent is not None or b"." in digits
+        if fraction and len(digits.replace(b".", b"").lstrip(b"0")) > _EXACT_DIGITS:
+            code = _EXPONENTS.index((exponent or b"").decode())
+            parts.append(b"%b%be%b%d%b" % (line[end:start], digits, mark, code, power or b""))
+            end = stop
+    return b"".join([*parts, line[end:]]) if parts else line
