@@ -26,6 +26,7 @@ _MODULES = (
     "command/load_files",
     "airflow/macros",
     "airflow/tries",
+    "airflow/taken_files",
     "airflow/worker",
 )
 _HEAD = '''\

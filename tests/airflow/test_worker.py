@@ -12,6 +12,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.helper import helper
 from starlake_dagster_assets.airflow.render import MARKER
+from starlake_dagster_assets.airflow.tries import WorkerAreas, WorkerTable
 from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
 from tests.fakes.script import Scripted
 
@@ -51,9 +52,18 @@ class Worker:
     def area(self, name: str) -> Path:
         return self.root / "datasets" / name / "sales"
 
-    def deliver(self, *names: str) -> None:
+    def deliver(self, *names: str, text: str = "id\n1\n") -> None:
         for name in names:
-            (self.area("stage") / name).write_text("id\n1\n")
+            (self.area("stage") / name).write_text(text)
+
+    def files(self, area: str) -> dict[str, str]:
+        """The files of an area with their texts."""
+        return {path.name: path.read_text() for path in sorted(self.area(area).glob("*"))}
+
+    @property
+    def reasons(self) -> str:
+        """What the program itself says of the result."""
+        return "\n".join(line for line in self.said.splitlines() if line.startswith(("starlake-dagster: ", "  ")))
 
     def run(self, *argv: str, number: int = 1, run: str = "r1", program: Path | None = None, **env: str) -> int:
         """A try of a task, in a process of its own; the exported file is the program."""
@@ -135,7 +145,7 @@ def test_complete_evidence_is_required(worker, tmp_path, lines, code, expected, 
     program.write_text(f"#!/bin/sh\ncat <<'E'\n{text}\nE\nexit {code}\n")
     program.chmod(0o755)
     assert worker.run(*LOAD, "orders", program=program, SL_ROOT="/nowhere") == expected
-    assert named in worker.said
+    assert named in worker.reasons
 
 
 def test_a_file_that_the_program_leaves_in_stage_is_not_nothing(worker):
@@ -183,7 +193,7 @@ def test_a_retry_that_finds_no_file_fails_where_the_first_try_took_one(worker, t
     worker.scripted.tables({})
     for number in (2, 3):
         assert worker.run(*LOAD, "orders", number=number) == FAILED
-        assert "orders-1.csv was taken by an earlier try" in worker.said
+        assert "orders-1.csv was taken by an earlier load" in worker.reasons
     worker.deliver("orders-2.csv")
     assert worker.run(*LOAD, "orders", number=4) == FAILED, "the first delivery is still lost"
     worker.deliver("orders-1.csv")
@@ -226,6 +236,126 @@ def test_a_batch_whose_other_table_failed_is_whole_after_the_retry(worker):
     worker.scripted.tables({})
     assert worker.run(*LOAD, "orders,items", number=2) == 0
     assert "sales.items: loaded" in worker.said
+
+
+def test_a_retry_after_a_part_of_the_files_was_loaded_succeeds_with_the_rest(worker):
+    worker.deliver("orders-1.csv", "orders-2.csv")
+    worker.scripted.tables(moves("part"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    assert "orders-2.csv" in worker.reasons and [*worker.files("stage")] == ["orders-2.csv"]
+    assert worker.run(*LOAD, "orders", number=2) == FAILED
+    worker.scripted.tables({})
+    assert worker.run(*LOAD, "orders", number=3) == 0
+    assert [*worker.files("archive")] == ["orders-1.csv", "orders-2.csv"]
+
+
+def test_a_file_that_was_loaded_by_hand_between_two_tries_is_loaded(worker):
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables(moves("refuse"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    assert worker.run(*LOAD, "orders", number=2) == FAILED
+    worker.area("archive").mkdir(parents=True)
+    (worker.area("ingesting") / "orders-1.csv").rename(worker.area("archive") / "orders-1.csv")
+    assert worker.run(*LOAD, "orders", number=3) == 0
+    assert "orders: loaded" in worker.reasons
+
+
+def test_an_older_file_of_the_same_name_in_the_archive_does_not_count(worker):
+    worker.area("archive").mkdir(parents=True)
+    (worker.area("archive") / "orders-1.csv").write_text("older")
+    worker.deliver("orders-1.csv")
+    worker.scripted.tables(moves("refuse"))
+    for number in (1, 2):
+        assert worker.run(*LOAD, "orders", number=number) == FAILED
+
+
+def test_without_an_archive_the_log_tells_which_part_was_loaded(worker, tmp_path):
+    program = tmp_path / "starlake"
+    backed_up = (
+        "26/11/29 01:00:01 INFO IngestionWorkflow: Backing up file gs://b/ingesting/sales/a.json to gs://b/a.json"
+    )
+    error = "26/11/29 01:00:01 ERROR IngestionWorkflow: java.sql.SQLException: no"
+
+    def tell(*lines: str, code: int) -> None:
+        text = "\n".join(lines)
+        program.write_text(f"#!/bin/sh\ncat <<'E'\n{text}\nE\nexit {code}\n")
+        program.chmod(0o755)
+
+    known = {"program": program, "SL_ROOT": "gs://b", "AIRFLOW_HOME": str(tmp_path)}
+    tell(STARTED, SUMMARY.format("a.json"), backed_up, error, code=1)
+    assert worker.run(*LOAD, "orders", **known) == FAILED
+    assert "b.json" in worker.reasons and "a.json" not in worker.reasons
+    tell(STARTED.replace("a.json,b.json", "c.json"), SUMMARY.format("c.json"), WALKED, code=0)
+    assert worker.run(*LOAD, "orders", number=2, **known) == FAILED
+    assert "b.json was taken by an earlier load" in worker.reasons
+    tell(STARTED.replace("a.json,b.json", "b.json"), SUMMARY.format("b.json"), WALKED, code=0)
+    assert worker.run(*LOAD, "orders", number=3, **known) == 0
+
+
+def meanwhile(worker: Worker, tmp_path: Path, *, summary: bool = False) -> Path:
+    """A program whose load fails, while a new file of the same name comes to `stage`."""
+    stage, ingesting = worker.area("stage"), worker.area("ingesting")
+    lines = [STARTED.replace("a.json,b.json", "orders-1.csv"), *([SUMMARY.format("orders-1.csv")] if summary else [])]
+    text = "\n".join(lines)
+    program = tmp_path / "failing"
+    program.write_text(
+        f"#!/bin/sh\nmkdir -p {ingesting}\nmv {stage}/orders-1.csv {ingesting}\necho 'id\n2' > {stage}/orders-1.csv\n"
+        f"cat <<'E'\n{text}\n26/11/29 01:00:02 ERROR IngestionWorkflow: java.sql.SQLException: no\nE\nexit 1\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_a_new_file_of_the_same_name_and_the_first_one_are_both_loaded(worker, tmp_path):
+    worker.deliver("orders-1.csv", text="first")
+    assert worker.run(*LOAD, "orders", program=meanwhile(worker, tmp_path)) == FAILED
+    assert worker.files("stage") == {"orders-1-0.csv": "first", "orders-1.csv": "id\n2\n"}, "the older one first"
+    assert worker.run(*LOAD, "orders", number=2) == 0
+    assert worker.files("archive") == {"orders-1-0.csv": "first", "orders-1.csv": "id\n2\n"}
+
+
+def test_a_new_file_does_not_overwrite_one_whose_rows_may_be_in_the_table(worker, tmp_path):
+    worker.deliver("orders-1.csv", text="first")
+    assert worker.run(*LOAD, "orders", program=meanwhile(worker, tmp_path, summary=True)) == FAILED
+    for number in (2, 3):
+        assert worker.run(*LOAD, "orders", number=number) == FAILED
+        assert "orders-1.csv in `ingesting`" in worker.reasons
+    assert worker.files("ingesting") == {"orders-1.csv": "first"} and not worker.scripted.calls("load")
+    (worker.area("ingesting") / "orders-1.csv").unlink()
+    assert worker.run(*LOAD, "orders", number=4) == 0
+
+
+def test_a_file_that_was_moved_back_and_replaced_is_named_once(worker):
+    worker.deliver("orders-1.csv", text="first")
+    worker.scripted.tables(moves("fail"))
+    assert worker.run(*LOAD, "orders") == FAILED
+    worker.deliver("orders-1.csv", text="the second")
+    worker.scripted.tables({})
+    assert worker.run(*LOAD, "orders", number=2) == FAILED
+    assert "orders-1.csv was not loaded and moved back to `stage`, where another file" in worker.reasons
+    assert worker.run(*LOAD, "orders", number=3) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "others", "expected"),
+    [
+        ("orders-1.csv", "orders-.*.csv", [], "orders-1-0.csv"),
+        ("orders.csv", r"orders.*\.csv", ["orders-0.csv"], "orders.0.csv"),
+        ("orders-20240502.csv", r"orders-\d{8}\.csv", [], None),
+        ("orders-20240502.csv", r".*orders-\d{8}\.csv", [], "0-orders-20240502.csv"),
+        ("orders.tar.gz", r"orders\.tar.*\.gz", [], "orders.tar-0.gz"),
+        ("orders", "orders.*", [], "orders-0"),
+    ],
+)
+def test_another_name_for_a_file_is_one_of_its_table_alone(tmp_path, name, pattern, others, expected):
+    for area in ("stage", "ingesting"):
+        (tmp_path / area / "sales").mkdir(parents=True)
+        (tmp_path / area / "sales" / name).write_text(area)
+    areas = WorkerAreas({area: tmp_path / area for area in ("stage", "ingesting")})
+    table = WorkerTable("orders", "sales", pattern)
+    assert areas.put_back(table, name, [table, *(WorkerTable("x", "sales", one) for one in others)]) == expected
+    texts = {path.name: path.read_text() for path in (tmp_path / "stage" / "sales").iterdir()}
+    assert texts == {name: "stage", **({expected: "ingesting"} if expected else {})}
 
 
 def test_a_try_that_is_killed_leaves_a_record(worker, tmp_path):
