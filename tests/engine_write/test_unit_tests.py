@@ -65,6 +65,17 @@ PASSES: dict[str, dict[str, str]] = {
         f"{AGG}/_expected.csv": "n,s\n1,2\n",
     },
 }
+INFERRED = {
+    "7": "BIGINT",
+    "007": "VARCHAR",
+    "1.50": "DOUBLE",
+    "1234567890123456.78": "DECIMAL(38,18)",
+    "123456789012345678901234567890.5": "VARCHAR",
+    "2024-01-01": "DATE",
+    "2024-01-01 12:00:00": "TIMESTAMP",
+    "true": "BOOLEAN",
+    "yes": "VARCHAR",
+}
 DIFFERS: dict[str, tuple[str, list[str]]] = {
     "a column": ("n,s\n2,31\n", ["differing rows (1):", "  n=2: s is 30, expected 31"]),
     "rows": ("n,s\n2,30\n2,30\n", ["missing rows (1):", "  n=2, s=30"]),
@@ -89,6 +100,10 @@ ERRORS: dict[str, tuple[dict[str, str], str]] = {
     "a value of another type": (
         {f"{AGG}/_expected.csv": "n\n1\n", f"{AGG}/shop.orders.csv": "id\nx\n"},
         "shop.orders.csv: row 1: 'x' is no value for the column id (INTEGER)",
+    ),
+    "a value that its column cannot hold": (
+        {f"{AGG}/_expected.csv": "n\n1\n", f"{AGG}/shop.orders.csv": "id\n1.6\n"},
+        "shop.orders.csv: row 1: the column id (INTEGER) cannot hold '1.6' exactly: it would be 2",
     ),
     "an expected value of another type": (
         {f"{AGG}/_expected.csv": "n,s\nx,1\n", f"{AGG}/shop.orders.csv": "id,ts\n1,2\n"},
@@ -132,6 +147,27 @@ def test_a_difference_is_readable(bench: Any, case: str) -> None:
     given = {f"{AGG}/shop.orders.csv": "id,ts\n1,10\n2,20\n", f"{AGG}/_expected.csv": expected}
     (result,) = results(bench, given)
     assert (result.status, list(result.lines())) == ("failed", ["_expected:", *(f"  {line}" for line in lines)])
+
+
+def test_types_of_given_tables_hold_their_values(bench: Any) -> None:
+    files = {"metadata/tests/transform/kpi/seen/one/_expected.csv": "v,t\n"}
+    given = {"metadata/tests/transform/kpi/seen/one/a.sql": "create schema shop"}
+    for number, (value, kind) in enumerate(INFERRED.items()):
+        given[f"metadata/tests/transform/kpi/seen/one/shop.t{number}.csv"] = f"v\n{value}\n"
+        files["metadata/tests/transform/kpi/seen/one/_expected.csv"] += f'{value},"{kind}"\n'
+    bench.task(
+        "kpi.seen",
+        " union all ".join(
+            f"select v::varchar as v, typeof(v) as t from shop.t{number}" for number in range(len(INFERRED))
+        ),
+    )
+    (result,) = results(bench, {**files, **{path: text for path, text in given.items() if path.endswith("csv")}})
+    assert list(result.lines()) == [
+        "_expected:",
+        "  differing rows (2):",
+        "    t=DOUBLE: v is 1.5, expected 1.50",
+        "    t=DECIMAL(38,18): v is 1234567890123456.780000000000000000, expected 1234567890123456.78",
+    ]
 
 
 def test_rows_that_a_load_rejects_are_named(bench: Any) -> None:

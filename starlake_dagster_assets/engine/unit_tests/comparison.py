@@ -4,21 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier
+from starlake_dagster_assets.engine.reading.patterns import python_function
 from starlake_dagster_assets.engine.unit_tests.files import Rows
+from starlake_dagster_assets.engine.unit_tests.values import canonical_json, is_exact, is_nested, nested_text
 from starlake_dagster_assets.engine.writing.first_run import described
 from starlake_dagster_assets.errors import EngineError
 
-__all__ = ["ChangedRow", "Difference", "compare", "insert_rows"]
+__all__ = ["ChangedRow", "Difference", "InexactValue", "compare", "insert_rows"]
 
 _SHOWN = 10
-_NESTED = ("STRUCT", "MAP", "UNION")
 _ACTUAL = "sl_test_actual"
 _EXPECTED = "sl_test_expected"
+_CANONICAL = "sl_test_json"
 Row = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class InexactValue:
+    """A value that the type of its column cannot hold exactly.
+
+    Attributes:
+        row: Number of the row, from 1.
+        column: Name of the column.
+        type: DuckDB type of the column.
+        text: The value as it stands in the file.
+        nearest: The value that DuckDB converts it to.
+    """
+
+    row: int
+    column: str
+    type: str
+    text: str
+    nearest: str
+
+    def __str__(self) -> str:
+        """Returns the message for a table that exists before the test."""
+        return (
+            f"row {self.row}: the column {self.column} ({self.type}) cannot hold {self.text!r} exactly: "
+            f"it would be {self.nearest}"
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +117,8 @@ class Difference:
 def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows) -> Difference:
     """Compares the rows of a query with expected rows. Their order is ignored; the number of equal rows is not.
 
-    Expected values are converted to the types of the query's columns.
+    Expected values are converted to the types of the query's columns; a row with a value that the type of its column
+    cannot hold exactly, such as 1.6 for an integer, is a row that the result does not have.
 
     Args:
         con: The connection.
@@ -113,15 +143,16 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows)
     positions = [given.index(column.lower()) for column in columns]
     definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_EXPECTED} ({definition})")
-    insert_rows(con, f"temp.{_EXPECTED}", columns, [[row[index] for index in positions] for row in expected.rows])
-    missing_rows = _except(con, _EXPECTED, _ACTUAL, columns)
+    rows = [[row[index] for index in positions] for row in expected.rows]
+    inexact = insert_rows(con, f"temp.{_EXPECTED}", columns, rows)
+    missing_rows = (*(tuple(rows[value.row - 1]) for value in inexact), *_except(con, _EXPECTED, _ACTUAL, columns))
     unexpected_rows = _except(con, _ACTUAL, _EXPECTED, columns)
     return Difference(name, tuple(columns), missing, unexpected, *_paired(missing_rows, unexpected_rows))
 
 
 def insert_rows(
-    con: duckdb.DuckDBPyConnection, table: str, types: dict[str, str], rows: Sequence[Sequence[str | None]]
-) -> None:
+    con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], rows: Sequence[Sequence[str | None]]
+) -> tuple[InexactValue, ...]:
     """Inserts rows of texts into columns of a table, converted to their types.
 
     Args:
@@ -130,31 +161,64 @@ def insert_rows(
         types: DuckDB types by column name.
         rows: Values in the order of `types`; None is NULL.
 
+    Returns:
+        The first value of each row that is not inserted because a column cannot hold it exactly.
+
     Raises:
         EngineError: A value cannot be converted to the type of its column.
     """
     listed = ", ".join(identifier(name) for name in types)
     values = ", ".join(_converted(f"${number}", kind) for number, kind in enumerate(types.values(), start=1))
+    python = ", ".join(
+        f"({_converted(f'${number}', kind)}){'' if is_nested(kind) else '::VARCHAR'}"
+        for number, kind in enumerate(types.values(), start=1)
+    )
+    inexact = list[InexactValue]()
     for number, row in enumerate(rows, start=1):
-        converted = con.execute(f"SELECT {values}", row).fetchall()[0]
-        for (name, kind), text, value in zip(types.items(), row, converted, strict=True):
-            if value is None and text is not None and not (kind == "JSON" and text == "null"):
-                raise EngineError(f"row {number}: {text!r} is no value for the column {name} ({kind})")
-        con.execute(f"INSERT INTO {table} ({listed}) SELECT {values}", row)
+        texts: list[str | None] = []
+        for kind, text in zip(types.values(), row, strict=True):
+            texts.append(_nested_text(con, text, kind) if text is not None and is_nested(kind) else text)
+        found = con.execute(f"SELECT {python}", texts).fetchall()[0]
+        wrong = next(_inexact(number, types, row, found), None)
+        if wrong is None:
+            con.execute(f"INSERT INTO {table} ({listed}) SELECT {values}", texts)
+        else:
+            inexact.append(wrong)
+    return tuple(inexact)
+
+
+def _inexact(
+    number: int, types: Mapping[str, str], row: Sequence[str | None], found: Sequence[Any]
+) -> Iterator[InexactValue]:
+    """Yields the values of a row that their columns cannot hold exactly."""
+    for (name, kind), text, value in zip(types.items(), row, found, strict=True):
+        if text is None:
+            continue
+        if value is None and not (kind == "JSON" and text == "null"):
+            raise EngineError(f"row {number}: {text!r} is no value for the column {name} ({kind})")
+        if value is not None and not is_exact(text, kind, str(value), value):
+            yield InexactValue(number, name, kind, text, str(value))
+
+
+def _nested_text(con: duckdb.DuckDBPyConnection, text: str, kind: str) -> str:
+    """Returns a text with quoted numbers, which keep their digits, where DuckDB converts these to the type."""
+    quoted = nested_text(text)
+    found = con.execute(f"SELECT {_converted('$1', kind)}", [quoted]).fetchall()[0][0]
+    return quoted if found is not None and is_exact(text, kind, "", found) else text
 
 
 def _converted(text: str, kind: str) -> str:
     """Returns the SQL that converts a text to a type; nested values are JSON, or written as DuckDB prints them."""
     plain = f"TRY_CAST({text}::VARCHAR AS {kind})"
-    if kind.startswith(_NESTED) or kind.endswith("]"):
-        return f"coalesce(TRY_CAST(TRY_CAST({text}::VARCHAR AS JSON) AS {kind}), {plain})"
-    return plain
+    return f"coalesce(TRY_CAST(TRY_CAST({text}::VARCHAR AS JSON) AS {kind}), {plain})" if is_nested(kind) else plain
 
 
 def _except(con: duckdb.DuckDBPyConnection, left: str, right: str, columns: Mapping[str, str]) -> tuple[Row, ...]:
     """Returns the rows of one table that the other does not have, as often as they are missing there, as texts."""
+    if "JSON" in columns.values():
+        python_function(con, _CANONICAL, canonical_json, "VARCHAR", "a comparison of JSON")
     compared = ", ".join(
-        f"json({identifier(name)})::VARCHAR AS {identifier(name)}" if kind == "JSON" else identifier(name)
+        f"{_CANONICAL}({identifier(name)}::VARCHAR) AS {identifier(name)}" if kind == "JSON" else identifier(name)
         for name, kind in columns.items()
     )
     texts = ", ".join(f"{identifier(name)}::VARCHAR" for name in columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest
+from starlake_dagster_assets.engine.unit_tests.values import json_text, parse_json
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.rendering import substitute
 from starlake_dagster_assets.project.yaml_io import YamlError, parse_yaml
@@ -181,7 +181,7 @@ def _csv(file: Path) -> Rows:
 def _json(file: Path) -> Rows:
     text = file.read_text(encoding="utf-8-sig")
     is_list = text.lstrip().startswith("[")
-    items: list[Any] = json.loads(text) if is_list else [json.loads(line) for line in text.splitlines() if line.strip()]
+    items: list[Any] = parse_json(text) if is_list else [parse_json(line) for line in text.split("\n") if line.strip()]
     if not all(isinstance(item, dict) for item in items):
         raise EngineError(f"{file.name}: expected one JSON object per row")
     columns = tuple(dict.fromkeys(str(key) for item in items for key in item))
@@ -189,6 +189,4 @@ def _json(file: Path) -> Rows:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else json_text(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from starlake_dagster_assets.engine.unit_tests.comparison import Difference, com
 from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest, names_of
 from starlake_dagster_assets.engine.unit_tests.files import Given, TestFiles, read_rows, variables_of
 from starlake_dagster_assets.engine.unit_tests.isolation import isolated_options, isolated_project
+from starlake_dagster_assets.engine.unit_tests.values import is_exact
 from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.sql import run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import scd2_columns
@@ -37,6 +39,9 @@ from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import Renderer, RenderError
 
 __all__ = ["UnitTestResult", "run_unit_tests"]
+
+_LEADING_ZERO = re.compile(r"[-+]?0\d|\+")
+"""Of texts with digits that are no numbers, such as postal codes."""
 
 
 @dataclass(frozen=True)
@@ -217,9 +222,11 @@ def _create(session: Session, project: Project, given: Given) -> None:
     session.con.execute(f"CREATE TABLE {name} ({definition})")
     types = {column.name.lower(): column.type for column in columns}
     try:
-        insert_rows(session.con, name, {column: types[column.lower()] for column in rows.columns}, rows.rows)
+        inexact = insert_rows(session.con, name, {column: types[column.lower()] for column in rows.columns}, rows.rows)
     except EngineError as error:
         raise EngineError(f"{given.file.name}: {error}") from error
+    if inexact:
+        raise EngineError(f"{given.file.name}: {inexact[0]}")
 
 
 def _declared(project: Project, given: Given) -> Sequence[Column]:
@@ -250,13 +257,21 @@ def _scd2(project: Project, strategy: WriteStrategy) -> Sequence[Column]:
 
 
 def _inferred(con: duckdb.DuckDBPyConnection, column: Sequence[str | None]) -> str:
-    """Returns the narrowest type that all values of a column have."""
+    """Returns the narrowest type that holds all values of a column exactly."""
     values = [value for value in column if value is not None]
-    for kind in ("BIGINT", "DOUBLE", "DATE", "TIMESTAMP", "BOOLEAN") if values else ():
-        sql = f"SELECT bool_and(TRY_CAST(value AS {kind}) IS NOT NULL) FROM (SELECT unnest(?::VARCHAR[]) AS value)"
-        if con.execute(sql, [values]).fetchall()[0][0]:
+    for kind in ("BIGINT", "DOUBLE", "DECIMAL(38, 18)", "DATE", "TIMESTAMP", "BOOLEAN") if values else ():
+        sql = f"SELECT list_transform(?::VARCHAR[], lambda value: TRY_CAST(value AS {kind})::VARCHAR)"
+        found: list[str | None] = con.execute(sql, [values]).fetchall()[0][0]
+        if all(_keeps(text, kind, printed) for text, printed in zip(values, found, strict=True)):
             return kind
     return "VARCHAR"
+
+
+def _keeps(text: str, kind: str, printed: str | None) -> bool:
+    if printed is None or not is_exact(text, kind, printed, None):
+        return False
+    number = kind in {"BIGINT", "DOUBLE"} or kind.startswith("DECIMAL")
+    return _LEADING_ZERO.match(text) is None if number else kind != "BOOLEAN" or text.lower() == printed
 
 
 def _execute(project: Project, target: _Target, files: TestFiles, journal: Journal, settings: EngineOptions) -> None:
