@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ import dagster as dg
 from starlake_dagster_assets import _compat
 from starlake_dagster_assets.command import inspect
 from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.command.source import redact, secrets_of
+from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.errors import ProjectError, RunnerError
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Project
@@ -25,7 +25,7 @@ from starlake_dagster_assets.runners.protocol import Runner
 from starlake_dagster_assets.runners.shell import ShellRunner, find_program
 from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "examine_program"]
 
 Level = Literal["ok", "warning", "error"]
 _EXTRAS: Mapping[str, str] = {
@@ -81,23 +81,43 @@ def examine(root: Path | None, *, env: str | None = None, starlake: str | None =
         found, project = _project(source)
         yield found
     yield from _variables(os.environ)
-    yield _java()
     path = starlake or os.environ.get("SL_STARLAKE_PATH") or "starlake"
     try:
         program = find_program(path, os.environ)
     except RunnerError as error:
+        yield _java(os.environ)
         yield Finding("warning", "starlake", str(error), "The embedded engine needs none; StarlakeShell does.")
         return
     if root is None or project is None:
+        yield _java(os.environ)
         yield Finding("ok", "starlake", program, "Give a project to see its version, its features and the connections.")
         return
-    runner = StarlakeShell(starlake=program, timeout=_PATIENCE).shell(StarlakeProject(root, env=env))
+    yield from examine_program(StarlakeShell(starlake=program), StarlakeProject(root, env=env))
+
+
+def examine_program(resource: StarlakeShell, project: ProjectSource) -> Iterator[Finding]:
+    """Examines the program that a resource starts: Java, whether it starts, its features, the connections.
+
+    Args:
+        resource: Names the program and the environment of its processes.
+        project: The project whose commands would run.
+
+    Yields:
+        The findings. Nothing is raised, and nothing is loaded.
+    """
+    try:
+        runner = replace(resource.shell(project), timeout=_PATIENCE)
+        yield _java(runner.environ)
+        program = find_program(runner.starlake, runner.environ)
+    except RunnerError as error:
+        yield Finding("error", "starlake", str(error), "Install Starlake, or set `starlake` of StarlakeShell.")
+        return
     findings = [*_starlake(program, runner)]
     yield from findings
     if any(finding.level == "error" for finding in findings):
         return
     yield from _features(runner)
-    yield from _project_there(project, runner)
+    yield from _project_there(project.model, runner)
 
 
 def _dagster() -> Iterator[Finding]:
@@ -157,9 +177,9 @@ def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("warning", "SL_LOG_LEVEL", text, "Unset it; StarlakeShell sets info.")
 
 
-def _java() -> Finding:
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+def _java(environ: Mapping[str, str]) -> Finding:
+    home = environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH", os.defpath))
     if java is None or not Path(java).exists():
         advice = f"Install a JDK, {_OLDEST_JAVA} or later, or set JAVA_HOME; the embedded engine needs none."
         return Finding("warning", "java", f"not found ({java or 'PATH'})", advice)

@@ -1,14 +1,15 @@
-"""A preflight of an execution environment: whether its service can be used as it is configured. It starts nothing."""
+"""A preflight of an execution environment: whether its service can be used as it is configured. It loads nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
-from starlake_dagster_assets.doctor import Finding
+from starlake_dagster_assets.doctor import Finding, examine_program
 from starlake_dagster_assets.doctor_warehouse import examine_warehouse
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.shell import StarlakeShell
 from starlake_dagster_assets.runners.aws import aws_error
 from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment, job_warnings
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs
@@ -33,6 +34,8 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
         The findings. Nothing is raised, and nothing is started.
     """
     secrets = secrets_of(project.model)
+    if isinstance(resource, StarlakeShell):
+        yield from examine_program(resource, project)
     describe = getattr(resource, "environment", None)
     if callable(describe):
         environment: Any = None

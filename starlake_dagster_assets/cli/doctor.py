@@ -43,7 +43,7 @@ def doctor(
     """Says which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken.
 
     With --environment, whether the service can run the project: permissions, logs, retries, time limits, entry point,
-    log level, warehouse. It starts nothing.
+    log level, warehouse. It loads nothing.
     """
     from starlake_dagster_assets.doctor import Finding, examine
 

@@ -37,6 +37,7 @@ class Log:
         lossless: No line can be lost on its way, as in the output of a local process.
         broken: The program reported an error before it began with any table.
         parallel: A table was announced before the summary of another one, which may be lost.
+        informs: A line of level INFO was read.
     """
 
     ended: bool = True
@@ -46,6 +47,7 @@ class Log:
     lossless: bool = False
     broken: bool = False
     parallel: bool = False
+    informs: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class TableFiles:
         before: Bytes by name of the files in `stage` before the load.
         waiting: Names in `stage` after it.
         ingesting: Names in `ingesting` after it that were not there before.
+        returned: Names of those in `ingesting` that were moved back to `stage` since.
         archived: Names that the load moved to `archive`, or deleted where the project keeps no archive.
         ambiguous: Whether a file in `stage` matches the patterns of several tables.
     """
@@ -65,6 +68,7 @@ class TableFiles:
     ingesting: frozenset[str] = frozenset()
     archived: frozenset[str] = frozenset()
     ambiguous: bool = False
+    returned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,16 @@ class Ending:
     @property
     def error(self) -> str:
         """The first error of the program that names a cause."""
-        failed = [event.error for event in self.events if isinstance(event, CommandFailed)]
-        return failed[-1] if failed else ""
+        return self._failed[-1].error if self._failed else ""
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the program itself has written the error."""
+        return bool(self._failed) and self._failed[-1].reported
+
+    @property
+    def _failed(self) -> Sequence[CommandFailed]:
+        return [event for event in self.events if isinstance(event, CommandFailed)]
 
     @property
     def succeeded(self) -> bool:

@@ -8,7 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from starlake_dagster_assets.command.audit_rows import file_names, is_load_of, is_second_step_of, with_counts
+from starlake_dagster_assets.command.audit_rows import (
+    file_names,
+    files_of_row,
+    is_load_of,
+    is_second_step_of,
+    with_counts,
+)
 from starlake_dagster_assets.command.evidence import Ending, Evidence, Expected, TableFiles, Verdict
 from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.project.java_regex import compile_java
@@ -117,6 +123,12 @@ class Facts:
         if self.files is not None and not self.files.ambiguous:
             return frozenset(self.files.before) - self.files.waiting
         return None
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Files that were loaded, by their rows in the audit or their place in `archive`."""
+        by_row = (name for row in self.rows if row.success and not self.load.two_steps for name in files_of_row(row))
+        return frozenset(by_row) | (self.files.archived if self.files is not None else frozenset[str]())
 
     @property
     def is_passed(self) -> bool:

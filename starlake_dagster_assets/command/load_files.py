@@ -69,6 +69,7 @@ class LoadFiles:
         self._stage = reader.list_files("stage", self._name) if reader is not None else None
         self._ingesting = reader.list_files("ingesting", self._name) if reader is not None else None
         self._not_loaded: _Marks | None = None
+        self._waiting: Collection[str] = ()
         self._owners = self._find_owners(self._stage or _NO_MARKS)
         self._archived = self._read_archive(self._owners)
 
@@ -83,6 +84,13 @@ class LoadFiles:
             return False
         now = self._read_archive(names)
         return all(name in now and now[name] != self._archived.get(name) for name in names)
+
+    def is_working_on(self, names: Collection[str]) -> bool:
+        """Whether a load that still runs has some files in `stage` or `ingesting`; False where that cannot be read."""
+        if self._reader is None or not names:
+            return False
+        found = [self._reader.list_files("ingesting", self._name), self._reader.list_files("stage", self._name)]
+        return any(name in marks for marks in found if marks is not None for name in names)
 
     def after(self, events: Sequence[Event], *, adopted: bool) -> Mapping[tuple[str, str], TableFiles]:
         """Returns the facts about the files of each table once the load has ended; empty where they cannot be listed.
@@ -101,6 +109,7 @@ class LoadFiles:
             if isinstance(event, TableStarted):
                 announced.setdefault(event.table, set()).update(event.files)
         waiting = {name for name, mark in stage.items() if self._stage.get(name, mark) == mark}
+        self._waiting = waiting & self._owners.keys()
         begun = {name for name, mark in ingesting.items() if (self._ingesting or _NO_MARKS).get(name) != mark}
         gone = {name for name in self._owners if name not in waiting}
         archived = self._moved(gone, waiting | set(ingesting)) if not adopted else set[str]()
@@ -117,6 +126,11 @@ class LoadFiles:
             self._not_loaded = self._reader.list_files("ingesting", self._name)
         matches = compile_java(table.pattern).fullmatch
         return sorted(name for name in self._not_loaded or () if matches(name))
+
+    def still_waiting(self, table: LoadedTable) -> Sequence[str]:
+        """Returns the names of the files of a table that were in `stage` before the load, and are there after it."""
+        matches = compile_java(table.pattern).fullmatch
+        return sorted(name for name in self._waiting if matches(name))
 
     def still_missing(self, names: Sequence[str]) -> Sequence[str]:
         """Returns those files of a previous attempt that are not in `archive`, by name."""

@@ -7,14 +7,21 @@ from contextlib import closing
 from dataclasses import replace
 
 from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.evidence import Evidence, Verdict
+from starlake_dagster_assets.command.evidence import Evidence, TableFiles, Verdict
 from starlake_dagster_assets.command.expected import expected_of
+from starlake_dagster_assets.command.incoming_files import IncomingFiles
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
 from starlake_dagster_assets.command.previous_loads import resolve_nothing
 from starlake_dagster_assets.command.read_budget import ReadBudget
-from starlake_dagster_assets.command.reconcile import early_verdict, landed, reconcile_load, with_uncertain
+from starlake_dagster_assets.command.reconcile import (
+    early_verdict,
+    landed,
+    reconcile_load,
+    records_no_load,
+    with_uncertain,
+)
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.command.watching import Watch, staging_failures
 from starlake_dagster_assets.errors import CommandError
@@ -120,7 +127,9 @@ class LoadRun:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
             return
         not_staged: Mapping[str, str] = {}
+        incoming: IncomingFiles | None = None
         if self._has_incoming(domain, nodes.values()):
+            incoming = IncomingFiles(self._executor.files, _table(next(iter(nodes.values()))).domain_name)
             ending = self._executor.complete(staging)
             not_staged = staging_failures(ending, nodes.values())
             if not ending.clean and not not_staged:
@@ -130,7 +139,7 @@ class LoadRun:
                 failed = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
                 yield from (replace(outcome, settled=True) for outcome in failed)
                 return
-        yield from _Load(self._state, loading, list(nodes.values()), not_staged).run()
+        yield from _Load(self._state, loading, list(nodes.values()), not_staged, incoming=incoming).run()
 
     def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
         known = self._state.source.graph.domains.get(domain)
@@ -148,6 +157,7 @@ class _Load:
         nodes: Its tables, of one domain.
         not_staged: By node id, why files of a table stay in incoming.
         resumed: Whether an earlier attempt has started it.
+        incoming: The files before `stage`; None where nothing was staged.
     """
 
     def __init__(
@@ -158,8 +168,9 @@ class _Load:
         not_staged: Mapping[str, str],
         *,
         resumed: bool = False,
+        incoming: IncomingFiles | None = None,
     ) -> None:
-        self._not_staged, self._resumed = not_staged, resumed
+        self._not_staged, self._resumed, self._incoming = not_staged, resumed, incoming
         self._state = state
         self._executor = state.executor
         self._command = command
@@ -177,7 +188,7 @@ class _Load:
     def run(self) -> Iterator[_Item]:
         """Runs the command; yields an outcome per table, early where there is evidence while it runs."""
         repeated = [name for name, node in self._nodes.items() if _table(node).metadata.write_strategy.types]
-        files: Mapping[_Name, object] = {}
+        files: Mapping[_Name, TableFiles] = {}
         try:
             with closing(self._executor.start(self._command, self._nodes, repeated)) as events:
                 for event in events:
@@ -187,9 +198,8 @@ class _Load:
                     if self._waiting and self._budget.allows:
                         yield from self._report()
         finally:  # also of a load that was cancelled: it has ended
-            files = self._files.after(self._executor.ending.events, adopted=self._adopted)
+            files = self._put_back(self._files.after(self._executor.ending.events, adopted=self._adopted))
             self._state.warn_of_files()
-            self._put_back()
         sequential = self._state.source.model.application.max_jobs <= 1
         ending = replace(self._executor.ending, files=files, sequential=sequential)
         verdicts = reconcile_load(self._expected.values(), ending)
@@ -243,18 +253,31 @@ class _Load:
             return Evidence.NONE
         if not self._adopted and self._files.has_archived(event.files):
             return Evidence.FILES
-        return Evidence.LOG if self._executor.lossless else Evidence.NONE
+        if not self._executor.lossless or self._files.is_working_on(event.files):
+            return Evidence.NONE
+        return Evidence.LOG
 
-    def _put_back(self) -> None:
+    def _put_back(self, files: Mapping[_Name, TableFiles]) -> Mapping[_Name, TableFiles]:
+        """Moves files without rows back to `stage`; returns the facts about all files after that."""
+        found = dict(files)
         for name, node in self._nodes.items():
-            self._executor.put_back(_table(node), self._watch.unfinished(name))
+            names = self._watch.unfinished(name) | self._without_rows(name, files)
+            returned = self._executor.put_back(_table(node), names)
+            if name in found:
+                found[name] = replace(found[name], returned=returned)
+        return found
+
+    def _without_rows(self, name: _Name, files: Mapping[_Name, TableFiles]) -> frozenset[str]:
+        """Returns files in `ingesting` of a table of which the audit has no row, and the log no line."""
+        found = files[name].ingesting - self._watch.summarised(name) if name in files else frozenset[str]()
+        return found if found and records_no_load(self._expected[name], self._executor.ending) else frozenset()
 
     def _resolved(self, name: _Name, verdict: Verdict) -> Verdict:
         if reason := self._not_staged.get(self._nodes[name].id):
             return replace(verdict, status="failed", reason=reason, warnings=())
         if verdict.status != "nothing":
             return verdict
-        return resolve_nothing(verdict, self._nodes[name], self._state, self._files)
+        return resolve_nothing(verdict, self._nodes[name], self._state, self._files, self._incoming)
 
     def _outcome(self, name: _Name, verdict: Verdict, *, settled: bool) -> Outcome:
         ran = self._state.execution(self._command, self._watch.seconds(name))

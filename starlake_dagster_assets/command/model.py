@@ -147,10 +147,14 @@ class CommandSucceeded:
 
 @dataclass(frozen=True)
 class CommandFailed:
-    """The program said so, returned something else than 0, or ended without a word; with its last error lines."""
+    """The program reported a failure, returned an exit code other than 0, or ended without its end marker.
+
+    `reported` where `error` is an error that the program logged.
+    """
 
     error: str
     exit_code: int | None = None
+    reported: bool = field(default=False, compare=False)
 
 
 Event = TableStarted | FileLoaded | TableLoaded | TableFailed | LoadCompleted | CommandSucceeded | CommandFailed

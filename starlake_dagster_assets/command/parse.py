@@ -109,7 +109,16 @@ class OutputParser:
 
     def log(self, *, lossless: bool) -> Log:
         """Returns the properties of the lines that were read."""
-        return Log(self.ended, self.walked, self.understood, self.found, lossless, self.broken, self.parallel)
+        return Log(
+            self.ended,
+            self.walked,
+            self.understood,
+            self.found,
+            lossless,
+            self.broken,
+            self.parallel,
+            self._errors.informs,
+        )
 
     def feed(self, line: str) -> tuple[Event, ...]:
         """Takes one line, and returns the events it completes."""
@@ -145,7 +154,7 @@ class OutputParser:
         ]
         if exit_code == 0 and self._succeeded and not self._failed:
             return (*events, CommandSucceeded())
-        return (*events, CommandFailed(self._last_words(exit_code), exit_code))
+        return (*events, CommandFailed(self._last_words(exit_code), exit_code, bool(self._errors.first())))
 
     # ------------------------------------------------------------------------------------------------ markers
 

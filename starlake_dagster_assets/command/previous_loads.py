@@ -7,25 +7,31 @@ from dataclasses import replace
 
 from starlake_dagster_assets.command.audit_rows import file_names, message_of, with_counts
 from starlake_dagster_assets.command.evidence import Evidence, Verdict
+from starlake_dagster_assets.command.incoming_files import IncomingFiles
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import PreviousLoad
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import first_of
 
 __all__ = ["resolve_nothing"]
 
 
-def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFiles) -> Verdict:
-    """Returns the verdict on a table without a new file, from what previous attempts of the run did to it.
+def resolve_nothing(
+    verdict: Verdict, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
+) -> Verdict:
+    """Returns the verdict on a table without a new file, from the places of its files and from previous attempts.
 
-    A retry after a load whose result was unknown never reports that there was nothing to load.
+    A table with a file in `incoming`, `stage` or `ingesting`, and a retry after a load whose result was unknown, never
+    had nothing to load.
 
     Args:
         verdict: `nothing`.
         node: The table.
         state: Of the run.
         files: Of the load.
+        incoming: Of its domain before `stage`; None where nothing was staged.
     """
     assert node.table is not None
     previous = state.settings.taken.get(node.id, PreviousLoad())
@@ -33,9 +39,14 @@ def resolve_nothing(verdict: Verdict, node: Node, state: RunState, files: LoadFi
         rows = state.executor.last_load(node.table)
         if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
             return _of_rows(rows)
-    status = "failed" if state.settings.again else "nothing"
+    if incoming is not None and (names := incoming.not_staged(node.table)):
+        return replace(verdict, status="failed", reason=_not_staged(names), evidence=Evidence.FILES)
+    if names := files.still_waiting(node.table):
+        return replace(verdict, status="failed", reason=_not_taken(names), evidence=Evidence.FILES)
     if names := files.not_loaded(node.table):
+        status = "failed" if state.settings.again else "unknown"
         return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
+    status = "failed" if state.settings.again else "nothing"
     if names := files.still_missing(previous.files):
         return replace(verdict, status=status, reason=_missing(names), evidence=Evidence.FILES)
     if previous.unknown:
@@ -58,11 +69,26 @@ def _of_rows(rows: Sequence[AuditRow]) -> Verdict:
     return with_counts(Verdict("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
 
 
+def _not_staged(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} matches the pattern of the table, and `stage` left it in the incoming "
+        "directory of the domain without an error. Next: see the log of `stage`; check the permissions of the file and "
+        "that no other table or rule of the domain excludes it."
+    )
+
+
+def _not_taken(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} matches the pattern of the table and is still in the area `stage`. Next: "
+        "see the log of the load; check which tables of the domain have a pattern that matches it."
+    )
+
+
 def _taken(names: Sequence[str]) -> str:
     return (
-        f"no new file, but {', '.join(names[:5])} in the area `ingesting`: an earlier load took it and did not end "
-        "well, so that its rows may be there or not. Move it to the area `stage` and load it again, or away and start "
-        "a new run."
+        f"no new file, but {first_of(names, 5)} in the area `ingesting`: another load took it, and has not ended or "
+        "did not end well. Its rows may be in the table or not. Next: check that. Move the file to the area `archive` "
+        "if they are, else to the area `stage`: the next load takes it."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -192,11 +192,18 @@ class CommandExecutor:
         reader = self._reader
         return None if reader is None else self._ask(lambda: evaluate_now(node, named, reader))
 
-    def put_back(self, table: Table, names: Collection[str]) -> None:
-        """Brings files that a load took, and of which no row landed, back to where the next load finds them."""
-        if names and self.files is not None:
-            for text in self.files.put_back(table, names):
-                self._settings.on_line(Line(self.redact(text)))
+    def put_back(self, table: Table, names: Collection[str]) -> frozenset[str]:
+        """Moves files that a load took, and of which no row landed, back to where the next load finds them.
+
+        Returns:
+            The names of those that were moved.
+        """
+        nothing: Mapping[str, str] = {}
+        found = self.files.put_back(table, names) if names and self.files is not None else nothing
+        for name, reason in found.items():
+            text = f"stays in the area `ingesting`: {reason}" if reason else "was not loaded: moved back to `stage`"
+            self._settings.on_line(Line(self.redact(f"WARN Starlake: {name} {text}")))
+        return frozenset(name for name, reason in found.items() if not reason)
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
         """Returns some messages of rows that a load rejected."""
@@ -225,8 +232,8 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
     if not secrets:
         return line
     raw = line.raw
-    for secret in secrets if raw is not None else ():
-        raw = raw.replace(secret.encode(), b"***") if raw else raw
+    if raw is not None:
+        raw = redact(raw.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
     return Line(redact(line.text, secrets), line.stream, raw)
 
 

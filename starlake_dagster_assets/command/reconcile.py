@@ -25,7 +25,7 @@ from starlake_dagster_assets.command.model import AuditRow, TableFailed, TableLo
 from starlake_dagster_assets.command.row_loss import checked_rows
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "with_uncertain"]
+__all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "records_no_load", "with_uncertain"]
 
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
 _NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?)"
@@ -87,6 +87,18 @@ def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> boo
     if any(not row.success for row in (*mine, *(row for row in rows if is_second_step_of(row, one)))):
         return False
     return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
+
+
+def records_no_load(one: Expected, ending: Ending) -> bool:
+    """Whether the audit records a command that has ended, and has no row of a table.
+
+    Args:
+        one: The table.
+        ending: The facts about the command.
+    """
+    if ending.rows is None or not Load.of(ending, [one]).credible:
+        return False
+    return not any(is_load_of(row, one) or is_second_step_of(row, one) for row in ending.rows)
 
 
 def with_uncertain(
@@ -175,7 +187,7 @@ def _failed_in_log(facts: Facts) -> Verdict | None:
         return None
     if not (facts.load.traced and (facts.log.lossless or not archived)):  # a lost line blames the wrong table
         return None
-    return facts.failure(Evidence.LOG, _with_names(failed))
+    return facts.failure(Evidence.LOG, _with_names(failed, facts.done))
 
 
 def _loaded_in_audit(facts: Facts) -> Verdict | None:
@@ -203,8 +215,8 @@ def _by_files(facts: Facts) -> Verdict | None:
     names = set(facts.announced) | set(files.before)
     taken = (set(facts.announced) | (set(files.before) if not files.ambiguous else set[str]())) - files.waiting
     if stuck := sorted(taken & files.ingesting):
-        left = f"{_some(stuck)} left in the area `ingesting`"
-        return facts.failure(Evidence.FILES, f"{facts.error or 'the load did not complete'}\n({left})", sorted(taken))
+        error = facts.error or "the load did not complete"
+        return facts.failure(Evidence.FILES, f"{error}\n{_where(stuck, files.returned)}", sorted(taken))
     if taken and taken <= files.archived and names > taken:
         left = f"{_some(sorted(names - taken))} still in the area `stage`"
         return facts.failure(Evidence.FILES, f"{facts.error or 'the load took a part of its files'}\n({left})", taken)
@@ -252,7 +264,7 @@ def _by_log(facts: Facts) -> Verdict | None:
         whole = log.lossless or facts.is_announced or (facts.listed is not None and facts.listed <= {*facts.announced})
         return facts.verdict(Evidence.LOG) if whole else None
     if facts.failed is not None:
-        return facts.failure(Evidence.LOG, _with_names(facts.failed)) if log.lossless else None
+        return facts.failure(Evidence.LOG, _with_names(facts.failed, facts.done)) if log.lossless else None
     if facts.events:
         return facts.failure(Evidence.LOG, facts.error or "its load began and never ended") if log.lossless else None
     return _unannounced(facts)
@@ -293,11 +305,11 @@ def _unknown(ending: Ending, seen: str) -> str:
     """Returns what is known, and what could not be read."""
     code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
     log = "the log has its end" if ending.log.ended else "the end of the log is missing"
-    if not ending.log.understood:
+    if not (ending.log.understood or ending.log.informs):
         log = _NO_KNOWN_LINE
     audit = "there is no audit table to ask" if ending.rows is None else "the audit does not have its rows"
     files = "" if ending.files else "; its files cannot be listed"
-    error = f"\n{ending.error}" if ending.error and not ending.clean else ""
+    error = f"\n{ending.error}" if ending.error and (ending.is_reported or not ending.clean) else ""
     return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"
 
 
@@ -313,9 +325,23 @@ def _seen(facts: Facts) -> str:
     return "no line names the table"
 
 
-def _with_names(failed: TableFailed) -> str:
-    unnamed = [name for name in failed.missing if name not in failed.error]
+def _with_names(failed: TableFailed, done: Collection[str]) -> str:
+    missing = [name for name in failed.missing if name not in done] or failed.missing
+    unnamed = [name for name in missing if name not in failed.error]
     return ": ".join([*([", ".join(unnamed)] if unnamed else []), failed.error])
+
+
+def _where(stuck: Sequence[str], returned: Collection[str]) -> str:
+    """Returns where files are that a load took and did not archive, and what to do about them."""
+    back, left = ([name for name in stuck if (name in returned) is known] for known in (True, False))
+    found = [f"({_some(back)} is back in the area `stage`: the next load takes it)"] if back else []
+    if left:
+        found += [
+            f"({_some(left)} left in the area `ingesting`)",
+            "Next: check whether its rows are in the table. Move it to the area `archive` if they are, else to the "
+            "area `stage`: the next load takes it.",
+        ]
+    return "\n".join(found)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from starlake_dagster_assets.command.secret_forms import hidden
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
@@ -91,10 +92,9 @@ def secrets_of(project: Project) -> frozenset[str]:
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:
-    """The text with each secret, longest first, and each password in a URL replaced by `***`."""
+    """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret and secret in text:
-            text = text.replace(secret, "***")
+        text = hidden(text, secret) if secret else text
     return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
 
 

@@ -21,6 +21,7 @@ class Watch:
         self._began: dict[Name, float] = {}
         self._ended: dict[Name, float] = {}
         self._open: dict[Name, set[str]] = {}
+        self._summarised: dict[Name, set[str]] = {}
 
     def note(self, event: Event) -> None:
         """Takes an event as it comes."""
@@ -31,6 +32,7 @@ class Watch:
             self._ended[(event.domain, event.table)] = time.monotonic()
         if isinstance(event, FileLoaded):
             self._open.get((event.domain, event.table), set[str]()).discard(event.file)
+            self._summarised.setdefault((event.domain, event.table), set()).add(event.file)
 
     def seconds(self, name: Name) -> float:
         """How long the load of a table took; 0 where its lines were not seen."""
@@ -39,6 +41,10 @@ class Watch:
     def unfinished(self, name: Name) -> frozenset[str]:
         """The files that were announced for a table and have no summary: none of their rows landed."""
         return frozenset(self._open.get(name, ()))
+
+    def summarised(self, name: Name) -> frozenset[str]:
+        """The files of a table that have a summary: their rows may have landed."""
+        return frozenset(self._summarised.get(name, ()))
 
 
 def staging_failures(ending: Ending, nodes: Iterable[Node]) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from starlake_dagster_assets._deprecated import renamed_arguments, warn_deprecated
 from starlake_dagster_assets.command.model import AuditRow, Command, ExpectationRow, Line, RunResult
@@ -21,12 +21,26 @@ class Script:
     Attributes:
         lines: Its lines (stderr).
         exit_code: Its exit code.
-        error: Raised after the lines, as when a connection is lost or the run is interrupted.
+        error: Raised after the lines, as when a connection is lost or the run is interrupted. For a command that fails,
+            give an error line and an exit code instead.
+
+    Raises:
+        TypeError: A line or an error is not of its type.
     """
 
     lines: Sequence[str] = ()
     exit_code: int | None = 0
     error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        lines, error = cast("object", self.lines), cast("object", self.error)
+        if isinstance(lines, (str, bytes)):
+            raise TypeError(f"Script: `lines` is a list of lines; found the text {lines!r}. Give a list of it.")
+        if error is not None and not isinstance(error, BaseException):
+            raise TypeError(
+                f"Script: `error` is an exception that is raised; found {error!r}. Give RunnerError({error!r}), or for "
+                f'a command that fails: Script(["ERROR Main: {error}"], exit_code=1).'
+            )
 
 
 @dataclass
@@ -150,6 +164,9 @@ class FakeRunner:
     ) -> None:
         self.lossless_log = lossless_log
         self._scripts: Mapping[str, Script] | Callable[[Command], Script | None] = {} if scripts is None else scripts
+        if not callable(self._scripts):
+            for words, script in self._scripts.items():
+                _checked(script, words)
         given = renamed_arguments("FakeRunner", deprecated, {"witness": "reader"}, parameters=("scripts", "reader"))
         self._reader: WarehouseReader | None = given.get("witness", reader)
         self.commands: list[Command] = []
@@ -168,7 +185,7 @@ class FakeRunner:
 
     def _script(self, command: Command) -> Script | None:
         if callable(self._scripts):
-            return self._scripts(command)
+            return _checked(self._scripts(command), command.name)
         typed = " ".join(command.argv)
         exact = next((script for words, script in self._scripts.items() if words == typed), None)
         near = (script for words, script in self._scripts.items() if typed.startswith(words + " "))
@@ -203,6 +220,12 @@ def loaded_lines(
         ),
         _info("IngestionWorkflow", f"Backing up file {path} to file:/data/archive/{domain}/{name}"),
     ]
+
+
+def _checked(script: object, words: str) -> Script | None:
+    if script is None or isinstance(script, Script):
+        return script
+    raise TypeError(f"FakeRunner: the script of `{words}` is a Script; found {script!r}. Give Script([...]).")
 
 
 def _success(command: Command) -> str:

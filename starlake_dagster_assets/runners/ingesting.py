@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -39,8 +39,10 @@ class StoredFiles:
     store: Store = field(default_factory=lambda: Store(seconds=_SECONDS), repr=False)
     failure: str = ""
 
-    def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+    def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None where they cannot be listed."""
+        if area == "incoming":
+            return self._list_incoming(domain)
         if self.failure:
             return None
         try:
@@ -67,30 +69,42 @@ class StoredFiles:
             return None
         return {name: mark_of(file) for name, file in files.items() if file is not None}
 
-    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Moves files back to `stage`, on a local disk; except for names that are there. Returns a log line each."""
+    def _list_incoming(self, domain: str) -> Mapping[str, str] | None:
+        """A directory of another machine, or one that cannot be listed, changes nothing about the areas."""
+        incoming = next((one.incoming for one in self.project.domains if one.name == domain), None)
+        if not incoming or not (self.local or ("://" in incoming and not incoming.startswith("file:"))):
+            return None
+        is_absolute = "://" in incoming or incoming.startswith("file:") or Path(incoming).is_absolute()
+        try:
+            found = self.store.listing(incoming if is_absolute else f"{self.project.root}/{incoming}")
+            return found.marks(found.names)
+        except StoreError:
+            return None
+
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, str]:
+        """Moves files back to `stage`, on a local disk; returns why others stay, see `runners.protocol.FileReader`."""
         if not self.local:
-            return ()
+            return {}
         try:
             ingesting = areas.area(self.project, "ingesting", table.domain_name)
             stage = areas.area(self.project, "stage", table.domain_name)
         except EngineError:
-            return ()
-        told: list[str] = []
+            return {}
+        found: dict[str, str] = {}
         for name in sorted(names):
             source, target = ingesting / name, stage / name
             if source.parent != ingesting or not source.is_file():
                 continue
             if target.exists():
-                told.append(f"WARN StarlakeShell: {name} stays in {ingesting}: {target} has come meanwhile")
+                found[name] = f"{target} has come meanwhile"
                 continue
             try:
                 areas.move_file(source, target)
             except OSError as error:
-                told.append(f"WARN StarlakeShell: {name} stays in {ingesting}: {error}")
+                found[name] = str(error)
             else:
-                told.append(f"WARN StarlakeShell: {name} was not loaded: brought back to {stage}")
-        return told
+                found[name] = ""
+        return found
 
     @property
     def _datasets(self) -> str:

@@ -117,9 +117,10 @@ class FileReader(Protocol):
     failure: str
     """Why they cannot be listed; empty while they can."""
 
-    def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+    def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None where they cannot be listed.
 
+        `incoming` is the directory that `stage` takes the files of the domain from.
         A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
         """
         ...
@@ -128,8 +129,12 @@ class FileReader(Protocol):
         """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
         ...
 
-    def put_back(self, table: Table, names: Collection[str]) -> Sequence[str]:
-        """Moves files of a table from `ingesting` to `stage`, for the next load; returns a log line per file."""
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, str]:
+        """Moves files of a table from `ingesting` to `stage`, for the next load.
+
+        Returns:
+            By name of each file that was in `ingesting`: why it stays there, empty where it was moved.
+        """
         ...
 
 

@@ -1,8 +1,14 @@
 """Secrets in texts that others can read."""
 
+import base64
+
 import pytest
 
 from starlake_dagster_assets.command.source import redact
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -14,8 +20,19 @@ from starlake_dagster_assets.command.source import redact
             "jdbc:postgresql://h/db?user=u&password=*** failed",
         ),
         ("known value: hunter2", "known value: ***"),
+        ("a URL: user=sl;pw=p%40ss%2fw%C3%B6rd%21", "a URL: user=sl;pw=***"),
+        ("another encoder: p@ss%2Fw%c3%b6rd!", "another encoder: ***"),
+        ("twice: p%2540ss%252Fw%25C3%25B6rd!", "twice: ***"),
+        ("JSON: p@ss/w\\u00f6rd!", "JSON: ***"),
+        ('quoted: it\\"s&amp;secret it&quot;s&amp;secret', 'quoted: it\\"s&amp;secret ***'),
+        (f"Authorization: Basic {b64('sl:hunter2')}", "Authorization: Basic ***"),
+        (f"Authorization: Basic {b64('sla:hunter2')} x", "Authorization: Basic *** x"),
+        (f"alone {b64('hunter2')}, in a key {b64('{pw: hunter2, user: sl}')}", "alone ***, in a key ***"),
+        (f"binary {b64('p@ss/wörd!')}", "binary ***"),
+        ("hex 68756e74657232", "hex ***"),
+        ("a hunter and aHVu are no secrets", "a hunter and aHVu are no secrets"),
         ("https://h/path?day=1 at 12:30 of user@host", "https://h/path?day=1 at 12:30 of user@host"),
     ],
 )
 def test_known_values_and_passwords_in_urls_are_hidden(text: str, shown: str):
-    assert redact(text, frozenset({"hunter2"})) == shown
+    assert redact(text, frozenset({"hunter2", "p@ss/wörd!", 'it"s&secret'})) == shown

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from starlake_dagster_assets.doctor_environment import examine_environment
-from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeShell
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 from tests.fakes.aws import FakeAws
@@ -48,6 +48,24 @@ def test_cloud_run_as_it_should_be(project, scripted):
     topics = ("job", "retries and time limit", "entry point", "permissions", "executions", "log")
     assert {topic: found[topic] for topic in topics} == dict.fromkeys(topics, "ok")
     assert found["warehouse"] == "warning"  # a DuckDB file there
+
+
+@pytest.mark.parametrize(
+    ("program", "level", "words"),
+    [
+        (None, "ok", "1.6.0"),
+        ("/nowhere/starlake", "error", "/nowhere/starlake does not exist"),
+        ("broken", "error", "exit code 3"),
+    ],
+)
+def test_the_program_of_a_shell_is_started(project, scripted, tmp_path, program, level, words):
+    (tmp_path / "broken").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "broken").chmod(0o755)
+    path = {None: str(scripted.path), "broken": str(tmp_path / "broken")}.get(program, program)
+    found = [*examine_environment(StarlakeShell(starlake=path, env=scripted.environ), project)]
+    (starlake,) = [finding for finding in found if finding.topic == "starlake"]
+    assert starlake.level == level and words in starlake.text
+    assert not scripted.calls("load")
 
 
 @pytest.mark.parametrize(
