@@ -134,7 +134,7 @@ def export_airflow(
     files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in plan.dags}
     files[f"{worker.name}.py"] = worker.text
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
-    refuse_secrets(files, source)
+    refuse_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
     if not check:
         folder.write(files, changes)

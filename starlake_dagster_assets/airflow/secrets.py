@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from starlake_dagster_assets.command.source import ProjectSource, contains_secret, secrets_of
+from starlake_dagster_assets.airflow.model import Plan
+from starlake_dagster_assets.command.source import ProjectSource, find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["refuse_secrets"]
 
+_SUFFIXES = (".yml", ".yaml", ".sql", ".j2", ".py", ".conf")
+_HOMES = ("application.", "env.")
+"""Files that may hold secrets: they are named only where no other file of the project contains the text."""
 
-def refuse_secrets(files: Mapping[str, str], project: ProjectSource) -> None:
+
+def refuse_secrets(files: Mapping[str, str], project: ProjectSource, plan: Plan, options: Mapping[str, str]) -> None:
     """Raises an error for texts that contain a secret, whatever option or file of the project it came from.
 
     Args:
         files: Texts by name.
         project: The project, whose secrets are known.
+        plan: The exported DAGs, which name the files of the project that they were made from.
+        options: Options that no file of the project sets.
 
     Raises:
-        ProjectError: A text contains a secret; one problem per line of a file, without the secret.
+        ProjectError: A text contains a secret; one problem per line of the project, without the secret.
     """
     secrets = secrets_of(project.model)
-    found = [
-        f"{name}, line {number}: would hold a secret of the project or a URL with a password. Take it from a "
-        "connection, a variable or the secrets backend of Airflow, or from the environment of its workers."
-        for name, text in files.items()
-        if not name.startswith("starlake_worker_")
-        for number, line in enumerate(text.splitlines(), 1)
-        if contains_secret(line, secrets)
-    ]
+    sources = {f"{dag.id}.py": dag.sources for dag in plan.dags}
+    found: dict[str, None] = {}
+    for name, text in files.items():
+        if name.startswith("starlake_worker_"):
+            continue
+        for line in text.splitlines():
+            if parts := find_secrets(line, secrets):
+                origin = _origin(parts, project, sources.get(name, ()), options) or name
+                found.setdefault(
+                    f"{origin}: holds a secret of the project or a URL with a password, which would be written into "
+                    f"the Airflow file {name}. Take it from a connection, a variable or the secrets backend of "
+                    "Airflow, or from the environment of its workers."
+                )
     if found:
-        raise ProjectError(found)
+        raise ProjectError([*found])
+
+
+def _origin(
+    parts: Collection[str], project: ProjectSource, sources: Sequence[str], options: Mapping[str, str]
+) -> str | None:
+    """Returns the file and the line, or the option, that a secret of an exported file comes from; None if unknown."""
+    lines = sorted(_lines_with(parts, project), key=lambda one: (one[0] not in sources, _is_home(one[0]), one))
+    option = next((f"option {name}" for name, value in options.items() if any(part in value for part in parts)), None)
+    if lines and not (option and _is_home(lines[0][0])):
+        return f"{lines[0][0]}, line {lines[0][1]}"
+    return option
+
+
+def _lines_with(parts: Collection[str], project: ProjectSource) -> Iterator[tuple[str, int]]:
+    """Yields the files of the project, by their paths below its root, and the lines that contain one of some texts."""
+    for path in sorted((project.root / "metadata").rglob("*")):
+        if path.suffix in _SUFFIXES and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for number, line in enumerate(text.splitlines(), 1):
+                if any(part in line for part in parts):
+                    yield path.relative_to(project.root).as_posix(), number
+
+
+def _is_home(file: str) -> bool:
+    return file.rpartition("/")[2].startswith(_HOMES)

@@ -12,7 +12,7 @@ from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.project.problems import Problem
 
-__all__ = ["ProjectSource", "contains_secret", "names_secret", "redact", "secrets_of"]
+__all__ = ["ProjectSource", "contains_secret", "find_secrets", "names_secret", "redact", "secrets_of"]
 
 _SECRET_KEY = re.compile(
     r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
@@ -75,10 +75,20 @@ def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
         text: The text. A placeholder in the place of a password, such as `${PASSWORD}`, is no secret.
         secrets: Values that are known to be secret; a short one may well be part of an innocent word.
     """
-    in_urls = (part for match in _IN_URL.finditer(text) for part in match.groups() if part)
-    if any(not part.startswith(_PLACEHOLDERS) for part in in_urls) or _KEY_MATERIAL.search(text):
-        return True
-    return any(secret == text or (len(secret) >= _LONG and secret in text) for secret in secrets)
+    return bool(find_secrets(text, secrets))
+
+
+def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
+    """Returns the parts of a text that give secrets away; see `contains_secret`.
+
+    Args:
+        text: The text.
+        secrets: Values that are known to be secret.
+    """
+    in_urls = {part for match in _IN_URL.finditer(text) for part in match.groups() if part}
+    found = {part for part in in_urls if not part.startswith(_PLACEHOLDERS)}
+    found |= {match[0] for match in _KEY_MATERIAL.finditer(text)}
+    return frozenset(found | {one for one in secrets if one == text or (len(one) >= _LONG and one in text)})
 
 
 def secrets_of(project: Project) -> frozenset[str]:

@@ -304,9 +304,30 @@ def test_secret_values_are_taken_from_variables_of_airflow(project, tmp_path, va
 
 def test_a_secret_in_any_other_option_is_refused_without_being_shown(project, tmp_path):
     options = AirflowOptions(settings={"SL_STARLAKE_PATH": "https://sl:hunter2@host/starlake"})
-    with pytest.raises(ProjectError, match=r"starlake_load_network_daily.py, line \d+: would hold a secret") as error:
+    with pytest.raises(ProjectError, match="option SL_STARLAKE_PATH: holds a secret") as error:
         export_airflow(project, tmp_path, options=options)
     assert "hunter2" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_a_secret_is_refused_with_the_file_and_the_line_of_the_project(tmp_path):
+    root = tmp_path / "shop"
+    files = {
+        "application.sl.yml": "application:\n  connectionRef: db\n  connections:\n    db:\n      type: jdbc\n"
+        "      options:\n        url: jdbc:postgresql://db/dwh\n        password: hunter2hunter2\n",
+        "load/sales/_config.sl.yml": "load:\n  name: sales\n  metadata:\n    directory: '{{SL_ROOT}}/in'\n",
+        "load/sales/orders.sl.yml": "table:\n  name: orders\n  pattern: orders.*.csv\n"
+        "  comment: from ftp://shop:geheim@host/orders\n  attributes:\n    - {name: id, type: long}\n",
+        "transform/kpi/sums.sql": "select *\n-- hunter2hunter2\nfrom sales.orders\n",
+    }
+    for name, text in files.items():
+        (root / "metadata" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "metadata" / name).write_text(text)
+    with pytest.raises(ProjectError) as error:
+        export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags")
+    told = str(error.value)
+    assert "metadata/load/sales/orders.sl.yml, line 4: holds a secret" in told
+    assert "metadata/transform/kpi/sums.sql, line 2: holds a secret" in told
+    assert "hunter2" not in told and "geheim" not in told
 
 
 def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
