@@ -83,7 +83,7 @@ class Folder:
         external = {uri: one for uri, one in merged["external"].items() if uri not in produced}
         assets = {"exported_by": "starlake-dagster", "assets": merged["assets"], "external": external}
         return {
-            f"{name}{_SUFFIX}": _json(manifest),
+            f"{name}{_SUFFIX}": _json(manifest, dense=("assets",)),
             "asset_map.json": _json(assets),
             "pools.json": _json(merged["pools"]),
         }
@@ -169,9 +169,10 @@ class Folder:
             return None
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    """Returns JSON with one line per entry of each section."""
-    return "{\n" + ",\n".join(f"  {_text(key)}: {_section(value[key])}" for key in sorted(value)) + "\n}\n"
+def _json(value: Mapping[str, Any], dense: Collection[str] = ()) -> str:
+    """Returns JSON with one line per entry of each section; dense sections, repeated elsewhere, have one line."""
+    texts = {key: _text(value[key]) if key in dense else _section(value[key]) for key in sorted(value)}
+    return "{\n" + ",\n".join(f"  {_text(key)}: {text}" for key, text in texts.items()) + "\n}\n"
 
 
 def _section(value: Any) -> str:

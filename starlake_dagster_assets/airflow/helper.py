@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
 __all__ = ["Helper", "helper"]
 
+_BLOCKS = (ast.ClassDef, ast.FunctionDef)
 _PACKAGE = "starlake_dagster_assets"
 _MODULES = (
     "plural",
@@ -25,8 +28,11 @@ _MODULES = (
     "command/reconcile",
     "command/load_files",
     "airflow/macros",
+    "airflow/load_spec",
     "airflow/tries",
     "airflow/taken_files",
+    "airflow/store_areas",
+    "airflow/cloud_load",
     "airflow/worker",
 )
 _HEAD = '''\
@@ -114,12 +120,30 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 
 
 def _body(text: str, statements: Sequence[ast.stmt]) -> str:
-    """Returns the text of a module without its docstring, imports and `__all__`."""
-    lines = text.splitlines()
+    """Returns the text of a module without its docstring, imports and `__all__`; of docstrings, the first lines.
+
+    Docstrings of attributes and constants are left out.
+    """
+    lines: list[str | None] = [*text.splitlines()]
     for number, statement in enumerate(statements):
         docstring = number == 0 and isinstance(statement, ast.Expr)
         exported = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__"
         if docstring or exported or isinstance(statement, ast.Import | ast.ImportFrom):
             for line in range(statement.lineno - 1, statement.end_lineno or statement.lineno):
                 lines[line] = ""
-    return "\n".join(lines).strip("\n")
+    for one in (one for statement in statements for one in ast.walk(statement)):
+        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and _is_of_attribute(one, statements):
+            lines[one.lineno - 1 : one.end_lineno or one.lineno] = [None] * ((one.end_lineno or 0) - one.lineno + 1)
+        if isinstance(one, ast.FunctionDef | ast.ClassDef) and isinstance(first := one.body[0], ast.Expr):
+            start, end = first.lineno - 1, first.end_lineno or first.lineno
+            if end - start > 1 and ast.get_docstring(one) is not None:
+                lines[start] = f'{(lines[start] or "").rstrip()}"""'
+                lines[start + 1 : end] = [None] * (end - start - 1)
+    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(line for line in lines if line is not None)).strip("\n")
+
+
+def _is_of_attribute(text: ast.Expr, statements: Sequence[ast.stmt]) -> bool:
+    """Whether a text follows an assignment."""
+    bodies = [statements, *(one.body for part in statements for one in ast.walk(part) if isinstance(one, _BLOCKS))]
+    before = [first for body in bodies for first, then in itertools.pairwise(body) if then is text]
+    return any(isinstance(one, ast.Assign | ast.AnnAssign) for one in before)

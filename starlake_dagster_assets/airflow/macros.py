@@ -16,14 +16,12 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import pass_context
 
-from starlake_dagster_assets.project.java_regex import compile_java
-
 __all__ = [
     "MACROS",
     "all_held",
     "files_are_there",
-    "files_in_store",
     "run_if_updated",
+    "skip_task",
     "tell_updates",
     "tell_window",
     "window_params",
@@ -165,26 +163,6 @@ def python() -> str:
     return sys.executable
 
 
-def files_in_store(url: str, patterns: Sequence[str]) -> bool:
-    """Whether a directory of an object store has a file that matches one of the patterns.
-
-    Args:
-        url: `gs://…` or `s3://…`; directories below it are ignored.
-        patterns: Regular expressions of Java for whole file names.
-    """
-    scheme, _, path = url.partition("://")
-    bucket, _, prefix = path.partition("/")
-    prefix = f"{prefix.rstrip('/')}/"
-    if scheme == "gs":
-        hook: Any = import_module("airflow.providers.google.cloud.hooks.gcs").GCSHook()
-        found = hook.list(bucket, prefix=prefix, match_glob=f"{prefix}*")
-    else:
-        hook = import_module("airflow.providers.amazon.aws.hooks.s3").S3Hook()
-        found = hook.list_keys(bucket, prefix=prefix, delimiter="/")
-    names: list[str] = [name.rpartition("/")[2] for name in found or ()]
-    return any(compile_java(pattern).fullmatch(name) for pattern in patterns for name in names)
-
-
 def run_if_updated(*uris: str) -> Callable[[Any], None]:
     """Returns the `pre_execute` of a task that follows any of some assets.
 
@@ -197,12 +175,12 @@ def run_if_updated(*uris: str) -> Callable[[Any], None]:
             return
         updated = {*_updated_by_events(context), *_updated_here(context)}
         if _events(context) and updated.isdisjoint(uris):
-            _skip(f"none of {', '.join(uris)} was updated")
+            skip_task(f"none of {', '.join(uris)} was updated")
         for index, inlet in enumerate(context["task"].inlets):
             if inlet.uri in uris and inlet.uri not in updated and "inlet_events" in context:
                 events = context["inlet_events"][index]
                 if not len(events.limit(1) if hasattr(events, "limit") else events):
-                    _skip(f"{inlet.uri} was never materialized")
+                    skip_task(f"{inlet.uri} was never materialized")
 
     return check
 
@@ -211,7 +189,7 @@ def tell_updates(**context: Any) -> None:
     """Adds the URIs of the updated assets to the event of the DAG (`sl_updated`); skips the task if there are none."""
     updated = _updated_here(context)
     if not updated:
-        _skip("nothing was updated")
+        skip_task("nothing was updated")
     for asset in context["task"].outlets if "outlet_events" in context else ():
         context["outlet_events"][asset].extra["sl_updated"] = updated
 
@@ -227,7 +205,15 @@ def window_params() -> dict[str, Any]:
     return {name: param(None, type=["null", "string"], description=text.format(bound)) for name, bound in bounds}
 
 
-def _skip(reason: str) -> NoReturn:
+def skip_task(reason: str) -> NoReturn:
+    """Ends a task as skipped.
+
+    Args:
+        reason: For the log of the task.
+
+    Raises:
+        AirflowSkipException: Always.
+    """
     try:
         exceptions: Any = import_module("airflow.sdk.exceptions")
         error = exceptions.AirflowSkipException

@@ -14,7 +14,7 @@ from starlake_dagster_assets.command.expected import expected_of
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Table
 
-__all__ = ["GATHERED", "export_name", "manifest_of"]
+__all__ = ["GATHERED", "areas_in_manifest", "export_name", "manifest_of"]
 
 GATHERED = ("asset_map.json", "pools.json")
 """Files that combine the manifests of all exports of a folder."""
@@ -57,13 +57,17 @@ def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dic
         "assets": assets,
         "external": external,
         "pools": {pool: {"slots": slots, "description": "Starlake"} for pool, slots in plan.pools.items()},
-        "areas": _areas(project),
+        "areas": areas_in_manifest(project),
         "tables": _tables(plan, project),
     }
 
 
-def _areas(project: ProjectSource) -> Mapping[str, str]:
-    """Returns the directories of the areas; `{{SL_ROOT}}` stands for the root where commands run."""
+def areas_in_manifest(project: ProjectSource) -> Mapping[str, str]:
+    """Returns the directories of the areas; `{{SL_ROOT}}` stands for the root where commands run.
+
+    Args:
+        project: The project.
+    """
     application = project.model.application
     found = {"datasets": _rooted(application.datasets, project)}
     for name in ("stage", "ingesting", "archive") if application.archive else ("stage", "ingesting"):

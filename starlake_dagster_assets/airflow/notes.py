@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlake_dagster_assets.airflow.grouping import Bundle, Files
 from starlake_dagster_assets.airflow.lineage import Key, Lineage
+from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Watch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["notes_of", "pool_notes"]
 
 _FEW = 5
+_STORES = ("gs://", "s3://", "s3a://")
 
 
 def notes_of(
@@ -169,8 +171,14 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
 
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
-    if loads and environment != "shell":
-        yield f"loads of {_few(loads)} that find no file succeed all the same, and what reads the tables is started"
+    datasets = areas_in_manifest(request.project)["datasets"]
+    if loads and environment != "shell" and not datasets.startswith(_STORES):
+        root = "SL_ROOT" in datasets
+        where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
+        yield (
+            f"loads of {_few(loads)}: Airflow cannot list their files, {where}. Exit code 0 of the first try then "
+            "counts as loaded, also without a file; a retry fails, because its result is unknown"
+        )
     elif loads and request.granularity == "batch":
         yield f"loads of {_few(loads)}: a task makes several tables; it tells of all when a file came for one"
 

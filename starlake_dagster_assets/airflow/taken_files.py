@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from starlake_dagster_assets.airflow.tries import TableTries, TryRecord, WorkerAreas, WorkerTable
+from starlake_dagster_assets.airflow.load_spec import LoadSpec, WorkerTable
+from starlake_dagster_assets.airflow.tries import Areas, TableTries, TryRecord
 from starlake_dagster_assets.command.evidence import Ending, Evidence, Verdict
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import Event, FileLoaded, TableFailed, TableStarted
@@ -25,19 +26,12 @@ class TakenFiles:
     Args:
         record: Record of the tries.
         areas: The areas of the project.
-        requested: The tables of the load, by file stem.
-        domain: All tables of their domain.
+        spec: The tables of the load.
     """
 
-    def __init__(
-        self,
-        record: TryRecord,
-        areas: WorkerAreas,
-        requested: Mapping[str, WorkerTable],
-        domain: Sequence[WorkerTable],
-    ) -> None:
-        self._record, self._areas, self._requested, self._domain = record, areas, requested, domain
-        self._tries = {stem: record.tables.get(stem) or TableTries() for stem in requested}
+    def __init__(self, record: TryRecord, areas: Areas, spec: LoadSpec) -> None:
+        self._record, self._areas, self._requested, self._domain = record, areas, spec.requested, spec.domain
+        self._tries = {stem: record.tables.get(stem) or TableTries() for stem in spec.requested}
 
     def prepare(self) -> Mapping[str, str]:
         """Moves files that an earlier try did not load back to `stage`.
@@ -75,13 +69,11 @@ class TakenFiles:
 
     def note(self, files: LoadFiles, events: Sequence[Event]) -> None:
         """Records the files that were taken so far, because a process that is killed cannot do so at its end."""
-        tries = {
-            stem: self._after(
-                table, self._tries[stem], "unknown", {*files.sizes(table), *_announced_files(events, table)}, ()
-            )
-            for stem, table in self._requested.items()
-        }
+        tries: dict[str, TableTries] = {}
         for stem, table in self._requested.items():
+            taken = {*files.sizes(table), *_announced_files(events, table)}
+            seen = self._record.known and self._areas.list_files("stage", table.domain_name) is not None
+            tries[stem] = self._after(table, self._tries[stem], "" if seen else "unknown", taken, ())
             tries[stem].unfinished = _unfinished_files(events, table)
         self._record.save(tries, ended_well=False)
 
@@ -154,7 +146,7 @@ class TakenFiles:
 
     def _settle(self, table: WorkerTable, one: TableTries) -> None:
         """Counts pending files as loaded that have come to `archive` since a try took them."""
-        now = self._areas.archived(table.domain_name, list(one.pending)) or {}
+        now = (self._areas.archived(table.domain_name, list(one.pending)) or {}) if one.pending else {}
         for name in [name for name, before in one.pending.items() if now.get(name, before) != before]:
             del one.pending[name]
             one.loaded.append(name)
@@ -165,7 +157,8 @@ class TakenFiles:
             if (new := self._areas.put_back(table, name, self._domain)) is None:
                 continue
             before = one.pending.pop(name, "")
-            one.pending[new] = before if new == name else self._archive_mark(table, new)
+            renamed = (self._areas.archived(table.domain_name, [new]) or {}) if new != name else {}
+            one.pending[new] = before if new == name else renamed.get(new, "")
             one.returned[new] = (self._areas.list_files("stage", table.domain_name) or {}).get(new, "")
         one.unfinished = [name for name in one.unfinished if name in one.pending and name not in one.returned]
 
@@ -175,12 +168,10 @@ class TakenFiles:
         """Returns the record of a table after a try that took some files and loaded some."""
         new = [name for name in sorted(taken) if name not in loaded]
         pending = {name: mark for name, mark in before.pending.items() if name not in loaded}
-        pending |= {name: self._archive_mark(table, name) for name in new if name not in pending}
+        marks = self._areas.archived(table.domain_name, new) or {} if new else {}
+        pending |= {name: marks.get(name, "") for name in new if name not in pending}
         found = [*(name for name in before.loaded if name not in pending), *loaded]
         return TableTries(status, pending, loaded=list(dict.fromkeys(found)))
-
-    def _archive_mark(self, table: WorkerTable, name: str) -> str:
-        return (self._areas.archived(table.domain_name, [name]) or {}).get(name, "")
 
 
 def _loaded_files(table: WorkerTable, verdict: Verdict, ending: Ending) -> set[str]:

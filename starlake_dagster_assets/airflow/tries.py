@@ -1,4 +1,4 @@
-"""The files of a load on the disk of an Airflow worker, and the record of how earlier tries of the task handled them.
+"""The files of a load on the disk of an Airflow worker, and the record of what the tries of the task did with them.
 
 Exported next to the DAG files: standard library only.
 """
@@ -14,11 +14,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from starlake_dagster_assets.airflow.load_spec import WorkerTable
+from starlake_dagster_assets.command.load_files import AreaReader
 from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["TableTries", "TryRecord", "WorkerAreas", "WorkerTable", "areas_of", "say"]
+__all__ = ["Areas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
 
 _KEPT_DAYS = 30
 
@@ -29,19 +31,37 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-@dataclass(frozen=True)
-class WorkerTable:
-    """A table of the domain, as the manifest describes it.
+class RecordFile(Protocol):
+    """The file of a record, on a disk or in an object store."""
 
-    Attributes:
-        name: `table.name`.
-        domain_name: `load.name`.
-        pattern: Regular expression of Java for the names of its files; "" where the manifest does not have the table.
-    """
+    def read(self) -> str | None:
+        """Returns the text; None where there is no file."""
+        ...
 
-    name: str
-    domain_name: str
-    pattern: str = ""
+    def write(self, text: str) -> None:
+        """Replaces the text.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        ...
+
+
+class Areas(AreaReader, Protocol):
+    """The areas of a project on the disk of a worker, or in an object store."""
+
+    @property
+    def archives(self) -> bool:
+        """Whether the project archives loaded files."""
+        ...
+
+    def put_back(self, table: WorkerTable, name: str, tables: Sequence[WorkerTable]) -> str | None:
+        """Moves a file from `ingesting` to `stage`, and returns its name there; None where it stays."""
+        ...
+
+    def record(self, name: str) -> RecordFile:
+        """Returns the file of a record."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,18 @@ class WorkerAreas:
     """
 
     paths: Mapping[str, Path] = field(default_factory=dict[str, Path])
+
+    @property
+    def archives(self) -> bool:
+        """Whether the project archives loaded files."""
+        return "archive" in self.paths
+
+    def record(self, name: str) -> RecordFile:
+        """Returns the file of a record: next to `ingesting`; below `AIRFLOW_HOME` where that is elsewhere."""
+        home = self.paths["ingesting"].parent if "ingesting" in self.paths else None
+        if home is None or not home.is_dir():
+            home = Path(os.environ.get("AIRFLOW_HOME") or Path.home() / "airflow")
+        return LocalRecord(home / ".starlake_tries" / name)
 
     def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None where the area cannot be listed."""
@@ -121,6 +153,56 @@ def _mark(path: Path) -> str:
     return f"{found.st_size}\0{found.st_mtime_ns}"
 
 
+@dataclass(frozen=True)
+class LocalRecord:
+    """The file of a record on a disk; files of other records that are older than 30 days are removed.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    def read(self) -> str | None:
+        """Returns the text; None where there is no file."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    def write(self, text: str) -> None:
+        """Replaces the text atomically.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_suffix(f".{os.getpid()}")
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, self.path)
+        for old in self.path.parent.glob("*.json"):
+            if old.stat().st_mtime < time.time() - _KEPT_DAYS * 86400:
+                old.unlink(missing_ok=True)
+
+
+def area_urls(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns paths and URLs of the areas, by their names.
+
+    Args:
+        manifest: The manifest of the export.
+        environ: `SL_ROOT` is the root of the project; `SL_DATASETS` replaces the directory of the data.
+    """
+    texts: Mapping[str, str] = manifest.get("areas", {})
+    datasets = environ.get("SL_DATASETS") or texts.get("datasets", "")
+    found = {name: texts.get(name, "") for name in ("stage", "ingesting", "archive")}
+    root = environ.get("SL_ROOT", "").rstrip("/")
+    return {
+        name: text.replace("{{datasets}}", datasets).replace("{{SL_ROOT}}", root)
+        for name, text in found.items()
+        if text
+    }
+
+
 def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerAreas:
     """Returns the areas that are directories of this machine; none where they are in an object store.
 
@@ -128,13 +210,9 @@ def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerA
         manifest: The manifest of the export.
         environ: `SL_ROOT` is the root of the project; `SL_DATASETS` replaces the directory of the data.
     """
-    root = environ.get("SL_ROOT", "")
-    texts: Mapping[str, str] = manifest.get("areas", {})
-    datasets = environ.get("SL_DATASETS") or texts.get("datasets", "")
     found: dict[str, Path] = {}
-    for name in ("stage", "ingesting", "archive"):
-        text = texts.get(name, "").replace("{{datasets}}", datasets).replace("{{SL_ROOT}}", root)
-        text = "/" + text[len("file:") :].lstrip("/") if text.startswith("file:") else text
+    for name, url in area_urls(manifest, environ).items():
+        text = "/" + url[len("file:") :].lstrip("/") if url.startswith("file:") else url
         if text.startswith("/"):
             found[name] = Path(text)
     return WorkerAreas(found)
@@ -165,61 +243,65 @@ class TryRecord:
     """Record of the tries of a task instance, which the next try reads.
 
     Attributes:
-        path: The file; None where nothing is recorded.
+        file: The file; None where nothing is recorded.
         number: Number of this try, from 1.
         known: Whether the record of earlier tries was found; true on the first try.
         again: Whether this try follows one that did not end with exit code 0 or 99.
-        tables: What earlier tries did, by file stem; empty unless `again`.
+        begun: Whether the record is that of this try, which another process has begun.
+        tables: What this try and earlier ones did, by file stem; empty unless `again` or `begun`.
+        listing: What a process that began this try keeps for the one that ends it.
     """
 
-    path: Path | None
+    file: RecordFile | None
     number: int = 1
     known: bool = True
     again: bool = False
+    begun: bool = False
     tables: dict[str, TableTries] = field(default_factory=dict[str, TableTries])
+    listing: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], areas: WorkerAreas) -> TryRecord:
+    def of(cls, attempt: str, areas: Areas, *, resume: bool = False) -> TryRecord:
         """Reads the record that earlier tries of a task instance left.
 
         Args:
-            environ: `STARLAKE_ATTEMPT` names the task instance and the try.
-            areas: The record is next to `ingesting`; below `AIRFLOW_HOME` where that is not on this machine.
+            attempt: The task instance and the number of the try, as the macro `attempt` returns them.
+            areas: Where the record is.
+            resume: Whether a record of this try is continued: the begin and the end of a try are two processes.
         """
-        instance, _, number = environ.get("STARLAKE_ATTEMPT", "").rpartition("/")
+        instance, _, number = attempt.rpartition("/")
         if not instance or not number.isdigit():
             return cls(None)
-        home = areas.paths["ingesting"].parent if "ingesting" in areas.paths else None
-        if home is None or not home.is_dir():
-            home = Path(environ.get("AIRFLOW_HOME") or Path.home() / "airflow")
-        path = home / ".starlake_tries" / f"{hashlib.sha256(instance.encode()).hexdigest()[:32]}.json"
-        found = cls(path, int(number))
+        file = areas.record(f"{hashlib.sha256(instance.encode()).hexdigest()[:32]}.json")
+        found = cls(file, int(number))
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record: dict[str, Any] = json.loads(file.read() or "{}")
+        except ValueError:
+            record = {}
+        if "number" not in record:
             found.known, found.again = found.number == 1, found.number > 1
             return found
-        if found.number > 1 and not record["ended_well"]:
-            found.again, found.tables = True, {stem: TableTries(**one) for stem, one in record["tables"].items()}
+        found.begun = resume and record["number"] == found.number
+        if found.begun:
+            found.known, found.again, found.listing = record["known"], record["again"], record["listing"]
+        else:
+            found.again = not record["ended_well"]
+        if found.begun or found.again:
+            found.tables = {stem: TableTries(**one) for stem, one in record["tables"].items()}
         return found
 
     def save(self, tables: Mapping[str, TableTries], *, ended_well: bool) -> None:
-        """Writes the record atomically, and removes records that are older than 30 days.
+        """Writes the record.
 
         Args:
             tables: What this try and earlier ones did, by file stem.
             ended_well: Whether this try ended with exit code 0 or 99.
         """
-        if self.path is None:
+        if self.file is None:
             return
-        record = {"tables": {stem: asdict(one) for stem, one in tables.items()}, "ended_well": ended_well}
+        kept = {"number": self.number, "known": self.known, "again": self.again, "listing": self.listing}
+        found = {stem: asdict(one) for stem, one in tables.items()}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            new = self.path.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(record), encoding="utf-8")
-            os.replace(new, self.path)
-            for old in self.path.parent.glob("*.json"):
-                if old.stat().st_mtime < time.time() - _KEPT_DAYS * 86400:
-                    old.unlink(missing_ok=True)
+            self.file.write(json.dumps({**kept, "tables": found, "ended_well": ended_well}))
         except OSError as error:
             say(f"the files of this try cannot be remembered for the next one: {error}")

@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from starlake_dagster_assets.airflow.load_spec import LoadSpec
 from starlake_dagster_assets.airflow.taken_files import TakenFiles
-from starlake_dagster_assets.airflow.tries import TryRecord, WorkerTable, areas_of, say
-from starlake_dagster_assets.command.evidence import Ending, Expected, Log, Verdict
+from starlake_dagster_assets.airflow.tries import TryRecord, areas_of, say
+from starlake_dagster_assets.command.evidence import Ending, Log, Verdict
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.command.parse import OutputParser
@@ -107,24 +108,12 @@ class _LoadTask:
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self._argv, self._environ = argv, environ
         given = dict(zip(argv[1::2], argv[2::2], strict=False))
-        directory = given.get("--domains", "")
         manifest = _manifest(environ)
-        listed: Mapping[str, Mapping[str, Any]] = manifest.get("tables", {})
-        own = f"{directory}/"
-        known = {name.removeprefix(own): one for name, one in listed.items() if name.startswith(own)}
-        name = next((one["domain"] for one in known.values()), directory)
-        self._stems = {known.get(stem, {}).get("name", stem): stem for stem in given.get("--tables", "").split(",")}
-        self._expected = {
-            (name, table): _expected(name, directory, table, known.get(stem, {})) for table, stem in self._stems.items()
-        }
-        self._blocking = {one for one in self._expected if known.get(self._stems[one[1]], {}).get("blocks")}
-        self._repeated = [one for one in self._expected if known.get(self._stems[one[1]], {}).get("repeated")]
+        self._spec = LoadSpec.of(manifest, given.get("--domains", ""), given.get("--tables", "").split(","))
         self._areas = areas_of(manifest, environ)
-        tables = [WorkerTable(one.get("name", stem), name, one["pattern"]) for stem, one in known.items()]
-        self._tables = {stem: WorkerTable(table, name) for table, stem in self._stems.items()}
-        self._tables |= {stem: table for table in tables if (stem := self._stems.get(table.name)) is not None}
-        self._domain = tables or [*self._tables.values()]
-        self._taken = TakenFiles(TryRecord.of(environ, self._areas), self._areas, self._tables, self._domain)
+        self._taken = TakenFiles(
+            TryRecord.of(environ.get("STARLAKE_ATTEMPT", ""), self._areas), self._areas, self._spec
+        )
 
     def run(self) -> int:
         """Runs the load and returns the exit code of the task."""
@@ -133,16 +122,16 @@ class _LoadTask:
                 say(f"{table}: failed: the load was not run: {reason}")
             self._taken.give_up()
             return FAILED
-        archives = "archive" in self._areas.paths
-        files = LoadFiles(self._areas, [*self._tables.values()], self._domain, archives=archives)
+        spec = self._spec
+        files = LoadFiles(self._areas, [*spec.requested.values()], spec.domain, archives=self._areas.archives)
         self._taken.note(files, [])
-        note = partial(self._taken.note, files)
-        ending = _ending(self._argv, self._environ, self._expected, self._repeated, note)
+        ending = _ending(self._argv, self._environ, spec.expected, spec.repeated, partial(self._taken.note, files))
         ending = replace(ending, files=files.after(ending.events, adopted=False))
-        verdicts = with_uncertain(reconcile_load(self._expected.values(), ending), ending, self._blocking)
+        verdicts = with_uncertain(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
         alone = {table: verdict for (_, table), verdict in verdicts.items()}
         final = {
-            table.name: self._taken.resolve(table, alone[table.name], ending, files) for table in self._tables.values()
+            table.name: self._taken.resolve(table, alone[table.name], ending, files)
+            for table in spec.requested.values()
         }
         code = self._exit_code({name: final[name[1]] for name in verdicts}, ending)
         self._taken.finish(alone, final, ending, ended_well=code in (0, NOTHING))
@@ -170,19 +159,6 @@ def _manifest(environ: Mapping[str, str]) -> Mapping[str, Any]:
         return {}
     with open(path, encoding="utf-8") as file:
         return json.load(file)
-
-
-def _expected(domain: str, directory: str, table: str, known: Mapping[str, Any]) -> Expected:
-    return Expected(
-        domain,
-        table,
-        known.get("final_domain", domain),
-        known.get("final_name", table),
-        directory,
-        pattern=known.get("pattern", ""),
-        zero_is_loss=known.get("zero_is_loss", False),
-        header=known.get("header", True),
-    )
 
 
 if __name__ == "__main__":

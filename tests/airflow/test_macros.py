@@ -161,20 +161,3 @@ def test_the_event_of_a_dag_names_what_was_updated():
         else:
             macros.tell_updates(**found)
             assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
-
-
-@pytest.mark.parametrize(("scheme", "argument"), [("gs", "match_glob"), ("s3", "delimiter")])
-def test_files_in_a_store_count_by_the_patterns_of_tables(monkeypatch, scheme, argument):
-    asked: dict[str, Any] = {}
-
-    def listed(bucket: str, **given: Any) -> list[str]:
-        asked.update(given, bucket=bucket)
-        return ["in/sales/", "in/sales/README", "in/sales/orders-1.csv"]
-
-    hook = SimpleNamespace(list=listed, list_keys=listed)
-    monkeypatch.setattr(
-        macros, "import_module", lambda name: SimpleNamespace(GCSHook=lambda: hook, S3Hook=lambda: hook)
-    )
-    assert macros.files_in_store(f"{scheme}://files/in/sales/", ["orders-.*.csv"])
-    assert not macros.files_in_store(f"{scheme}://files/in/sales", ["items-.*.csv"])
-    assert (asked["bucket"], asked["prefix"]) == ("files", "in/sales/") and argument in asked

@@ -11,8 +11,9 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.helper import helper
+from starlake_dagster_assets.airflow.load_spec import WorkerTable
 from starlake_dagster_assets.airflow.render import MARKER
-from starlake_dagster_assets.airflow.tries import WorkerAreas, WorkerTable
+from starlake_dagster_assets.airflow.tries import WorkerAreas
 from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
 from tests.fakes.script import Scripted
 
@@ -75,6 +76,7 @@ class Worker:
             "STARLAKE_EXPORT": str(self.dags / "starlake_shop.manifest.json"),
             "STARLAKE_ATTEMPT": f"dag/load/{run}/-1/{number}",
             "SL_ROOT": str(self.root),
+            "AIRFLOW_HOME": str(self.root.parent),
             **env,
         }
         done = subprocess.run(

@@ -24,7 +24,7 @@ def starlake(*args):
 class CloudRun(Google):
     """`CloudRunExecuteJobOperator`: the entry point of the job's container is the program."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("ENV", "starlake")
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -34,7 +34,7 @@ class CloudRun(Google):
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The environment variables."""
-        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()])]
+        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
         """What a command is for Cloud Run."""
@@ -57,4 +57,4 @@ class CloudRun(Google):
             return self.waiting(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "CloudRunExecuteJobOperator", [("overrides", Call("starlake", self.arguments(task)))]
+        return "CloudRunExecuteJobOperator", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]

@@ -53,6 +53,7 @@ class Dataproc(Google):
         "CLUSTER_CONFIG",
         "JARS",
         "MAIN_CLASS",
+        "ROOT",
         "SPARK",
         "create_cluster",
         "delete_cluster",
@@ -81,8 +82,7 @@ class Dataproc(Google):
         }
         for name, value in self.env.items():
             spark |= {f"spark.executorEnv.{name}": value, f"spark.yarn.appMasterEnv.{name}": value}
-        found.append(("SPARK", spark))
-        return found
+        return [*found, ("SPARK", spark), *self.root]
 
     def functions(self) -> Sequence[str]:
         """What a command is for Dataproc."""
@@ -104,7 +104,7 @@ class Dataproc(Google):
         found: Arguments = [("job", Call("starlake", self.arguments(task), task.spark))]
         if timeout := self.given("dataproc_job_wait_timeout"):
             found.append(("wait_timeout", int(timeout)))
-        return "DataprocSubmitJobOperator", found
+        return "DataprocSubmitJobOperator", [*found, *self.judged(task)]
 
     @property
     def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:

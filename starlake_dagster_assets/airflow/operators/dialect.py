@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import JOB_ID
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
 from starlake_dagster_assets.airflow.settings import environment_variables, root_of, setting
-from starlake_dagster_assets.airflow.source import Raw, jinja, jinja_text
+from starlake_dagster_assets.airflow.source import Call, Raw, jinja, jinja_text
 from starlake_dagster_assets.command.source import ProjectSource
 
 __all__ = ["Arguments", "Dialect", "url_parts"]
@@ -120,7 +120,23 @@ class Dialect:
     @property
     def shared(self) -> Sequence[str]:
         """Names that the file imports from the shared module."""
-        return ("files_in_store",) if self._looks() else ()
+        judges = ("begin_load", "end_load") if self.root else ()
+        return (*(("files_in_store",) if self._looks() else ()), *judges)
+
+    @property
+    def root(self) -> list[tuple[str, Any]]:
+        """The constant that tells the results of loads where their files are; nothing where there are no loads."""
+        if not any(task.kind == "load" for task in self.dag.tasks):
+            return []
+        return [("ROOT", {name: self.env[name] for name in ("SL_ROOT", "SL_DATASETS") if name in self.env})]
+
+    def judged(self, task: TaskSpec) -> Arguments:
+        """Returns the arguments by which the files of a load in a cloud decide its result."""
+        if task.kind != "load":
+            return []
+        given = dict(zip(task.argv[1::2], task.argv[2::2], strict=True))
+        arguments = [Raw("ROOT"), given["--domains"], *given["--tables"].split(",")]
+        return [("pre_execute", Call("begin_load", arguments)), ("post_execute", Call("end_load", arguments))]
 
     def waiting_operators(self, sensor: str) -> list[str]:
         """Returns the imports that waiting in an object store needs.

@@ -21,7 +21,7 @@ _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
 class Fargate(Dialect):
     """`EcsRunTaskOperator`: the entry point of the container is the program."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("ENV", "starlake")
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -31,7 +31,7 @@ class Fargate(Dialect):
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The environment variables."""
-        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()])]
+        return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
         """What a command is for ECS."""
@@ -69,7 +69,7 @@ class Fargate(Dialect):
             return self.by_patterns(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task)))]
+        return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]
 
     def _ids(self, name: str) -> list[str]:
         """Ids, of which an Airflow variable can give one: a template is a text, not a list."""

@@ -1,0 +1,142 @@
+"""The result of a load that runs in a cloud, by where its files are: `pre_execute` and `post_execute` of its task.
+
+Exported next to the DAG files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlake_dagster_assets.airflow.load_spec import LoadSpec
+from starlake_dagster_assets.airflow.macros import attempt, manifest, skip_task, tell_window
+from starlake_dagster_assets.airflow.store_areas import RecalledAreas, store_areas
+from starlake_dagster_assets.airflow.taken_files import TakenFiles
+from starlake_dagster_assets.airflow.tries import TryRecord, say
+from starlake_dagster_assets.command.evidence import Ending, Log, Verdict
+from starlake_dagster_assets.command.load_files import LoadFiles
+from starlake_dagster_assets.command.model import RunResult
+from starlake_dagster_assets.command.reconcile import reconcile_load
+
+__all__ = ["begin_load", "end_load"]
+
+
+def begin_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any], None]:
+    """Returns the `pre_execute` of a load: it lists the files, which tell the result at the end.
+
+    Args:
+        root: Templates of `SL_ROOT` and `SL_DATASETS`.
+        directory: Directory of the domain.
+        stems: File stems of its tables.
+    """
+
+    def begin(context: Any) -> None:
+        load = _CloudLoad(context, root, directory, stems)
+        load.begin()
+
+    return begin
+
+
+def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any, Any], None]:
+    """Returns the `post_execute` of a load whose command ended with exit code 0, which alone proves nothing.
+
+    Args:
+        root: Templates of `SL_ROOT` and `SL_DATASETS`.
+        directory: Directory of the domain.
+        stems: File stems of its tables.
+    """
+
+    def end(context: Any, result: Any = None) -> None:
+        load = _CloudLoad(context, root, directory, stems)
+        load.end()
+        tell_window(context)
+
+    return end
+
+
+class _CloudLoad:
+    """One load in a cloud."""
+
+    def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
+        path = manifest(context)
+        known: Mapping[str, Any] = {}
+        if path:
+            with open(path, encoding="utf-8") as file:
+                known = json.load(file)
+        render: Callable[..., str] = context["task"].render_template
+        self._areas = store_areas(known, {name: render(text, context) for name, text in root.items()})
+        self._spec = LoadSpec.of(known, directory, stems)
+        self._number = int(context["ti"].try_number)
+        self._attempt = attempt(context)
+
+    def begin(self) -> None:
+        """Records where the files are; does nothing where another process has done so for this try.
+
+        Raises:
+            RuntimeError: The load would overwrite a file that is still to be loaded.
+        """
+        if self._areas is None:
+            return
+        record = TryRecord.of(self._attempt, self._areas, resume=True)
+        if record.begun:
+            return
+        taken = TakenFiles(record, self._areas, self._spec)
+        domain = self._spec.domain[0].domain_name
+        if problems := taken.prepare():
+            taken.give_up()
+            raise RuntimeError("; ".join(f"{domain}.{table}: {reason}" for table, reason in problems.items()))
+        stage = self._areas.list_files("stage", domain) or {}
+        ingesting = self._areas.list_files("ingesting", domain) or {}
+        record.listing = {"stage": stage, "ingesting": ingesting, "archive": self._areas.archived(domain, stage) or {}}
+        taken.note(LoadFiles(self._areas, self._tables, self._spec.domain, archives=self._areas.archives), [])
+
+    def end(self) -> None:
+        """Decides the result by the rules of Dagster steps.
+
+        Raises:
+            RuntimeError: A table failed, or its result is unknown.
+        """
+        if self._areas is None:
+            self._end_without_files()
+            return
+        record = TryRecord.of(self._attempt, self._areas, resume=True)
+        if not record.begun:
+            raise RuntimeError("the result is unknown: the record of this try, which lists its files, is gone.")
+        reader = RecalledAreas(self._areas, record.listing)
+        files = LoadFiles(reader, self._tables, self._spec.domain, archives=self._areas.archives)
+        taken = TakenFiles(record, self._areas, self._spec)
+        log = Log(ended=False, understood=False)
+        ending = Ending((), RunResult(0, 0.0), log)
+        ending = replace(ending, files=files.after((), adopted=False))
+        alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
+        final = {table.name: taken.resolve(table, alone[table.name], ending, files) for table in self._tables}
+        failed = {name: one for name, one in final.items() if one.status in ("failed", "unknown")}
+        taken.finish(alone, final, ending, ended_well=not failed)
+        self._report(final)
+        if failed:
+            raise RuntimeError("; ".join(f"{name}: {one.status}: {one.reason}" for name, one in failed.items()))
+        if all(one.status == "nothing" for one in final.values()):
+            skip_task("no file of the load's tables")
+
+    @property
+    def _tables(self) -> list[Any]:
+        return [*self._spec.requested.values()]
+
+    def _end_without_files(self) -> None:
+        names = ", ".join(f"{table.domain_name}.{table.name}" for table in self._tables)
+        if self._number > 1:
+            raise RuntimeError(
+                f"{names}: unknown: this try ended with exit code 0, as it also does if an earlier try has taken the "
+                "files, and the datasets of the project are in no store that Airflow can list. Look into the log of "
+                "the command, and mark the task as a success if the files are loaded."
+            )
+        say(f"{names}: exit code 0 is the only evidence; whether there were files is not known")
+
+    def _report(self, final: Mapping[str, Verdict]) -> None:
+        for name, verdict in final.items():
+            reason = f": {verdict.reason}" if verdict.reason else ""
+            say(f"{name}: {verdict.status}{reason}")
+            for warning in verdict.warnings:
+                say(f"{name}: warning: {warning}")
