@@ -114,8 +114,8 @@ def _run(
     meanwhile = updates.made_meanwhile()
     nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
     settings = replace(_settings(context, step, call, runner, variables, nodes, updates), policies=policies)
-    left_out = updates.left_out(settings, call.launch.options)
-    results = Results(context, binding, runner, fetch, settings, left_out)
+    settings = replace(settings, refused={**updates.refused(settings, call.launch.options), **settings.refused})
+    results = Results(context, binding, runner, fetch, settings, updates.metadata(settings, call.launch.options))
     held = _Held(binding)
     yield from held.back(results.checks_alone(call.nodes - step.asked))
     step.asked |= call.nodes

@@ -15,7 +15,6 @@ from starlake_dagster_assets.assets.preview import as_table, may_be_shown
 from starlake_dagster_assets.assets.samples import Samples
 from starlake_dagster_assets.assets.standing import standing_results
 from starlake_dagster_assets.assets.step_outputs import unchanged_output
-from starlake_dagster_assets.assets.step_updates import interval_metadata
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
 from starlake_dagster_assets.command.source import redact, secrets_of
@@ -44,7 +43,7 @@ class Results:
         runner: Its reader reads the warehouse.
         fetch: What is read for each table made.
         settings: Of the run: the partitions and data intervals that it is for.
-        left_out: Metadata on the upstream updates that tasks have not read, by node id.
+        about_interval: Metadata on the interval that a materialization covers, by node id.
     """
 
     def __init__(
@@ -54,9 +53,9 @@ class Results:
         runner: Runner,
         fetch: Fetch,
         settings: RunSettings,
-        left_out: Mapping[str, Mapping[str, Any]],
+        about_interval: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self._left_out = left_out
+        self._about_interval = about_interval
         self._context = context
         self._binding = binding
         self._reader = runner.warehouse_reader()
@@ -137,10 +136,7 @@ class Results:
         if self._partition is not None and item.settled and self._fetch.row_counts:
             metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table"))
         if self._partition is None:
-            metadata |= {
-                **interval_metadata(self._settings.interval(item.node)),
-                **self._left_out.get(item.node.id, {}),
-            }
+            metadata |= self._about_interval.get(item.node.id, {})
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:

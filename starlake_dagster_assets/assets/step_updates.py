@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.assets.appended import FULL_REFRESH, AppendedRows, append_refused, record_time
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.consumption import (
     LEFT_OUT,
@@ -21,6 +22,7 @@ from starlake_dagster_assets.automation.partitions import in_timezone, time_wind
 from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.triggers.crons import cycle_of
 from starlake_dagster_assets.triggers.interval_checks import appends, reads_interval
 from starlake_dagster_assets.triggers.intervals import (
     Interval,
@@ -33,7 +35,7 @@ from starlake_dagster_assets.triggers.intervals import (
 from starlake_dagster_assets.triggers.run_options import OPTIONS
 from starlake_dagster_assets.triggers.words import listed
 
-__all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "interval_metadata", "is_automatic"]
+__all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "is_automatic"]
 
 DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
@@ -57,11 +59,6 @@ def declared_interval(tags: Mapping[str, str]) -> Interval | None:
     return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
 
 
-def interval_metadata(interval: Interval | None) -> dict[str, str]:
-    """Returns the metadata of a materialization that covers an interval."""
-    return {} if interval is None else {DATA_INTERVAL: interval_text(interval)}
-
-
 class StepUpdates:
     """Updates of upstreams that the tasks of a step consume, as the event log has them when the step begins."""
 
@@ -72,6 +69,7 @@ class StepUpdates:
         self._intervals: dict[dg.AssetKey, Interval | None] = {}
         self._unread: dict[tuple[dg.AssetKey, dg.AssetKey], Sequence[Update] | None] = {}
         self._consumed: dict[dg.AssetKey, Consumption] = {}
+        self._appended: dict[dg.AssetKey, AppendedRows] = {}
 
     def intervals(self) -> dict[str, Interval]:
         """Returns the data intervals of the tasks that have one, by node id, in a run that has none of its own.
@@ -82,32 +80,95 @@ class StepUpdates:
         found = {node.id: self._interval(key) for key, node in self._nodes.items() if node.task is not None}
         return {node: interval for node, interval in found.items() if interval is not None}
 
-    def left_out(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Finds the updates that the tasks of the step do not read because they are outside its data interval.
+    def metadata(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Returns what the materializations of unpartitioned tables and tasks record of the interval that they cover.
 
         Args:
             settings: Settings of the run, with its data intervals.
             given: Variables in the run config.
 
         Returns:
-            Metadata of the materializations (`starlake/updates_left_out`) by node id, for tasks that leave out updates.
+            By node id: the interval (`starlake/data_interval`), upstream updates that a task does not read because they
+            are outside of it (`starlake/updates_left_out`), and whether its table was emptied first.
         """
         found: dict[str, dict[str, Any]] = {}
         if self._context.assets_def.partitions_def is not None:
             return found
-        manual = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
         for key, node in self._nodes.items():
-            interval = _given_interval(manual, self._binding.translator.timezone) or settings.interval(node)
-            trigger = self._binding.translator.trigger(node)
-            by_clock = trigger.interval == "since_last_run" and interval == self._intervals.get(key)
-            if interval is None or by_clock or not trigger.is_lineage or not reads_interval(node):
-                continue
-            unread = {
-                up.to_user_string(): ids for up in self._upstream(key) if (ids := self._outside(key, up, interval))
-            }
-            if unread:
-                found[node.id] = {LEFT_OUT: dg.MetadataValue.json(unread)}
+            interval = self._effective(node, settings, given)
+            about: dict[str, Any] = {}
+            if interval is not None and interval[1] != _NEVER:
+                about[DATA_INTERVAL] = interval_text(interval)
+            if unread := self._left_out(key, node, interval):
+                about[LEFT_OUT] = dg.MetadataValue.json(unread)
+            if settings.truncate and appends(node):
+                about[FULL_REFRESH] = True
+            found[node.id] = about
         return found
+
+    def refused(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, str]:
+        """Finds the tasks that would append rows a second time.
+
+        Args:
+            settings: Settings of the run, with its data intervals.
+            given: Variables in the run config.
+
+        Returns:
+            The reasons, by node id.
+        """
+        found: dict[str, str] = {}
+        if self._context.assets_def.partitions_def is not None or settings.truncate:
+            return found
+        for key, node in self._nodes.items():
+            interval = self._effective(node, settings, given)
+            if not appends(node) or self._is_by_clock(key, node, interval):
+                continue
+            known = interval if interval is not None and interval[1] != _NEVER else None
+            if (before := self._rows_of(key).overlapping(known)) is not None:
+                found[node.id] = append_refused(node.id, known, before)
+        return found
+
+    def _effective(self, node: Node, settings: RunSettings, given: Mapping[str, str]) -> Interval | None:
+        """Returns the interval of a table or task: that of the variables in the run config of a manual run, first."""
+        manual = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
+        is_given = node.task is not None and any(manual.values())
+        own = _given_interval(manual, self._binding.translator.timezone) if is_given else None
+        return own or settings.interval(node)
+
+    def _is_by_clock(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> bool:
+        by_clock = self._binding.translator.trigger(node).interval == "since_last_run"
+        return by_clock and interval == self._intervals.get(key)
+
+    def _left_out(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> dict[str, list[int]]:
+        is_lineage = self._binding.translator.trigger(node).is_lineage
+        if interval is None or self._is_by_clock(key, node, interval) or not is_lineage or not reads_interval(node):
+            return {}
+        return {up.to_user_string(): ids for up in self._upstream(key) if (ids := self._outside(key, up, interval))}
+
+    def _rows_of(self, key: dg.AssetKey) -> AppendedRows:
+        if key not in self._appended:
+            ups = self._upstream(key)
+            self._appended[key] = AppendedRows(self._instance, key, ups, self._declared, self._last_tick)
+        return self._appended[key]
+
+    def _last_tick(self, key: dg.AssetKey, moment: float) -> datetime:
+        """Returns the last tick of the schedule of an asset, or of those upstream of it; the moment without any."""
+        translator = self._binding.translator
+        graph, node = translator.graph, self._node_ids.get(key)
+        near = [node] if node is not None else []
+        while near:
+            clocks = [one for up in near if (one := translator.trigger(graph.nodes[up]).clock) is not None]
+            if clocks:
+                return max(cycle_of(one.cron, moment, one.timezone)[0] for one in clocks)
+            near = sorted({up for one in near for up in graph.upstream[one] if up in graph.nodes})
+        return datetime.fromtimestamp(moment, timezone.utc)
+
+    @cached_property
+    def _node_ids(self) -> Mapping[dg.AssetKey, str]:
+        specs = self._binding.translator.specs()
+        return {spec.key: node for node, spec in specs.items()} | {
+            key: node.id for key, node in self._binding.nodes.items()
+        }
 
     def options_not_taken_over(self) -> str:
         """Describes options of upstream runs that a run of a condition cannot take over; "" if there are none."""
@@ -213,7 +274,9 @@ class StepUpdates:
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return _recorded(consumption.update)
         if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
-            return union_of_intervals(first_group(declared), self._now)
+            rows = self._rows_of(key)
+            new = [one for one in declared if one is not None and rows.overlapping(one) is None]
+            return union_of_intervals(first_group(new if new and consumption is not None else declared), self._now)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 
@@ -273,7 +336,7 @@ class StepUpdates:
 
 def _at(update: Update) -> Interval:
     """Returns the time at which an update was written, as an empty interval."""
-    moment = datetime.fromtimestamp(update.timestamp, timezone.utc)
+    moment = record_time(update)
     return moment, moment
 
 

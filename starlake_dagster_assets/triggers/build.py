@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.errors import ProjectError
@@ -185,7 +187,11 @@ class _Builder:
 
     def _clock(self, node: Node, cron: str, settings: NodeSettings) -> Clock:
         zone = self._zone(node, settings)
-        return Clock(cron, zone, settings.start_date, settings.end_date, bool(settings.catchup))
+        start, end = settings.start_date, settings.end_date
+        if start is not None and end is not None and _at(start, zone) > _at(end, zone):
+            message = f"{end.isoformat()} is before start_date {start.isoformat()}, so no schedule would ever tick."
+            self.reader.report_setting(node, "end_date", end, message)
+        return Clock(cron, zone, start, end, bool(settings.catchup))
 
     def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
@@ -310,3 +316,7 @@ class _Builder:
                 code="bad-option",
             )
         )
+
+
+def _at(moment: datetime, zone: str) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(zone))

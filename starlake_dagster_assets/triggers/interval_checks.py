@@ -16,7 +16,7 @@ _VARIABLES = re.compile(r"\bsl_(start_date|end_date|data_interval_(start|end))\b
 
 
 def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> Iterator[tuple[Node, str]]:
-    """Finds tasks whose rows would be appended a second time.
+    """Finds tasks whose rows would be appended a second time, so that their second run fails.
 
     Such a task has the write strategy APPEND, its SQL has a variable of the data interval, and it runs when upstreams
     are updated of which at least one never declares an interval. A run that consumes such an update computes all rows.
@@ -49,8 +49,8 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
             yield (
                 node,
                 f"{name} appends the rows of an interval (`{variable}`), but updates of {some(names)} declare none: a "
-                "run that consumes one computes everything and appends it again. Next: set a schedule or partitions on "
-                f"{some(names)}, interval=since_last_run on {name} if its SQL filters by the time at which rows were "
+                "run that consumes one computes everything, and fails where rows are there already. Next: set a schedule "
+                f"or partitions on {some(names)}, interval=since_last_run on {name} if its SQL filters by the time at which rows were "
                 "written, or another writeStrategy.",
             )
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from starlake_dagster_assets.triggers.crons import cycle_of
 
-__all__ = ["Interval", "covers", "first_group", "interval_text", "parse_interval", "union_of_intervals"]
+__all__ = ["Interval", "covers", "first_group", "interval_text", "overlap", "parse_interval", "union_of_intervals"]
 
 Interval: TypeAlias = tuple[datetime, datetime]
 """Start, included, and end, excluded; both with a time zone."""
@@ -72,6 +72,11 @@ def covers(interval: Interval, declared: Interval | None, now: datetime) -> bool
     if declared is None or interval[0].timestamp() > declared[0].timestamp():
         return False
     return min(declared[1].timestamp(), now.timestamp()) <= interval[1].timestamp()
+
+
+def overlap(one: Interval, other: Interval) -> bool:
+    """Whether two intervals have a moment in common."""
+    return one[0].timestamp() < other[1].timestamp() and other[0].timestamp() < one[1].timestamp()
 
 
 def interval_text(interval: Interval) -> str:

@@ -71,6 +71,31 @@ def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, m
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "is_wrong"),
+    [
+        ("2025-03-10", "2025-03-01", True),
+        ("2025-03-10", "2025-03-10", False),
+        ("2025-03-10T00:30:00", "2025-03-10T00:00:00Z", False),
+        ("2025-03-10T01:30:00", "2025-03-10T00:00:00Z", True),
+    ],
+)
+@pytest.mark.parametrize("place", ["metadata/dags", "metadata/load", "StarlakeAutomation"])
+def test_an_end_before_the_start_is_an_error_with_its_place(place, start, end, is_wrong):
+    """The time zone is Europe/Paris."""
+    ends = {"start_date": start, "end_date": end}
+    tags = tuple(f"{name}={value}" for name, value in ends.items()) if place == "metadata/load" else ()
+    options = {"loads": dag("loads", timezone="Europe/Paris", **(ends if place == "metadata/dags" else {}))}
+    source = project([table("a", "daily", dag="loads", tags=tags)])
+    source.model = source.model.model_copy(update={"dags": options})
+    everywhere = ends if place == "StarlakeAutomation" else {}
+    if not is_wrong:
+        return made(source, schedules=everywhere)
+    with pytest.raises(ProjectError, match=rf"end_date: .* is before start_date {start[:10]}") as caught:
+        made(source, schedules=everywhere)
+    assert str(caught.value).startswith("StarlakeAutomation" if everywhere else "metadata/")
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"timezone": "Europe/Pari"}, "timezone: no time zone `Europe/Pari`. Did you mean `Europe/Paris`?"),

@@ -1,0 +1,117 @@
+"""Data intervals whose rows a task has appended, from the event log: appended a second time, they would be there twice.
+
+A run without an interval appended everything that its upstreams had then. An update of an upstream that declares no
+interval may hold rows from before it: from before the tick that a schedule of the upstream had last.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.assets.consumption import Update, consumption_of, update_of
+from starlake_dagster_assets.triggers.intervals import Interval, interval_text, overlap
+from starlake_dagster_assets.triggers.partitions import remedy
+
+__all__ = ["FULL_REFRESH", "AppendedRows", "append_refused"]
+
+FULL_REFRESH = "starlake/full_refresh"
+"""Metadata of a materialization: the run emptied the table first, so that the rows of earlier runs are gone."""
+
+_PAGE = 1000
+_EVER = datetime.min.replace(tzinfo=timezone.utc)
+
+
+class AppendedRows:
+    """Rows that the materializations of one task have appended.
+
+    Args:
+        instance: The event log.
+        key: Of the task.
+        upstream: Asset keys of its upstreams.
+        declared: Returns the interval that each of some updates of an asset declares, or None.
+        last_tick: Returns the tick before which an undeclared update of an upstream at a moment has its rows.
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        key: dg.AssetKey,
+        upstream: Sequence[dg.AssetKey],
+        declared: Callable[[dg.AssetKey, Collection[Update]], list[Interval | None]],
+        last_tick: Callable[[dg.AssetKey, float], datetime],
+    ) -> None:
+        self._instance, self._key, self._upstream = instance, key, upstream
+        self._declared, self._last_tick = declared, last_tick
+        self._known: list[tuple[Update, Sequence[Interval]]] | None = None
+
+    def overlapping(self, interval: Interval | None) -> tuple[Update, Interval | None] | None:
+        """Returns the newest materialization that has appended rows of an interval, with what it covers.
+
+        Args:
+            interval: None for a run that appends everything.
+        """
+        if self._known is None:
+            self._known = list(self._materializations())
+        for update, parts in self._known:
+            for part in parts:
+                if interval is None or overlap(interval, part):
+                    return update, (part if part[0] != _EVER else None)
+        return None
+
+    def _materializations(self) -> Iterator[tuple[Update, Sequence[Interval]]]:
+        """Reads the materializations since the table was last emptied, newest first, with the intervals of each."""
+        for record in _newest_first(self._instance, dg.AssetRecordsFilter(asset_key=self._key)):
+            update = update_of(record)
+            (interval,) = self._declared(self._key, [update])
+            if interval is not None:
+                yield update, [interval]
+            elif update.run_id:  # what is reported from outside without an interval has appended nothing
+                yield update, list(self._read_by(record)) or [(_EVER, record_time(update))]
+            if FULL_REFRESH in update.metadata:
+                return
+
+    def _read_by(self, record: Any) -> Iterator[Interval]:
+        """Returns the intervals of the upstream rows that a run without an interval has appended."""
+        pointers = consumption_of(self._instance, record).pointers
+        for up in self._upstream:
+            before = pointers.get(up.to_user_string(), record.storage_id) + 1
+            filters = dg.AssetRecordsFilter(asset_key=up, before_storage_id=before)
+            updates = [update_of(one) for one in _newest_first(self._instance, filters, _PAGE)]
+            for update, interval in zip(updates, self._declared(up, updates), strict=True):
+                yield interval or (_EVER, self._last_tick(up, update.timestamp))
+
+
+def append_refused(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:
+    """Returns why a task does not append the rows of an interval, and what to do.
+
+    Args:
+        task: Node id.
+        interval: Of the run; None where it has none.
+        before: Of `AppendedRows.overlapping`.
+    """
+    update, covered = before
+    run = f"run {update.run_id}" if update.run_id else "a materialization that was reported from outside"
+    had = f"the rows of {interval_text(covered)}" if covered is not None else "everything that was there"
+    what = f"the interval {interval_text(interval)}" if interval is not None else "all rows, since it has no interval"
+    return (
+        f"this run would append {what}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
+        f"second time. Nothing is written, and rows that came since are not in {task}. Next: {remedy('append')}; or "
+        "materialize it with `full_refresh: true` in the run config, which empties the table first."
+    )
+
+
+def record_time(update: Update) -> datetime:
+    """Returns when an update was written."""
+    return datetime.fromtimestamp(update.timestamp, timezone.utc)
+
+
+def _newest_first(instance: dg.DagsterInstance, filters: Any, most: int | None = None) -> Iterator[Any]:
+    cursor: str | None = None
+    while True:
+        page = instance.fetch_materializations(filters, limit=_PAGE, cursor=cursor, ascending=False)
+        yield from page.records
+        if not page.has_more or most is not None:
+            return
+        cursor = page.cursor

@@ -1,0 +1,163 @@
+"""A task that appends the rows of an interval has every row once, or its run fails and says why."""
+
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+import duckdb
+import pytest
+
+import starlake_dagster_assets as sda
+from tests.dagster_features import projects
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
+
+SENSOR = {"starlake/trigger": "transform_kpi_lineage"}
+CONDITION = {"dagster/from_automation_condition": "true"}
+FEATURE = pytest.mark.dagster_feature("Data intervals of tasks that append")
+FILES = {
+    **{name: text for name, text in projects.SALES.items() if "by_day" not in name and "incoming" not in name},
+    "metadata/transform/kpi/app.sl.yml": "version: 1\ntask:\n  writeStrategy: {type: APPEND}\n",
+    "metadata/transform/kpi/app.sql": (
+        "select id, day from sales.orders where true"
+        "{% if sl_start_date %} and day >= cast('{{ sl_start_date }}' as date){% endif %}"
+        "{% if sl_end_date %} and day < cast('{{ sl_end_date }}' as date){% endif %}"
+    ),
+}
+
+
+def day(number, last=0):
+    """Tags of a run for a day of March, or for several."""
+    ends = {"start": number, "end": (last or number) + 1}
+    return {f"starlake/data_interval_{end}": f"2025-03-{one:02}T00:00:00+00:00" for end, one in ends.items()}
+
+
+class World:
+    def __init__(self, root, instance):
+        self.root, self.instance, self.count = root, instance, 0
+        self.define()
+
+    def define(self, **automation):
+        chosen = sda.StarlakeAutomation(**automation)
+        defs = sda.build_definitions(str(self.root), starlake=sda.StarlakeDuckDB(), automation=chosen)
+        self.repository = defs.get_repository_def()
+
+    def load(self, days, tags=None):
+        """Loads one file with a row of each day."""
+        text = "id,day\n"
+        for one in days:
+            self.count += 1
+            text += f"{self.count},2025-03-{one:02}\n"
+        file = self.root / f"incoming/sales/orders_{self.count}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        assert self.run("sales/orders", tags or {}) == ""
+
+    def run(self, key="kpi/app", tags=SENSOR, **config):
+        """Runs an asset; returns why it failed."""
+        job = self.repository.get_job("__ASSET_JOB").get_subset(asset_selection={dg.AssetKey(key.split("/"))})
+        given = {"ops": {node.name: {"config": config} for node in job.nodes}} if config else None
+        result = job.execute_in_process(instance=self.instance, tags=tags, run_config=given, raise_on_error=False)
+        failed = [event.step_failure_data.user_failure_data for event in result.get_step_failure_events()]
+        return " ".join(str(value.value) for one in failed for value in one.metadata.values())
+
+    def rows(self):
+        with duckdb.connect(str(self.root / "datasets/duckdb.db"), read_only=True) as connection:
+            return [one for (one,) in connection.execute("select id from kpi.app order by id").fetchall()]
+
+    def is_due(self):
+        sensor = next(one for one in self.repository.sensor_defs if one.name.endswith("_lineage"))
+        context = dg.build_sensor_context(self.instance, repository_def=self.repository, sensor_name=sensor.name)
+        return bool(sensor.evaluate_tick(context).run_requests)
+
+
+@pytest.fixture
+def world(tmp_path):
+    root = projects.write(tmp_path / "sales", FILES)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(root, instance)
+
+
+@FEATURE
+@pytest.mark.parametrize("tags", [SENSOR, CONDITION])
+def test_a_second_file_of_an_interval_is_not_appended_and_the_next_day_is(world, tags):
+    world.load([1], day(1))
+    assert world.run(tags=tags) == ""
+    world.load([1], day(1))
+    said = world.run(tags=tags)
+    (first,) = world.instance.fetch_materializations(dg.AssetKey(["kpi", "app"]), limit=9).records
+    assert f"run {first.run_id} has appended the rows of 2025-03-01T00:00:00+00:00/2025-03-02" in said
+    assert "full_refresh" in said and "OVERWRITE_BY_PARTITION" in said
+    assert world.rows() == [1] and not world.is_due(), "the failed run is not repeated for the same update"
+    world.load([2], day(2))
+    assert world.is_due()
+    assert world.run(tags=tags) == "" and world.rows() == [1, 3]
+    assert world.is_due(), "row 2 is still missing, which another failed run says"
+    assert "run would append" in world.run(tags=tags)
+    assert world.rows() == [1, 3] and not world.is_due()
+    assert world.run(tags={}, full_refresh=True) == ""
+    assert world.rows() == [1, 2, 3] and not world.is_due()
+
+
+@FEATURE
+@pytest.mark.parametrize(
+    ("tags", "config"),
+    [
+        (day(1), {}),
+        (day(1, 2), {}),
+        ({}, {"options": {"sl_start_date": "2025-03-01", "sl_end_date": "2025-03-02"}}),
+        ({}, {"options": {"sl_start_date": "2025-03-01"}}),
+        ({}, {}),
+    ],
+    ids=["tags", "more days", "variables", "one variable", "no interval"],
+)
+def test_a_run_by_hand_does_not_append_an_interval_again(world, tags, config):
+    world.load([1], day(1))
+    variables = {"options": {"sl_start_date": "2025-03-01", "sl_end_date": "2025-03-02"}}
+    assert world.run(tags={}, **variables) == "", "the interval of the variables is recorded"
+    assert "would append" in world.run(tags=tags, **config)
+    assert world.run(tags=day(2)) == "" and world.rows() == [1]
+
+
+@FEATURE
+def test_after_a_run_without_an_interval_what_comes_later_is_appended(world):
+    world.load([1], day(1))
+    world.load([2], day(2))
+    assert world.run(tags={}) == "" and world.rows() == [1, 2]
+    world.load([3], day(3))
+    assert world.run() == "" and world.rows() == [1, 2, 3]
+    world.load([2], day(2))
+    assert "has appended the rows of 2025-03-03" not in world.run() and world.rows() == [1, 2, 3]
+    world.load([4])
+    assert "all rows, since it has no interval" in world.run() and world.rows() == [1, 2, 3]
+
+
+@FEATURE
+def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_path):
+    """*Materialize all*, then the schedule is switched on: the next interval is appended."""
+    yaml = "metadata/load/sales/_config.sl.yml"
+    text = FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory')
+    root = projects.write(tmp_path / "sales", {**FILES, yaml: text})
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(root, instance)
+        world.load([1])
+        assert world.run(tags={}) == ""
+        now = instance.fetch_materializations(dg.AssetKey(["kpi", "app"]), limit=1).records[0].timestamp
+        today = datetime.fromtimestamp(now, timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        for days, is_new in ((-1, False), (0, True)):
+            start = today + timedelta(days=days)
+            ends = {"start": start, "end": start + timedelta(days=1)}
+            world.load([2], {f"starlake/data_interval_{end}": moment.isoformat() for end, moment in ends.items()})
+            assert (world.run() == "") is is_new
+
+
+@FEATURE
+def test_a_partition_that_gets_more_rows_is_not_appended_again(world):
+    sink = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
+    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + sink)
+    world.define(partitions="sink")
+    world.load([1, 3])
+    assert [world.run(), world.run(), world.rows()] == ["", "", [1, 2]]
+    world.load([1, 4])
+    assert world.run() == "" and world.rows() == [1, 2, 4]
+    assert world.is_due() and "would append the interval 2025-03-01" in world.run()
+    assert world.rows() == [1, 2, 4] and not world.is_due()
