@@ -49,9 +49,9 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
             yield (
                 node,
                 f"{name} appends the rows of an interval (`{variable}`), but updates of {some(names)} declare none: a "
-                "run that consumes one computes everything, and fails where rows are there already. Next: set a schedule "
-                f"or partitions on {some(names)}, interval=since_last_run on {name} if its SQL filters by the time at which rows were "
-                "written, or another writeStrategy.",
+                "run that consumes one computes everything, and fails where rows are there already. Next: set a "
+                f"schedule or partitions on {some(names)}, interval=since_last_run on {name} if its SQL filters by the "
+                "time at which rows were written, or another writeStrategy.",
             )
 
 

@@ -89,7 +89,8 @@ def test_an_end_before_the_start_is_an_error_with_its_place(place, start, end, i
     source.model = source.model.model_copy(update={"dags": options})
     everywhere = ends if place == "StarlakeAutomation" else {}
     if not is_wrong:
-        return made(source, schedules=everywhere)
+        made(source, schedules=everywhere)
+        return
     with pytest.raises(ProjectError, match=rf"end_date: .* is before start_date {start[:10]}") as caught:
         made(source, schedules=everywhere)
     assert str(caught.value).startswith("StarlakeAutomation" if everywhere else "metadata/")
