@@ -93,7 +93,14 @@ docs: install
 	cd .venv-peer && $(UV) pip install --quiet --no-config --python bin/python -e "$(CURDIR)" "starlake-dagster[shell]" "dagster==1.9.13"
 	@touch $@
 
-bench: install .venv-peer/.installed
+# What a user would pick instead for transforms and for loads, with the same DuckDB. dbt-core 1.12 needs a parser from outside of the registry.
+.venv-peers/.installed: pyproject.toml | install
+	$(UV) venv --quiet --clear --python ">=3.10,<3.13" .venv-peers
+	cd .venv-peers && $(UV) pip install --quiet --no-config --python bin/python dagster-dbt "dbt-core<1.12" dbt-duckdb "dlt[duckdb]" pyarrow \
+		"duckdb==$$($(CURDIR)/$(BIN)/python -c 'import duckdb; print(duckdb.__version__)')"
+	@touch $@
+
+bench: install .venv-peer/.installed .venv-peers/.installed
 	$(UV) sync --quiet --locked --inexact --group bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 

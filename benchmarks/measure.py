@@ -74,6 +74,8 @@ def run(call: Call, work: Path) -> dict[str, Any]:
         NotMeasured: It cannot run here.
         Failed: It ended with an error.
     """
+    if not Path(call.python).exists():
+        raise NotMeasured(f"there is no {call.python}; `make {Path(call.python).parents[1].name}/.installed` makes it")
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {**os.environ, "DAGSTER_DISABLE_TELEMETRY": "1", "PYTHONPATH": os.pathsep.join(paths)}
     command = [call.python, "-m", "benchmarks.side", call.function, str(work), json.dumps(dict(call.given))]

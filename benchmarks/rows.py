@@ -90,6 +90,8 @@ def _rows(quick: bool) -> Iterator[Row]:
     yield from _shell(quick)
     yield from _embedded(quick)
     yield from _peer(quick)
+    yield from _dbt(quick)
+    yield from _dlt(quick)
 
 
 def _imports(quick: bool) -> Row:
@@ -254,6 +256,54 @@ def _peer(quick: bool) -> Iterator[Row]:
     )
 
 
+def _dbt(quick: bool) -> Iterator[Row]:
+    says, python = "dagster-dbt with dbt-duckdb", str(_peers_python())
+    yield Row(
+        "beside dagster-dbt: imports of a definitions.py",
+        (Call("dbt:ours_import"), Call("dbt:theirs_import", python=python)),
+        (Figure("", "theirs", 1.0, says, quantity="process"),),
+        repeats=3,
+    )
+    for size in (100,) if quick else (100, 1_000):
+        given = {"transforms": size}
+        cold = {**given, "state": "cold"}
+        known = (Call("dbt:ours_location", cold), Call("dbt:theirs_location", cold, python))
+        for state in ("cold", "warm", "edited"):
+            both = {**given, "state": state}
+            yield Row(
+                f"beside dagster-dbt: code location, {size:,} transforms, {state}",
+                (Call("dbt:ours_location", both), Call("dbt:theirs_location", both, python)),
+                (Figure("", "theirs", 1.0, says, quantity="process"),),
+                prepare=(Call("dbt:write", given), *(() if state == "cold" else known)),
+                repeats=1 if quick or size > 100 else 3,
+            )
+    given = {"transforms": 20 if quick else 100}
+    for metadata, name in ((False, "without metadata"), (True, "with row counts and columns")):
+        both = {**given, "metadata": metadata}
+        yield Row(
+            f"beside dagster-dbt: run of {given['transforms']} transforms {name}",
+            (Call("dbt:ours_run", both), Call("dbt:theirs_run", both, python)),
+            (Figure("", "theirs", 1.0, says),),
+            prepare=(Call("dbt:write", given),),
+            repeats=1 if quick else 2,
+        )
+
+
+def _dlt(quick: bool) -> Iterator[Row]:
+    for millions in (1,) if quick else (1, 20):
+        given = {"kind": "CSV", "rows": millions * 1_000_000}
+        yield Row(
+            f"beside dlt: {millions} M rows of CSV",
+            (Call("embedded:load", given), Call("dlt:load", {"rows": given["rows"]}, str(_peers_python()))),
+            (
+                Figure("", "dlt", 1.0, "dlt with pyarrow, into DuckDB", quantity="process"),
+                Figure("memory", "dlt", None, "dlt with pyarrow, into DuckDB", quantity="peak"),
+            ),
+            prepare=(Call("embedded:generate", given),),
+            repeats=2 if millions == 1 else 1,
+        )
+
+
 def _embedded(quick: bool) -> Iterator[Row]:
     for millions in (1,) if quick else (1, 20):
         for kind in ("CSV", "JSON", "Parquet"):
@@ -281,6 +331,11 @@ def _embedded(quick: bool) -> Iterator[Row]:
             prepare=(Call("embedded:fill", both),),
             repeats=2,
         )
+
+
+def _peers_python() -> Path:
+    """The environment of dagster-dbt and dlt (`make .venv-peers/.installed`)."""
+    return ROOT / ".venv-peers" / "bin" / "python"
 
 
 def _airflow_python() -> Path:
