@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from threading import Event
+from typing import Any
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.source import redact
@@ -59,7 +60,8 @@ class LogFollower:
             return f"it could not be read: {self._refusal.text}"
         if not self._ended:
             return f"its end marker did not come within {self._policy.settle:g} seconds (log_settle)"
-        return ""
+        gap: Any = getattr(self._environment, "log_gap", None)
+        return str(gap(self._execution)) if callable(gap) else ""
 
     def fresh(self) -> Iterator[Line]:
         """Reads the lines since the last read; none while reads are paused after a failure."""

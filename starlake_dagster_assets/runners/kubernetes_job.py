@@ -1,0 +1,260 @@
+"""The Kubernetes Job of a command: `dagster_k8s` merges fields and raw configuration; some of it must not change."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.runners.remote import Submission
+
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "visible_values"]
+
+CONTAINER = "starlake"
+"""Name of the container that runs the program."""
+KEY = "starlake.ai/key"
+"""Annotation that has the key of a submission."""
+_SPARK = "SPARK_CONF_OPTIONS"
+"""Options of `spark-submit` in the launcher of Starlake."""
+_WORD = re.compile(r"[\w.,:/@%+=~^-]*")
+_SLACK = 60
+"""Seconds after the time limit of the step at which Kubernetes itself ends an execution that nobody watches."""
+_SECTIONS = (
+    "container_config",
+    "job_config",
+    "job_metadata",
+    "job_spec_config",
+    "merge_behavior",
+    "pod_spec_config",
+    "pod_template_spec_metadata",
+)
+_OURS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "container_config": {
+            "args": "they are the command",
+            "name": f"it is {CONTAINER}",
+        },
+        "job_config": dict.fromkeys(("metadata", "spec"), "give it in `job_metadata` or `job_spec_config`"),
+        "job_metadata": {
+            "name": "it is made from the step and the command, so that a command is submitted once",
+            "namespace": "set the field `namespace`",
+            "generate_name": "a name by chance would submit a command twice",
+        },
+        "job_spec_config": {
+            "completion_mode": "a command runs once",
+            "completions": "a command runs once",
+            "manual_selector": "Kubernetes selects the Pods of a Job",
+            "parallelism": "a command runs once",
+            "pod_failure_policy": "a command that failed is run again by a retry of the step, never by Kubernetes",
+            "template": "give it in `pod_spec_config` and `container_config`",
+        },
+    }
+)
+_FIXED = (("job_spec_config", "backoff_limit", 0), ("pod_spec_config", "restart_policy", "Never"))
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class JobTemplate:
+    """What the Jobs of all commands have in common, in the words of Kubernetes.
+
+    Attributes:
+        image: Image of the program.
+        env: Environment variables; anyone who may look at a Pod reads them.
+        secrets: `SECRET:KEY` by environment variable.
+        context: Arguments of `dagster_k8s`' `K8sContainerContext`: labels, volumes, resources, …
+        pod_spec: Of the Pod: node selector, tolerations, affinity.
+        annotations: Of Job and Pod.
+        ttl_seconds_after_finished: Seconds for which Kubernetes keeps a Job that is over.
+        active_deadline_seconds: Seconds after which Kubernetes ends a Job.
+        k8s_config: Raw configuration in the shape of `UserDefinedDagsterK8sConfig`; it wins over the fields.
+    """
+
+    image: str
+    env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    secrets: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    context: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    pod_spec: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    ttl_seconds_after_finished: int = 86400
+    active_deadline_seconds: int | None = None
+    k8s_config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    def __post_init__(self) -> None:
+        for name, reference in self.secrets.items():
+            _secret_key(name, reference)
+
+    def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
+        """Returns the Job of a command, as it is sent.
+
+        Raises:
+            RunnerError: When a field or the raw configuration is none that Kubernetes has.
+        """
+        import dagster_k8s
+
+        library: Any = dagster_k8s
+        name = job_name(submission)
+        labels = {f"dagster/{key.replace('_', '-')}": value for key, value in submission.labels.items()}
+        labels |= {"app.kubernetes.io/name": "starlake", "app.kubernetes.io/component": submission.command.name}
+        try:
+            made = library.construct_dagster_k8s_job(
+                library.DagsterK8sJobConfig(job_image=self.image, image_pull_policy=""),
+                [*submission.command.argv],
+                name,
+                user_defined_k8s_config=self._merged,
+                pod_name=name,
+                labels=labels,
+            )
+        except Exception as error:  # the library raises plain exceptions
+            raise _not_valid(error) from error
+        job = _plain(made)
+        job["metadata"]["namespace"] = namespace
+        job["metadata"].setdefault("annotations", {})[KEY] = submission.key
+        self._finish(job["spec"], submission)
+        return job
+
+    def _finish(self, spec: dict[str, Any], submission: Submission) -> None:
+        spec["podReplacementPolicy"] = "Failed"  # never a second Pod while the first one may run
+        limits = [self.active_deadline_seconds, spec.get("activeDeadlineSeconds")]
+        if submission.timeout is not None:
+            limits.append(int(submission.timeout) + _SLACK)
+        if known := [limit for limit in limits if limit is not None]:
+            spec["activeDeadlineSeconds"] = min(known)
+        spec["template"]["metadata"].pop("name", None)  # Kubernetes makes another one
+        container = spec["template"]["spec"]["containers"][0]
+        if not container["imagePullPolicy"]:
+            del container["imagePullPolicy"]
+        given = {one["name"]: one for one in container.get("env", ())}
+        ours = {**self.env, **submission.command.env, **_spark(self.env, submission.command)}
+        given |= {name: {"name": name, "value": value} for name, value in ours.items()}
+        for name, reference in self.secrets.items():
+            given[name] = {"name": name, "valueFrom": {"secretKeyRef": _secret_key(name, reference)}}
+        container["env"] = [*given.values()]  # in their order: one may refer to those before it
+
+    @cached_property
+    def _merged(self) -> Any:
+        """Fields and raw configuration as one `UserDefinedDagsterK8sConfig`."""
+        from dagster_k8s.container_context import K8sContainerContext
+
+        context: Any = K8sContainerContext
+        spec = {"ttl_seconds_after_finished": self.ttl_seconds_after_finished}
+        metadata = {"annotations": dict(self.annotations)} if self.annotations else {}
+        fields = {
+            "container_config": {"name": CONTAINER},
+            "job_metadata": metadata,
+            "job_spec_config": spec,
+            "pod_spec_config": dict(self.pod_spec),
+            "pod_template_spec_metadata": metadata,
+        }
+        try:
+            below = context(**self.context, run_k8s_config=_config(fields))
+            raw = _config(self.k8s_config)
+            _refuse_ours(raw)
+            merged = below.merge(context(run_k8s_config=raw)).run_k8s_config
+        except RunnerError:
+            raise
+        except Exception as error:
+            raise _not_valid(error) from error
+        return merged
+
+    def sections(self) -> Mapping[str, Mapping[str, Any]]:
+        """Returns what fields and raw configuration say of container, Pod and Job.
+
+        Raises:
+            RunnerError: When they say something that Kubernetes does not have.
+        """
+        return {name: getattr(self._merged, name) for name in _SECTIONS if name != "merge_behavior"}
+
+
+def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
+    """Returns the variable from which the launcher of the program takes the Spark properties of a command."""
+    for name, value in command.spark.items():
+        if not _WORD.fullmatch(value):
+            raise RunnerError(
+                f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
+                "blanks and expands signs of the shell. Set it in `application.sl.yml`."
+            )
+    if not command.spark:
+        return {}
+    words = [f"--conf {name}={value}" for name, value in sorted(command.spark.items())]
+    return {_SPARK: " ".join([*filter(None, [env.get(_SPARK, "")]), *words])}
+
+
+def job_name(submission: Submission) -> str:
+    """Returns the name of the Job of a submission: the same for the same key, at most 57 characters."""
+    words = f"starlake-{submission.command.name}-{submission.labels.get('step', '')}".lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", words)[:36].strip("-")
+    return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
+
+
+def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
+    """Returns the texts of a template that anyone who may look at a Job can read, by where they are and by name."""
+    sections = template.sections()
+    containers = [sections["container_config"]]
+    for kind in ("containers", "init_containers"):
+        containers += sections["pod_spec_config"].get(kind, ())
+    pairs = [pair for each in containers for pair in each.get("env", ()) if pair.get("value")]
+    words = [str(word) for each in containers for kind in ("command", "args") for word in each.get(kind, ())]
+    annotations = [sections[name].get("annotations", {}) for name in ("job_metadata", "pod_template_spec_metadata")]
+    return {
+        "k8s_config: env": {str(pair["name"]): str(pair["value"]) for pair in pairs},
+        "command": {str(number): word for number, word in enumerate(words, start=1)},
+        "annotations": {name: str(value) for one in annotations for name, value in one.items()},
+    }
+
+
+def _config(values: Mapping[str, Any]) -> Any:
+    from dagster_k8s.job import UserDefinedDagsterK8sConfig
+
+    config: Any = UserDefinedDagsterK8sConfig
+    for name in values:
+        if name not in _SECTIONS:
+            near = closest_match(name, _SECTIONS)
+            hint = f"did you mean `{near}`?" if near else f"it has: {', '.join(_SECTIONS)}."
+            raise RunnerError(f"k8s_config has no section `{name}`; {hint}")
+    return config.from_dict(dict(values))
+
+
+def _refuse_ours(raw: Any) -> None:
+    """Raises where a raw configuration changes what makes the result of a command certain."""
+    for section, names in _OURS.items():
+        for name, reason in names.items():
+            if name in getattr(raw, section):
+                raise RunnerError(f"k8s_config.{section}.{name} cannot be set: {reason}.")
+    for section, name, value in _FIXED:
+        given = getattr(raw, section).get(name, value)
+        if given != value:
+            raise RunnerError(
+                f"k8s_config.{section}.{name} is {given!r}, and it must be {value!r}: Kubernetes would run a failed "
+                "command again by itself. Retries are those of Dagster: set a `RetryPolicy`."
+            )
+
+
+def _secret_key(variable: str, reference: str) -> dict[str, str]:
+    name, colon, key = reference.partition(":")
+    if not colon or not name or not key:
+        raise RunnerError(
+            f"secrets: the reference of {variable} is not `SECRET:KEY`, the name of a Secret and its key; "
+            f"found {len(reference)} characters."
+        )
+    return {"name": name, "key": key}
+
+
+def _plain(job: Any) -> dict[str, Any]:
+    """Returns a model of the client as plain data, with the names of the API."""
+    import kubernetes.client
+
+    library: Any = kubernetes.client
+    return json.loads(json.dumps(library.ApiClient(library.Configuration()).sanitize_for_serialization(job)))
+
+
+def _not_valid(error: Exception) -> RunnerError:
+    return RunnerError(f"Kubernetes has no such field or value: {error}")

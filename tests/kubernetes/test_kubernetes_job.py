@@ -1,0 +1,199 @@
+"""The Job of a command: fields and raw configuration as they are sent, and what is refused."""
+
+import json
+
+import pytest
+
+from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.kubernetes_job import CONTAINER, KEY, JobTemplate, job_name, visible_values
+from starlake_dagster_assets.runners.remote import Submission
+
+LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
+SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!", "partition": "2024-01-01|eu "})
+
+
+def built(submission=SUBMISSION, **fields):
+    return JobTemplate("starlake:1.6.0", **fields).job(submission, "data")
+
+
+def test_the_smallest_one():
+    job = built()
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert job["metadata"]["namespace"] == "data"
+    assert job["metadata"]["annotations"] == {KEY: "job-1"}
+    assert job["spec"]["backoffLimit"] == 0
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
+    assert job["spec"]["ttlSecondsAfterFinished"] == 86400
+    assert "activeDeadlineSeconds" not in job["spec"]
+    assert pod["restartPolicy"] == "Never"
+    assert (container["name"], container["image"]) == (CONTAINER, "starlake:1.6.0")
+    assert container["args"] == ["load", "--domains", "sales"]
+    assert "command" not in container and "imagePullPolicy" not in container
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    wanted = {
+        "app.kubernetes.io/name": "starlake",
+        "app.kubernetes.io/component": "load",
+        "dagster/run-id": "run-1",
+        "dagster/step": "Sales-loads",
+        "dagster/partition": "2024-01-01-eu",
+    }
+    assert wanted.items() <= labels.items()
+    assert wanted.items() <= job["metadata"]["labels"].items()
+
+
+def test_a_name_belongs_to_a_key():
+    again = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!"})
+    other = Submission(LOAD, "job-2", {"run_id": "run-1", "step": "Sales loads!"})
+    long = Submission(LOAD, "job-1", {"step": "é" * 300 + "x" * 300})
+    assert job_name(again) == job_name(SUBMISSION) != job_name(other)
+    assert job_name(again).startswith("starlake-load-sales-loads-")
+    assert max(len(job_name(one)) for one in (again, long)) <= 57
+
+
+def test_every_field_arrives():
+    job = built(
+        env={"SL_ENV": "prod", "A": "ours"},
+        secrets={"PGPASSWORD": "warehouse:password"},
+        context={
+            "env_config_maps": ["settings"],
+            "env_secrets": ["all-of-it"],
+            "image_pull_policy": "IfNotPresent",
+            "image_pull_secrets": [{"name": "registry"}],
+            "labels": {"team": "data"},
+            "resources": {"limits": {"memory": "4Gi"}},
+            "service_account_name": "starlake",
+            "volumes": [{"name": "lake", "persistentVolumeClaim": {"claimName": "lake"}}],
+            "volume_mounts": [{"name": "lake", "mountPath": "/lake"}],
+        },
+        pod_spec={
+            "node_selector": {"pool": "batch"},
+            "tolerations": [{"key": "batch", "operator": "Exists", "tolerationSeconds": 5}],
+            "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        },
+        annotations={"note": "x"},
+        ttl_seconds_after_finished=700,
+        active_deadline_seconds=50,
+    )
+    spec, metadata = job["spec"], job["spec"]["template"]["metadata"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"]) == (700, 50)
+    assert metadata["annotations"] == {"note": "x"}
+    assert job["metadata"]["annotations"] == {"note": "x", KEY: "job-1"}
+    assert metadata["labels"]["team"] == job["metadata"]["labels"]["team"] == "data"
+    assert pod["serviceAccountName"] == "starlake"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["nodeSelector"] == {"pool": "batch"}
+    assert pod["tolerations"] == [{"key": "batch", "operator": "Exists", "tolerationSeconds": 5}]
+    assert "nodeAffinity" in pod["affinity"]
+    assert pod["volumes"] == [{"name": "lake", "persistentVolumeClaim": {"claimName": "lake"}}]
+    assert container["volumeMounts"] == [{"name": "lake", "mountPath": "/lake"}]
+    assert container["resources"] == {"limits": {"memory": "4Gi"}}
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    assert container["envFrom"] == [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "all-of-it"}}]
+    assert container["env"] == [
+        {"name": "SL_ENV", "value": "prod"},
+        {"name": "A", "value": "the command's"},
+        {"name": "SL_JOB_ID", "value": "job-1"},
+        {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "warehouse", "key": "password"}}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "raw", "timeout", "found"),
+    [(None, None, None, None), (None, None, 100.5, 160), (50, None, 100, 50), (None, 90, 100, 90), (500, 90, 10, 70)],
+)
+def test_the_nearest_limit_is_that_of_the_job(limit, raw, timeout, found):
+    config = {} if raw is None else {"job_spec_config": {"activeDeadlineSeconds": raw}}
+    submission = Submission(LOAD, "job-1", timeout=timeout)
+    job = built(submission, active_deadline_seconds=limit, k8s_config=config)
+    assert job["spec"].get("activeDeadlineSeconds") == found
+
+
+def test_raw_configuration_is_merged_over_the_fields():
+    raw = {
+        "container_config": {
+            "command": ["starlake"],
+            "resources": {"limits": {"memory": "8Gi"}},
+            "env": [
+                {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "SL_LOG_LEVEL", "value": "error"},
+            ],
+            "securityContext": {"runAsNonRoot": True},
+        },
+        "pod_template_spec_metadata": {"labels": {"queue": "q"}, "annotations": {"a": "raw"}},
+        "pod_spec_config": {"priorityClassName": "batch", "containers": [{"name": "side", "image": "side"}]},
+        "job_metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}},
+        "job_spec_config": {"ttlSecondsAfterFinished": 900},
+    }
+    job = built(
+        env={"SL_LOG_LEVEL": "info"},
+        context={"resources": {"limits": {"memory": "4Gi", "cpu": "1"}}},
+        annotations={"a": "field", "b": "field"},
+        k8s_config=raw,
+    )
+    pod = job["spec"]["template"]["spec"]
+    container, side = pod["containers"]
+    assert container["command"] == ["starlake"]
+    assert container["resources"] == {"limits": {"memory": "8Gi", "cpu": "1"}}
+    assert container["securityContext"] == {"runAsNonRoot": True}
+    assert {one["name"]: one.get("value") for one in container["env"]} == {
+        "POD": None,
+        "SL_LOG_LEVEL": "info",  # without it no table is reported
+        "A": "the command's",
+        "SL_JOB_ID": "job-1",
+    }
+    assert (side["name"], pod["priorityClassName"]) == ("side", "batch")
+    assert job["spec"]["ttlSecondsAfterFinished"] == 900
+    assert job["spec"]["template"]["metadata"]["annotations"] == {"a": "raw", "b": "field"}
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "q"
+    shallow = built(
+        context={"resources": {"limits": {"cpu": "1"}}},
+        k8s_config={"container_config": {"resources": {"limits": {"memory": "8Gi"}}}, "merge_behavior": "SHALLOW"},
+    )
+    found = shallow["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert found == {"limits": {"memory": "8Gi"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"k8s_config": {"job_spec_config": {"backoffLimit": 3}}}, "job_spec_config.backoff_limit is 3"),
+        ({"k8s_config": {"pod_spec_config": {"restart_policy": "OnFailure"}}}, "`RetryPolicy`"),
+        ({"k8s_config": {"job_spec_config": {"completions": 2}}}, "a command runs once"),
+        ({"k8s_config": {"job_spec_config": {"podFailurePolicy": {"rules": []}}}}, "never by Kubernetes"),
+        ({"k8s_config": {"job_metadata": {"name": "mine"}}}, "submitted once"),
+        ({"k8s_config": {"container_config": {"args": ["x"]}}}, "they are the command"),
+        ({"k8s_config": {"container_confg": {}}}, "did you mean `container_config`?"),
+        ({"k8s_config": {"container_config": {"imagePolicy": "x"}}}, "imagePolicy"),
+        ({"context": {"volumes": [{"nam": "x"}]}}, "nam"),
+        ({"pod_spec": {"tolerations": [{"keys": "x"}]}}, "keys"),
+        ({"secrets": {"PGPASSWORD": "hunter2"}}, "PGPASSWORD is not `SECRET:KEY`"),
+    ],
+)
+def test_what_cannot_be_is_refused(fields, text):
+    with pytest.raises(RunnerError, match=text.replace("?", r"\?")) as error:
+        built(**fields)
+    assert "hunter2" not in str(error.value)
+
+
+def test_what_anyone_can_read():
+    side = {"name": "side", "image": "side", "env": [{"name": "B", "value": "2"}], "args": ["--url", "x"]}
+    raw = {
+        "container_config": {
+            "command": ["starlake"],
+            "env": [
+                {"name": "A", "value": "1"},
+                {"name": "C", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+            ],
+        },
+        "pod_spec_config": {"initContainers": [side]},
+        "job_metadata": {"annotations": {"note": "n"}},
+    }
+    found = visible_values(JobTemplate("starlake", k8s_config=raw))
+    assert found["k8s_config: env"] == {"A": "1", "B": "2"}
+    assert [*found["command"].values()] == ["starlake", "--url", "x"]
+    assert found["annotations"] == {"note": "n"}
+    assert "secretKeyRef" not in json.dumps({name: dict(values) for name, values in found.items()})
