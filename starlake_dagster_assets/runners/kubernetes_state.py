@@ -93,6 +93,8 @@ def find_ending(job: _Object | None, pods: Sequence[_Object], url: str) -> Statu
         return Status("succeeded", 0, "", url) if ended.get("exitCode") == 0 else _failed(job, pods[-1], ended, url)
     if job is None or (pods and _is_living(pods[-1])):
         return None
+    if not pods and job["metadata"].get("deletionTimestamp"):
+        return Status("cancelled", None, "its Job was deleted", url)
     if _condition(job, "Complete"):
         return Status("succeeded", 0, "", url)
     if pods and _status(pods[-1]).get("phase") == "Failed":
