@@ -21,6 +21,7 @@ MODULES = {
     "dataproc": "google.cloud.dataproc, google.cloud.storage",
     "cloud-run": "google.cloud.run_v2, google.cloud.logging_v2",
     "fargate": "boto3",
+    "kubernetes": "dagster_k8s, kubernetes",
     "s3": "s3fs",
     "gcs": "gcsfs",
     "azure": "adlfs",
@@ -33,6 +34,7 @@ NEEDED = """
 from pathlib import Path
 from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeProject
 from starlake_dagster_assets.arrivals.stores import Store
+from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
 from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.runners.embedded import embedded_runner
 from starlake_dagster_assets.runners.protocol import Attempt
@@ -44,6 +46,7 @@ uses = {
     "dataproc": lambda: StarlakeDataproc(project="p", cluster="c", jars=["gs://a/b.jar"]).environment(project, attempt),
     "cloud-run": lambda: StarlakeCloudRun(project="p", job="j").environment(project, attempt),
     "fargate": lambda: StarlakeFargate(task_definition="t", container="c", subnets=["s"]).environment(project, attempt),
+    "kubernetes": lambda: StarlakeKubernetes(image="i").environment(project, attempt),
     "gcs": lambda: Store()._system("gs://a/b"),
     "s3": lambda: Store({"s3": {"anon": True}})._system("s3://a/b"),
     "azure": lambda: Store({"abfs": {"account_name": "a"}})._system("abfs://a/b"),
