@@ -1,7 +1,7 @@
 """Kubernetes as a Dagster resource."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -61,8 +61,8 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     affinity: dict[str, Any] = Field(default_factory=dict, description="Affinity of the Pod.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels of Job and Pod, besides those of the run.")
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of Job and Pod.")
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        default=None, description="When the image is pulled; Kubernetes' own rule by default."
+    image_pull_policy: str | None = Field(
+        default=None, description="Always, IfNotPresent or Never; Kubernetes' own rule by default."
     )
     image_pull_secrets: list[str] = Field(
         default_factory=list, description="Secrets with the credentials of the registry."

@@ -1,0 +1,124 @@
+"""The resource: its fields, what it refuses, and a run through it."""
+
+import json
+import os
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import StarlakeProject, build_definitions
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
+from tests.conformance.subject import SECRET, write_project
+
+FAST = {"poll_interval": 0.02, "log_settle": 0.4}
+
+
+@pytest.fixture
+def project(tmp_path):
+    return StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
+
+
+def environment(project, **fields):
+    from starlake_dagster_assets.runners.protocol import Attempt
+
+    return StarlakeKubernetes(image="starlake:1.6.0", **fields).environment(project, Attempt())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"env": {"PGPASSWORD": "x"}}, "env `PGPASSWORD` looks like a secret"),
+        ({"env": {"URL": "postgresql://me:x@db/x"}}, "env `URL` has a secret or a URL with a password"),
+        (
+            {"k8s_config": {"container_config": {"env": [{"name": "A", "value": SECRET}]}}},
+            "k8s_config: env `A` has a secret",
+        ),
+        ({"annotations": {"note": SECRET}}, "annotations `note` has a secret"),
+        ({"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}}, "command `2` has a secret"),
+    ],
+)
+def test_a_secret_is_a_reference(project, fields, said):
+    with pytest.raises(RunnerError) as error:
+        environment(project, **fields)
+    assert said in str(error.value)
+    assert 'secrets={"NAME": "SECRET:KEY"}' in str(error.value)
+    assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"secrets": {"PGPASSWORD": "hunter2"}}, "secrets: the reference of PGPASSWORD is not `SECRET:KEY`"),
+        ({"k8s_config": {"pod_spec": {}}}, "k8s_config has no section `pod_spec`; did you mean `pod_spec_config`?"),
+        ({"tolerations": [{"kye": "x"}]}, "kye"),
+    ],
+)
+def test_what_is_refused_before_anything_runs(project, fields, said):
+    with pytest.raises(RunnerError) as error:
+        environment(project, **fields)
+    assert said in str(error.value)
+
+
+def test_fields_arrive(project):
+    made = environment(
+        project,
+        namespace="data",
+        labels={"team": "data"},
+        env={"SL_ENV": "PROD"},
+        root="gs://b/starbake",
+        start_timeout=30,
+        node_selector={"pool": "batch"},
+        volumes=[{"name": "lake", "emptyDir": {}}],
+        volume_mounts=[{"name": "lake", "mountPath": "/lake"}],
+        image_pull_secrets=["registry"],
+    )
+    assert (made.namespace, made.start_timeout) == ("data", 30)
+    assert made.template.env == {"SL_ENV": "PROD", "SL_ROOT": "gs://b/starbake", "SL_LOG_LEVEL": "info"}
+    assert made.template.pod_spec == {"node_selector": {"pool": "batch"}}
+    found = made.template.sections()
+    assert found["pod_spec_config"]["image_pull_secrets"] == [{"name": "registry"}]
+    assert found["container_config"]["volume_mounts"] == [{"name": "lake", "mount_path": "/lake"}]
+
+
+def test_fields_may_be_text_and_variables(monkeypatch):
+    given = {
+        "image": dg.EnvVar("STARLAKE_IMAGE"),
+        "resources": json.dumps({"limits": {"memory": "4Gi"}}),
+        "env_secrets": "a,b",
+        "labels": {"team": dg.EnvVar("TEAM")},
+        "kubeconfig_file": dg.EnvVar("THE_CONFIG"),
+    }
+    for name, value in {"STARLAKE_IMAGE": "starlake:2", "TEAM": "data", "THE_CONFIG": "/c"}.items():
+        monkeypatch.setenv(name, value)
+    with StarlakeKubernetes(**given).process_config_and_initialize_cm() as ready:
+        assert (ready.image, ready.kubeconfig_file, ready.labels) == ("starlake:2", "/c", {"team": "data"})
+        assert ready.resources == {"limits": {"memory": "4Gi"}}
+        assert ready.env_secrets == ["a", "b"]
+
+
+def test_a_run(server, scripted, project, tmp_path):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}, "sales.customers": {"do": "fail"}})
+    server.secrets["crm"] = {"password": SECRET}
+    resource = StarlakeKubernetes(
+        image="starlake:1.6.0",
+        kubeconfig_file=server.kubeconfig(tmp_path),
+        secrets={"PGPASSWORD": "crm:password"},
+        **FAST,
+    )
+    defs = build_definitions(project, starlake=resource)
+    resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
+    job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not result.success
+    keys = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert keys == {"sales/orders"}
+    loads = [
+        job for job in server.jobs.values() if job["spec"]["template"]["spec"]["containers"][0]["args"][0] == "load"
+    ]
+    labels = loads[0]["metadata"]["labels"]
+    assert labels["dagster/run-id"] == result.run_id
+    assert labels["dagster/job"] == "ASSET_JOB"  # a label begins with a letter or digit
+    assert SECRET not in json.dumps(server.calls)
+    assert os.environ.get("PGPASSWORD") is None
