@@ -43,6 +43,39 @@ EXACT = [
     ("bigquery", "select concat(s, null) from d.t", None),
     ("bigquery", "select ifnull(s, '') from d.t where s like 'a%' and i between 1 and 9", "ab"),
 ]
+EXACT += [
+    ("spark", "select cast(1.5 as int) from d.t", 1),
+    ("spark", "select cast(-f / 2 as int) from d.t", -3),
+    ("spark", "select cast(n / 2e0 as bigint) from d.t", 3),
+    ("databricks", "select cast(f / 2 as int) from d.t", 3),
+    ("tsql", "select cast(2.5 as int)", 2),
+    ("postgres", "select cast(2.5 as int)", 3),
+    ("postgres", "select cast(f - 4.5::float8 as int) from d.t", 2),
+    ("bigquery", "select cast(f - 4.5 as int64) from d.t", 3),
+    ("snowflake", "select (f - 4.5::float)::int from d.t", 3),
+    ("bigquery", "select safe_cast('1.7' as int64)", None),
+    ("bigquery", "select safe_cast(s as int64) from d.t", None),
+    ("postgres", "select cast(i || '' as int) from d.t", 7),
+    ("bigquery", "select 0.1 + 0.2", 0.1 + 0.2),
+    ("spark", "select 0.1 + 0.2", Decimal("0.3")),
+    ("bigquery", "select i / 2.0 from d.t", 3.5),
+    ("spark", "select cast(n as string) from d.t", "7.00"),
+    ("spark", "select concat(day, s, i) from d.t", "2024-03-05ab7"),
+    ("spark", "select cast(f - 6.715 as decimal(4, 2)) from d.t", Decimal("0.29")),
+    ("spark", "select round(1.005e0, 2)", 1.01),
+    ("spark", "select datediff(day, date '2024-03-01') from d.t", 4),
+    ("snowflake", "select datediff(month, '2023-12-31'::date, day) from d.t", 3),
+    ("postgres", "select day - date '2024-03-01' from d.t", 4),
+    ("spark", "select to_date('05/03/2024', 'dd/MM/yyyy')", dt.date(2024, 3, 5)),
+    ("spark", "select to_date('x', 'dd/MM/yyyy')", None),
+]
+LOUD = [
+    ("spark", "select to_date('5/3/2024', 'dd/MM/yyyy')", "not exactly of its format"),
+    ("postgres", "select to_date('5/3/2024', 'DD/MM/YYYY')", "not exactly of its format"),
+    ("postgres", "select cast(s || '1.7' as int) from d.t", "no whole number"),
+    ("bigquery", "select safe_cast(concat(' ', i) as int64) from d.t", "no whole number"),
+    ("spark", "select cast(f * 1000000000 as int) from d.t", "out of range"),
+]
 REFUSED = [
     ("snowflake", "select to_varchar(day, 'YYYYMM') from d.t", "TO_CHAR"),
     ("bigquery", "select x from unnest(['h', 'a']) as x with offset o where o > 0", "OFFSET"),
@@ -55,7 +88,29 @@ REFUSED = [
     ("snowflake", "select my_function(s) from d.t", "MY_FUNCTION"),
     ("postgres", "select q / 2 from elsewhere.x", "division"),
     ("snowflake", "select n / i from d.t", "scale"),
-    ("spark", "select cast(f as int) from d.t", "truncates"),
+    ("spark", "select cast(s as int) from d.t", "CAST of a text"),
+    ("spark", "select cast('1.7' as int) from d.t", "CAST of a text"),
+    ("postgres", "select cast('1e3' as int) from d.t", "CAST of a text"),
+    ("redshift", "select cast(f as int) from d.t", "round in another way"),
+    ("spark", "select cast(q as int) from elsewhere.x", "type is not known"),
+    ("spark", "select cast(q as string) from elsewhere.x", "type is not known"),
+    ("spark", "select cast(f as string) from d.t", "print in another way"),
+    ("snowflake", "select f || 'x' from d.t", "print in another way"),
+    ("bigquery", "select cast(n as string) from d.t", "print in another way"),
+    ("bigquery", "select concat(2.0, 'x') from d.t", "print in another way"),
+    ("postgres", "select cast(f as decimal(10, 1)) from d.t", "round in another way"),
+    ("spark", "select cast('t' as boolean) from d.t", "BOOLEAN"),
+    ("postgres", "select 1e2 from d.t", "exponent"),
+    ("postgres", "select n / i from d.t", "scale"),
+    ("spark", "select i / 3.0 from d.t", "scale"),
+    ("postgres", "select avg(i) from d.t", "AVG"),
+    ("postgres", "select round(f) from d.t", "half to even"),
+    ("spark", "select datediff(month, day, day) from d.t", "whole units"),
+    ("trino", "select date_diff('month', day, day) from d.t", "whole units"),
+    ("spark", "select day - date '2024-01-01' from d.t", "subtraction of two dates"),
+    ("tsql", "select i from d.t where s = 'AB'", "ignores case"),
+    ("spark", "select to_date(s, 'EEE') from d.t", "format"),
+    ("spark", "select to_date(s, 'dd/MM') from d.t", "year of four digits"),
     ("spark", "select date_format(day, 'EEE') from d.t", "format"),
     ("bigquery", "select [1, 2][offset(0)] from d.t", "SAFE_OFFSET"),
     ("bigquery", "select trim(s) from d.t", "TRIM"),
@@ -87,6 +142,14 @@ def test_whole_divisions_and_remainders_by_zero_fail_where_they_fail_in_the_ware
     with duckdb.connect() as con:
         con.execute(ROW)
         with pytest.raises(duckdb.Error, match="division by zero"):
+            con.execute(to_duckdb(sql, dialect, TYPES)).fetchall()
+
+
+@pytest.mark.parametrize(("dialect", "sql", "message"), LOUD)
+def test_a_value_that_means_something_else_there_is_an_error(dialect: str, sql: str, message: str) -> None:
+    with duckdb.connect() as con:
+        con.execute(ROW)
+        with pytest.raises(duckdb.Error, match=message):
             con.execute(to_duckdb(sql, dialect, TYPES)).fetchall()
 
 

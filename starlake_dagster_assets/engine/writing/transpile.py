@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
 from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
+from starlake_dagster_assets.engine.writing.transpile_casts import Doubt, convert_casts, convert_literals
+from starlake_dagster_assets.engine.writing.transpile_kinds import ColumnTypes, Kinds
 from starlake_dagster_assets.engine.writing.transpile_rules import doubt
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["ColumnTypes", "to_duckdb"]
 
-ColumnTypes = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""Schema, table and column, in lower case, to DuckDB's type."""
-
 _DAYS = {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
 _DATES_ONLY = {"bigquery", "spark", "databricks", "hive"}
-_NUMBER = "_sl_number"
 _DATED = (exp.DateAdd, exp.DateSub, exp.TsOrDsAdd, exp.DateTrunc, exp.TimestampTrunc)
 
 
@@ -51,16 +48,22 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
     for node in tree.walk():
         reason = doubt(node, dialect)
         if reason:
-            raise EngineError(
-                f"cannot be translated from {dialect} to DuckDB with the same meaning: "
-                f"{reason}: {_shown(node, dialect)}. Write it in another way, or run it with Starlake's own program"
-            )
-    typed = list(tree.find_all(exp.Div, *_DATED))
-    for number, node in enumerate(typed):
-        node.meta[_NUMBER] = number
-    kinds = _operand_kinds(tree, dialect, types) if typed else {}
-    tree = _dated(_divided(_remainders(tree, dialect), dialect, kinds), dialect, kinds)
+            raise _refusal(dialect, f"{reason}: {_shown(node, dialect)}")
+    try:
+        tree = convert_literals(tree, dialect)
+        kinds = Kinds(tree, dialect, types)
+        tree = _remainders(convert_casts(tree, dialect, kinds), dialect)
+        tree = _dated(_divided(tree, dialect, kinds), dialect, kinds)
+    except Doubt as error:
+        raise _refusal(dialect, f"{error}: {_shown(error.node or tree, dialect)}") from None
     return str(tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE))
+
+
+def _refusal(dialect: str, reason: str) -> EngineError:
+    return EngineError(
+        f"cannot be translated from {dialect} to DuckDB with the same meaning: "
+        f"{reason}. Write it in another way, or run it with Starlake's own program"
+    )
 
 
 def _shown(node: Any, dialect: str) -> str:
@@ -71,22 +74,19 @@ def _shown(node: Any, dialect: str) -> str:
 # ----------------------------------------------------------------------------------------------- divisions
 
 
-def _divided(tree: Any, dialect: str, kinds: Mapping[int, tuple[str, str]]) -> Any:
+def _divided(tree: Any, dialect: str, kinds: Kinds) -> Any:
     """Gives each division the meaning that it has in its dialect: of integers, by zero."""
     for node in reversed(list(tree.find_all(exp.Div))):
-        left, right = kinds.get(node.meta[_NUMBER], ("", ""))
+        left, right = kinds.of(node)
         whole = left == right == "integer"
-        if not whole and "" in (left, right) and (node.args.get("typed") or dialect == "snowflake"):
-            raise EngineError(
-                f"cannot be translated from {dialect} to DuckDB with the same meaning: the operands of a division, "
-                f"whose types are not known: {_shown(node, dialect)}. Cast one of them"
+        if not whole and "float" not in (left, right):
+            raise Doubt(
+                "the operands of a division, whose types are not known; cast one of them"
+                if "" in (left, right)
+                else "the scale of a division of decimals; cast an operand to a float",
+                node,
             )
-        if dialect == "snowflake" and "float" not in (left, right):
-            if not whole:
-                raise EngineError(
-                    f"cannot be translated from {dialect} to DuckDB with the same meaning: the scale of a division of "
-                    f"decimals: {_shown(node, dialect)}. Cast an operand to FLOAT"
-                )
+        if dialect == "snowflake" and whole:
             divided: Any = exp.cast(exp.Div(this=node.this.copy(), expression=node.expression.copy()), "DECIMAL(38, 6)")
         elif whole and node.args.get("typed"):
             divided = exp.IntDiv(this=_operand(node.this), expression=_operand(node.expression))
@@ -125,63 +125,16 @@ def _or_error(divided: Any, node: Any) -> Any:
     return exp.Case(ifs=[exp.If(this=zero, true=failed)], default=divided)
 
 
-def _operand_kinds(tree: Any, dialect: str, types: ColumnTypes) -> dict[int, tuple[str, str]]:
-    """`integer`, `float`, `decimal`, `date` or "" for both operands of each division, and of what moves a date."""
-    from sqlglot.optimizer.annotate_types import annotate_types
-    from sqlglot.optimizer.qualify import qualify
-    from sqlglot.schema import MappingSchema
-
-    keep = f"{dialect}, normalization_strategy=case_insensitive"
-    try:
-        schema = MappingSchema({}, dialect=keep, normalize=False)
-        for domain, tables in types.items():
-            for table, columns in tables.items():
-                kinds = {name: exp.DataType.build(kind, dialect="duckdb") for name, kind in columns.items()}
-                schema.add_table(exp.table_(table, db=domain), kinds, dialect=keep, normalize=False, match_depth=False)
-        bound: Any = qualify(
-            tree.copy(),
-            dialect=keep,
-            schema=schema,
-            validate_qualify_columns=False,
-            allow_partial_qualification=True,
-            identify=False,
-            quote_identifiers=False,
-        )
-        bound = annotate_types(bound, schema=schema, dialect=keep)
-    except Exception:  # whatever sqlglot raises: the types are then not known
-        bound = annotate_types(tree.copy(), dialect=dialect)
-    return {
-        node.meta[_NUMBER]: (_kind(node.this), _kind(node.expression))
-        for node in bound.find_all(exp.Div, *_DATED)
-        if _NUMBER in node.meta
-    }
-
-
-def _kind(node: Any) -> str:
-    while isinstance(node, (exp.Paren, exp.Neg)):
-        node = node.this
-    if isinstance(node, exp.Literal) and not node.is_string:
-        return "integer" if str(node.this).isdigit() else "decimal"
-    kind = getattr(node, "type", None)
-    if kind is None:
-        return ""
-    if kind.is_type(*exp.DataType.INTEGER_TYPES):
-        return "integer"
-    if kind.is_type("float", "double"):
-        return "float"
-    return next((name for name in ("decimal", "date") if kind.is_type(name)), "")
-
-
 # --------------------------------------------------------------------------------------------------- dates
 
 
-def _dated(tree: Any, dialect: str, kinds: Mapping[int, tuple[str, str]]) -> Any:
+def _dated(tree: Any, dialect: str, kinds: Kinds) -> Any:
     """Dates moved by whole days stay dates, as in the warehouses: DuckDB makes timestamps of them."""
     for node in reversed(list(tree.find_all(*_DATED))):
         unit = node.args.get("unit")
         name = str(unit.name if unit is not None and unit.name else unit or "DAY").upper().strip("'\"")
         only = dialect in _DATES_ONLY and not isinstance(node, (exp.DateTrunc, exp.TimestampTrunc))
-        known = _is_date(node.this) or kinds.get(node.meta.get(_NUMBER, -1), ("", ""))[0] == "date"
+        known = _is_date(node.this) or kinds.of(node)[0] == "date"
         # elsewhere the result of truncating a date is a timestamp, as in DuckDB
         truncated = isinstance(node, exp.TimestampTrunc) and dialect not in {"bigquery", "snowflake"}
         if name in _DAYS and (only or known) and not truncated:

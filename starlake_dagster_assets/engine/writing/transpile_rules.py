@@ -23,6 +23,7 @@ _EVERYWHERE = frozenset(
         "If",
         "Cast",
         "TryCast",
+        "Avg",
         "Coalesce",
         "Nullif",
         "Exists",
@@ -64,8 +65,6 @@ _EVERYWHERE = frozenset(
         "CurrentDate",
         "CurrentTimestamp",
         "Date",
-        "TsOrDsToDate",
-        "TsOrDsToTimestamp",
         "TimeStrToTime",
         "Year",
         "Month",
@@ -89,7 +88,6 @@ _EVERYWHERE = frozenset(
 _UNITS = frozenset({"YEAR", "QUARTER", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 _PARTS = frozenset({"YEAR", "QUARTER", "MONTH", "DAY", "HOUR", "MINUTE", "DOY", "DAYOFYEAR"})
 _MONDAYS = frozenset({"postgres", "redshift", "spark", "spark2", "databricks", "hive", "trino", "presto", "athena"})
-_TRUNCATING_CASTS = frozenset({"spark", "spark2", "databricks", "hive", "tsql", "fabric"})
 _FORMAT = re.compile(r"%[YmdHMSyj](?:strict)?")
 _SIMPLE = re.compile(r"[\w ^$.*+?()|-]*")
 """Regular expressions that mean the same in each warehouse."""
@@ -160,10 +158,6 @@ def _length(node: Any, dialect: str) -> str:
     return f"the function LENGTH of {dialect}" if dialect in {"tsql", "fabric", "mysql", "doris", "starrocks"} else ""
 
 
-def _average(node: Any, dialect: str) -> str:
-    return "the scale of AVG" if dialect in {"snowflake", "tsql", "fabric", "redshift", "mysql"} else ""
-
-
 def _format(node: Any, dialect: str) -> str:
     pattern = node.args.get("format")
     if not isinstance(pattern, exp.Literal) or not pattern.is_string:
@@ -172,14 +166,8 @@ def _format(node: Any, dialect: str) -> str:
     return f"the date format {node.args['format'].name!r}" if _LETTER.search(left) else ""
 
 
-def _cast(node: Any, dialect: str) -> str:
-    to = node.args.get("to")
-    inner = node.this
-    if to is None or isinstance(inner, (exp.Literal, exp.Null)):
-        return ""
-    if to.is_type(*exp.DataType.INTEGER_TYPES) and dialect in _TRUNCATING_CASTS and not isinstance(inner, exp.Count):
-        return f"a CAST to an integer, which truncates in {dialect}"
-    return ""
+def _optional_format(node: Any, dialect: str) -> str:
+    return "" if node.args.get("format") is None else _format(node, dialect)
 
 
 def _unnest(node: Any, dialect: str) -> str:
@@ -218,9 +206,7 @@ def _plus(node: Any, dialect: str) -> str:
 
 _RULES: Mapping[str, Callable[[Any, str], str]] = {
     "Add": _plus,
-    "Avg": _average,
     "Bracket": _bracket,
-    "Cast": _cast,
     "Concat": _concat,
     "DPipe": _concat,
     "DateDiff": _units,
@@ -242,7 +228,8 @@ _RULES: Mapping[str, Callable[[Any, str], str]] = {
     "TimeToStr": _format,
     "TimestampDiff": _timestamp_diff,
     "Trim": _trim,
-    "TryCast": _cast,
+    "TsOrDsToDate": _optional_format,
+    "TsOrDsToTimestamp": _optional_format,
     "Unnest": _unnest,
     "WeekStart": _refused("the first day of a WEEK"),
 }
