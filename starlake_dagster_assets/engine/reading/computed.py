@@ -8,13 +8,15 @@ import duckdb
 import sqlglot
 from sqlglot.errors import SqlglotError
 
-from starlake_dagster_assets.engine.quoting import identifier
+from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.privacy import is_sql, sql_of
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Attribute, Project, Table
 
-__all__ = ["FILE_COLUMN", "computed_select", "is_computed"]
+__all__ = ["FILE_COLUMN", "computed_select", "failing_rows", "is_computed"]
+
+_ROW = "sl_row"
 
 FILE_COLUMN = "sl_input_file_name"
 """The column by which scripts and filters see the path of the row's file, as in the real engine."""
@@ -28,7 +30,7 @@ def is_computed(table: Table) -> bool:
 def computed_select(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, paths: str
 ) -> str | None:
-    """The SELECT that adds the computed columns to the rows read, and leaves out what the filter does.
+    """Returns the SELECT that adds the computed columns to the rows read, and leaves out what the filter does.
 
     Scripts come first, in order, each seeing the ones before; then privacy by SQL; then the filter. They may use raw
     and final names. An expression that DuckDB does not understand is tried as Spark SQL, which the real loader runs.
@@ -48,20 +50,39 @@ def computed_select(
     """
     if not is_computed(table):
         return None
-    scripts = [item for item in table.attributes if item.script is not None]
-    private = [item for item in table.attributes if is_sql(item.privacy)]
-    layers = _Layers(con, table, _first(table, rows, paths))
-    for item in scripts:
-        layers.column(item, column_type(item, project), sql_of(item.script or ""), "script")
-    for item in private:
-        layers.column(item, column_type(item, project), sql_of(item.privacy), "privacy")
-    if table.filter:
-        layers.where(sql_of(table.filter))
+    layers = _layers(con, project, table, _first(table, rows, paths), failing=False)
     wanted = ", ".join(identifier(item.final_name) for item in table.attributes if not item.ignore)
     return f"SELECT {wanted} FROM ({layers.sql})"
 
 
-def _first(table: Table, rows: str, paths: str) -> str:
+def failing_rows(con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, paths: str) -> str:
+    """Returns the SELECT of the rows for which an expression of `computed_select` fails.
+
+    Returns:
+        SQL that returns `sl_row`, the `rowid` of a row, and `sl_error`, which names the attributes and holds no value.
+
+    Raises:
+        EngineError: When an expression cannot be evaluated row by row, as one with a random number.
+    """
+    layers = _layers(con, project, table, _first(table, rows, paths, f"rowid AS {_ROW}"), failing=True)
+    found = f"nullif(concat_ws(chr(10), {', '.join(layers.errors)}), '')"
+    return f"SELECT * FROM (SELECT {_ROW}, {found} AS sl_error FROM ({layers.sql})) WHERE sl_error IS NOT NULL"
+
+
+def _layers(con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, *, failing: bool) -> _Layers:
+    layers = _Layers(con, table, rows, failing=failing)
+    for item in table.attributes:
+        if item.script is not None:
+            layers.column(item, column_type(item, project), sql_of(item.script or ""), "script")
+    for item in table.attributes:
+        if is_sql(item.privacy):
+            layers.column(item, column_type(item, project), sql_of(item.privacy), "privacy")
+    if table.filter:
+        layers.where(sql_of(table.filter))
+    return layers
+
+
+def _first(table: Table, rows: str, paths: str, *more: str) -> str:
     read = [item for item in table.attributes if item.script is None]
     columns = [f"sl_v{index} AS {identifier(item.final_name)}" for index, item in enumerate(read)]
     finals = {item.final_name.lower() for item in table.attributes}
@@ -70,16 +91,25 @@ def _first(table: Table, rows: str, paths: str) -> str:
     ]
     if FILE_COLUMN not in finals:
         columns.append(f"{paths} AS {FILE_COLUMN}")
-    return f"SELECT {', '.join(columns)} FROM {rows}"
+    return f"SELECT {', '.join([*columns, *more])} FROM {rows}"
 
 
 class _Layers:
-    """A SELECT that grows by one layer an expression."""
+    """A SELECT that grows by one layer per expression.
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, sql: str) -> None:
+    Args:
+        con: The connection, on which expressions are bound.
+        table: The table.
+        sql: The innermost SELECT.
+        failing: Whether an expression that fails gives NULL, and a column that says so, instead of an error.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, sql: str, *, failing: bool) -> None:
         self._con = con
         self._table = table
+        self._failing = failing
         self.sql = sql
+        self.errors: list[str] = []
         self._names = {item.final_name.lower() for item in table.attributes if item.script is None}
 
     def column(self, attribute: Attribute, ddl: str, expression: str, key: str) -> None:
@@ -88,14 +118,46 @@ class _Layers:
         self._names.add(attribute.final_name.lower())
 
         def wrap(text: str) -> str:
-            column = f"CAST(({text}) AS {ddl}) AS {name}"
-            return f"SELECT * REPLACE ({column}) FROM ({before})" if known else f"SELECT *, {column} FROM ({before})"
+            value = f"CAST(({text}) AS {ddl})"
+            if self._failing:
+                before_it = self._tried(value, before)
+                value = "sl_tried.v"
+                more = f", {self._failed(f'`{attribute.name}`: its {key} fails for this row')}"
+            else:
+                before_it, more = f"({before})", ""
+            column = f"{value} AS {name}"
+            chosen = f"* REPLACE ({column})" if known else f"*, {column}"
+            return f"SELECT {chosen}{more} FROM {before_it}"
 
         self.sql = self._bound(wrap, expression, f"attribute '{attribute.name}': {key}")
+        self._count()
 
     def where(self, expression: str) -> None:
         before = self.sql
-        self.sql = self._bound(lambda text: f"SELECT * FROM ({before}) WHERE ({text})", expression, "filter")
+
+        def wrap(text: str) -> str:
+            if self._failing:
+                return f"SELECT *, {self._failed('the filter fails for this row')} FROM {self._tried(text, before)}"
+            return f"SELECT * FROM ({before}) WHERE ({text})"
+
+        self.sql = self._bound(wrap, expression, "filter")
+        self._count()
+
+    def _tried(self, value: str, before: str) -> str:
+        """Returns the layer before with `sl_tried`, the value within a struct, or NULL where it cannot be computed.
+
+        An expression is in one TRY only: DuckDB computes what two of them share outside of both.
+        """
+        clean = "* EXCLUDE (sl_tried)" if self.errors else "*"
+        tried = f"SELECT {clean}, TRY(struct_pack(v := ({value}))) AS sl_tried FROM ({before})"
+        return f"(WITH sl_layer AS MATERIALIZED ({tried}) FROM sl_layer)"
+
+    def _failed(self, message: str) -> str:
+        return f"CASE WHEN sl_tried IS NULL THEN {literal(message)} END AS sl_failed{len(self.errors)}"
+
+    def _count(self) -> None:
+        if self._failing:
+            self.errors.append(f"sl_failed{len(self.errors)}")
 
     def _bound(self, wrap: Callable[[str], str], expression: str, what: str) -> str:
         """The layer with the expression in it, as DuckDB SQL or else as Spark SQL, whichever binds."""

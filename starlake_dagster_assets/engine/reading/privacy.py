@@ -11,8 +11,18 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.patterns import python_function
 from starlake_dagster_assets.errors import EngineError, closest_match
+from starlake_dagster_assets.project.model import Attribute, Table
 
-__all__ = ["apply_privacy", "is_sql", "sql_of"]
+__all__ = ["BAD_VALUES", "apply_privacy", "has_privacy", "is_private", "is_sql", "shown_error", "sql_of"]
+
+BAD_VALUES = (
+    duckdb.ConversionException,
+    duckdb.InvalidInputException,
+    duckdb.OutOfRangeException,
+)
+"""Errors that DuckDB raises for a value, and quotes it."""
+
+_COLUMN = re.compile(r"when casting from source column (\w+)")
 
 PACKAGED: dict[str, str] = {
     "none": "No",
@@ -32,6 +42,26 @@ _SQL = re.compile(r"^\s*SQL\s*:", re.IGNORECASE)
 def is_sql(privacy: str) -> bool:
     """Whether the key is `SQL: <expression>`."""
     return _SQL.match(privacy) is not None
+
+
+def is_private(attribute: Attribute) -> bool:
+    """Whether the values of an attribute, or of one within it, must not be shown."""
+    return attribute.privacy.strip().lower() not in {"", "none"} or any(map(is_private, attribute.attributes))
+
+
+def has_privacy(table: Table) -> bool:
+    """Whether a table has an attribute whose values must not be shown."""
+    return any(map(is_private, table.attributes))
+
+
+def shown_error(error: Exception, table: Table) -> str:
+    """Returns the text of an error, without what DuckDB quotes of a file whose table has private attributes."""
+    if not isinstance(error, (duckdb.Error, UnicodeDecodeError)) or not has_privacy(table):
+        return str(error)
+    column = _COLUMN.search(str(error))
+    of = f" of a value of {column.group(1)}" if column else ""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Exception").removesuffix("Error"))
+    return f"{kind} error{of}; DuckDB's text is not shown because attributes of the table have privacy"
 
 
 def sql_of(text: str) -> str:

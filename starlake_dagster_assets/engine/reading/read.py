@@ -13,12 +13,13 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.archives import plain_files
-from starlake_dagster_assets.engine.reading.computed import computed_select
+from starlake_dagster_assets.engine.reading.computed import computed_select, failing_rows
 from starlake_dagster_assets.engine.reading.ddl import column_type, duplicate_names, target_columns
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.engine.reading.privacy import BAD_VALUES, shown_error
 from starlake_dagster_assets.engine.reading.rows import Cell, RowCompiler
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
 from starlake_dagster_assets.engine.reading.workspace import workspace
@@ -120,7 +121,7 @@ class _Reading:
             except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:
                 raise EngineError(f"{file.shown}: {error}") from error
             except REFUSALS as error:
-                failure = str(error).split("\n\n")[0]
+                failure = shown_error(error, self.table).split("\n\n")[0]
                 continue
             failure = f"{done} rows were parsed where {source.expected_rows} were counted"
             self._undo(done)
@@ -148,7 +149,8 @@ class _Reading:
         if rejected:
             # without a filter over them DuckDB knows how many rows there are, and plans joins by it
             self.con.execute(f"DELETE FROM {rows} WHERE NOT sl_ok")
-        filtered = self._accept(rows, paths, total - rejected)
+        kept = self._accept(rows, paths)
+        rejected = count(self.con, self.name("rejects"))
         return Incoming(
             relation=self.name("accepted"),
             columns=target_columns(self.table, self.project),
@@ -157,11 +159,11 @@ class _Reading:
             accepted=total - rejected,
             rejected=rejected,
             rejects=self.name("rejects") if rejected else None,
-            filtered=filtered,
+            filtered=0 if kept is None else total - rejected - kept,
         )
 
-    def _accept(self, rows: str, paths: str, accepted: int) -> int:
-        """Makes the relation of the accepted rows; returns how many the filter left out."""
+    def _accept(self, rows: str, paths: str) -> int | None:
+        """Makes the relation of the accepted rows; returns how many are left by the filter, where rows are computed."""
         read = [attribute for attribute in self.table.attributes if attribute.script is None]
         named = [f"sl_v{index} AS {identifier(item.final_name)}" for index, item in enumerate(read)]
         wanted = ", ".join(identifier(item.final_name) for item in self.table.attributes if not item.ignore)
@@ -169,12 +171,34 @@ class _Reading:
         if select is None:
             plain = f"SELECT {wanted} FROM (SELECT {', '.join(named)} FROM {rows})"
             self.con.execute(f"CREATE TEMP VIEW {self.name('accepted')} AS {plain}")
-            return 0
+            return None
+        computed = f"CREATE TEMP TABLE {self.name('computed')} AS {select}"
         try:
-            kept = inserted(self.con, f"CREATE TEMP TABLE {self.name('computed')} AS {select}")
+            try:
+                kept = inserted(self.con, computed)
+            except BAD_VALUES as error:
+                if not self._reject_failing(rows, paths):
+                    raise error from None
+                kept = inserted(self.con, computed)
+        except duckdb.InterruptException:
+            raise
         except duckdb.Error as error:
             what = "a script, privacy or filter expression failed"
-            raise EngineError(f"table '{self.table.raw}': {what}: {error}") from error
+            raise EngineError(f"table '{self.table.raw}': {what}: {shown_error(error, self.table)}") from error
         self.con.execute(f"DROP TABLE {rows}")
         self.con.execute(f"CREATE TEMP VIEW {self.name('accepted')} AS SELECT * FROM {self.name('computed')}")
-        return accepted - kept
+        return kept
+
+    def _reject_failing(self, rows: str, paths: str) -> bool:
+        """Rejects the rows for which an expression fails; returns whether they can be told from the others."""
+        failing = self.name("failing")
+        try:
+            select = failing_rows(self.con, self.project, self.table, rows, paths)
+        except EngineError:
+            return False
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {failing} AS {select}")
+        message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {paths}"
+        found = f"SELECT {message}, {paths} FROM {failing} JOIN {rows} AS r ON r.rowid = sl_row ORDER BY sl_row"
+        self.con.execute(f"INSERT INTO {self.name('rejects')} (ERROR, PATH) {found}")
+        self.con.execute(f"DELETE FROM {rows} WHERE rowid IN (SELECT sl_row FROM {failing})")
+        return True

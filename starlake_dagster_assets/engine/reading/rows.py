@@ -14,7 +14,7 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.ddl import column_type, type_of
 from starlake_dagster_assets.engine.reading.patterns import Patterns
-from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_sql
+from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_private, is_sql
 from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
 from starlake_dagster_assets.engine.reading.trimming import trimmed
 from starlake_dagster_assets.project.model import Attribute, Project, Table
@@ -153,7 +153,7 @@ class RowCompiler:
     def _absent(self, attribute: Attribute, path: str) -> Typed:
         ddl = column_type(attribute, self._project)
         if attribute.required:
-            return Typed(f"CAST(NULL AS {ddl})", self._reason(path, "'is required'", "NULL"))
+            return Typed(f"CAST(NULL AS {ddl})", self._reason(attribute, path, "'is required'", "NULL"))
         if attribute.default is None or attribute.array or attribute.attributes:
             return Typed(f"CAST(NULL AS {ddl})", "NULL")
         return self._text(attribute, "CAST(NULL AS VARCHAR)", self._scalar(attribute), path)
@@ -173,9 +173,9 @@ class RowCompiler:
 
     def _prepared(self, attribute: Attribute, text: str, kind: Scalar, path: str) -> Typed:
         refusal = kind.refusal(text)
-        error = "NULL" if refusal == "NULL" else self._reason(path, refusal, text)
+        error = "NULL" if refusal == "NULL" else self._reason(attribute, path, refusal, text)
         if attribute.required:
-            missing = self._reason(path, "' can''t be null'", "NULL")
+            missing = self._reason(attribute, path, "' can''t be null'", "NULL")
             error = f"CASE WHEN {text} IS NULL THEN {missing} ELSE {error} END"
         elif error != "NULL":
             error = f"CASE WHEN {text} IS NOT NULL THEN {error} END"
@@ -183,7 +183,7 @@ class RowCompiler:
         if hidden is None:
             return Typed(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
         value = kind.value(hidden)
-        clash = self._reason(path, "'input and privacy output type are not compatible'", text)
+        clash = self._reason(attribute, path, "'input and privacy output type are not compatible'", text)
         return Typed(value, f"coalesce({error}, CASE WHEN {hidden} IS NOT NULL AND ({value}) IS NULL THEN {clash} END)")
 
     def _privacy(self, attribute: Attribute, text: str, kind: Scalar) -> str | None:
@@ -195,9 +195,10 @@ class RowCompiler:
         # What is hidden by an empty text is null where the type has no empty text.
         return hidden if hidden is None or kind.is_text else f"nullif({hidden}, '')"
 
-    def _reason(self, path: str, reason: str, value: str) -> str:
+    def _reason(self, attribute: Attribute, path: str, reason: str, value: str) -> str:
         message = f"'`' || {path} || '` ' || {reason}"
-        return f"({message} || ': ' || coalesce({value}, 'NULL'))" if self._with_value else f"({message})"
+        shown = self._with_value and not is_private(attribute)
+        return f"({message} || ': ' || coalesce({value}, 'NULL'))" if shown else f"({message})"
 
     def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> Typed:
         """A value that the file types as the attribute wants it: no pattern to match, only a range."""
@@ -207,8 +208,8 @@ class RowCompiler:
             return self._text(attribute, f"CAST({raw} AS VARCHAR)", kind, path)
         value = f"TRY_CAST({raw} AS {kind.ddl})"
         failed = f"'cannot be converted to `{kind.definition.primitive_type}` with sl type `{kind.definition.name}`'"
-        missing = self._reason(path, "' can''t be null'", "NULL") if attribute.required else "NULL"
-        refused = self._reason(path, failed, f"CAST({raw} AS VARCHAR)")
+        missing = self._reason(attribute, path, "' can''t be null'", "NULL") if attribute.required else "NULL"
+        refused = self._reason(attribute, path, failed, f"CAST({raw} AS VARCHAR)")
         return Typed(value, f"CASE WHEN {raw} IS NULL THEN {missing} WHEN {value} IS NULL THEN {refused} END")
 
     @staticmethod
@@ -231,7 +232,7 @@ class RowCompiler:
 
     def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> Typed:
         inner = self._text(attribute, text, kind, path)
-        wrong = self._reason(path, literal(f"is not a {attribute.type}"), text)
+        wrong = self._reason(attribute, path, literal(f"is not a {attribute.type}"), text)
         quick = inner.accepted
         return Typed(
             f"CASE WHEN {nested} THEN NULL ELSE {inner.value} END",
@@ -245,7 +246,7 @@ class RowCompiler:
         value = f"CASE WHEN json_type({json}) <> 'NULL' THEN {whole} END"
         if attribute.default is not None and not attribute.required:
             value = f"coalesce({value}, {kind.value(literal(attribute.default))})"
-        missing = self._reason(path, "' can''t be null'", "NULL")
+        missing = self._reason(attribute, path, "' can''t be null'", "NULL")
         error = f"CASE WHEN ({value}) IS NULL THEN {missing} END" if attribute.required else "NULL"
         return Typed(value if kind.ddl.upper() == "JSON" else f"TRY_CAST({value} AS {kind.ddl})", error)
 
@@ -273,8 +274,8 @@ class RowCompiler:
         return Typed(whole, self._container(attribute, json, path, "ARRAY", "is not an array", error))
 
     def _container(self, attribute: Attribute, json: str, path: str, kind: str, wrong: str, inner: str) -> str:
-        missing = self._reason(path, "' can''t be null'", "NULL") if attribute.required else "NULL"
-        refused = self._reason(path, literal(wrong), self._restored(f"({json} ->> '$')"))
+        missing = self._reason(attribute, path, "' can''t be null'", "NULL") if attribute.required else "NULL"
+        refused = self._reason(attribute, path, literal(wrong), self._restored(f"({json} ->> '$')"))
         return (
             f"CASE WHEN {json} IS NULL OR json_type({json}) = 'NULL' THEN {missing} "
             f"WHEN json_type({json}) <> '{kind}' THEN {refused} ELSE {inner} END"

@@ -41,7 +41,7 @@ class Scratch:
     def drop(self) -> None:
         """Drops whatever there is of them."""
         self.con.execute(f"DROP VIEW IF EXISTS {self.name('accepted')}")
-        for suffix in ("computed", "rejects", "rows"):
+        for suffix in ("computed", "failing", "rejects", "rows"):
             self.con.execute(f"DROP TABLE IF EXISTS {self.name(suffix)}")
 
 

@@ -12,6 +12,7 @@ from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.partitions import added_rows
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
+from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
 from starlake_dagster_assets.engine.reading.scratch import count, discard
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
@@ -54,13 +55,14 @@ def run_load(job: LoadJob) -> Counts:
     except RejectedError:
         raise
     except Exception as error:
+        shown = shown_error(error, job.table)
         if job.entry.committed(job.session) is not None:
             told = "its rows are committed, and the next load archives the file, but"
-            raise EngineError(f"{job.table.raw}: {told} {error}") from error
+            raise EngineError(f"{job.table.raw}: {told} {shown}") from error
         checked = error.checked if isinstance(error, ExpectationError) else ()
-        outcome = _outcome(job, Counts(0, 0, 0), success=False, message=str(error))
+        outcome = _outcome(job, Counts(0, 0, 0), success=False, message=shown)
         job.auditor.failed(outcome, lambda: _expect(job, checked), job.journal)
-        raise EngineError(f"{job.table.raw}: {error}") from error
+        raise EngineError(f"{job.table.raw}: {shown}") from error
 
 
 def record_others(job: LoadJob, *, recovered: bool) -> None:
