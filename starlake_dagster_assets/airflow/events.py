@@ -23,7 +23,7 @@ class DagEvents:
     def __init__(self, found: Sequence[Bundle], names: Sequence[str], ids: Ids) -> None:
         self._home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         wanted = {home for bundle in found for home in self._followed(bundle)}
-        form = "x-starlake-dag://{}" if ids == "asset" else "{}"
+        form = "{}" if ids == "starlake" else "x-starlake-dag://{}"  # starlake-airflow has an event of that name itself
         self._uris = {number: form.format(name) for number, name in enumerate(names) if number in wanted}
         self._numbers = {id(bundle): number for number, bundle in enumerate(found)}
 

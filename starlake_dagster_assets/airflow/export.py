@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
@@ -14,6 +16,7 @@ from starlake_dagster_assets.airflow.helper import helper
 from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
+from starlake_dagster_assets.airflow.peer_ids import former_ids
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
 from starlake_dagster_assets.airflow.render import MARKER, render
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
@@ -35,6 +38,7 @@ class ExportReport:
         removed: Files of an earlier export that nothing makes any more.
         notes: What cannot be said in Airflow, by name.
         plan: What the files say.
+        request: What was asked for.
     """
 
     written: tuple[str, ...]
@@ -42,6 +46,16 @@ class ExportReport:
     removed: tuple[str, ...]
     notes: tuple[str, ...]
     plan: Plan
+    request: Request
+
+    @cached_property
+    def former_ids(self) -> Mapping[str, Mapping[str, Any]]:
+        """Ids of starlake-airflow, and those of this export in their place: DAGs, tasks, datasets, datasets of DAGs.
+
+        Raises:
+            ProjectError: Two tables or tasks have the same id in starlake-airflow.
+        """
+        return former_ids(plan_dags(replace(self.request, ids="starlake-airflow", granularity="task")), self.plan)
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -84,7 +98,8 @@ def export_airflow(
             so that loads and transforms of one clock share a DAG; being connected (`component`); or a DAG each
             (`table`).
         granularity: A task a table, or one `load` for all tables of a domain.
-        ids: Task ids and dataset URIs of starlake-airflow, or of asset keys.
+        ids: Task ids and dataset URIs like those of starlake-airflow; exactly those of its generated DAG files, with
+            their DAGs, groups and datasets of whole DAGs (`starlake-airflow`); or those of asset keys.
         options: For every DAG.
         automation: What starts each table and task, as `build_definitions` takes it; by default what the definitions
             or the project say.
@@ -97,7 +112,7 @@ def export_airflow(
         What was done, or would be.
 
     Raises:
-        ValueError: When both definitions and a translator are given.
+        ValueError: When both definitions and a translator are given, or batches with ids of starlake-airflow.
         StarlakeError: For an environment that is not known.
         ProjectError: For names that collide, circles, options that cannot be read, secrets that would be written, and
             existing files that belong to another export or to none.
@@ -109,6 +124,8 @@ def export_airflow(
             report = export_airflow(StarlakeProject("starbake", env="DUCKDB"), "dags")
             print(report.notes)
     """
+    if ids == "starlake-airflow" and granularity == "batch":
+        raise ValueError("ids of starlake-airflow: it has no task for several tables; leave out granularity='batch'.")
     defined = project if isinstance(project, DefinitionsGraph) else None
     if defined is not None and translator is not None:
         raise ValueError("translator: the definitions have theirs; give export_airflow one of the two.")
@@ -138,4 +155,4 @@ def export_airflow(
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
     if not check:
         folder.write(files, changes)
-    return ExportReport(changes.written, changes.unchanged, changes.removed, plan.notes, plan)
+    return ExportReport(changes.written, changes.unchanged, changes.removed, plan.notes, plan, request)

@@ -20,7 +20,7 @@ _LONGEST = 240
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 _WORD = re.compile(r"\w")
 
-Ids = Literal["starlake", "asset"]
+Ids = Literal["starlake", "starlake-airflow", "asset"]
 
 
 def word(text: str) -> str:
@@ -50,7 +50,7 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
         >>> asset_uri(("Sales", "Orders"), "starlake"), asset_uri(("Sales", "été"), "asset")
         ('sales_orders', 'x-starlake://Sales/%C3%A9t%C3%A9')
     """
-    form = template or ("{name}" if ids == "starlake" else "x-starlake://{key}")
+    form = template or ("x-starlake://{key}" if ids == "asset" else "{name}")
     path = "/".join(quote(part, safe="") for part in key)
     return form.replace("{key}", path).replace("{name}", quote(word("_".join(key[-2:])).lower(), safe=""))
 
@@ -118,7 +118,7 @@ def variables(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
     used = {*taken}
     found: dict[str, str] = {}
     for one in ids:
-        name = unicodedata.normalize("NFKC", one.replace("-", "_"))  # as Python reads it
+        name = unicodedata.normalize("NFKC", one.rpartition(".")[2].replace("-", "_"))  # as Python reads it
         name = name if name.isidentifier() and not keyword.iskeyword(name) else f"task_{name}"
         while name in used:
             name = f"{name}_"

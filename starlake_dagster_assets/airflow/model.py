@@ -187,6 +187,7 @@ class DagSpec:
         settings: Options of the environment.
         audit: Where its checks ask; None where it has none.
         environment: Where its commands run.
+        prefix_groups: Whether ids of tasks begin with those of their groups.
     """
 
     id: str
@@ -204,6 +205,7 @@ class DagSpec:
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     audit: Audit | None = None
     environment: EnvironmentName = "shell"
+    prefix_groups: bool = False
 
 
 @dataclass(frozen=True)

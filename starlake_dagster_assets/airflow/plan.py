@@ -29,6 +29,7 @@ from starlake_dagster_assets.airflow.model import (
 )
 from starlake_dagster_assets.airflow.names import DagWords, bundle_names, spoken
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.peer_ids import peer_names, with_peer_ids
 from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, default_args, pool_of
 from starlake_dagster_assets.airflow.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.waiting import waiting_for
@@ -59,7 +60,7 @@ class Request:
         options: For every DAG.
         split: What the nodes of a DAG have in common besides their start.
         granularity: A task a table, or one for all tables of a domain in a DAG.
-        ids: Task ids and URIs of starlake-airflow, or those of asset keys.
+        ids: Task ids and URIs like those of starlake-airflow, exactly those, or those of asset keys.
     """
 
     project: ProjectSource
@@ -112,6 +113,9 @@ class _Planner:
         found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
         groups = request.naming.groups
         names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
+        members = [([self._nodes[node] for node in bundle.nodes], self._jobs[bundle.nodes[0]]) for bundle in found]
+        if request.ids == "starlake-airflow":
+            names = peer_names(members, names)
         parts = request.environments.parts(self._nodes)
         makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
         self._events = DagEvents(found, names, request.ids)
@@ -125,6 +129,8 @@ class _Planner:
             for name, bundle in zip(names, found, strict=True)
             for node in bundle.nodes
         }
+        if request.ids == "starlake-airflow":
+            dags, places = with_peer_ids(dags, members, places)
         used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}

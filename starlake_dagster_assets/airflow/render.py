@@ -112,7 +112,7 @@ def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[
     around = dialect.around
     lines += _cluster(around) if around else []
     for task in dag.tasks:
-        lines += _groups(opened, task.groups, 1)
+        lines += _groups(opened, task.groups, 1, prefix=dag.prefix_groups)
         opened = task.groups
         lines.append(_task(task, dialect, checks, names[task.id], 1 + len(opened)))
     edges = wiring(dag.tasks, names)
@@ -143,12 +143,12 @@ def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tup
     return [*arguments, ("user_defined_macros", Raw("MACROS"))]
 
 
-def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int) -> list[str]:
-    common = 0
+def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, *, prefix: bool) -> list[str]:
+    more, common = "" if prefix else ", prefix_group_id=False", 0
     while common < min(len(opened), len(wanted)) and opened[common] == wanted[common]:
         common += 1
     return [
-        f"{'    ' * (depth + level)}with TaskGroup({literal(wanted[level])}, prefix_group_id=False):"
+        f"{'    ' * (depth + level)}with TaskGroup(group_id={literal(wanted[level])}{more}):"
         for level in range(common, len(wanted))
     ]
 
@@ -187,7 +187,7 @@ def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, de
         operator, own = _ENDS[task.kind]
     else:
         operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
-    arguments: list[tuple[str, Any]] = [("task_id", task.id), *own]
+    arguments: list[tuple[str, Any]] = [("task_id", task.id.rpartition(".")[2]), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:
             arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))

@@ -105,7 +105,7 @@ class TaskMaker:
     def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
         name = word(domain)
         stems = tuple(node.table.stem for node in nodes if node.table)
-        first = (*around, f"{name}_pre_load")
+        first = (*around, f"pre_load_{name}")
         tasks: list[TaskSpec] = []
         before: tuple[str, ...] = ()
         preload = self.preloads.get(nodes[0].id)
@@ -120,7 +120,9 @@ class TaskMaker:
         stage = TaskSpec(f"import_{name}", "stage", build.stage(domain, stems).argv, before, groups=first)
         tasks.append(stage)
         batches = [nodes] if self.granularity == "batch" else [[node] for node in nodes]
-        loads = [self._load(domain, batch, stage.id, (*around, f"{name}_load")) for batch in batches]
+        group = f"load_{name}" if f"load_{name}" not in self.ids.values() else f"{name}_load"
+        inside = around if self.granularity == "batch" else (*around, group)
+        loads = [self._load(domain, batch, stage.id, inside) for batch in batches]
         return [*tasks, *(task for load, batch in zip(loads, batches, strict=True) for task in self._with(load, batch))]
 
     def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:

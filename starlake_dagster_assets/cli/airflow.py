@@ -35,6 +35,7 @@ class _Granularity(str, Enum):
 
 class _Ids(str, Enum):
     starlake = "starlake"
+    starlake_airflow = "starlake-airflow"
     asset = "asset"
 
 
@@ -77,7 +78,7 @@ def export(
         _Granularity, typer.Option(help="A load a table, or a domain.", **one_of(_Granularity))
     ] = _Granularity.task,
     ids: Annotated[
-        _Ids, typer.Option(help="Names of starlake-airflow, or asset keys.", **one_of(_Ids))
+        _Ids, typer.Option(help="Names like those of starlake-airflow, exactly its, or asset keys.", **one_of(_Ids))
     ] = _Ids.starlake,
     prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
     checks: Annotated[
@@ -99,6 +100,12 @@ def export(
     name: Annotated[
         str | None,
         typer.Option(help="Name of the export. It replaces the files of the export of that name, and no others."),
+    ] = None,
+    ids_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Writes a JSON file: ids of starlake-airflow, and those of this export in their place."
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -129,6 +136,8 @@ def export(
         name=name,
         check=check,
     )
+    if ids_map is not None:
+        ids_map.write_text(json.dumps(report.former_ids, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     if as_json:
         typer.echo(json.dumps(_as_json(report, check), indent=2))
     else:

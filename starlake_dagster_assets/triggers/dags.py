@@ -67,8 +67,12 @@ class Dags:
 
     def file(self, dag: DagConfig, node: Node) -> str:
         """The name of the DAG file of a node, without its suffix, as the name of a job."""
+        return word(self.stem(dag, node)) or word(dag.name) or "dag"
+
+    def stem(self, dag: DagConfig, node: Node) -> str:
+        """The name of the DAG file of a node, without its suffix, as it stands."""
         text = self._reader.rendered(dag, "filename", dag.filename, self.variables(node))
-        return word(_SUFFIX.sub("", text.strip()).replace("_-1", "")) or word(dag.name) or "dag"
+        return _SUFFIX.sub("", text.strip()).replace("_-1", "")
 
     def comment(self, dag: DagConfig, node: Node) -> str | None:
         """The comment of a DAG configuration, for a node."""

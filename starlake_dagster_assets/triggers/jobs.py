@@ -114,11 +114,14 @@ class Jobs:
         own = (node for node in nodes if self._homes[node] == name and node not in self._first)
         home = self._graph.nodes[next(own)]
         dag, settings = self._dags.of(home), self._settings(home)
+        alone = dag is None or name == self._prefix + self._dags.file(dag, home)
         return Job(
             name,
             nodes,
             description=self._dags.comment(dag, home) if dag else None,
             dag=dag.name if dag else None,
+            file=self._dags.stem(dag, home).rpartition("/")[2] if dag else "",
+            schedule="" if alone else self._dags.label(home),
             tags=settings.tags or (),
             options=MappingProxyType(dict(dag.options)) if dag else MappingProxyType({}),
             pool=settings.default_pool,

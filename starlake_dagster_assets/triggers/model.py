@@ -185,6 +185,8 @@ class Job:
         nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
         description: `comment` of the DAG configuration.
         dag: Name of the DAG configuration; None where there is none.
+        file: Name of its DAG file without the suffix, as `filename` renders it; "" where there is none.
+        schedule: Name of its schedule, as Starlake has it, where that DAG file has several; else "".
         tags: `tags`.
         options: `options` as they stand, for what is not said by the fields.
         pool: `default_pool`.
@@ -198,6 +200,8 @@ class Job:
     nodes: tuple[str, ...]
     description: str | None = None
     dag: str | None = None
+    file: str = ""
+    schedule: str = ""
     tags: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     pool: str | None = None

@@ -30,6 +30,7 @@ from starlake_dagster_assets.airflow.export import ExportReport
 from starlake_dagster_assets.airflow.model import AirflowOptions
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
+from tests.airflow.test_peer_ids import RECORDED, shop
 from tests.fakes.script import Scripted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
@@ -70,6 +71,8 @@ def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple
     export("cluster", cloud_project("gs"), environment="dataproc", automation=files, options=cluster)
     export("checks", example(), options=AirflowOptions(checks="starbake"))
     export("existing", example(), automation=StarlakeAutomation(lineage=LineageSettings(strategy="all")), ids="asset")
+    shops = root / "shops"
+    export("peer", shop(shops / "shop", "imported"), ids="starlake-airflow")
     export("batch", example(), granularity="batch", split="schedule")
     export("odd", odd_project(), ids="asset", **_odd_names())
     for seed in range(RANDOM):
@@ -121,6 +124,16 @@ def test_each_asset_is_made_by_one_task_and_each_edge_is_kept_or_told(exported):
         tuple(TopologicalSorter(_between(dags)).static_order())  # raises where DAGs start each other in a circle
 
 
+def test_ids_of_starlake_airflow_are_those_that_airflow_reads(exported):
+    dags = exported[0]["peer"]["dags"]
+    wanted = {name: tasks for name, tasks in RECORDED.items() if name.startswith(("load_imported", "transform"))}
+    found = {
+        name: {one: [task["group"] or "", task["outlets"]] for one, task in dag["tasks"].items()}
+        for name, dag in dags.items()
+    }
+    assert found == wanted
+
+
 def test_options_reach_the_tasks(exported):
     read, _ = exported
     dag = read["shell_waits"]["dags"]["starlake_orders_hourly"]
@@ -132,7 +145,7 @@ def test_options_reach_the_tasks(exported):
     )
     assert (dag["max_active_runs"], dag["catchup"], dag["timezone"]) == (2, False, "Europe/Paris")
     assert (wait["mode"], wait["soft_fail"], wait["timeout"]) == ("reschedule", True, 3600)
-    assert load["upstream"] == ["import_starbake"] and load["group"] == "starbake_load"
+    assert load["upstream"] == ["import_starbake"] and load["group"] == "load_starbake"
     assert "expect_unique('order_id')" in load["doc"] and "metadata/load/starbake/Orders.sl.yml" in dag["doc"]
 
 

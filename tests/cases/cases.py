@@ -15,6 +15,7 @@ FIXED = (
     "airflow/continuous_unmatched_file",
     "airflow/continuous_without_sensor",
     "airflow/default_pool_shrunk",
+    "airflow/ids_are_not_those_of_starlake_airflow",
     "airflow/log_level_hides_the_load",
     "airflow/non_latin_names_refused",
     "airflow/partial_evidence_is_green",
