@@ -36,6 +36,7 @@ def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Ite
     checker = _Checker(graph, project)
     for task in project.tasks:
         yield from _unknown_of_write(task, checker)
+        yield from _not_returned(task, checker)
         for column in checker.unknown(task):
             file, line, place = positions.find_in_task(task, column.spelled, column.start)
             close = closest_match(column.name, column.known)
@@ -95,11 +96,17 @@ class _Checker:
                 yield found
 
     def outputs(self, task: Task) -> tuple[str, ...]:
-        """Returns the columns of the table that a task writes; () where they are not all known."""
+        """Returns the columns of the table that a task writes, declared or returned; () where not all are known."""
         node = self._graph.node_of(task)
-        if not task.sql or not task.parse_sql or ";" in task.sql or node is None:
+        return tuple(name for name, _ in self._lineage.columns(node.id)) if node and self.returned(task) else ()
+
+    def returned(self, task: Task) -> tuple[str, ...]:
+        """Returns the columns of a task's query; () where they are not all known."""
+        node = self._graph.node_of(task)
+        if not task.sql or not task.parse_sql or ";" in task.sql or node is None or not self._is_complete(node.id):
             return ()
-        return tuple(name for name, _ in self._lineage.columns(node.id)) if self._is_complete(node.id) else ()
+        query = self._lineage.query(node.id)
+        return tuple(output.name for output in query.reader.outputs(query.root)) if query is not None else ()
 
     def _node_of(self, name: str, task: Task) -> str | None:
         meant = self._names.resolve(name, task)
@@ -169,6 +176,26 @@ def _unknown_of_write(task: Task, checker: _Checker) -> Iterator[Problem]:
             severity="error" if is_fatal else "warning",
             code="unknown-column",
         )
+
+
+def _not_returned(task: Task, checker: _Checker) -> Iterator[Problem]:
+    """Reports the attributes of a task that its SQL does not return."""
+    declared = [(index, item) for index, item in enumerate(task.attributes) if not item.ignore and item.script is None]
+    returned = checker.returned(task) if declared else ()
+    lower = {name.lower() for name in returned}
+    for index, attribute in declared if returned else ():
+        if not {attribute.name.lower(), attribute.final_name.lower()} & lower:
+            close = closest_match(attribute.name, returned)
+            listed = ", ".join(returned[:_SHOWN]) + (", …" if len(returned) > _SHOWN else "")
+            yield Problem(
+                file=task.location.file,
+                line=task.location.line,
+                key=f"attributes.{index}.name",
+                message=f"`{attribute.name}` is no column that the task `{task.id}` returns; it returns {listed}.",
+                hint=f"Did you mean `{close}`?" if close else "Remove the attribute, or return the column in the SQL.",
+                severity="warning",
+                code="attribute-not-returned",
+            )
 
 
 def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, cast
 
 from starlake_dagster_assets.project.model import Location, Task
+from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.sections import blank_comments, main_section
+from starlake_dagster_assets.project.yaml_io import YamlError, key_line, parse_yaml
 
 __all__ = ["Position", "Positions"]
+
+_ROOTS = ("table", "task", "load", "transform", "application", "dag")
+"""Keys that hold everything of a file; keys of problems may be relative to them."""
 
 Position = tuple[str, int | None, int | None]
 """(file, line, column), 1-based; None where they are not known."""
@@ -52,6 +58,24 @@ class Positions:
         begin = sum(len(line) + 1 for line in whole.split("\n")[: max((location.line or 1) - 1, 0)])
         at = whole.find(text.split("\n")[0], begin)
         return location.file, whole.count("\n", 0, at) + 1 if at >= 0 else location.line, None
+
+    def with_line(self, problem: Problem) -> Problem:
+        """Returns a problem of a YAML key with the line of the key, where the file has it."""
+        if not problem.key or not problem.file.endswith((".yml", ".yaml")):
+            return problem
+        text, path = self._text(problem.file), problem.key.split(".")
+        try:
+            document = parse_yaml(text).value
+        except YamlError:
+            return problem
+        for root in ((), *((name,) for name in _ROOTS)):
+            value: Any = document
+            for name in root:
+                value = cast("Any", value).get(name) if isinstance(value, dict) else None
+            if isinstance(value, dict) and path[0] in value:
+                line = max(key_line(text, (*root, *path)) or 0, problem.line or 0)
+                return problem.model_copy(update={"line": line or None})
+        return problem
 
     def _text(self, file: str) -> str:
         if file not in self._texts:

@@ -80,23 +80,30 @@ def check_project(
         return Findings(_ordered([problem for problem in loaded if problem.code == MISSING_ENV]))
     graph, built = build_graph(model)
     positions = Positions(Path(model.root))
-
     skipped = {problem.file for problem in loaded if problem.code == UNKNOWN_STRATEGY}
+    # what reads a broken object is checked too, so that one run shows all findings
+    whole, whole_graph = model, graph
+    if any(problem.stops_object for problem in loaded):
+        whole = load_project(root, env=env, options=options, keep_broken=True)[0]
+        whole_graph = build_graph(whole)[0]
 
     def deep() -> Iterator[Problem]:
         yield from syntax_errors(model, loaded, positions)
-        yield from unknown_tables(graph, model, positions)
+        yield from unknown_tables(whole_graph, whole, positions)
         yield from unset_variables(model, graph, positions)
-        yield from unknown_columns(graph, model, positions)
+        yield from unknown_columns(whole_graph, whole, positions)
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
         yield from refusals(model, engine, skipped)
         for problem in (*bare_macros(model), *(differences(model) if portable else ())):
             yield problem.model_copy(update={"severity": "error" if portable else problem.severity})
 
-    found = [*loaded, *built, *trigger_problems(model, graph)]
-    examined = [problem for problem in found if problem.code != "unparsable-sql"]  # `syntax_errors` has the details
-    return Findings(_ordered([*examined, *deep()]), len(model.tables), len(model.tasks))
+    known = {(problem.file, problem.code, problem.key) for problem in loaded}
+    others = (*built, *trigger_problems(model, graph), *deep())
+    found = [positions.with_line(one) for one in others if not one.key or (one.file, one.code, one.key) not in known]
+    # `syntax_errors` has the details
+    examined = [problem for problem in loaded if problem.code != "unparsable-sql"]
+    return Findings(_ordered([*examined, *found]), len(model.tables), len(model.tasks))
 
 
 def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:

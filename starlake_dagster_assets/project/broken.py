@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlake_dagster_assets.project.manifest import Snapshot
 from starlake_dagster_assets.project.model import Domain
 from starlake_dagster_assets.project.model import TransformDomain as Transforms
-from starlake_dagster_assets.project.problems import Problem
 
 __all__ = ["without_broken"]
 
 
-def without_broken(snapshot: Snapshot, problems: Sequence[Problem]) -> Snapshot:
-    """The objects whose own files, and those of their domain, have no error.
+def without_broken(snapshot: Snapshot) -> Snapshot:
+    """Returns the objects whose own files, and those of their domain, have no error.
 
     Args:
-        snapshot: All objects.
-        problems: All problems; they become those of the result.
+        snapshot: All objects, and all problems.
     """
-    broken = {problem.file for problem in problems if problem.stops_object}
+    broken = {problem.file for problem in snapshot.problems if problem.stops_object}
     domains: list[Domain] = []
     for domain in snapshot.domains:
         tables = tuple(table for table in domain.tables if table.location.file not in broken)
@@ -34,6 +30,4 @@ def without_broken(snapshot: Snapshot, problems: Sequence[Problem]) -> Snapshot:
         )
         if tasks and group.location.file not in broken:
             transforms.append(group.model_copy(update={"tasks": tasks}))
-    return snapshot.model_copy(
-        update={"domains": tuple(domains), "transforms": tuple(transforms), "problems": tuple(problems)}
-    )
+    return snapshot.model_copy(update={"domains": tuple(domains), "transforms": tuple(transforms)})

@@ -40,6 +40,7 @@ def load_project(
     options: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     cache_dir: Path | None = None,
+    keep_broken: bool = False,
 ) -> tuple[Project, tuple[Problem, ...]]:
     """Loads a project; nothing is written into it.
 
@@ -49,6 +50,7 @@ def load_project(
         options: Variables of the run, as `--options` has them; they win over the env files.
         environ: The process environment (`SL_*`); by default `os.environ`.
         cache_dir: Where the manifest is kept; by default the user's cache directory.
+        keep_broken: Whether objects with errors are kept where they could be read, for checks of what depends on them.
 
     Returns:
         The project, without the objects whose files are broken, and all problems by file and line.
@@ -59,7 +61,7 @@ def load_project(
     root = Path(root).expanduser().resolve()
     sources = read_sources(root)
     loading = _Loading(root, sources, env, dict(options or {}), dict(os.environ if environ is None else environ))
-    return loading.load(cache_dir)
+    return loading.load(cache_dir, keep_broken=keep_broken)
 
 
 class _Loading:
@@ -117,7 +119,7 @@ class _Loading:
 
     # --------------------------------------------------------------------------------------------------- load
 
-    def load(self, cache_dir: Path | None) -> tuple[Project, tuple[Problem, ...]]:
+    def load(self, cache_dir: Path | None, *, keep_broken: bool) -> tuple[Project, tuple[Problem, ...]]:
         manifest = Manifest(cache_dir or _cache_dir(), self._root, self._env)
         key = self._key()
         context = _Values(self._variables)
@@ -131,6 +133,7 @@ class _Loading:
             else:
                 manifest.forget_project()
         self._problems += snapshot.problems
+        snapshot = snapshot if keep_broken else without_broken(snapshot)
         for kind in _SETTINGS:
             for file in self._sources.of(kind):
                 self._problems += self._parsed[file.path].problems
@@ -210,7 +213,7 @@ class _Loading:
         for file in self._sources.files.values():
             if file.kind not in _SETTINGS:
                 problems += self._parsed[file.path].problems
-        return without_broken(snapshot, problems), frozenset(names), keep
+        return snapshot.model_copy(update={"problems": tuple(problems)}), frozenset(names), keep
 
     def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[Parsed, bool]:
         """One file, from the manifest if it is there; and whether what it says may be kept."""

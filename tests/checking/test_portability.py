@@ -88,7 +88,7 @@ def test_imported_macros_and_functions_of_sql_are_not(tmp_path, sql):
     ],
 )
 def test_attributes_that_are_treated_in_another_way(tmp_path, attribute, loader, count):
-    expected = [("not-portable", "error", 2)] * count
+    expected = [("not-portable", "error", 7)] * count
     assert found(tmp_path, attribute=attribute, loader=loader) == expected
     assert found(tmp_path, attribute=attribute, loader=loader, portable=False) == []
 
