@@ -47,6 +47,8 @@ class AirflowOptions:
         pool_slots: Deprecated, without effect: the only pool in `pools.json` is that of DuckDB files, with one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
+        variables_prefix: Begins the names of the Airflow variables that the DAGs read (`starlake_root`,
+            `dataproc_region`, …), so that several projects have variables of their own.
         checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
             `google_cloud_default` where the audit is in BigQuery and commands run on Cloud Run; else there are no such
             tasks.
@@ -62,6 +64,7 @@ class AirflowOptions:
     max_assets: int = 100
     pool_slots: int | None = None
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    variables_prefix: str = ""
     checks: str | None = None
     uri: str | None = None
 

@@ -10,6 +10,8 @@ from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.triggers.interval_checks import reads_interval
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Watch
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def notes_of(
     ordered = _Ordered(graph.upstream, home, found)
     for node in home:
         notes += _of_watch(node, triggers[node].watch)
+        notes += _of_holes(request.project.graph.nodes[node], triggers[node].clock)
         late = [up for up in graph.upstream[node] if up in home and not ordered.before(up, node)]
         if late:
             why = "starts with its DAG" if triggers[node].watch else f"starts by {_how(found[home[node]])}"
@@ -136,6 +139,16 @@ def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:
     words = [name for name, value in said.items() if value]
     if words:
         yield f"{node}: {' and '.join(words)} of its trigger"
+
+
+def _of_holes(node: Node, clock: Clock | None) -> Iterator[str]:
+    """Yields a note for a task whose SQL reads the interval of a tick, and whose missed ticks nobody makes up for."""
+    has_sql = node.task is not None and bool(node.task.source_sql or node.task.sql)
+    if has_sql and reads_interval(node) and clock is not None and not clock.catchup:
+        yield (
+            f"{node.id}: its SQL reads the interval of a tick and its DAG has no catchup: ticks that are missed "
+            "leave holes in the table. Set the option catchup=true, or run a backfill for them"
+        )
 
 
 def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:

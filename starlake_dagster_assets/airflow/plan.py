@@ -30,7 +30,7 @@ from starlake_dagster_assets.airflow.model import (
 from starlake_dagster_assets.airflow.names import DagWords, bundle_names, spoken
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.peer_ids import peer_names, with_peer_ids
-from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, default_args, pool_of
+from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, PREFIX, default_args, pool_of
 from starlake_dagster_assets.airflow.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.waiting import waiting_for
 from starlake_dagster_assets.command.source import ProjectSource
@@ -155,7 +155,7 @@ class _Planner:
             self._uris,
             {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
             self._preloads,
-            waiting_for(self._preloads, request.project, environment),
+            waiting_for(self._preloads, request.project, environment, request.options.variables_prefix),
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
@@ -366,7 +366,7 @@ class _Planner:
             tags=_tags(nodes, job),
             default_args=default_args(job, request.options, self._pool),
             tasks=tuple(tasks),
-            settings={**request.options.settings, **job.options},
+            settings={**request.options.settings, **job.options, PREFIX: request.options.variables_prefix},
             audit=request.audit(where) if any(task.checks for task in tasks) else None,
             environment=where,
         )

@@ -14,12 +14,23 @@ from starlake_dagster_assets.command.source import ProjectSource, contains_secre
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.triggers.model import Job
 
-__all__ = ["DUCKDB_POOL", "default_args", "environment_variables", "pool_of", "root_of", "rooted", "setting"]
+__all__ = [
+    "DUCKDB_POOL",
+    "PREFIX",
+    "default_args",
+    "environment_variables",
+    "pool_of",
+    "root_of",
+    "rooted",
+    "setting",
+    "variable",
+]
 
 DUCKDB_POOL = "starlake_duckdb"
 """The pool of all tasks that may write a DuckDB file; it has one slot, because the file has one writer at a time."""
 
-ROOT = "{{ var.value.starlake_root }}"
+PREFIX = "variables_prefix"
+"""The setting that begins the names of Airflow variables, so that several projects have variables of their own."""
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -86,25 +97,44 @@ def environment_variables(settings: Mapping[str, str], project: ProjectSource) -
         if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
             continue
         secret = names_secret(name) or contains_secret(_filled(str(value), project), secrets)
-        found[name] = "{{ var.value." + name + " }}" if secret else rooted(str(value), project)
+        prefix = settings.get(PREFIX, "")
+        found[name] = variable(prefix + name) if secret else rooted(str(value), project, prefix)
     return found
 
 
 def root_of(settings: Mapping[str, str], project: ProjectSource) -> str:
     """`SL_ROOT` as a template: the Airflow variable `starlake_root`, by default what the options say."""
     given = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
+    name = f"{settings.get(PREFIX, '')}starlake_root"
     if not given or _ROOT_NAME.search(given) or given == str(project.root):
-        return ROOT
-    return "{{ var.value.get('starlake_root', " + jinja_text(_filled(given, project)) + ") }}"
+        return variable(name)
+    return variable(name, _filled(given, project))
 
 
-def rooted(text: str, project: ProjectSource) -> str:
+def variable(name: str, default: str | None = None) -> str:
+    """Returns the template of an Airflow variable.
+
+    Args:
+        name: Name of the variable.
+        default: Its value where it is not set; None = it must be set.
+    """
+    if default is None:
+        return "{{ var.value." + name + " }}"
+    return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
+
+
+def rooted(text: str, project: ProjectSource, prefix: str = "") -> str:
     """A text of the project as a template: variables filled in, its root by the Airflow variable.
 
     The root on the machine that exports says nothing about the one that runs the DAGs.
+
+    Args:
+        text: The text.
+        project: The project.
+        prefix: Begins the name of the variable.
     """
     parts = _ROOT_NAME.split(text.replace(str(project.root), "{{SL_ROOT}}"))
-    return ROOT.join(jinja(_filled(part, project)) for part in parts)
+    return variable(f"{prefix}starlake_root").join(jinja(_filled(part, project)) for part in parts)
 
 
 def _filled(text: str, project: ProjectSource) -> str:

@@ -81,6 +81,7 @@ def export(
         _Ids, typer.Option(help="Names like those of starlake-airflow, exactly its, or asset keys.", **one_of(_Ids))
     ] = _Ids.starlake,
     prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
+    variables_prefix: Annotated[str, typer.Option(help="Begins the name of each Airflow variable.")] = "",
     checks: Annotated[
         str | None,
         typer.Option(help="Airflow connection to the warehouse: tasks ask its audit what became of expectations."),
@@ -130,7 +131,7 @@ def export(
         split=cast("Any", split.value),
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
-        options=AirflowOptions(prefix=prefix, settings=settings, checks=checks),
+        options=AirflowOptions(prefix=prefix, settings=settings, variables_prefix=variables_prefix, checks=checks),
         automation=None if definitions else StarlakeAutomation.from_options(said),
         translator=_loaded(translator, "--translator") if translator else None,
         name=name,

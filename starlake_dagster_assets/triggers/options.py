@@ -31,6 +31,7 @@ _ELSEWHERE = """
     aws_task_private_subnets aws_task_security_groups cpu memory fargate_async fargate_async_poke_interval
     pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
     cron_period_frequency default_dag_args sl_schedule_parameter_name sl_schedule_format
+    awslogs_group awslogs_stream_prefix awslogs_region
     aws_conn_id gcp_conn_id google_cloud_conn_id use_gcloud deferrable impersonation_chain
     stage_location sl_incoming_file_stage warehouse packages allow_overlapping_execution
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from starlake_dagster_assets import (
     JobSettings,
     LineageSettings,
     PreLoadSettings,
+    ScheduleSettings,
     StarlakeAutomation,
     StarlakeProject,
     StarlakeTranslator,
@@ -300,6 +302,49 @@ def test_secret_values_are_taken_from_variables_of_airflow(project, tmp_path, va
         export_airflow(project, tmp_path / environment, environment=environment, options=options)
         texts = "".join(contents(tmp_path / environment).values())
         assert "hunter2" not in texts and "{{ var.value." + next(iter(variables)) + " }}" in texts
+
+
+@pytest.mark.parametrize("environment", ["cloud_run", "dataproc", "fargate"])
+def test_operators_wait_in_the_triggerer_unless_an_option_says_otherwise(project, tmp_path, environment):
+    for options, wanted in (({}, 1), ({"deferrable": "false"}, 0)):
+        folder = tmp_path / str(wanted)
+        export_airflow(project, folder, environment=environment, options=AirflowOptions(settings=options))
+        texts = contents(folder)
+        dags = [text for name, text in texts.items() if name.endswith(".py") and "worker" not in name]
+        assert {text.count('"deferrable": True') for text in dags} == {wanted}
+
+
+def test_the_region_and_the_logs_of_fargate_are_variables(project, tmp_path):
+    settings = {"aws_region": "eu-west-1", "awslogs_group": "/ecs/starlake", "awslogs_stream_prefix": "ecs"}
+    export_airflow(project, tmp_path, environment="fargate", options=AirflowOptions(settings=settings))
+    text = (tmp_path / "starlake_load_network_daily.py").read_text()
+    assert """"region_name": "{{ var.value.get('aws_region', 'eu-west-1') }}\"""" in text
+    assert """"awslogs_group": "{{ var.value.get('awslogs_group', '/ecs/starlake') }}\"""" in text
+    assert 'template_fields = (*EcsRunTaskOperator.template_fields, "region_name")' in text
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_projects_may_have_variables_of_their_own(project, tmp_path, environment):
+    settings = {"sl_env_var": json.dumps({"DB_PASSWORD": "x", "PLACE": "{{SL_ROOT}}/x"})}
+    options = AirflowOptions(variables_prefix="bakery_", settings=settings)
+    waits = StarlakeAutomation(pre_load="imported")
+    export_airflow(project, tmp_path, environment=environment, options=options, automation=waits)
+    texts = "".join(text for name, text in contents(tmp_path).items() if "worker" not in name)
+    names = set(re.findall(r"var\.value\.(?:get\(')?(\w+)", texts))
+    assert "bakery_starlake_root" in names and "bakery_DB_PASSWORD" in names
+    assert all(name.startswith("bakery_") for name in names), names
+
+
+def test_a_task_whose_missed_ticks_leave_holes_is_named(tmp_path):
+    incremental = task("kpi", "day", "select * from sales.orders where d >= '{{sl_start_date}}'", cron="0 5 * * *")
+    whole = task("kpi", "all", "select * from sales.orders", cron="0 5 * * *")
+    source = Source(tables_of(table("sales", "orders"), incremental, whole))
+    notes = export_airflow(source, tmp_path).notes
+    assert [note.partition(":")[0] for note in notes if "leave holes" in note] == ["kpi.day"]
+    caught_up = export_airflow(
+        source, tmp_path, automation=StarlakeAutomation(schedules=ScheduleSettings(catchup=True))
+    )
+    assert not [note for note in caught_up.notes if "leave holes" in note]
 
 
 def test_a_secret_in_any_other_option_is_refused_without_being_shown(project, tmp_path):

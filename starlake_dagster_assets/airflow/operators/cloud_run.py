@@ -46,6 +46,7 @@ class CloudRun(Google):
             "project_id": self.value("cloud_run_project_id"),
             "region": self.value("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),
             "job_name": self.value("cloud_run_job_name"),
+            **self.deferrable,
         }
         if account := self.given("cloud_run_service_account"):
             found["impersonation_chain"] = account

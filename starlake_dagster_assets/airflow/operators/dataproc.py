@@ -93,6 +93,7 @@ class Dataproc(Google):
         return {
             "project_id": self.value("dataproc_project_id"),
             "region": self.value("dataproc_region", "europe-west1"),
+            **self.deferrable,
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import JOB_ID
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
-from starlake_dagster_assets.airflow.settings import environment_variables, root_of, setting
+from starlake_dagster_assets.airflow.settings import PREFIX, environment_variables, root_of, setting, variable
 from starlake_dagster_assets.airflow.source import Call, Raw, jinja, jinja_text
 from starlake_dagster_assets.command.source import ProjectSource
 
@@ -82,9 +82,7 @@ class Dialect:
             options: Other names of the option.
         """
         known = setting(self.dag.settings, name, *options) or default
-        if known is None:
-            return "{{ var.value." + name + " }}"
-        return "{{ var.value.get('" + name + "', " + jinja_text(known) + ") }}"
+        return variable(self.dag.settings.get(PREFIX, "") + name, known)
 
     def given(self, *names: str) -> str | None:
         """An option, or None."""
@@ -112,6 +110,11 @@ class Dialect:
         """`--options` of a transform, as a template."""
         more = ",".join(f"{name}={value}" for name, value in task.options.items())
         return "{{ options(" + (jinja_text(more) if more else "") + ") }}"
+
+    @property
+    def deferrable(self) -> dict[str, Any]:
+        """The argument by which operators and sensors wait in the triggerer; nothing where an option says otherwise."""
+        return {} if (self.given("deferrable") or "true").lower() == "false" else {"deferrable": True}
 
     def waits(self) -> bool:
         """Whether a task of the DAG waits for files."""

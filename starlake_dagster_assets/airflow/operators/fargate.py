@@ -14,6 +14,14 @@ from starlake_dagster_assets.airflow.source import Call, Raw, literal
 
 __all__ = ["Fargate"]
 
+_LOGS = ("awslogs_group", "awslogs_stream_prefix", "awslogs_region")
+"""Where CloudWatch has the log of the container: Airflow then shows it."""
+_TASK = '''\
+class StarlakeTask(EcsRunTaskOperator):
+    """A command of Starlake as an ECS task; its region is a template, too."""
+
+    template_fields = (*EcsRunTaskOperator.template_fields, "region_name")
+'''
 _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
 
 
@@ -21,7 +29,7 @@ _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
 class Fargate(Dialect):
     """`EcsRunTaskOperator`: the entry point of the container is the program."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "StarlakeTask", "starlake")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -43,6 +51,7 @@ class Fargate(Dialect):
         overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.given(name))}
         overrides["containerOverrides"] = [container]
         return (
+            _TASK,
             "def starlake(*args):\n"
             '    """The overrides of the task that runs a command of Starlake."""\n'
             f"    return {literal(overrides, 4, 11)}\n",
@@ -58,7 +67,9 @@ class Fargate(Dialect):
             "task_definition": self.value("aws_task_definition_name"),
             "launch_type": "FARGATE",
             "network_configuration": {"awsvpcConfiguration": network},
-            "region_name": self.given("aws_region") or "eu-west-3",
+            "region_name": self.value("aws_region", "eu-west-3"),
+            **{name: self.value(name) for name in _LOGS if self.given(name)},
+            **self.deferrable,
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
@@ -69,7 +80,7 @@ class Fargate(Dialect):
             return self.by_patterns(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "EcsRunTaskOperator", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]
+        return "StarlakeTask", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]
 
     def _ids(self, name: str) -> list[str]:
         """Ids, of which an Airflow variable can give one: a template is a text, not a list."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import DATE, Arguments, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, either
-from starlake_dagster_assets.airflow.source import Raw, jinja_text
+from starlake_dagster_assets.airflow.source import Raw
 
 __all__ = ["Shell"]
 
@@ -33,8 +33,7 @@ class Shell(Dialect):
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The environment and one command line a kind of command."""
-        path = self.given("SL_STARLAKE_PATH") or "starlake"
-        starlake = "{{ var.value.get('starlake_path', " + jinja_text(path) + ") }}"
+        starlake = self.value("starlake_path", "starlake", options=["SL_STARLAKE_PATH"])
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
         env = {"STARLAKE": starlake}
         if kinds.keys() & {"load", "transform"}:
