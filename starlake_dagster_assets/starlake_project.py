@@ -35,8 +35,9 @@ class StarlakeProject:
         env: The environment, `env.<NAME>.sl.yml`; by default that of `SL_ENV` or of the project's own files.
         options: Variables that win over the env files, as `--options` of the command line.
         cache_dir: Where the manifest is kept that makes the next load cheap; by default the user's cache directory.
-        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them. An
-            environment that does not exist is refused in both cases.
+        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them, and
+            the tasks that depend on these; `problems` names all of them. An environment that does not exist is refused
+            in both cases.
         manifest: The file that `prepare` writes. Where it is given, the project is taken from it, and its directory is
             not looked at: made when the image of a code location is built, it saves each process the parsing.
 
@@ -193,7 +194,19 @@ class StarlakeProject:
     def _loaded(self) -> tuple[Project, tuple[Problem, ...]]:
         if self._manifest is not None:
             return read_prepared(self._manifest, self._root, env=self._env, options=self._options)
-        return load_project(self._root, env=self._env, options=self._options, cache_dir=self._cache_dir)
+        project, problems = self._load(keep_broken=False)
+        if self._on_error == "raise" or not any(problem.stops_object for problem in problems):
+            return project, problems
+        from starlake_dagster_assets.graph.left_out import without_dependents
+
+        whole, _ = self._load(keep_broken=True)
+        kept, left_out = without_dependents(project, whole, problems)
+        return kept, (*problems, *left_out)
+
+    def _load(self, *, keep_broken: bool) -> tuple[Project, tuple[Problem, ...]]:
+        return load_project(
+            self._root, env=self._env, options=self._options, cache_dir=self._cache_dir, keep_broken=keep_broken
+        )
 
     def __repr__(self) -> str:
         return f"StarlakeProject({str(self._root)!r}, env={self._env!r})"

@@ -24,12 +24,18 @@ from starlake_dagster_assets.cli.options import (
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import FailedCommand, Outcome
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.plural import counted
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
+    from starlake_dagster_assets.starlake_project import StarlakeProject
 
 __all__ = ["Environment", "register", "resource_of"]
+
+
+_OF_OBJECTS = ("metadata/load/", "metadata/transform/")
+"""Directories whose files concern tables and tasks only."""
 
 
 class Environment(str, Enum):
@@ -75,7 +81,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints (stderr).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Loads and transforms a project, or a selection of it. Exit code 1 when anything failed."""
+    """Loads and transforms a project, or a selection of it. Exit code 1 when anything failed.
+
+    Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
+    """
     from starlake_dagster_assets.command.execute import execute, ordered
     from starlake_dagster_assets.command.outcome import RunSettings
     from starlake_dagster_assets.command.source import secrets_of
@@ -83,7 +92,8 @@ def run(
     from starlake_dagster_assets.runners.protocol import is_eager, secrets_held
 
     given, chosen_fields = variables(options), variables(fields, "--set")
-    source = opened(project, env=env, options=given)
+    source = opened(project, env=env, options=given, on_error="skip")
+    broken = _report_errors(source)
     chosen = select_nodes(source.graph, select or "*", exclude or None)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     resource = resource_of(environment, {**local, **chosen_fields})
@@ -111,8 +121,28 @@ def run(
                 report.settle(item.outcome)
     for item in failed_commands:
         print(f"{item.command}: {item.reason}", file=sys.stderr)
-    if report.failed or (failed_commands and policies.failed_command == "fail"):
+    if broken:
+        print(f"error: {counted(broken, 'error')} in the project; what depends on them is left out", file=sys.stderr)
+    if broken or report.failed or (failed_commands and policies.failed_command == "fail"):
         raise typer.Exit(1)
+
+
+def _report_errors(source: StarlakeProject) -> int:
+    """Prints the errors of tables and tasks, which are left out with what depends on them; returns their number.
+
+    Raises:
+        ProjectError: The project has other errors, which concern all of it.
+    """
+    from starlake_dagster_assets.graph.build import build_graph
+
+    errors = [problem for problem in source.problems if problem.stops_object]
+    whole = [problem for problem in errors if not problem.file.startswith(_OF_OBJECTS)]
+    whole += [problem for problem in build_graph(source.model)[1] if problem.severity == "error"]
+    if whole:
+        raise ProjectError(whole)
+    for problem in errors:
+        print(f"error: {problem}", file=sys.stderr)
+    return len(errors)
 
 
 def resource_of(environment: Environment, fields: Mapping[str, Any]) -> StarlakeResource:

@@ -1,0 +1,98 @@
+"""Leaves out the tasks that depend on objects with errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from starlake_dagster_assets.graph.build import build_graph
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.problems import Problem
+
+__all__ = ["LEFT_OUT", "without_dependents"]
+
+LEFT_OUT = "depends-on-broken"
+"""Code of a task that is left out because a file that it depends on has an error."""
+
+_SUFFIX = ".sl.yml"
+_CONFIG = f"_config{_SUFFIX}"
+
+
+def without_dependents(
+    project: Project, whole: Project, problems: Sequence[Problem]
+) -> tuple[Project, tuple[Problem, ...]]:
+    """Leaves out the tasks that read an object with errors, at any distance.
+
+    Args:
+        project: The project without the objects whose files have errors.
+        whole: The project with those of them that could be read.
+        problems: The problems of the files.
+
+    Returns:
+        The project without these tasks, and one problem per task.
+    """
+    graph = build_graph(whole)[0]
+    causes = dict(_broken(graph, project, problems))
+    todo, found = list(causes), list[Problem]()
+    left_out: set[str] = set()
+    while todo:
+        name = todo.pop(0)
+        for reader in graph.downstream.get(name, ()):
+            task = graph.nodes[reader].task
+            if reader in causes or task is None:
+                continue
+            causes[reader] = causes[name]
+            todo.append(reader)
+            left_out.add(task.raw)
+            found.append(
+                Problem(
+                    file=task.location.file,
+                    line=task.location.line,
+                    message=f"the task `{task.id}` is left out: it depends on {name}, and {causes[name]} has an error.",
+                    hint=f"Correct {causes[name]}.",
+                    code=LEFT_OUT,
+                )
+            )
+    transforms = [
+        domain.model_copy(update={"tasks": tuple(task for task in domain.tasks if task.raw not in left_out)})
+        for domain in project.transforms
+    ]
+    kept = tuple(domain for domain in transforms if domain.tasks)
+    return project.model_copy(update={"transforms": kept}), tuple(found)
+
+
+def _broken(graph: Graph, project: Project, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
+    """Yields the nodes that are not in the project, with the file that has the error."""
+    files = {problem.file for problem in problems if problem.stops_object}
+    kept = {("table", table.raw) for table in project.tables} | {("task", task.raw) for task in project.tasks}
+    names = dict(map(_name, sorted(files)))
+    for node in graph.nodes.values():
+        if node.is_files or (node.kind, node.raw) in kept:
+            continue
+        file = _own_file(node, files) if node.kind != "external" else _file_of(node.id, names)
+        if file:
+            yield node.id, file
+
+
+def _own_file(node: Node, files: set[str]) -> str:
+    """Returns the file with the error: that of the object, its SQL, or its domain."""
+    item = node.table or node.task
+    if item is None:
+        return ""
+    locations = [item.location.file, *([node.task.sql_location.file] if node.task and node.task.sql_location else [])]
+    config = str(PurePosixPath(item.location.file).with_name(_CONFIG))
+    return next((file for file in (*locations, config) if file in files), item.location.file)
+
+
+def _name(file: str) -> tuple[str, str]:
+    """Returns `<directory>.<stem>`, or `<directory>.` for the file of a domain, in lower case, and the file."""
+    path = PurePosixPath(file)
+    stem = "" if path.name == _CONFIG else path.name.removesuffix(_SUFFIX).removesuffix(".sql")
+    return f"{path.parent.name}.{stem}".lower(), file
+
+
+def _file_of(name: str, names: Mapping[str, str]) -> str:
+    """Returns the file with the error that would describe a table of a name."""
+    lower = name.lower()
+    return names.get(lower) or names.get(f"{lower.rpartition('.')[0]}.") or ""
