@@ -1,6 +1,7 @@
 """The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -201,7 +202,7 @@ def _settings(
         previous_jobs=previous_jobs(context),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),
-        **_spark(binding, runner),
+        **_by_node(binding, runner),
     )
 
 
@@ -246,9 +247,19 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
             ) from error
 
 
-def _spark(binding: Binding, runner: Runner) -> dict[str, Any]:
-    """What the translator says of Spark, where commands run on it: elsewhere it would only cut loads in pieces."""
-    return {"spark": binding.translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
+def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
+    """Settings per table that the environment of a runner knows: others would only cut loads in pieces."""
+    translator = binding.translator
+    found: dict[str, Any] = {"spark": translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
+    of_tags: Callable[[Sequence[str]], tuple[str, ...]] | None = getattr(runner, "overrides_of", None)
+    if of_tags is None:
+        return found
+
+    def overrides(node: Node) -> tuple[str, ...]:
+        given = translator.get_environment_config(node)
+        return (*of_tags(node.tags), *([json.dumps(given, sort_keys=True)] if given else []))
+
+    return {**found, "overrides": overrides}
 
 
 class _Held:

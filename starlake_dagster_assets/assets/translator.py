@@ -317,6 +317,13 @@ class StarlakeTranslator:
         """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""
         return spark_of(node.tags)
 
+    def get_environment_config(self, node: Node) -> Mapping[str, Any]:
+        """Settings of the execution environment for a node, over those of the resource and its tags; none by default.
+
+        For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load together.
+        """
+        return {}
+
     def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
         """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
         if node.kind == "external":

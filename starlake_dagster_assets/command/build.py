@@ -73,6 +73,7 @@ def load(
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
     spark: Mapping[str, str] = _NO_ENV,
+    overrides: tuple[str, ...] = (),
 ) -> Command:
     """`load`: loads the staged files of some tables of one domain, in one process.
 
@@ -85,6 +86,7 @@ def load(
         secrets: Values that are never shown.
         job_id: Written to `SL_JOB_ID`; the audit rows carry it.
         spark: Spark properties of this command.
+        overrides: Settings of the execution environment for this command.
 
     Returns:
         The command.
@@ -95,7 +97,7 @@ def load(
     if not tables:
         raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
     args = (*_scope(domain, tables), *_scheduled(scheduled_date), *options_argument(options))
-    return Command("load", args, _env(env, job_id), secrets, job_id, spark)
+    return Command("load", args, _env(env, job_id), secrets, job_id, spark, overrides)
 
 
 def loaded_tables(command: Command) -> tuple[str, tuple[str, ...]]:
@@ -115,6 +117,7 @@ def transform(
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
     spark: Mapping[str, str] = _NO_ENV,
+    overrides: tuple[str, ...] = (),
 ) -> Command:
     """`transform`: runs one task; never `--recursive`, whose exit code says nothing.
 
@@ -127,6 +130,7 @@ def transform(
         secrets: Values that are never shown.
         job_id: Written to `SL_JOB_ID`; the audit row carries it.
         spark: Spark properties of this command.
+        overrides: Settings of the execution environment for this command.
 
     Returns:
         The command.
@@ -143,7 +147,7 @@ def transform(
         *_scheduled(scheduled_date),
         *options_argument(options),
     )
-    return Command("transform", args, _env(env, job_id), secrets, job_id, spark)
+    return Command("transform", args, _env(env, job_id), secrets, job_id, spark, overrides)
 
 
 def preload(

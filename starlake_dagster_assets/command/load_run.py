@@ -53,18 +53,19 @@ class LoadRun:
     def load(self, nodes: Sequence[Node]) -> Iterator[_Item]:
         """Runs one `stage` and one `load` for the tables of a domain.
 
-        They are split where the table names exceed the argument limit, or tables have other Spark properties.
+        They are split where the table names exceed the argument limit, or tables have other Spark properties or
+        settings of the execution environment.
         """
         not_ready = self._settings.not_ready(nodes)
         yield from self._state.noted(
             self._not_loaded(node, not_ready[node.id]) for node in nodes if node.id in not_ready
         )
-        by_spark: dict[tuple[tuple[str, str], ...], dict[str, Node]] = {}
+        alike: dict[tuple[object, ...], dict[str, Node]] = {}
         for node in nodes:
             if node.id not in not_ready:
                 spark = tuple(sorted(self._settings.spark(node).items()))
-                by_spark.setdefault(spark, {})[_table(node).stem] = node
-        for by_stem in by_spark.values():
+                alike.setdefault((spark, self._settings.overrides(node)), {})[_table(node).stem] = node
+        for by_stem in alike.values():
             for stems in argv_chunks(by_stem, self._argv_bytes):
                 yield from self._state.noted(self._load({stem: by_stem[stem] for stem in stems}))
 
@@ -122,6 +123,7 @@ class LoadRun:
                 secrets=secrets,
                 job_id=self._state.job_id(),
                 spark=self._settings.spark(next(iter(nodes.values()))),
+                overrides=self._settings.overrides(next(iter(nodes.values()))),
             )
         except CommandError as error:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())

@@ -36,6 +36,8 @@ class Command:
         secrets: Values that must never be shown; redacted in logs and metadata.
         job_id: `SL_JOB_ID`: finds the audit rows of this command.
         spark: Spark properties of this command, where it runs on Spark.
+        overrides: Settings of the execution environment for this command alone, as JSON objects; later ones take
+            precedence.
     """
 
     name: Literal[
@@ -46,6 +48,7 @@ class Command:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     job_id: str = ""
     spark: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    overrides: tuple[str, ...] = ()
 
     @property
     def argv(self) -> tuple[str, ...]:

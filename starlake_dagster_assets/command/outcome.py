@@ -37,6 +37,10 @@ def _ignore(line: Line) -> None:
     """Takes a line and drops it."""
 
 
+def _no_overrides(node: Node) -> tuple[str, ...]:
+    return ()
+
+
 def _plain_spark(node: Node) -> Mapping[str, str]:
     """No Spark property."""
     return _EMPTY
@@ -187,6 +191,7 @@ class RunSettings:
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
+        overrides: Settings of the execution environment for a node; tables that share them are loaded together.
         not_ready: Asked before the tables of a domain are loaded: by node id, why a table is not loaded now.
     """
 
@@ -207,6 +212,7 @@ class RunSettings:
     truncate: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark
+    overrides: Callable[[Node], tuple[str, ...]] = _no_overrides
     not_ready: Callable[[Sequence[Node]], Mapping[str, NotReady]] = _all_ready
 
     def task_options(self, node: Node) -> Mapping[str, str]:

@@ -74,6 +74,7 @@ class TransformRun:
                 secrets=settings.secrets,
                 job_id=state.job_id(),
                 spark=settings.spark(node),
+                overrides=settings.overrides(node),
             )
         except CommandError as error:
             yield Outcome(node, "failed", str(error))

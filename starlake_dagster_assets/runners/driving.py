@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -67,6 +67,11 @@ class RemoteRunner:
     def uses_spark(self) -> bool:
         """Whether the Spark properties of a command mean anything there."""
         return bool(getattr(self.environment, "uses_spark", False))
+
+    @property
+    def overrides_of(self) -> Callable[[Sequence[str]], tuple[str, ...]] | None:
+        """Reads the environment's settings of a table from its tags; None where it has none per table."""
+        return getattr(self.environment, "overrides_of", None)
 
     def unfinished(self) -> Sequence[Command]:
         """Returns the commands of earlier attempts of the step whose results nobody reported, oldest first.

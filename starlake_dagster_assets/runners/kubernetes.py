@@ -19,7 +19,7 @@ from starlake_dagster_assets.runners.kubernetes_client import (
     kubernetes_status,
     kubernetes_verdict,
 )
-from starlake_dagster_assets.runners.kubernetes_job import CONTAINER, KEY, JobTemplate, job_name
+from starlake_dagster_assets.runners.kubernetes_job import CONTAINER, KEY, JobTemplate, job_name, overrides_of
 from starlake_dagster_assets.runners.kubernetes_log import LogPosition, LogUnavailableError, since_time, take_new
 from starlake_dagster_assets.runners.kubernetes_state import (
     container_of,
@@ -85,6 +85,7 @@ class KubernetesEnvironment:
     name = "kubernetes"
     is_idempotent = True
     uses_spark = True
+    overrides_of = staticmethod(overrides_of)
 
     # --------------------------------------------------------------------------------------------- executions
 

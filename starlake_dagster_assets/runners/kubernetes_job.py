@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from starlake_dagster_assets.command.model import Command
+from starlake_dagster_assets.command.source import names_secret
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.runners.remote import Submission
 
-__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "visible_values"]
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
@@ -109,7 +110,7 @@ class JobTemplate:
                 library.DagsterK8sJobConfig(job_image=self.image, image_pull_policy=""),
                 [*submission.command.argv],
                 name,
-                user_defined_k8s_config=self._merged,
+                user_defined_k8s_config=self._merged_with(submission.command.overrides),
                 pod_name=name,
                 labels=labels,
             )
@@ -139,12 +140,21 @@ class JobTemplate:
             given[name] = {"name": name, "valueFrom": {"secretKeyRef": _secret_key(name, reference)}}
         container["env"] = [*given.values()]  # in their order: one may refer to those before it
 
+    def _merged_with(self, overrides: Sequence[str]) -> Any:
+        """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""
+        raws = [_object(text) for text in overrides]
+        for raw in raws:
+            pairs = raw.get("container_config", {}).get("env", ())
+            if named := [pair["name"] for pair in pairs if pair.get("value") and names_secret(pair["name"])]:
+                raise RunnerError(
+                    f"the setting of a table has the variable `{named[0]}`, which looks like a secret, and anyone who "
+                    "may look at a Job could read it. Pass a reference (`valueFrom`) instead."
+                )
+        return _merge(self._merged, *raws)
+
     @cached_property
     def _merged(self) -> Any:
         """Fields and raw configuration as one `UserDefinedDagsterK8sConfig`."""
-        from dagster_k8s.container_context import K8sContainerContext
-
-        context: Any = K8sContainerContext
         spec = {"ttl_seconds_after_finished": self.ttl_seconds_after_finished}
         metadata = {"annotations": dict(self.annotations)} if self.annotations else {}
         fields = {
@@ -154,16 +164,14 @@ class JobTemplate:
             "pod_spec_config": dict(self.pod_spec),
             "pod_template_spec_metadata": metadata,
         }
+        from dagster_k8s.container_context import K8sContainerContext
+
+        context: Any = K8sContainerContext
         try:
-            below = context(**self.context, run_k8s_config=_config(fields))
-            raw = _config(self.k8s_config)
-            _refuse_ours(raw)
-            merged = below.merge(context(run_k8s_config=raw)).run_k8s_config
-        except RunnerError:
-            raise
+            below = context(**self.context, run_k8s_config=_config(fields)).run_k8s_config
         except Exception as error:
             raise _not_valid(error) from error
-        return merged
+        return _merge(below, self.k8s_config)
 
     def sections(self) -> Mapping[str, Mapping[str, Any]]:
         """Returns what fields and raw configuration say of container, Pod and Job.
@@ -209,6 +217,54 @@ def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
         "command": {str(number): word for number, word in enumerate(words, start=1)},
         "annotations": {name: str(value) for one in annotations for name, value in one.items()},
     }
+
+
+def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
+    """Returns the raw configuration that the tags of a table or task say, as JSON objects.
+
+    They are, as ops of Dagster have it, `dagster-k8s/config={…}`, and over it `kubernetes_cpu=2` (a request) and
+    `kubernetes_memory=8Gi` (request and limit).
+    """
+    texts: list[str] = []
+    requests: dict[str, str] = {}
+    for tag in tags:
+        name, equals, value = (part.strip() for part in tag.partition("="))
+        if equals and name == "dagster-k8s/config":
+            texts.append(value)
+        elif equals and name in ("kubernetes_cpu", "kubernetes_memory"):
+            requests[name.removeprefix("kubernetes_")] = value
+    if requests:
+        limits = {"limits": {"memory": requests["memory"]}} if "memory" in requests else {}
+        texts.append(json.dumps({"container_config": {"resources": {"requests": requests, **limits}}}, sort_keys=True))
+    return tuple(texts)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunnerError(f"dagster-k8s/config: expected a JSON object, found {text[:100]!r}.")
+    return cast("Mapping[str, Any]", found)
+
+
+def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
+    """Merges raw configurations over another one, in their order."""
+    from dagster_k8s.container_context import K8sContainerContext
+
+    context: Any = K8sContainerContext
+    try:
+        merged = context(run_k8s_config=below)
+        for raw in raws:
+            config = _config(raw)
+            _refuse_ours(config)
+            merged = merged.merge(context(run_k8s_config=config))
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise _not_valid(error) from error
+    return merged.run_k8s_config
 
 
 def _config(values: Mapping[str, Any]) -> Any:

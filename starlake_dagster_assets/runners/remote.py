@@ -179,6 +179,11 @@ def refuse_secrets(command: Command, environment: str) -> None:
                 f"{environment}: argument {number} of {command.name} has a secret or a URL with a password, and anyone "
                 f"who may look at an execution could read it. {advice}"
             )
+    if any(contains_secret(text, command.secrets) for text in command.overrides):
+        raise RunnerError(
+            f"{environment}: a setting of {command.name} for this table has a secret or a URL with a password, and "
+            f"anyone who may look at an execution could read it. {advice}"
+        )
     for name, value in command.spark.items():
         if names_secret(name) or contains_secret(value, command.secrets):
             raise RunnerError(

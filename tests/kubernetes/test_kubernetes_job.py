@@ -6,7 +6,14 @@ import pytest
 
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners.kubernetes_job import CONTAINER, KEY, JobTemplate, job_name, visible_values
+from starlake_dagster_assets.runners.kubernetes_job import (
+    CONTAINER,
+    KEY,
+    JobTemplate,
+    job_name,
+    overrides_of,
+    visible_values,
+)
 from starlake_dagster_assets.runners.remote import Submission
 
 LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
@@ -197,3 +204,47 @@ def test_what_anyone_can_read():
     assert [*found["command"].values()] == ["starlake", "--url", "x"]
     assert found["annotations"] == {"note": "n"}
     assert "secretKeyRef" not in json.dumps({name: dict(values) for name, values in found.items()})
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ([], {}),
+        (["nightly", "spark_executor_memory=8g"], {}),
+        (["kubernetes_cpu = 2"], {"requests": {"cpu": "2"}}),
+        (["kubernetes_memory=8Gi"], {"requests": {"memory": "8Gi"}, "limits": {"memory": "8Gi"}}),
+        (
+            [
+                "kubernetes_memory=8Gi",
+                'dagster-k8s/config={"container_config": {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}}',
+            ],
+            {"requests": {"memory": "8Gi"}, "limits": {"cpu": "1", "memory": "8Gi"}},
+        ),
+    ],
+)
+def test_tags_give_a_table_its_own_resources(tags, found):
+    command = Command("load", job_id="job-1", overrides=overrides_of(tags))
+    job = built(Submission(command, "job-1"))
+    assert job["spec"]["template"]["spec"]["containers"][0].get("resources") == found
+
+
+def test_the_settings_of_a_table_are_merged_over_those_of_the_resource():
+    texts = ('{"pod_spec_config": {"nodeSelector": {"pool": "big"}}}', '{"pod_spec_config": {"hostname": "x"}}')
+    job = built(Submission(Command("load", overrides=texts), "job-1"), pod_spec={"node_selector": {"a": "b"}})
+    pod = job["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], pod["hostname"]) == ({"a": "b", "pool": "big"}, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no json", "expected a JSON object, found 'no json'"),
+        ("[1]", "expected a JSON object"),
+        ('{"pod_spec_config": {"restartPolicy": "Always"}}', "restart_policy is 'Always'"),
+        ('{"container_config": {"env": [{"name": "PGPASSWORD", "value": "x"}]}}', "`PGPASSWORD`, which looks like"),
+    ],
+)
+def test_settings_of_a_table_that_cannot_be(text, said):
+    with pytest.raises(RunnerError) as error:
+        built(Submission(Command("load", overrides=(text,)), "job-1"))
+    assert said in str(error.value)

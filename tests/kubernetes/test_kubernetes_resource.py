@@ -6,7 +6,7 @@ import os
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets import StarlakeProject, build_definitions
+from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, build_definitions
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
 from tests.conformance.subject import SECRET, write_project
@@ -122,3 +122,27 @@ def test_a_run(server, scripted, project, tmp_path):
     assert labels["dagster/job"] == "ASSET_JOB"  # a label begins with a letter or digit
     assert SECRET not in json.dumps(server.calls)
     assert os.environ.get("PGPASSWORD") is None
+
+
+class Bigger(StarlakeTranslator):
+    """Customers get more memory."""
+
+    def get_environment_config(self, node):
+        big = {"container_config": {"resources": {"limits": {"memory": "16Gi"}}}}
+        return big if node.id == "sales.customers" else {}
+
+
+def test_tables_with_settings_of_their_own_are_loaded_apart(server, scripted, project, tmp_path):
+    scripted.tables({"sales.orders": {"do": "load", "rows": 3}, "sales.customers": {"do": "load", "rows": 2}})
+    resource = StarlakeKubernetes(image="starlake:1.6.0", kubeconfig_file=server.kubeconfig(tmp_path), **FAST)
+    defs = build_definitions(project, starlake=resource, translator=Bigger())
+    resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
+    job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(instance=instance).success
+    found = {}
+    for made in server.jobs.values():
+        container = made["spec"]["template"]["spec"]["containers"][0]
+        if container["args"][0] == "load":
+            found[container["args"][container["args"].index("--tables") + 1]] = container.get("resources")
+    assert found == {"orders": {}, "customers": {"limits": {"memory": "16Gi"}}}
