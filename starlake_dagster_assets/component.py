@@ -38,6 +38,7 @@ from starlake_dagster_assets.component_attributes import (
     steps_type,
 )
 from starlake_dagster_assets.definitions import build_definitions
+from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.resources import StarlakeDuckDB, StarlakeResource
@@ -117,8 +118,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         dg.Resolver(
             resolve_environment,
             model_field_type=environment_type(),
-            description="Where commands run: duckdb (the embedded engine), shell, dataproc, cloud_run or fargate, and "
-            "the fields of that resource.",
+            description=f"Where commands run: {', '.join(execution_environments())}; and the fields of that resource.",
             examples=[{"type": "shell", "starlake": "/opt/starlake/starlake"}],
         ),
     ] = field(default_factory=StarlakeDuckDB)

@@ -1,6 +1,7 @@
 """The attributes of a component that YAML says in another way than Python: where commands run, and what starts them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from functools import cache
@@ -17,8 +18,9 @@ from starlake_dagster_assets.assets.step_options import (
     StarlakeSteps,
 )
 from starlake_dagster_assets.assets.steps import Split
+from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 from starlake_dagster_assets.triggers.groups import FLAT_NAMES
 
@@ -45,7 +47,10 @@ class _Fields(dg.Model):
 @cache
 def environment_type() -> Any:
     """The type of the YAML attribute: a mapping with `type` and the fields of that resource."""
-    models = [_model(kind, resource) for kind, resource in ENVIRONMENTS.items()]
+    models: list[type[_Fields]] = []
+    for kind, one in execution_environments().items():
+        with suppress(StarlakeError):  # another package: `doctor` reports it
+            models.append(_model(kind, one.resource_class()))
     return Annotated[Union[tuple(models)], Field(discriminator="type")]  # noqa: UP007 - the members are a list
 
 
@@ -62,7 +67,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     """
     given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
     kind = given.pop("type")
-    return ENVIRONMENTS[kind](**{name: _secret(value) for name, value in given.items()})
+    return environment_named(kind).resource_class()(**{name: _secret(value) for name, value in given.items()})
 
 
 def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) -> dict[str, StarlakeResource]:

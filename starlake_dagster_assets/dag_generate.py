@@ -15,9 +15,9 @@ from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.dag_files.project import DagProject, variables_of
 from starlake_dagster_assets.definitions import build_definitions
-from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.resources.environments import ENVIRONMENTS
 from starlake_dagster_assets.triggers.automation import StarlakeAutomation
 from starlake_dagster_assets.triggers.build import build_triggers
 from starlake_dagster_assets.triggers.model import Triggers
@@ -59,7 +59,8 @@ def definitions_from_dag_context(
         jobs: Literal of a transform file: `{"domain.task": {"options": "key=value,…"}}`.
         cron: Literal of a transform file.
         description: Literal of either: the description of the job.
-        execution_environment: `shell`, `cloud_run`, `dataproc` or `fargate`; what the files say, else `shell`.
+        execution_environment: a name of the registry of environments, such as `cloud_run`; what the files say, else
+            `shell`.
         file: The file that the literals are in (`__file__`): its job is named after it.
         root: The project's directory, without `project`; `SL_ROOT` of `sl_env_var` by default.
         env: `SL_ENV`, without `project`; that of `sl_env_var` by default.
@@ -136,7 +137,10 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
         each = ", ".join(f"{name} ({context.file})" for name, context in sorted(homes.items()))
         hint = "Make definitions of each environment, in a code location of its own, or give `starlake`."
         raise ProjectError([f"the DAG files run in {len(homes)} environments: {each}. {hint}"])
-    kind = ENVIRONMENTS[next(iter(homes))]
+    try:
+        kind = environment_named(next(iter(homes))).resource_class()
+    except StarlakeError as error:
+        raise ProjectError([f"execution_environment: {error}"]) from error
     options = _agreed(contexts, kind)
     try:
         return kind.from_options(options)

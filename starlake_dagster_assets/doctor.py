@@ -16,7 +16,8 @@ from starlake_dagster_assets import _compat
 from starlake_dagster_assets.command import inspect
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
-from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.environments import execution_environments
+from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model import Project
 from starlake_dagster_assets.resources.shell import StarlakeShell
@@ -28,13 +29,6 @@ from starlake_dagster_assets.starlake_project import StarlakeProject
 __all__ = ["Finding", "examine", "examine_program"]
 
 Level = Literal["ok", "warning", "error"]
-_EXTRAS: Mapping[str, str] = {
-    "duckdb": "duckdb",
-    "dataproc": "google-cloud-dataproc",
-    "cloud-run": "google-cloud-run",
-    "fargate": "boto3",
-    "shell": "dagster-shell",
-}
 _VERSION = re.compile(r"Starlake Version (\S+)")
 _JAVA = re.compile(r'version "([^"]+)"')
 _OLDEST_JAVA = 17
@@ -140,18 +134,23 @@ def _dagster() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    for extra, package in _EXTRAS.items():
+    for one in execution_environments().values():
+        topic, package = f"environment {one.name}", one.requires
         try:
-            version = importlib.metadata.version(package)
+            one.resource_class()
+            version = importlib.metadata.version(package) if package else ""
+        except StarlakeError as error:
+            yield Finding("error", topic, str(error), "Update or remove its package.")
+            continue
         except importlib.metadata.PackageNotFoundError:
-            install = f"pip install 'starlake-dagster-assets[{extra}]'"
-            yield Finding("ok", f"extra {extra}", f"{package} is not installed", f"Where it is needed: {install}")
+            text = f"{package} is not installed"
+            yield Finding("ok", topic, text, f"Where it is needed: pip install '{one.install or package}'")
             continue
         if package == "duckdb" and not version.startswith(("0.", "1.")):
             text = f"duckdb {version}: the real engine's driver cannot open its files"
-            yield Finding("warning", "extra duckdb", text, "Install a version below 2.")
+            yield Finding("warning", topic, text, "Install a version below 2.")
         else:
-            yield Finding("ok", f"extra {extra}", f"{package} {version}")
+            yield Finding("ok", topic, f"{package} {version}".strip() or one.resource)
 
 
 def _project(source: StarlakeProject) -> tuple[Finding, Project | None]:

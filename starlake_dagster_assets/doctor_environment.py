@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any
 
 from starlake_dagster_assets.command.source import ProjectSource, redact, secrets_of
-from starlake_dagster_assets.doctor import Finding, examine_program
+from starlake_dagster_assets.doctor import Finding
 from starlake_dagster_assets.doctor_warehouse import examine_warehouse
+from starlake_dagster_assets.environments import environment_named, environment_of
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources.base import StarlakeResource
-from starlake_dagster_assets.resources.shell import StarlakeShell
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 from starlake_dagster_assets.runners.aws import aws_error
 from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment, job_warnings
 from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs
@@ -17,7 +18,7 @@ from starlake_dagster_assets.runners.fargate import FargateEnvironment
 from starlake_dagster_assets.runners.gcp import CALL
 from starlake_dagster_assets.runners.protocol import Attempt
 
-__all__ = ["examine_environment"]
+__all__ = ["examine_cloud_run", "examine_dataproc", "examine_environment", "examine_fargate"]
 
 _JOB_PERMISSIONS = ("run.jobs.get", "run.jobs.run", "run.jobs.runWithOverrides")
 _SHOWN = ("info", "debug", "trace", "all")
@@ -34,27 +35,33 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
         The findings. Nothing is raised, and nothing is started.
     """
     secrets = secrets_of(project.model)
-    if isinstance(resource, StarlakeShell):
-        yield from examine_program(resource, project)
-    describe = getattr(resource, "environment", None)
-    if callable(describe):
-        environment: Any = None
-        try:
-            environment = describe(project, Attempt())
-        except StarlakeError as error:
-            yield Finding("error", "environment", redact(str(error), secrets), "Change the fields of the resource.")
-        if environment is not None:
-            for finding in _service(environment):
-                yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
+    name = environment_of(resource)
+    try:
+        for finding in environment_named(name).examine(resource, project) if name is not None else ():
+            yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
+    except StarlakeError as error:
+        yield Finding("error", "environment", redact(str(error), secrets), "Change the fields of the resource.")
     yield from examine_warehouse(resource, project)
 
 
-def _service(environment: Any) -> Iterator[Finding]:
+def examine_cloud_run(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
+    """Examines the job of a `StarlakeCloudRun`, its executions and their logs."""
+    environment = resource.environment(project, Attempt())
     if isinstance(environment, CloudRunEnvironment):
         yield from _cloud_run(environment)
-    elif isinstance(environment, FargateEnvironment):
+
+
+def examine_fargate(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
+    """Examines the task definition of a `StarlakeFargate`, its tasks and their logs."""
+    environment = resource.environment(project, Attempt())
+    if isinstance(environment, FargateEnvironment):
         yield from _fargate(environment)
-    elif isinstance(environment, DataprocJobs | DataprocBatches):
+
+
+def examine_dataproc(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
+    """Examines the cluster or the batches of a `StarlakeDataproc`, and the jars."""
+    environment = resource.environment(project, Attempt())
+    if isinstance(environment, DataprocJobs | DataprocBatches):
         yield from _dataproc(environment)
 
 

@@ -10,8 +10,8 @@ from starlake_dagster_assets.airflow.defined import DefinitionsGraph
 from starlake_dagster_assets.assets.binding import Binding, binding_of
 from starlake_dagster_assets.assets.naming import naming_of
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.environments import environment_of
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.resources.environments import environment_of
 
 __all__ = ["definitions_graph"]
 

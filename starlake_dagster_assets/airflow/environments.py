@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import cast
 
 from starlake_dagster_assets.airflow.model import EnvironmentName
-from starlake_dagster_assets.airflow.operators import DIALECTS
+from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.select import assigned
@@ -50,11 +49,12 @@ def known_environment(name: str) -> EnvironmentName:
     Raises:
         StarlakeError: For any other name, with the nearest.
     """
-    if name in DIALECTS:
-        return cast("EnvironmentName", name)
-    close = closest_match(name, DIALECTS)
+    names = _names()
+    if name in names:
+        return name
+    close = closest_match(name, names)
     hint = f"; did you mean `{close}`?" if close else "."
-    raise StarlakeError(f"environment {name!r}: Airflow files are written for {', '.join(DIALECTS)}{hint}")
+    raise StarlakeError(f"environment {name!r}: Airflow files are written for {', '.join(names)}{hint}")
 
 
 def environments_of(
@@ -72,11 +72,15 @@ def environments_of(
         StarlakeError: For an environment that is not known.
         SelectionError: When a selection names nothing or is not of the grammar.
     """
-    known: dict[str, EnvironmentName] = {selection: known_environment(name) for selection, name in selections.items()}
+    known = {selection: known_environment(name) for selection, name in selections.items()}
     others = assigned(graph, known)
     if environment is not None:
         return Environments(known_environment(environment), others, dagster)
     for node, name in dagster.items():
-        if name in DIALECTS:
+        if name in _names():
             others.setdefault(node, known_environment(name))
     return Environments("shell", others, dagster)
+
+
+def _names() -> list[str]:
+    return [name for name, one in execution_environments().items() if one.airflow]

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from starlake_dagster_assets.airflow.model import AirflowOptions, Audit, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Application
 
 __all__ = ["audit_of", "checked"]
 
-_DEFAULT = "google_cloud_default"
 _NAME = re.compile(r"[\w $-]+")
 
 
@@ -30,8 +30,9 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     application = project.model.application
     stored = project.model.connection(application.audit.connection or application.connection_ref)
     bigquery = stored is not None and stored.engine == "bigquery"
-    connection = options.checks or (_DEFAULT if bigquery and environment == "cloud_run" else None)
-    if connection is None or environment == "dataproc" or not application.audit.active:
+    dialect = environment_named(environment).dialect()
+    connection = options.checks or (dialect.bigquery_connection if bigquery else None)
+    if connection is None or not dialect.has_job_ids or not application.audit.active:
         return None
     audit = application.audit
     parts = [part for part in (audit.database, audit.domain, "expectations") if part]

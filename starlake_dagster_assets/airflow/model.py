@@ -26,7 +26,9 @@ __all__ = [
     "Waiting",
 ]
 
-EnvironmentName = Literal["shell", "dataproc", "cloud_run", "fargate"]
+EnvironmentName = str
+"""Name of an environment of the registry that has operators for Airflow."""
+
 Split = Literal["schedule", "domain", "table", "component"]
 Granularity = Literal["task", "batch"]
 _NONE: Mapping[str, str] = MappingProxyType({})

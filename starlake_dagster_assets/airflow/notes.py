@@ -10,6 +10,7 @@ from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.interval_checks import reads_interval
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Watch
@@ -161,7 +162,7 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
             f"pre_load_strategy {preload.strategy} waits for nothing, and needs a schedule: without one a person "
             "starts the DAG"
         )
-    elif environment == "shell" and (preload.incoming_path or preload.pending_path):
+    elif environment_named(environment).dialect().local_files and (preload.incoming_path or preload.pending_path):
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
     if preload.stable_for > 0 and preload.strategy != "ack":
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
@@ -176,7 +177,8 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
     silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
-        where = "no task can ask there on Dataproc" if environment == "dataproc" else "with --checks tasks ask there"
+        asks = environment_named(environment).dialect().has_job_ids
+        where = "with --checks tasks ask there" if asks else f"no task can ask there on {environment}"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
         yield f"expectations of {_few(loads)}: loads do not fail by them, as the project says (failOnError)"
@@ -185,7 +187,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
-    if loads and environment != "shell" and not datasets.startswith(_STORES):
+    if loads and not environment_named(environment).dialect().local_files and not datasets.startswith(_STORES):
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
         yield (

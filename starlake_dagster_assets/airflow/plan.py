@@ -34,6 +34,7 @@ from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, PREFIX, defaul
 from starlake_dagster_assets.airflow.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.waiting import waiting_for
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.naming import Naming
@@ -160,7 +161,7 @@ class _Planner:
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
             model.application if request.audit(environment) is not None else None,
-            environment != "shell",
+            not environment_named(environment).dialect().local_files,
         )
 
     def _environment(self, bundle: Bundle) -> EnvironmentName:

@@ -8,11 +8,12 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.ids import variables
 from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, TaskSpec
-from starlake_dagster_assets.airflow.operators import DIALECTS, Checks, Dialect
+from starlake_dagster_assets.airflow.operators import Checks, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.source import Call, Raw, call, literal, text_block
 from starlake_dagster_assets.airflow.wiring import statement, wiring
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.triggers.model import Clock
 
 __all__ = ["MARKER", "render"]
@@ -52,7 +53,7 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
         project: What it was made from.
         helper: Name of the shared module, in the same folder.
     """
-    dialect = DIALECTS[dag.environment](dag, project)
+    dialect = environment_named(dag.environment).dialect()(dag, project)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}

@@ -11,12 +11,12 @@ from starlake_dagster_assets.airflow.settings import rooted
 from starlake_dagster_assets.airflow.source import jinja
 from starlake_dagster_assets.arrivals.places import DEFAULT_ACK, ack_path, in_codes, is_absolute
 from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.project.model import Domain
 from starlake_dagster_assets.triggers.model import PreLoad
 
 __all__ = ["waiting_for"]
 
-_STORES = {"dataproc": "gs", "cloud_run": "gs", "fargate": "s3"}
 _URL = re.compile(r"(\w+)://[^/{]+/.")
 _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdHMSj])*)")
 
@@ -44,7 +44,8 @@ def waiting_for(
         if table is not None and (table.domain, preload) not in waits:
             one = _waiting(preload, project.graph.domains[table.domain], project, prefix)
             url = _URL.match(one.ack or one.directory)
-            if environment == "shell" or (url and url[1] == _STORES[environment]):
+            here = environment_named(environment)
+            if here.dialect().local_files or (url and url[1] == here.store):
                 waits[table.domain, preload] = one
     return waits
 

@@ -54,7 +54,7 @@ def named_environments(environments: object, resource_key: str) -> tuple[dict[st
     if not isinstance(environments, Mapping):
         example = '{"domain:logs": StarlakeShell(…)}'
         raise TypeError(f"`environments` is {shown(environments)}; pass resources by selection, such as {example}.")
-    from starlake_dagster_assets.resources.environments import environment_of  # all of them
+    from starlake_dagster_assets.environments import environment_of  # all of them
 
     keys: dict[str, str] = {}
     resources: dict[str, StarlakeResource] = {}

@@ -65,8 +65,8 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="[TERMS=]NAME",
-            help="Where commands run, or those of a selection: shell, dataproc, cloud_run, fargate; may be repeated. "
-            "By default as in --definitions, else shell.",
+            help="Where commands run, or those of a selection, by the name of an environment that has operators for "
+            "Airflow, such as cloud_run; may be repeated. By default as in --definitions, else shell.",
         ),
     ] = None,
     select: Select = None,
@@ -204,11 +204,11 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """What is said of triggers and runs, and what of the environment."""
     from starlake_dagster_assets.errors import closest_match
-    from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE
+    from starlake_dagster_assets.triggers.options import known_elsewhere
     from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
 
     ours = {*NodeSettings.model_fields, *FORMER_NAMES}
-    known = {*ours, *KNOWN_ELSEWHERE}
+    known = {*ours, *known_elsewhere()}
     found: tuple[dict[str, Any], dict[str, str]] = ({}, {})
     for text in texts:
         name, equals, value = text.partition("=")

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, one_of, opened, variables
-from starlake_dagster_assets.cli.run import Environment, resource_of
+from starlake_dagster_assets.cli.options import Env, environment_name, opened, variables
+from starlake_dagster_assets.cli.run import resource_of
 
 __all__ = ["register"]
 
@@ -29,9 +29,10 @@ def doctor(
     env: Env = None,
     starlake: Annotated[str | None, typer.Option(help="The starlake program; SL_STARLAKE_PATH by default.")] = None,
     environment: Annotated[
-        Environment | None,
+        str | None,
         typer.Option(
-            help="Examine the service that would run the project instead of this machine.", **one_of(Environment)
+            help="Examine the service that would run the project instead of this machine.",
+            **environment_name(),
         ),
     ] = None,
     fields: Annotated[

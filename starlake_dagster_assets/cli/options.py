@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.errors import closest_match
+from starlake_dagster_assets.errors import StarlakeError, closest_match
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["Env", "Exclude", "Options", "ProjectDirectory", "Select", "one_of", "opened", "variables"]
+__all__ = [
+    "Env",
+    "Exclude",
+    "Options",
+    "ProjectDirectory",
+    "Select",
+    "one_of",
+    "opened",
+    "variables",
+]
 
 ProjectDirectory = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The directory that holds metadata/; this one by default.")
@@ -52,6 +61,19 @@ def variables(texts: list[str] | None, option: str = "--option") -> dict[str, st
             raise typer.BadParameter(f"{text!r}: expected NAME=VALUE.", param_hint=option)
         found[name] = value
     return found
+
+
+def environment_name() -> dict[str, Any]:
+    """Returns what `typer.Option` takes for the name of an execution environment; a wrong one is told the closest."""
+    from starlake_dagster_assets.environments import environment_named, execution_environments
+
+    def parser(text: str) -> str:
+        try:
+            return environment_named(text).name
+        except StarlakeError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return {"parser": parser, "metavar": "|".join(execution_environments())}
 
 
 def one_of(kind: type[Enum]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from starlake_dagster_assets.cli.options import (
     Options,
     ProjectDirectory,
     Select,
+    environment_name,
     one_of,
     opened,
     variables,
@@ -24,28 +25,18 @@ from starlake_dagster_assets.cli.options import (
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.outcome import FailedCommand, Outcome
-from starlake_dagster_assets.errors import ProjectError, RunnerError
+from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.plural import counted
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["Environment", "register", "resource_of"]
+__all__ = ["register", "resource_of"]
 
 
 _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
 """Directories whose files concern tables and tasks only."""
-
-
-class Environment(str, Enum):
-    """Where commands run: the embedded engine, the real program on this machine, or a service."""
-
-    duckdb = "duckdb"
-    shell = "shell"
-    dataproc = "dataproc"
-    cloud_run = "cloud_run"
-    fargate = "fargate"
 
 
 class Launcher(str, Enum):
@@ -67,9 +58,7 @@ def run(
     select: Select = None,
     exclude: Exclude = None,
     options: Options = None,
-    environment: Annotated[
-        Environment, typer.Option(help="Where commands run.", **one_of(Environment))
-    ] = Environment.duckdb,
+    environment: Annotated[str, typer.Option(help="Where commands run.", **environment_name())] = "duckdb",
     fields: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource; may be repeated."),
@@ -145,21 +134,29 @@ def _report_errors(source: StarlakeProject) -> int:
     return len(errors)
 
 
-def resource_of(environment: Environment, fields: Mapping[str, Any]) -> StarlakeResource:
+def resource_of(environment: str, fields: Mapping[str, Any]) -> StarlakeResource:
     """Returns the resource of an environment, from the fields that were given; None is a field that was not.
+
+    Args:
+        environment: Its name.
+        fields: By name.
 
     Raises:
         typer.Exit: A field is missing, unknown or not valid.
     """
-    from starlake_dagster_assets.resources.environments import ENVIRONMENTS
+    from starlake_dagster_assets.environments import environment_named
 
     given = {name: str(getattr(value, "value", value)) for name, value in fields.items() if value is not None}
-    kind: type[Any] = ENVIRONMENTS[environment.value]
+    try:
+        kind: type[Any] = environment_named(environment).resource_class()
+    except StarlakeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
     try:
         return kind(**given)
     except RunnerError as error:
         text = str(error).removeprefix(f"{kind.__name__}: ")
-        print(f"error: {environment.value}: {text} (--set NAME=VALUE)", file=sys.stderr)
+        print(f"error: {environment}: {text} (--set NAME=VALUE)", file=sys.stderr)
         raise typer.Exit(2) from error
 
 

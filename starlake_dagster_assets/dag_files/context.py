@@ -9,10 +9,7 @@ from typing import Any, Literal
 
 from starlake_dagster_assets.project.problems import Problem
 
-__all__ = ["ENVIRONMENTS", "DagContext", "DagNode", "DagSchedule", "DagTable"]
-
-ENVIRONMENTS = ("cloud_run", "dataproc", "fargate", "shell")
-"""The execution environments of the templates that have a resource here."""
+__all__ = ["DagContext", "DagNode", "DagSchedule", "DagTable"]
 
 
 def _none() -> Mapping[Any, Any]:
@@ -112,7 +109,7 @@ class DagContext:
         task_options: `jobs`: the variables of single transforms by full name.
         cron: `cron` of a transform file.
         description: `description`.
-        environment: Where commands run: one of `ENVIRONMENTS`; None where the file does not say.
+        environment: Where commands run: a name of the registry of environments; None where the file does not say.
     """
 
     name: str

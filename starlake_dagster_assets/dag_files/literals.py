@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from starlake_dagster_assets.dag_files.context import ENVIRONMENTS, DagContext, DagNode, DagSchedule, DagTable
+from starlake_dagster_assets.dag_files.context import DagContext, DagNode, DagSchedule, DagTable
+from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.schedules import PRESETS, cron_of
@@ -230,9 +231,10 @@ class _Reader:
             return None
         name = value.removesuffix(".py.j2").rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower()
         name = "shell" if name == "bash" else name
-        if name in ENVIRONMENTS:
+        known = sorted(one.name for one in execution_environments().values() if one.runs_program)
+        if name in known:
             return name
-        self.wrong("execution_environment", f"found `{value}`, expected one of {', '.join(ENVIRONMENTS)}.")
+        self.wrong("execution_environment", f"found `{value}`, expected one of {', '.join(known)}.")
         return None
 
     def wrong(self, path: str, message: str, hint: str = "") -> None:

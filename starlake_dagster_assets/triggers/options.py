@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
+from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import DagConfig, Project
@@ -16,27 +18,13 @@ from starlake_dagster_assets.project.problems import Problem
 from starlake_dagster_assets.project.rendering import RenderError, render, substitute
 from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings, said_wrong
 
-__all__ = ["KNOWN_ELSEWHERE", "OptionReader", "merged", "task_options"]
+__all__ = ["OptionReader", "known_elsewhere", "merged", "task_options"]
 
-_ELSEWHERE = """
-    sl_env_var sl_include_env_vars cluster_id cluster_config_name spark_config_name spark_bucket spark_jar_list
-    spark_job_main_class spark_executor_cores spark_executor_instances spark_executor_memory
-    dataproc_project_id dataproc_region dataproc_name dataproc_image_version dataproc_idle_delete_ttl dataproc_subnet
-    dataproc_service_account dataproc_cluster_metadata dataproc_num_workers dataproc_job_wait_timeout
-    dataproc_master_disk_size dataproc_master_disk_type dataproc_master_machine_type dataproc_worker_disk_size
-    dataproc_worker_disk_type dataproc_worker_machine_type
-    cloud_run_project_id cloud_run_job_name cloud_run_region cloud_run_job_region cloud_run_service_account
-    cloud_run_async cloud_run_async_poke_interval
-    aws_profile aws_region aws_cluster_name aws_task_definition_name aws_task_definition_container_name
-    aws_task_private_subnets aws_task_security_groups cpu memory fargate_async fargate_async_poke_interval
+_OF_OTHERS = """
     pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
     cron_period_frequency default_dag_args sl_schedule_parameter_name sl_schedule_format
-    awslogs_group awslogs_stream_prefix awslogs_region
-    aws_conn_id gcp_conn_id google_cloud_conn_id use_gcloud deferrable impersonation_chain
     stage_location sl_incoming_file_stage warehouse packages allow_overlapping_execution
 """
-KNOWN_ELSEWHERE = frozenset(_ELSEWHERE.split())
-"""Options that are no business of triggers: of environments, of other orchestrators, or without an effect here."""
 _OWN_NAMES = frozenset({*NodeSettings.model_fields, *FORMER_NAMES})
 _OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "retries", "retry_delay", "tags"})
 _AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
@@ -49,6 +37,13 @@ _VENDOR_TEMPLATE = re.compile(
 )
 """Names that the templates of Starlake have, such as `load/airflow__scheduled_table__shell.py.j2`."""
 _VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
+
+
+@lru_cache(maxsize=1)
+def known_elsewhere() -> frozenset[str]:
+    """Returns options that triggers do not read: of environments, of other orchestrators, or without an effect here."""
+    environments = (name for one in execution_environments().values() for name in one.options)
+    return frozenset(_OF_OTHERS.split()) | frozenset(environments)
 
 
 class OptionReader:
@@ -94,12 +89,13 @@ class OptionReader:
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
         """Reports unknown options, except those of a user's own template, which may read any option."""
-        known = [*sorted(_OWN_NAMES | KNOWN_ELSEWHERE), *sorted(self._tasks)]
+        elsewhere = known_elsewhere()
+        known = [*sorted(_OWN_NAMES | elsewhere), *sorted(self._tasks)]
         for dag in dags:
             if dag.template and not _VENDOR_TEMPLATE.search(dag.template):
                 continue
             for name in dag.options:
-                if name in _OWN_NAMES or name in KNOWN_ELSEWHERE or name in self._tasks or _VARIABLE.fullmatch(name):
+                if name in _OWN_NAMES or name in elsewhere or name in self._tasks or _VARIABLE.fullmatch(name):
                     continue
                 near = closest_match(name, known)
                 hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."

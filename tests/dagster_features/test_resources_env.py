@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, StarlakeShell, build_definitions
-from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless
-from starlake_dagster_assets.resources.environments import ENVIRONMENTS
+from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
 from starlake_dagster_assets.resources.variables import parts
 from tests.dagster_features.projects import SALES, rows, write
 
@@ -74,9 +74,9 @@ def at_run(resource: Any, config: Mapping[str, Any] | None = None) -> Any:
     return seen[0]
 
 
-@pytest.mark.parametrize("kind", list(ENVIRONMENTS))
+@pytest.mark.parametrize("kind", list(execution_environments()))
 def test_every_field_of_every_resource(monkeypatch, kind):
-    cls = ENVIRONMENTS[kind]
+    cls = environment_named(kind).resource_class()
     samples = {name: sample(cls.model_fields[name].annotation) for name in fields(cls)}
     expected = {name: value for name, (_, value) in samples.items()}
     for name, (text, _) in samples.items():
@@ -95,7 +95,7 @@ def test_every_field_of_a_nested_configuration(monkeypatch, whole):
     for name, (text, _) in samples.items():
         monkeypatch.setenv(f"V_{name}", text)
     config = PARTS[whole](**{name: dg.EnvVar(f"V_{name}") for name in samples})
-    found = at_run(ENVIRONMENTS["dataproc"](**REQUIRED["dataproc"], **{whole: config}))
+    found = at_run(StarlakeDataproc(**REQUIRED["dataproc"], **{whole: config}))
     assert getattr(found, whole).values() == {name: value for name, (_, value) in samples.items()}
 
 
@@ -103,7 +103,7 @@ def test_variables_within_mappings_and_lists(monkeypatch):
     monkeypatch.setenv("ZONE", "b")
     cluster = DataprocCluster(extra={"gce": {"zone": dg.EnvVar("ZONE")}, "n": 1}, metadata={"z": dg.EnvVar("ZONE")})
     jars = ["gs://a/a.jar", dg.EnvVar("ZONE")]
-    found = at_run(ENVIRONMENTS["dataproc"](project="p", jars=jars, ephemeral=cluster))
+    found = at_run(StarlakeDataproc(project="p", jars=jars, ephemeral=cluster))
     assert (found.jars, found.ephemeral.metadata) == (["gs://a/a.jar", "b"], {"z": "b"})
     assert found.ephemeral.extra == {"gce": {"zone": "b"}, "n": 1}
 
@@ -130,7 +130,7 @@ def test_a_value_is_validated_when_it_is_known(monkeypatch, cls, name, text, mes
     monkeypatch.delenv("A_VARIABLE", raising=False)
     resource: Any = cls(**{name: dg.EnvVar("A_VARIABLE")})
     if cls is DataprocCluster:
-        resource = ENVIRONMENTS["dataproc"](**REQUIRED["dataproc"], ephemeral=resource)
+        resource = StarlakeDataproc(**REQUIRED["dataproc"], ephemeral=resource)
     if text is not None:
         monkeypatch.setenv("A_VARIABLE", text)
     with pytest.raises(dg.DagsterResourceFunctionError) as raised:
@@ -138,9 +138,9 @@ def test_a_value_is_validated_when_it_is_known(monkeypatch, cls, name, text, mes
     assert re.search(message, str(raised.value.__cause__))
 
 
-@pytest.mark.parametrize("kind", list(ENVIRONMENTS))
+@pytest.mark.parametrize("kind", list(execution_environments()))
 def test_definitions_are_built_without_the_values(sales, kind):
-    cls = ENVIRONMENTS[kind]
+    cls = environment_named(kind).resource_class()
     variables = {name: dg.EnvVar("NOT_SET") for name in fields(cls)}
     for resource in (cls(**variables), cls.configure_at_launch(**variables), cls.configure_at_launch()):
         build_definitions(sales, starlake=resource).get_repository_def().load_all_definitions()

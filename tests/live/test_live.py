@@ -10,7 +10,7 @@ import pytest
 
 from starlake_dagster_assets.command import inspect
 from starlake_dagster_assets.doctor_environment import examine_environment
-from starlake_dagster_assets.resources.environments import ENVIRONMENTS
+from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 
@@ -23,7 +23,7 @@ def test_the_preflight_and_a_command(word: str, tmp_path):
     fields = os.environ.get(ACCOUNTS[word])
     if fields is None:
         pytest.skip(f"{ACCOUNTS[word]} is not set: the fields of the resource as JSON")
-    resource = ENVIRONMENTS[word](**json.loads(fields))
+    resource = environment_named(word).resource_class()(**json.loads(fields))
     project = StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
     broken = [finding for finding in examine_environment(resource, project) if finding.level == "error"]
     assert [one for one in broken if one.topic != "warehouse"] == []

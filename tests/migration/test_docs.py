@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlake_dagster_assets import StarlakeShell
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE
+from starlake_dagster_assets.triggers.options import known_elsewhere
 from starlake_dagster_assets.triggers.settings import NodeSettings
 from tests.migration.conftest import EXAMPLE
 
@@ -33,7 +33,7 @@ def test_every_option_has_a_row() -> None:
     said = re.findall(r"`([\w*]+)`", rows)
     exact, beginnings = set(said), tuple(word[:-1] for word in said if word.endswith("*"))
     resources = (StarlakeShell, StarlakeDataproc, StarlakeCloudRun, StarlakeFargate)
-    known = {*NodeSettings.model_fields, *KNOWN_ELSEWHERE, *(name for one in resources for name in one.option_names)}
+    known = {*NodeSettings.model_fields, *known_elsewhere(), *(name for one in resources for name in one.option_names)}
     missing = {name for name in known - OURS - SNOWFLAKES if name not in exact and not name.startswith(beginnings)}
     assert not missing
 

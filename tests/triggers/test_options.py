@@ -9,7 +9,7 @@ import pytest
 from starlake_dagster_assets import StarlakeAutomation, resources
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.triggers.crons import period_of
-from starlake_dagster_assets.triggers.options import KNOWN_ELSEWHERE, task_options
+from starlake_dagster_assets.triggers.options import known_elsewhere, task_options
 from tests.triggers.conftest import dag, made, project, table, task, trigger
 
 
@@ -43,7 +43,7 @@ def test_the_options_of_every_environment_are_known():
     classes = [getattr(resources, name) for name in resources.__all__]
     names = {option for one in classes for option in getattr(one, "option_names", {})}
     assert len(names) > 30
-    assert {name for name in names if not name.startswith("SL_")} <= KNOWN_ELSEWHERE
+    assert {name for name in names if not name.startswith("SL_")} <= known_elsewhere()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class CloudRun(Google):
     """`CloudRunExecuteJobOperator`: the entry point of the job's container is the program."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
+    bigquery_connection: ClassVar[str | None] = "google_cloud_default"
 
     @property
     def imports(self) -> Sequence[str]:

@@ -48,6 +48,7 @@ _TEXTS = (
 class Dataproc(Google):
     """`DataprocSubmitJobOperator`; without `cluster_id` also the operators that make and delete a cluster."""
 
+    has_job_ids: ClassVar[bool] = False
     reserved: ClassVar[tuple[str, ...]] = (
         "CLUSTER",
         "CLUSTER_CONFIG",

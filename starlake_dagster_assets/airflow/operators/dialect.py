@@ -40,6 +40,12 @@ class Dialect:
     project: ProjectSource
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that the file defines."""
+    local_files: ClassVar[bool] = False
+    """Whether commands run on the worker: it sees local files, and a load without a file is skipped."""
+    has_job_ids: ClassVar[bool] = True
+    """Whether a command has the environment variables of its task, so that rows of the audit can be told apart."""
+    bigquery_connection: ClassVar[str | None] = None
+    """Airflow connection that reads an audit in BigQuery where none is given."""
 
     @property
     def imports(self) -> Sequence[str]:

@@ -22,6 +22,7 @@ class Shell(Dialect):
     """`BashOperator`, and a `PythonSensor` that waits."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "STAGE", "LOAD", "TRANSFORM", "files_are_there")
+    local_files: ClassVar[bool] = True
 
     @property
     def imports(self) -> Sequence[str]:

@@ -1,0 +1,264 @@
+"""The registry of execution environments, and the protocol that one of your own implements.
+
+An environment is registered by an entry point of the group `starlake_dagster_assets.environments` whose value is an
+`ExecutionEnvironment`. See the page *Add an environment* of the documentation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from starlake_dagster_assets.command.model import Command, Line
+from starlake_dagster_assets.errors import StarlakeError, closest_match
+from starlake_dagster_assets.runners.remote import Environment, Policy, Status, Submission, Verdict
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.airflow.operators.dialect import Dialect
+    from starlake_dagster_assets.command.source import ProjectSource
+    from starlake_dagster_assets.doctor import Finding
+    from starlake_dagster_assets.resources.base import StarlakeResource
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "Command",
+    "Environment",
+    "ExecutionEnvironment",
+    "Line",
+    "Policy",
+    "Status",
+    "Submission",
+    "Verdict",
+    "environment_named",
+    "environment_of",
+    "environments_table",
+    "execution_environments",
+]
+
+API_VERSION = 1
+"""Version of `ExecutionEnvironment` and of the protocol `Environment`. It changes when an implementation has to."""
+
+GROUP = "starlake_dagster_assets.environments"
+"""Group of the entry points that register environments."""
+
+_GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
+
+
+@dataclass(frozen=True)
+class ExecutionEnvironment:
+    """Describes an execution environment. Classes and functions are named as `package.module:name`, and imported late.
+
+    Attributes:
+        name: Word for it in YAML, on the command line and in DAG configurations, such as `cloud_run`.
+        resource: Its `StarlakeResource` class.
+        summary: What runs the commands, for the documentation and the command line.
+        requires: Distribution that its client needs; `doctor` reports its version. Empty where it needs none.
+        install: Requirement that installs it, such as `starlake-dagster-assets[fargate]`.
+        runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
+        options: Options of DAG configurations that belong to it.
+        store: Protocol of the object store that its Airflow operators can wait for, such as `gs`.
+        airflow: `Dialect` class that writes its tasks for Airflow; empty where there is none.
+        doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
+        version: `API_VERSION` that it was written for.
+    """
+
+    name: str
+    resource: str
+    summary: str
+    requires: str = ""
+    install: str = ""
+    runs_program: bool = True
+    options: tuple[str, ...] = ()
+    store: str = ""
+    airflow: str = ""
+    doctor: str = ""
+    version: int = 1
+
+    def resource_class(self) -> type[StarlakeResource]:
+        """Returns the class of the resource.
+
+        Raises:
+            StarlakeError: It cannot be imported.
+        """
+        return cast("type[StarlakeResource]", self._load("resource", self.resource))
+
+    def dialect(self) -> type[Dialect]:
+        """Returns the class that writes tasks for Airflow.
+
+        Raises:
+            StarlakeError: There is none, or it cannot be imported.
+        """
+        return cast("type[Dialect]", self._load("airflow", self.airflow))
+
+    def examine(self, resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
+        """Yields what `doctor` finds of the service, without the warehouse.
+
+        Args:
+            resource: Where commands run.
+            project: The project whose commands would run.
+
+        Raises:
+            StarlakeError: The function cannot be imported.
+        """
+        if self.doctor:
+            loaded = self._load("doctor", self.doctor)
+            yield from cast("Callable[[StarlakeResource, ProjectSource], Iterator[Finding]]", loaded)(resource, project)
+
+    def _load(self, field: str, reference: str) -> Any:
+        module, _, name = reference.partition(":")
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise StarlakeError(
+                f"environment {self.name}: cannot import `{field}` {reference!r}: {error}. Expected: `module:name`."
+            ) from error
+
+
+_BUILT_IN = (
+    ExecutionEnvironment(
+        "duckdb",
+        "starlake_dagster_assets.resources.duckdb:StarlakeDuckDB",
+        "the embedded engine, in this process: no JVM ([embedded engine](embedded-engine.md))",
+        requires="duckdb",
+        install="starlake-dagster-assets[duckdb]",
+        runs_program=False,
+    ),
+    ExecutionEnvironment(
+        "shell",
+        "starlake_dagster_assets.resources.shell:StarlakeShell",
+        "the `starlake` program on this machine ([shell](shell.md))",
+        requires="dagster-shell",
+        install="starlake-dagster-assets[shell]",
+        options=("sl_env_var", "sl_include_env_vars", "SL_STARLAKE_PATH"),
+        airflow="starlake_dagster_assets.airflow.operators.shell:Shell",
+        doctor="starlake_dagster_assets.doctor:examine_program",
+    ),
+    ExecutionEnvironment(
+        "dataproc",
+        "starlake_dagster_assets.resources.dataproc:StarlakeDataproc",
+        "Spark jobs and batches ([Dataproc](dataproc.md))",
+        requires="google-cloud-dataproc",
+        install="starlake-dagster-assets[dataproc]",
+        options=(
+            *_GOOGLE_OPTIONS,
+            *("cluster_id", "cluster_config_name", "spark_config_name", "spark_bucket", "spark_jar_list"),
+            *("spark_job_main_class", "spark_executor_cores", "spark_executor_instances", "spark_executor_memory"),
+            *("dataproc_project_id", "dataproc_region", "dataproc_name", "dataproc_image_version", "dataproc_subnet"),
+            *("dataproc_idle_delete_ttl", "dataproc_service_account", "dataproc_cluster_metadata"),
+            *("dataproc_num_workers", "dataproc_job_wait_timeout", "dataproc_master_disk_size"),
+            *("dataproc_master_disk_type", "dataproc_master_machine_type", "dataproc_worker_disk_size"),
+            *("dataproc_worker_disk_type", "dataproc_worker_machine_type"),
+        ),
+        store="gs",
+        airflow="starlake_dagster_assets.airflow.operators.dataproc:Dataproc",
+        doctor="starlake_dagster_assets.doctor_environment:examine_dataproc",
+    ),
+    ExecutionEnvironment(
+        "cloud_run",
+        "starlake_dagster_assets.resources.cloud_run:StarlakeCloudRun",
+        "executions of a Cloud Run job ([Cloud Run](cloud-run.md))",
+        requires="google-cloud-run",
+        install="starlake-dagster-assets[cloud-run]",
+        options=(
+            *_GOOGLE_OPTIONS,
+            *("cloud_run_project_id", "cloud_run_job_name", "cloud_run_region", "cloud_run_job_region", "use_gcloud"),
+            *("cloud_run_service_account", "cloud_run_async", "cloud_run_async_poke_interval"),
+        ),
+        store="gs",
+        airflow="starlake_dagster_assets.airflow.operators.cloud_run:CloudRun",
+        doctor="starlake_dagster_assets.doctor_environment:examine_cloud_run",
+    ),
+    ExecutionEnvironment(
+        "fargate",
+        "starlake_dagster_assets.resources.fargate:StarlakeFargate",
+        "ECS tasks ([Fargate](fargate.md))",
+        requires="boto3",
+        install="starlake-dagster-assets[fargate]",
+        options=(
+            *("sl_env_var", "aws_conn_id", "aws_profile", "aws_region", "aws_cluster_name", "aws_task_definition_name"),
+            *("aws_task_definition_container_name", "aws_task_private_subnets", "aws_task_security_groups"),
+            *("cpu", "memory", "fargate_async", "fargate_async_poke_interval", "deferrable"),
+            *("awslogs_group", "awslogs_stream_prefix", "awslogs_region"),
+        ),
+        store="s3",
+        airflow="starlake_dagster_assets.airflow.operators.fargate:Fargate",
+        doctor="starlake_dagster_assets.doctor_environment:examine_fargate",
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def execution_environments() -> Mapping[str, ExecutionEnvironment]:
+    """Returns all environments by name: those of this package, then those of other packages.
+
+    An entry point that cannot be used is a warning, and costs only itself.
+    """
+    found = {one.name: one for one in _BUILT_IN}
+    for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
+        if reason := _register(point, found):
+            origin = f" (package {point.dist.name})" if point.dist is not None else ""
+            warnings.warn(f"the environment {point.name!r}{origin} is not available: {reason}", stacklevel=2)
+    return MappingProxyType(found)
+
+
+def environment_named(name: str) -> ExecutionEnvironment:
+    """Returns the environment of a name.
+
+    Raises:
+        StarlakeError: There is none, with the closest name.
+    """
+    known = execution_environments()
+    if name in known:
+        return known[name]
+    close = closest_match(name, known)
+    hint = f" Did you mean `{close}`?" if close else ""
+    raise StarlakeError(f"{name!r} is not one of {', '.join(known)}.{hint}")
+
+
+def environment_of(resource: object) -> str | None:
+    """Returns the name of the environment of a resource; None where its class is not registered."""
+    from starlake_dagster_assets.resources.variables import at_definition
+
+    bases = type(at_definition(resource)).__mro__
+    found: list[tuple[int, str]] = []
+    for one in execution_environments().values():
+        with suppress(StarlakeError):  # reported where it is used
+            kind = one.resource_class()
+            found += [(bases.index(kind), one.name)] if kind in bases else []
+    return min(found)[1] if found else None
+
+
+def environments_table() -> str:
+    """Returns the environments as a table in Markdown, as the documentation has it."""
+    rows = ["| name | resource | runs | install | Airflow |", "|---|---|---|---|---|"]
+    for one in execution_environments().values():
+        install = f"`{one.install}`" if one.install else ""
+        kind = one.resource.rpartition(":")[2]
+        rows.append(f"| `{one.name}` | `{kind}` | {one.summary} | {install} | {'yes' if one.airflow else ''} |")
+    return "\n".join(rows)
+
+
+def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> str:
+    """Adds the environment of an entry point; returns why not, empty where it was added."""
+    try:
+        one: object = point.load()
+    except Exception as error:  # whatever another package raises while it is imported
+        return f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+    if not isinstance(one, ExecutionEnvironment):
+        return f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}"
+    if one.version != API_VERSION:
+        return f"it was written for version {one.version} of the protocol, and this package has version {API_VERSION}"
+    if one.name in found:
+        return f"the name {one.name!r} is taken by {found[one.name].resource}"
+    if not one.name.isidentifier():
+        return f"its name {one.name!r} is not an identifier, such as `cloud_run`"
+    found[one.name] = one
+    return ""
