@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.resources.dataproc import DataprocCluster, DataprocServerless, StarlakeDataproc
     from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
     from starlake_dagster_assets.resources.fargate import StarlakeFargate
+    from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
     from starlake_dagster_assets.resources.shell import StarlakeShell
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "StarlakeDataproc",
     "StarlakeDuckDB",
     "StarlakeFargate",
+    "StarlakeRemoteResource",
     "StarlakeResource",
     "StarlakeShell",
 ]
@@ -30,6 +32,7 @@ _HOMES = {
     "StarlakeDataproc": "dataproc",
     "StarlakeDuckDB": "duckdb",
     "StarlakeFargate": "fargate",
+    "StarlakeRemoteResource": "remote",
     "StarlakeResource": "base",
     "StarlakeShell": "shell",
 }

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from starlake_dagster_assets.airflow.operators.checks import Checks
 from starlake_dagster_assets.airflow.operators.dialect import Dialect
+from starlake_dagster_assets.airflow.operators.standard import either
 
-__all__ = ["Checks", "Dialect"]
+__all__ = ["Checks", "Dialect", "either"]

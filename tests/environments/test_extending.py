@@ -1,0 +1,147 @@
+"""An environment of another package, registered by an entry point, is available everywhere."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from starlake_dagster_assets import environments
+from starlake_dagster_assets.environments import ExecutionEnvironment, execution_environments
+from tests.conformance.subject import write_project
+from tests.docs.blocks import ROOT
+from tests.environments.example import install
+from tests.fakes.script import Scripted
+
+EVERYWHERE = """
+import contextlib, io, json, sys
+from pathlib import Path
+from starlake_dagster_assets import StarlakeProject, build_definitions, export_airflow
+from starlake_dagster_assets.cli import main
+from starlake_dagster_assets.environments import environment_of, environments_table
+from starlake_dagster_assets.triggers.options import known_elsewhere
+import starlake_batch
+
+root, out, program = sys.argv[1:]
+
+def said(*argv):
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            sys.argv[1:] = argv
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    return [code, text.getvalue()]
+
+def component():
+    try:
+        from starlake_dagster_assets.component_attributes import environment_type
+    except ImportError:
+        return None
+    from pydantic import TypeAdapter
+    return type(TypeAdapter(environment_type()).validate_python({"type": "batch", "directory": out})).__name__
+
+report = export_airflow(StarlakeProject(root), Path(out) / "dags", environment="batch")
+dags = "".join(path.read_text() for path in (Path(out) / "dags").glob("starlake_load*.py"))
+resource = starlake_batch.StarlakeBatch.from_options({"batch_directory": out + "/jobs"}, program=program)
+defs = build_definitions(StarlakeProject(root), starlake=resource)
+fields = ["--set", f"directory={out}/jobs", "--set", f"program={program}"]
+print(json.dumps({
+    "run": said("run", root, "--environment", "batch", *fields, "--json"),
+    "doctor": said("doctor", root, "--environment", "batch", *fields, "--json"),
+    "installed": said("doctor"),
+    "help": said("run", "--help"),
+    "component": component(),
+    "dags": dags,
+    "options": "batch_directory" in known_elsewhere(),
+    "name": environment_of(resource),
+    "table": environments_table(),
+}))
+"""
+
+
+def test_an_environment_of_another_package_is_everywhere(tmp_path: Path):
+    package, root = install(tmp_path / "package"), write_project(tmp_path / "project")
+    scripted = Scripted(tmp_path / "scripted").tables({"sales.orders": {"do": "load", "rows": 3}})
+    path = os.pathsep.join([str(package), str(ROOT)])
+    environ = {**os.environ, **scripted.environ, "PYTHONPATH": path, "COLUMNS": "300", "NO_COLOR": "1"}
+    (tmp_path / "out").mkdir()
+    argv = [sys.executable, "-c", EVERYWHERE, str(root), str(tmp_path / "out"), str(scripted.path)]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    code, text = found["run"]
+    assert "orders" in text and [call.argv[0] for call in scripted.calls()].count("load") == 1, (code, text)
+    assert '"topic": "program"' in found["doctor"][1]
+    assert "environment batch: starlake_batch:StarlakeBatch" in found["installed"][1]
+    assert "|batch" in found["help"][1]
+    assert found["component"] in ("batch_environment", None)
+    assert "BashOperator(" in found["dags"] and "starlake load" in found["dags"]
+    assert found["options"] and found["name"] == "batch"
+    assert "| `batch` | `StarlakeBatch` | background processes of this machine |" in found["table"]
+
+
+WRONG = {
+    "it cannot be imported": (
+        "nowhere:ENVIRONMENT",
+        None,
+        "nowhere:ENVIRONMENT cannot be imported: ModuleNotF",
+    ),
+    "it is something else": ("json:dumps", None, "json:dumps is not an ExecutionEnvironment; found function"),
+    "another version": (
+        "wrong",
+        {"version": 2},
+        "it was written for version 2 of the protocol",
+    ),
+    "a name that is taken": ("wrong", {"name": "shell"}, "the name 'shell' is taken by starlake_dagster_assets"),
+    "no name": ("wrong", {"name": "my batch"}, "its name 'my batch' is not an identifier"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_registration_that_is_wrong_costs_only_itself(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    value, fields, message = WRONG[case]
+    if fields is not None:
+        wrong = ExecutionEnvironment(**{"name": "batch", "resource": "m:C", "summary": "x", **fields})
+        monkeypatch.setattr(environments, "WRONG", wrong, raising=False)
+        value = "starlake_dagster_assets.environments:WRONG"
+    monkeypatch.syspath_prepend(str(install(tmp_path, value)))
+    execution_environments.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="the environment 'batch' \\(package starlake-batch\\)") as caught:
+            found = execution_environments()
+    finally:
+        execution_environments.cache_clear()
+    assert message in str(caught[0].message)
+    assert [*found] == ["duckdb", "shell", "dataproc", "cloud_run", "fargate"]
+
+
+def test_the_registry_imports_no_environment():
+    code = "import sys; from starlake_dagster_assets.environments import *; execution_environments(); "
+    code += "print('dagster' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("False")
+
+
+@pytest.mark.parametrize("name", execution_environments())
+def test_every_registration_names_what_exists(name: str):
+    one = execution_environments()[name]
+    resource = one.resource_class()
+    assert {*resource.option_names} <= {*one.options}, "the options of a DAG configuration that the resource reads"
+    if one.airflow:
+        one.dialect()
+    if one.doctor:
+        module, _, function = one.doctor.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_page_has_the_table_of_the_registry():
+    table = environments.environments_table()
+    assert table in (ROOT / "docs" / "environments.md").read_text(), f"docs/environments.md lacks this table:\n{table}"
