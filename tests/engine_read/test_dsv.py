@@ -262,3 +262,15 @@ def test_where_duckdb_is_trusted_it_reads_what_the_careful_way_reads(
     careful = reader.careful(folder / "plain.csv")
     assert not careful.expected_rows or fast.expected_rows == careful.expected_rows
     assert quick == con.execute(f"SELECT {columns} FROM {careful.sql}").fetchall()
+
+
+@pytest.mark.parametrize("header", ["id,note,note", "id,note,NOTE", "note,id,note"])
+def test_a_repeated_column_of_the_header_fails_the_file(tmp_path: Path, header: str) -> None:
+    file = written(tmp_path / "f.csv", f"{header}\n1,2,3\n")
+    with pytest.raises(EngineError, match=r"f\.csv: the header has the column note 2 times\. Found: "):
+        Read(table(attribute("id", "int"), attribute("note")), file)
+
+
+def test_a_repeated_column_that_no_attribute_reads_is_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path / "f.csv", "id,other,other\n1,2,3\n")
+    assert Read(table(attribute("id", "int")), file).rows == [(1,)]

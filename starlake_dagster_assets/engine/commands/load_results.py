@@ -18,6 +18,9 @@ from starlake_dagster_assets.project.model import Location
 __all__ = ["LoadResults", "TableName"]
 
 _SOURCE = "IngestionWorkflow"
+_SHOWN = 20
+"""Names of files that a message lists at most."""
+
 TableName = tuple[str, str]
 """`load.name` and the raw name of a table."""
 
@@ -61,7 +64,8 @@ class LoadResults:
         if found := self.errors[errors:]:
             landed = {printable(file.name) for files, _ in self._loaded[loaded:] for file in files}
             missing = tuple(one for one in names if one not in landed)
-            self._settle(name, TableFailed(*name, names, missing, self._journal.redact("\n".join(found))))
+            error = self._journal.redact(_summary(found, missing))
+            self._settle(name, TableFailed(*name, names, missing, error, reported=True))
             return
         jobs = [counts for _, counts in self._loaded[loaded:]]
         read, accepted = sum(one.input for one in jobs), sum(one.accepted for one in jobs)
@@ -95,7 +99,7 @@ class LoadResults:
                 text = f"unexpected {type(error).__name__}: {error}"
             self.fail(text if where is None or where.file in text else f"{where}: {text}")
             for name in tables:
-                self._settle(name, TableFailed(*name, (), (), self._journal.redact(text)))
+                self._settle(name, TableFailed(*name, (), (), self._journal.redact(text), reported=True))
 
     def summarize(self) -> None:
         """Tells the sums of all files."""
@@ -111,3 +115,11 @@ class LoadResults:
         if name not in self._settled:
             self._settled.add(name)
             self._report(event)
+
+
+def _summary(errors: Sequence[str], failed: Sequence[str]) -> str:
+    """Returns the first error of a table, and the names of all files that failed where there are several."""
+    if len(errors) == 1:
+        return errors[0]
+    names = ", ".join(failed[:_SHOWN]) + (", …" if len(failed) > _SHOWN else "")
+    return f"{errors[0]}\n{len(failed)} files of the table failed: {names}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
+from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
 from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome, job_id
@@ -153,12 +154,13 @@ def _run(
             raise EngineError("cancelled") from error
         except (EngineError, duckdb.Error) as error:
             checked = error.checked if isinstance(error, ExpectationError) else ()
+            text = error_text(error)
             auditor.failed(
-                replace(outcome, success=False, message=str(error)),
+                replace(outcome, success=False, message=text),
                 lambda: expect(job, checked),
                 journal,
             )
-            raise EngineError(f"{task.raw}: {error}{_translated(job)}") from error
+            raise EngineError(f"{task.raw}: {text}{_translated(job)}") from error
 
 
 def _translated(job: TaskJob) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
+from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.patterns import python_function
 from starlake_dagster_assets.errors import EngineError, closest_match
@@ -57,7 +58,7 @@ def has_privacy(table: Table) -> bool:
 def shown_error(error: Exception, table: Table) -> str:
     """Returns the text of an error, without what DuckDB quotes of a file whose table has private attributes."""
     if not isinstance(error, (duckdb.Error, UnicodeDecodeError)) or not has_privacy(table):
-        return str(error)
+        return error_text(error)
     column = _COLUMN.search(str(error))
     of = f" of a value of {column.group(1)}" if column else ""
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Exception").removesuffix("Error"))

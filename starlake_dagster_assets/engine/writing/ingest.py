@@ -10,6 +10,8 @@ import duckdb
 
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.partitions import added_rows
+from starlake_dagster_assets.engine.error_text import with_file_names
+from starlake_dagster_assets.engine.journal import printable
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.privacy import shown_error
@@ -55,7 +57,7 @@ def run_load(job: LoadJob) -> Counts:
     except RejectedError:
         raise
     except Exception as error:
-        shown = shown_error(error, job.table)
+        shown = with_file_names(shown_error(error, job.table), job.entry.files)
         if job.entry.committed(job.session) is not None:
             told = "its rows are committed, and the next load archives the file, but"
             raise EngineError(f"{job.table.raw}: {told} {shown}") from error
@@ -184,10 +186,11 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     job.entry.check_unchanged()
     _tell_limit(job, incoming)
     message = f"{counts.rejected} invalid records"
+    names = ", ".join(printable(file.name) for file in job.entry.files)
     told = f"Fail on rejected count requested: {message}"
     if not counts.accepted:
         told = (
-            f"{job.table.raw}: no row of {uri(job.entry.files)} is accepted ({counts.rejected} rejected), so nothing "
+            f"{job.table.raw}: no row of {names} is accepted ({counts.rejected} rejected), so nothing "
             f"is written{_first_reason(job, incoming)}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
         )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.incoming import Column
@@ -148,7 +149,7 @@ def _presql(job: TaskJob, *, known: bool) -> None:
 def _unknown_columns(job: TaskJob, error: duckdb.Error) -> EngineError:
     return EngineError(
         f"{job.target} does not exist yet, and its columns cannot be derived from the query. For the first run, list "
-        f"all columns with their types under `attributes`, or create the table in presql. DuckDB: {error}"
+        f"all columns with their types under `attributes`, or create the table in presql. DuckDB: {error_text(error)}"
     )
 
 

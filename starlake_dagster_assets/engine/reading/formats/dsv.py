@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -141,6 +142,8 @@ class DsvFile:
         for name, column in zip(self._names(), columns, strict=True):
             cells.setdefault(name, Cell(column, no_empty=no_empty))
         read = [attribute.name for attribute in self.table.attributes if attribute.script is None]
+        if self._with_header():
+            self._reject_repeated(read)
         found = {name.lower() for name in cells}
         if columns and not any(name.lower() in found for name in read):
             raise EngineError(
@@ -149,6 +152,16 @@ class DsvFile:
                 f"Is the separator {self.dialect.separator!r} right, and is there a header at all?"
             )
         return cells
+
+    def _reject_repeated(self, read: list[str]) -> None:
+        """Refuses a header in which the name of an attribute is there more than once: one column would be lost."""
+        names = Counter(name.lower() for name in self._names())
+        repeated = [name for name in read if names[name.lower()] > 1]
+        if repeated:
+            raise EngineError(
+                f"{self.shown}: the header has the column {repeated[0]} {names[repeated[0].lower()]} times. "
+                f"Found: {', '.join(self._names())}. Give each column a name of its own"
+            )
 
     def _trusted(self, scan: TextScan, columns: tuple[str, ...]) -> bool:
         if not scan.clean or scan.blank or self.dialect.comment or not columns:
