@@ -31,6 +31,7 @@ from starlake_dagster_assets.airflow.model import AirflowOptions
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.airflow.test_peer_ids import RECORDED, shop
+from tests.airflow.test_states import History, Shop
 from tests.fakes.script import Scripted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
@@ -298,6 +299,36 @@ def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(air
     assert states["kpi_both_task"] == "skipped", "one of its tables was never made"
     (call,) = scripted.calls("transform")
     assert "sl_start_date=" in call.argv[-1]
+
+
+def test_a_load_that_fails_is_tried_again_and_the_run_is_green_only_if_all_files_are_loaded(airflow, tmp_path):
+    histories = {
+        "again": History("retry", does=["fail", "load"]),
+        "part": History("retry after a part", days=[["orders-1.csv", "orders-2.csv"]], does=["part", "load"]),
+        "bad": History("refused file", does=["refuse"]),
+    }
+    home, env = airflow.home(tmp_path / "home", tmp_path / "dags"), {}
+    for name, history in histories.items():
+        shop = Shop(tmp_path / name, history)
+        shop.deliver(history.days[0])
+        uri = f"x-starlake://{name}/{{key}}"
+        options = AirflowOptions(prefix=name, variables_prefix=f"{name}_", uri=uri)
+        again = StarlakeAutomation(jobs=JobSettings(retries=1, retry_delay=1))
+        export_airflow(shop.project, tmp_path / "dags", automation=again, options=options, name=name)
+        env |= {
+            **shop.scripted.environ,
+            f"AIRFLOW_VAR_{name.upper()}_STARLAKE_PATH": str(shop.program),
+            f"AIRFLOW_VAR_{name.upper()}_STARLAKE_ROOT": str(shop.root),
+        }
+    load = "load_sales_cron_0_5_x_x_x"
+    ends = [f"{name}_{load}" for name in histories] + ["again_transform_kpi", "part_transform_kpi"]
+    with _services(home, env):
+        until(lambda: all(_runs(home, dag) for dag in ends), 240, lambda: _standing(home))
+        states = {dag: _runs(home, dag) for dag in ends}
+        assert not _runs(home, "bad_transform_kpi")
+    assert states == {dag: ["failed" if dag.startswith("bad") else "success"] for dag in ends}
+    archived = {path.name for path in (tmp_path / "part" / "shop" / "datasets" / "archive" / "sales").iterdir()}
+    assert archived == {"orders-1.csv", "orders-2.csv"}
 
 
 # ----------------------------------------------------------------------------------------------------- helpers
