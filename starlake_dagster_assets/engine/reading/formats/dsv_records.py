@@ -214,8 +214,24 @@ class _Splitter:
             return True
         position: int | None = 0
         while position is not None:
+            if self._open is None and len(self._separator) == 1:
+                position = self._plain_fields(text, position)
+                if position is None:
+                    break
             position = self._field(text, line[len(text) :], position)
         return self._open is None
+
+    def _plain_fields(self, text: str, position: int) -> int | None:
+        """Reads the fields before the next quote at once; returns where the field of the quote begins, if any."""
+        quote = text.find(self._quote, position)
+        if quote < 0:
+            self.fields += text[position:].split(self._separator)
+            return None
+        end = text.rfind(self._separator, position, quote)
+        if end < 0:
+            return position
+        self.fields += text[position:end].split(self._separator)
+        return end + 1
 
     def _field(self, text: str, end: str, position: int) -> int | None:
         """Reads a field, or what is left of one; returns where the next one begins, if there is one in the line."""
