@@ -109,12 +109,12 @@ class LoadPartitions:
             return
         alone = len(rows.partitions) == 1 and not rows.unassigned and outcome.status == "materialized"
         yield from self._materializations(outcome, key, rows.partitions, metadata if alone else None)
-        if outcome.status != "materialized":
-            return
-        if not alone:
-            yield self._load_as_a_whole(key, rows, metadata)
         if rows.unassigned:
             self._context.log.warning(f"{outcome.node.id}: {_unassigned_text(rows.unassigned)}")
+        if rows.unassigned or (outcome.status == "materialized" and not alone):
+            yield self._load_as_a_whole(key, rows, metadata, outcome.status)
+        if outcome.status != "materialized":
+            return
         asked = self._partition.keys if self._partition is not None else ()
         without = [name for name in asked if name not in rows.partitions]
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
@@ -201,17 +201,23 @@ class LoadPartitions:
             yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
 
     def _load_as_a_whole(
-        self, key: dg.AssetKey, rows: _RowsByPartition, metadata: Mapping[str, Any]
-    ) -> dg.AssetObservation:
-        """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up."""
-        text = f"The load wrote rows of {len(rows.partitions)} partitions."
-        found = {COMPLETE_LOAD: len(rows.partitions), **metadata}
-        if rows.unassigned:
-            text = f"{text} {_unassigned_text(rows.unassigned)}"
-            found["starlake/rows_without_partition"] = sum(rows.unassigned.values())
-        return dg.AssetObservation(asset_key=key, description=text, metadata=found)
+        self, key: dg.AssetKey, rows: _RowsByPartition, metadata: Mapping[str, Any], status: str
+    ) -> dg.AssetObservation | dg.AssetMaterialization:
+        """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up.
 
-    def _unknown(self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]) -> Iterator[dg.AssetObservation]:
+        Rows that belong to no partition are a materialization without one: what reads the whole table has an update.
+        """
+        text = f"The load wrote rows of {len(rows.partitions)} partitions."
+        found = {COMPLETE_LOAD: len(rows.partitions), **metadata} if status == "materialized" else {_STATUS: status}
+        if not rows.unassigned:
+            return dg.AssetObservation(asset_key=key, description=text, metadata=found)
+        found["starlake/rows_without_partition"] = sum(rows.unassigned.values())
+        text = f"{text} {_unassigned_text(rows.unassigned)}"
+        return dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
+
+    def _unknown(
+        self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]
+    ) -> Iterator[dg.AssetObservation | dg.AssetMaterialization]:
         text = (
             "the load is complete, but the partitions of its rows are unknown, so no partition is materialized. "
             f"Next: {self._remedy(node)}"
@@ -220,6 +226,8 @@ class LoadPartitions:
         yield dg.AssetObservation(asset_key=key, description=text, metadata={**metadata, _STATUS: "unknown"})
         asked = self._partition.keys if self._partition is not None else ()
         yield from self._observed(key, list(asked), "unknown", text)
+        # without a partition, and after what says that it is unknown: what reads the whole table has an update
+        yield dg.AssetMaterialization(asset_key=key, description=text, metadata={COMPLETE_LOAD: 0})
 
     def _remedy(self, node: Node) -> str:
         if not partition_column(node):
@@ -288,6 +296,7 @@ def _unassigned_text(unassigned: _Counts) -> str:
     )
     more = f" and {len(unassigned) - _MOST_VALUES} more values" if len(unassigned) > _MOST_VALUES else ""
     return (
-        f"{sum(unassigned.values())} rows belong to no partition: {shown}{more}. They are in the table. "
+        f"{sum(unassigned.values())} rows belong to no partition: {shown}{more}. They are in the table, and what reads "
+        "all of it is updated; partitioned assets do not read them. "
         "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
     )

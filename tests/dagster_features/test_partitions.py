@@ -189,11 +189,43 @@ def test_rows_of_no_partition_are_reported(tmp_path, instance, caplog):
     deliver(tmp_path, 1, ["2025-03-01", "", "2019-12-31", "2999-01-01"])
     result = world.run(ORDERS, partition_key="2025-03-01")
     assert result.success and world.green() == {"2025-03-01"}
-    (whole,) = [one for one in world.observations() if one.partition is None]
+    (whole,) = [one for one in world.events() if one.partition is None]
     assert whole.metadata["starlake/rows_without_partition"].value == 3
     for value in ("NULL (1)", "2019-12-31 (1)", "2999-01-01 (1)"):
         assert value in str(whole.description)
-    assert counts(world.events()) == {"2025-03-01": 1}
+    assert counts([one for one in world.events() if one.partition]) == {"2025-03-01": 1}
+
+
+@LOADS
+@pytest.mark.parametrize("days", [["2019-12-31", ""], ["2025-03-01", "2999-01-01"]])
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_rows_of_no_partition_are_an_update_for_what_reads_the_whole_table(
+    tmp_path, instance, monkeypatch, days, is_counted
+):
+    if not is_counted:
+        monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
+        monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.record_partitions", lambda *_: None)
+        monkeypatch.setattr("starlake_dagster_assets.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None)
+    total = {"metadata/transform/kpi/total.sql": "select count(*) as n from sales.orders"}
+    source = project(
+        tmp_path,
+        **total,
+        **{"metadata/transform/kpi/total.sl.yml": "version: 1\ntask: {writeStrategy: {type: OVERWRITE}}\n"},
+    )
+    defs = definitions(source, partitions="sink")
+    world = World(defs, instance, tmp_path)
+    (sensor,) = (one for one in defs.sensors or () if one.name == "transform_kpi_lineage")
+
+    def tick() -> Any:
+        context = dg.build_sensor_context(instance, repository_def=defs.get_repository_def())
+        return sensor.evaluate_tick(context).run_requests or []
+
+    for number, delivered in enumerate((["2025-03-01"], days), 1):
+        deliver(tmp_path, number, delivered)
+        assert world.run(ORDERS).success
+        (request,) = tick()
+        assert world.run(dg.AssetKey(["kpi", "total"]), tags=request.tags).success and not tick()
+        assert rows(world.database, "from kpi.total") == [(1 if number == 1 else 1 + len(delivered),)]
 
 
 @LOADS
