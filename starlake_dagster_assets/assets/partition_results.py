@@ -208,7 +208,8 @@ class LoadPartitions:
         Rows that belong to no partition are a materialization without one: what reads the whole table has an update.
         """
         text = f"The load wrote rows of {len(rows.partitions)} partitions."
-        found = {COMPLETE_LOAD: len(rows.partitions), **metadata} if status == "materialized" else {_STATUS: status}
+        of_load = {COMPLETE_LOAD: len(rows.partitions), **metadata}
+        found: dict[str, Any] = of_load if status == "materialized" else {_STATUS: status}
         if not rows.unassigned:
             return dg.AssetObservation(asset_key=key, description=text, metadata=found)
         found["starlake/rows_without_partition"] = sum(rows.unassigned.values())

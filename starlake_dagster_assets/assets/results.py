@@ -129,8 +129,9 @@ class Results:
         if self._partitioned and (rows := metadata.pop("dagster/row_count", None)) is not None:
             metadata["starlake/rows_in_table"] = rows  # of all partitions
         if self._partitioned and item.node.kind == "table":
-            if self._partition is not None and not self._loads.by_rows(item.node) and item.accepted is not None:
-                metadata["dagster/partition_row_count"] = item.accepted
+            if self._partition is not None and not self._loads.by_rows(item.node):
+                metadata |= self._about_interval.get(item.node.id, {})
+                metadata |= {"dagster/partition_row_count": item.accepted} if item.accepted is not None else {}
             yield from self._loads.events(item, key, metadata, checks)
             return
         if self._partition is not None and item.settled and self._fetch.row_counts:

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.arrivals.places import directory
 from starlake_dagster_assets.assets.appended import FULL_REFRESH, AppendedRows, append_refused, record_time
 from starlake_dagster_assets.assets.binding import Binding
 from starlake_dagster_assets.assets.consumption import (
@@ -18,9 +19,11 @@ from starlake_dagster_assets.assets.consumption import (
     newest_materializations,
     updates_since,
 )
+from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.automation.partitions import in_timezone, time_window
 from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START, TRIGGER
 from starlake_dagster_assets.command.outcome import RunSettings
+from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.triggers.crons import cycle_of
 from starlake_dagster_assets.triggers.interval_checks import appends, reads_interval
@@ -32,6 +35,7 @@ from starlake_dagster_assets.triggers.intervals import (
     parse_interval,
     union_of_intervals,
 )
+from starlake_dagster_assets.triggers.model import PreLoad
 from starlake_dagster_assets.triggers.run_options import OPTIONS
 from starlake_dagster_assets.triggers.words import listed
 
@@ -46,6 +50,7 @@ _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 _RETRY = "dagster/retry_number"
 """Run tag of Dagster: the run is a retry by the daemon."""
 _BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
+_OF_A_TICK = ("dagster/schedule_name", "dagster/sensor_name")
 _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
 
@@ -81,7 +86,7 @@ class StepUpdates:
         return {node: interval for node, interval in found.items() if interval is not None}
 
     def metadata(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Returns what the materializations of unpartitioned tables and tasks record of the interval that they cover.
+        """Returns what the materializations of loads and of unpartitioned tasks record of the interval that they cover.
 
         Args:
             settings: Settings of the run, with its data intervals.
@@ -92,10 +97,13 @@ class StepUpdates:
             are outside of it (`starlake/updates_left_out`), and whether its table was emptied first.
         """
         found: dict[str, dict[str, Any]] = {}
-        if self._context.assets_def.partitions_def is not None:
-            return found
+        partitioned = self._context.assets_def.partitions_def is not None
         for key, node in self._nodes.items():
+            if partitioned and node.table is None:
+                continue
             interval = self._effective(node, settings, given)
+            if node.table is not None and interval is not None and self._is_of_a_tick:
+                interval = self._interval_of_load(key, node, interval)
             about: dict[str, Any] = {}
             if interval is not None and interval[1] != _NEVER:
                 about[DATA_INTERVAL] = interval_text(interval)
@@ -127,6 +135,30 @@ class StepUpdates:
             if (before := self._rows_of(key).overlapping(known)) is not None:
                 found[node.id] = append_refused(node.id, known, before)
         return found
+
+    @cached_property
+    def _is_of_a_tick(self) -> bool:
+        """Whether a schedule or an arrival sensor has set the interval of the run, and not a person or a backfill."""
+        return any(name in self._context.run.tags for name in _OF_A_TICK)
+
+    def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval:
+        """Returns the interval of the files that a load takes, with ticks of its schedule that had no load."""
+        translator, consumption = self._binding.translator, self._consumption(key)
+        clock, source = translator.trigger(node).clock, self._binding.source
+        assert node.table is not None
+        pre_load, domain = translator.get_pre_load(node) or PreLoad("imported"), source.graph.domains[node.table.domain]
+        covered = in_timezone(clock.start, clock.timezone) if clock is not None and clock.start is not None else None
+        if consumption is not None:
+            (before,) = self._declared(key, [consumption.update])
+            covered = before[1] if before is not None else self._last_tick(key, consumption.started.timestamp())
+
+        def place(moment: datetime) -> str:
+            try:
+                return directory(pre_load, source.model, domain, moment)
+            except StarlakeError:  # the domain has no directory: the stage area, which names no date
+                return ""
+
+        return interval_of_load(window, clock, covered, self._now, place)
 
     def _effective(self, node: Node, settings: RunSettings, given: Mapping[str, str]) -> Interval | None:
         """Returns the interval of a table or task: that of the variables in the run config of a manual run, first."""
@@ -293,8 +325,8 @@ class StepUpdates:
         return (start, self._now) if start < self._now else None
 
     def _declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
-        """Returns the interval of each update: of its partition, else of its metadata, else of the tags of its run."""
-        found = [self._window(key, one.partition) if one.partition else _recorded(one) for one in updates]
+        """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run."""
+        found = [_recorded(one) or (self._window(key, one.partition) if one.partition else None) for one in updates]
         unknown = {
             one.run_id
             for one, known in zip(updates, found, strict=True)

@@ -1,12 +1,14 @@
 """A task that appends the rows of an interval has every row once, or its run fails and says why."""
 
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import dagster as dg
 import duckdb
 import pytest
 
 import starlake_dagster_assets as sda
+from starlake_dagster_assets.assets import step_updates
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -14,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|curren
 SENSOR = {"starlake/trigger": "transform_kpi_lineage"}
 CONDITION = {"dagster/from_automation_condition": "true"}
 FEATURE = pytest.mark.dagster_feature("Data intervals of tasks that append")
+OUTAGE = pytest.mark.dagster_feature("Data intervals of loads after missed ticks")
 FILES = {
     **{name: text for name, text in projects.SALES.items() if "by_day" not in name and "incoming" not in name},
     "metadata/transform/kpi/app.sl.yml": "version: 1\ntask:\n  writeStrategy: {type: APPEND}\n",
@@ -148,6 +151,31 @@ def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_pa
             ends = {"start": start, "end": start + timedelta(days=1)}
             world.load([2], {f"starlake/data_interval_{end}": moment.isoformat() for end, moment in ends.items()})
             assert (world.run() == "") is is_new
+
+
+@OUTAGE
+@pytest.mark.parametrize("partitions", ["none", "cron"])
+@pytest.mark.parametrize("by", ["schedule", "sensor"])
+def test_a_load_after_an_outage_is_read_as_a_whole(tmp_path, partitions, by, monkeypatch):
+    """The files of three days, loaded by the tick of the last one; what reads them by their interval reads them all."""
+    yaml = "metadata/load/sales/_config.sl.yml"
+    text = FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory')
+    root = projects.write(tmp_path / "sales", {**FILES, yaml: text})
+
+    def tick(number):
+        now = datetime(2025, 3, number + 1, 1, tzinfo=timezone.utc).timestamp()
+        monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: now))
+        tags = day(number) if partitions == "none" else {"dagster/partition": f"2025-03-{number:02}"}
+        return {**tags, f"dagster/{by}_name": "load"}
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(root, instance)
+        world.define(partitions=partitions)
+        world.load([1], tick(1))
+        assert world.run() == ""
+        world.load([2, 3, 4], tick(4))
+        assert world.run() == "" and world.rows() == [1, 2, 3, 4]
+        assert not world.is_due()
 
 
 @FEATURE

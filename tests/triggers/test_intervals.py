@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.project.model import WriteStrategy
 from starlake_dagster_assets.triggers.intervals import interval_text, parse_interval, union_of_intervals
+from starlake_dagster_assets.triggers.model import Clock
 from tests.triggers.conftest import made, project, table, task
 
 NOW = datetime(2026, 12, 3, 5, 0, 20, tzinfo=timezone.utc)
@@ -77,3 +79,33 @@ def test_a_task_that_appends_and_can_never_get_an_interval_is_told(schedule, str
     warnings = "".join(made(project([table("a", schedule)], [one]), **settings).warnings)
     assert ("kpi.x appends the rows of an interval (`sl_start_date`)" in warnings) is bool(warned)
     assert warned in warnings
+
+
+def at(day, hour=5):
+    return datetime(2025, 3, day, hour, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("covered", "now", "path", "expected"),
+    [
+        (None, 10, "/in", (9, 10)),
+        (9, 10, "/in", (9, 10)),
+        (7, 10, "/in", (7, 10)),
+        (10, 10, "/in", (9, 10)),
+        (7, 12, "/in", (7, 12)),
+        (7, 12, "/in/%d", (9, 10)),
+        (7, 12, "/in/%m", (7, 12)),
+        (-8, 10, "/in/%m", (0, 10)),
+    ],
+    ids=["first", "next", "outage", "again", "late", "directory per day", "per month", "month before"],
+)
+def test_a_load_covers_the_ticks_whose_files_it_takes(covered, now, path, expected):
+    """Days of March; 0 is the last of February."""
+    first = at(1)
+    when = None if covered is None else first + timedelta(days=covered - 1)
+    found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(now, 6), lambda moment: f"{moment:{path}}")
+    assert found == tuple(first + timedelta(days=day - 1) for day in expected)
+
+
+def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
+    assert interval_of_load((at(9), at(10)), None, at(7), at(12), lambda _: "/in") == (at(7), at(10))

@@ -1,0 +1,43 @@
+"""Data interval of a load: all ticks of the schedule whose files it takes, also those that were missed before it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.triggers.crons import cycle_of
+from starlake_dagster_assets.triggers.intervals import Interval
+from starlake_dagster_assets.triggers.model import Clock
+
+__all__ = ["interval_of_load"]
+
+_MOST_TICKS = 1000
+
+
+def interval_of_load(
+    window: Interval, clock: Clock | None, covered: datetime | None, now: datetime, directory: Callable[[datetime], str]
+) -> Interval:
+    """Returns the interval of the files that a load takes.
+
+    A load takes all files in the directory of its tick. Where the directory does not name the date, these are also
+    files of ticks that had no load, and of ticks that have passed since the run was requested.
+
+    Args:
+        window: Interval of the run.
+        clock: Schedule of the table; None where it has none.
+        covered: End of the interval that earlier loads have covered; None where it is unknown.
+        now: When the load begins.
+        directory: Returns the directory of the files of a tick.
+    """
+    start, end = window
+    here = directory(end)
+    last = cycle_of(clock.cron, now.timestamp(), clock.timezone)[0] if clock is not None else end
+    if last.timestamp() > end.timestamp() and directory(last) == here:
+        end = last
+    if covered is None:
+        return start, end
+    for _ in range(_MOST_TICKS):
+        if start.timestamp() <= covered.timestamp() or directory(start) != here:
+            return start, end
+        before = clock_windows(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
+        start = before.start if before is not None else covered
+    return covered, end
