@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from starlake_dagster_assets.automation.partitions import clock_windows
-from starlake_dagster_assets.triggers.crons import cycle_of
 from starlake_dagster_assets.triggers.intervals import Interval
 from starlake_dagster_assets.triggers.model import Clock
 
@@ -14,7 +13,11 @@ _MOST_TICKS = 1000
 
 
 def interval_of_load(
-    window: Interval, clock: Clock | None, covered: datetime | None, now: datetime, directory: Callable[[datetime], str]
+    window: Interval,
+    clock: Clock | None,
+    covered: datetime | None,
+    last: datetime,
+    directory: Callable[[datetime], str],
 ) -> Interval:
     """Returns the interval of the files that a load takes.
 
@@ -25,12 +28,11 @@ def interval_of_load(
         window: Interval of the run.
         clock: Schedule of the table; None where it has none.
         covered: End of the interval that earlier loads have covered; None where it is unknown.
-        now: When the load begins.
+        last: The newest tick that has passed.
         directory: Returns the directory of the files of a tick.
     """
     start, end = window
     here = directory(end)
-    last = cycle_of(clock.cron, now.timestamp(), clock.timezone)[0] if clock is not None else end
     if last.timestamp() > end.timestamp() and directory(last) == here:
         end = last
     if covered is None:

@@ -10,7 +10,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.assets.partition_checks import key_reason, takes_partition, unused_key_reason, uses_key
 from starlake_dagster_assets.assets.previous_attempts import partitioned
-from starlake_dagster_assets.assets.step_updates import declared_interval
+from starlake_dagster_assets.automation.runs import declared_interval
 from starlake_dagster_assets.command.outcome import TaskOptions
 from starlake_dagster_assets.command.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.graph.model import Node

@@ -21,7 +21,13 @@ from starlake_dagster_assets.assets.consumption import (
 )
 from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.automation.partitions import in_timezone, time_window
-from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START, TRIGGER
+from starlake_dagster_assets.automation.runs import (
+    DATA_INTERVAL,
+    REQUESTED_AT,
+    TRIGGER,
+    declared_interval,
+    recorded_interval,
+)
 from starlake_dagster_assets.command.outcome import RunSettings
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Node
@@ -32,17 +38,13 @@ from starlake_dagster_assets.triggers.intervals import (
     covers,
     first_group,
     interval_text,
-    parse_interval,
     union_of_intervals,
 )
-from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.triggers.model import Clock, PreLoad
 from starlake_dagster_assets.triggers.run_options import OPTIONS
 from starlake_dagster_assets.triggers.words import listed
 
-__all__ = ["DATA_INTERVAL", "StepUpdates", "declared_interval", "is_automatic"]
-
-DATA_INTERVAL = "starlake/data_interval"
-"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
+__all__ = ["StepUpdates", "is_automatic"]
 
 _MOST_UPDATES = 1000
 _START, _END = "sl_start_date", "sl_end_date"
@@ -57,11 +59,6 @@ _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 def is_automatic(run: dg.DagsterRun) -> bool:
     """Whether a sensor, a schedule or a condition started a run."""
     return any(name in run.tags for name in _STARTED_BY)
-
-
-def declared_interval(tags: Mapping[str, str]) -> Interval | None:
-    """Reads the data interval from the tags of a run; None where they have none."""
-    return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
 
 
 class StepUpdates:
@@ -158,7 +155,21 @@ class StepUpdates:
             except StarlakeError:  # the domain has no directory: the stage area, which names no date
                 return ""
 
-        return interval_of_load(window, clock, covered, self._now, place)
+        return interval_of_load(window, clock, covered, self._newest_tick(clock, window[1]), place)
+
+    def _newest_tick(self, clock: Clock | None, tick: datetime) -> datetime:
+        """Returns the newest tick whose files may be there: the run was requested with it, or waited until after it."""
+        run = self._context.run
+        if (requested := run.tags.get(REQUESTED_AT)) is not None:
+            return datetime.fromisoformat(requested)
+        records = self._instance.get_run_records(dg.RunsFilter(run_ids=[run.root_run_id or run.run_id]))
+        if clock is None or not records:
+            return tick
+        created, now = (
+            cycle_of(clock.cron, moment.timestamp(), clock.timezone)[0]
+            for moment in (records[0].create_timestamp, self._now)
+        )
+        return now if created.timestamp() == tick.timestamp() else tick
 
     def _effective(self, node: Node, settings: RunSettings, given: Mapping[str, str]) -> Interval | None:
         """Returns the interval of a table or task: that of the variables in the run config of a manual run, first."""
@@ -304,7 +315,7 @@ class StepUpdates:
             updates = self._updates(key, up)
             declared += [None] if updates is None else self._declared(up, updates)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
-            return _recorded(consumption.update)
+            return recorded_interval(consumption.update.metadata)
         if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
             rows = self._rows_of(key)
             new = [one for one in declared if one is not None and rows.overlapping(one) is None]
@@ -320,13 +331,15 @@ class StepUpdates:
         return self._unread[key, up]
 
     def _since(self, consumption: Consumption) -> Interval | None:
-        before = _recorded(consumption.update)
+        before = recorded_interval(consumption.update.metadata)
         start = before[1] if before is not None else consumption.started
         return (start, self._now) if start < self._now else None
 
     def _declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
         """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run."""
-        found = [_recorded(one) or (self._window(key, one.partition) if one.partition else None) for one in updates]
+        recorded = [recorded_interval(one.metadata) for one in updates]
+        windows = [self._window(key, one.partition) if one.partition else None for one in updates]
+        found = [known or window for known, window in zip(recorded, windows, strict=True)]
         unknown = {
             one.run_id
             for one, known in zip(updates, found, strict=True)
@@ -381,8 +394,3 @@ def _given_interval(variables: Mapping[str, str | None], zone: str) -> Interval 
     except ValueError:
         return _NEVER, _NEVER
     return in_timezone(start, zone), in_timezone(end, zone)
-
-
-def _recorded(update: Update) -> Interval | None:
-    value = update.metadata.get(DATA_INTERVAL)
-    return parse_interval(value.text or "") if isinstance(value, dg.TextMetadataValue) else None

@@ -1,6 +1,6 @@
 """Time partitions of tables and tasks: by the cron of a schedule, or by the partition column of a sink."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -139,25 +139,25 @@ def windows_between(
     after: datetime | None,
     until: datetime,
     most: int,
-    done: Collection[float] = (),
-) -> list[tuple[datetime, datetime]]:
-    """The windows that have closed after one moment and until another, oldest first.
+    missing: Callable[[tuple[datetime, datetime]], list[dg.AssetKey]],
+) -> list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]]:
+    """The windows that have closed after one moment and until another, oldest first, with the assets that lack them.
 
     Args:
         windows: Of a clock.
         after: None = since the start.
         until: The last moment.
         most: How many at most: the oldest.
-        done: Ends of windows that are left out, seconds since 1970.
+        missing: Returns the assets that a window is to be requested for; it is left out where there are none.
     """
-    found: list[tuple[datetime, datetime]] = []
+    found: list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]] = []
     at = windows.start if after is None or after < windows.start else after
     while len(found) < most:
         window = windows.get_next_partition_window(at, respect_bounds=False)
         if window is None or window.end > until or (windows.end is not None and window.end > windows.end):
             break
-        if window.end.timestamp() not in done:
-            found.append((window.start, window.end))
+        if assets := missing((window.start, window.end)):
+            found.append(((window.start, window.end), assets))
         at = window.end
     return found
 

@@ -1,22 +1,29 @@
 """Runs of a Dagster instance: tags, planned assets, code location."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.triggers.intervals import Interval, parse_interval
+
 __all__ = [
+    "DATA_INTERVAL",
     "INTERVAL_END",
     "INTERVAL_START",
     "IN_PROGRESS",
+    "REQUESTED_AT",
     "TRIGGER",
     "UPSTREAMS",
+    "declared_interval",
     "interval_tags",
     "is_of_this_location",
     "is_over",
     "location_of",
     "planned_assets",
+    "recorded_interval",
 ]
 
 # None of these is hidden in the UI (`.dagster/…`): runs that *Test sensor* launches have the tags that are shown only.
@@ -28,6 +35,11 @@ INTERVAL_START = "starlake/data_interval_start"
 """Run tag: start of the data interval, ISO 8601."""
 INTERVAL_END = "starlake/data_interval_end"
 """Run tag: end of the data interval, ISO 8601."""
+REQUESTED_AT = ".dagster/starlake_requested_at"
+"""Run tag: the tick that requested the run for an interval that had ended before it (`catchup`), ISO 8601."""
+
+DATA_INTERVAL = "starlake/data_interval"
+"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
 
 _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in _OVER]
@@ -38,6 +50,17 @@ _PLANNED = 5000
 def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
     """Returns the run tags `starlake/data_interval_start` and `starlake/data_interval_end`, in ISO format."""
     return {INTERVAL_START: interval[0].isoformat(), INTERVAL_END: interval[1].isoformat()}
+
+
+def declared_interval(tags: Mapping[str, str]) -> Interval | None:
+    """Reads the data interval from the tags of a run; None where they have none."""
+    return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
+
+
+def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
+    """Reads the data interval from the metadata of a materialization; None where it has none."""
+    value = metadata.get(DATA_INTERVAL)
+    return parse_interval(value.text or "") if isinstance(value, dg.TextMetadataValue) else None
 
 
 def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:

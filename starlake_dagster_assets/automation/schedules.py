@@ -21,8 +21,8 @@ from starlake_dagster_assets.automation.partitions import (
     window_before,
     windows_between,
 )
-from starlake_dagster_assets.automation.runs import interval_tags
-from starlake_dagster_assets.automation.schedule_runs import requested_ends
+from starlake_dagster_assets.automation.runs import REQUESTED_AT, interval_tags
+from starlake_dagster_assets.automation.schedule_runs import CoveredIntervals
 from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.triggers.crons import meet
 from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
@@ -213,8 +213,10 @@ def tick_requests(
     windows = due_windows(context, group, keys, moment)
     if not windows:
         yield dg.SkipReason(nothing_due(group.clock, moment))
-    for start, end in windows:
+    for (start, end), missing in windows:
         interval = interval_tags((start, end))
+        if end.timestamp() < windows[-1][0][1].timestamp():
+            interval[REQUESTED_AT] = windows[-1][0][1].isoformat()
         key = end.astimezone(timezone.utc).isoformat()
         for partition in partitions_in(context, group.partitions, (start, end)):
             yield dg.RunRequest(
@@ -222,16 +224,17 @@ def tick_requests(
                 partition_key=partition,
                 run_config=config,
                 tags={**tags, **interval},
-                asset_selection=None if group.whole else keys,
+                asset_selection=None if group.whole and missing == list(keys) else missing,
             )
 
 
 def due_windows(
     context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
-) -> list[_Window]:
-    """Returns the windows that a tick requests, oldest first: those that have closed since the tick before.
+) -> list[tuple[_Window, list[dg.AssetKey]]]:
+    """Returns the windows that a tick requests, oldest first, with assets: those closed since the tick before.
 
-    With `catchup` these are all that have no run, since the start or the first one that has.
+    With `catchup` these are all that an asset has no run and no materialization for, since the start or the first one
+    that has.
     """
     ticks = clock_windows(group.clock)
     windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
@@ -239,13 +242,13 @@ def due_windows(
     if last is None:
         return []
     if group.clock.catchup:
-        ends = requested_ends(context.instance, group.name, keys)
-        if ends or group.clock.start is not None:
-            zone = ZoneInfo(group.clock.timezone)
-            since = None if group.clock.start is not None else datetime.fromtimestamp(min(ends), zone)
-            return windows_between(windows, since, last[1], _MOST, done=ends)
+        covered = CoveredIntervals(context.instance, group.name, keys, group.partitions)
+        first = covered.first() if group.clock.start is None else None
+        if first is not None or group.clock.start is not None:
+            since = None if first is None else datetime.fromtimestamp(first, ZoneInfo(group.clock.timezone))
+            return windows_between(windows, since, last[1], _MOST, covered.missing)
     before = window_before(windows, last[0])
-    return windows_between(windows, before[1] if before else last[0], last[1], _MOST)
+    return windows_between(windows, before[1] if before else last[0], last[1], _MOST, lambda _: list(keys))
 
 
 def _multi_keys(

@@ -141,6 +141,32 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, l
     assert [interval(one)[0][:10] for one in holes] == ["2026-03-03", "2026-03-06", "2026-03-07", "2026-03-08"]
 
 
+@pytest.mark.parametrize("partitions", ["none", "cron"])
+@pytest.mark.parametrize("start", [datetime(2026, 3, 1), None])
+def test_catchup_of_a_renamed_schedule_asks_for_nothing_that_its_assets_have(world, lasting, partitions, start):
+    clock = Clock("0 5 * * *", PARIS, start, catchup=True)
+    both = ["kpi.revenue", *SALES]
+    first = world(scheduled({"kpi": (both, clock)}, partitions), instance=lasting)
+    for asked in first.tick(at(2026, 3, 3, 5)):
+        assert first.run(asked).success
+    it = world(scheduled({"renamed": (both, clock)}, partitions), instance=lasting)
+    late = it.tick(at(2026, 3, 5, 5))
+    assert [interval(one)[0][:10] for one in late] == ["2026-03-03", "2026-03-04"]
+
+
+def test_catchup_asks_for_the_history_of_a_new_task_alone(world, lasting):
+    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+    it = world(scheduled({"kpi": (SALES, clock)}), instance=lasting)
+    for asked in it.tick(at(2026, 3, 3, 5)):
+        assert it.run(asked).success
+    it = world(scheduled({"kpi": (["kpi.revenue", *SALES], clock)}), instance=lasting)
+    found = [
+        (interval(one)[0][8:10], sorted(key.to_user_string() for key in one.asset_selection or ()))
+        for one in it.tick(at(2026, 3, 4, 5))
+    ]
+    assert found == [("01", ["kpi/revenue"]), ("02", ["kpi/revenue"]), ("03", [])], "the last one makes everything"
+
+
 def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(world, lasting):
     it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, catchup=True))}), instance=lasting)
     (first,) = it.tick(at(2026, 3, 5, 5))

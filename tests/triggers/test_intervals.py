@@ -86,7 +86,7 @@ def at(day, hour=5):
 
 
 @pytest.mark.parametrize(
-    ("covered", "now", "path", "expected"),
+    ("covered", "last", "path", "expected"),
     [
         (None, 10, "/in", (9, 10)),
         (9, 10, "/in", (9, 10)),
@@ -99,13 +99,13 @@ def at(day, hour=5):
     ],
     ids=["first", "next", "outage", "again", "late", "directory per day", "per month", "month before"],
 )
-def test_a_load_covers_the_ticks_whose_files_it_takes(covered, now, path, expected):
+def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expected):
     """Days of March; 0 is the last of February."""
     first = at(1)
     when = None if covered is None else first + timedelta(days=covered - 1)
-    found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(now, 6), lambda moment: f"{moment:{path}}")
+    found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(last), lambda moment: f"{moment:{path}}")
     assert found == tuple(first + timedelta(days=day - 1) for day in expected)
 
 
 def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
-    assert interval_of_load((at(9), at(10)), None, at(7), at(12), lambda _: "/in") == (at(7), at(10))
+    assert interval_of_load((at(9), at(10)), None, at(7), at(10), lambda _: "/in") == (at(7), at(10))
