@@ -154,6 +154,7 @@ def evaluate(
     busy: Mapping[str, LoadRun] = MappingProxyType({}),
     window: Window | None = None,
     window_runs: Sequence[LoadRun] = (),
+    loaded: Callable[[], Mapping[str, str]] = dict,
     elsewhere: Callable[[], Sequence[str]] = tuple,
     by_condition: Collection[str] = (),
 ) -> Arrival | Close | Skip:
@@ -168,6 +169,7 @@ def evaluate(
         busy: The run in progress that loads a table, by unit.
         window: The window of the schedule; None without one.
         window_runs: The runs with the interval of the window.
+        loaded: Returns the run that loaded a table for the window otherwise, as by hand, by node id.
         elsewhere: Returns sentences on files of the tables in other directories.
         by_condition: Tables that an automation condition loads: their files are observed, and start no run here.
 
@@ -198,12 +200,15 @@ def evaluate(
     seen = "; ".join(parts) or "nothing is there"
     if window is None:
         return Skip(f"{look.waited_for}: {seen}.", not parts)
-    missing = _missing(look, window_runs)
-    if is_closed and not (is_over or window_runs or fresh or pre_load.soft_fail or by_condition):
+    others = {node: run for node, run in loaded().items() if run not in {one.id for one in window_runs}}
+    missing = _missing(look, window_runs, others)
+    if is_closed and not (is_over or window_runs or others or fresh or pre_load.soft_fail or by_condition):
         opened, closed = instant(window.start), instant(window.end)
         reason = f"The window from {opened} to {closed} closed without {missing}: {look.waited_for}: {seen}."
         return Close(reason, f"{name}:{int(window.start)}:closed")
-    return Skip(f"{look.waited_for}: {seen}. {_of_window(look, window, missing)}{_loaded(window_runs)}", not parts)
+    return Skip(
+        f"{look.waited_for}: {seen}. {_of_window(look, window, missing)}{_loaded(window_runs, others)}", not parts
+    )
 
 
 def _arrival(name: str, look: Look, ready: Sequence[str], loadable: tuple[str, ...], window: Window | None) -> Arrival:
@@ -218,12 +223,12 @@ def _arrival(name: str, look: Look, ready: Sequence[str], loadable: tuple[str, .
 # ----------------------------------------------------------------------------------------------------- messages
 
 
-def _missing(look: Look, runs: Sequence[LoadRun]) -> str:
+def _missing(look: Look, runs: Sequence[LoadRun], others: Collection[str]) -> str:
     """What has no run in a window that succeeded or is in progress; "" where everything has one."""
     served = {unit for run in runs if run.in_progress or run.has_succeeded for unit in run.sets}
     if look.ack_path:
-        return "" if served else "the ack file"
-    missing = [table for table in look.tables if short(table) not in served]
+        return "" if served or others else "the ack file"
+    missing = [table for table in look.tables if short(table) not in served and table not in others]
     return f"files of {listed(missing)}" if missing else ""
 
 
@@ -239,8 +244,9 @@ def _of_window(look: Look, window: Window, missing: str) -> str:
     return f"The window that opened at {opened} closed{without}; files that come before {following} belong to it."
 
 
-def _loaded(runs: Sequence[LoadRun]) -> str:
+def _loaded(runs: Sequence[LoadRun], others: Mapping[str, str]) -> str:
     done = [f"{run.files} (run {run.id})" for run in reversed(runs) if run.has_succeeded and run.files]
+    done += [f"{node} ({f'run {run}' if run else 'reported from outside'})" for node, run in sorted(others.items())]
     return f" Loaded in it: {listed(done)}." if done else ""
 
 

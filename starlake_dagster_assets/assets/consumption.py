@@ -6,7 +6,7 @@ assets and partitions, so one number per upstream tells for each of its partitio
 covers a data interval has not read the updates of other intervals: it names them in its own metadata (`LEFT_OUT`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -90,7 +90,7 @@ class Consumption:
         return datetime.fromtimestamp(self.update.timestamp if started is None else started, timezone.utc)
 
 
-def newest_materializations(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> Mapping[dg.AssetKey, Any]:
+def newest_materializations(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, Any]:
     """Reads the event log record of the newest materialization of each asset that has one, in one call."""
     entries = (record.asset_entry for record in instance.get_asset_records(list(keys)))
     return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}

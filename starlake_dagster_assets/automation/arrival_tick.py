@@ -16,12 +16,13 @@ from starlake_dagster_assets.arrivals.places import ack_path, ack_paths, areas, 
 from starlake_dagster_assets.arrivals.state import SensorState
 from starlake_dagster_assets.arrivals.stores import Store, StoreError, content_of
 from starlake_dagster_assets.arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
+from starlake_dagster_assets.assets.consumption import newest_materializations, update_of
 from starlake_dagster_assets.assets.translator import StarlakeTranslator
 from starlake_dagster_assets.automation.arrival_runs import LoadRuns
 from starlake_dagster_assets.automation.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.incoming_files import by_condition, file_keys, is_observed, observation
-from starlake_dagster_assets.automation.partitions import partitioned_by_rows, window_before
-from starlake_dagster_assets.automation.runs import interval_tags
+from starlake_dagster_assets.automation.partitions import partitioned_by_rows, time_window, window_before
+from starlake_dagster_assets.automation.runs import interval_tags, recorded_interval
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Domain, Table
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
@@ -176,6 +177,7 @@ class _Tick:
                 busy=busy,
                 window=window,
                 window_runs=[run for run in runs.recent if run.until == until] if window is not None else (),
+                loaded=lambda: self._loaded_for(window),
                 elsewhere=lambda: self._files_elsewhere(runs, look, window),
                 by_condition=sensor.by_condition,
             )
@@ -187,6 +189,21 @@ class _Tick:
 
     def _runs(self, job: str) -> LoadRuns:
         return LoadRuns(self.context, job)
+
+    def _loaded_for(self, window: Window | None) -> dict[str, str]:
+        """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
+        if window is None:
+            return {}
+        keys, found = self.sensor.keys, dict[str, str]()
+        records = newest_materializations(self.context.instance, keys.values())
+        for node, key in keys.items():
+            if (record := records.get(key)) is not None:
+                update = update_of(record)
+                interval = recorded_interval(update.metadata) or time_window(self.sensor.partitions, update.partition)
+                until = interval[1] if interval is not None else None
+                if update.timestamp >= window.start if until is None else until >= window.interval[1]:
+                    found[node] = update.run_id
+        return found
 
     def _busy(self, look: Look, runs: LoadRuns) -> Mapping[str, LoadRun]:
         busy = runs.loading(self.sensor.keys) if look.sets else {}

@@ -174,7 +174,7 @@ def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(wor
     assert [interval(one)[0][:10] for one in it.tick(at(2026, 3, 7, 5))] == ["2026-03-05", "2026-03-06"]
 
 
-def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
+def _run_of(instance, location: str, end: str, *makes: dg.AssetKey) -> None:
     """A run that a schedule of that name asked for in some code location."""
     try:
         from dagster._core import remote_origin as origins
@@ -185,7 +185,7 @@ def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
         instance,
         "load",
         tags={"dagster/schedule_name": "load_schedule", "starlake/data_interval_end": end},
-        asset_selection=frozenset({makes}),
+        asset_selection=frozenset(makes),
         remote_job_origin=origins.RemoteJobOrigin(origins.RemoteRepositoryOrigin(place, "__repository__"), "load"),
         job_code_origin=JobPythonOrigin(
             "load", RepositoryPythonOrigin("python", ModuleCodePointer("nowhere", "defs"), entry_point=["dagster"])
@@ -196,12 +196,12 @@ def _run_of(instance, location: str, makes: dg.AssetKey, end: str) -> None:
 def test_catchup_remembers_its_own_runs_not_those_of_another_location_that_has_a_schedule_of_that_name(world, lasting):
     clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
     it = world(scheduled({"load": (SALES, clock)}), instance=lasting)
-    other, orders = dg.AssetKey(["crm", "calls"]), dg.AssetKey(["sales", "orders"])
-    _run_of(lasting, "crm", other, "2026-03-05T05:00:00+01:00")
+    other, sales = dg.AssetKey(["crm", "calls"]), [dg.AssetKey(node.split(".")) for node in SALES]
+    _run_of(lasting, "crm", "2026-03-05T05:00:00+01:00", other)
     assert len(it.tick(at(2026, 3, 5, 5))) == 4, "nothing of its own was asked for yet"
-    _run_of(lasting, "sales", orders, "2026-03-03T05:00:00+01:00")
+    _run_of(lasting, "sales", "2026-03-03T05:00:00+01:00", *sales)
     for hour in range(120):  # more than one look at the instance brings
-        _run_of(lasting, "crm", other, f"2026-03-{6 + hour // 24:02}T{hour % 24:02}:00:00+01:00")
+        _run_of(lasting, "crm", f"2026-03-{6 + hour // 24:02}T{hour % 24:02}:00:00+01:00", other)
     asked = it.tick(at(2026, 3, 6, 5))
     days = [interval(one)[0][:10] for one in asked]
     assert days == ["2026-03-01", "2026-03-03", "2026-03-04", "2026-03-05"], "the 2nd has a run of its own"
