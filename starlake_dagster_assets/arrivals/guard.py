@@ -13,6 +13,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.arrivals.guard_cli import asked_of_starlake
+from starlake_dagster_assets.arrivals.looks import FileSet
 from starlake_dagster_assets.arrivals.scene import FirstListings, Scene
 from starlake_dagster_assets.arrivals.stores import Store
 from starlake_dagster_assets.arrivals.tags import sets_in
@@ -23,6 +24,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model import Table
 from starlake_dagster_assets.runners.protocol import Runner
 from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.triggers.words import listed
 
 __all__ = ["GuardedRun"]
 
@@ -61,6 +63,7 @@ class GuardedRun:
         self._vouched = sets_in(tags)
         self._unseen = tuple(tables)
         self._first = FirstListings()
+        self._elsewhere: dict[str, FileSet] = {}
         self._log = log
         self._now = settings.window[1] if settings.window is not None else datetime.now(timezone.utc)
 
@@ -78,6 +81,40 @@ class GuardedRun:
         for pre_load, tables in self._policies(nodes):
             not_ready |= self._tried(pre_load, tables)
         return not_ready
+
+    def overlooked(self, node: Node) -> str:
+        """Returns why a load that found no file is a failure; "" where it is none.
+
+        The files that were there before the load lie in the same place as before: in `incoming_path` or `pending_path`,
+        which is not where Starlake looks.
+
+        Args:
+            node: A table whose load found no file.
+        """
+        files, pre_load = self._elsewhere.get(node.id), self._pre_load(node)
+        if files is None or pre_load is None or self._files_elsewhere([node]).get(node.id) != files:
+            return ""
+        scene = self._scene(pre_load, {node.id: node.table} if node.table is not None else {})
+        option = "pending_path" if pre_load.strategy == "pending" else "incoming_path"
+        looks = f"{scene.elsewhere}, the stage area" if option == "pending_path" else f"{scene.elsewhere or 'nowhere'}"
+        return (
+            f"no file was loaded, and {listed(files.names)} lie in {scene.place} ({option}) as before: Starlake takes "
+            f"the files of domain {scene.domain.name} from {looks} ({scene.domain.location}). "
+            f"Next: make {option} and the `directory` of the domain the same place."
+        )
+
+    def note_files_elsewhere(self, nodes: Sequence[Node]) -> None:
+        """Notes the files that lie in a place of the options before the loads, for `overlooked`."""
+        self._elsewhere |= self._files_elsewhere(nodes)
+
+    def _files_elsewhere(self, nodes: Sequence[Node]) -> dict[str, FileSet]:
+        """Returns the files that lie in a place of the options that is not that of the domain, by node id."""
+        found: dict[str, FileSet] = {}
+        for pre_load, tables in self._policies(nodes):
+            if pre_load.incoming_path or pre_load.pending_path:
+                with suppress(StarlakeError):  # raised again when the domain is loaded
+                    found |= self._scene(pre_load, tables).files_elsewhere()
+        return found
 
     def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         try:

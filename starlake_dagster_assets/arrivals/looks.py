@@ -58,6 +58,7 @@ class Look:
         acks: The ack files that are there and are answered, by path.
         ack_path: The ack file of this moment; "" for other strategies.
         other_acks: Names of ack files of dates that are not answered.
+        answered: Whether the ack file of this moment was answered here already and is there for other sensors.
     """
 
     at: float
@@ -71,6 +72,7 @@ class Look:
     acks: Mapping[str, File] = field(default_factory=lambda: MappingProxyType({}))
     ack_path: str = ""
     other_acks: Sequence[str] = ()
+    answered: bool = False
     files: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
     """With strategy `ack`: what Starlake would take, by table."""
     modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
@@ -85,9 +87,9 @@ class Look:
         """What else an operator should know: a directory that is not there, files that nobody takes."""
         found: list[str] = []
         if self.ack_path and not self.acks:
-            found.append("it is not there")
+            found.append("it was answered here" if self.answered else "it is not there")
             if files := [name for files in self.files.values() for name in files.names]:
-                found.append(f"{listed(files)} in {self.place} wait for it")
+                found.append(f"{listed(files)} in {self.place} wait for {'the next one' if self.answered else 'it'}")
         if self.other_acks:
             text = f"{listed(self.other_acks)} are ack files of other dates, which are not answered"
             found.append(f"{text}: rename them to this date, or delete them")
@@ -164,7 +166,9 @@ class Watched:
         return [name for name in strange if name not in known]
 
 
-def acknowledged_by(look: Look, acks: Mapping[str, File], path: str, others: Sequence[str] = ()) -> Look:
+def acknowledged_by(
+    look: Look, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
+) -> Look:
     """What strategy `ack` sees: the ack files are what is waited for, the files only say which tables to load.
 
     Args:
@@ -172,10 +176,11 @@ def acknowledged_by(look: Look, acks: Mapping[str, File], path: str, others: Seq
         acks: The ack files that are there, by path.
         path: Where the ack file of this moment is waited for.
         others: Names of ack files of dates that are not answered.
+        answered: Whether the ack file of this moment was answered here already, and is kept for other sensors.
     """
     sets = {
         one: FileSet((one.rpartition("/")[2],), short(f"{one}\0{mark_of(file)}")) for one, file in sorted(acks.items())
     }
     loadable = tuple(sorted(look.sets)) or tuple(look.tables)
     changes = {"sets": sets, "files": look.sets, "loadable": loadable}
-    return replace(look, **changes, acks=acks, ack_path=path, other_acks=others)
+    return replace(look, **changes, acks=acks, ack_path=path, other_acks=others, answered=answered)

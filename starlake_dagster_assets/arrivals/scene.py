@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlake_dagster_assets.arrivals.looks import FileSet, Look, Watched
@@ -66,6 +66,27 @@ class Scene:
         """The ack file of strategy `ack`."""
         waits = self.pre_load.strategy == "ack"
         return ack_path(self.pre_load, self.project, self.domain, self.moment) if waits else None
+
+    @property
+    def place(self) -> str:
+        """The directory that is looked at."""
+        return directory(self.pre_load, self.project, self.domain, self.moment)
+
+    @property
+    def elsewhere(self) -> str:
+        """The directory that Starlake takes the files from; "" where the domain has none."""
+        own = replace(self.pre_load, incoming_path=None, pending_path=None)
+        if own.strategy != "pending" and not self.domain.incoming:
+            return ""
+        return directory(own, self.project, self.domain, self.moment)
+
+    def files_elsewhere(self) -> Mapping[str, FileSet]:
+        """Returns the files by node id, where Starlake takes files from another directory than the one looked at.
+
+        Raises:
+            StoreError: When the directory cannot be read.
+        """
+        return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._look(self.tables).sets
 
     def path(self, text: str) -> str:
         """A path with its variables."""
@@ -149,8 +170,7 @@ class Scene:
 
     def _look(self, tables: Mapping[str, Table]) -> Look:
         watched = Watched(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")
-        place = directory(self.pre_load, self.project, self.domain, self.moment)
-        return watched.look(time.time(), self.store.listing(place))
+        return watched.look(time.time(), self.store.listing(self.place))
 
     def _staged(self) -> frozenset[str]:
         """Tables that have files in the stage area already: `load` takes them too."""

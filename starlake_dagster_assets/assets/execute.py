@@ -35,7 +35,7 @@ from starlake_dagster_assets.assets.step_progress import RunCall, StepProgress
 from starlake_dagster_assets.assets.step_updates import StepUpdates
 from starlake_dagster_assets.command.build import options_argument
 from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import FailedCommand, ResultPolicies, RunSettings, TaskOptions
+from starlake_dagster_assets.command.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
 from starlake_dagster_assets.command.partitions import PartitionInfo
 from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.errors import CommandError
@@ -124,16 +124,17 @@ def _run(
     wanted = [node.id for node in nodes.values()]
     hold = (bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values())
     settings = replace(settings, hold=hold)
+    guard = GuardedRun(
+        binding.translator.get_pre_load,
+        binding.source,
+        runner,
+        settings,
+        context.run.tags,
+        tables=list(nodes.values()),
+        log=context.log.info,
+    )
+    guard.note_files_elsewhere(list(nodes.values()))
     if not settings.again:  # another attempt has moved its files already
-        guard = GuardedRun(
-            binding.translator.get_pre_load,
-            binding.source,
-            runner,
-            settings,
-            context.run.tags,
-            tables=list(nodes.values()),
-            log=context.log.info,
-        )
         settings = replace(settings, not_ready=guard)
     _validate_options(settings, nodes.values())
     results.before(nodes.values())
@@ -141,7 +142,10 @@ def _run(
         context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
     problems = Problems(context, policies)
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
-        for item in outcomes:
+        for found in outcomes:
+            item = found
+            if isinstance(found, Outcome) and found.status == "nothing" and (reason := guard.overlooked(found.node)):
+                item = replace(found, status="failed", reason=reason)
             problems.note(item)
             if not isinstance(item, FailedCommand):
                 step.note_unevaluated(item)

@@ -26,7 +26,7 @@ from starlake_dagster_assets.automation.runs import interval_tags, recorded_inte
 from starlake_dagster_assets.command.source import ProjectSource
 from starlake_dagster_assets.project.model import Domain, Table
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
-from starlake_dagster_assets.triggers.words import listed, short
+from starlake_dagster_assets.triggers.words import instant, listed, short
 
 __all__ = ["ArrivalGroup", "ArrivalSensor"]
 
@@ -290,14 +290,29 @@ class _Tick:
         expected, others = sensor.path(moment), list[str]()
         if not acks and not is_alone:
             pattern = dated_names(pre_load, sensor.model, domain, moment)
-            known = {one.rpartition("/")[2] for one in (expected, *paths)}
+            known = {one.rpartition("/")[2] for one in (expected, *paths, *self._acks_of_others(window))}
             there = sensor.store.listing(expected.rpartition("/")[0]).names
             others = [one for one in there if one not in known and pattern.fullmatch(one)]
         return acknowledged_by(look, acks, expected, others)
 
+    def _acks_of_others(self, window: Window | None) -> list[str]:
+        """Returns the ack files of the next window, and of other sensors that answer the same ones."""
+        sensor, found = self.sensor, list[str]()
+        if window is not None:
+            following = sensor.path(datetime.fromtimestamp(window.following, sensor.zone))
+            found.append(following)
+            if sensor.store.file(following) is not None:
+                self.reasons.append(f"{following} is for the window that opens at {instant(window.following)}.")
+        for other in sensor.answering:
+            zone = ZoneInfo(other.pre_load.timezone if other.clock is None else other.clock.timezone)
+            now = datetime.fromtimestamp(self.now, zone)
+            near = {"before": _DATES_BEFORE, "after": _DATES_AFTER}
+            found += ack_paths(other.pre_load, sensor.model, other.domain, now, **near)
+        return found
+
     def _without_answered(self, look: Look) -> Look:
         """Deletes the ack files that every sensor has answered with a run that succeeded."""
-        sensor, left = self.sensor, dict(look.acks)
+        sensor, left, is_answered = self.sensor, dict(look.acks), False
         for path, file in look.acks.items():
             sets = {path: look.sets[path].digest}
             answers = {one.name: self._runs(one.job).requested(sets, all_runs=True) for one in sensor.answering}
@@ -309,7 +324,9 @@ class _Tick:
             elif sensor.group.name not in waiting:
                 self.reasons.append(f"{path} is kept until {listed(waiting)} answers it too.")
                 del left[path]
-        return acknowledged_by(replace(look, sets=look.files), left, look.ack_path, look.other_acks)
+                is_answered |= path == look.ack_path
+        look = replace(look, sets=look.files)
+        return acknowledged_by(look, left, look.ack_path, look.other_acks, answered=is_answered)
 
     def _files_elsewhere(self, runs: LoadRuns, look: Look, window: Window | None) -> list[str]:
         """Names the files of the tables that lie on the other stations of a load: incoming, stage, ingesting."""

@@ -118,7 +118,9 @@ class Evaluator:
         if reason := self._reason_to_wait(state, {up: why for up, why in pending.items() if up not in joined}):
             return Skip(f"{seen}; {reason}.", due=True)
         updates = {up: one for up, one in state.updates.items() if up in state.fresh}
-        return RunNeeded(target, updates, seen + self._stopped(state), frozenset(joined))
+        late = [up for up in updates if up not in state.counted and state.cycle and not updates[up].indirect]
+        text = f" (and {_seen(state, late)}, of another cycle, not read before)" if late else ""
+        return RunNeeded(target, updates, seen + text + self._stopped(state), frozenset(joined))
 
     def has_update(self, target: Target) -> bool:
         """Whether there is an update that counts and that a target has not read."""

@@ -338,3 +338,25 @@ def test_the_guard_looks_where_the_options_say(world, tmp_path):
     )
     (place / "orders_1.csv").touch()
     assert told(by_hand(here))[0] == ["orders"]
+
+
+@pytest.mark.parametrize("strategy", ["imported", "pending", "ack"])
+@pytest.mark.parametrize("again", [False, True])
+def test_files_where_starlake_does_not_look_are_a_failure_with_both_places(world, tmp_path, incoming, strategy, again):
+    """A retry says so, too; and where both are the same place, nothing to load is no failure."""
+    for place, fails in ((tmp_path / "elsewhere", True), (tmp_path / "datasets" / "stage", False)):
+        source = sales_in(str(incoming if fails or strategy == "pending" else place / "sales"), str(tmp_path))
+        paths = {"pending_path" if strategy == "pending" else "incoming_path": str(place)}
+        policy = PreLoad(strategy, stable_for=0, global_ack_file_path=f"{tmp_path}/go", **paths)
+        here = world(policy, source=source)
+        (place / "sales").mkdir(parents=True)
+        (place / "sales" / "orders_1.csv").touch()
+        (tmp_path / "go").touch()
+        result = by_hand(here)
+        if again:
+            tags = {"dagster/parent_run_id": result.run_id, "dagster/root_run_id": result.run_id}
+            result = here.execute(dg.RunRequest(asset_selection=[dg.AssetKey(["sales", "orders"])]), **tags)
+        said = told(result)[1].get("orders", "") + str([e.step_failure_data for e in result.get_step_failure_events()])
+        assert (f"orders_1.csv lie in {place}/sales ({next(iter(paths))}) as before" in said) is fails
+        if fails:
+            assert not result.success and "metadata/load/sales" in said

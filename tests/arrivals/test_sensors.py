@@ -438,7 +438,12 @@ def test_an_ack_for_two_crons_is_deleted_when_both_have_answered_it(world, incom
     (go,) = acks(tmp_path, "2024-05-02")
     (request,) = here.tick("a_arrival")
     here.ended(here.accept(request, "a_arrival"))
-    assert f"{go} is kept until b_arrival answers it too" in here.tick("a_arrival")
+    said = here.tick("a_arrival")
+    assert f"{go} is kept until b_arrival answers it too" in said
+    assert f"ack file {go}: it was answered here." in said and "not there" not in said
+    said = here.tick("b_arrival")
+    assert f"{go} is for the window that opens at 2024-05-02 05:30:00 UTC." in said
+    assert "delete" not in said and "other dates" not in said
     clock.wait(1800)
     (request,) = here.tick("b_arrival")
     assert tables(request) == ["items"]
@@ -568,6 +573,33 @@ def test_a_window_that_closes_without_files_is_a_run_that_fails_and_says_so(worl
     assert "closed without files of sales.customers" in failure.step_failure_data.error.message
     assert here.runner.commands == []
     assert "closed without files" in here.tick()
+
+
+@pytest.mark.parametrize("strategy", ["imported", "ack"])
+@pytest.mark.parametrize(
+    ("when", "interval", "is_loaded"),
+    [
+        (SIX + 600, "", True),
+        (SIX - 600, "", False),
+        (SIX + 600, "2024-05-01T06:00:00+02:00/2024-05-02T06:00:00+02:00", True),
+        (SIX + 600, "2024-04-30T06:00:00+02:00/2024-05-01T06:00:00+02:00", False),
+    ],
+    ids=["by hand in the window", "before it", "for its interval", "for another interval"],
+)
+def test_a_window_whose_files_were_loaded_by_hand_does_not_fail(
+    world, clock, monkeypatch, strategy, when, interval, is_loaded
+):
+    here = world(PreLoad(strategy, soft_fail=False), cron=DAILY)
+    metadata = {"starlake/data_interval": interval} if interval else {}
+    monkeypatch.setattr("time.time", lambda: when)
+    here.instance.report_runless_asset_event(dg.AssetMaterialization(["sales", "orders"], metadata=metadata))
+    clock.now = SIX
+    here.tick()
+    clock.now = SIX + 3600
+    answer = here.tick()
+    assert isinstance(answer, str) is is_loaded
+    if is_loaded:
+        assert "Loaded in it: sales.orders (reported from outside)" in answer and "closed" in answer
 
 
 def test_a_file_that_came_in_time_is_waited_for_after_the_end(world, incoming, clock):
