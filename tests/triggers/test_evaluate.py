@@ -236,3 +236,14 @@ def test_a_chain_of_a_thousand_tasks_is_evaluated_upstream_first():
 def test_an_upstream_of_the_same_run_that_was_never_materialized_is_named():
     found = World({"m": Watch(any_of("a")), "x": Watch(all_of("m", "b"))}, updates(a=1)).look("x", together=["m"])
     assert isinstance(found, Skip) and "Waits for b. Seen: m in the same run." in found.reason
+
+
+def test_an_update_of_an_earlier_cycle_that_is_read_along_is_named():
+    watch = Watch(any_of("a", "b"), data_cycle="0 0 * * *")
+    days = [datetime(2024, 5, one, 12, tzinfo=timezone.utc).timestamp() for one in (2, 3)]
+    made = {name: Update(number, at, f"run{number}") for number, (name, at) in enumerate(zip("ab", days, strict=True))}
+    found = World({"x": watch}, made).look()
+    assert isinstance(found, RunNeeded) and set(found.updates) == {"a", "b"}
+    assert (
+        found.reason.startswith("b at 2024-05-03") and "(and a at 2024-05-02 12:00:00 UTC, of another" in found.reason
+    )
