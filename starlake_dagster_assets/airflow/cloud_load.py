@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from starlake_dagster_assets.airflow.load_spec import LoadSpec
-from starlake_dagster_assets.airflow.macros import attempt, manifest, skip_task, tell_window
+from starlake_dagster_assets.airflow.macros import attempt, skip_task, tell_window
 from starlake_dagster_assets.airflow.store_areas import RecalledAreas, store_areas
 from starlake_dagster_assets.airflow.taken_files import TakenFiles
 from starlake_dagster_assets.airflow.tries import TryRecord, say
@@ -27,7 +27,7 @@ def begin_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable
     """Returns the `pre_execute` of a load: it lists the files, which tell the result at the end.
 
     Args:
-        root: Templates of `SL_ROOT` and `SL_DATASETS`.
+        root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
         directory: Directory of the domain.
         stems: File stems of its tables.
     """
@@ -43,7 +43,7 @@ def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[
     """Returns the `post_execute` of a load whose command ended with exit code 0, which alone proves nothing.
 
     Args:
-        root: Templates of `SL_ROOT` and `SL_DATASETS`.
+        root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
         directory: Directory of the domain.
         stems: File stems of its tables.
     """
@@ -60,13 +60,13 @@ class _CloudLoad:
     """One load in a cloud."""
 
     def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
-        path = manifest(context)
+        render: Callable[..., str] = context["task"].render_template
+        environ = {name: render(text, context) for name, text in root.items()}
         known: Mapping[str, Any] = {}
-        if path:
+        if path := environ.get("STARLAKE_EXPORT"):
             with open(path, encoding="utf-8") as file:
                 known = json.load(file)
-        render: Callable[..., str] = context["task"].render_template
-        self._areas = store_areas(known, {name: render(text, context) for name, text in root.items()})
+        self._areas = store_areas(known, environ)
         self._spec = LoadSpec.of(known, directory, stems)
         self._number = int(context["ti"].try_number)
         self._attempt = attempt(context)

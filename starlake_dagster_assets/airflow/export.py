@@ -78,6 +78,7 @@ def export_airflow(
     automation: StarlakeAutomation | None = None,
     translator: NamingSource | None = None,
     name: str | None = None,
+    task_groups: bool = False,
     check: bool = False,
 ) -> ExportReport:
     """Writes a project as Airflow DAG files, with the module that they share and the files that describe them.
@@ -106,6 +107,8 @@ def export_airflow(
         translator: Its keys, groups and dependencies hold in the files too; definitions have theirs already.
         name: Name of the export. An export replaces the files of the export of the same name, and no others. By
             default it consists of prefix, project and a hash of `select` and `exclude`.
+        task_groups: Each file has a function `task_group` that adds its tasks to a DAG of yours, and the `SCHEDULE` for
+            that DAG, instead of a DAG.
         check: Write nothing.
 
     Returns:
@@ -148,7 +151,8 @@ def export_airflow(
         ids,
     )
     plan, worker = plan_dags(request), helper(MARKER)
-    files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in plan.dags}
+    dags = [replace(dag, embedded=task_groups) for dag in plan.dags]
+    files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in dags}
     files[f"{worker.name}.py"] = worker.text
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     refuse_secrets(files, source, plan, request.options.settings)

@@ -19,6 +19,7 @@ from jinja2 import pass_context
 __all__ = [
     "MACROS",
     "all_held",
+    "embed",
     "files_are_there",
     "run_if_updated",
     "skip_task",
@@ -149,9 +150,14 @@ def worker() -> str:
 
 
 @pass_context
-def manifest(context: Any) -> str:
-    """Returns the path of the manifest that lists the file of the DAG; "" where there is none."""
-    file = f"{context['dag'].dag_id}.py"
+def manifest(context: Any, file: str = "") -> str:
+    """Returns the path of the manifest that lists a file; "" where there is none.
+
+    Args:
+        context: The context of the run.
+        file: The file; that of the DAG by default.
+    """
+    file = file or f"{context['dag'].dag_id}.py"
     for path in sorted(Path(__file__).parent.glob("*.manifest.json")):
         if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
             return str(path)
@@ -203,6 +209,19 @@ def window_params() -> dict[str, Any]:
     text = "{} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
     bounds = zip(_WINDOW, ("Start", "End"), strict=True)
     return {name: param(None, type=["null", "string"], description=text.format(bound)) for name, bound in bounds}
+
+
+def embed(group: Any) -> None:
+    """Gives the DAG around a task group what the templates of its tasks need: the macros and the params of the window.
+
+    Args:
+        group: The task group.
+    """
+    dag = group.dag
+    dag.user_defined_macros = {**(dag.user_defined_macros or {}), **MACROS}
+    for name, param in window_params().items():
+        if name not in dag.params:
+            dag.params[name] = param
 
 
 def skip_task(reason: str) -> NoReturn:

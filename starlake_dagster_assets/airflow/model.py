@@ -193,6 +193,7 @@ class DagSpec:
         audit: Where its checks ask; None where it has none.
         environment: Where its commands run.
         prefix_groups: Whether ids of tasks begin with those of their groups.
+        embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
     """
 
     id: str
@@ -211,6 +212,7 @@ class DagSpec:
     audit: Audit | None = None
     environment: EnvironmentName = "shell"
     prefix_groups: bool = False
+    embedded: bool = False
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
-    shared = ["MACROS", *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
+    shared = [*([] if dag.embedded else ["MACROS"]), *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
     shared += ["tell_updates"] if "finish" in kinds else []
-    shared += ["window_params"] if transforms else []
+    shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
     head = [_header(dag, project), *_imports(dag, dialect, checks)]
     head.append("sys.path.append(str(Path(__file__).parent))")
@@ -70,9 +70,9 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
     taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
     names = variables([task.id for task in dag.tasks], taken)
-    body = _body(dag, dialect, checks, names, transforms)
+    body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
     parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
-    return "\n\n\n".join(parts) + _documents(dag, names) + "\n"
+    return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names)) + "\n"
 
 
 def _shared(helper: str, names: Sequence[str]) -> str:
@@ -89,16 +89,20 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
 
 def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None) -> list[str]:
     modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
-    groups = any(task.groups for task in dag.tasks)
+    groups = dag.embedded or any(task.groups for task in dag.tasks)
     names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
     base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
+    base = (
+        base.replace("import DAG, ", "import ").replace("    from airflow import DAG\n", "") if dag.embedded else base
+    )
     ends = [PYTHON] if any(task.kind == "finish" for task in dag.tasks) else []
     ends += [EMPTY] if any(task.kind == "end" for task in dag.tasks) else []
     blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ()), *ends]))
     plain = sorted(block for block in blocks if block.startswith("from"))
     tried = [block for block in blocks if not block.startswith("from")]
     timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
-    third = "\n".join(["import pendulum", *sorted([*plain, *([timetable] if isinstance(dag.schedule, Clock) else [])])])
+    timed = [timetable] if isinstance(dag.schedule, Clock) else []
+    third = "\n".join([*([] if dag.embedded else ["import pendulum"]), *sorted([*plain, *timed])])
     return ["\n".join(modules), third, base, *tried]
 
 
@@ -108,22 +112,49 @@ def _imported(blocks: Sequence[str]) -> set[str]:
 
 
 def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
-    lines = [f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"]
+    first = f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"
+    return "\n".join([first, *_tasks(dag, dialect, checks, names, 1)])
+
+
+def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], _: bool) -> str:
+    """The schedule for a DAG of the user, and the function that adds the tasks to it."""
+    arguments: list[tuple[str, Any]] = [
+        ("group_id", Raw("group_id")),
+        ("prefix_group_id", Raw("False")),
+        ("default_args", _defaults(dag, dialect)),
+    ]
+    documents = [f"        {names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
+    lines = [
+        f"SCHEDULE = {_schedule(dag.schedule)}\n\n",
+        f"def task_group(group_id={literal(dag.id)}):",
+        '    """Adds the tasks of this file to the DAG around the call, and returns their group."""',
+        f"    with {_exploded('TaskGroup', arguments, 4)} as group:",
+        "        embed(group)",
+    ]
+    return "\n".join([*lines, *_tasks(dag, dialect, checks, names, 2), *documents, "    return group"])
+
+
+def _tasks(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], depth: int) -> list[str]:
+    more = "    " * (depth - 1)
     opened: tuple[str, ...] = ()
     around = dialect.around
-    lines += _cluster(around) if around else []
+    lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
     for task in dag.tasks:
-        lines += _groups(opened, task.groups, 1, prefix=dag.prefix_groups)
+        lines += _groups(opened, task.groups, depth, prefix=dag.prefix_groups)
         opened = task.groups
-        lines.append(_task(task, dialect, checks, names[task.id], 1 + len(opened)))
+        lines.append(_task(task, dialect, checks, names[task.id], depth + len(opened)))
     edges = wiring(dag.tasks, names)
     if around:
         edges += _cluster_edges(dag, dialect, around[0][0], around[1][0], names)
-    return "\n".join([*lines, *(["", *(f"    {edge}" for edge in edges)] if edges else [])])
+    placed = [f"    {more}{edge}".replace("\n", f"\n{more}") for edge in edges]
+    return [*lines, *(["", *placed] if placed else [])]
+
+
+def _defaults(dag: DagSpec, dialect: Dialect) -> dict[str, Any]:
+    return {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
 
 
 def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
-    defaults = {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
     arguments: list[tuple[str, Any]] = [
         ("dag_id", dag.id),
         ("description", dag.title),
@@ -137,7 +168,7 @@ def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tup
         ("catchup", dag.catchup),
         ("max_active_runs", 1 if isinstance(dag.schedule, Continuous) else dag.max_active_runs),
         ("tags", list(dag.tags)),
-        ("default_args", defaults),
+        ("default_args", _defaults(dag, dialect)),
     ]
     if transforms:
         arguments.append(("params", Raw("window_params()")))

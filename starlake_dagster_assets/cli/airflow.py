@@ -102,6 +102,10 @@ def export(
         str | None,
         typer.Option(help="Name of the export. It replaces the files of the export of that name, and no others."),
     ] = None,
+    task_groups: Annotated[
+        bool,
+        typer.Option("--task-groups", help="Functions that add the tasks to DAGs of yours, instead of DAGs."),
+    ] = False,
     ids_map: Annotated[
         Path | None,
         typer.Option(
@@ -135,6 +139,7 @@ def export(
         automation=None if definitions else StarlakeAutomation.from_options(said),
         translator=_loaded(translator, "--translator") if translator else None,
         name=name,
+        task_groups=task_groups,
         check=check,
     )
     if ids_map is not None:

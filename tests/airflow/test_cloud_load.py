@@ -23,6 +23,7 @@ class Store:
         self.objects: dict[str, str] = {}
         self.versions: dict[str, int] = {}
         self.read_only = False
+        self.manifest = ""
 
     def put(self, key: str, text: str = "id") -> None:
         self.objects[key] = text
@@ -97,7 +98,14 @@ class Task:
 
     def run(self, work: Callable[[Store], None] | None, number: int = 1, *, code: int = 0) -> str:
         """The state of a try in which the command does some work; deferred tasks begin twice."""
-        context, given = self.context(number), ({"SL_ROOT": "ROOT"}, "sales", *self.stems)
+        context, given = (
+            self.context(number),
+            (
+                {"SL_ROOT": "ROOT", "STARLAKE_EXPORT": self.store.manifest},
+                "sales",
+                *self.stems,
+            ),
+        )
         try:
             begin_load(*given)(context)
             if work is not None:
@@ -123,7 +131,7 @@ def store(monkeypatch, tmp_path) -> Store:
     manifest = Path(tmp_path, "shop.manifest.json")
     manifest.write_text(json.dumps({"tables": tables, "areas": {**areas, "datasets": "{{SL_ROOT}}/datasets"}}))
     monkeypatch.setattr(store_areas, "import_module", found.import_module)
-    monkeypatch.setattr(cloud_load, "manifest", lambda context: str(manifest))
+    found.manifest = str(manifest)
 
     def skip(reason: str) -> None:
         raise SkippedTask(reason)

@@ -75,6 +75,20 @@ def test_files_are_the_same_each_time_and_as_a_formatter_leaves_them(project, en
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_functions_for_dags_of_the_user_are_clean_and_define_no_dag(project, environment, tmp_path):
+    automation = StarlakeAutomation(pre_load="imported")
+    export_airflow(project, tmp_path, environment=environment, automation=automation, task_groups=True)
+    for rules in (["E,F,I,B,UP", "--ignore", "E501,B018"], ["AIR", "--preview"]):
+        words = ["check", "--isolated", "--select", *rules, str(tmp_path)]
+        done = subprocess.run([*RUFF, *words], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+    for path in tmp_path.glob("starlake_*_*.py"):
+        if not path.name.startswith("starlake_worker"):
+            defined = {one.name for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)}
+            assert "task_group" in defined and "with DAG(" not in path.read_text()
+
+
 def test_a_file_says_what_it_was_made_from_and_nothing_of_the_machine(project, tmp_path):
     export_airflow(project, tmp_path)
     for path in tmp_path.glob("starlake_*_*.py"):

@@ -301,6 +301,52 @@ def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(air
     assert "sl_start_date=" in call.argv[-1]
 
 
+MINE = """
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow import DAG
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+sys.path.append(str(Path(__file__).parent))
+from starlake_load_sales_cron_0_5_x_x_x import SCHEDULE, task_group as load
+from starlake_transform_kpi import task_group as transform
+with DAG("mine", schedule=SCHEDULE, start_date=datetime(2024, 1, 1, tzinfo=timezone.utc), catchup=False):
+    load() >> transform("sums")
+"""
+
+
+def test_task_groups_work_in_a_dag_of_the_user(airflow, tmp_path):
+    shop = Shop(tmp_path, History("embedded", days=[["orders-1.csv", "orders-2.csv"]], does=["part"]))
+    once = StarlakeAutomation(jobs=JobSettings(retries=0))
+    report = export_airflow(shop.project, shop.dags, task_groups=True, automation=once)
+    assert {dag.id for dag in report.plan.dags} == {"starlake_load_sales_cron_0_5_x_x_x", "starlake_transform_kpi"}
+    (shop.dags / "mine.py").write_text(MINE)
+    home = airflow.home(tmp_path / "home", shop.dags)
+    found = airflow.read(shop.dags)[str(shop.dags)]
+    assert (found["errors"], found["warnings"], set(found["dags"])) == ({}, [], {"mine"})
+    tasks = found["dags"]["mine"]["tasks"]
+    assert tasks["kpi_sums_task"]["upstream"] == ["load_sales_orders"]
+    env = {
+        **shop.scripted.environ,
+        "AIRFLOW_VAR_STARLAKE_PATH": str(shop.program),
+        "AIRFLOW_VAR_STARLAKE_ROOT": str(shop.root),
+    }
+    shop.deliver(shop.history.days[0])
+    archive = shop.root / "datasets" / "archive" / "sales"
+    with pytest.raises(AssertionError, match="mine"):
+        home.run(HERE / "run_dags.py", DATE, "mine", env=env)
+    assert [path.name for path in archive.iterdir()] == ["orders-1.csv"], "the worker has found the manifest"
+    shop.program.write_text(f'#!/bin/sh\nexec {shop.scripted.path} "$@"\n')
+    home.run(HERE / "run_dags.py", DATE, "mine", env=env)
+    assert (
+        sorted(path.name for path in (shop.root / "datasets" / "archive" / "sales").iterdir()) == shop.history.days[0]
+    )
+    (transform,) = shop.calls
+    assert "sl_start_date=" in transform.argv[-1]
+
+
 def test_a_load_that_fails_is_tried_again_and_the_run_is_green_only_if_all_files_are_loaded(airflow, tmp_path):
     histories = {
         "again": History("retry", does=["fail", "load"]),

@@ -137,7 +137,13 @@ class Dialect:
         """The constant that tells the results of loads where their files are; nothing where there are no loads."""
         if not any(task.kind == "load" for task in self.dag.tasks):
             return []
-        return [("ROOT", {name: self.env[name] for name in ("SL_ROOT", "SL_DATASETS") if name in self.env})]
+        known = {name: self.env[name] for name in ("SL_ROOT", "SL_DATASETS") if name in self.env}
+        return [("ROOT", {**known, "STARLAKE_EXPORT": self.manifest})]
+
+    @property
+    def manifest(self) -> str:
+        """The path of the manifest, as a template."""
+        return "{{ manifest('" + f"{self.dag.id}.py" + "') }}" if self.dag.embedded else "{{ manifest() }}"
 
     def judged(self, task: TaskSpec) -> Arguments:
         """Returns the arguments by which the files of a load in a cloud decide its result."""

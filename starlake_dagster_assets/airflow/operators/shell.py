@@ -40,7 +40,7 @@ class Shell(Dialect):
         if kinds.keys() & {"load", "transform"}:
             env |= {"STARLAKE_PYTHON": "{{ python() }}", "STARLAKE_WORKER": "{{ worker() }}"}
         if "load" in kinds:
-            env |= {"STARLAKE_EXPORT": "{{ manifest() }}", "STARLAKE_ATTEMPT": "{{ attempt() }}"}
+            env |= {"STARLAKE_EXPORT": self.manifest, "STARLAKE_ATTEMPT": "{{ attempt() }}"}
         env |= self.env
         if "load" in kinds or "transform" in kinds:
             env["ARG_SCHEDULED_DATE"] = DATE
