@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +11,7 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.manifest import GATHERED
 from starlake_dagster_assets.airflow.render import MARKER
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["Changes", "Folder"]
@@ -188,8 +187,6 @@ def _text(value: object) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Replaces a file atomically; the temporary name does not end in `.py`, so that Airflow does not parse it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    with os.fdopen(handle, "wb") as file:
-        file.write(text.encode("utf-8"))
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    with replaced_file(path) as part:
+        part.write_bytes(text.encode("utf-8"))
+        part.chmod(0o644)

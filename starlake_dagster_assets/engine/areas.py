@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlparse
-from uuid import uuid4
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Domain, Project
 
@@ -134,12 +134,8 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _copy_across(source: Path, target: Path) -> None:
-    part = target.with_name(f".sl-{uuid4().hex}.part")
-    try:
+    with replaced_file(target) as part:
         shutil.copy2(source, part)
         with part.open("rb") as copy:
             os.fsync(copy.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     source.unlink()

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from importlib import metadata
@@ -20,6 +19,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.project.model import Application, DagConfig, Domain, ExternalTable, Macro, TypeDef
 from starlake_dagster_assets.project.model import TransformDomain as Transforms
 from starlake_dagster_assets.project.problems import Problem
@@ -173,15 +173,9 @@ def _write(path: Path, content: bytes) -> None:
     """Replaces a file at once, so that two processes never see half of one; a cache that cannot be written is none."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(name, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        with replaced_file(path) as part:
+            part.touch(mode=0o600)
+            part.write_bytes(content)
 
 
 def _hash(parts: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.application import SETTINGS
 from starlake_dagster_assets.project.environment import CLOCK, RUN, clock
@@ -66,12 +67,8 @@ def write_prepared(
     }
     content = f"{_json(header)}\n{_json(_portable(project, texts))}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replaced_file(path) as part:
         part.write_text(content, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_prepared(

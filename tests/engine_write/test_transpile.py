@@ -14,7 +14,8 @@ from starlake_dagster_assets.errors import EngineError
 TYPES = {
     "d": {
         "t": {"i": "INTEGER", "j": "INTEGER", "f": "DOUBLE", "n": "DECIMAL(10,2)", "s": "VARCHAR", "day": "DATE"},
-    }
+    },
+    "other": {"t": {"x": '"NULL"', "y": "ENUM('a', 'b')", "z": "STRUCT(a INTEGER)[]"}},
 }
 ROW = "create schema d; create table d.t as select 7 as i, 2 as j, 7.0::double as f, 7.00::decimal(10, 2) as n, "
 ROW += "'ab' as s, date '2024-03-05' as day"

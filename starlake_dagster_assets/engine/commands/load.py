@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from uuid import uuid4
 
 import duckdb
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.command.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
 from starlake_dagster_assets.engine.commands.load_results import LoadResults
@@ -188,9 +188,8 @@ def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]
             continue
         if there.exists() and not filecmp.cmp(file, there, shallow=False):
             raise EngineError(f"--files: another {printable(there)} is waiting to be loaded; load it first")
-        part = there.with_name(f".sl-{uuid4().hex}.part")
-        shutil.copyfile(file, part)
-        move_file(part, there)
+        with replaced_file(there) as part:
+            shutil.copyfile(file, part)
 
 
 def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> None:

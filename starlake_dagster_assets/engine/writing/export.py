@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.writing.audit import Outcome
 from starlake_dagster_assets.engine.writing.refusals import is_export
@@ -27,13 +27,9 @@ def export(job: TaskJob, outcome: Outcome) -> bool:
         return False
     file = _file(job)
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    try:
+    with replaced_file(file) as part:
         in_transaction(job.session, lambda: _body(job, part, outcome))
         job.auditor.committed()
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
     job.journal.info("SparkAutoTask", f"Exported {task.raw} to file:{file}")
     return True
 

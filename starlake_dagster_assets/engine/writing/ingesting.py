@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, local_path, move_file
 from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.quoting import literal
@@ -289,9 +290,8 @@ def _ticket(file: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".sl-{uuid4().hex}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with replaced_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _entries(files: Iterable[Path]) -> list[Entry]:

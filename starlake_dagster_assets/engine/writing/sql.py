@@ -39,7 +39,8 @@ def translated(session: Session, sql: str) -> str:
     if session.dialect == "duckdb":
         return sql
     types: dict[str, dict[str, dict[str, str]]] = {}
-    listed = session.con.execute("SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()")
+    columns = "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal"
+    listed = session.con.execute(columns)
     for schema, table, column, kind in listed.fetchall():
         types.setdefault(schema.lower(), {}).setdefault(table.lower(), {})[column.lower()] = kind
     return to_duckdb(sql, session.dialect, types)

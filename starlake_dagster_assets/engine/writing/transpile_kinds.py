@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 __all__ = ["FLOAT_LITERALS", "ColumnTypes", "Kinds"]
 
@@ -78,7 +79,7 @@ def _annotated(tree: Any, dialect: str, types: ColumnTypes) -> Any:
         schema = MappingSchema({}, dialect=keep, normalize=False)
         for domain, tables in types.items():
             for table, columns in tables.items():
-                kinds = {name: exp.DataType.build(kind, dialect="duckdb") for name, kind in columns.items()}
+                kinds = {name: _built(kind) for name, kind in columns.items()}
                 schema.add_table(exp.table_(table, db=domain), kinds, dialect=keep, normalize=False, match_depth=False)
         bound: Any = qualify(
             copy.copy(),
@@ -92,6 +93,13 @@ def _annotated(tree: Any, dialect: str, types: ColumnTypes) -> Any:
         return annotate_types(bound, schema=schema, dialect=keep)
     except Exception:  # whatever sqlglot raises: the types are then not known
         return annotate_types(copy, dialect=dialect)
+
+
+def _built(kind: str) -> Any:
+    try:
+        return exp.DataType.build(kind, dialect="duckdb")
+    except (SqlglotError, ValueError):  # one that sqlglot does not know
+        return exp.DataType.build("unknown")
 
 
 def _with_typed_literals(tree: Any) -> Any:
