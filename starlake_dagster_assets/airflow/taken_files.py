@@ -98,7 +98,7 @@ class TakenFiles:
             reason = "no new file, and an earlier try of this task left no record: what it did with files is not known"
             return Verdict("unknown", reason=reason)
         if names := missing or list(files.not_loaded(table)):
-            status = "failed" if record.again else "nothing"
+            status = "failed" if record.again else "unknown"
             return replace(verdict, status=status, reason=f"no new file, but {_taken(names)}")
         if one.loaded:
             return Verdict("loaded", tuple(one.loaded), warnings=(_LOADED_BEFORE,), evidence=Evidence.FILES)

@@ -22,6 +22,8 @@ class FakeGcs:
     def __init__(self, objects: Callable[[], dict[str, bytes]]) -> None:
         fake = self
         self.objects = objects
+        self.refuses: int | None = None
+        """Status with which every request is refused."""
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -45,6 +47,8 @@ class FakeGcs:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request."""
+        if self.refuses is not None:
+            return self._send(handler, self.refuses, b"refused: storage.objects.list")
         parts = urlsplit(handler.path)
         found = re.fullmatch(r"(?:/download)?/storage/v1/b/([^/]+)/o(?:/(.+))?", parts.path)
         if found is None:
