@@ -64,7 +64,7 @@ tests: install
 $(OLDEST)/.installed: pyproject.toml install
 	$(UV) venv --quiet --clear --python ">=3.10,<3.13" $(OLDEST)
 	cd $(OLDEST) && $(UV) pip install --quiet --no-config --python $(CURDIR)/$(OLDEST)/bin/python \
-		-e "$(CURDIR)[aws,cloud-run,databricks,dataproc,duckdb,fargate,gcp,gcs,mysql,oracle,postgres,redshift,s3,shell,sqlserver,webserver]" hypothesis pytest pytest-timeout pytest-xdist ruff
+		-e "$(CURDIR)[aws,cloud-run,databricks,dataproc,duckdb,fargate,gcp,gcs,kubernetes,mysql,oracle,postgres,redshift,s3,shell,sqlserver,webserver]" hypothesis pytest pytest-timeout pytest-xdist ruff
 	@touch $@
 
 tests-oldest: $(OLDEST)/.installed

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StarlakeDataproc,
         StarlakeDuckDB,
         StarlakeFargate,
+        StarlakeKubernetes,
         StarlakeResource,
         StarlakeShell,
     )
@@ -54,6 +55,7 @@ __all__ = [
     "StarlakeDuckDB",
     "StarlakeEventIterator",
     "StarlakeFargate",
+    "StarlakeKubernetes",
     "StarlakeMetadata",
     "StarlakeProject",
     "StarlakeResource",
@@ -84,6 +86,7 @@ _HOMES = {
     "StarlakeDuckDB": "resources",
     "StarlakeEventIterator": "assets.iterator",
     "StarlakeFargate": "resources",
+    "StarlakeKubernetes": "resources",
     "StarlakeMetadata": "assets.step_options",
     "StarlakeProject": "starlake_project",
     "StarlakeProjectComponent": "component",

@@ -18,7 +18,14 @@ from starlake_dagster_assets.runners.fargate import FargateEnvironment
 from starlake_dagster_assets.runners.gcp import CALL
 from starlake_dagster_assets.runners.protocol import Attempt
 
-__all__ = ["examine_cloud_run", "examine_dataproc", "examine_environment", "examine_fargate"]
+__all__ = [
+    "entry_point",
+    "examine_cloud_run",
+    "examine_dataproc",
+    "examine_environment",
+    "examine_fargate",
+    "log_level",
+]
 
 _JOB_PERMISSIONS = ("run.jobs.get", "run.jobs.run", "run.jobs.runWithOverrides")
 _SHOWN = ("info", "debug", "trace", "all")
@@ -75,7 +82,8 @@ def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any
         return Finding("error", topic, str(environment.verdict(error).text), f"Needed: {permission}"), None
 
 
-def _entry_point(command: Sequence[str], advice: str) -> Finding:
+def entry_point(command: Sequence[str], advice: str) -> Finding:
+    """Returns whether a container's entry point is the program."""
     if not command:
         text = "not set here: the image decides, and it must be the program"
         return Finding("ok", "entry point", text)
@@ -85,7 +93,8 @@ def _entry_point(command: Sequence[str], advice: str) -> Finding:
     return Finding("warning", "entry point", f"{' '.join(command)} does not end with starlake", advice)
 
 
-def _log_level(value: str | None) -> Iterator[Finding]:
+def log_level(value: str | None) -> Iterator[Finding]:
+    """Yields a warning where the `SL_LOG_LEVEL` of a service hides the lines of tables."""
     if value is not None and value.lower() not in _SHOWN:
         text = f"SL_LOG_LEVEL is {value} there; each command sets another one"
         yield Finding("warning", "log level", text, "A launcher that overrules it hides the lines of tables.")
@@ -141,8 +150,8 @@ def _cloud_run_job(environment: CloudRunEnvironment, job: Any) -> Iterator[Findi
         names = ", ".join(one.name for one in containers)
         yield Finding("error", "container", f"no container {environment.container}; the job has {names}", "")
     for container in chosen:
-        yield _entry_point(list(container.command), "gcloud run jobs update JOB --command starlake --args ''")
-        yield from _log_level(next((pair.value for pair in container.env if pair.name == "SL_LOG_LEVEL"), None))
+        yield entry_point(list(container.command), "gcloud run jobs update JOB --command starlake --args ''")
+        yield from log_level(next((pair.value for pair in container.env if pair.name == "SL_LOG_LEVEL"), None))
 
 
 # ----------------------------------------------------------------------------------------------------- Fargate
@@ -171,8 +180,8 @@ def _fargate(environment: FargateEnvironment) -> Iterator[Finding]:
         names = ", ".join(one["name"] for one in containers)
         yield Finding("error", "container", f"no container {environment.container}; the definition has {names}", "")
         return
-    yield _entry_point(chosen.get("entryPoint", []), 'Set "entryPoint": ["starlake"] in the task definition.')
-    yield from _log_level(
+    yield entry_point(chosen.get("entryPoint", []), 'Set "entryPoint": ["starlake"] in the task definition.')
+    yield from log_level(
         next((pair["value"] for pair in chosen.get("environment", []) if pair["name"] == "SL_LOG_LEVEL"), None)
     )
     yield from _fargate_log(chosen, logs)

@@ -192,6 +192,19 @@ _BUILT_IN = (
         airflow="starlake_dagster_assets.airflow.operators.fargate:Fargate",
         doctor="starlake_dagster_assets.doctor_environment:examine_fargate",
     ),
+    ExecutionEnvironment(
+        "kubernetes",
+        "starlake_dagster_assets.resources.kubernetes:StarlakeKubernetes",
+        "Kubernetes Jobs ([Kubernetes](kubernetes.md))",
+        requires="dagster-k8s",
+        install="starlake-dagster-assets[kubernetes]",
+        options=(
+            *("sl_env_var", "kubernetes_image", "kubernetes_namespace", "kubernetes_service_account_name"),
+            *("kubernetes_env_secrets", "kubernetes_cpu", "kubernetes_memory", "kubernetes_conn_id", "deferrable"),
+        ),
+        airflow="starlake_dagster_assets.airflow.operators.kubernetes:Kubernetes",
+        doctor="starlake_dagster_assets.doctor_kubernetes:examine_kubernetes",
+    ),
 )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.resources.dataproc import DataprocCluster, DataprocServerless, StarlakeDataproc
     from starlake_dagster_assets.resources.duckdb import StarlakeDuckDB
     from starlake_dagster_assets.resources.fargate import StarlakeFargate
+    from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
     from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
     from starlake_dagster_assets.resources.shell import StarlakeShell
 
@@ -20,6 +21,7 @@ __all__ = [
     "StarlakeDataproc",
     "StarlakeDuckDB",
     "StarlakeFargate",
+    "StarlakeKubernetes",
     "StarlakeRemoteResource",
     "StarlakeResource",
     "StarlakeShell",
@@ -32,6 +34,7 @@ _HOMES = {
     "StarlakeDataproc": "dataproc",
     "StarlakeDuckDB": "duckdb",
     "StarlakeFargate": "fargate",
+    "StarlakeKubernetes": "kubernetes",
     "StarlakeRemoteResource": "remote",
     "StarlakeResource": "base",
     "StarlakeShell": "shell",

@@ -39,6 +39,7 @@ def test_the_public_names():
         "StarlakeDuckDB",
         "StarlakeEventIterator",
         "StarlakeFargate",
+        "StarlakeKubernetes",
         "StarlakeMetadata",
         "StarlakeProject",
         "StarlakeResource",
@@ -112,7 +113,13 @@ print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))
         keys_of_tables_are_built, modules = json.loads(done.stdout.splitlines()[-1])
         assert keys_of_tables_are_built is is_cold
         running = {"assets.execute", "command.process", "arrivals.guard", "graph.privacy", "project.column_lineage"}
-        elsewhere = {"resources.dataproc", "resources.cloud_run", "resources.fargate", "resources.shell"}
+        elsewhere = {
+            "resources.dataproc",
+            "resources.cloud_run",
+            "resources.fargate",
+            "resources.kubernetes",
+            "resources.shell",
+        }
         ours = {name.removeprefix("starlake_dagster_assets.") for name in modules}
         assert not ours & {*running, *elsewhere, "sqlglot", "duckdb"}
 

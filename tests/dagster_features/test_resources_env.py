@@ -28,6 +28,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
     "dataproc": {"project": "p", "jars": ["gs://b/starlake.jar"]},
     "cloud_run": {"project": "p", "job": "j"},
     "fargate": {"task_definition": "t", "container": "c", "subnets": ["s"]},
+    "kubernetes": {"image": "starlake"},
 }
 PARTS = {"ephemeral": DataprocCluster, "serverless": DataprocServerless}
 
@@ -38,6 +39,8 @@ def sample(annotation: Any) -> tuple[str, Any]:
     shape = get_origin(kind) or kind
     if shape is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]
+    if shape is list and get_origin(get_args(kind)[0]) is dict:
+        return '[{"a": "b"}]', [{"a": "b"}]
     if isinstance(shape, type) and issubclass(shape, dg.Config):
         return '{"subnet": "mine"}', shape(subnet="mine")
     known = {str: "4GB", int: 700, float: 7.5, bool: True, list: ["a", "b"], dict: {"a": "b"}}

@@ -338,6 +338,8 @@ class FakeKubernetes:
         job = json.loads(json.dumps(body))
         job["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": _now(), "namespace": namespace}
         job["status"] = {}
+        if query.get("dryRun") == "All":
+            return job
         if self.obstacle == "suspended":
             job["spec"]["suspend"] = True
         self.jobs[key] = job

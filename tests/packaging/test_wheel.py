@@ -32,9 +32,9 @@ WAREHOUSES = {"bigquery", "databricks", "mysql", "oracle", "postgres", "redshift
 """Extras whose drivers tests/warehouse uses."""
 NEEDED = """
 from pathlib import Path
-from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeProject
+from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeKubernetes
+from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.arrivals.stores import Store
-from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
 from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.runners.embedded import embedded_runner
 from starlake_dagster_assets.runners.protocol import Attempt

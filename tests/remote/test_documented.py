@@ -12,6 +12,7 @@ from starlake_dagster_assets.resources import (
     StarlakeDataproc,
     StarlakeDuckDB,
     StarlakeFargate,
+    StarlakeKubernetes,
     StarlakeShell,
 )
 
@@ -20,6 +21,7 @@ PAGES = {
     StarlakeCloudRun: "cloud-run.md",
     StarlakeDataproc: "dataproc.md",
     StarlakeFargate: "fargate.md",
+    StarlakeKubernetes: "kubernetes.md",
     StarlakeShell: "shell.md",
     StarlakeDuckDB: "embedded-engine.md",
 }

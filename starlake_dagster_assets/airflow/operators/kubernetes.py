@@ -1,0 +1,80 @@
+"""Commands as Pods of Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.airflow.model import TaskSpec
+from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.standard import EMPTY
+from starlake_dagster_assets.airflow.source import Raw, literal
+
+__all__ = ["Kubernetes"]
+
+_OPERATOR = "from airflow.providers.cncf.kubernetes.operators.pod import (\n    KubernetesPodOperator,\n)"
+_MODELS = "from kubernetes.client import models as k8s"
+
+
+@dataclass(frozen=True)
+class Kubernetes(Dialect):
+    """`KubernetesPodOperator`: the entry point of the image is the program."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "k8s")
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """Of the operators in use."""
+        models = [_MODELS] if self._secrets or self._resources else []
+        empty = [EMPTY] if any(self.alone(task) for task in self.dag.tasks) else []
+        return [_OPERATOR, *empty, *models]
+
+    def constants(self) -> Sequence[tuple[str, Any]]:
+        """The environment variables, Secrets and resources."""
+        found: list[tuple[str, Any]] = [("ENV", self.env)]
+        if names := self._secrets:
+            sources = [f"secret_ref=k8s.V1SecretEnvSource(name={literal(name)})" for name in names]
+            found.append(("SECRETS", [Raw(f"k8s.V1EnvFromSource({source})") for source in sources]))
+        if requests := self._resources:
+            limits = {name: value for name, value in requests.items() if name == "memory"}
+            words = f"requests={literal(requests)}, limits={literal(limits)}"
+            found.append(("RESOURCES", Raw(f"k8s.V1ResourceRequirements({words})")))
+        return [*found, *self.root]
+
+    def default_args(self) -> dict[str, Any]:
+        """Where the Pods run, and what they have in common."""
+        found: dict[str, Any] = {
+            "image": self.value("kubernetes_image"),
+            "namespace": self.value("kubernetes_namespace", "default"),
+            "env_vars": Raw("ENV"),
+            "on_finish_action": "delete_pod",
+            **self.deferrable,
+        }
+        if account := self.given("kubernetes_service_account_name"):
+            found["service_account_name"] = account
+        if connection := self.given("kubernetes_conn_id"):
+            found["kubernetes_conn_id"] = connection
+        if self._secrets:
+            found["env_from"] = Raw("SECRETS")
+        if self._resources:
+            found["container_resources"] = Raw("RESOURCES")
+        return found
+
+    def task(self, task: TaskSpec) -> tuple[str, Arguments]:
+        """The operator of a task."""
+        if self.alone(task):
+            return "EmptyOperator", []
+        return "KubernetesPodOperator", [("arguments", self.arguments(task)), *self.judged(task)]
+
+    @property
+    def _secrets(self) -> list[str]:
+        """Secrets whose keys all become variables."""
+        names = (name.strip() for name in (self.given("kubernetes_env_secrets") or "").split(","))
+        return [name for name in names if name]
+
+    @property
+    def _resources(self) -> dict[str, str]:
+        """Requests; that of memory is its limit, too."""
+        given = {name: self.given(f"kubernetes_{name}") for name in ("cpu", "memory")}
+        return {name: value for name, value in given.items() if value}
