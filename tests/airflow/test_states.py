@@ -27,6 +27,7 @@ from starlake_dagster_assets.automation.runs import INTERVAL_END, INTERVAL_START
 from tests.airflow.scheduler import Run, Scheduler, skips
 from tests.fakes.script import Scripted
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) experimental")  # on the oldest Dagster
 TICKS = [datetime(2025, 3, day, 5, tzinfo=timezone.utc) for day in (8, 9, 10)]
 ORDERS, SUMS = dg.AssetKey(["sales", "orders"]), dg.AssetKey(["kpi", "sums"])
 LOAD, TRANSFORM = "starlake_load_sales_cron_0_5_x_x_x", "starlake_transform_kpi"
@@ -174,7 +175,10 @@ def in_dagster(shop: Shop) -> tuple[list[str], list[str], list[str]]:
     """The same of runs of Dagster, which its schedules and sensors ask for."""
     starlake = StarlakeShell(starlake=str(shop.program), env=dict(shop.scripted.environ))
     made = build_definitions(shop.project, starlake=starlake, automation=shop.automation)
-    repository = dg.Definitions.merge(made, dg.Definitions(executor=dg.in_process_executor)).get_repository_def()
+    parts = {
+        name: getattr(made, name) for name in ("assets", "asset_checks", "jobs", "schedules", "sensors", "resources")
+    }
+    repository = dg.Definitions(**parts, executor=dg.in_process_executor).get_repository_def()
     loads: list[str] = []
     sums: list[str] = []
     with dg.DagsterInstance.ephemeral() as instance:
