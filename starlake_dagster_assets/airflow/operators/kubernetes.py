@@ -14,6 +14,7 @@ from starlake_dagster_assets.airflow.source import Raw, literal
 __all__ = ["Kubernetes"]
 
 _OPERATOR = "from airflow.providers.cncf.kubernetes.operators.pod import (\n    KubernetesPodOperator,\n)"
+_SECRET = "from airflow.providers.cncf.kubernetes.secret import Secret"
 _MODELS = "from kubernetes.client import models as k8s"
 
 
@@ -21,21 +22,20 @@ _MODELS = "from kubernetes.client import models as k8s"
 class Kubernetes(Dialect):
     """`KubernetesPodOperator`: the entry point of the image is the program."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "k8s")
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")
 
     @property
     def imports(self) -> Sequence[str]:
         """Of the operators in use."""
-        models = [_MODELS] if self._secrets or self._resources else []
+        secret, models = [_SECRET] if self._secrets else [], [_MODELS] if self._resources else []
         empty = [EMPTY] if any(self.alone(task) for task in self.dag.tasks) else []
-        return [_OPERATOR, *empty, *models]
+        return [_OPERATOR, *secret, *empty, *models]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The environment variables, Secrets and resources."""
         found: list[tuple[str, Any]] = [("ENV", self.env)]
         if names := self._secrets:
-            sources = [f"secret_ref=k8s.V1SecretEnvSource(name={literal(name)})" for name in names]
-            found.append(("SECRETS", [Raw(f"k8s.V1EnvFromSource({source})") for source in sources]))
+            found.append(("SECRETS", [Raw(f'Secret("env", None, {literal(name)})') for name in names]))
         if requests := self._resources:
             limits = {name: value for name, value in requests.items() if name == "memory"}
             words = f"requests={literal(requests)}, limits={literal(limits)}"
@@ -56,7 +56,7 @@ class Kubernetes(Dialect):
         if connection := self.given("kubernetes_conn_id"):
             found["kubernetes_conn_id"] = connection
         if self._secrets:
-            found["env_from"] = Raw("SECRETS")
+            found["secrets"] = Raw("SECRETS")
         if self._resources:
             found["container_resources"] = Raw("RESOURCES")
         return found
