@@ -154,14 +154,19 @@ class DsvFile:
         return cells
 
     def _reject_repeated(self, read: list[str]) -> None:
-        """Refuses a header in which the name of an attribute is there more than once: one column would be lost."""
-        names = Counter(name.lower() for name in self._names())
-        repeated = [name for name in read if names[name.lower()] > 1]
-        if repeated:
-            raise EngineError(
-                f"{self.shown}: the header has the column {repeated[0]} {names[repeated[0].lower()]} times. "
-                f"Found: {', '.join(self._names())}. Give each column a name of its own"
-            )
+        """Refuses a header in which two columns have the name of an attribute: one of them would be lost.
+
+        A column whose name differs in case is one of them only where no column has the exact name.
+        """
+        names = self._names()
+        exact, folded = Counter(names), Counter(name.lower() for name in names)
+        for name in read:
+            number = exact[name] or folded[name.lower()]
+            if number > 1:
+                raise EngineError(
+                    f"{self.shown}: the header has the column {name} {number} times. Found: {', '.join(names)}. "
+                    "Give each column a name of its own"
+                )
 
     def _trusted(self, scan: TextScan, columns: tuple[str, ...]) -> bool:
         if not scan.clean or scan.blank or self.dialect.comment or not columns:
