@@ -281,6 +281,7 @@ class KubernetesEnvironment:
                 query,
                 {"Accept": "*/*"},
                 auth_settings=["BearerToken"],
+                _return_http_data_only=True,
                 _preload_content=False,
                 _request_timeout=TIMEOUT,
             )
