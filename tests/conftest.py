@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 HERE = Path(__file__).parent
 NOT_YET_FIXED = {"clock", "lineage_sensors", "triggers"}
 """Rooms whose tests themselves use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
+
+
+def pytest_configure() -> None:
+    """Undoes what a shell sets for programs in the background: with SIGINT ignored, Dagster ignores SIGTERM as well."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
