@@ -27,6 +27,7 @@ _MODULES = (
     "command/load_facts",
     "command/reconcile",
     "command/load_files",
+    "command/returned_name",
     "airflow/macros",
     "airflow/load_spec",
     "airflow/tries",

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from starlake_dagster_assets.airflow.load_spec import WorkerTable
 from starlake_dagster_assets.command.load_files import AreaReader
-from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.command.returned_name import returned_name
 
 __all__ = ["Areas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
 
@@ -122,27 +122,13 @@ class WorkerAreas:
         if not source.is_file():
             return None
         others = [one.pattern for one in tables if one.name != table.name]
-        free = name if not (stage / name).exists() else _free_name(stage, name, table.pattern, others)
+        free = returned_name(name, os.listdir(stage) if stage.is_dir() else (), table.pattern, others)
         if free is not None:
             stage.mkdir(parents=True, exist_ok=True)
             shutil.move(source, stage / free)
             renamed = f" as {free}, because {name} is there" if free != name else ""
             say(f"{name} was not loaded: moved back to {stage}{renamed}")
         return free
-
-
-def _free_name(stage: Path, name: str, pattern: str, others: Sequence[str]) -> str | None:
-    """Returns another name for a file, which the pattern of its table matches and those of other tables do not."""
-    ends = [number for number, char in enumerate(name) if char == "."]
-    places = [*ends[:1], *ends[:0:-1], *([] if ends else [len(name)]), 0]
-    found: list[str] = []
-    for text in (f"{sign}{number}" for number in range(20) for sign in "-_."):
-        for place in places:
-            added = text if place else f"{text[1:]}{text[0]}"
-            new = name[:place] + added + name[place:]
-            if compile_java(pattern).fullmatch(new) and not any(compile_java(one).fullmatch(new) for one in others):
-                found += [new] if not (stage / new).exists() else []
-    return next((new for new in found if new < name), found[0] if found else None)
 
 
 def _mark(path: Path) -> str:

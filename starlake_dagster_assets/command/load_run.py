@@ -13,7 +13,7 @@ from starlake_dagster_assets.command.incoming_files import IncomingFiles
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
-from starlake_dagster_assets.command.previous_loads import resolve_nothing
+from starlake_dagster_assets.command.previous_loads import files_in_both_areas, resolve_nothing
 from starlake_dagster_assets.command.read_budget import ReadBudget
 from starlake_dagster_assets.command.reconcile import (
     early_verdict,
@@ -111,20 +111,12 @@ class LoadRun:
                 yield item
         return left
 
-    def _submitted(self, nodes: dict[str, Node]) -> Iterator[_Item]:
+    def _submitted(self, nodes: Mapping[str, Node]) -> Iterator[_Item]:
+        nodes = dict(nodes)
         domain = _table(next(iter(nodes.values()))).domain
-        secrets = self._settings.secrets
         try:
-            staging = build.stage(domain, list(nodes), secrets=secrets, job_id=self._state.job_id())
-            loading = build.load(
-                domain,
-                list(nodes),
-                scheduled_date=self._settings.scheduled(next(iter(nodes.values()))),
-                secrets=secrets,
-                job_id=self._state.job_id(),
-                spark=self._settings.spark(next(iter(nodes.values()))),
-                overrides=self._settings.overrides(next(iter(nodes.values()))),
-            )
+            staging = build.stage(domain, list(nodes), secrets=self._settings.secrets, job_id=self._state.job_id())
+            loading = self._loading(nodes)
         except CommandError as error:
             yield from (Outcome(node, "failed", str(error)) for node in nodes.values())
             return
@@ -141,7 +133,27 @@ class LoadRun:
                 failed = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
                 yield from (replace(outcome, settled=True) for outcome in failed)
                 return
+        if refused := files_in_both_areas(self._executor.files, nodes.values()):
+            for stem in [stem for stem, node in nodes.items() if node.id in refused]:
+                node = nodes.pop(stem)
+                yield Outcome(node, "failed", self._executor.redact(refused[node.id]), evidence=Evidence.FILES)
+            if not nodes:
+                return
+            loading = self._loading(nodes)
         yield from _Load(self._state, loading, list(nodes.values()), not_staged, incoming=incoming).run()
+
+    def _loading(self, nodes: Mapping[str, Node]) -> Command:
+        """Returns the `load` command of tables of one domain, by file stem."""
+        first = next(iter(nodes.values()))
+        return build.load(
+            _table(first).domain,
+            list(nodes),
+            scheduled_date=self._settings.scheduled(first),
+            secrets=self._settings.secrets,
+            job_id=self._state.job_id(),
+            spark=self._settings.spark(first),
+            overrides=self._settings.overrides(first),
+        )
 
     def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
         known = self._state.source.graph.domains.get(domain)

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from starlake_dagster_assets.command.audit_rows import file_names, message_of, with_counts
 from starlake_dagster_assets.command.evidence import Evidence, Verdict
 from starlake_dagster_assets.command.incoming_files import IncomingFiles
-from starlake_dagster_assets.command.load_files import LoadFiles
+from starlake_dagster_assets.command.load_files import AreaReader, LoadFiles
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import PreviousLoad
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
+from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["resolve_nothing"]
+__all__ = ["files_in_both_areas", "resolve_nothing"]
+
+
+def files_in_both_areas(reader: AreaReader | None, nodes: Collection[Node]) -> Mapping[str, str]:
+    """Finds files in `ingesting` that a load would overwrite with new files of the same name from `stage`.
+
+    Args:
+        reader: Lists the areas; None where they cannot be listed.
+        nodes: Tables of one domain.
+
+    Returns:
+        By node id, why its table must not be loaded.
+    """
+    tables = {node.id: node.table for node in nodes if node.table is not None}
+    domain = next((table.domain_name for table in tables.values()), None)
+    ingesting = reader.list_files("ingesting", domain) if reader is not None and domain is not None else None
+    if reader is None or domain is None or not ingesting:
+        return {}
+    both = sorted({*ingesting} & {*(reader.list_files("stage", domain) or ())})
+    found: dict[str, str] = {}
+    for node, table in tables.items():
+        if names := [name for name in both if compile_java(table.pattern).fullmatch(name)]:
+            found[node] = _overwritten(names)
+    return found
 
 
 def resolve_nothing(
@@ -89,6 +113,15 @@ def _taken(names: Sequence[str]) -> str:
         f"no new file, but {first_of(names, 5)} in the area `ingesting`: another load took it, and has not ended or "
         "did not end well. Its rows may be in the table or not. Next: check that. Move the file to the area `archive` "
         "if they are, else to the area `stage`: the next load takes it."
+    )
+
+
+def _overwritten(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} in the area `ingesting` was taken by another load, which has not ended or "
+        "did not end well, and a new file of that name in the area `stage` would overwrite it. Next: check whether "
+        "the rows of the older file are in the table. Move it to the area `archive` if they are or if the new file "
+        "replaces it, else to the area `stage` under another name that the pattern of the table matches."
     )
 
 

@@ -34,6 +34,7 @@ from starlake_dagster_assets.runners.protocol import (
     HoldingRunner,
     ReportingHandle,
     ResumingRunner,
+    ReturnedFile,
     Runner,
     files_of,
     has_lossless_log,
@@ -198,12 +199,14 @@ class CommandExecutor:
         Returns:
             The names of those that were moved.
         """
-        nothing: Mapping[str, str] = {}
+        nothing: Mapping[str, ReturnedFile] = {}
         found = self.files.put_back(table, names) if names and self.files is not None else nothing
-        for name, reason in found.items():
-            text = f"stays in the area `ingesting`: {reason}" if reason else "was not loaded: moved back to `stage`"
+        for name, file in found.items():
+            renamed = f" as {file.name}: a new file has its name" if file.name != name else ""
+            moved = f"was not loaded: moved back to `stage`{renamed}"
+            text = moved if file.name else f"stays in the area `ingesting`: {file.reason}"
             self._settings.on_line(Line(self.redact(f"WARN Starlake: {name} {text}")))
-        return frozenset(name for name, reason in found.items() if not reason)
+        return frozenset(name for name, file in found.items() if file.name)
 
     def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
         """Returns some messages of rows that a load rejected."""

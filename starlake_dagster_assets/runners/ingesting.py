@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from starlake_dagster_assets.arrivals.stores import Store, StoreError, mark_of
+from starlake_dagster_assets.command.returned_name import returned_name
 from starlake_dagster_assets.engine import areas
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.runners.protocol import ReturnedFile
 
 __all__ = ["StoredFiles", "remote_files"]
 
@@ -81,8 +84,8 @@ class StoredFiles:
         except StoreError:
             return None
 
-    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, str]:
-        """Moves files back to `stage`, on a local disk; returns why others stay, see `runners.protocol.FileReader`."""
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
+        """Moves files back to `stage`, on a local disk; see `runners.protocol.FileReader`."""
         if not self.local:
             return {}
         try:
@@ -90,20 +93,23 @@ class StoredFiles:
             stage = areas.area(self.project, "stage", table.domain_name)
         except EngineError:
             return {}
-        found: dict[str, str] = {}
+        domain = [one for one in self.project.tables if one.domain_name == table.domain_name]
+        others = [one.pattern for one in domain if one.name != table.name]
+        found: dict[str, ReturnedFile] = {}
         for name in sorted(names):
-            source, target = ingesting / name, stage / name
+            source = ingesting / name
             if source.parent != ingesting or not source.is_file():
                 continue
-            if target.exists():
-                found[name] = f"{target} has come meanwhile"
+            new = returned_name(name, os.listdir(stage) if stage.is_dir() else (), table.pattern, others)
+            if new is None:
+                found[name] = ReturnedFile(reason=f"a new file is {stage / name}, and the pattern allows no other name")
                 continue
             try:
-                areas.move_file(source, target)
+                areas.move_file(source, stage / new)
             except OSError as error:
-                found[name] = str(error)
+                found[name] = ReturnedFile(reason=str(error))
             else:
-                found[name] = ""
+                found[name] = ReturnedFile(new)
         return found
 
     @property

@@ -20,6 +20,7 @@ __all__ = [
     "Ledger",
     "ReportingHandle",
     "ResumingRunner",
+    "ReturnedFile",
     "RunHandle",
     "Runner",
     "files_of",
@@ -111,6 +112,19 @@ class ResumingRunner(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ReturnedFile:
+    """A file of a load that was to go back to `stage`.
+
+    Attributes:
+        name: Its name in `stage`: another one where a newer file has its own. Empty where it stays in `ingesting`.
+        reason: Why it stays.
+    """
+
+    name: str = ""
+    reason: str = ""
+
+
 class FileReader(Protocol):
     """Lists the files of loads in the areas of `SL_DATASETS`: the attribute `files` of a runner; optional."""
 
@@ -129,11 +143,11 @@ class FileReader(Protocol):
         """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
         ...
 
-    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, str]:
-        """Moves files of a table from `ingesting` to `stage`, for the next load.
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
+        """Moves files of a table from `ingesting` to `stage`, for the next load. No file there is overwritten.
 
         Returns:
-            By name of each file that was in `ingesting`: why it stays there, empty where it was moved.
+            What became of each file that was in `ingesting`, by its name there.
         """
         ...
 

@@ -115,6 +115,37 @@ def test_a_summary_is_evidence_at_the_end_where_no_file_can_be_listed(world: Wor
     assert [(one.status, one.evidence) for one in found["d.a"]] == [("materialized", Evidence.LOG)]
 
 
+def test_a_new_file_never_overwrites_one_that_another_load_took(world: World):
+    world.write("datasets/ingesting/d/a.csv", "0\n")
+    found = world.run(lambda world: iter([*load_b(world), *DONE]))
+    assert [one.status for one in found["d.a"]] == ["failed"]
+    assert "a new file of that name in the area `stage` would overwrite it" in found["d.a"][0].reason
+    assert [one.status for one in found["d.b"]] == ["materialized"]
+    texts = {area: (world.root / "datasets" / area / "d" / "a.csv").read_text() for area in ("ingesting", "stage")}
+    assert texts == {"ingesting": "0\n", "stage": "1\n"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "staged"), [("a.*[.]csv", ["a-0.csv", "a.csv"]), ("a[.]csv", ["a.csv"])], ids=["free name", "no name"]
+)
+def test_a_file_goes_back_under_another_name_where_a_new_one_has_come(world: World, pattern: str, staged: list[str]):
+    table = world.root / "metadata/load/d/a.sl.yml"
+    table.write_text(table.read_text().replace("a.*[.]csv", pattern))
+
+    def load(world: World) -> Iterator[str]:
+        world.move("stage", "ingesting", "a.csv")
+        yield loaded_lines("d", "a")[0]
+        world.write("datasets/stage/d/a.csv", "2\n")
+        yield from load_b(world)
+        yield f"{ERROR} IngestionWorkflow: java.sql.SQLException: no"
+
+    found = world.run(load, 1)
+    assert [one.status for one in found["d.a"]] == ["failed"]
+    assert world.files("stage") == staged
+    older = world.root / "datasets" / ("stage/d/a-0.csv" if len(staged) > 1 else "ingesting/d/a.csv")
+    assert (older.read_text(), (world.root / "datasets/stage/d/a.csv").read_text()) == ("1\n", "2\n")
+
+
 def test_files_that_stage_leaves_are_not_nothing(world: World):
     world.stages = False
     world.write("datasets/incoming/d/other.txt", "1\n")
