@@ -168,9 +168,9 @@ def test_each_node_runs_where_the_first_selection_that_has_it_says(project, spli
     assert {found[node] for node in elsewhere} == {"dataproc"}
     assert {where for node, where in found.items() if node not in elsewhere} == {"fargate"}
     operators = {
-        "cloud_run": "CloudRunExecuteJobOperator(",
-        "dataproc": "DataprocSubmitJobOperator(",
-        "fargate": "EcsRunTaskOperator(",
+        "cloud_run": "CloudRunExecuteJobOperator",
+        "dataproc": "DataprocSubmitJobOperator",
+        "fargate": "EcsRunTaskOperator",
     }
     for dag in report.plan.dags:
         text = (tmp_path / f"{dag.id}.py").read_text()

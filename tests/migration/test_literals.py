@@ -142,7 +142,7 @@ def test_the_environment_is_said_by_an_enum_or_by_the_name_of_a_template(said: s
         (
             {"environment": "StarlakeExecutionEnvironment.SQL"},
             "load.py:7: execution_environment: found `StarlakeExecutionEnvironment.SQL`, "
-            "expected one of cloud_run, dataproc, fargate, shell.",
+            "expected one of cloud_run, dataproc, fargate, kubernetes, shell.",
         ),
     ],
 )
