@@ -200,6 +200,7 @@ CHECKS: dict[str, Callable[[], object]] = {
     "dataproc_*": cluster,
     "cloud_run_project_id": cloud_run,
     "aws_cluster_name": fargate,
+    "awslogs_*": without_effect("awslogs_group", "awslogs_stream_prefix", "awslogs_region"),
     "cloud_run_async*": without_effect("cloud_run_async", "cloud_run_async_poke_interval", "fargate_async"),
 }
 
