@@ -7,7 +7,7 @@
 PYTHON ?= python3
 PORT ?= 3000
 DAY ?= 1
-WORKERS ?= 2
+WORKERS ?= 3
 VENV := .venv
 OLDEST := .venv-oldest
 BETWEEN := 1.10.0 1.11.0 1.12.0
