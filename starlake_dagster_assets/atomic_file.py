@@ -1,6 +1,6 @@
-"""Files that are replaced at once, so that no reader sees half of one.
+"""Replaces files atomically, so that no reader sees a partial file.
 
-The worker of exported Airflow DAGs has its own code for it (`airflow/tries.py`): it imports nothing of this package.
+The worker of exported Airflow DAGs imports nothing of this package and has its own code for this (`airflow/tries.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["replaced_file"]
 
 @contextmanager
 def replaced_file(path: Path) -> Generator[Path]:
-    """Replaces a file by what the block writes; a block that fails leaves the file as it is.
+    """Replaces a file with the output of the block; if the block fails, the file stays as it is.
 
     Args:
         path: The file; its directory exists.

@@ -1,4 +1,4 @@
-"""What is there to run a project with, and what is missing: each finding says what to do."""
+"""Checks whether a project can run on this machine; each finding says what to do next."""
 
 import importlib.metadata
 import os
@@ -41,7 +41,7 @@ _PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
         level: Whether it is as it should be.

@@ -1,4 +1,4 @@
-"""A preflight of an execution environment: whether its service can be used as it is configured. It loads nothing."""
+"""Preflight of an execution environment: whether its service is usable as configured. It loads nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -83,7 +83,7 @@ def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any
 
 
 def entry_point(command: Sequence[str], advice: str) -> Finding:
-    """Returns whether a container's entry point is the program."""
+    """Returns the finding on whether a container's entry point is the program."""
     if not command:
         text = "not set here: the image decides, and it must be the program"
         return Finding("ok", "entry point", text)

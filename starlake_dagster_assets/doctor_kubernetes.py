@@ -1,4 +1,4 @@
-"""A preflight of Kubernetes: permissions, admission, entry point, log level and memory. It starts nothing."""
+"""Preflight of Kubernetes: permissions, admission, entry point, log level and memory. It starts nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -54,11 +54,11 @@ def examine_kubernetes(resource: StarlakeRemoteResource, project: ProjectSource)
 
 
 def _permissions(lacking: list[tuple[str, str, str, str]]) -> Iterator[Finding]:
-    needed = [_said(one) for one in lacking if one != _EVENTS]
+    needed = [_permission_text(one) for one in lacking if one != _EVENTS]
     if needed:
         yield Finding("error", "permissions", f"not allowed: {', '.join(needed)}", _ROLE)
     else:
-        yield Finding("ok", "permissions", ", ".join(_said(one) for one in _NEEDED if one[3] == ""))
+        yield Finding("ok", "permissions", ", ".join(_permission_text(one) for one in _NEEDED if one[3] == ""))
     if "get pods/log" not in needed:
         yield Finding("ok", "log", "get pods/log is allowed")
     else:
@@ -69,7 +69,7 @@ def _permissions(lacking: list[tuple[str, str, str, str]]) -> Iterator[Finding]:
 
 
 def _dry_run(environment: KubernetesEnvironment, namespace: str) -> Finding:
-    """Sends a Job that the API server validates and admits, and does not keep."""
+    """Sends a Job that the API server validates and admits, but does not create."""
     command = Command("settings", job_id="starlake-dagster-doctor")
     job = environment.template.job(Submission(command, command.job_id), namespace)
     try:
@@ -102,6 +102,6 @@ def _allowed(environment: KubernetesEnvironment, namespace: str, needed: tuple[s
     return bool(answer["status"]["allowed"])
 
 
-def _said(needed: tuple[str, str, str, str]) -> str:
+def _permission_text(needed: tuple[str, str, str, str]) -> str:
     verb, _, resource, subresource = needed
     return f"{verb} {resource}" + (f"/{subresource}" if subresource else "")

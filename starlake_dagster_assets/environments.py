@@ -1,7 +1,7 @@
-"""The registry of execution environments, and the protocol that one of your own implements.
+"""Registry of execution environments, and the protocol that your own environment implements.
 
-An environment is registered by an entry point of the group `starlake_dagster_assets.environments` whose value is an
-`ExecutionEnvironment`. See the page *Add an environment* of the documentation.
+A package registers an environment by an entry point of the group `starlake_dagster_assets.environments` whose value is
+an `ExecutionEnvironment`. See the page *Add an environment* of the documentation (`docs/extending.md`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 API_VERSION = 1
-"""Version of `ExecutionEnvironment` and of the protocol `Environment`. It changes when an implementation has to."""
+"""Version of `ExecutionEnvironment` and of the protocol `Environment`. It changes when implementations must change."""
 
 GROUP = "starlake_dagster_assets.environments"
 """Group of the entry points that register environments."""
@@ -54,18 +54,18 @@ _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "imperso
 
 @dataclass(frozen=True)
 class ExecutionEnvironment:
-    """Describes an execution environment. Classes and functions are named as `package.module:name`, and imported late.
+    """Describes an execution environment. Classes and functions are `package.module:name`, imported when they are used.
 
     Attributes:
-        name: Word for it in YAML, on the command line and in DAG configurations, such as `cloud_run`.
-        resource: Its `StarlakeResource` class.
+        name: Name in YAML, on the command line and in DAG configurations, such as `cloud_run`.
+        resource: `StarlakeResource` class.
         summary: What runs the commands, for the documentation and the command line.
-        requires: Distribution that its client needs; `doctor` reports its version. Empty where it needs none.
+        requires: Distribution that its client needs; `doctor` reports its version. Empty if it needs none.
         install: Requirement that installs it, such as `starlake-dagster-assets[fargate]`.
         runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
-        options: Options of DAG configurations that belong to it.
-        store: Protocol of the object store that its Airflow operators can wait for, such as `gs`.
-        airflow: `Dialect` class that writes its tasks for Airflow; empty where there is none.
+        options: Options of DAG configurations for this environment.
+        store: Protocol of the object store in which its Airflow tasks can wait for files, such as `gs`.
+        airflow: `Dialect` class that writes its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
         version: `API_VERSION` that it was written for.
     """
@@ -99,10 +99,10 @@ class ExecutionEnvironment:
         return cast("type[Dialect]", self._load("airflow", self.airflow))
 
     def examine(self, resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
-        """Yields what `doctor` finds of the service, without the warehouse.
+        """Yields the findings of `doctor` about the service, without the warehouse.
 
         Args:
-            resource: Where commands run.
+            resource: The resource that would run commands.
             project: The project whose commands would run.
 
         Raises:
@@ -212,7 +212,7 @@ _BUILT_IN = (
 def execution_environments() -> Mapping[str, ExecutionEnvironment]:
     """Returns all environments by name: those of this package, then those of other packages.
 
-    An entry point that cannot be used is a warning, and costs only itself.
+    An entry point that cannot be used is left out with a warning. The other environments are not affected.
     """
     found = {one.name: one for one in _BUILT_IN}
     for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
@@ -223,10 +223,10 @@ def execution_environments() -> Mapping[str, ExecutionEnvironment]:
 
 
 def environment_named(name: str) -> ExecutionEnvironment:
-    """Returns the environment of a name.
+    """Returns the environment with a name.
 
     Raises:
-        StarlakeError: There is none, with the closest name.
+        StarlakeError: There is none; the message suggests the closest name.
     """
     known = execution_environments()
     if name in known:
@@ -237,7 +237,7 @@ def environment_named(name: str) -> ExecutionEnvironment:
 
 
 def environment_of(resource: object) -> str | None:
-    """Returns the name of the environment of a resource; None where its class is not registered."""
+    """Returns the name of the environment of a resource; None if its class is not registered."""
     from starlake_dagster_assets.resources.variables import at_definition
 
     bases = type(at_definition(resource)).__mro__
@@ -250,7 +250,7 @@ def environment_of(resource: object) -> str | None:
 
 
 def environments_table() -> str:
-    """Returns the environments as a table in Markdown, as the documentation has it."""
+    """Returns the environments as a Markdown table, for `docs/environments.md`."""
     rows = ["| name | resource | runs | install | Airflow |", "|---|---|---|---|---|"]
     for one in execution_environments().values():
         install = f"`{one.install}`" if one.install else ""
@@ -260,10 +260,10 @@ def environments_table() -> str:
 
 
 def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> str:
-    """Adds the environment of an entry point; returns why not, empty where it was added."""
+    """Adds the environment of an entry point; returns the reason if it cannot be added, else ""."""
     try:
         one: object = point.load()
-    except Exception as error:  # whatever another package raises while it is imported
+    except Exception as error:  # the import of another package may raise anything
         return f"{point.value} cannot be imported: {type(error).__name__}: {error}"
     if not isinstance(one, ExecutionEnvironment):
         return f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}"

@@ -1,4 +1,4 @@
-"""The result of a load that runs in a cloud, by where its files are: `pre_execute` and `post_execute` of its task.
+"""Decides the result of a load in a cloud by its files: `pre_execute` and `post_execute` of its Airflow task.
 
 Exported next to the DAG files.
 """
@@ -24,7 +24,7 @@ __all__ = ["begin_load", "end_load"]
 
 
 def begin_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any], None]:
-    """Returns the `pre_execute` of a load: it lists the files, which tell the result at the end.
+    """Returns the `pre_execute` of a load: it lists the files that decide the result at the end.
 
     Args:
         root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
@@ -40,7 +40,7 @@ def begin_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable
 
 
 def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any, Any], None]:
-    """Returns the `post_execute` of a load whose command ended with exit code 0, which alone proves nothing.
+    """Returns the `post_execute` of a load: it decides the result of a command that ended with exit code 0.
 
     Args:
         root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
@@ -57,7 +57,7 @@ def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[
 
 
 class _CloudLoad:
-    """One load in a cloud."""
+    """Evaluates a load in a cloud, from the context of its task."""
 
     def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
         render: Callable[..., str] = context["task"].render_template
@@ -72,7 +72,7 @@ class _CloudLoad:
         self._attempt = attempt(context)
 
     def begin(self) -> None:
-        """Records where the files are; does nothing where another process has done so for this try.
+        """Records where the files are, unless another process has done so for this try.
 
         Raises:
             RuntimeError: The load would overwrite a file that is still to be loaded.
@@ -93,7 +93,7 @@ class _CloudLoad:
         taken.note(LoadFiles(self._areas, self._tables, self._spec.domain, archives=self._areas.archives), [])
 
     def end(self) -> None:
-        """Decides the result by the rules of Dagster steps.
+        """Decides the result by the same rules as Dagster steps.
 
         Raises:
             RuntimeError: A table failed, or its result is unknown.

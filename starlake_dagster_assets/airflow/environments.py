@@ -1,4 +1,4 @@
-"""Where the commands of each node run: in one environment, or in several."""
+"""Assigns each node to the environment that runs its commands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NOWHERE: Mapping[str, EnvironmentName] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Environments:
-    """Where nodes run.
+    """Environments of nodes.
 
     Attributes:
-        default: What holds where nothing else is said.
-        others: By node id.
-        dagster: Where Dagster definitions run nodes, by node id; a name that Airflow has no operators for too.
+        default: Environment of all nodes without an entry in `others`.
+        others: Environments by node id.
+        dagster: Environments of Dagster definitions by node id, also those without Airflow operators.
     """
 
     default: EnvironmentName = "shell"
@@ -32,11 +32,11 @@ class Environments:
     dagster: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
 
     def of(self, node: str) -> EnvironmentName:
-        """Where a node runs."""
+        """Returns the environment of a node."""
         return self.others.get(node, self.default)
 
     def parts(self, nodes: Iterable[str]) -> dict[EnvironmentName, list[str]]:
-        """Nodes by where they run."""
+        """Groups nodes by environment."""
         found: dict[EnvironmentName, list[str]] = {}
         for node in nodes:
             found.setdefault(self.of(node), []).append(node)
@@ -44,10 +44,10 @@ class Environments:
 
 
 def known_environment(name: str) -> EnvironmentName:
-    """An environment that Airflow has operators for.
+    """Returns a name if Airflow has operators for that environment.
 
     Raises:
-        StarlakeError: For any other name, with the nearest.
+        StarlakeError: For any other name; the message suggests the closest one.
     """
     names = _names()
     if name in names:
@@ -60,13 +60,13 @@ def known_environment(name: str) -> EnvironmentName:
 def environments_of(
     graph: Graph, environment: str | None, selections: Mapping[str, str], dagster: Mapping[str, str]
 ) -> Environments:
-    """Who says where a node runs: the first selection that has it, then `environment`, then the definitions.
+    """Assigns each node to an environment: by the first selection with it, `environment`, or the definitions.
 
     Args:
         graph: The project's.
-        environment: Of what no selection has; None = what the definitions say, else `shell`.
+        environment: Environment of nodes that no selection has; None = that of the definitions, else `shell`.
         selections: Environments by selection.
-        dagster: Where definitions run nodes, by node id.
+        dagster: Environments of definitions, by node id.
 
     Raises:
         StarlakeError: For an environment that is not known.

@@ -30,7 +30,7 @@ __all__ = ["ExportReport", "export_airflow"]
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did, or would do.
+    """Result of an export, or of a check of one.
 
     Attributes:
         written: Files that are new or changed.
@@ -50,7 +50,7 @@ class ExportReport:
 
     @cached_property
     def former_ids(self) -> Mapping[str, Mapping[str, Any]]:
-        """Ids of starlake-airflow, and those of this export in their place: DAGs, tasks, datasets, datasets of DAGs.
+        """Ids of this export by those of starlake-airflow: of DAGs, tasks, datasets, and datasets of whole DAGs.
 
         Raises:
             ProjectError: Two tables or tasks have the same id in starlake-airflow.

@@ -31,7 +31,7 @@ class WorkerTable:
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """The tables that a load was asked for.
+    """The tables of one load command.
 
     Attributes:
         requested: By file stem.

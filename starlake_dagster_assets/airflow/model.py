@@ -1,4 +1,4 @@
-"""What a DAG file says, before it is text."""
+"""Content of a DAG file, before it is rendered."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class AirflowOptions:
-    """What a user chooses for every DAG; options of a DAG configuration win.
+    """Options for every DAG; those of a DAG configuration take precedence.
 
     Attributes:
         prefix: Begins every DAG id and file name.
@@ -97,7 +97,7 @@ class Continuous:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a sensor waits for before a domain is loaded.
+    """Files that a sensor waits for before a domain is loaded.
 
     Attributes:
         preload: Strategy, interval, timeout.
@@ -114,7 +114,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task.
+    """A task of a DAG.
 
     Attributes:
         id: Task id.
@@ -174,7 +174,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class DagSpec:
-    """One DAG, one file.
+    """A DAG and its file.
 
     Attributes:
         id: DAG id, and the name of the file.

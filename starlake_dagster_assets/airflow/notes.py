@@ -1,4 +1,4 @@
-"""What a project says that Airflow cannot, by name."""
+"""Notes on settings of a project that exported files cannot express."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:
 
 
 def _of_holes(node: Node, clock: Clock | None) -> Iterator[str]:
-    """Yields a note for a task whose SQL reads the interval of a tick, and whose missed ticks nobody makes up for."""
+    """Yields a note per task whose SQL reads the interval of a tick, and whose missed ticks are never run."""
     has_sql = node.task is not None and bool(node.task.source_sql or node.task.sql)
     if has_sql and reads_interval(node) and clock is not None and not clock.catchup:
         yield (

@@ -1,7 +1,7 @@
-"""The ids of the DAG files that `starlake dag-generate` writes for starlake-airflow 0.6: `--ids starlake-airflow`.
+"""Ids of the DAG files that `starlake dag-generate` writes for starlake-airflow 0.6: `--ids starlake-airflow`.
 
-Observed: a DAG is named after the `filename` of its DAG configuration, and after its schedule where the file has
-several ones. Its tasks are `start`, `end` (with a dataset that has the name of the DAG), and one task group per domain.
+A DAG is named after the `filename` of its DAG configuration, and also after its schedule if the file has several
+schedules. Its tasks are `start`, `end` (with a dataset that has the name of the DAG), and one task group per domain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["former_ids", "peer_names", "peer_word", "with_peer_ids"]
 _REFUSED_IN_TASKS = re.compile(r"[^A-Za-z0-9_-]")
 _REFUSED_IN_DAGS = re.compile(r"[^A-Za-z0-9_.-]")
 _RENAMED = {"end": "result"}
-"""Tasks of this export that have no counterpart, where their id is one of starlake-airflow."""
+"""New ids of tasks that only this export has, if starlake-airflow uses their id for another task."""
 
 
 def peer_word(text: str) -> str:
@@ -35,11 +35,11 @@ def peer_word(text: str) -> str:
 
 
 def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
-    """Returns the ids of DAGs; those of tables and tasks without a DAG configuration stay.
+    """Returns the ids of DAGs; tables and tasks without a DAG configuration keep theirs.
 
     Args:
         members: The tables and tasks of each DAG, and its job.
-        names: The ids otherwise.
+        names: The ids without starlake-airflow's rules.
     """
     found: list[str] = []
     for (nodes, job), name in zip(members, names, strict=True):
@@ -56,7 +56,7 @@ def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[st
 def with_peer_ids(
     dags: Sequence[DagSpec], members: Sequence[tuple[Sequence[Node], Job]], places: Mapping[str, tuple[str, str]]
 ) -> tuple[list[DagSpec], dict[str, tuple[str, str]]]:
-    """Returns DAGs with the ids and groups of starlake-airflow, and the places of tables and tasks in them.
+    """Returns DAGs with the ids and groups of starlake-airflow, and the DAG and task of each table and task.
 
     Args:
         dags: The DAGs, with their final ids.
@@ -149,7 +149,7 @@ class _Names:
     suffix: str
 
     def place(self, task: TaskSpec) -> tuple[tuple[str, ...], str]:
-        """Returns the groups around a task, and its id inside of them."""
+        """Returns the groups around a task, and its id within them."""
         given = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
         if task.kind == "transform":
             return (), f"{peer_word(given['--name'])}_task"

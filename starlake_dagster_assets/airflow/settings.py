@@ -30,7 +30,7 @@ DUCKDB_POOL = "starlake_duckdb"
 """The pool of all tasks that may write a DuckDB file; it has one slot, because the file has one writer at a time."""
 
 PREFIX = "variables_prefix"
-"""The setting that begins the names of Airflow variables, so that several projects have variables of their own."""
+"""Setting with the prefix of Airflow variables, so that each project has its own variables."""
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.java_regex import compile_java
 __all__ = ["StoreAreas", "files_in_store", "store_areas"]
 
 _FEW = 50
-"""Up to so many files are looked up one by one; for more of them the directory is listed."""
+"""Number of files up to which each is looked up by name; for more files the directory is listed."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class StoreRecord:
 
 @dataclass
 class RecalledAreas:
-    """The areas of a load that another process has begun: the first listings are those from before the load.
+    """Areas whose first listings are the recorded ones from before the load, which another process began.
 
     Attributes:
         areas: The areas.

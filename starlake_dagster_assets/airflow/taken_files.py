@@ -1,4 +1,4 @@
-"""Files that the tries of an Airflow task took: which were loaded, by where they are, and which are still to be loaded.
+"""Files that the tries of an Airflow task took: which were loaded, and which are still to be loaded.
 
 Exported next to the DAG files: standard library only.
 """
@@ -145,7 +145,7 @@ class TakenFiles:
         return next(self._tries[stem] for stem, one in self._requested.items() if one.name == table.name)
 
     def _settle(self, table: WorkerTable, one: TableTries) -> None:
-        """Counts pending files as loaded that have come to `archive` since a try took them."""
+        """Counts pending files as loaded if they have arrived in `archive` since a try took them."""
         now = (self._areas.archived(table.domain_name, list(one.pending)) or {}) if one.pending else {}
         for name in [name for name, before in one.pending.items() if now.get(name, before) != before]:
             del one.pending[name]
@@ -175,7 +175,7 @@ class TakenFiles:
 
 
 def _loaded_files(table: WorkerTable, verdict: Verdict, ending: Ending) -> set[str]:
-    """Returns the files that this try loaded, by where they are; by the log where that is not known."""
+    """Returns the files that this try loaded, by their locations, or by the log if these are unknown."""
     if verdict.status == "loaded":
         return {*verdict.files}
     facts = ending.files.get((table.domain_name, table.name))
@@ -186,7 +186,7 @@ def _loaded_files(table: WorkerTable, verdict: Verdict, ending: Ending) -> set[s
 
 
 def _unfinished_files(events: Sequence[Event], table: WorkerTable) -> list[str]:
-    """Returns the files that were announced and have no summary: none of their rows is in the table."""
+    """Returns the announced files without a summary: the table has none of their rows."""
     found: dict[str, None] = {}
     for event in events:
         if isinstance(event, TableStarted) and event.table == table.name:

@@ -1,4 +1,4 @@
-"""The files of a load on the disk of an Airflow worker, and the record of what the tries of the task did with them.
+"""Files of a load on the disk of an Airflow worker, and the record of the tries of its task.
 
 Exported next to the DAG files: standard library only.
 """

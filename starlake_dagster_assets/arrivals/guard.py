@@ -68,7 +68,7 @@ class GuardedRun:
         self._now = settings.window[1] if settings.window is not None else datetime.now(timezone.utc)
 
     def __call__(self, nodes: Sequence[Node]) -> Mapping[str, NotReady]:
-        """Why tables of one domain are not loaded now, by node id.
+        """Returns the reasons why tables of one domain are not loaded now, by node id.
 
         Args:
             nodes: Tables of one domain that are to be loaded.
@@ -83,10 +83,10 @@ class GuardedRun:
         return not_ready
 
     def overlooked(self, node: Node) -> str:
-        """Returns why a load that found no file is a failure; "" where it is none.
+        """Returns the reason why a load that found no file has failed; "" if it has not.
 
-        The files that were there before the load lie in the same place as before: in `incoming_path` or `pending_path`,
-        which is not where Starlake looks.
+        It has failed if the files that were there before the load are still in `incoming_path` or `pending_path`, and
+        Starlake takes files from another directory.
 
         Args:
             node: A table whose load found no file.
@@ -104,11 +104,11 @@ class GuardedRun:
         )
 
     def note_files_elsewhere(self, nodes: Sequence[Node]) -> None:
-        """Notes the files that lie in a place of the options before the loads, for `overlooked`."""
+        """Records the files that `_files_elsewhere` finds before the loads, for `overlooked`."""
         self._elsewhere |= self._files_elsewhere(nodes)
 
     def _files_elsewhere(self, nodes: Sequence[Node]) -> dict[str, FileSet]:
-        """Returns the files that lie in a place of the options that is not that of the domain, by node id."""
+        """Returns the files in `incoming_path` or `pending_path` if Starlake takes none from there, by node id."""
         found: dict[str, FileSet] = {}
         for pre_load, tables in self._policies(nodes):
             if pre_load.incoming_path or pre_load.pending_path:

@@ -1,4 +1,4 @@
-"""What one look at a directory saw of the files of some tables: exactly what `stage` and `load` would take."""
+"""Files of some tables in one listing of a directory: exactly those that `stage` and `load` would take."""
 
 from __future__ import annotations
 

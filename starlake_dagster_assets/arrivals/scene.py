@@ -1,4 +1,4 @@
-"""Where the files of some tables lie at one moment, and a second look at them before they are loaded."""
+"""Directory and files of some tables at one moment, and a second listing of them before they are loaded."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ class Scene:
 
     @property
     def place(self) -> str:
-        """The directory that is looked at."""
+        """Directory that the sensor lists."""
         return directory(self.pre_load, self.project, self.domain, self.moment)
 
     @property
     def elsewhere(self) -> str:
-        """The directory that Starlake takes the files from; "" where the domain has none."""
+        """Directory that Starlake takes the files from; "" if the domain has none."""
         own = replace(self.pre_load, incoming_path=None, pending_path=None)
         if own.strategy != "pending" and not self.domain.incoming:
             return ""
         return directory(own, self.project, self.domain, self.moment)
 
     def files_elsewhere(self) -> Mapping[str, FileSet]:
-        """Returns the files by node id, where Starlake takes files from another directory than the one looked at.
+        """Returns the files by node id if Starlake takes files from another directory than the listed one.
 
         Raises:
             StoreError: When the directory cannot be read.

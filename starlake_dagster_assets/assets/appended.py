@@ -1,7 +1,7 @@
-"""Data intervals whose rows a task has appended, from the event log: appended a second time, they would be there twice.
+"""Data intervals whose rows a task has already appended, from the event log.
 
-A run without an interval appended everything that its upstreams had then. An update of an upstream that declares no
-interval may hold rows from before it: from before the tick that a schedule of the upstream had last.
+A run without an interval has appended everything that its upstreams had then. An update of an upstream that declares no
+interval may have rows from before the last tick of the upstream's schedule.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,7 +31,7 @@ class AppendedRows:
         key: Of the task.
         upstream: Asset keys of its upstreams.
         declared: Returns the interval that each of some updates of an asset declares, or None.
-        last_tick: Returns the tick before which an undeclared update of an upstream at a moment has its rows.
+        last_tick: Returns the tick before which all rows of an upstream's update lie that declares no interval.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class AppendedRows:
             (interval,) = self._declared(self._key, [update])
             if interval is not None:
                 yield update, [interval]
-            elif update.run_id:  # what is reported from outside without an interval has appended nothing
+            elif update.run_id:  # a report from outside without an interval has appended nothing
                 yield update, list(self._read_by(record)) or [(_EVER, record_time(update))]
             if FULL_REFRESH in update.metadata:
                 return
@@ -84,7 +84,7 @@ class AppendedRows:
 
 
 def append_refused(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:
-    """Returns why a task does not append the rows of an interval, and what to do.
+    """Returns the message for a task that does not append the rows of an interval.
 
     Args:
         task: Node id.

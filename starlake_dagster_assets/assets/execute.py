@@ -252,7 +252,7 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
 
 
 def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
-    """Settings per table that the environment of a runner knows: others would only cut loads in pieces."""
+    """Returns the settings per table that the environment of a runner knows; others would only split loads."""
     translator = binding.translator
     found: dict[str, Any] = {"spark": translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
     of_tags: Callable[[Sequence[str]], tuple[str, ...]] | None = getattr(runner, "overrides_of", None)

@@ -1,4 +1,4 @@
-"""Data interval of a load: all ticks of the schedule whose files it takes, also those that were missed before it."""
+"""Data interval of a load: all ticks of the schedule whose files it takes, also missed ones."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,8 +21,8 @@ def interval_of_load(
 ) -> Interval:
     """Returns the interval of the files that a load takes.
 
-    A load takes all files in the directory of its tick. Where the directory does not name the date, these are also
-    files of ticks that had no load, and of ticks that have passed since the run was requested.
+    A load takes all files in the directory of its tick. If the directory does not name the date, it also has files of
+    ticks without a load, and of ticks since the run was requested.
 
     Args:
         window: Interval of the run.

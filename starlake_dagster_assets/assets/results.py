@@ -232,7 +232,7 @@ class Results:
         yield from self._selected(self._drift(outcome.node, key))
 
     def _late_metadata(self, node: Node) -> Iterator[dg.AssetObservation]:
-        """What the warehouse says of a table that was told before it could be read."""
+        """Yields what the warehouse shows of a table that was reported before the warehouse could be read."""
         found = self._fetched(node, self._reader) if self._reader is not None else {}
         if found:
             yield dg.AssetObservation(asset_key=self._keys[node.id], metadata=found)

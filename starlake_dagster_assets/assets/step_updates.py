@@ -83,7 +83,7 @@ class StepUpdates:
         return {node: interval for node, interval in found.items() if interval is not None}
 
     def metadata(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Returns what the materializations of loads and of unpartitioned tasks record of the interval that they cover.
+        """Returns the interval metadata of the materializations of loads and of unpartitioned tasks.
 
         Args:
             settings: Settings of the run, with its data intervals.
@@ -135,11 +135,11 @@ class StepUpdates:
 
     @cached_property
     def _is_of_a_tick(self) -> bool:
-        """Whether a schedule or an arrival sensor has set the interval of the run, and not a person or a backfill."""
+        """Whether a schedule or an arrival sensor has set the interval of the run, instead of a user or a backfill."""
         return any(name in self._context.run.tags for name in _OF_A_TICK)
 
     def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval:
-        """Returns the interval of the files that a load takes, with ticks of its schedule that had no load."""
+        """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""
         translator, consumption = self._binding.translator, self._consumption(key)
         clock, source = translator.trigger(node).clock, self._binding.source
         assert node.table is not None
@@ -158,7 +158,7 @@ class StepUpdates:
         return interval_of_load(window, clock, covered, self._newest_tick(clock, window[1]), place)
 
     def _newest_tick(self, clock: Clock | None, tick: datetime) -> datetime:
-        """Returns the newest tick whose files may be there: the run was requested with it, or waited until after it."""
+        """Returns the newest tick whose files may be there: that of the request, or one while the run was queued."""
         run = self._context.run
         if (requested := run.tags.get(REQUESTED_AT)) is not None:
             return datetime.fromisoformat(requested)
@@ -172,7 +172,7 @@ class StepUpdates:
         return now if created.timestamp() == tick.timestamp() else tick
 
     def _effective(self, node: Node, settings: RunSettings, given: Mapping[str, str]) -> Interval | None:
-        """Returns the interval of a table or task: that of the variables in the run config of a manual run, first."""
+        """Returns the interval of a table or task; variables in the run config of a manual run take precedence."""
         manual = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
         is_given = node.task is not None and any(manual.values())
         own = _given_interval(manual, self._binding.translator.timezone) if is_given else None
@@ -195,7 +195,7 @@ class StepUpdates:
         return self._appended[key]
 
     def _last_tick(self, key: dg.AssetKey, moment: float) -> datetime:
-        """Returns the last tick of the schedule of an asset, or of those upstream of it; the moment without any."""
+        """Returns the last tick of the schedule of an asset or of its nearest upstreams; the moment if none has one."""
         translator = self._binding.translator
         graph, node = translator.graph, self._node_ids.get(key)
         near = [node] if node is not None else []

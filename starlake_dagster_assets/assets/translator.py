@@ -121,7 +121,7 @@ class StarlakeTranslator:
 
     @property
     def triggers(self) -> Triggers | None:
-        """What starts the nodes; None where the translator was bound without triggers."""
+        """Returns the triggers of the nodes; None where the translator was bound without triggers."""
         return self._triggers
 
     @property
@@ -131,7 +131,7 @@ class StarlakeTranslator:
         return configured or self.project.application.timezone or "UTC"
 
     def trigger(self, node: Node) -> Trigger:
-        """What starts a node; nothing where the translator was bound without triggers."""
+        """Returns the trigger of a node; nothing where the translator was bound without triggers."""
         known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
         return known or Trigger(node.id, "none", "")
 
@@ -219,7 +219,7 @@ class StarlakeTranslator:
         return dg.AssetKey([key_part(part) for part in node.key])
 
     def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
-        """What the node reads."""
+        """Returns the upstream assets of a node."""
         mine = None if node.kind == "external" else self.get_partitions_def(node)
         nodes = [self.graph.nodes[up] for up in self.graph.upstream[node.id]]
         ups = [self.spec(up) for up in nodes if self._has_asset(up)]

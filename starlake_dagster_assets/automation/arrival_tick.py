@@ -1,4 +1,4 @@
-"""One arrival sensor: it looks at files, decides by the runs of the instance, and requests a run."""
+"""Evaluates a tick of an arrival sensor: lists files, reads the runs of the instance, and requests a run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class ArrivalGroup:
 
 
 class ArrivalSensor:
-    """What one arrival sensor knows from the project.
+    """Settings of an arrival sensor, from the project.
 
     Args:
         project: The project.
@@ -121,7 +121,7 @@ class ArrivalSensor:
 
 @dataclass
 class _Tick:
-    """One look of a sensor.
+    """Evaluation of one tick of a sensor.
 
     Attributes:
         sensor: The sensor.

@@ -141,7 +141,7 @@ def windows_between(
     most: int,
     missing: Callable[[tuple[datetime, datetime]], list[dg.AssetKey]],
 ) -> list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]]:
-    """The windows that have closed after one moment and until another, oldest first, with the assets that lack them.
+    """Returns the windows that closed between two moments, oldest first, with the assets that lack them.
 
     Args:
         windows: Of a clock.

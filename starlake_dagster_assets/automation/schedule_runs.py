@@ -1,4 +1,4 @@
-"""Data intervals of the assets of a schedule that need no run: by its runs, and by what the assets have recorded."""
+"""Data intervals of a schedule that need no run, because a run or a materialization covers them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -27,15 +27,15 @@ _PAGE = 500
 class CoveredIntervals:
     """Data intervals that have a run of a schedule, or that its assets have been materialized for.
 
-    What an asset has been materialized for is known whatever the schedule was called then. A run that failed counts
-    for the schedule that requested it. Another code location of the instance may have a schedule of the same name: the
-    runs of a location are its own when the newest of them materializes an asset that the schedule materializes.
+    Materializations count under any former name of the schedule. A failed run counts only for the schedule that
+    requested it. Another code location of the instance may have a schedule of the same name: the runs of a location
+    count if the newest of them materializes an asset of this schedule.
 
     Args:
         instance: The instance.
-        name: Of the schedule.
-        keys: What it materializes.
-        partitions: Partitions of its assets; None where they have none.
+        name: Name of the schedule.
+        keys: Assets that it materializes.
+        partitions: Partitions of its assets; None if they have none.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CoveredIntervals:
         self._materialized: dict[dg.AssetKey, list[tuple[float, float]]] | None = None
 
     def first(self) -> float | None:
-        """Returns the end of the first interval that has a run, else of the first that was materialized; else None."""
+        """Returns the end of the first interval with a run, else with a materialization; None if there is neither."""
         ends = {end for ends in self._requested.values() for end in ends}
         ends = ends or {end for parts in self._parts(None).values() for _, end in parts}
         return min(ends, default=None)
@@ -58,11 +58,13 @@ class CoveredIntervals:
         """Returns the assets that have neither a run nor a materialization for an interval.
 
         Args:
-            window: Asked for from the oldest to the newest.
+            window: The interval; call this with the oldest interval first.
         """
         start, end = (moment.timestamp() for moment in window)
         missing = [key for key in self._keys if end not in self._requested.get(key, ())]
-        if missing and self._materialized is None:  # what covers an interval is written after it has ended
+        if (
+            missing and self._materialized is None
+        ):  # a materialization that covers an interval is written after the interval has ended
             self._materialized = self._parts(end)
         known = self._materialized or {}
         return [key for key in missing if not any(one[0] <= start and end <= one[1] for one in known.get(key, ()))]
@@ -93,7 +95,7 @@ class CoveredIntervals:
             cursor = runs[-1].run_id
 
     def _parts(self, since: float | None) -> dict[dg.AssetKey, list[tuple[float, float]]]:
-        """Returns what each asset was materialized for, by materializations since a moment."""
+        """Returns the intervals that each asset was materialized for, since a moment."""
         return {key: _union(self._intervals(key, since)) for key in self._keys}
 
     def _intervals(self, key: dg.AssetKey, since: float | None) -> Iterator[tuple[float, float]]:
@@ -105,7 +107,7 @@ class CoveredIntervals:
             ids = sorted({one.run_id for one in updates if one.run_id})
             runs = self._instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else ()
             of_run = {run.run_id: declared_interval(run.tags) for run in runs}
-            for one in updates:  # a load records more than its tick, where it takes the files of others
+            for one in updates:  # a load that takes the files of several ticks records more than its own
                 window = time_window(self._partitions, one.partition)
                 interval = of_run.get(one.run_id) or window or recorded_interval(one.metadata)
                 if interval is not None:

@@ -73,7 +73,7 @@ def build_schedules(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.ScheduleDefinition]:
-    """One schedule for each clock of a job.
+    """Builds a schedule per clock of a job.
 
     A tick asks for one run: of the partition whose window has just closed, or of unpartitioned assets with the data
     interval from the tick before to this one in its tags. Partitions of another grid than the clock's, as of a sink,

@@ -1,4 +1,4 @@
-"""What several commands take, spelled alike in all of them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def variables(texts: list[str] | None, option: str = "--option") -> dict[str, st
 
 
 def environment_name() -> dict[str, Any]:
-    """Returns what `typer.Option` takes for the name of an execution environment; a wrong one is told the closest."""
+    """Returns the arguments of `typer.Option` for the name of an environment; an unknown name suggests the closest."""
     from starlake_dagster_assets.environments import environment_named, execution_environments
 
     def parser(text: str) -> str:
@@ -77,7 +77,7 @@ def environment_name() -> dict[str, Any]:
 
 
 def one_of(kind: type[Enum]) -> dict[str, Any]:
-    """What `typer.Option` takes for an option that is one of some words: a wrong one is told the nearest.
+    """Returns the arguments of `typer.Option` for a choice; an unknown value suggests the closest.
 
     Args:
         kind: The words are the values of its members.

@@ -1,4 +1,4 @@
-"""Files that `stage` leaves where they arrived, although it ends without an error."""
+"""Finds files that `stage` left in the incoming directory although it ended without an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is run, and what is learnt from it: the vocabulary between assets, runners and engines."""
+"""Commands, their events and their results: the types that assets, runners and engines share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Command:
-    """One Starlake command, as an argument list.
+    """A Starlake command as an argument list.
 
     Attributes:
         name: Of the command; `stage` is `import` in versions before the rename, which the runner knows.

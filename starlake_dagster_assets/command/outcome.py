@@ -1,4 +1,4 @@
-"""What a run tells of each table and task: the words that Dagster steps and the command line share."""
+"""Result of a run per table and task, for Dagster steps and the command line."""
 
 from __future__ import annotations
 

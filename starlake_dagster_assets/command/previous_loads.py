@@ -45,7 +45,7 @@ def files_in_both_areas(reader: AreaReader | None, nodes: Collection[Node]) -> M
 def resolve_nothing(
     verdict: Verdict, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
 ) -> Verdict:
-    """Returns the verdict on a table without a new file, from the places of its files and from previous attempts.
+    """Returns the verdict on a table without a new file, from the locations of its files and previous attempts.
 
     A table with a file in `incoming`, `stage` or `ingesting`, and a retry after a load whose result was unknown, never
     had nothing to load.

@@ -1,4 +1,4 @@
-"""Another name for a file that goes back to `stage`, where a newer file has taken its own."""
+"""Name of a file that goes back to `stage` although a newer file has its name."""
 
 from __future__ import annotations
 

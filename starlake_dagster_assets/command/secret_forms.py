@@ -15,7 +15,7 @@ __all__ = ["hidden"]
 _SHOWN = "***"
 _REMEMBERED = 2000
 _SHORTEST_CODE = 6
-"""Shorter pieces of base64 are parts of innocent words."""
+"""Shortest piece of base64 that is hidden; shorter ones also occur in ordinary words."""
 _BASE64 = r"[A-Za-z0-9+/_-]*"
 
 
@@ -64,7 +64,7 @@ def _forms_of(secret: str) -> _Forms:
 
 
 def _in_url(secret: str) -> re.Pattern[str] | None:
-    """Returns the pattern of a secret in a URL; encoders differ in the characters that they leave as they are."""
+    """Returns the pattern of a secret in a URL; encoders differ in the characters that they escape."""
     parts: list[str] = []
     for char in secret:
         code = "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
@@ -78,7 +78,7 @@ def _in_url(secret: str) -> re.Pattern[str] | None:
 
 
 def _codes(data: bytes) -> tuple[str, ...]:
-    """Returns what base64 makes of a secret at any place in a longer text, in both alphabets."""
+    """Returns the base64 codes of a secret at any position of a longer text, in both alphabets."""
     found: set[str] = set()
     for before in range(3):
         code = base64.b64encode(b"\0" * before + data).decode()

@@ -79,7 +79,7 @@ def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
 
 
 def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
-    """Returns the parts of a text that give secrets away; see `contains_secret`.
+    """Returns the parts of a text that reveal secrets; see `contains_secret`.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""What is seen of a load while it runs: when each table began and ended, and which of its files have not landed."""
+"""Progress of a load while it runs: start and end of each table, and files that are not loaded yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where files are on their way through a load (`application.area`), and how they move from one place to the next."""
+"""Areas of the files of a load (`application.area`), and the moves between them."""
 
 from __future__ import annotations
 

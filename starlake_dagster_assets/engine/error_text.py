@@ -1,4 +1,4 @@
-"""Texts of errors, without statements, tables and paths that the engine made itself."""
+"""Messages of errors, without the engine's own statements, tables and paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN_NAME = re.compile(r"(?:temp\.)?(?:main\.)?\bsl_incoming(?:_\w+)?\.")
 
 
 def error_text(error: Exception) -> str:
-    """Returns the text of an error; of the statement that DuckDB quotes, only what the user wrote."""
+    """Returns the message of an error; of a quoted statement, only the part that the user wrote."""
     if not isinstance(error, duckdb.Error):
         return str(error)
     head, _, block = str(error).strip().partition("\n\nLINE ")
@@ -30,7 +30,7 @@ def error_text(error: Exception) -> str:
 
 
 def with_file_names(text: str, files: Iterable[Path]) -> str:
-    """Returns a message with the names of files instead of the paths at which they are while they are loaded."""
+    """Returns a message with file names instead of the paths of files during a load."""
     for file in files:
         text = text.replace(f"file:{file}", file.name).replace(str(file), file.name)
     return text

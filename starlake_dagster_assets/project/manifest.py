@@ -1,4 +1,4 @@
-"""What loading a project found, kept between loads: by content, so that a stale entry is never used.
+"""Cache of loaded project files, keyed by content, so that a stale entry is never used.
 
 Two files a project and environment: `<key>.files.json` holds what each file says and what its SQL reads, by hash of
 its bytes and of what it depends on; `<key>.project.json` the whole resolved project. Neither holds variables,

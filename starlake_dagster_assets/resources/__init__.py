@@ -1,4 +1,4 @@
-"""Where Starlake runs, as Dagster resources: one module an environment, imported when its name is first used."""
+"""Dagster resources that run Starlake: one module per environment, imported when its name is first used."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -59,7 +59,9 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         default_factory=list[dict[str, Any]], description="Taints of nodes that are tolerated."
     )
     affinity: dict[str, Any] = Field(default_factory=dict, description="Affinity of the Pod.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels of Job and Pod, besides those of the run.")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels of Job and Pod, in addition to those of the run."
+    )
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of Job and Pod.")
     image_pull_policy: str | None = Field(
         default=None, description="Always, IfNotPresent or Never; Kubernetes' own rule by default."
@@ -70,7 +72,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     ttl_seconds_after_finished: int = Field(
         default=86400,
         ge=600,
-        description="Seconds for which Kubernetes keeps a Job that is over: its result is read in that time.",
+        description="Seconds for which Kubernetes keeps a finished Job: its result is read in that time.",
     )
     active_deadline_seconds: int | None = Field(
         default=None, gt=0, description="Seconds after which Kubernetes itself ends a Job, also without Dagster."
@@ -91,11 +93,11 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     context: str | None = Field(default=None, description="Context of the kubeconfig; the current one by default.")
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
-        """Kubernetes.
+        """Returns the environment that submits and watches Jobs.
 
         Raises:
-            RunnerError: When the extra is not installed, a field is none that Kubernetes has, or a value that anyone
-                who may look at a Job can read looks like a secret.
+            RunnerError: When the extra is not installed, Kubernetes does not know a field, or a value that anyone who
+                can read Jobs can read looks like a secret.
         """
         from starlake_dagster_assets.runners.kubernetes import KubernetesEnvironment
         from starlake_dagster_assets.runners.kubernetes_job import JobTemplate, visible_values
@@ -124,7 +126,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         )
 
     def _container_context(self) -> Mapping[str, Any]:
-        """The fields that `dagster_k8s` has under the same names."""
+        """Returns the fields that `dagster_k8s` has under the same names."""
         return {
             "env_config_maps": self.env_config_maps,
             "env_secrets": self.env_secrets,

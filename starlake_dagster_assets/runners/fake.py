@@ -16,7 +16,7 @@ __all__ = ["FakeHandle", "FakeRunner", "FakeWarehouseReader", "FakeWitness", "Sc
 
 @dataclass(frozen=True)
 class Script:
-    """What one command prints and returns.
+    """Output and exit code of a command.
 
     Attributes:
         lines: Its lines (stderr).

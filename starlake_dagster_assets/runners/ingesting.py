@@ -73,7 +73,7 @@ class StoredFiles:
         return {name: mark_of(file) for name, file in files.items() if file is not None}
 
     def _list_incoming(self, domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files that `stage` looks at; None where this process does not see the directory."""
+        """Returns the marks of the files that `stage` can take; None if this process cannot read the directory."""
         incoming = next((one.incoming for one in self.project.domains if one.name == domain), None)
         if not incoming or not (self.local or ("://" in incoming and not incoming.startswith("file:"))):
             return None

@@ -40,14 +40,14 @@ _NOT_YET = ("is waiting to start", "PodInitializing", "ContainerCreating")
 
 @dataclass
 class _Watched:
-    """What is known of one execution.
+    """Progress of one execution while it is watched.
 
     Attributes:
-        deleted: It was deleted by this process.
-        given_up: Why it was deleted before its program started.
-        waiting_since: When its program could not start for the first time.
-        notes: Warnings that were not given yet.
-        noted: Causes that were.
+        deleted: Whether this process has deleted its Job.
+        given_up: The reason why its Job was deleted before the program started; "" if it was not.
+        waiting_since: Time since which the program cannot start.
+        notes: Warnings that are not reported yet.
+        noted: Causes of the warnings so far, each reported once.
         gap: Whether lines of the log may be missing.
     """
 
@@ -61,16 +61,16 @@ class _Watched:
 
 @dataclass(frozen=True)
 class KubernetesEnvironment:
-    """Where Jobs run.
+    """Submits and watches commands as Jobs of one namespace.
 
     Attributes:
-        template: What the Jobs have in common.
-        namespace: Of the Jobs; that of this Pod, or of the context of the kubeconfig, by default.
+        template: Specification that all Jobs share.
+        namespace: Namespace of the Jobs; that of this Pod, or of the context of the kubeconfig, by default.
         kubeconfig_file: Path of a kubeconfig; `KUBECONFIG` or `~/.kube/config` by default.
         context: Its context; the current one by default.
         load_incluster_config: Whether the credentials of the Pod are used; by default where there is one.
-        start_timeout: Seconds for which a Pod may be unable to start.
-        now: Seconds that only go forward.
+        start_timeout: Seconds for which a Pod may fail to start.
+        now: Returns the seconds of a monotonic clock.
     """
 
     template: JobTemplate
@@ -90,10 +90,10 @@ class KubernetesEnvironment:
     # --------------------------------------------------------------------------------------------- executions
 
     def submit(self, submission: Submission) -> str:
-        """Creates the Job; one of the same name and key is adopted.
+        """Creates the Job, or adopts the Job of the same name and key.
 
         Raises:
-            RunnerError: When another Job has the name, or the fields are none that Kubernetes has.
+            RunnerError: When another Job has the name, or Kubernetes does not know a field.
         """
         body = self.template.job(submission, self.namespace_name)
         jobs = self._jobs
@@ -112,14 +112,14 @@ class KubernetesEnvironment:
         return f"{self.namespace_name}/{job_name(submission)}"
 
     def find(self, submission: Submission) -> str | None:
-        """The Job with the name and the key of a submission."""
+        """Returns the execution whose Job has the name and the key of a submission."""
         job = self._job(self.namespace_name, job_name(submission))
         if job is None or part_of(job, "metadata", "annotations").get(KEY) != submission.key:
             return None
         return f"{self.namespace_name}/{job_name(submission)}"
 
     def status(self, execution: str) -> Status:
-        """Job and Pods; only exit code 0 of the program's container, or a complete Job, is success."""
+        """Returns the state of Job and Pods; only exit code 0 of the container, or a complete Job, is success."""
         namespace, _, name = execution.partition("/")
         watched, url = self._watch(execution), self.url(execution)
         job, pods = self._job(namespace, name), self._pods(namespace, name)
@@ -143,7 +143,7 @@ class KubernetesEnvironment:
         return Status("pending", None, "", url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """The lines of the program's container since the cursor; those of a second Pod are another attempt."""
+        """Returns the lines of the container since the cursor; lines of a second Pod belong to another attempt."""
         namespace, _, name = execution.partition("/")
         watched = self._watch(execution)
         known: dict[str, Any] = json.loads(cursor) if cursor else {}
@@ -156,7 +156,7 @@ class KubernetesEnvironment:
                 continue
             ended = bool(part_of(container_of(pod), "state", "terminated"))
             new, after, gap = take_new(text, before, ended=ended)
-            known[of] = after.told()
+            known[of] = after.to_dict()
             attempt = list(known).index(of)
             lines += [Line(one, "stdout", attempt=attempt) for one in new]
             if gap:
@@ -171,9 +171,10 @@ class KubernetesEnvironment:
         return "it was rotated on its node while it was read" if self._watch(execution).gap else ""
 
     def cancel(self, execution: str) -> None:
-        """Deletes the Job and its Pods, unless it is over.
+        """Deletes the Job and its Pods, unless the Job has ended.
 
-        The deletion holds for the state that was read alone: where the Job changed in between, it is read again.
+        The deletion applies only to the state that was read. If the Job has changed since, the call is
+        retried.
         """
         namespace, _, name = execution.partition("/")
         job = self._job(namespace, name)
@@ -194,7 +195,7 @@ class KubernetesEnvironment:
         self._watch(execution).deleted = True
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error means for a call."""
+        """Classifies an error of a call."""
         if isinstance(error, LogUnavailableError):
             return Verdict("retry", f"the node does not give the log: {error}")
         return kubernetes_verdict(error)
@@ -205,10 +206,10 @@ class KubernetesEnvironment:
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Nothing is held between commands."""
+        """Does nothing: no connection is kept between commands."""
 
     def url(self, execution: str) -> str:
-        """Kubernetes has no page of its own."""
+        """Returns "": Kubernetes has no web page for a Job."""
         return ""
 
     # ------------------------------------------------------------------------------------------------ details
@@ -217,7 +218,7 @@ class KubernetesEnvironment:
         return self._watched.setdefault(execution, _Watched())
 
     def _examine_start(self, execution: str, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> None:
-        """Notes why a command does not start; it is deleted where that does not pass."""
+        """Reports why a command does not start, and deletes its Job if the cause is permanent or lasts too long."""
         watched = self._watch(execution)
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         events = self._events(namespace, [name, *(pod["metadata"]["name"] for pod in pods)])
@@ -256,25 +257,25 @@ class KubernetesEnvironment:
         return oldest_first(found["items"])
 
     def _events(self, namespace: str, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-        """Returns the events of some objects; none where this process may not list events."""
+        """Returns the events of some objects; none if this process may not list events."""
         found: list[Mapping[str, Any]] = []
         for name in names:
             try:
-                told = answer_of(
+                answer = answer_of(
                     self._core.list_namespaced_event, namespace, field_selector=f"involvedObject.name={name}"
                 )
             except Exception as error:
                 if kubernetes_status(error).get("code") != 403:
                     raise
                 return ()
-            found.extend(told["items"])
+            found.extend(answer["items"])
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def _read_log(self, namespace: str, pod: str, since: str | None) -> str | None:
-        """Returns the log of a Pod with timestamps; None where there is none yet, or none any more."""
+        """Returns the log of a Pod with timestamps; None if it does not exist yet or any more."""
         query = [("container", CONTAINER), ("timestamps", "true"), *([("sinceTime", since)] if since else [])]
         try:
-            response = self._client.call_api(  # the client's own method has no `sinceTime`
+            response = self._client.call_api(  # the client's method for logs has no `sinceTime`
                 _LOG,
                 "GET",
                 {"namespace": namespace, "name": pod},

@@ -1,4 +1,4 @@
-"""The official `kubernetes` client, imported when it is used: its credentials, and what its errors mean."""
+"""Credentials and errors of the official `kubernetes` client, which is imported when it is used."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from starlake_dagster_assets.runners.remote import Verdict
 __all__ = ["TIMEOUT", "answer_of", "api_client", "current_namespace", "kubernetes_status", "kubernetes_verdict"]
 
 TIMEOUT = (5, 20)
-"""Seconds for a connection, and for an answer."""
+"""Timeouts in seconds: for a connection, and for an answer."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LATER = ("exceeded quota", "try again later")
-"""Texts of refusals that pass when there is room in a quota."""
+"""Messages of rejections that end when the quota has room again."""
 _PERMISSION = re.compile(r'User ".*" cannot ')
-"""RBAC; admission says something else with the same code."""
+"""Message of RBAC; admission rules return the same code with other messages."""
 _UNSENT = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError")
 _AMBIGUOUS = ("ProtocolError", "IncompleteRead", "ReadTimeoutError", "TimeoutError", "DecodeError")
 
 
 def api_client(kubeconfig_file: str | None, context: str | None, load_incluster_config: bool | None) -> Any:
-    """Returns a client that makes one call per attempt; the process-wide configuration of the library stays as it is.
+    """Returns a client without retries; the process-wide configuration of the library is not changed.
 
     Args:
         kubeconfig_file: Path of a kubeconfig; `KUBECONFIG` or `~/.kube/config` by default.
@@ -54,7 +54,7 @@ def api_client(kubeconfig_file: str | None, context: str | None, load_incluster_
             "with a service account (`load_incluster_config`)."
         ) from error
     configuration.retries = False
-    if getattr(configuration, "no_proxy", None) is None:  # the library drops the variable
+    if getattr(configuration, "no_proxy", None) is None:  # the library ignores the environment variable
         configuration.no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
     return clients.ApiClient(configuration)
 
@@ -77,14 +77,14 @@ def current_namespace(kubeconfig_file: str | None, context: str | None, load_inc
     try:
         contexts, current = loading.list_kube_config_contexts(config_file=kubeconfig_file)
     except (loading.ConfigException, OSError):
-        return "default"  # whoever makes the client says that there are no credentials
+        return "default"  # `api_client` reports missing credentials
     named = [one for one in contexts if one["name"] == context] if context else [current]
     found: Mapping[str, Any] = named[0]["context"] if named else {}
     return str(found.get("namespace") or "default")
 
 
 def answer_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Makes a call of the client, and returns the object of its answer as plain data."""
+    """Calls a method of the client, and returns the object of its answer as plain data."""
     response = call(*args, **kwargs, _preload_content=False, _request_timeout=TIMEOUT)
     return json.loads(response.data)
 
@@ -93,7 +93,7 @@ def kubernetes_status(error: BaseException) -> Mapping[str, Any]:
     """Returns the `Status` of an answer of the API server: `code`, `reason`, `message`; empty for any other error."""
     found: BaseException | None = error
     while found is not None and not hasattr(found, "status"):
-        found = found.__context__  # the library stumbles over answers without a body
+        found = found.__context__  # for an answer without a body the library raises another error
     code = getattr(found, "status", None)
     if found is None or not isinstance(code, int):
         return {}
@@ -105,14 +105,14 @@ def kubernetes_status(error: BaseException) -> Mapping[str, Any]:
 
 def _object(body: str | None) -> Mapping[str, Any]:
     try:
-        told: Any = json.loads(body or "{}")
-    except ValueError:  # a text of a proxy
+        parsed: Any = json.loads(body or "{}")
+    except ValueError:  # an answer of a proxy, not of the API server
         return {}
-    return cast("Mapping[str, Any]", told) if isinstance(told, dict) else {}
+    return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
 def kubernetes_verdict(error: Exception) -> Verdict:
-    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    """Classifies the error of a call: whether to repeat it, and whether it may have taken effect."""
     status = kubernetes_status(error)
     if status:
         return _answered(status)

@@ -1,4 +1,4 @@
-"""The Kubernetes Job of a command: `dagster_k8s` merges fields and raw configuration; some of it must not change."""
+"""Builds the Kubernetes Job of a command from fields and raw configuration, merged by `dagster_k8s`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visib
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
 KEY = "starlake.ai/key"
-"""Annotation that has the key of a submission."""
+"""Annotation with the key of a submission."""
 _SPARK = "SPARK_CONF_OPTIONS"
 """Options of `spark-submit` in the launcher of Starlake."""
 _WORD = re.compile(r"[\w.,:/@%+=~^-]*")
 _SLACK = 60
-"""Seconds after the time limit of the step at which Kubernetes itself ends an execution that nobody watches."""
+"""Seconds after the time limit of the step at which Kubernetes ends an execution that is no longer watched."""
 _SECTIONS = (
     "container_config",
     "job_config",
@@ -36,7 +36,7 @@ _SECTIONS = (
     "pod_spec_config",
     "pod_template_spec_metadata",
 )
-_OURS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+_RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "container_config": {
             "args": "they are the command",
@@ -65,18 +65,19 @@ _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class JobTemplate:
-    """What the Jobs of all commands have in common, in the words of Kubernetes.
+    """Specification that the Jobs of all commands share, with the names of the Kubernetes API.
 
     Attributes:
         image: Image of the program.
-        env: Environment variables; anyone who may look at a Pod reads them.
+        env: Environment variables; anyone who can read Pods can read them.
         secrets: `SECRET:KEY` by environment variable.
         context: Arguments of `dagster_k8s`' `K8sContainerContext`: labels, volumes, resources, …
-        pod_spec: Of the Pod: node selector, tolerations, affinity.
-        annotations: Of Job and Pod.
-        ttl_seconds_after_finished: Seconds for which Kubernetes keeps a Job that is over.
+        pod_spec: Node selector, tolerations and affinity of the Pod.
+        annotations: Annotations of Job and Pod.
+        ttl_seconds_after_finished: Seconds for which Kubernetes keeps a finished Job.
         active_deadline_seconds: Seconds after which Kubernetes ends a Job.
-        k8s_config: Raw configuration in the shape of `UserDefinedDagsterK8sConfig`; it wins over the fields.
+        k8s_config: Raw configuration in the shape of `UserDefinedDagsterK8sConfig`; it takes precedence over
+            the fields.
     """
 
     image: str
@@ -97,7 +98,7 @@ class JobTemplate:
         """Returns the Job of a command, as it is sent.
 
         Raises:
-            RunnerError: When a field or the raw configuration is none that Kubernetes has.
+            RunnerError: When Kubernetes does not know a field or a key of the raw configuration.
         """
         import dagster_k8s
 
@@ -106,7 +107,7 @@ class JobTemplate:
         labels = {f"dagster/{key.replace('_', '-')}": value for key, value in submission.labels.items()}
         labels |= {"app.kubernetes.io/name": "starlake", "app.kubernetes.io/component": submission.command.name}
         try:
-            made = library.construct_dagster_k8s_job(
+            model = library.construct_dagster_k8s_job(
                 library.DagsterK8sJobConfig(job_image=self.image, image_pull_policy=""),
                 [*submission.command.argv],
                 name,
@@ -116,7 +117,7 @@ class JobTemplate:
             )
         except Exception as error:  # the library raises plain exceptions
             raise _not_valid(error) from error
-        job = _plain(made)
+        job = _plain(model)
         job["metadata"]["namespace"] = namespace
         job["metadata"].setdefault("annotations", {})[KEY] = submission.key
         self._finish(job["spec"], submission)
@@ -129,7 +130,7 @@ class JobTemplate:
             limits.append(int(submission.timeout) + _SLACK)
         if known := [limit for limit in limits if limit is not None]:
             spec["activeDeadlineSeconds"] = min(known)
-        spec["template"]["metadata"].pop("name", None)  # Kubernetes makes another one
+        spec["template"]["metadata"].pop("name", None)  # Kubernetes generates the name
         container = spec["template"]["spec"]["containers"][0]
         if not container["imagePullPolicy"]:
             del container["imagePullPolicy"]
@@ -138,7 +139,7 @@ class JobTemplate:
         given |= {name: {"name": name, "value": value} for name, value in ours.items()}
         for name, reference in self.secrets.items():
             given[name] = {"name": name, "valueFrom": {"secretKeyRef": _secret_key(name, reference)}}
-        container["env"] = [*given.values()]  # in their order: one may refer to those before it
+        container["env"] = [*given.values()]  # in this order: a variable may refer to earlier ones
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
         """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""
@@ -174,16 +175,16 @@ class JobTemplate:
         return _merge(below, self.k8s_config)
 
     def sections(self) -> Mapping[str, Mapping[str, Any]]:
-        """Returns what fields and raw configuration say of container, Pod and Job.
+        """Returns the merged configuration of container, Pod and Job, by section.
 
         Raises:
-            RunnerError: When they say something that Kubernetes does not have.
+            RunnerError: When Kubernetes does not know a field.
         """
         return {name: getattr(self._merged, name) for name in _SECTIONS if name != "merge_behavior"}
 
 
 def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
-    """Returns the variable from which the launcher of the program takes the Spark properties of a command."""
+    """Returns the environment variable that passes the Spark properties of a command to the launcher."""
     for name, value in command.spark.items():
         if not _WORD.fullmatch(value):
             raise RunnerError(
@@ -197,14 +198,14 @@ def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
 
 
 def job_name(submission: Submission) -> str:
-    """Returns the name of the Job of a submission: the same for the same key, at most 57 characters."""
+    """Returns the name of a submission's Job: the same for the same key, at most 57 characters."""
     words = f"starlake-{submission.command.name}-{submission.labels.get('step', '')}".lower()
     slug = re.sub(r"[^a-z0-9]+", "-", words)[:36].strip("-")
     return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
 
 
 def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
-    """Returns the texts of a template that anyone who may look at a Job can read, by where they are and by name."""
+    """Returns the values of a template that anyone who can read Jobs can read, by location and name."""
     sections = template.sections()
     containers = [sections["container_config"]]
     for kind in ("containers", "init_containers"):
@@ -220,10 +221,10 @@ def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
 
 
 def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
-    """Returns the raw configuration that the tags of a table or task say, as JSON objects.
+    """Returns the raw configuration in the tags of a table or task, as JSON objects.
 
-    They are, as ops of Dagster have it, `dagster-k8s/config={…}`, and over it `kubernetes_cpu=2` (a request) and
-    `kubernetes_memory=8Gi` (request and limit).
+    The tags are `dagster-k8s/config={…}`, as on Dagster ops, `kubernetes_cpu=2` (a request) and `kubernetes_memory=8Gi`
+    (request and limit). The last two take precedence.
     """
     texts: list[str] = []
     requests: dict[str, str] = {}
@@ -250,7 +251,7 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
-    """Merges raw configurations over another one, in their order."""
+    """Merges raw configurations over another one, in order."""
     from dagster_k8s.container_context import K8sContainerContext
 
     context: Any = K8sContainerContext
@@ -258,7 +259,7 @@ def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
         merged = context(run_k8s_config=below)
         for raw in raws:
             config = _config(raw)
-            _refuse_ours(config)
+            _refuse_reserved(config)
             merged = merged.merge(context(run_k8s_config=config))
     except RunnerError:
         raise
@@ -279,9 +280,9 @@ def _config(values: Mapping[str, Any]) -> Any:
     return config.from_dict(dict(values))
 
 
-def _refuse_ours(raw: Any) -> None:
-    """Raises where a raw configuration changes what makes the result of a command certain."""
-    for section, names in _OURS.items():
+def _refuse_reserved(raw: Any) -> None:
+    """Raises if a raw configuration sets a key that decides whether a command runs exactly once."""
+    for section, names in _RESERVED.items():
         for name, reason in names.items():
             if name in getattr(raw, section):
                 raise RunnerError(f"k8s_config.{section}.{name} cannot be set: {reason}.")
@@ -305,7 +306,7 @@ def _secret_key(variable: str, reference: str) -> dict[str, str]:
 
 
 def _plain(job: Any) -> dict[str, Any]:
-    """Returns a model of the client as plain data, with the names of the API."""
+    """Returns a model object of the client as plain data, with the names of the API."""
     import kubernetes.client
 
     library: Any = kubernetes.client

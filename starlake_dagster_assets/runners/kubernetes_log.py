@@ -1,4 +1,4 @@
-"""The log of a Pod, read on from where the last read ended: no line twice, and none left out unnoticed."""
+"""Reads the log of a Pod in parts: each read continues after the last one, and missing lines are detected."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ _SECOND = 1_000_000_000
 
 
 class LogUnavailableError(Exception):
-    """The node answered with a text of its own instead of the log."""
+    """The node answered with a message instead of the log."""
 
 
 @dataclass(frozen=True)
 class LogPosition:
-    """How far the log of a Pod was read.
+    """Position of the last read in the log of a Pod.
 
     Attributes:
-        at: Nanoseconds of the last line; -1 before the first one.
-        seen: How often a line, by its digest, was read that has this very time.
+        at: Time of the last line in nanoseconds; -1 before the first line.
+        seen: Number of lines with exactly this time that were read, by digest.
     """
 
     at: int = -1
     seen: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
-    def of(cls, told: Mapping[str, Any] | None) -> LogPosition:
-        """Returns the position that a cursor has."""
-        return cls() if told is None else cls(int(told["at"]), told["seen"])
+    def of(cls, data: Mapping[str, Any] | None) -> LogPosition:
+        """Returns the position that `to_dict` has written; the start of the log for None."""
+        return cls() if data is None else cls(int(data["at"]), data["seen"])
 
-    def told(self) -> dict[str, Any]:
-        """Returns it as plain data."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the position as data of a cursor."""
         return {"at": self.at, "seen": dict(self.seen)}
 
 
 def since_time(position: LogPosition) -> str | None:
-    """Returns `sinceTime` for the next read: Kubernetes knows whole seconds, and its begin is included."""
+    """Returns `sinceTime` for the next read: it has whole seconds, and lines of that second are included."""
     if position.at < 0:
         return None
     moment = datetime.fromtimestamp(position.at // _SECOND, tz=timezone.utc)
@@ -55,16 +55,16 @@ def since_time(position: LogPosition) -> str | None:
 def take_new(text: str, position: LogPosition, *, ended: bool) -> tuple[Sequence[str], LogPosition, bool]:
     """Returns the lines of an answer that were not read before, the next position, and whether lines may be missing.
 
-    The node keeps the current file of a log alone: where the last line that was read is not in an answer any more, the
-    log was rotated, and lines may have been in the file before.
+    Kubernetes serves only the current file of a log. If the last line that was read is no longer in the answer, the log
+    was rotated, and lines at the end of the previous file may be missing.
 
     Args:
         text: The answer, with timestamps.
         position: Where the last read ended.
-        ended: Whether the program is over: its last line may lack an end.
+        ended: Whether the program has ended: its last line may lack a line break.
 
     Raises:
-        LogUnavailableError: When the answer is none of the log.
+        LogUnavailableError: When the answer is not a log.
     """
     lines = text.split("\n")
     unfinished = lines.pop()
@@ -74,10 +74,10 @@ def take_new(text: str, position: LogPosition, *, ended: bool) -> tuple[Sequence
     new: list[str] = []
     met = position.at < 0
     for line in lines:
-        moment, told = _stamped(line)
+        moment, content = _stamped(line)
         if moment < position.at:
             continue
-        digest = _digest(told)
+        digest = _digest(content)
         if moment == position.at:
             met = True
             if left[digest] > 0:
@@ -87,7 +87,7 @@ def take_new(text: str, position: LogPosition, *, ended: bool) -> tuple[Sequence
             at, seen = moment, Counter[str]()
         if moment == at:
             seen[digest] += 1
-        new.append(told.rstrip("\r"))
+        new.append(content.rstrip("\r"))
     gap = not met and (bool(new) or not unfinished)  # the last line may be the unfinished one
     return new, LogPosition(at, dict(seen)), gap
 

@@ -1,4 +1,4 @@
-"""What a Job, its Pods and their events say: whether the command is over, and why it failed or cannot start."""
+"""State of a command from its Job, its Pods and their events: its end, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
 
 _Object = Mapping[str, Any]
 _NONE: _Object = MappingProxyType({})
-_NEVER = ("InvalidImageName", "ErrImageNeverPull")
-"""Reasons of a waiting container that do not pass."""
+_PERMANENT = ("InvalidImageName", "ErrImageNeverPull")
+"""Reasons of a waiting container that are permanent."""
 _NORMAL = ("ContainerCreating", "PodInitializing", "")
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _START_FAILED = ("StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError")
@@ -41,12 +41,12 @@ _DISRUPTIONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why a command does not start.
+    """Reason why a command does not start.
 
     Attributes:
-        text: The reason, with the words of Kubernetes.
+        text: The reason, with the message of Kubernetes.
         passes: Whether it may end without a change of the configuration.
-        counts: Whether the time until the step gives up runs.
+        counts: Whether the time counts towards `start_timeout`.
     """
 
     text: str
@@ -59,9 +59,9 @@ def oldest_first(pods: Sequence[_Object]) -> Sequence[_Object]:
     return sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
 
 
-def part_of(told: _Object, *names: str) -> _Object:
-    """Returns the object at a path of names; empty where it is not there."""
-    found: Any = told
+def part_of(item: _Object, *names: str) -> _Object:
+    """Returns the object at a path of names; empty if it does not exist."""
+    found: Any = item
     for name in names:
         found = found.get(name) or {}
     return found
@@ -69,7 +69,7 @@ def part_of(told: _Object, *names: str) -> _Object:
 
 def container_of(pod: _Object) -> _Object:
     """Returns the status of the container that runs the program; empty before it has one."""
-    return _named(_items(_status(pod), "containerStatuses"))
+    return _program_container(_items(_status(pod), "containerStatuses"))
 
 
 def has_started(pods: Sequence[_Object]) -> bool:
@@ -78,18 +78,18 @@ def has_started(pods: Sequence[_Object]) -> bool:
 
 
 def find_ending(job: _Object | None, pods: Sequence[_Object], url: str) -> Status | None:
-    """Returns how the command ended; None while its program may still run.
+    """Returns the final status of the command; None while its program may still run.
 
     Args:
-        job: The Job; None where it is gone.
+        job: The Job; None if it was deleted.
         pods: Its Pods, oldest first.
-        url: Of the execution.
+        url: Page of the execution.
     """
     if any(_is_living(pod) for pod in pods[:-1]):
         return None
     last = container_of(pods[-1]) if pods else _NONE
     ended: _Object = part_of(last, "state", "terminated")
-    if ended:  # whatever other containers of its Pod do
+    if ended:  # other containers of the Pod do not matter
         return Status("succeeded", 0, "", url) if ended.get("exitCode") == 0 else _failed(job, pods[-1], ended, url)
     if job is None or (pods and _is_living(pods[-1])):
         return None
@@ -100,13 +100,13 @@ def find_ending(job: _Object | None, pods: Sequence[_Object], url: str) -> Statu
     if pods and _status(pods[-1]).get("phase") == "Failed":
         return _failed(job, pods[-1], ended, url)
     if failed := _condition(job, "Failed"):
-        reason = _deadline(job) or f"its Pod is gone, deleted or with its node ({_words(failed)})"
+        reason = _deadline(job) or f"its Pod is gone, deleted or with its node ({_reason_text(failed)})"
         return Status("failed", None, reason, url)
     return None
 
 
 def find_obstacle(job: _Object, pods: Sequence[_Object], events: Sequence[_Object]) -> Obstacle | None:
-    """Returns why the command does not start; None where nothing is known of one.
+    """Returns the reason why the command does not start; None if no reason is known.
 
     Args:
         job: The Job.
@@ -121,18 +121,18 @@ def find_obstacle(job: _Object, pods: Sequence[_Object], events: Sequence[_Objec
         if reason not in _NORMAL:
             what = "its image cannot be pulled" if reason in _IMAGE else "its container cannot be made"
             image = f" ({_image(job)})" if reason in _IMAGE else ""
-            return Obstacle(f"{what}{image}: {_words(waiting)}", passes=reason not in _NEVER)
+            return Obstacle(f"{what}{image}: {_reason_text(waiting)}", passes=reason not in _PERMANENT)
         scheduled = _pod_condition(pods[-1], "PodScheduled", "False")
         if scheduled:
-            return Obstacle(f"no node takes its Pod: {_words(scheduled)}")
-    told = [event for event in events if event.get("type") == "Warning"]
-    if not told:
+            return Obstacle(f"no node takes its Pod: {_reason_text(scheduled)}")
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
         return None
     what = "its Pod cannot start" if pods else "its Pod is refused (quota or admission)"
-    return Obstacle(f"{what}: {_words(told[-1])}")
+    return Obstacle(f"{what}: {_reason_text(warnings[-1])}")
 
 
-# ------------------------------------------------------------------------------------------------------ words
+# ---------------------------------------------------------------------------------------------------- reasons
 
 
 def _failed(job: _Object | None, pod: _Object, ended: _Object, url: str) -> Status:
@@ -151,11 +151,11 @@ def _failed(job: _Object | None, pod: _Object, ended: _Object, url: str) -> Stat
         return Status("failed", code, f"Evicted from node {_node(pod)}: {status.get('message') or 'no message'}", url)
     if disrupted := _pod_condition(pod, "DisruptionTarget", "True"):
         why = _DISRUPTIONS.get(str(disrupted.get("reason")), "it was disrupted")
-        return Status("failed", code, f"the Pod on node {_node(pod)} was ended: {why} ({_words(disrupted)})", url)
+        return Status("failed", code, f"the Pod on node {_node(pod)} was ended: {why} ({_reason_text(disrupted)})", url)
     if status.get("reason") == "NodeLost" or reason == "ContainerStatusUnknown":
-        return Status("failed", None, f"node {_node(pod)} was lost: {_words(ended) or _words(status)}", url)
+        return Status("failed", None, f"node {_node(pod)} was lost: {_reason_text(ended) or _reason_text(status)}", url)
     if not ended:  # a node that refused the Pod, such as OutOfcpu
-        text = f"node {_node(pod)} did not run the Pod: {_words(status) or 'no reason was given'}"
+        text = f"node {_node(pod)} did not run the Pod: {_reason_text(status) or 'no reason was given'}"
         return Status("failed", None, text, url, started=bool(container_of(pod)))
     if pod["metadata"].get("deletionTimestamp"):
         return Status("cancelled", code, "its Job or its Pod was deleted", url)
@@ -169,7 +169,7 @@ def unreachable_node(pod: _Object) -> str:
     lost = ready.get("reason") in ("NodeStatusUnknown", "NodeLost") or _status(pod).get("reason") == "NodeLost"
     if not lost and _status(pod).get("phase") != "Unknown":
         return ""
-    return f"node {_node(pod)} does not answer ({_words(ready) or 'NodeLost'}): the program may still run there"
+    return f"node {_node(pod)} does not answer ({_reason_text(ready) or 'NodeLost'}): the program may still run there"
 
 
 def _deadline(job: _Object) -> str:
@@ -181,8 +181,8 @@ def _deadline(job: _Object) -> str:
     return ""
 
 
-def _words(told: _Object) -> str:
-    return ": ".join(str(told[name]).strip() for name in ("reason", "message") if told.get(name))
+def _reason_text(item: _Object) -> str:
+    return ": ".join(str(item[name]).strip() for name in ("reason", "message") if item.get(name))
 
 
 def _is_living(pod: _Object) -> bool:
@@ -195,32 +195,32 @@ def _waiting(container: _Object) -> bool:
 
 
 def _condition(job: _Object, kind: str) -> _Object:
-    return _true(_items(_status(job), "conditions"), kind, "True")
+    return _condition_with(_items(_status(job), "conditions"), kind, "True")
 
 
 def _pod_condition(pod: _Object, kind: str, status: str) -> _Object:
-    return _true(_items(_status(pod), "conditions"), kind, status)
+    return _condition_with(_items(_status(pod), "conditions"), kind, status)
 
 
-def _true(conditions: Sequence[_Object], kind: str, status: str) -> _Object:
+def _condition_with(conditions: Sequence[_Object], kind: str, status: str) -> _Object:
     found = [one for one in conditions if one.get("type") == kind and one.get("status") == status]
     return found[-1] if found else _NONE
 
 
-def _status(told: _Object) -> _Object:
-    return part_of(told, "status")
+def _status(item: _Object) -> _Object:
+    return part_of(item, "status")
 
 
-def _items(told: _Object, name: str) -> Sequence[_Object]:
-    return told.get(name) or ()
+def _items(item: _Object, name: str) -> Sequence[_Object]:
+    return item.get(name) or ()
 
 
-def _named(containers: Sequence[_Object]) -> _Object:
+def _program_container(containers: Sequence[_Object]) -> _Object:
     return next((one for one in containers if one.get("name") == CONTAINER), _NONE)
 
 
 def _container_spec(pod: _Object) -> _Object:
-    return _named(_items(pod["spec"], "containers"))
+    return _program_container(_items(pod["spec"], "containers"))
 
 
 def _image(job: _Object) -> str:

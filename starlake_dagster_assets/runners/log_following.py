@@ -55,7 +55,7 @@ class LogFollower:
 
     @property
     def problem(self) -> str:
-        """Why the log may lack lines; "" where its end was read."""
+        """Reason why the log may lack lines; "" where its end was read."""
         if self._refusal is not None:
             return f"it could not be read: {self._refusal.text}"
         if not self._ended:

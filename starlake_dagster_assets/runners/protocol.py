@@ -1,4 +1,4 @@
-"""What every execution environment offers: start a command, read its lines, wait, cancel."""
+"""Protocol of every execution environment: start a command, read its lines, wait, cancel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class RunHandle(Protocol):
-    """One command that was started."""
+    """A command that was started."""
 
     def lines(self) -> Iterator[Line]:
         """Its lines as they come; ends when the command has ended or was cancelled."""
@@ -234,7 +234,7 @@ class _NoLedger:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of one step of one run: what a remote environment labels its executions with.
+    """Attempt of a step of a run, with which a remote environment labels its executions.
 
     Attributes:
         run_id: Of the run.

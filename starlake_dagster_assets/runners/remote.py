@@ -1,4 +1,4 @@
-"""What a remote environment must be able to do, so that one loop can drive them all."""
+"""Protocol of a remote environment, so that one loop can drive all of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Status:
-    """How an execution is doing.
+    """State of an execution.
 
     Attributes:
         state: `lost` when the environment does not know it any more.
@@ -70,7 +70,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an error of a call means.
+    """Meaning of an error of a call.
 
     Attributes:
         kind: `retry`: surely nothing happened, try again; `ambiguous`: it may have happened, look first; `denied`: the
@@ -85,7 +85,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Policy:
-    """How an execution is watched. All times are seconds.
+    """Times for watching an execution, in seconds.
 
     Attributes:
         poll: Between two reads of the status at first.
@@ -122,27 +122,27 @@ class Environment(Protocol):
         ...
 
     def submit(self, submission: Submission) -> str:
-        """Starts an execution; gives its id as soon as the service has accepted it."""
+        """Starts an execution; returns its id as soon as the service has accepted it."""
         ...
 
     def find(self, submission: Submission) -> str | None:
-        """The execution that already carries the key of a submission."""
+        """Returns the execution that already has the key of a submission."""
         ...
 
     def status(self, execution: str) -> Status:
-        """How an execution is doing."""
+        """Returns the state of an execution."""
         ...
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """The lines after a cursor that are there now, and the next cursor."""
+        """Returns the lines after a cursor that exist now, and the next cursor."""
         ...
 
     def cancel(self, execution: str) -> None:
-        """Asks for the end of an execution; one that is over is no error."""
+        """Asks the service to end an execution; one that has ended is no error."""
         ...
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error of one of these calls means."""
+        """Classifies an error of one of these calls."""
         ...
 
     def refresh(self) -> None:
@@ -150,7 +150,7 @@ class Environment(Protocol):
         ...
 
     def close(self) -> None:
-        """The step is over: what was held for it is given up."""
+        """Releases what was held for the step, at its end."""
         ...
 
 

@@ -40,7 +40,7 @@ _FOLLOWS = "lineage"
 
 
 def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None = None) -> Triggers:
-    """What starts each table and task of a project, and the job that it runs in.
+    """Triggers of the tables and tasks of a project, and the jobs that they run in.
 
     Args:
         project: The project, or the path of its directory.

@@ -16,7 +16,7 @@ _VARIABLES = re.compile(r"\bsl_(start_date|end_date|data_interval_(start|end))\b
 
 
 def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> Iterator[tuple[Node, str]]:
-    """Finds tasks whose rows would be appended a second time, so that their second run fails.
+    """Finds tasks whose second run would append rows again, and so fails.
 
     Such a task has the write strategy APPEND, its SQL has a variable of the data interval, and it runs when upstreams
     are updated of which at least one never declares an interval. A run that consumes such an update computes all rows.

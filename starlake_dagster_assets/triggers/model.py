@@ -35,7 +35,7 @@ Intervals = Literal["declared", "since_last_run"]
 
 @dataclass(frozen=True)
 class PreLoad:
-    """When the files of a table are ready to be loaded.
+    """Condition under which the files of a table are ready to be loaded.
 
     Attributes:
         strategy: `pre_load_strategy`.
@@ -114,7 +114,7 @@ Condition = Upstream | AllOf | AnyOf
 
 @dataclass(frozen=True)
 class Watch:
-    """What must have happened upstream before a node is made.
+    """Condition on the upstreams of a node before it is materialized.
 
     Attributes:
         condition: Over the nodes that are watched.

@@ -41,7 +41,7 @@ def test_every_line_once_and_in_order(seed):
         for _ in range(random.randint(0, 4)):
             node.write()
         told = node.answer(since_time(position), half=random.random() < 0.3)
-        new, position, gap = take_new(told, LogPosition.of(position.told()), ended=False)
+        new, position, gap = take_new(told, LogPosition.of(position.to_dict()), ended=False)
         got += new
         assert not gap
     got += take_new(node.answer(since_time(position), half=False), position, ended=True)[0]

@@ -1,4 +1,8 @@
-"""How commands of Starlake are said with the operators of each environment; the registry of environments names them."""
+"""Writes Starlake commands as Airflow operators, one class per environment of the registry.
+
+`dialect` is the base class. `standard` has the operators of Airflow itself, `checks` those of expectations. The
+registry (`starlake_dagster_assets/environments.py`) names the class of each environment.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class CloudRun(Google):
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators in use."""
+        """Imports of the operators in use."""
         module = "airflow.providers.google.cloud.operators.cloud_run"
         return [f"from {module} import (\n    CloudRunExecuteJobOperator,\n)", *self.waiting_imports()]
 

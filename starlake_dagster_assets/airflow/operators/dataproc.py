@@ -63,7 +63,7 @@ class Dataproc(Google):
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators in use."""
+        """Imports of the operators in use."""
         waiting = self.waiting_imports()
         if self.given("cluster_id"):
             return [f"{_MODULE}(\n    DataprocSubmitJobOperator,\n)", *waiting]

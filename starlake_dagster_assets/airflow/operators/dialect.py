@@ -1,4 +1,4 @@
-"""What every environment says in its own words, and what they share."""
+"""Base class of the operators of an environment: the parts that differ, and the parts that all share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dialect:
     local_files: ClassVar[bool] = False
     """Whether commands run on the worker: it sees local files, and a load without a file is skipped."""
     has_job_ids: ClassVar[bool] = True
-    """Whether a command has the environment variables of its task, so that rows of the audit can be told apart."""
+    """Whether a command has the environment variables of its task, so that its rows in the audit can be found."""
     bigquery_connection: ClassVar[str | None] = None
     """Airflow connection that reads an audit in BigQuery where none is given."""
 
@@ -61,7 +61,7 @@ class Dialect:
         return ()
 
     def default_args(self) -> Mapping[str, Any]:
-        """What all of its operators share."""
+        """Returns the arguments that all operators of the DAG share."""
         return {}
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
@@ -119,7 +119,7 @@ class Dialect:
 
     @property
     def deferrable(self) -> dict[str, Any]:
-        """The argument by which operators and sensors wait in the triggerer; nothing where an option says otherwise."""
+        """The argument `deferrable` of operators and sensors; empty if an option turns it off."""
         return {} if (self.given("deferrable") or "true").lower() == "false" else {"deferrable": True}
 
     def waits(self) -> bool:
@@ -134,7 +134,7 @@ class Dialect:
 
     @property
     def root(self) -> list[tuple[str, Any]]:
-        """The constant that tells the results of loads where their files are; nothing where there are no loads."""
+        """The constant with the locations of the files of loads; empty if there are no loads."""
         if not any(task.kind == "load" for task in self.dag.tasks):
             return []
         known = {name: self.env[name] for name in ("SL_ROOT", "SL_DATASETS") if name in self.env}

@@ -15,7 +15,7 @@ from starlake_dagster_assets.airflow.source import Call, Raw, literal
 __all__ = ["Fargate"]
 
 _LOGS = ("awslogs_group", "awslogs_stream_prefix", "awslogs_region")
-"""Where CloudWatch has the log of the container: Airflow then shows it."""
+"""Options that locate the container log in CloudWatch, so that Airflow shows it."""
 _TASK = '''\
 class StarlakeTask(EcsRunTaskOperator):
     """A command of Starlake as an ECS task; its region is a template, too."""
@@ -33,7 +33,7 @@ class Fargate(Dialect):
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators in use."""
+        """Imports of the operators in use."""
         found = ["from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator"]
         return [*found, *self.waiting_operators(_SENSOR)]
 

@@ -1,4 +1,4 @@
-"""Commands as Pods of Kubernetes."""
+"""Operators that run commands as Kubernetes Pods."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _MODELS = "from kubernetes.client import models as k8s"
 
 @dataclass(frozen=True)
 class Kubernetes(Dialect):
-    """`KubernetesPodOperator`: the entry point of the image is the program."""
+    """Writes a `KubernetesPodOperator` per command; the entry point of the image is the program."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators in use."""
+        """Imports of the operators in use."""
         secret, models = [_SECRET] if self._secrets else [], [_MODELS] if self._resources else []
         empty = [EMPTY] if any(self.alone(task) for task in self.dag.tasks) else []
         return [_OPERATOR, *secret, *empty, *models]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The environment variables, Secrets and resources."""
+        """Returns the constants for environment variables, Secrets and resources."""
         found: list[tuple[str, Any]] = [("ENV", self.env)]
         if names := self._secrets:
             found.append(("SECRETS", [Raw(f'Secret("env", None, {literal(name)})') for name in names]))
@@ -43,7 +43,7 @@ class Kubernetes(Dialect):
         return [*found, *self.root]
 
     def default_args(self) -> dict[str, Any]:
-        """Where the Pods run, and what they have in common."""
+        """Returns the arguments that all Pods share, such as image and namespace."""
         found: dict[str, Any] = {
             "image": self.value("kubernetes_image"),
             "namespace": self.value("kubernetes_namespace", "default"),
@@ -62,7 +62,7 @@ class Kubernetes(Dialect):
         return found
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task."""
+        """Returns the operator of a task and its arguments."""
         if self.alone(task):
             return "EmptyOperator", []
         return "KubernetesPodOperator", [("arguments", self.arguments(task)), *self.judged(task)]
@@ -75,6 +75,6 @@ class Kubernetes(Dialect):
 
     @property
     def _resources(self) -> dict[str, str]:
-        """Requests; that of memory is its limit, too."""
+        """Requests of the container; the memory request is also the limit."""
         given = {name: self.given(f"kubernetes_{name}") for name in ("cpu", "memory")}
         return {name: value for name, value in given.items() if value}

@@ -26,7 +26,7 @@ class Shell(Dialect):
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators in use."""
+        """Imports of the operators in use."""
         found = [either("operators.bash", "BashOperator", "operators.bash")]
         if self.waits():
             found += [EMPTY, either("sensors.python", "PythonSensor", "sensors.python")]

@@ -1,4 +1,4 @@
-"""What a load has done so far: told to people, and reported as events to a caller in this process."""
+"""Results of a load so far, written to the log and reported as events to a caller in this process."""
 
 from __future__ import annotations
 

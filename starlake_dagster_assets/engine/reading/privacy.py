@@ -21,7 +21,7 @@ BAD_VALUES = (
     duckdb.InvalidInputException,
     duckdb.OutOfRangeException,
 )
-"""Errors that DuckDB raises for a value, and quotes it."""
+"""Errors of DuckDB whose message quotes a value."""
 
 _COLUMN = re.compile(r"when casting from source column (\w+)")
 

@@ -190,7 +190,7 @@ class _Reading:
         return kept
 
     def _reject_failing(self, rows: str, paths: str) -> bool:
-        """Rejects the rows for which an expression fails; returns whether they can be told from the others."""
+        """Rejects the rows for which an expression fails; returns whether these rows can be identified."""
         failing = self.name("failing")
         try:
             select = failing_rows(self.con, self.project, self.table, rows, paths)

@@ -41,7 +41,7 @@ from starlake_dagster_assets.project.rendering import Renderer, RenderError
 __all__ = ["UnitTestResult", "run_unit_tests"]
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d|\+")
-"""Of texts with digits that are no numbers, such as postal codes."""
+"""Pattern of texts with digits that are no numbers, such as postal codes."""
 
 
 @dataclass(frozen=True)

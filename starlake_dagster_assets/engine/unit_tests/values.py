@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"\s*\d{1,2}:")
 
 
 class Number(str):
-    """A number of a JSON document as it is written there."""
+    """Number of a JSON document, as it is written there."""
 
     __slots__ = ()
 
@@ -69,7 +69,7 @@ def is_nested(kind: str) -> bool:
 
 
 def is_exact(text: str, kind: str, printed: str, value: Any) -> bool:
-    """Whether nothing of a text was lost when DuckDB converted it.
+    """Whether DuckDB converted a text without any loss.
 
     Args:
         text: The text.

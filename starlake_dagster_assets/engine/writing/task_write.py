@@ -1,4 +1,4 @@
-"""What one task writes: a view, a table by a write strategy, or whatever its own statements do."""
+"""Writes the result of a task: a view, a table by a write strategy, or the effect of its own statements."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _KNOWN = {"integer", "text", "null"}
 
 
 class Doubt(Exception):
-    """A form has no translation with the same meaning; the text names it.
+    """An expression has no translation with the same meaning; the text names it.
 
     Args:
         text: The form, and what to write instead.
@@ -230,7 +230,7 @@ def _comparison(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
 
 
 def _parsed(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
-    """Makes a text that DuckDB reads by a format, though it is not of this form, an error."""
+    """Makes a text an error if DuckDB parses it although it does not match the format exactly."""
     pattern = node.args.get("format")
     if pattern is None:
         return None

@@ -91,14 +91,14 @@ def _annotated(tree: Any, dialect: str, types: ColumnTypes) -> Any:
             quote_identifiers=False,
         )
         return annotate_types(bound, schema=schema, dialect=keep)
-    except Exception:  # whatever sqlglot raises: the types are then not known
+    except Exception:  # sqlglot may raise anything: the types are then unknown
         return annotate_types(copy, dialect=dialect)
 
 
 def _built(kind: str) -> Any:
     try:
         return exp.DataType.build(kind, dialect="duckdb")
-    except (SqlglotError, ValueError):  # one that sqlglot does not know
+    except (SqlglotError, ValueError):  # a type that sqlglot does not know
         return exp.DataType.build("unknown")
 
 

@@ -1,4 +1,4 @@
-"""What a format's reader hands over: SQL that gives one row a record of a file."""
+"""Source of a format's reader: SQL that returns one row per record of a file."""
 
 from __future__ import annotations
 
