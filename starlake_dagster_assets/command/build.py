@@ -1,4 +1,4 @@
-"""Starlake commands that the program's grammar accepts, and no others (format reference 5.2, 5.3)."""
+"""Starlake commands that the program's grammar accepts, and no others."""
 
 from __future__ import annotations
 

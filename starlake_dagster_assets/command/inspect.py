@@ -1,4 +1,4 @@
-"""Starlake commands that look and change no table: what `starlake-dagster doctor` asks (format reference 5.3)."""
+"""Read-only Starlake commands, for `starlake-dagster doctor`."""
 
 from __future__ import annotations
 

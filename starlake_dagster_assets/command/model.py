@@ -168,7 +168,7 @@ Event = TableStarted | FileLoaded | TableLoaded | TableFailed | LoadCompleted | 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A row of `audit.audit` (format reference 4.5). LOAD rows carry raw names, TRANSFORM rows final ones."""
+    """A row of `audit.audit`. LOAD rows carry raw names, TRANSFORM rows final ones."""
 
     job_id: str
     paths: str

@@ -1,4 +1,4 @@
-"""`application.sl.yml` with the `SL_*` settings and the defaults under it (format reference 2.7, 2.8)."""
+"""`application.sl.yml` with the `SL_*` settings and the defaults under it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variables in force: who sets them and who wins (format reference 2.8)."""
+"""Variables of a project, by the precedence of their sources."""
 
 from __future__ import annotations
 

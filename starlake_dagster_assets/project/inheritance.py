@@ -1,4 +1,4 @@
-"""What a table takes from its domain and a task from `transform.default` (format reference 1.3)."""
+"""Settings that a table inherits from its domain, and a task from `transform.default`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a directory belong to which table: patterns and ack files, by names alone (format reference 4.1)."""
+"""Matches the files of a directory to tables, by patterns and ack files, from names alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a directory to a `Project` and its problems, in one pass (format reference 1, 2, 3.4)."""
+"""Reads a directory into a `Project` and its problems, in one pass."""
 
 from __future__ import annotations
 

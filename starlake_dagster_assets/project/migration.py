@@ -1,4 +1,4 @@
-"""Files of older versions, brought to version 1 in memory (format reference 1.1)."""
+"""Files of older versions, brought to version 1 in memory."""
 
 from __future__ import annotations
 

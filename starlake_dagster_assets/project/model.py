@@ -97,7 +97,7 @@ class Written(Frozen):
 
 
 class Table(Written):
-    """One load target. Raw names for commands, final names for the warehouse (format reference 1.2)."""
+    """Target table of a load, with raw names for commands and final names for the warehouse."""
 
     domain: str
     """Directory name: what `--domains` takes."""
@@ -141,7 +141,7 @@ class Domain(Frozen):
 
 
 class Task(Written):
-    """One transform (format reference 2.6), with its SQL rendered, split into sections and stripped of comments."""
+    """A transform, with its SQL rendered, split into sections and stripped of comments."""
 
     transform_domain: str
     """Directory below `metadata/transform`."""

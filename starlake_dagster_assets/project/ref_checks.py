@@ -1,4 +1,4 @@
-"""What is wrong with the rules of `refs.sl.yml` (format reference 3.4)."""
+"""Checks of the rules of `refs.sl.yml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`refs.sl.yml`: rules that rename table references and the outputs of tasks (format reference 3.4)."""
+"""`refs.sl.yml`: rules that rename table references and the outputs of tasks."""
 
 from __future__ import annotations
 

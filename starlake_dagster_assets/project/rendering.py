@@ -1,4 +1,4 @@
-"""Templates of a project's files: Jinja first, then `${name}` as plain text (format reference 2.8)."""
+"""Templates of a project's files: Jinja first, then `${name}` as plain text."""
 
 from __future__ import annotations
 

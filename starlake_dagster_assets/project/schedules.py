@@ -1,4 +1,4 @@
-"""Schedules: a preset's name or a cron expression (format reference 2.7)."""
+"""Schedules: a preset's name or a cron expression."""
 
 from __future__ import annotations
 

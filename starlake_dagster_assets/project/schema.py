@@ -1,4 +1,4 @@
-"""The keys that files of tables, tasks, types, refs and DAGs may have (format reference 2), all optional but a few."""
+"""The keys that files of tables, tasks, types, refs and DAGs may have, all optional but a few."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of `application.sl.yml` (format reference 2.7), those that only the real engine reads included."""
+"""The keys of `application.sl.yml`, those that only the real engine reads included."""
 
 from __future__ import annotations
 

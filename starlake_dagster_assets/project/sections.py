@@ -1,4 +1,4 @@
-"""Task SQL: its `--SL_…` sections, its comments, its statements (format reference 2.6)."""
+"""Task SQL: its `--SL_…` sections, its comments, its statements."""
 
 from __future__ import annotations
 

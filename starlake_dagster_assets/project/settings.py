@@ -1,4 +1,4 @@
-"""Settings of a project: `application.sl.yml` with its connections, and the types (format reference 2.7, 6.3)."""
+"""Settings of a project: `application.sl.yml` with its connections, and the types."""
 
 from __future__ import annotations
 

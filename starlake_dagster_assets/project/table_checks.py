@@ -1,4 +1,4 @@
-"""What is wrong with a table or a domain whose file has only known keys and values (format reference 1.2, 2.2)."""
+"""Checks of tables and domains whose files have only known keys and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load domains, their tables, and the tables that are only described (format reference 1.2, 1.3)."""
+"""Load domains, their tables, and the tables that are only described."""
 
 from __future__ import annotations
 

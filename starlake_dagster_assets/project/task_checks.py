@@ -1,4 +1,4 @@
-"""What is wrong with a task although its files have only known keys and values (format reference 1.2, 2.6)."""
+"""Checks of tasks whose files have only known keys and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transform domains and their tasks: YAML, SQL and Python files put together (format reference 1.2, 2.6, 3.4)."""
+"""Transform domains and their tasks: YAML, SQL and Python files put together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types that attributes may have: the packaged ones, with the project's over them (format reference 6.3)."""
+"""The types that attributes may have: the packaged ones, with the project's over them."""
 
 from __future__ import annotations
 

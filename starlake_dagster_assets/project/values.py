@@ -75,7 +75,7 @@ class Position(Frozen):
 
 
 class WriteStrategy(Frozen):
-    """`writeStrategy` (format reference 2.4)."""
+    """`writeStrategy`."""
 
     type: StrategyType = "APPEND"
     types: Mapping[str, str] = Field(default_factory=dict)
@@ -88,7 +88,7 @@ class WriteStrategy(Frozen):
 
 
 class Sink(Frozen):
-    """`sink` (format reference 2.5). `connection_ref` is "" where the default connection applies."""
+    """`sink`. `connection_ref` is "" if the default connection applies."""
 
     connection_ref: str = ""
     partition: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ class Freshness(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_NAMED)
 class Attribute:
-    """One column of a table or of a task's documentation (format reference 2.2).
+    """Column of a table or of a task's documentation.
 
     With slots, because it is what a project holds most of: half the memory of a model, and quicker to read.
     """

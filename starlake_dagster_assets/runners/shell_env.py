@@ -31,7 +31,7 @@ ALWAYS: Sequence[str] = (
 """Inherited in any case: what a shell, a JVM, Spark, Starlake and the clouds' own credentials need."""
 
 DROPPED = ("SL_HTTP_PORT",)
-"""Turns the launcher into a client of a server (environments reference 1.3)."""
+"""Turns the launcher into a client of a server."""
 _VERBOSE = ("info", "debug", "trace", "all")
 _SHORTEST = 4
 _SHORTEST_INHERITED = 8

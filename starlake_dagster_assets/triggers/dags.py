@@ -53,7 +53,7 @@ class Dags:
         return self._labels.get(schedule or "", "None")
 
     def variables(self, node: Node) -> Mapping[str, str]:
-        """The variables of `filename`, `comment` and options for a node (format reference 2.9)."""
+        """The variables of `filename`, `comment` and options for a node."""
         common = {"schedule": self.label(node), "sl_project_id": "-1"}
         if node.task is not None:
             task = node.task

@@ -1,4 +1,4 @@
-"""The options each command takes (format reference 5.2, 5.3), and how a command line is read."""
+"""Options of each command, and the parser of a command line."""
 
 from __future__ import annotations
 

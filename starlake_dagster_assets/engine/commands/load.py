@@ -1,4 +1,4 @@
-"""The `load` command (format reference 4.3): files of `stage` into tables, one transaction a file."""
+"""The `load` command: files of `stage` into tables, one transaction per file."""
 
 from __future__ import annotations
 

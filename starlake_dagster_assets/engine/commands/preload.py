@@ -1,4 +1,4 @@
-"""The `preload` command (format reference 4.2): is there something to load, table by table?"""
+"""The `preload` command: whether each table has files to load."""
 
 from __future__ import annotations
 

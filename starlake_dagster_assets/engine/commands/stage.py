@@ -1,4 +1,4 @@
-"""The `stage` command (format reference 4.1): files that tables want move from incoming to stage."""
+"""The `stage` command: moves files that match a table from incoming to stage."""
 
 from __future__ import annotations
 

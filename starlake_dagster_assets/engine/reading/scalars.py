@@ -102,7 +102,7 @@ class Scalar:
 
 
 def scalar(definition: TypeDef, patterns: Patterns) -> Scalar:
-    """Compile a type (`types[]`, format reference 6.3).
+    """Compile a type (`types[]`).
 
     Args:
         definition: The type.

@@ -1,4 +1,4 @@
-"""The audit tables (format reference 4.5), with the real engine's own columns.
+"""The audit tables, with the real engine's own columns.
 
 They are written in the caller's transaction, or, where they are in another file, right after it: a transaction of
 DuckDB writes to one file only.

@@ -1,4 +1,4 @@
-"""Boolean conditions of adaptive strategies (`writeStrategy.types`, format reference 2.4), read without running them.
+"""Boolean conditions of adaptive strategies (`writeStrategy.types`), read without running them.
 
 The grammar is the part of Scala that conditions use: `||`, `&&`, `!`, comparisons, arithmetic, texts, numbers,
 `true`, `false`, names, `group(1)`, `group("name")`, and the methods `.toInt`, `.equals(x)`, `.startsWith(x)`,

@@ -1,4 +1,4 @@
-"""Expectations (format reference 7): macro calls rendered to SQL, run after the write and recorded in the audit.
+"""Expectations: macro calls rendered to SQL, run after the write and recorded in the audit.
 
 Those that can make the command fail run in the transaction that wrote the rows, which they can undo. The others run
 after its commit: DuckDB has no savepoints, and a query that fails while it runs would take the rows with it.

@@ -1,4 +1,4 @@
-"""Names of tables in a task's SQL, as the engine rewrites them before it runs it (format reference 3.3, 3.4)."""
+"""Names of tables in a task's SQL, as the engine rewrites them before it runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write strategies (format reference 6.1): how incoming rows meet the rows of a table, in the caller's transaction.
+"""Write strategies: merges incoming rows into the rows of a table, in the caller's transaction.
 
 Keys and partitions compare null-safely. A key has one newest row: by timestamp, null being the oldest, then by place
 in the input.

@@ -240,7 +240,7 @@ def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
 
 
 def _declared(job: TaskJob) -> tuple[Column, ...]:
-    """The columns of `attributes`, when every one of them has a type (format reference 6.2)."""
+    """Returns the columns of `attributes` if each of them has a type."""
     attributes = [attribute for attribute in job.task.attributes if not attribute.ignore]
     if not attributes or not all(attribute.type for attribute in attributes):
         return ()

@@ -49,7 +49,7 @@ def write_by_template(project: Project, target: Target, order: Write, *, exists:
 
 
 def template_variables(target: Target, order: Write) -> dict[str, object]:
-    """What a template may use (format reference 6.1)."""
+    """Variables that a template may use."""
     columns = ", ".join(identifier(name) for name in order.columns)
     keys = list(order.strategy.key)
     match = " AND ".join(f"SL_INCOMING.{identifier(k)} = SL_EXISTING.{identifier(k)}" for k in keys)
