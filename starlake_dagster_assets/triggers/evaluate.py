@@ -330,5 +330,6 @@ def _answered(state: _State, attempt: Attempt) -> str:
         return f"Run {attempt.run} of {state.target} is in progress: it was created for the update of {what}."
     return (
         f"Run {attempt.run} of {state.target} {_STATES[attempt.state]} after the update of {what}. It is not started "
-        f"again for the same update: re-execute it, materialize {state.target.node} by hand, or update {what} again."
+        f"again for the same update. See its failure, then re-execute it, materialize {state.target.node} by hand, or "
+        f"update {what} again."
     )
