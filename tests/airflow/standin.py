@@ -109,13 +109,15 @@ def read(path: Path) -> Dag:
         return found[-1]
 
     def operator(name: str) -> Any:
-        def make(**given: Any) -> Task:
-            task = Task(name, given)
-            assert task.id not in found[-1].tasks
-            found[-1].tasks[task.id] = task
-            return task
+        class Operator(Task):
+            template_fields = ()
 
-        return make
+            def __init__(self, **given: Any) -> None:
+                super().__init__(name, given)
+                assert self.id not in found[-1].tasks
+                found[-1].tasks[self.id] = self
+
+        return Operator
 
     class Module:
         def __getattr__(self, name: str) -> Any:
