@@ -10,6 +10,7 @@ from starlake_dagster_assets._compat import unrecorded_output
 from starlake_dagster_assets.assets.iterator import StarlakeEvent
 from starlake_dagster_assets.automation.partition_values import PartitionOfValue
 from starlake_dagster_assets.automation.partitions import partitioned_by_rows
+from starlake_dagster_assets.automation.runs import PARTITIONED_BY
 from starlake_dagster_assets.command.outcome import Outcome
 from starlake_dagster_assets.command.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.graph.model import Node
@@ -190,6 +191,7 @@ class LoadPartitions:
     ) -> Iterator[dg.AssetMaterialization]:
         """Materializes each partition; `whole` is the metadata of a load that wrote into one partition only."""
         known: dict[str, Any] = {"starlake/job_id": outcome.job_id} if whole is None else dict(whole)
+        known[PARTITIONED_BY] = "rows"
         known.pop("dagster/row_count", None)
         if whole is None and outcome.files:
             known["starlake/files"] = ", ".join(outcome.files)
@@ -212,7 +214,7 @@ class LoadPartitions:
         found: dict[str, Any] = of_load if status == "materialized" else {_STATUS: status}
         if not rows.unassigned:
             return dg.AssetObservation(asset_key=key, description=text, metadata=found)
-        found["starlake/rows_without_partition"] = sum(rows.unassigned.values())
+        found |= {"starlake/rows_without_partition": sum(rows.unassigned.values()), PARTITIONED_BY: "rows"}
         text = f"{text} {_unassigned_text(rows.unassigned)}"
         return dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
 
@@ -228,7 +230,8 @@ class LoadPartitions:
         asked = self._partition.keys if self._partition is not None else ()
         yield from self._observed(key, list(asked), "unknown", text)
         # without a partition, and after what says that it is unknown: what reads the whole table has an update
-        yield dg.AssetMaterialization(asset_key=key, description=text, metadata={COMPLETE_LOAD: 0})
+        found = {COMPLETE_LOAD: 0, PARTITIONED_BY: "rows"}
+        yield dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
 
     def _remedy(self, node: Node) -> str:
         if not partition_column(node):

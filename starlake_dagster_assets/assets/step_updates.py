@@ -23,6 +23,7 @@ from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.automation.partitions import in_timezone, time_window
 from starlake_dagster_assets.automation.runs import (
     DATA_INTERVAL,
+    PARTITIONED_BY,
     REQUESTED_AT,
     TRIGGER,
     declared_interval,
@@ -319,7 +320,9 @@ class StepUpdates:
         if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
             rows = self._rows_of(key)
             new = [one for one in declared if one is not None and rows.overlapping(one) is None]
-            return union_of_intervals(first_group(new if new and consumption is not None else declared), self._now)
+            group = first_group(new if new and consumption is not None else declared)
+            closed = [one for one in group if one is None or one[1] <= self._now]
+            return union_of_intervals(closed, self._now)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 
@@ -336,18 +339,18 @@ class StepUpdates:
         return (start, self._now) if start < self._now else None
 
     def _declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
-        """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run."""
-        recorded = [recorded_interval(one.metadata) for one in updates]
+        """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run.
+
+        If rows decided about the partition, the interval is that of the partition; without a partition there is none.
+        """
         windows = [self._window(key, one.partition) if one.partition else None for one in updates]
+        recorded = [None if PARTITIONED_BY in one.metadata else recorded_interval(one.metadata) for one in updates]
         found = [known or window for known, window in zip(recorded, windows, strict=True)]
-        unknown = {
-            one.run_id
-            for one, known in zip(updates, found, strict=True)
-            if not known and not one.partition and one.run_id
-        }
+        runs = ["" if one.partition or PARTITIONED_BY in one.metadata else one.run_id for one in updates]
+        unknown = {run for run, known in zip(runs, found, strict=True) if run and not known}
         records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(unknown))) if unknown else ()
         of_run = {one.dagster_run.run_id: declared_interval(one.dagster_run.tags) for one in records}
-        return [known or of_run.get(one.run_id) for one, known in zip(updates, found, strict=True)]
+        return [known or of_run.get(run) for run, known in zip(runs, found, strict=True)]
 
     def _window(self, key: dg.AssetKey, partition: str) -> Interval | None:
         return time_window(self._context.job_def.asset_layer.get(key).partitions_def, partition)

@@ -14,6 +14,7 @@ __all__ = [
     "INTERVAL_END",
     "INTERVAL_START",
     "IN_PROGRESS",
+    "PARTITIONED_BY",
     "REQUESTED_AT",
     "TRIGGER",
     "UPSTREAMS",
@@ -40,6 +41,9 @@ REQUESTED_AT = ".dagster/starlake_requested_at"
 
 DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
+
+PARTITIONED_BY = "starlake/partitioned_by"
+"""Metadata of a materialization: `rows`, where its rows and not the interval of its run decided about its partition."""
 
 _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in _OVER]

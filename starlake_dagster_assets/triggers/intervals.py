@@ -23,13 +23,13 @@ def union_of_intervals(
 
     Args:
         declared: Interval of each update: of its partition or of the run that made it; None where there is none.
-        now: The interval ends here at the latest.
+        now: An interval that ends later is that of a window which is still open: nothing is known of its end.
         cycle: `data_cycle`: a cron; the interval is then that of the closed cycles which the updates belong to.
         timezone: Time zone of `cycle`, an IANA name.
 
     Returns:
-        None where one of the updates has no interval, where there is no update, and where nothing is left of the
-        interval before `now`: the SQL then computes everything.
+        None where one of the updates has no interval or that of an open window, and where there is no update: the SQL
+        then computes everything.
     """
     intervals = list(declared)
     known = [one for one in intervals if one is not None]
@@ -41,9 +41,7 @@ def union_of_intervals(
         start = cycle_of(cycle, start.timestamp(), timezone)[0]
         last = cycle_of(cycle, (end - _TICK).timestamp(), timezone)
         end = last[1] if last[1] <= now else last[0]
-    if end > now:
-        end = now.astimezone(end.tzinfo)
-    return (start, end) if start < end else None
+    return (start, end) if start < end <= now else None
 
 
 def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:

@@ -45,11 +45,11 @@ class World:
         self.repository = defs.get_repository_def()
 
     def load(self, days, tags=None):
-        """Loads one file with a row of each day."""
+        """Loads one file with a row of each day; "" is no day."""
         text = "id,day\n"
         for one in days:
             self.count += 1
-            text += f"{self.count},2025-03-{one:02}\n"
+            text += f"{self.count},{one and f'2025-03-{one:02}'}\n"
         file = self.root / f"incoming/sales/orders_{self.count}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -135,7 +135,7 @@ def test_after_a_run_without_an_interval_what_comes_later_is_appended(world):
 
 
 @FEATURE
-def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_path):
+def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_path, monkeypatch):
     """*Materialize all*, then the schedule is switched on: the next interval is appended."""
     yaml = "metadata/load/sales/_config.sl.yml"
     text = FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory')
@@ -146,6 +146,8 @@ def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_pa
         assert world.run(tags={}) == ""
         now = instance.fetch_materializations(dg.AssetKey(["kpi", "app"]), limit=1).records[0].timestamp
         today = datetime.fromtimestamp(now, timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        later = now + timedelta(days=2).total_seconds()  # both days are over
+        monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: later))
         for days, is_new in ((-1, False), (0, True)):
             start = today + timedelta(days=days)
             ends = {"start": start, "end": start + timedelta(days=1)}
@@ -189,3 +191,21 @@ def test_a_partition_that_gets_more_rows_is_not_appended_again(world):
     assert world.run() == "" and world.rows() == [1, 2, 4]
     assert world.is_due() and "would append the interval 2025-03-01" in world.run()
     assert world.rows() == [1, 2, 4] and not world.is_due()
+
+
+@pytest.mark.dagster_feature("Data intervals of runs that sensors and conditions start")
+@pytest.mark.parametrize(
+    ("days", "tags"),
+    [([4, 5], {}), ([4, ""], {**day(4), "dagster/schedule_name": "load"})],
+    ids=["the partition of today", "rows of no partition"],
+)
+def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags, monkeypatch):
+    now = datetime(2025, 3, 5, 20, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: now))
+    sink = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
+    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + sink)
+    merge = "version: 1\ntask:\n  writeStrategy: {type: UPSERT_BY_KEY, key: [id]}\n"
+    (world.root / "metadata/transform/kpi/app.sl.yml").write_text(merge)
+    world.define(partitions="sink")
+    world.load(days, tags)
+    assert world.run() == "" and world.rows() == [1, 2] and not world.is_due()
