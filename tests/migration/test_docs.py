@@ -34,6 +34,7 @@ def test_every_option_has_a_row() -> None:
     exact, beginnings = set(said), tuple(word[:-1] for word in said if word.endswith("*"))
     resources = (StarlakeShell, StarlakeDataproc, StarlakeCloudRun, StarlakeFargate)
     known = {*NodeSettings.model_fields, *known_elsewhere(), *(name for one in resources for name in one.option_names)}
+    beginnings += ("kubernetes_",)  # an environment that starlake-dagster has not
     missing = {name for name in known - OURS - SNOWFLAKES if name not in exact and not name.startswith(beginnings)}
     assert not missing
 
