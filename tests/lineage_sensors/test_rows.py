@@ -130,11 +130,14 @@ class Warehouse:
 
     def _transform(self, task: str, options: dict[str, str]) -> None:
         partition = options.get("sl_partition_key", "") if task in PARTITIONED else ""
-        read = {one: version for one, version in self.versions.items() if self._is_read(task, partition, one)}
-        before = len(self.rows(task))
-        is_idle = read == self.read.get((task, partition)) and not self.by_hand
-        self.read[task, partition] = read
-        self.updated(task, partition)
+        first, last = (options.get(f"sl_{end}_date", "")[:10] for end in ("start", "end"))
+        is_range = task in PARTITIONED and not partition and first
+        before, is_idle = len(self.rows(task)), not self.by_hand
+        for part in [day for day in DAYS if first <= day < last] if is_range else [partition]:
+            read = {one: version for one, version in self.versions.items() if self._is_read(task, part, one)}
+            is_idle &= read == self.read.get((task, part))
+            self.read[task, part] = read
+            self.updated(task, part)
         if task == APPENDED:
             start, end = options.get("sl_start_date", ""), options.get("sl_end_date", "9999")
             query = "insert into mart.h select * from sales.d where day >= ? and day < ?"
