@@ -73,6 +73,11 @@ class LoadFiles:
         self._owners = self._find_owners(self._stage or _NO_MARKS)
         self._archived = self._read_archive(self._owners)
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether `stage` could be listed before the load."""
+        return self._stage is not None
+
     def sizes(self, table: LoadedTable) -> Mapping[str, int]:
         """Returns the bytes of the files of a table by name, as they were before the load."""
         mine = (name for name, owners in self._owners.items() if owners == [table.name])
@@ -124,13 +129,15 @@ class LoadFiles:
         """Returns the names of the files of a table that are in `ingesting` while nothing is loaded."""
         if self._not_loaded is None and self._reader is not None:
             self._not_loaded = self._reader.list_files("ingesting", self._name)
-        matches = compile_java(table.pattern).fullmatch
-        return sorted(name for name in self._not_loaded or () if matches(name))
+        return _matching(table, self._not_loaded or ())
 
     def still_waiting(self, table: LoadedTable) -> Sequence[str]:
         """Returns the names of the files of a table that were in `stage` before the load, and are there after it."""
-        matches = compile_java(table.pattern).fullmatch
-        return sorted(name for name in self._waiting if matches(name))
+        return _matching(table, self._waiting)
+
+    def overwritten(self, table: LoadedTable) -> Sequence[str]:
+        """Returns the names of the files of a table in `ingesting` that the load would overwrite from `stage`."""
+        return _matching(table, (self._stage or _NO_MARKS).keys() & (self._ingesting or _NO_MARKS).keys())
 
     def still_missing(self, names: Sequence[str]) -> Sequence[str]:
         """Returns those files of a previous attempt that are not in `archive`, by name."""
@@ -173,6 +180,11 @@ class LoadFiles:
         """Returns by file the names of the tables of the domain whose patterns match it."""
         patterns = [(table.name, compile_java(table.pattern).fullmatch) for table in self._domain] if names else []
         return {name: [table for table, matches in patterns if matches(name)] for name in names}
+
+
+def _matching(table: LoadedTable, names: Collection[str]) -> list[str]:
+    matches = compile_java(table.pattern).fullmatch
+    return sorted(name for name in names if matches(name))
 
 
 def _size(mark: str) -> int:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.command.incoming_files import IncomingFiles
 from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.command.outcome import FailedCommand, NotReady, Outcome, Settled
-from starlake_dagster_assets.command.previous_loads import files_in_both_areas, resolve_nothing
+from starlake_dagster_assets.command.previous_loads import refuse_overwriting, resolve_nothing
 from starlake_dagster_assets.command.read_budget import ReadBudget
 from starlake_dagster_assets.command.reconcile import (
     early_verdict,
@@ -98,8 +98,10 @@ class LoadRun:
         for command in self._executor.unfinished("load"):
             domain, stems = build.loaded_tables(command)
             mine = {stem: left[stem] for stem in stems if stem in left and _table(left[stem]).domain == domain}
-            load = _Load(self._state, command, list(mine.values()), {}, resumed=True) if mine else None
-            for item in load.run() if load is not None else ():
+            if not mine:
+                continue
+            files = self._files([*mine.values()])
+            for item in _Load(self._state, command, [*mine.values()], files, {}, resumed=True).run():
                 if isinstance(item, FailedCommand):
                     yield item
                     continue
@@ -133,14 +135,15 @@ class LoadRun:
                 failed = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
                 yield from (replace(outcome, settled=True) for outcome in failed)
                 return
-        if refused := files_in_both_areas(self._executor.files, nodes.values()):
+        files = self._files([*nodes.values()])
+        if refused := refuse_overwriting(nodes.values(), files):
             for stem in [stem for stem, node in nodes.items() if node.id in refused]:
                 node = nodes.pop(stem)
                 yield Outcome(node, "failed", self._executor.redact(refused[node.id]), evidence=Evidence.FILES)
             if not nodes:
                 return
             loading = self._loading(nodes)
-        yield from _Load(self._state, loading, list(nodes.values()), not_staged, incoming=incoming).run()
+        yield from _Load(self._state, loading, [*nodes.values()], files, not_staged, incoming=incoming).run()
 
     def _loading(self, nodes: Mapping[str, Node]) -> Command:
         """Returns the `load` command of tables of one domain, by file stem."""
@@ -154,6 +157,13 @@ class LoadRun:
             spark=self._settings.spark(first),
             overrides=self._settings.overrides(first),
         )
+
+    def _files(self, nodes: Sequence[Node]) -> LoadFiles:
+        """Lists the files of tables of one domain, before their load."""
+        tables = [_table(node) for node in nodes]
+        model = self._state.source.model
+        domain = [one for one in model.tables if one.domain_name == tables[0].domain_name]
+        return LoadFiles(self._executor.files, tables, domain, archives=model.application.archive)
 
     def _has_incoming(self, domain: str, nodes: Collection[Node]) -> bool:
         known = self._state.source.graph.domains.get(domain)
@@ -169,6 +179,7 @@ class _Load:
         state: Of the run.
         command: The command.
         nodes: Its tables, of one domain.
+        files: Of these tables and others of the domain, as they were before it.
         not_staged: By node id, why files of a table stay in incoming.
         resumed: Whether an earlier attempt has started it.
         incoming: The files before `stage`; None where nothing was staged.
@@ -179,6 +190,7 @@ class _Load:
         state: RunState,
         command: Command,
         nodes: Sequence[Node],
+        files: LoadFiles,
         not_staged: Mapping[str, str],
         *,
         resumed: bool = False,
@@ -194,10 +206,7 @@ class _Load:
         self._early: dict[_Name, Outcome] = {}
         self._waiting: dict[_Name, TableLoaded] = {}
         self._budget = ReadBudget()
-        tables = [_table(node) for node in nodes]
-        model = state.source.model
-        domain = [one for one in model.tables if one.domain_name == tables[0].domain_name]
-        self._files = LoadFiles(self._executor.files, tables, domain, archives=model.application.archive)
+        self._files = files
 
     def run(self) -> Iterator[_Item]:
         """Runs the command; yields an outcome per table, early where there is evidence while it runs."""
@@ -272,8 +281,8 @@ class _Load:
         return Evidence.LOG
 
     def _put_back(self, files: Mapping[_Name, TableFiles]) -> Mapping[_Name, TableFiles]:
-        """Moves files without rows back to `stage`; returns the facts about all files after that."""
-        found = dict(files)
+        """Moves files without rows back to `stage`; returns the facts about the files of the tables after that."""
+        found = {name: facts for name, facts in files.items() if name in self._nodes}
         for name, node in self._nodes.items():
             names = self._watch.unfinished(name) | self._without_rows(name, files)
             returned = self._executor.put_back(_table(node), names)

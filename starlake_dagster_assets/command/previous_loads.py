@@ -8,38 +8,28 @@ from dataclasses import replace
 from starlake_dagster_assets.command.audit_rows import file_names, message_of, with_counts
 from starlake_dagster_assets.command.evidence import Evidence, Verdict
 from starlake_dagster_assets.command.incoming_files import IncomingFiles
-from starlake_dagster_assets.command.load_files import AreaReader, LoadFiles
+from starlake_dagster_assets.command.load_files import LoadFiles
 from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.command.outcome import PreviousLoad
 from starlake_dagster_assets.command.run_state import RunState
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
-from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["files_in_both_areas", "resolve_nothing"]
+__all__ = ["refuse_overwriting", "resolve_nothing"]
 
 
-def files_in_both_areas(reader: AreaReader | None, nodes: Collection[Node]) -> Mapping[str, str]:
-    """Finds files in `ingesting` that a load would overwrite with new files of the same name from `stage`.
+def refuse_overwriting(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
+    """Finds tables whose load would overwrite files in `ingesting` with new files of the same name from `stage`.
 
     Args:
-        reader: Lists the areas; None where they cannot be listed.
-        nodes: Tables of one domain.
+        nodes: Tables of the load.
+        files: Of the load.
 
     Returns:
-        By node id, why its table must not be loaded.
+        By node id, why the table must not be loaded.
     """
-    tables = {node.id: node.table for node in nodes if node.table is not None}
-    domain = next((table.domain_name for table in tables.values()), None)
-    ingesting = reader.list_files("ingesting", domain) if reader is not None and domain is not None else None
-    if reader is None or domain is None or not ingesting:
-        return {}
-    both = sorted({*ingesting} & {*(reader.list_files("stage", domain) or ())})
-    found: dict[str, str] = {}
-    for node, table in tables.items():
-        if names := [name for name in both if compile_java(table.pattern).fullmatch(name)]:
-            found[node] = _overwritten(names)
-    return found
+    found = {node.id: files.overwritten(node.table) for node in nodes if node.table is not None}
+    return {node: _overwritten(names) for node, names in found.items() if names}
 
 
 def resolve_nothing(
