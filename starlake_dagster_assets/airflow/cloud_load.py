@@ -5,14 +5,13 @@ Exported next to the DAG files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from starlake_dagster_assets.airflow.load_spec import LoadSpec
+from starlake_dagster_assets.airflow.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.macros import attempt, skip_task, tell_window
-from starlake_dagster_assets.airflow.store_areas import RecalledAreas, store_areas
+from starlake_dagster_assets.airflow.store_areas import RecalledAreas, StoreAreas, store_areas
 from starlake_dagster_assets.airflow.taken_files import TakenFiles
 from starlake_dagster_assets.airflow.tries import TryRecord, say
 from starlake_dagster_assets.command.evidence import Ending, Log, Verdict
@@ -62,10 +61,7 @@ class _CloudLoad:
     def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
         render: Callable[..., str] = context["task"].render_template
         environ = {name: render(text, context) for name, text in root.items()}
-        known: Mapping[str, Any] = {}
-        if path := environ.get("STARLAKE_EXPORT"):
-            with open(path, encoding="utf-8") as file:
-                known = json.load(file)
+        known = read_manifest(environ)
         self._areas = store_areas(known, environ)
         self._spec = LoadSpec.of(known, directory, stems)
         self._number = int(context["ti"].try_number)
@@ -90,7 +86,7 @@ class _CloudLoad:
         stage = self._areas.list_files("stage", domain) or {}
         ingesting = self._areas.list_files("ingesting", domain) or {}
         record.listing = {"stage": stage, "ingesting": ingesting, "archive": self._areas.archived(domain, stage) or {}}
-        taken.note(LoadFiles(self._areas, self._tables, self._spec.domain, archives=self._areas.archives), [])
+        taken.note(self._files(self._areas, record), [])
 
     def end(self) -> None:
         """Decides the result by the same rules as Dagster steps.
@@ -104,14 +100,12 @@ class _CloudLoad:
         record = TryRecord.of(self._attempt, self._areas, resume=True)
         if not record.begun:
             raise RuntimeError("the result is unknown: the record of this try, which lists its files, is gone.")
-        reader = RecalledAreas(self._areas, record.listing)
-        files = LoadFiles(reader, self._tables, self._spec.domain, archives=self._areas.archives)
+        files = self._files(self._areas, record)
         taken = TakenFiles(record, self._areas, self._spec)
-        log = Log(ended=False, understood=False)
-        ending = Ending((), RunResult(0, 0.0), log)
+        ending = Ending((), RunResult(0, 0.0), Log(ended=False, understood=False))
         ending = replace(ending, files=files.after((), adopted=False))
         alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
-        final = {table.name: taken.resolve(table, alone[table.name], ending, files) for table in self._tables}
+        final = taken.resolve(alone, ending, files)
         failed = {name: one for name, one in final.items() if one.status in ("failed", "unknown")}
         taken.finish(alone, final, ending, ended_well=not failed)
         self._report(final)
@@ -123,6 +117,11 @@ class _CloudLoad:
     @property
     def _tables(self) -> list[Any]:
         return [*self._spec.requested.values()]
+
+    def _files(self, areas: StoreAreas, record: TryRecord) -> LoadFiles:
+        """Returns the files of the load, as the record of the try has them from before it."""
+        reader = RecalledAreas(areas, record.listing)
+        return LoadFiles(reader, self._tables, self._spec.domain, archives=areas.archives)
 
     def _end_without_files(self) -> None:
         names = ", ".join(f"{table.domain_name}.{table.name}" for table in self._tables)

@@ -76,9 +76,10 @@ def environments_of(
     others = assigned(graph, known)
     if environment is not None:
         return Environments(known_environment(environment), others, dagster)
+    names = _names()
     for node, name in dagster.items():
-        if name in _names():
-            others.setdefault(node, known_environment(name))
+        if name in names:
+            others.setdefault(node, name)
     return Environments("shell", others, dagster)
 
 

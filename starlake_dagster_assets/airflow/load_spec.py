@@ -5,13 +5,14 @@ Exported next to the DAG files: standard library only.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlake_dagster_assets.command.evidence import Expected
 
-__all__ = ["LoadSpec", "WorkerTable"]
+__all__ = ["LoadSpec", "WorkerTable", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,15 @@ class WorkerTable:
     name: str
     domain_name: str
     pattern: str = ""
+
+
+def read_manifest(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """Reads the manifest of the export, whose path `STARLAKE_EXPORT` has; {} where it has none."""
+    path = environ.get("STARLAKE_EXPORT")
+    if not path:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from starlake_dagster_assets.airflow.grouping import Bundle, Files
 from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
+from starlake_dagster_assets.airflow.store_areas import STORES
 from starlake_dagster_assets.command.checks import named_expectations
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.graph.model import Node
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["notes_of", "pool_notes"]
 
 _FEW = 5
-_STORES = ("gs://", "s3://", "s3a://")
 
 
 def notes_of(
@@ -187,7 +187,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
-    if loads and not environment_named(environment).dialect().local_files and not datasets.startswith(_STORES):
+    if loads and not environment_named(environment).dialect().local_files and not datasets.startswith(STORES):
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
         yield (

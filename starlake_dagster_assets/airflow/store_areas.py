@@ -14,8 +14,10 @@ from starlake_dagster_assets.airflow.load_spec import WorkerTable
 from starlake_dagster_assets.airflow.tries import RecordFile, area_urls
 from starlake_dagster_assets.project.java_regex import compile_java
 
-__all__ = ["StoreAreas", "files_in_store", "store_areas"]
+__all__ = ["STORES", "StoreAreas", "files_in_store", "store_areas"]
 
+STORES = ("gs://", "s3://", "s3a://")
+"""Beginnings of URLs whose objects a hook of Airflow can list."""
 _FEW = 50
 """Number of files up to which each is looked up by name; for more files the directory is listed."""
 
@@ -127,7 +129,7 @@ def store_areas(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> Stor
         environ: `SL_ROOT` is the root of the project; `SL_DATASETS` replaces the directory of the data.
     """
     urls = area_urls(manifest, environ)
-    found = {name: url.rstrip("/") for name, url in urls.items() if url.startswith(("gs://", "s3://", "s3a://"))}
+    found = {name: url.rstrip("/") for name, url in urls.items() if url.startswith(STORES)}
     return StoreAreas(found) if {"stage", "ingesting"} <= found.keys() else None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from starlake_dagster_assets.airflow.load_spec import LoadSpec, WorkerTable
 from starlake_dagster_assets.airflow.tries import Areas, TableTries, TryRecord
@@ -40,11 +41,13 @@ class TakenFiles:
             By table, why the load must not run: it would overwrite a file that is still to be loaded, or another file
             has replaced one.
         """
+        if not any(one.pending for one in self._tries.values()):
+            return {}
         problems: dict[str, str] = {}
+        stage = self._list("stage")
         for stem, table in self._requested.items():
             one = self._tries[stem]
             self._settle(table, one)
-            stage = self._areas.list_files("stage", table.domain_name) or {}
             found = [
                 name for name, mark in one.returned.items() if name in one.pending and stage.get(name, mark) != mark
             ]
@@ -55,11 +58,12 @@ class TakenFiles:
                     "has replaced it. If the new file has the same rows, clear the task; else deliver the first one as "
                     "well"
                 )
-                continue
-            self._put_back(table, one)
-            ingesting = self._areas.list_files("ingesting", table.domain_name) or {}
-            stage = self._areas.list_files("stage", table.domain_name) or {}
-            if found := [name for name in one.pending if name in ingesting and name in stage]:
+            else:
+                self._put_back(table, one)
+        both = self._list("ingesting").keys() & self._list("stage").keys()
+        for stem, table in self._requested.items():
+            found = [name for name in self._tries[stem].pending if name in both]
+            if found and table.name not in problems:
                 problems[table.name] = (
                     f"{first_of(found, 5)} in `ingesting` was taken by an earlier try and not loaded, and `stage` has "
                     "a new file of that name, which would overwrite it. If the new file replaces the old one, delete "
@@ -70,23 +74,30 @@ class TakenFiles:
     def note(self, files: LoadFiles, events: Sequence[Event]) -> None:
         """Records the files that were taken so far, because a process that is killed cannot do so at its end."""
         tries: dict[str, TableTries] = {}
+        seen = self._record.known and files.is_listed
         for stem, table in self._requested.items():
             taken = {*files.sizes(table), *_announced_files(events, table)}
-            seen = self._record.known and self._areas.list_files("stage", table.domain_name) is not None
             tries[stem] = self._after(table, self._tries[stem], "" if seen else "unknown", taken, ())
             tries[stem].unfinished = _unfinished_files(events, table)
         self._record.save(tries, ended_well=False)
 
-    def resolve(self, table: WorkerTable, verdict: Verdict, ending: Ending, files: LoadFiles) -> Verdict:
-        """Returns the verdict on a table with earlier tries taken into account.
+    def resolve(self, alone: Mapping[str, Verdict], ending: Ending, files: LoadFiles) -> dict[str, Verdict]:
+        """Returns the verdicts with earlier tries taken into account, by table.
 
         Args:
-            table: The table.
-            verdict: Of this try alone.
+            alone: Verdicts of this try alone, by table.
             ending: The facts about the load.
             files: Its files.
         """
-        one, record = self._of(table), self._record
+        return {
+            table.name: self._resolved(table, self._tries[stem], alone[table.name], ending, files)
+            for stem, table in self._requested.items()
+        }
+
+    def _resolved(
+        self, table: WorkerTable, one: TableTries, verdict: Verdict, ending: Ending, files: LoadFiles
+    ) -> Verdict:
+        record = self._record
         missing = sorted({*one.pending} - _loaded_files(table, verdict, ending))
         if verdict.status == "loaded" and missing:
             return replace(
@@ -141,8 +152,8 @@ class TakenFiles:
 
     # ------------------------------------------------------------------------------------------------- details
 
-    def _of(self, table: WorkerTable) -> TableTries:
-        return next(self._tries[stem] for stem, one in self._requested.items() if one.name == table.name)
+    def _list(self, area: Literal["stage", "ingesting"]) -> Mapping[str, str]:
+        return self._areas.list_files(area, self._domain[0].domain_name) or {}
 
     def _settle(self, table: WorkerTable, one: TableTries) -> None:
         """Counts pending files as loaded if they have arrived in `archive` since a try took them."""
@@ -159,7 +170,7 @@ class TakenFiles:
             before = one.pending.pop(name, "")
             renamed = (self._areas.archived(table.domain_name, [new]) or {}) if new != name else {}
             one.pending[new] = before if new == name else renamed.get(new, "")
-            one.returned[new] = (self._areas.list_files("stage", table.domain_name) or {}).get(new, "")
+            one.returned[new] = self._list("stage").get(new, "")
         one.unfinished = [name for name in one.unfinished if name in one.pending and name not in one.returned]
 
     def _after(

@@ -5,7 +5,6 @@ It is exported next to the DAG files, together with the rules that it uses: stan
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from starlake_dagster_assets.airflow.load_spec import LoadSpec
+from starlake_dagster_assets.airflow.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.taken_files import TakenFiles
 from starlake_dagster_assets.airflow.tries import TryRecord, areas_of, say
 from starlake_dagster_assets.command.evidence import Ending, Log, Verdict
@@ -108,7 +107,7 @@ class _LoadTask:
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self._argv, self._environ = argv, environ
         given = dict(zip(argv[1::2], argv[2::2], strict=False))
-        manifest = _manifest(environ)
+        manifest = read_manifest(environ)
         self._spec = LoadSpec.of(manifest, given.get("--domains", ""), given.get("--tables", "").split(","))
         self._areas = areas_of(manifest, environ)
         self._taken = TakenFiles(
@@ -129,10 +128,7 @@ class _LoadTask:
         ending = replace(ending, files=files.after(ending.events, adopted=False))
         verdicts = with_uncertain(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
         alone = {table: verdict for (_, table), verdict in verdicts.items()}
-        final = {
-            table.name: self._taken.resolve(table, alone[table.name], ending, files)
-            for table in spec.requested.values()
-        }
+        final = self._taken.resolve(alone, ending, files)
         code = self._exit_code({name: final[name[1]] for name in verdicts}, ending)
         self._taken.finish(alone, final, ending, ended_well=code in (0, NOTHING))
         return code
@@ -151,14 +147,6 @@ class _LoadTask:
             say(f"the load failed although none of its tables did: {ending.error}")
             return FAILED
         return 0 if "loaded" in found else NOTHING
-
-
-def _manifest(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    path = environ.get("STARLAKE_EXPORT")
-    if not path:
-        return {}
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 if __name__ == "__main__":
