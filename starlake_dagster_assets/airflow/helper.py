@@ -132,10 +132,12 @@ def _body(text: str, statements: Sequence[ast.stmt]) -> str:
         if docstring or exported or isinstance(statement, ast.Import | ast.ImportFrom):
             for line in range(statement.lineno - 1, statement.end_lineno or statement.lineno):
                 lines[line] = ""
-    for one in (one for statement in statements for one in ast.walk(statement)):
-        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and _is_of_attribute(one, statements):
-            lines[one.lineno - 1 : one.end_lineno or one.lineno] = [None] * ((one.end_lineno or 0) - one.lineno + 1)
-        if isinstance(one, ast.FunctionDef | ast.ClassDef) and isinstance(first := one.body[0], ast.Expr):
+    nodes = [one for statement in statements for one in ast.walk(statement)]
+    blocks = [one for one in nodes if isinstance(one, _BLOCKS)]
+    for one in _texts_of_attributes([statements, *(block.body for block in blocks)]):
+        lines[one.lineno - 1 : one.end_lineno or one.lineno] = [None] * ((one.end_lineno or 0) - one.lineno + 1)
+    for one in blocks:
+        if isinstance(first := one.body[0], ast.Expr):
             start, end = first.lineno - 1, first.end_lineno or first.lineno
             if end - start > 1 and ast.get_docstring(one) is not None:
                 lines[start] = f'{(lines[start] or "").rstrip()}"""'
@@ -143,8 +145,11 @@ def _body(text: str, statements: Sequence[ast.stmt]) -> str:
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(line for line in lines if line is not None)).strip("\n")
 
 
-def _is_of_attribute(text: ast.Expr, statements: Sequence[ast.stmt]) -> bool:
-    """Whether a text follows an assignment."""
-    bodies = [statements, *(one.body for part in statements for one in ast.walk(part) if isinstance(one, _BLOCKS))]
-    before = [first for body in bodies for first, then in itertools.pairwise(body) if then is text]
-    return any(isinstance(one, ast.Assign | ast.AnnAssign) for one in before)
+def _texts_of_attributes(bodies: Sequence[Sequence[ast.stmt]]) -> Iterator[ast.Expr]:
+    """Yields the texts that follow an assignment."""
+    for body in bodies:
+        for before, then in itertools.pairwise(body):
+            if not isinstance(before, ast.Assign | ast.AnnAssign):
+                continue
+            if isinstance(then, ast.Expr) and isinstance(then.value, ast.Constant):
+                yield then

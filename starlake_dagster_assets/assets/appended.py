@@ -6,6 +6,7 @@ interval may have rows from before the last tick of the upstream's schedule.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -78,7 +79,7 @@ class AppendedRows:
         for up in self._upstream:
             before = pointers.get(up.to_user_string(), record.storage_id) + 1
             filters = dg.AssetRecordsFilter(asset_key=up, before_storage_id=before)
-            updates = [update_of(one) for one in _newest_first(self._instance, filters, _PAGE)]
+            updates = [update_of(one) for one in islice(_newest_first(self._instance, filters), _PAGE)]
             for update, interval in zip(updates, self._declared(up, updates), strict=True):
                 yield interval or (_EVER, self._last_tick(up, update.timestamp))
 
@@ -107,11 +108,11 @@ def record_time(update: Update) -> datetime:
     return datetime.fromtimestamp(update.timestamp, timezone.utc)
 
 
-def _newest_first(instance: dg.DagsterInstance, filters: Any, most: int | None = None) -> Iterator[Any]:
+def _newest_first(instance: dg.DagsterInstance, filters: Any) -> Iterator[Any]:
     cursor: str | None = None
     while True:
         page = instance.fetch_materializations(filters, limit=_PAGE, cursor=cursor, ascending=False)
         yield from page.records
-        if not page.has_more or most is not None:
+        if not page.has_more:
             return
         cursor = page.cursor

@@ -62,10 +62,8 @@ class CoveredIntervals:
         """
         start, end = (moment.timestamp() for moment in window)
         missing = [key for key in self._keys if end not in self._requested.get(key, ())]
-        if (
-            missing and self._materialized is None
-        ):  # a materialization that covers an interval is written after the interval has ended
-            self._materialized = self._parts(end)
+        if missing and self._materialized is None:
+            self._materialized = self._parts(end)  # what covers an interval is written after the interval has ended
         known = self._materialized or {}
         return [key for key in missing if not any(one[0] <= start and end <= one[1] for one in known.get(key, ()))]
 

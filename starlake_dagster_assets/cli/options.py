@@ -19,6 +19,7 @@ __all__ = [
     "Options",
     "ProjectDirectory",
     "Select",
+    "environment_name",
     "one_of",
     "opened",
     "variables",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from starlake_dagster_assets.arrivals.places import is_absolute
 from starlake_dagster_assets.arrivals.stores import Store, StoreError, mark_of
 from starlake_dagster_assets.command.returned_name import returned_name
 from starlake_dagster_assets.engine import areas
@@ -77,9 +77,8 @@ class StoredFiles:
         incoming = next((one.incoming for one in self.project.domains if one.name == domain), None)
         if not incoming or not (self.local or ("://" in incoming and not incoming.startswith("file:"))):
             return None
-        is_absolute = "://" in incoming or incoming.startswith("file:") or Path(incoming).is_absolute()
         try:
-            found = self.store.listing(incoming if is_absolute else f"{self.project.root}/{incoming}")
+            found = self.store.listing(incoming if is_absolute(incoming) else f"{self.project.root}/{incoming}")
             return found.marks(found.names)
         except StoreError:
             return None
@@ -118,7 +117,7 @@ class StoredFiles:
 
     def _path(self, name: str, domain: str) -> str:
         value: str = getattr(self.project.application.areas, name)
-        if "://" in value or value.startswith("file:") or Path(value).is_absolute():
+        if is_absolute(value):
             return f"{value.rstrip('/')}/{domain}"
         return f"{self._datasets}/{value}/{domain}"
 

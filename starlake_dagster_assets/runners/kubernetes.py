@@ -121,26 +121,26 @@ class KubernetesEnvironment:
     def status(self, execution: str) -> Status:
         """Returns the state of Job and Pods; only exit code 0 of the container, or a complete Job, is success."""
         namespace, _, name = execution.partition("/")
-        watched, url = self._watch(execution), self.url(execution)
+        watched = self._watch(execution)
         job, pods = self._job(namespace, name), self._pods(namespace, name)
         if job is None and not pods:
             if watched.given_up:
-                return Status("failed", None, watched.given_up, url, started=False)
+                return Status("failed", None, watched.given_up, started=False)
             if watched.deleted:
-                return Status("cancelled", None, "its Job was deleted", url)
-            return Status("lost", None, "Kubernetes does not know the Job any more: it was deleted", url)
+                return Status("cancelled", None, "its Job was deleted")
+            return Status("lost", None, "Kubernetes does not know the Job any more: it was deleted")
         if watched.deleted:
-            return Status("running" if has_started(pods) else "pending", None, "", url)
-        if ending := find_ending(job, pods, url):
+            return Status("running" if has_started(pods) else "pending")
+        if ending := find_ending(job, pods):
             return ending
         if has_started(pods):
             watched.waiting_since = None
             if lost := unreachable_node(pods[-1]):
                 self._note(watched, lost)
-            return Status("running", None, "", url)
+            return Status("running")
         if job is not None:
             self._examine_start(execution, job, pods)
-        return Status("pending", None, "", url)
+        return Status("pending")
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """Returns the lines of the container since the cursor; lines of a second Pod belong to another attempt."""
@@ -178,7 +178,7 @@ class KubernetesEnvironment:
         """
         namespace, _, name = execution.partition("/")
         job = self._job(namespace, name)
-        if job is None or (find_ending(job, self._pods(namespace, name), "") and not self._watch(execution).deleted):
+        if job is None or (find_ending(job, self._pods(namespace, name)) and not self._watch(execution).deleted):
             return
         metadata = job["metadata"]
         body = {
@@ -207,10 +207,6 @@ class KubernetesEnvironment:
 
     def close(self) -> None:
         """Does nothing: no connection is kept between commands."""
-
-    def url(self, execution: str) -> str:
-        """Returns "": Kubernetes has no web page for a Job."""
-        return ""
 
     # ------------------------------------------------------------------------------------------------ details
 

@@ -77,31 +77,30 @@ def has_started(pods: Sequence[_Object]) -> bool:
     return any(not _waiting(container_of(pod)) for pod in pods)
 
 
-def find_ending(job: _Object | None, pods: Sequence[_Object], url: str) -> Status | None:
+def find_ending(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
     """Returns the final status of the command; None while its program may still run.
 
     Args:
         job: The Job; None if it was deleted.
         pods: Its Pods, oldest first.
-        url: Page of the execution.
     """
     if any(_is_living(pod) for pod in pods[:-1]):
         return None
     last = container_of(pods[-1]) if pods else _NONE
     ended: _Object = part_of(last, "state", "terminated")
     if ended:  # other containers of the Pod do not matter
-        return Status("succeeded", 0, "", url) if ended.get("exitCode") == 0 else _failed(job, pods[-1], ended, url)
+        return Status("succeeded", 0) if ended.get("exitCode") == 0 else _failed(job, pods[-1], ended)
     if job is None or (pods and _is_living(pods[-1])):
         return None
     if not pods and job["metadata"].get("deletionTimestamp"):
-        return Status("cancelled", None, "its Job was deleted", url)
+        return Status("cancelled", None, "its Job was deleted")
     if _condition(job, "Complete"):
-        return Status("succeeded", 0, "", url)
+        return Status("succeeded", 0)
     if pods and _status(pods[-1]).get("phase") == "Failed":
-        return _failed(job, pods[-1], ended, url)
+        return _failed(job, pods[-1], ended)
     if failed := _condition(job, "Failed"):
         reason = _deadline(job) or f"its Pod is gone, deleted or with its node ({_reason_text(failed)})"
-        return Status("failed", None, reason, url)
+        return Status("failed", None, reason)
     return None
 
 
@@ -135,32 +134,32 @@ def find_obstacle(job: _Object, pods: Sequence[_Object], events: Sequence[_Objec
 # ---------------------------------------------------------------------------------------------------- reasons
 
 
-def _failed(job: _Object | None, pod: _Object, ended: _Object, url: str) -> Status:
+def _failed(job: _Object | None, pod: _Object, ended: _Object) -> Status:
     code = int(ended["exitCode"]) if ended.get("exitCode") is not None else None
     reason, status = str(ended.get("reason") or ""), _status(pod)
     limit = part_of(_container_spec(pod), "resources", "limits")
     if reason in _START_FAILED:
         text = f"the program did not start ({reason}): {ended.get('message') or f'exit code {code}'}"
-        return Status("failed", code, text, url, started=False)
+        return Status("failed", code, text, started=False)
     if job is not None and (deadline := _deadline(job)):
-        return Status("failed", None, deadline, url)
+        return Status("failed", None, deadline)
     if reason == "OOMKilled":
         memory = f"its memory limit {limit['memory']}" if "memory" in limit else "the memory of its node"
-        return Status("failed", code, f"OOMKilled: the program used more than {memory}; raise `resources`", url)
+        return Status("failed", code, f"OOMKilled: the program used more than {memory}; raise `resources`")
     if status.get("reason") == "Evicted":
-        return Status("failed", code, f"Evicted from node {_node(pod)}: {status.get('message') or 'no message'}", url)
+        return Status("failed", code, f"Evicted from node {_node(pod)}: {status.get('message') or 'no message'}")
     if disrupted := _pod_condition(pod, "DisruptionTarget", "True"):
         why = _DISRUPTIONS.get(str(disrupted.get("reason")), "it was disrupted")
-        return Status("failed", code, f"the Pod on node {_node(pod)} was ended: {why} ({_reason_text(disrupted)})", url)
+        return Status("failed", code, f"the Pod on node {_node(pod)} was ended: {why} ({_reason_text(disrupted)})")
     if status.get("reason") == "NodeLost" or reason == "ContainerStatusUnknown":
-        return Status("failed", None, f"node {_node(pod)} was lost: {_reason_text(ended) or _reason_text(status)}", url)
+        return Status("failed", None, f"node {_node(pod)} was lost: {_reason_text(ended) or _reason_text(status)}")
     if not ended:  # a node that refused the Pod, such as OutOfcpu
         text = f"node {_node(pod)} did not run the Pod: {_reason_text(status) or 'no reason was given'}"
-        return Status("failed", None, text, url, started=bool(container_of(pod)))
+        return Status("failed", None, text, started=bool(container_of(pod)))
     if pod["metadata"].get("deletionTimestamp"):
-        return Status("cancelled", code, "its Job or its Pod was deleted", url)
+        return Status("cancelled", code, "its Job or its Pod was deleted")
     killed = "exit code 137: killed" if code == 137 else "exit code 143: ended from outside" if code == 143 else ""
-    return Status("failed", code, killed or str(ended.get("message") or ""), url)
+    return Status("failed", code, killed or str(ended.get("message") or ""))
 
 
 def unreachable_node(pod: _Object) -> str:

@@ -89,15 +89,13 @@ class OptionReader:
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
         """Reports unknown options, except those of a user's own template, which may read any option."""
-        elsewhere = known_elsewhere()
-        known = [*sorted(_OWN_NAMES | elsewhere), *sorted(self._tasks)]
         for dag in dags:
             if dag.template and not _VENDOR_TEMPLATE.search(dag.template):
                 continue
             for name in dag.options:
-                if name in _OWN_NAMES or name in elsewhere or name in self._tasks or _VARIABLE.fullmatch(name):
+                if name in _OWN_NAMES or name in self._tasks or _VARIABLE.fullmatch(name) or name in known_elsewhere():
                     continue
-                near = closest_match(name, known)
+                near = closest_match(name, [*sorted(_OWN_NAMES | known_elsewhere()), *sorted(self._tasks)])
                 hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
                 self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
 

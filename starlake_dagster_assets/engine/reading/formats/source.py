@@ -10,10 +10,6 @@ from starlake_dagster_assets.engine.reading.rows import Cell
 __all__ = ["Source"]
 
 
-def _unchanged(text: str) -> str:
-    return text
-
-
 @dataclass(frozen=True)
 class Source:
     """The records of one file, or of one member of an archive.
@@ -34,4 +30,4 @@ class Source:
     line: str = "NULL"
     header: str | None = None
     expected_rows: int | None = None
-    restored: Callable[[str], str] = _unchanged
+    restored: Callable[[str], str] = str
