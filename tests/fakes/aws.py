@@ -16,10 +16,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.fakes.containers import Container
+from tests.fakes.servers import LocalServer
 
 __all__ = ["FakeAws", "Fault", "Task"]
 
@@ -72,7 +73,7 @@ class Task:
         return {pair["name"]: pair["value"] for pair in self.container.get("environment", [])}
 
 
-class FakeAws:
+class FakeAws(LocalServer):
     """The server.
 
     Args:
@@ -116,33 +117,11 @@ class FakeAws:
         self.forgotten: set[str] = set()
         self.faults: dict[str, list[Fault]] = {}
         self.lock = threading.RLock()
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                fake.answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> FakeAws:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+        self.serve("POST")
 
     def close(self) -> None:
         """Ends the server and what still runs."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()
         for task in self.tasks.values():
             if task.process is not None:
                 task.process.stop()

@@ -6,11 +6,13 @@ import json
 import re
 import threading
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import duckdb
 import sqlglot
+
+from tests.fakes.servers import LocalServer
 
 __all__ = ["FakeBigQuery"]
 
@@ -18,7 +20,7 @@ _TYPES = {"BOOLEAN": "BOOLEAN", "INTEGER": "INTEGER", "BIGINT": "INTEGER", "HUGE
 _TYPES |= {"TIMESTAMP": "DATETIME", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
 
 
-class FakeBigQuery:
+class FakeBigQuery(LocalServer):
     """The server.
 
     Attributes:
@@ -27,40 +29,21 @@ class FakeBigQuery:
     """
 
     def __init__(self) -> None:
-        fake = self
         self.con = duckdb.connect()
         self.con.execute("ATTACH ':memory:' AS p")
         self.queries: list[str] = []
         self._lock = threading.Lock()
+        self.serve("GET", "POST")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                fake.answer(self, {})
-
-            def do_POST(self) -> None:
-                fake.answer(self, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def log_message(self, *args: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        serve = {"poll_interval": 0.02}
-        threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True).start()
-
-    def __enter__(self) -> FakeBigQuery:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def close(self) -> None:
+        """Ends the server and the database."""
+        super().close()
         self.con.close()
 
-    def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request."""
+        size = int(handler.headers["Content-Length"]) if handler.command == "POST" else 0
+        body: dict[str, Any] = json.loads(handler.rfile.read(size)) if size else {}
         with self._lock:
             status, told = self._told(handler.path.partition("?")[0], body)
         text = json.dumps(told).encode()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.fakes.servers import LocalServer
 
 __all__ = ["FakeGcs"]
 
 
-class FakeGcs:
+class FakeGcs(LocalServer):
     """The server.
 
     Args:
@@ -20,30 +21,10 @@ class FakeGcs:
     """
 
     def __init__(self, objects: Callable[[], dict[str, bytes]]) -> None:
-        fake = self
         self.objects = objects
         self.refuses: int | None = None
         """Status with which every request is refused."""
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                fake.answer(self)
-
-            def log_message(self, *args: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        serve = {"poll_interval": 0.02}
-        threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True).start()
-
-    def close(self) -> None:
-        """Ends the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve("GET")
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request."""

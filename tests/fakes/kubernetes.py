@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.containers import Container
+from tests.fakes.servers import LocalServer
 
 __all__ = ["FakeKubernetes", "Fault", "Pod"]
 
@@ -112,7 +113,7 @@ class Refused(Exception):
         self.reason = reason or _REASONS[code]
 
 
-class FakeKubernetes:
+class FakeKubernetes(LocalServer):
     """The server.
 
     Args:
@@ -146,35 +147,11 @@ class FakeKubernetes:
         self.lock = threading.RLock()
         self._version = 100
         self._reads = 0
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                fake.answer(self)
-
-            do_POST = do_DELETE = do_PUT = do_PATCH = do_GET
-
-            def log_message(self, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def __enter__(self) -> FakeKubernetes:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+        self.serve("GET", "POST", "DELETE", "PUT", "PATCH")
 
     def close(self) -> None:
         """Ends the server and what still runs."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()
         for pod in self.pods.values():
             if pod.process is not None:
                 pod.process.stop()

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime, timezone
 from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.fakes.servers import LocalServer
 
 __all__ = ["FakeS3"]
 
 
-class FakeS3:
+class FakeS3(LocalServer):
     """The server. `objects` are by bucket, then by key; each put has a time of its own."""
 
     def __init__(self, *buckets: str) -> None:
         self.objects: dict[str, dict[str, tuple[bytes, datetime]]] = {bucket: {} for bucket in buckets}
         self.refuses = ""
         self._puts = 0
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                fake.answer(self)
-
-            do_HEAD = do_DELETE = do_GET
-
-            def log_message(self, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        serve = {"poll_interval": 0.02}
-        threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True).start()
-
-    def __enter__(self) -> FakeS3:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve("GET", "HEAD", "DELETE")
 
     def put(self, bucket: str, key: str, data: bytes = b"id\n1\n") -> None:
         """An object that is written."""
