@@ -11,9 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DUCKDB", "Plan", "Shape", "TablePlan", "TaskPlan", "plan", "write_project"]
+__all__ = ["APPLICATION", "DUCKDB", "Plan", "Shape", "TablePlan", "TaskPlan", "plan", "write_project"]
 
 TYPES = ("long", "string", "double", "date", "timestamp", "boolean", "int", "decimal")
+APPLICATION = """version: 1
+application:
+  loader: native
+  connectionRef: duckdb
+  audit: {sink: {connectionRef: duckdb}}
+  connections:
+    duckdb:
+      type: jdbc
+      options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", driver: org.duckdb.DuckDBDriver}
+"""
+"""`application.sl.yml` of a project on a DuckDB file, with its audit there."""
+
 DUCKDB = {
     "type": "jdbc",
     "options": {"url": "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", "driver": "org.duckdb.DuckDBDriver"},

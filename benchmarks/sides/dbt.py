@@ -8,17 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Meter, NotMeasured
+from benchmarks.generator import APPLICATION
+from benchmarks.measure import Meter
 
-APPLICATION = """version: 1
-application:
-  connectionRef: duckdb
-  audit: {sink: {connectionRef: duckdb}}
-  connections:
-    duckdb:
-      type: jdbc
-      options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", driver: org.duckdb.DuckDBDriver}
-"""
 DBT_PROJECT = """name: kpi
 version: "1.0"
 profile: kpi
@@ -30,8 +22,6 @@ PROFILE = "kpi: {target: dev, outputs: {dev: {type: duckdb, path: warehouse.db, 
 TASK = "version: 1\ntask: {{name: {name}, writeStrategy: {{type: OVERWRITE}}}}\n"
 LAYER = 20
 """Transforms of a layer; each reads one of the layer before."""
-STATES = ("cold", "warm", "edited")
-"""Of a code location: nothing is known of the project; nothing has changed since; one SQL file has."""
 
 
 def write(_meter: Meter, work: Path, transforms: int) -> None:
@@ -61,7 +51,6 @@ def ours_location(meter: Meter, work: Path, transforms: int, state: str) -> None
 
 def theirs_location(meter: Meter, work: Path, transforms: int, state: str) -> None:
     """A code location of the dbt project; the manifest is parsed as `dagster dev` does, but where nothing changed."""
-    _need("dagster_dbt")
     root = _root(work, "dbt", transforms)
     _set_state(state, root / "models" / "t0.sql", root / "target")
     with meter("theirs"):
@@ -78,7 +67,6 @@ def ours_run(meter: Meter, work: Path, transforms: int, metadata: bool) -> None:
 
 def theirs_run(meter: Meter, work: Path, transforms: int, metadata: bool) -> None:
     """The same by `dbt build`, with `fetch_row_counts()` and `fetch_column_metadata()` or without."""
-    _need("dagster_dbt")
     root = _root(work, "dbt", transforms)
     (root / "warehouse.db").unlink(missing_ok=True)
     _executed(_theirs(root, row_counts=metadata, columns=metadata, prepare=True), meter, "theirs", work, transforms)
@@ -94,7 +82,6 @@ def ours_import(meter: Meter, _work: Path) -> None:
 
 def theirs_import(meter: Meter, _work: Path) -> None:
     """What that of dagster-dbt imports."""
-    _need("dagster_dbt")
     with meter("theirs"):
         from dagster_dbt import DbtCliResource, DbtProject, dbt_assets  # noqa: F401
 
@@ -168,12 +155,11 @@ def _check_rows(database: Path, transforms: int) -> None:
 
 
 def _set_state(state: str, sql: Path, cache: Path) -> None:
-    """Cold: without what is known of the project. Edited: with another comment in one SQL file than last time."""
+    """Cold: nothing is known of the project. Warm: nothing has changed since. Edited: one SQL file has."""
     if state == "cold":
         shutil.rmtree(cache, ignore_errors=True)
     elif state == "edited":
-        text = sql.read_text()
-        sql.write_text(f"{text}-- edited\n")
+        sql.write_text(f"{sql.read_text()}-- edited\n")
 
 
 def _sql(number: int, upstream: str) -> str:
@@ -188,10 +174,3 @@ def _root(work: Path, name: str, transforms: int) -> Path:
 
 def _cache(root: Path) -> Path:
     return root.parent / f"{root.name}-cache"
-
-
-def _need(module: str) -> None:
-    try:
-        __import__(module)
-    except ModuleNotFoundError as error:
-        raise NotMeasured(f"{error}; `make .venv-peers/.installed` installs dagster-dbt and dlt") from error

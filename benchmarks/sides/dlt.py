@@ -7,17 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Meter, NotMeasured
+from benchmarks.measure import Meter
 
 
 def load(meter: Meter, work: Path, rows: int) -> None:
     """Reads the CSV in batches with pyarrow, normalizes and loads them with dlt."""
-    try:
-        import dlt
-        import pyarrow as pa
-        from pyarrow import csv
-    except ModuleNotFoundError as error:
-        raise NotMeasured(f"{error}; `make .venv-peers/.installed` installs dagster-dbt and dlt") from error
+    import dlt
+    import pyarrow as pa
+    from pyarrow import csv
+
     home, database = work / "dlt", work / "dlt.db"
     shutil.rmtree(home, ignore_errors=True)
     database.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.generator import APPLICATION
 from benchmarks.measure import Meter
 from starlake_dagster_assets.engine.commands.launcher import execute
 
@@ -30,16 +31,6 @@ FORMATS = {
     "Parquet": ("parquet", "format: PARQUET", "FORMAT parquet"),
 }
 STRATEGIES = {"append": "type: APPEND", "upsert": "type: UPSERT_BY_KEY, key: [id]", "scd2": "type: SCD2, key: [id]"}
-APPLICATION = """version: 1
-application:
-  loader: native
-  connectionRef: duckdb
-  audit: {sink: {connectionRef: duckdb}}
-  connections:
-    duckdb:
-      type: jdbc
-      options: {url: "jdbc:duckdb:{{SL_ROOT}}/datasets/duckdb.db", driver: org.duckdb.DuckDBDriver}
-"""
 NOW = "TIMESTAMP '2024-06-01 00:00:00'"
 
 
