@@ -293,7 +293,27 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
             raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
         inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
-    return {name: _read(cls, name, value) for name, value in fields.items()}
+    read = {name: _read(cls, name, value) for name, value in fields.items()}
+    for name, value in read.items():
+        if path := _mistaken_for_variable(name, value):
+            raise RunnerError(
+                f"{title}: `{path}` is the only key of its mapping, and Dagster takes such a mapping for an "
+                "environment variable. Next: set another key next to it, or give text."
+            )
+    return read
+
+
+def _mistaken_for_variable(path: str, value: object) -> str:
+    """Returns the path of a mapping that Dagster would take for an `EnvVar` and fail; "" if there is none."""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value)
+        if [*items] == ["env"] and not isinstance(items["env"], str) and not is_variable(items["env"]):
+            return f"{path}.env"
+        return next(filter(None, (_mistaken_for_variable(f"{path}.{key}", one) for key, one in items.items())), "")
+    if isinstance(value, list):
+        below = enumerate(cast("list[object]", value))
+        return next(filter(None, (_mistaken_for_variable(f"{path}[{number}]", one) for number, one in below)), "")
+    return ""
 
 
 def _refuse_missing(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:

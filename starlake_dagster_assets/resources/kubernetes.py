@@ -1,7 +1,9 @@
 """Kubernetes as a Dagster resource."""
 
+import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
@@ -92,6 +94,18 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     )
     context: str | None = Field(default=None, description="Context of the kubeconfig; the current one by default.")
 
+    def __init__(self, **data: Any) -> None:
+        if "k8s_config" in data:
+            data = {**data, "k8s_config": _with_two_keys(data["k8s_config"])}
+        super().__init__(**data)
+
+    @classmethod
+    def configure_at_launch(cls, **kwargs: Any) -> Any:
+        """Returns the resource with the fields given here; run config has the others."""
+        if "k8s_config" in kwargs:
+            kwargs = {**kwargs, "k8s_config": _with_two_keys(kwargs["k8s_config"])}
+        return super().configure_at_launch(**kwargs)
+
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Returns the environment that submits and watches Jobs.
 
@@ -114,8 +128,10 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             active_deadline_seconds=self.active_deadline_seconds,
             k8s_config=self.k8s_config,
         )
+        known = secrets_of(project.model)
+        template.validate(known)
         for where, values in visible_values(template).items():
-            refuse_visible_secrets(where, values, secrets_of(project.model), self.secret_advice)
+            refuse_visible_secrets(where, values, known, self.secret_advice)
         return KubernetesEnvironment(
             template,
             self.namespace,
@@ -142,3 +158,21 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     def _pod_spec(self) -> Mapping[str, Any]:
         given = {"affinity": self.affinity, "node_selector": self.node_selector, "tolerations": self.tolerations}
         return {name: value for name, value in given.items() if value}
+
+
+def _with_two_keys(config: Any) -> Any:
+    """Returns raw configuration whose `container_config` has another key next to `env`.
+
+    Dagster takes a mapping with the only key `env` for an environment variable. The other key has the value that
+    Kubernetes uses by default.
+    """
+    if isinstance(config, str):
+        with suppress(ValueError):  # reported with the name of the field
+            config = json.loads(config)
+    if not isinstance(config, Mapping):
+        return config
+    sections = cast("Mapping[str, Any]", config)
+    container = sections.get("container_config")
+    if not isinstance(container, Mapping) or [*cast("Mapping[str, Any]", container)] != ["env"]:
+        return sections
+    return {**sections, "container_config": {**cast("Mapping[str, Any]", container), "stdin": False}}

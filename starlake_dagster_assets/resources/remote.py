@@ -131,7 +131,8 @@ def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collec
         RunnerError: Names the value, and does not show it.
     """
     for name, value in values.items():
-        by_name = names_secret(name) and not value.startswith(("gsm://", "projects/", "arn:"))
+        key_of_tool = "/" in name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
+        by_name = names_secret(name) and not key_of_tool and not value.startswith(("gsm://", "projects/", "arn:"))
         if not by_name and not contains_secret(value, secrets):
             continue
         reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"

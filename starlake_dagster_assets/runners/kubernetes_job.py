@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -13,52 +13,40 @@ from typing import Any, cast
 
 from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.command.source import names_secret
-from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.kubernetes_fields import (
+    KEY,
+    SECTIONS,
+    validate_config,
+    validate_labels,
+    validate_names,
+    validate_reserved,
+    validate_value,
+)
 from starlake_dagster_assets.runners.remote import Submission
 
 __all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
-KEY = "starlake.ai/key"
-"""Annotation with the key of a submission."""
 _SPARK = "SPARK_CONF_OPTIONS"
 """Options of `spark-submit` in the launcher of Starlake."""
 _WORD = re.compile(r"[\w.,:/@%+=~^-]*")
+_TAG = "dagster-k8s/config"
+"""Tag with raw configuration, as on Dagster ops."""
 _SLACK = 60
 """Seconds after the time limit of the step at which Kubernetes ends an execution that is no longer watched."""
-_SECTIONS = (
-    "container_config",
-    "job_config",
-    "job_metadata",
-    "job_spec_config",
-    "merge_behavior",
-    "pod_spec_config",
-    "pod_template_spec_metadata",
-)
-_RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+_FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        "container_config": {
-            "args": "they are the command",
-            "name": f"it is {CONTAINER}",
-        },
-        "job_config": dict.fromkeys(("metadata", "spec"), "give it in `job_metadata` or `job_spec_config`"),
-        "job_metadata": {
-            "name": "it is made from the step and the command, so that a command is submitted once",
-            "namespace": "set the field `namespace`",
-            "generate_name": "a name by chance would submit a command twice",
-        },
-        "job_spec_config": {
-            "completion_mode": "a command runs once",
-            "completions": "a command runs once",
-            "manual_selector": "Kubernetes selects the Pods of a Job",
-            "parallelism": "a command runs once",
-            "pod_failure_policy": "a command that failed is run again by a retry of the step, never by Kubernetes",
-            "template": "give it in `pod_spec_config` and `container_config`",
-        },
+        "affinity": "V1Affinity",
+        "node_selector": "dict(str, str)",
+        "resources": "V1ResourceRequirements",
+        "tolerations": "list[V1Toleration]",
+        "volume_mounts": "list[V1VolumeMount]",
+        "volumes": "list[V1Volume]",
     }
 )
-_FIXED = (("job_spec_config", "backoff_limit", 0), ("pod_spec_config", "restart_policy", "Never"))
+"""Types of the fields in the Kubernetes API."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
@@ -91,8 +79,27 @@ class JobTemplate:
     k8s_config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
-        for name, reference in self.secrets.items():
-            _secret_key(name, reference)
+        self.validate()
+
+    def validate(self, known_secrets: Collection[str] = ()) -> None:
+        """Validates all fields as Kubernetes does.
+
+        Args:
+            known_secrets: Values that are known to be secret.
+
+        Raises:
+            RunnerError: Names the field, what was found, and the closest name.
+        """
+        names = {name: self.context.get(name) or () for name in ("env_secrets", "env_config_maps")}
+        pulling: Sequence[Mapping[str, str]] = self.context.get("image_pull_secrets") or ()
+        names["image_pull_secrets"] = [one["name"] for one in pulling]
+        if account := self.context.get("service_account_name"):
+            names["service_account_name"] = [account]
+        validate_names(self.secrets, names, known_secrets)
+        validate_labels("labels", self.context.get("labels") or {})
+        for name, kind in _FIELDS.items():
+            validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
+        validate_config("k8s_config", self.k8s_config)
 
     def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
         """Returns the Job of a command, as it is sent.
@@ -138,20 +145,22 @@ class JobTemplate:
         ours = {**self.env, **submission.command.env, **_spark(self.env, submission.command)}
         given |= {name: {"name": name, "value": value} for name, value in ours.items()}
         for name, reference in self.secrets.items():
-            given[name] = {"name": name, "valueFrom": {"secretKeyRef": _secret_key(name, reference)}}
+            secret, _, key = reference.partition(":")
+            given[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
         container["env"] = [*given.values()]  # in this order: a variable may refer to earlier ones
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
         """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""
         raws = [_object(text) for text in overrides]
         for raw in raws:
+            validate_config(_TAG, raw)
             pairs = raw.get("container_config", {}).get("env", ())
             if named := [pair["name"] for pair in pairs if pair.get("value") and names_secret(pair["name"])]:
                 raise RunnerError(
                     f"the setting of a table has the variable `{named[0]}`, which looks like a secret, and anyone who "
                     "may look at a Job could read it. Pass a reference (`valueFrom`) instead."
                 )
-        return _merge(self._merged, *raws)
+        return _merge(self._merged, _TAG, *raws)
 
     @cached_property
     def _merged(self) -> Any:
@@ -172,7 +181,7 @@ class JobTemplate:
             below = context(**self.context, run_k8s_config=_config(fields)).run_k8s_config
         except Exception as error:
             raise _not_valid(error) from error
-        return _merge(below, self.k8s_config)
+        return _merge(below, "k8s_config", self.k8s_config)
 
     def sections(self) -> Mapping[str, Mapping[str, Any]]:
         """Returns the merged configuration of container, Pod and Job, by section.
@@ -180,7 +189,7 @@ class JobTemplate:
         Raises:
             RunnerError: When Kubernetes does not know a field.
         """
-        return {name: getattr(self._merged, name) for name in _SECTIONS if name != "merge_behavior"}
+        return {name: getattr(self._merged, name) for name in SECTIONS if name != "merge_behavior"}
 
 
 def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
@@ -212,12 +221,18 @@ def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
         containers += sections["pod_spec_config"].get(kind, ())
     pairs = [pair for each in containers for pair in each.get("env", ()) if pair.get("value")]
     words = [str(word) for each in containers for kind in ("command", "args") for word in each.get(kind, ())]
-    annotations = [sections[name].get("annotations", {}) for name in ("job_metadata", "pod_template_spec_metadata")]
+    metadata = [sections[name] for name in ("job_metadata", "pod_template_spec_metadata")]
     return {
         "k8s_config: env": {str(pair["name"]): str(pair["value"]) for pair in pairs},
         "command": {str(number): word for number, word in enumerate(words, start=1)},
-        "annotations": {name: str(value) for one in annotations for name, value in one.items()},
+        "annotations": _texts(metadata, "annotations"),
+        "labels": _texts(metadata, "labels"),
     }
+
+
+def _texts(metadata: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, str]:
+    found: Sequence[Mapping[str, Any]] = [one.get(kind) or _NOTHING for one in metadata]
+    return {name: str(value) for one in found for name, value in one.items()}
 
 
 def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
@@ -230,7 +245,7 @@ def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
     requests: dict[str, str] = {}
     for tag in tags:
         name, equals, value = (part.strip() for part in tag.partition("="))
-        if equals and name == "dagster-k8s/config":
+        if equals and name == _TAG:
             texts.append(value)
         elif equals and name in ("kubernetes_cpu", "kubernetes_memory"):
             requests[name.removeprefix("kubernetes_")] = value
@@ -246,12 +261,12 @@ def _object(text: str) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise RunnerError(f"dagster-k8s/config: expected a JSON object, found {text[:100]!r}.")
+        raise RunnerError(f"{_TAG}: expected a JSON object, found {text[:100]!r}.")
     return cast("Mapping[str, Any]", found)
 
 
-def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
-    """Merges raw configurations over another one, in order."""
+def _merge(below: Any, path: str, *raws: Mapping[str, Any]) -> Any:
+    """Merges raw configurations of one origin over another one, in order."""
     from dagster_k8s.container_context import K8sContainerContext
 
     context: Any = K8sContainerContext
@@ -259,7 +274,7 @@ def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
         merged = context(run_k8s_config=below)
         for raw in raws:
             config = _config(raw)
-            _refuse_reserved(config)
+            validate_reserved(path, config)
             merged = merged.merge(context(run_k8s_config=config))
     except RunnerError:
         raise
@@ -272,37 +287,7 @@ def _config(values: Mapping[str, Any]) -> Any:
     from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
     config: Any = UserDefinedDagsterK8sConfig
-    for name in values:
-        if name not in _SECTIONS:
-            near = closest_match(name, _SECTIONS)
-            hint = f"did you mean `{near}`?" if near else f"it has: {', '.join(_SECTIONS)}."
-            raise RunnerError(f"k8s_config has no section `{name}`; {hint}")
     return config.from_dict(dict(values))
-
-
-def _refuse_reserved(raw: Any) -> None:
-    """Raises if a raw configuration sets a key that decides whether a command runs exactly once."""
-    for section, names in _RESERVED.items():
-        for name, reason in names.items():
-            if name in getattr(raw, section):
-                raise RunnerError(f"k8s_config.{section}.{name} cannot be set: {reason}.")
-    for section, name, value in _FIXED:
-        given = getattr(raw, section).get(name, value)
-        if given != value:
-            raise RunnerError(
-                f"k8s_config.{section}.{name} is {given!r}, and it must be {value!r}: Kubernetes would run a failed "
-                "command again by itself. Retries are those of Dagster: set a `RetryPolicy`."
-            )
-
-
-def _secret_key(variable: str, reference: str) -> dict[str, str]:
-    name, colon, key = reference.partition(":")
-    if not colon or not name or not key:
-        raise RunnerError(
-            f"secrets: the reference of {variable} is not `SECRET:KEY`, the name of a Secret and its key; "
-            f"found {len(reference)} characters."
-        )
-    return {"name": name, "key": key}
 
 
 def _plain(job: Any) -> dict[str, Any]:

@@ -35,6 +35,13 @@ def environment(project, **fields):
             "k8s_config: env `A` has a secret",
         ),
         ({"annotations": {"note": SECRET}}, "annotations `note` has a secret"),
+        ({"annotations": {"my-token": "x"}}, "annotations `my-token` looks like a secret"),
+        ({"labels": {"note": SECRET}}, "labels `note` has a secret"),
+        ({"labels": {"db-password": "x"}}, "labels `db-password` looks like a secret"),
+        (
+            {"k8s_config": {"pod_template_spec_metadata": {"labels": {"note": SECRET}}}},
+            "labels `note` has a secret",
+        ),
         ({"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}}, "command `2` has a secret"),
     ],
 )
@@ -51,13 +58,47 @@ def test_a_secret_is_a_reference(project, fields, said):
     [
         ({"secrets": {"PGPASSWORD": "hunter2"}}, "secrets: the reference of PGPASSWORD is not `SECRET:KEY`"),
         ({"k8s_config": {"pod_spec": {}}}, "k8s_config has no section `pod_spec`; did you mean `pod_spec_config`?"),
-        ({"tolerations": [{"kye": "x"}]}, "kye"),
+        ({"tolerations": [{"kye": "x"}]}, "tolerations[0].kye: Kubernetes has no such field; did you mean `key`?"),
+        ({"secrets": {"PGPASSWORD": f"{SECRET}:word"}}, "secrets: the reference of PGPASSWORD is not `SECRET:KEY`"),
+        ({"secrets": {"PGPASSWORD": f"warehouse:{SECRET}"}}, "secrets: the reference of PGPASSWORD is not"),
+        ({"env_secrets": [SECRET]}, "env_secrets[0] is not the name of an object"),
+        ({"resources": {"env": {"cpu": "1"}}}, "`resources.env` is the only key of its mapping"),
+        ({"affinity": {"env": ["x"]}}, "`affinity.env` is the only key of its mapping"),
+        ({"k8s_config": {"env": [{"name": "A"}]}}, "`k8s_config.env` is the only key of its mapping"),
     ],
 )
 def test_what_is_refused_before_anything_runs(project, fields, said):
     with pytest.raises(RunnerError) as error:
         environment(project, **fields)
-    assert said in str(error.value)
+    assert said in str(error.value) and SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_the_variables_of_the_container_may_be_all_of_the_raw_configuration(project, as_text):
+    raw = {"container_config": {"env": [{"name": "POD", "value": "x"}]}}
+    resource = StarlakeKubernetes(image="starlake:1.6.0", k8s_config=json.dumps(raw) if as_text else raw)
+
+    @dg.op
+    def variables(starlake: StarlakeKubernetes):
+        from starlake_dagster_assets.runners.protocol import Attempt
+
+        container = starlake.environment(project, Attempt()).template.sections()["container_config"]
+        assert container["env"] == [{"name": "POD", "value": "x"}]
+
+    @dg.job
+    def job():
+        variables()
+
+    definitions = dg.Definitions(jobs=[job], resources={"starlake": resource})
+    resolve = getattr(definitions, "resolve_job_def", definitions.get_job_def)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert resolve("job").execute_in_process(instance=instance).success
+
+
+def test_annotations_of_tools_are_no_secrets(project):
+    name = "vault.hashicorp.com/agent-inject-secret-db"
+    made = environment(project, annotations={name: "database/creds/db"})
+    assert made.template.annotations == {name: "database/creds/db"}
 
 
 def test_fields_arrive(project):
