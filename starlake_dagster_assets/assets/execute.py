@@ -196,7 +196,7 @@ def _settings(
         options=variables.of,
         scheduled_date=chosen,
         window=window,
-        intervals={} if window is not None else updates.intervals(),
+        intervals=updates.intervals(window),
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
         refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),

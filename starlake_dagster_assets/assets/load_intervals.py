@@ -27,7 +27,8 @@ def interval_of_load(
     Args:
         window: Interval of the run.
         clock: Schedule of the table; None where it has none.
-        covered: End of the interval that earlier loads have covered; None where it is unknown.
+        covered: End of the interval that earlier loads have covered, where that of this load begins; None where it is
+            unknown.
         last: The newest tick that has passed.
         directory: Returns the directory of the files of a tick.
     """
@@ -35,10 +36,12 @@ def interval_of_load(
     here = directory(end)
     if last.timestamp() > end.timestamp() and directory(last) == here:
         end = last
-    if covered is None:
+    if covered is None or window[1].timestamp() <= covered.timestamp():
         return start, end
     for _ in range(_MOST_TICKS):
-        if start.timestamp() <= covered.timestamp() or directory(start) != here:
+        if start.timestamp() <= covered.timestamp():
+            return covered.astimezone(start.tzinfo), end
+        if directory(start) != here:
             return start, end
         before = clock_windows(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
         start = before.start if before is not None else covered

@@ -17,6 +17,7 @@ from starlake_dagster_assets.assets.consumption import (
     Update,
     consumption_of,
     newest_materializations,
+    update_of,
     updates_since,
 )
 from starlake_dagster_assets.assets.load_intervals import interval_of_load
@@ -25,6 +26,7 @@ from starlake_dagster_assets.automation.runs import (
     DATA_INTERVAL,
     PARTITIONED_BY,
     REQUESTED_AT,
+    SCHEDULE,
     TRIGGER,
     declared_interval,
     recorded_interval,
@@ -36,6 +38,7 @@ from starlake_dagster_assets.triggers.crons import cycle_of
 from starlake_dagster_assets.triggers.interval_checks import appends, reads_interval
 from starlake_dagster_assets.triggers.intervals import (
     Interval,
+    continued,
     covers,
     first_group,
     interval_text,
@@ -53,7 +56,7 @@ _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 _RETRY = "dagster/retry_number"
 """Run tag of Dagster: the run is a retry by the daemon."""
 _BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
-_OF_A_TICK = ("dagster/schedule_name", "dagster/sensor_name")
+_OF_A_TICK = (SCHEDULE, "dagster/sensor_name")
 _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
 
@@ -74,13 +77,23 @@ class StepUpdates:
         self._consumed: dict[dg.AssetKey, Consumption] = {}
         self._appended: dict[dg.AssetKey, AppendedRows] = {}
 
-    def intervals(self) -> dict[str, Interval]:
-        """Returns the data intervals of the tasks that have one, by node id, in a run that has none of its own.
+    def intervals(self, window: Interval | None) -> dict[str, Interval]:
+        """Returns the data intervals of the tasks whose interval is not that of the run, by node id.
 
         In a run of a sensor or a condition it is the union of the intervals of the updates that the task consumes. With
-        `interval=since_last_run` it is the time from the end of the last one until now.
+        `interval=since_last_run` it is the time from the end of the last one until now. In a run of a schedule whose
+        cron has changed, or next to another schedule, it begins where the last interval of the task has ended.
+
+        Args:
+            window: Interval of the run; None where it has none.
         """
-        found = {node.id: self._interval(key) for key, node in self._nodes.items() if node.task is not None}
+        tasks = {key: node for key, node in self._nodes.items() if node.task is not None}
+        if window is None:
+            found = {node.id: self._interval(key) for key, node in tasks.items()}
+        elif self._is_of_a_tick and self._context.assets_def.partitions_def is None:
+            found = {node.id: self._continued(key, node, window) for key, node in tasks.items()}
+        else:
+            return {}
         return {node: interval for node, interval in found.items() if interval is not None}
 
     def metadata(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -138,6 +151,12 @@ class StepUpdates:
     def _is_of_a_tick(self) -> bool:
         """Whether a schedule or an arrival sensor has set the interval of the run, instead of a user or a backfill."""
         return any(name in self._context.run.tags for name in _OF_A_TICK)
+
+    def _continued(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval | None:
+        """Returns the interval of a task in a run of a schedule."""
+        record = self._records.get(key)
+        last = self._declared(key, [update_of(record)])[0] if record is not None else None
+        return window if last is None else continued(window, last[1], appends=appends(node))
 
     def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval:
         """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""

@@ -16,6 +16,7 @@ __all__ = [
     "IN_PROGRESS",
     "PARTITIONED_BY",
     "REQUESTED_AT",
+    "SCHEDULE",
     "TRIGGER",
     "UPSTREAMS",
     "declared_interval",
@@ -38,6 +39,9 @@ INTERVAL_END = "starlake/data_interval_end"
 """Run tag: end of the data interval, ISO 8601."""
 REQUESTED_AT = ".dagster/starlake_requested_at"
 """Run tag: the tick that requested the run for an interval that had ended before it (`catchup`), ISO 8601."""
+
+SCHEDULE = "dagster/schedule_name"
+"""Run tag of Dagster: the schedule that requested the run."""
 
 DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""

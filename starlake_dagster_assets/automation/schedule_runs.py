@@ -1,8 +1,7 @@
 """Data intervals of a schedule that need no run, because a run or a materialization covers them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -10,49 +9,48 @@ import dagster as dg
 from starlake_dagster_assets.assets.consumption import update_of
 from starlake_dagster_assets.automation.partitions import time_window
 from starlake_dagster_assets.automation.runs import (
-    INTERVAL_END,
+    PARTITIONED_BY,
+    SCHEDULE,
     declared_interval,
-    location_of,
-    planned_assets,
     recorded_interval,
 )
 
-__all__ = ["SCHEDULE", "CoveredIntervals"]
+__all__ = ["CoveredIntervals"]
 
-SCHEDULE = "dagster/schedule_name"
-"""Run tag of Dagster: the schedule that requested the run."""
+_PARTITION = "dagster/partition"
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_PLANNED, _MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_MATERIALIZATION
 _PAGE = 500
+_Span = tuple[float, float]
 
 
 class CoveredIntervals:
-    """Data intervals that have a run of a schedule, or that its assets have been materialized for.
+    """Data intervals that some assets have a run or a materialization for, whatever schedule, job or user started it.
 
-    Materializations count under any former name of the schedule. A failed run counts only for the schedule that
-    requested it. Another code location of the instance may have a schedule of the same name: the runs of a location
-    count if the newest of them materializes an asset of this schedule.
+    Runs and materializations are found by asset, in the event log: renamed schedules, jobs and code locations, and
+    several schedules for one asset, need no special rule. A failed run counts if a schedule requested it: it is
+    re-executed, not requested again.
 
     Args:
         instance: The instance.
-        name: Name of the schedule.
-        keys: Assets that it materializes.
-        partitions: Partitions of its assets; None if they have none.
+        keys: The assets.
+        partitions: Their partitions; None if they have none.
     """
 
     def __init__(
-        self,
-        instance: dg.DagsterInstance,
-        name: str,
-        keys: Sequence[dg.AssetKey],
-        partitions: dg.PartitionsDefinition[Any] | None,
+        self, instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition[Any] | None
     ) -> None:
-        self._instance, self._name, self._keys, self._partitions = instance, name, keys, partitions
-        self._materialized: dict[dg.AssetKey, list[tuple[float, float]]] | None = None
+        self._instance, self._keys, self._partitions = instance, keys, partitions
+        self._runs: dict[str, dg.DagsterRun] = {}
+        self._covered: dict[dg.AssetKey, list[_Span]] | None = None
 
     def first(self) -> float | None:
-        """Returns the end of the first interval with a run, else with a materialization; None if there is neither."""
-        ends = {end for ends in self._requested.values() for end in ends}
-        ends = ends or {end for parts in self._parts(None).values() for _, end in parts}
-        return min(ends, default=None)
+        """Returns the start of the first interval that a schedule requested, else of the first materialization."""
+        for kind in (_PLANNED, _MATERIALIZED):
+            starts = [start for key in self._keys for start, _ in self._oldest(kind, key)]
+            if starts:
+                return min(starts)
+        return None
 
     def missing(self, window: tuple[datetime, datetime]) -> list[dg.AssetKey]:
         """Returns the assets that have neither a run nor a materialization for an interval.
@@ -61,63 +59,65 @@ class CoveredIntervals:
             window: The interval; call this with the oldest interval first.
         """
         start, end = (moment.timestamp() for moment in window)
-        missing = [key for key in self._keys if end not in self._requested.get(key, ())]
-        if missing and self._materialized is None:
-            self._materialized = self._parts(end)  # what covers an interval is written after the interval has ended
-        known = self._materialized or {}
-        return [key for key in missing if not any(one[0] <= start and end <= one[1] for one in known.get(key, ()))]
+        if self._covered is None:  # what covers a part of an interval is written after the interval has begun
+            self._covered = {key: _union(self._spans(key, start)) for key in self._keys}
+        known = self._covered
+        return [key for key in self._keys if not any(one[0] <= start and end <= one[1] for one in known[key])]
 
-    @cached_property
-    def _requested(self) -> Mapping[dg.AssetKey, Collection[float]]:
-        """Ends of the intervals that runs of the schedule were requested for, by asset."""
-        mine: dict[str | None, bool] = {}
-        plans: dict[Any, Collection[dg.AssetKey]] = {}
-        found: dict[dg.AssetKey, set[float]] = {}
-        for run in self._runs():
-            plan: Any = (run.job_snapshot_id, run.asset_selection)
-            if plan == (None, None) or plan not in plans:
-                plans[plan] = planned_assets(self._instance, run)
-            planned, where = plans[plan], location_of(run)
-            if where not in mine:
-                mine[where] = not planned or not set(self._keys).isdisjoint(planned)
-            if mine[where] and INTERVAL_END in run.tags:
-                end = datetime.fromisoformat(run.tags[INTERVAL_END]).timestamp()
-                for key in planned or self._keys:
-                    found.setdefault(key, set()).add(end)
-        return found
+    def _oldest(self, kind: dg.DagsterEventType, key: dg.AssetKey) -> list[_Span]:
+        for page in self._pages(kind, key, None):
+            spans = self._planned(page, scheduled=True) if kind is _PLANNED else self._materialized(page)
+            if found := list(spans):
+                return found
+        return []
 
-    def _runs(self) -> Iterator[dg.DagsterRun]:
-        filters, cursor = dg.RunsFilter(tags={SCHEDULE: self._name}), None
-        while runs := self._instance.get_runs(filters, cursor=cursor, limit=_PAGE):
-            yield from runs
-            cursor = runs[-1].run_id
+    def _spans(self, key: dg.AssetKey, since: float) -> Iterator[_Span]:
+        for page in self._pages(_PLANNED, key, since):
+            yield from self._planned(page)
+        for page in self._pages(_MATERIALIZED, key, since):
+            yield from self._materialized(page)
 
-    def _parts(self, since: float | None) -> dict[dg.AssetKey, list[tuple[float, float]]]:
-        """Returns the intervals that each asset was materialized for, since a moment."""
-        return {key: _union(self._intervals(key, since)) for key in self._keys}
+    def _planned(self, page: Sequence[Any], *, scheduled: bool = False) -> Iterator[_Span]:
+        """Yields the intervals of runs that were planned to materialize an asset."""
+        for record in page:
+            run = self._runs.get(record.run_id)
+            is_scheduled = run is not None and SCHEDULE in run.tags
+            if run is not None and (is_scheduled or not (scheduled or run.status in _FAILED)):
+                yield from _seconds(declared_interval(run.tags) or self._window(run.tags.get(_PARTITION)))
 
-    def _intervals(self, key: dg.AssetKey, since: float | None) -> Iterator[tuple[float, float]]:
-        cursor: str | None = None
+    def _materialized(self, page: Sequence[Any]) -> Iterator[_Span]:
+        """Yields the intervals of materializations; rows say nothing about further files of their partition."""
+        for update in map(update_of, page):
+            run = self._runs.get(update.run_id)
+            own = self._window(update.partition) or recorded_interval(update.metadata)
+            of_run = declared_interval(run.tags) if run is not None else None
+            yield from _seconds(of_run if PARTITIONED_BY in update.metadata else own or of_run)
+
+    def _window(self, partition: str | None) -> tuple[datetime, datetime] | None:
+        return time_window(self._partitions, partition)
+
+    def _pages(self, kind: dg.DagsterEventType, key: dg.AssetKey, since: float | None) -> Iterator[Sequence[Any]]:
+        """Yields the events of an asset, oldest first, after reading their runs."""
+        cursor: int | None = None
         while True:
-            filters = dg.AssetRecordsFilter(asset_key=key, after_timestamp=since)
-            page = self._instance.fetch_materializations(filters, limit=_PAGE, cursor=cursor)
-            updates = [update_of(record) for record in page.records]
-            ids = sorted({one.run_id for one in updates if one.run_id})
-            runs = self._instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else ()
-            of_run = {run.run_id: declared_interval(run.tags) for run in runs}
-            for one in updates:  # a load that takes the files of several ticks records more than its own
-                window = time_window(self._partitions, one.partition)
-                interval = of_run.get(one.run_id) or window or recorded_interval(one.metadata)
-                if interval is not None:
-                    yield interval[0].timestamp(), interval[1].timestamp()
-            if not page.has_more:
+            filters = dg.EventRecordsFilter(kind, asset_key=key, after_timestamp=since, after_cursor=cursor)
+            page = self._instance.event_log_storage.get_event_records(filters, limit=_PAGE, ascending=True)
+            if ids := sorted({record.run_id for record in page if record.run_id} - self._runs.keys()):
+                self._runs |= {run.run_id: run for run in self._instance.get_runs(dg.RunsFilter(run_ids=ids))}
+            yield page
+            if len(page) < _PAGE:
                 return
-            cursor = page.cursor
+            cursor = page[-1].storage_id
 
 
-def _union(intervals: Iterator[tuple[float, float]]) -> list[tuple[float, float]]:
-    found: list[tuple[float, float]] = []
-    for start, end in sorted(intervals):
+def _seconds(interval: tuple[datetime, datetime] | None) -> Iterator[_Span]:
+    if interval is not None:
+        yield interval[0].timestamp(), interval[1].timestamp()
+
+
+def _union(spans: Iterator[_Span]) -> list[_Span]:
+    found: list[_Span] = []
+    for start, end in sorted(spans):
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:

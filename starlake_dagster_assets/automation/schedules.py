@@ -242,7 +242,7 @@ def due_windows(
     if last is None:
         return []
     if group.clock.catchup:
-        covered = CoveredIntervals(context.instance, group.name, keys, group.partitions)
+        covered = CoveredIntervals(context.instance, keys, group.partitions)
         first = covered.first() if group.clock.start is None else None
         if first is not None or group.clock.start is not None:
             since = None if first is None else datetime.fromtimestamp(first, ZoneInfo(group.clock.timezone))

@@ -178,7 +178,7 @@ class RunSettings:
         scheduled_date: `--scheduledDate` of every load and transform; None = the end of its data interval.
         window: Start and end of the data interval of the run, for the transforms' `sl_…` variables: as the clocks of
             its own time zone show them, so that `cast(… as date)` is the day that people there mean.
-        intervals: Data intervals of transforms by node id, where the run has none.
+        intervals: Data intervals of transforms by node id, where they differ from that of the run.
         partition: The partitions that the run is for; their keys are variables of the transforms.
         environment: Environment variables of the transform of a node.
         refused: By node id, why a task is not run now; it fails with that reason.
@@ -233,7 +233,7 @@ class RunSettings:
 
     def interval(self, node: Node) -> tuple[datetime, datetime] | None:
         """The data interval of a table or task; None where it has none."""
-        return self.window or self.intervals.get(node.id)
+        return self.intervals.get(node.id) or self.window
 
     def scheduled(self, node: Node) -> datetime | None:
         """The moment of `--scheduledDate`: as set, else the end of the data interval."""

@@ -8,7 +8,16 @@ from typing import TypeAlias
 
 from starlake_dagster_assets.triggers.crons import cycle_of
 
-__all__ = ["Interval", "covers", "first_group", "interval_text", "overlap", "parse_interval", "union_of_intervals"]
+__all__ = [
+    "Interval",
+    "continued",
+    "covers",
+    "first_group",
+    "interval_text",
+    "overlap",
+    "parse_interval",
+    "union_of_intervals",
+]
 
 Interval: TypeAlias = tuple[datetime, datetime]
 """Start, included, and end, excluded; both with a time zone."""
@@ -57,6 +66,19 @@ def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
         found.append(interval)
         end = max(end, interval[1].timestamp())
     return [*found]
+
+
+def continued(window: Interval, last: datetime, *, appends: bool) -> Interval:
+    """Returns the interval of a tick, which begins where the last interval ended if the ticks are no longer the same.
+
+    Args:
+        window: From the tick before to this one.
+        last: End of the last interval. One that lies between the two ticks before leaves a gap.
+        appends: Whether rows of the last interval must not be written again.
+    """
+    start, end, at = (moment.timestamp() for moment in (*window, last))
+    is_gap, is_begun = start - (end - start) < at < start, start < at < end
+    return (last.astimezone(window[0].tzinfo), window[1]) if is_gap or (is_begun and appends) else window
 
 
 def covers(interval: Interval, declared: Interval | None, now: datetime) -> bool:

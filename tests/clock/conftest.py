@@ -55,17 +55,17 @@ class World:
     def tick(self, moment: datetime, name: str | None = None) -> list[dg.RunRequest] | str:
         """The run requests of a tick, else the skip reason."""
         schedule = self.schedules[name or next(iter(self.schedules))]
-        context = dg.build_schedule_context(
-            instance=self.instance, scheduled_execution_time=moment, repository_def=self.repository
-        )
+        context: Any = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=self.repository)
+        context._instance_ref, context._instance = "in memory", self.instance  # pyright: ignore
         data = schedule.evaluate_tick(context)
         return list(data.run_requests or []) or data.skip_message or ""
 
     def run(self, request: dg.RunRequest, name: str | None = None) -> dg.ExecuteInProcessResult:
         schedule = self.schedules[name or next(iter(self.schedules))]
+        of_tick = {"dagster/run_key": request.run_key or "", "dagster/schedule_name": schedule.name}
         return self.repository.get_job(schedule.job_name).execute_in_process(
             instance=self.instance,
-            tags={**request.tags, "dagster/run_key": request.run_key or ""},
+            tags={**request.tags, **of_tick},
             partition_key=request.partition_key,
             asset_selection=request.asset_selection,
             raise_on_error=False,
@@ -105,13 +105,6 @@ def sales(make: Make) -> Source:
 @pytest.fixture
 def instance() -> Iterable[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def lasting() -> Iterable[dg.DagsterInstance]:
-    """An instance that a tick may ask: slower."""
-    with dg.instance_for_test() as instance:
         yield instance
 
 

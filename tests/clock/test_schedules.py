@@ -1,16 +1,19 @@
 """Ticks of schedules: what they ask for, with which interval, and why they ask for nothing."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.test_utils import create_run_for_test
 
+from starlake_dagster_assets.automation.runs import interval_tags
 from starlake_dagster_assets.automation.schedules import build_schedules
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project.model import WriteStrategy
 from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
 from tests.clock.conftest import PARIS, merged, scheduled
 
@@ -122,9 +125,9 @@ def test_outside_of_start_and_end_a_tick_says_so(world):
     assert "outside of the dates" in it.tick(at(2026, 4, 1, 5))
 
 
-def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, lasting):
+def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, instance):
     clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
-    it = world(scheduled({"load": (SALES, clock)}), instance=lasting)
+    it = world(scheduled({"kpi": (["kpi.revenue"], clock)}))
     asked = it.tick(at(2026, 3, 5, 5))
     assert [interval(one)[0][:10] for one in asked] == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
     for one in asked:
@@ -134,32 +137,32 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, l
     it.run(next_one)
     late = it.tick(at(2026, 3, 9, 5))  # the daemon was away for two days
     assert [interval(one)[0][:10] for one in late] == ["2026-03-06", "2026-03-07", "2026-03-08"]
-    for record in lasting.get_run_records():
+    for record in instance.get_run_records():
         if interval(record.dagster_run)[0].startswith("2026-03-03"):
-            lasting.delete_run(record.dagster_run.run_id)
+            instance.delete_run(record.dagster_run.run_id)
     holes = it.tick(at(2026, 3, 9, 5))
     assert [interval(one)[0][:10] for one in holes] == ["2026-03-03", "2026-03-06", "2026-03-07", "2026-03-08"]
 
 
 @pytest.mark.parametrize("partitions", ["none", "cron"])
 @pytest.mark.parametrize("start", [datetime(2026, 3, 1), None])
-def test_catchup_of_a_renamed_schedule_asks_for_nothing_that_its_assets_have(world, lasting, partitions, start):
+def test_catchup_of_a_renamed_schedule_asks_for_nothing_that_its_assets_have(world, partitions, start):
     clock = Clock("0 5 * * *", PARIS, start, catchup=True)
     both = ["kpi.revenue", *SALES]
-    first = world(scheduled({"kpi": (both, clock)}, partitions), instance=lasting)
+    first = world(scheduled({"kpi": (both, clock)}, partitions))
     for asked in first.tick(at(2026, 3, 3, 5)):
         assert first.run(asked).success
-    it = world(scheduled({"renamed": (both, clock)}, partitions), instance=lasting)
+    it = world(scheduled({"renamed": (both, clock)}, partitions))
     late = it.tick(at(2026, 3, 5, 5))
     assert [interval(one)[0][:10] for one in late] == ["2026-03-03", "2026-03-04"]
 
 
-def test_catchup_asks_for_the_history_of_a_new_task_alone(world, lasting):
+def test_catchup_asks_for_the_history_of_a_new_task_alone(world, instance):
     clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
-    it = world(scheduled({"kpi": (SALES, clock)}), instance=lasting)
+    it = world(scheduled({"kpi": (SALES, clock)}))
     for asked in it.tick(at(2026, 3, 3, 5)):
         assert it.run(asked).success
-    it = world(scheduled({"kpi": (["kpi.revenue", *SALES], clock)}), instance=lasting)
+    it = world(scheduled({"kpi": (["kpi.revenue", *SALES], clock)}))
     found = [
         (interval(one)[0][8:10], sorted(key.to_user_string() for key in one.asset_selection or ()))
         for one in it.tick(at(2026, 3, 4, 5))
@@ -167,44 +170,92 @@ def test_catchup_asks_for_the_history_of_a_new_task_alone(world, lasting):
     assert found == [("01", ["kpi/revenue"]), ("02", ["kpi/revenue"]), ("03", [])], "the last one makes everything"
 
 
-def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(world, lasting):
-    it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, catchup=True))}), instance=lasting)
+def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(world, instance):
+    it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, catchup=True))}))
     (first,) = it.tick(at(2026, 3, 5, 5))
     it.run(first)
     assert [interval(one)[0][:10] for one in it.tick(at(2026, 3, 7, 5))] == ["2026-03-05", "2026-03-06"]
 
 
-def _run_of(instance, location: str, end: str, *makes: dg.AssetKey) -> None:
-    """A run that a schedule of that name asked for in some code location."""
-    try:
-        from dagster._core import remote_origin as origins
-    except ImportError:  # the oldest Dagster
-        from dagster._core.remote_representation import origin as origins
-    place = origins.RegisteredCodeLocationOrigin(location)
-    create_run_for_test(
-        instance,
-        "load",
-        tags={"dagster/schedule_name": "load_schedule", "starlake/data_interval_end": end},
-        asset_selection=frozenset(makes),
-        remote_job_origin=origins.RemoteJobOrigin(origins.RemoteRepositoryOrigin(place, "__repository__"), "load"),
-        job_code_origin=JobPythonOrigin(
-            "load", RepositoryPythonOrigin("python", ModuleCodePointer("nowhere", "defs"), entry_point=["dagster"])
-        ),
+DAY = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+KPI = ["kpi.revenue"]
+
+
+def planned(instance, tags: Mapping[str, str], status: str = "SUCCESS", node: str = "kpi.revenue") -> None:
+    """A run that was planned to materialize a node, and materialized nothing."""
+    known = {name: value for name, value in {"dagster/schedule_name": "former_schedule", **tags}.items() if value}
+    run = create_run_for_test(instance, "former", tags=known)
+    key = dg.AssetKey(node.split("."))
+    data = AssetMaterializationPlannedData(key)
+    instance.report_dagster_event(
+        dg.DagsterEvent("ASSET_MATERIALIZATION_PLANNED", "former", event_specific_data=data), run.run_id
     )
+    if status != "STARTED":
+        instance.report_dagster_event(dg.DagsterEvent(f"PIPELINE_{status}", "former"), run.run_id)
 
 
-def test_catchup_remembers_its_own_runs_not_those_of_another_location_that_has_a_schedule_of_that_name(world, lasting):
-    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
-    it = world(scheduled({"load": (SALES, clock)}), instance=lasting)
-    other, sales = dg.AssetKey(["crm", "calls"]), [dg.AssetKey(node.split(".")) for node in SALES]
-    _run_of(lasting, "crm", "2026-03-05T05:00:00+01:00", other)
-    assert len(it.tick(at(2026, 3, 5, 5))) == 4, "nothing of its own was asked for yet"
-    _run_of(lasting, "sales", "2026-03-03T05:00:00+01:00", *sales)
-    for hour in range(120):  # more than one look at the instance brings
-        _run_of(lasting, "crm", f"2026-03-{6 + hour // 24:02}T{hour % 24:02}:00:00+01:00", other)
-    asked = it.tick(at(2026, 3, 6, 5))
-    days = [interval(one)[0][:10] for one in asked]
-    assert days == ["2026-03-01", "2026-03-03", "2026-03-04", "2026-03-05"], "the 2nd has a run of its own"
+def of(start: int, end: int, hour: int = 5) -> dict[str, str]:
+    return interval_tags((at(2026, 3, start, hour), at(2026, 3, end, hour)))
+
+
+BY_HAND = {"dagster/schedule_name": ""}
+
+
+@pytest.mark.parametrize(
+    ("facts", "job", "clock", "expected"),
+    [
+        pytest.param(["tick"], "renamed", DAY, "03 04", id="renamed-job-and-schedule"),
+        pytest.param(["tick"], "renamed", replace(DAY, start=None), "03 04", id="renamed-without-start"),
+        pytest.param(["tick"], "kpi", replace(DAY, cron="0 6 * * *"), "02 03 04", id="later-cron"),
+        pytest.param(["tick"], "kpi", replace(DAY, cron="0 4 * * *"), "01 03 04", id="earlier-cron"),
+        pytest.param(["tick"], "kpi", replace(DAY, timezone="UTC", cron="0 4 * * *"), "03 04", id="another-time-zone"),
+        pytest.param([of(1, 2), of(2, 3)], "kpi", DAY, "03 04", id="another-schedule-found-nothing"),
+        pytest.param([(of(1, 2), "FAILURE")], "kpi", DAY, "02 03 04", id="failed-run-of-a-former-schedule"),
+        pytest.param([(of(2, 3), "STARTED")], "kpi", DAY, "01 03 04", id="run-in-progress"),
+        pytest.param([({**of(2, 3), **BY_HAND}, "FAILURE")], "kpi", DAY, "01 02 03 04", id="failed-run-by-hand"),
+        pytest.param([({**of(2, 3), **BY_HAND}, "STARTED")], "kpi", DAY, "01 03 04", id="by-hand-in-progress"),
+        pytest.param([({**of(2, 3), **BY_HAND}, "SUCCESS")], "kpi", DAY, "01 03 04", id="by-hand"),
+        pytest.param(["2026-03-02T05/2026-03-04T05"], "kpi", DAY, "01 04", id="load-that-covers-two-ticks"),
+        pytest.param(["2026-03-02T05/2026-03-04T05"], "kpi", replace(DAY, start=None), "04", id="catchup-turned-on"),
+    ],
+)
+def test_catchup_asks_for_what_no_run_and_no_materialization_covers(world, instance, facts, job, clock, expected):
+    """Under every name of the job, the schedule and the code location."""
+    for fact in facts:
+        if fact == "tick":
+            first = world(scheduled({"kpi": (KPI, DAY)}))
+            for request in first.tick(at(2026, 3, 3, 5)):
+                assert first.run(request).success
+        elif isinstance(fact, str):
+            text = "/".join(f"{end}:00:00+01:00" for end in fact.split("/"))
+            event = dg.AssetMaterialization(["kpi", "revenue"], metadata={"starlake/data_interval": text})
+            instance.report_runless_asset_event(event)
+        else:
+            tags, status = fact if isinstance(fact, tuple) else (fact, "SUCCESS")
+            planned(instance, tags, status)
+    planned(instance, of(3, 4), node="crm.calls")
+    it = world(scheduled({job: (KPI, clock)}))
+    hour = int(clock.cron.split()[1]) + (clock.timezone == "UTC")
+    starts = [interval(one)[0][8:13] for one in it.tick(at(2026, 3, 5, hour))]
+    assert starts == [f"{day}T{clock.cron.split()[1]:0>2}" for day in expected.split()]
+
+
+@pytest.mark.parametrize("catchup", [False, True])
+@pytest.mark.parametrize("cron", ["0 6 * * *", "0 4 * * *"])
+def test_a_task_that_appends_has_each_hour_once_when_the_cron_changes(world, make, cron, catchup):
+    strategy = WriteStrategy(type="APPEND")
+    task = make.task("added", ["sales.orders"], sql="select '{{ sl_start_date }}'", write_strategy=strategy)
+    source = make.source([make.table("orders")], [task], timezone=PARIS)
+    options = []
+    for day, clock in ((2, "0 5 * * *"), (3, cron)):
+        it = world(scheduled({"kpi": (["kpi.added"], Clock(clock, PARIS, catchup=catchup))}), source)
+        requests = it.tick(at(2026, 3, day, int(clock.split()[1])))
+        assert all(it.run(request).success for request in requests)
+        options += [one["sl_start_date"][8:13] + "/" + one["sl_end_date"][8:13] for one in it.options()]
+    last = f"03T0{cron.split()[1]}"
+    between = [f"02T05/02T0{cron.split()[1]}"] if catchup and cron == "0 6 * * *" else []
+    rest = f"02T06/{last}" if between else f"02T05/{last}"
+    assert options == ["01T05/02T05", *between, rest]
 
 
 def test_without_catchup_only_the_last_interval(world):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.project.model import WriteStrategy
-from starlake_dagster_assets.triggers.intervals import interval_text, parse_interval, union_of_intervals
+from starlake_dagster_assets.triggers.intervals import continued, interval_text, parse_interval, union_of_intervals
 from starlake_dagster_assets.triggers.model import Clock
 from tests.triggers.conftest import made, project, table, task
 
@@ -96,8 +96,21 @@ def at(day, hour=5):
         (7, 12, "/in/%d", (9, 10)),
         (7, 12, "/in/%m", (7, 12)),
         (-8, 10, "/in/%m", (0, 10)),
+        (9.5, 10, "/in", (9.5, 10)),
+        (7.5, 10, "/in", (7.5, 10)),
     ],
-    ids=["first", "next", "outage", "again", "late", "directory per day", "per month", "month before"],
+    ids=[
+        "first",
+        "next",
+        "outage",
+        "again",
+        "late",
+        "directory per day",
+        "per month",
+        "month before",
+        "earlier cron",
+        "later cron",
+    ],
 )
 def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expected):
     """Days of March; 0 is the last of February."""
@@ -109,3 +122,15 @@ def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expec
 
 def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
     assert interval_of_load((at(9), at(10)), None, at(7), at(10), lambda _: "/in") == (at(7), at(10))
+
+
+@pytest.mark.parametrize("appends", [True, False])
+@pytest.mark.parametrize(
+    ("last", "start"),
+    [(9, 9), (8, 9), (8.5, 8.5), (7.5, 9), (9.5, 9.5), (10, 9), (11, 9)],
+    ids=["next", "missed", "gap", "long ago", "begun", "again", "later"],
+)
+def test_an_interval_begins_where_the_last_one_of_another_cron_has_ended(last, start, appends):
+    found = continued((at(9), at(10)), at(1) + timedelta(days=last - 1), appends=appends)
+    expected = 9 if start > 9 and not appends else start
+    assert found == (at(1) + timedelta(days=expected - 1), at(10))
