@@ -18,6 +18,7 @@ from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, mani
 from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.peer_ids import former_ids
 from starlake_dagster_assets.airflow.plan import Request, plan_dags
+from starlake_dagster_assets.airflow.proxied_state import proxied_states
 from starlake_dagster_assets.airflow.render import MARKER, render
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
 from starlake_dagster_assets.graph.naming import Naming
@@ -115,7 +116,8 @@ def export_airflow(
         What was done, or would be.
 
     Raises:
-        ValueError: When both definitions and a translator are given, or batches with ids of starlake-airflow.
+        ValueError: When both definitions and a translator are given, batches with ids of starlake-airflow, or task
+            groups with `airlift`.
         StarlakeError: For an environment that is not known.
         ProjectError: For names that collide, circles, options that cannot be read, secrets that would be written, and
             existing files that belong to another export or to none.
@@ -129,6 +131,8 @@ def export_airflow(
     """
     if ids == "starlake-airflow" and granularity == "batch":
         raise ValueError("ids of starlake-airflow: it has no task for several tables; leave out granularity='batch'.")
+    if task_groups and options is not None and options.airlift:
+        raise ValueError("task_groups and airlift: dagster-airlift needs DAGs; leave out one of the two.")
     defined = project if isinstance(project, DefinitionsGraph) else None
     if defined is not None and translator is not None:
         raise ValueError("translator: the definitions have theirs; give export_airflow one of the two.")
@@ -154,9 +158,11 @@ def export_airflow(
     dags = [replace(dag, embedded=task_groups) for dag in plan.dags]
     files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in dags}
     files[f"{worker.name}.py"] = worker.text
+    switches, notes = proxied_states(dags, folder.read)
+    files |= switches
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     refuse_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
     if not check:
         folder.write(files, changes)
-    return ExportReport(changes.written, changes.unchanged, changes.removed, plan.notes, plan, request)
+    return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)

@@ -99,7 +99,7 @@ class Folder:
         Raises:
             ProjectError: A file to write exists and is not one of this export.
         """
-        texts = {one: self._read(one) for one in files}
+        texts = {one: self.read(one) for one in files}
         others = {
             file: other for other, one in self.manifests.items() if other != name for file in one.get("files", ())
         }
@@ -114,14 +114,14 @@ class Folder:
                     f"{self._path / file}: belongs to the export {others[file]!r}. Export into another folder or with "
                     f"another --prefix; --name {others[file]} replaces that export"
                 )
-            elif file not in mine and file not in former and not file.endswith(_SUFFIX):
+            elif file not in mine and file not in former and not file.endswith((_SUFFIX, ".yaml")):
                 problems.append(f"{self._path / file}: was not exported by us; move it away")
         if problems:
             raise ProjectError([f"{text}." for text in problems])
         old: set[str] = mine | (
             {one for one in former if one.startswith(f"{prefix}_")} if name not in self.manifests else set()
         )
-        removed = [one for one in old - files.keys() - others.keys() if self._read(one) is not None]
+        removed = [one for one in old - files.keys() - others.keys() if self.read(one) is not None]
         written = [one for one, text in files.items() if texts[one] != text]
         return Changes(
             tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(removed))
@@ -152,7 +152,7 @@ class Folder:
         found: set[str] = set()
         for path in self._path.glob("*.py"):
             if path.name not in known and self._marked(path):
-                text = self._read(path.name) or ""
+                text = self.read(path.name) or ""
                 found |= {path.name} if f"{header}:" in text or f"{header}," in text else set()
         return found
 
@@ -161,7 +161,8 @@ class Folder:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.readline().rstrip("\n") in _MARKERS
 
-    def _read(self, name: str) -> str | None:
+    def read(self, name: str) -> str | None:
+        """Returns the text of a file; None where there is none."""
         try:
             return (self._path / name).read_bytes().decode("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
@@ -187,6 +188,7 @@ def _text(value: object) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Replaces a file atomically; the temporary name does not end in `.py`, so that Airflow does not parse it."""
+    path.parent.mkdir(exist_ok=True)
     with replaced_file(path) as part:
         part.write_bytes(text.encode("utf-8"))
         part.chmod(0o644)

@@ -29,6 +29,7 @@ _MODULES = (
     "command/load_files",
     "command/returned_name",
     "airflow/macros",
+    "airflow/proxying",
     "airflow/load_spec",
     "airflow/tries",
     "airflow/taken_files",

@@ -21,10 +21,12 @@ __all__ = [
     "all_held",
     "embed",
     "files_are_there",
+    "in_dag_timezone",
     "run_if_updated",
     "skip_task",
     "tell_updates",
     "tell_window",
+    "window",
     "window_params",
 ]
 
@@ -106,7 +108,7 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(ZoneInfo("UTC")).strftime(_MOMENT)
 
 
-def _local(context: Any, text: str, codes: str = _MOMENT) -> str:
+def in_dag_timezone(context: Any, text: str, codes: str = _MOMENT) -> str:
     """Formats a moment in UTC in the time zone of the DAG."""
     zone = ZoneInfo(str(context["dag"].timezone))
     return datetime.strptime(text, _MOMENT).replace(tzinfo=ZoneInfo("UTC")).astimezone(zone).strftime(codes)
@@ -118,7 +120,7 @@ def options(context: Any, more: str = "") -> str:
     start, end = window(context)
     pairs = ["SL_LOG_LEVEL=info"]
     if start:
-        start, end = _local(context, start), _local(context, end)
+        start, end = in_dag_timezone(context, start), in_dag_timezone(context, end)
         pairs += [f"sl_start_date={start}", f"sl_end_date={end}"]
         pairs += [f"sl_data_interval_start={start}", f"sl_data_interval_end={end}"]
     return ",".join([*pairs, *([more] if more else [])])
@@ -127,7 +129,7 @@ def options(context: Any, more: str = "") -> str:
 @pass_context
 def dated(context: Any, codes: str) -> str:
     """Returns the end of the data of a run in the time zone of the DAG, formatted with codes of `strftime`."""
-    return _local(context, window(context)[1], codes)
+    return in_dag_timezone(context, window(context)[1], codes)
 
 
 @pass_context

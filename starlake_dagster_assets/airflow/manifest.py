@@ -47,9 +47,13 @@ def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dic
         project: The project.
         files: Names of the files of the export.
     """
-    assets = {
-        node: {"uri": plan.uris[node], "dag_id": dag, "task_id": task} for node, (dag, task) in plan.places.items()
-    }
+    outlets = {(dag.id, uri): task.id for dag in plan.dags for task in dag.tasks for uri in task.outlets}
+    assets: dict[str, dict[str, str]] = {}
+    for node, (dag, task) in plan.places.items():
+        uri = plan.uris[node]
+        assets[node] = {"uri": uri, "dag_id": dag, "task_id": task}
+        if (outlet := outlets[dag, uri]) != task:
+            assets[node]["outlet_task_id"] = outlet
     external = {uri: {"asset_key": "/".join(one.key), "reads": list(one.reads)} for uri, one in plan.external.items()}
     return {
         "exported_by": "starlake-dagster",

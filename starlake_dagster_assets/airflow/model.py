@@ -56,6 +56,9 @@ class AirflowOptions:
             tasks.
         uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
             starlake-airflow gives to it.
+        airlift: Whether each task can be switched to Dagster, by dagster-airlift and `proxied_state/<DAG id>.yaml`.
+        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`: a subclass of
+            `BaseProxyTaskToDagsterOperator`. By default Dagster is at the URL in `DAGSTER_URL`.
     """
 
     prefix: str = "starlake"
@@ -69,6 +72,8 @@ class AirflowOptions:
     variables_prefix: str = ""
     checks: str | None = None
     uri: str | None = None
+    airlift: bool = False
+    airlift_operator: str | None = None
 
     def __post_init__(self) -> None:
         """Warns about deprecated options."""
@@ -194,6 +199,8 @@ class DagSpec:
         environment: Where its commands run.
         prefix_groups: Whether ids of tasks begin with those of their groups.
         embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
+        airlift: Whether tasks can be switched to Dagster.
+        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`; None = that of dagster-airlift.
     """
 
     id: str
@@ -213,6 +220,8 @@ class DagSpec:
     environment: EnvironmentName = "shell"
     prefix_groups: bool = False
     embedded: bool = False
+    airlift: bool = False
+    airlift_operator: str | None = None
 
 
 @dataclass(frozen=True)

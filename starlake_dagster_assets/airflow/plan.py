@@ -370,6 +370,8 @@ class _Planner:
             settings={**request.options.settings, **job.options, PREFIX: request.options.variables_prefix},
             audit=request.audit(where) if any(task.checks for task in tasks) else None,
             environment=where,
+            airlift=request.options.airlift,
+            airlift_operator=request.options.airlift_operator,
         )
 
     def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:

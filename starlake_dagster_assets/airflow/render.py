@@ -10,6 +10,7 @@ from starlake_dagster_assets.airflow.ids import variables
 from starlake_dagster_assets.airflow.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.operators import Checks, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
+from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.source import Call, Raw, call, literal, text_block
 from starlake_dagster_assets.airflow.wiring import statement, wiring
 from starlake_dagster_assets.command.source import ProjectSource
@@ -37,6 +38,7 @@ _RESERVED = (
     "MACROS",
     "Path",
     "TaskGroup",
+    "dag",
     "made",
     "pendulum",
     "sys",
@@ -59,6 +61,7 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     kinds = {task.kind for task in dag.tasks}
     shared = [*([] if dag.embedded else ["MACROS"]), *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
     shared += ["tell_updates"] if "finish" in kinds else []
+    shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
     head = [_header(dag, project), *_imports(dag, dialect, checks)]
@@ -72,7 +75,7 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     names = variables([task.id for task in dag.tasks], taken)
     body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
     parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
-    return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names)) + "\n"
+    return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
 
 
 def _shared(helper: str, names: Sequence[str]) -> str:
@@ -112,7 +115,8 @@ def _imported(blocks: Sequence[str]) -> set[str]:
 
 
 def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
-    first = f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}:"
+    name = " as dag" if dag.airlift else ""
+    first = f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}{name}:"
     return "\n".join([first, *_tasks(dag, dialect, checks, names, 1)])
 
 
@@ -270,3 +274,20 @@ def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
     """What Airflow shows of each task; last in the file, so that the DAG is read at a glance."""
     texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     return "\n\n" + "\n".join(texts) if texts else ""
+
+
+def _proxying(dag: DagSpec) -> str:
+    """Returns the call that replaces tasks by runs in Dagster; the last one of the file, as dagster-airlift demands."""
+    if not dag.airlift:
+        return ""
+    also = {
+        task.id: list(others)
+        for task in switchable_tasks(dag)
+        if (others := [*({task.checks} - {""}), *_warnings_of(dag, task)])
+    }
+    operator = [("operator", dag.airlift_operator)] if dag.airlift_operator else []
+    return "\n\n" + call("proxy_to_dagster", [("", Raw("dag")), *([("", also)] if also else []), *operator])
+
+
+def _warnings_of(dag: DagSpec, task: TaskSpec) -> list[str]:
+    return [one.id for one in dag.tasks if one.kind == "warn" and one.checks in (task.id, task.checks or task.id)]

@@ -106,6 +106,14 @@ def export(
         bool,
         typer.Option("--task-groups", help="Functions that add the tasks to DAGs of yours, instead of DAGs."),
     ] = False,
+    airlift: Annotated[
+        bool,
+        typer.Option("--airlift", help="Each task can be switched to Dagster, by dagster-airlift."),
+    ] = False,
+    airlift_operator: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="With --airlift: the class by which Airflow reaches Dagster."),
+    ] = None,
     ids_map: Annotated[
         Path | None,
         typer.Option(
@@ -135,7 +143,14 @@ def export(
         split=cast("Any", split.value),
         granularity=cast("Any", granularity.value),
         ids=cast("Any", ids.value),
-        options=AirflowOptions(prefix=prefix, settings=settings, variables_prefix=variables_prefix, checks=checks),
+        options=AirflowOptions(
+            prefix=prefix,
+            settings=settings,
+            variables_prefix=variables_prefix,
+            checks=checks,
+            airlift=airlift,
+            airlift_operator=airlift_operator,
+        ),
         automation=None if definitions else StarlakeAutomation.from_options(said),
         translator=_loaded(translator, "--translator") if translator else None,
         name=name,

@@ -1,0 +1,157 @@
+"""Moves tasks of an exported DAG to Dagster and back, by dagster-airlift: one switch per task.
+
+Exported next to the DAG files. dagster-airlift is imported only if a switch is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import new_class
+from typing import Any
+
+from starlake_dagster_assets.airflow.macros import in_dag_timezone, skip_task, tell_window, window
+
+__all__ = ["proxy_to_dagster"]
+
+_MATERIALIZED = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { assetMaterializations { __typename } } } }"
+_DEFAULT_OPERATOR = "dagster_airlift.in_airflow:DefaultProxyTaskToDagsterOperator"
+_NO_OTHERS: Mapping[str, Sequence[str]] = {}
+_COPIED = (
+    *("owner", "retries", "retry_delay", "retry_exponential_backoff", "max_retry_delay", "execution_timeout"),
+    *("trigger_rule", "priority_weight", "pool", "queue", "inlets", "outlets", "doc_md", "email_on_failure"),
+    *("on_failure_callback", "on_success_callback", "on_retry_callback", "on_skipped_callback"),
+)
+"""Arguments of a task that the task in its place also has."""
+
+
+def proxy_to_dagster(dag: Any, also: Mapping[str, Sequence[str]] = _NO_OTHERS, operator: str = _DEFAULT_OPERATOR) -> None:
+    """Replaces the tasks that are switched on in `proxied_state/<DAG id>.yaml` with runs of their assets in Dagster.
+
+    Args:
+        dag: The DAG.
+        also: By id of a task that can be switched, the ids of other tasks whose work Dagster then does, too.
+        operator: Class of dagster-airlift that reaches Dagster, as `module:Name`.
+    """
+    switches = _switches(dag.dag_id)
+    wanted = [task for task, is_proxied in switches.items() if is_proxied]
+    if not wanted:
+        return
+    airlift = import_module("dagster_airlift.in_airflow")
+    kind = _operator(operator)
+
+    def build(task: Any) -> Any:
+        return _build(kind, task)
+
+    state = airlift.DagProxiedState.from_dict(
+        {"tasks": [{"id": task, "proxied": is_proxied} for task, is_proxied in switches.items()]}
+    )
+    airlift.proxying_to_dagster(
+        global_vars={"dag": dag},
+        proxied_state=airlift.AirflowProxiedState({dag.dag_id: state}),
+        build_from_task_fn=build,
+    )
+    for task in wanted:
+        for name in also.get(task, ()):
+            _leave_to_dagster(dag.task_dict[name])
+
+
+def _switches(dag_id: str) -> Mapping[str, bool]:
+    """Reads the switches of a DAG."""
+    path = Path(__file__).parent / "proxied_state" / f"{dag_id}.yaml"
+    if not path.exists():
+        return {}
+    state = import_module("yaml").safe_load(path.read_text(encoding="utf-8"))
+    return {one["id"]: one["proxied"] for one in state["tasks"]}
+
+
+def _operator(reference: str) -> Any:
+    """Returns the operator that runs assets in Dagster instead of a task in Airflow."""
+    module, _, name = reference.partition(":")
+    return new_class("StarlakeProxyOperator", (RunsInDagster, getattr(import_module(module), name)))
+
+
+class RunsInDagster:
+    """Adds to an operator of dagster-airlift: the window of the run, and the state of a run that loads no file."""
+
+    has_materialized = False
+
+    def default_dagster_run_tags(self, context: Any) -> dict[str, str]:
+        """Returns the tags of the run in Dagster, among them the window of the run in Airflow."""
+        parent: Any = super()
+        window_of_run = zip(("start", "end"), window(context), strict=True)
+        interval = {f"starlake/data_interval_{name}": f"{moment}+00:00" for name, moment in window_of_run}
+        return {**parent.default_dagster_run_tags(context), **(interval if window(context)[0] else {})}
+
+    def get_partition_key(self, context: Any, partitioning_info: Any) -> str:
+        """Returns the partition of the window of the run."""
+        return _partition_key(context, partitioning_info)
+
+    def wait_for_run_to_complete(self, session: Any, dagster_url: str, run_id: str) -> Any:
+        """Waits for a run, and reads whether it materialized assets."""
+        parent: Any = super()
+        result = parent.wait_for_run_to_complete(session=session, dagster_url=dagster_url, run_id=run_id)
+        query = {"query": _MATERIALIZED, "variables": {"run": run_id}}
+        answer = session.post(f"{dagster_url}/graphql", json=query, timeout=10)
+        run = parent.get_valid_graphql_response(answer, "runOrError")
+        self.has_materialized = self.has_materialized or bool(run["assetMaterializations"])
+        return result
+
+    def launch_runs_for_task(self, context: Any, dag_id: str, task_id: str) -> None:
+        """Runs the assets in Dagster and waits for the end of the run.
+
+        Raises:
+            AirflowSkipException: The run succeeded and materialized nothing, because there was no file.
+        """
+        parent: Any = super()
+        parent.launch_runs_for_task(context, dag_id, task_id)
+        if not self.has_materialized:
+            skip_task("the run in Dagster materialized nothing")
+
+
+def _partition_key(context: Any, partitioning_info: Any) -> str:
+    """Returns the key of the time partition that has the window of a run.
+
+    Raises:
+        ValueError: There is none.
+    """
+    start, end = window(context)
+    keys: list[str] = [*partitioning_info.partition_keys]
+    form = getattr(partitioning_info.additional_info, "fmt", "")
+    key, following = (in_dag_timezone(context, at, form) if start and form else "" for at in (start, end))
+    place = keys.index(key) if key in keys else -1
+    if place < 0 or keys[place + 1 : place + 2] not in ([], [following]):
+        between = f"from {start} to {end} (UTC)" if start else "none"
+        raise ValueError(
+            f"the assets have time partitions in Dagster, and the window of this run ({between}) is not one of them. "
+            "Start the run with sl_start_date and sl_end_date of one partition, or set `proxied: false` for the task."
+        )
+    return key
+
+
+def _build(kind: Any, task: Any) -> Any:
+    """Builds the operator that takes the place of a task."""
+    given = {name: value for name in _COPIED if (value := getattr(task, name, None)) is not None}
+    return kind(
+        task_id=task.label,
+        task_group=task.task_group,
+        pre_execute=_gate(task),
+        post_execute=tell_window,
+        **given,
+    )
+
+
+def _leave_to_dagster(task: Any) -> None:
+    """Makes a task do nothing, because the run of its assets in Dagster does its work."""
+    task._pre_execute_hook, task._post_execute_hook, task.execute = _gate(task), None, _do_nothing  # noqa: SLF001
+
+
+def _gate(task: Any) -> Callable[[Any], None] | None:
+    """Returns the hook by which a task runs only if its upstreams were updated; hooks that judge files are left out."""
+    hook: Callable[[Any], None] | None = getattr(task, "_pre_execute_hook", None)
+    return hook if hook is not None and hook.__qualname__.startswith("run_if_updated") else None
+
+
+def _do_nothing(context: Any) -> None:
+    """The `execute` of a task whose work Dagster does."""
