@@ -17,7 +17,7 @@ __all__ = ["proxy_to_dagster"]
 
 _MATERIALIZED = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { assetMaterializations { __typename } } } }"
 _DEFAULT_OPERATOR = "dagster_airlift.in_airflow:DefaultProxyTaskToDagsterOperator"
-_NO_OTHERS: Mapping[str, Sequence[str]] = {}
+_NONE_ELSE: Mapping[str, Sequence[str]] = {}
 _COPIED = (
     *("owner", "retries", "retry_delay", "retry_exponential_backoff", "max_retry_delay", "execution_timeout"),
     *("trigger_rule", "priority_weight", "pool", "queue", "inlets", "outlets", "doc_md", "email_on_failure"),
@@ -26,7 +26,9 @@ _COPIED = (
 """Arguments of a task that the task in its place also has."""
 
 
-def proxy_to_dagster(dag: Any, also: Mapping[str, Sequence[str]] = _NO_OTHERS, operator: str = _DEFAULT_OPERATOR) -> None:
+def proxy_to_dagster(
+    dag: Any, also: Mapping[str, Sequence[str]] = _NONE_ELSE, operator: str = _DEFAULT_OPERATOR
+) -> None:
     """Replaces the tasks that are switched on in `proxied_state/<DAG id>.yaml` with runs of their assets in Dagster.
 
     Args:

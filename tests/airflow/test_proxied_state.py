@@ -64,7 +64,9 @@ def test_a_task_with_checks_is_switched_where_its_asset_has_its_event(tmp_path):
     assert (asset["task_id"], asset["outlet_task_id"]) == ("load_sales_orders", "check_load_sales_orders")
 
 
-@pytest.mark.parametrize("text", ["tasks: x", "proxied: true", "tasks:\n- id: load_sales_orders\n  proxied: maybe", "{"])
+@pytest.mark.parametrize(
+    "text", ["tasks: x", "proxied: true", "tasks:\n- id: load_sales_orders\n  proxied: maybe", "{"]
+)
 def test_a_file_that_cannot_be_read_is_an_error_and_stays(tmp_path, text):
     export_airflow(shop("orders"), tmp_path, options=AIRLIFT)
     (tmp_path / STATE).write_text(text)
