@@ -160,6 +160,10 @@ class OutputParser:
 
     def _start(self, files: str, name: str) -> tuple[Event, ...]:
         domain, table = self._names.get(name) or _split_name(name)
+        names = tuple(part.strip() for part in files.split(",") if part.strip())
+        known = self._tables.get((domain, table))
+        if known is not None and known.name not in self._repeated and known.has_loaded(names):
+            return ()  # a log service delivers a line at least once
         self.parallel = self.parallel or any(t.waiting for t in self._open.values() if not t.errors)
         done: tuple[Event, ...] = ()
         if not self.parallel:
@@ -168,7 +172,6 @@ class OutputParser:
                 chain.from_iterable(self._settle(t) for t in [*self._open.values()] if t.name != (domain, table))
             )
         state = self._opened(domain, table)
-        names = tuple(part.strip() for part in files.split(",") if part.strip())
         state.announce(names)
         self._current = state
         return (*done, TableStarted(domain, table, names))
@@ -186,7 +189,11 @@ class OutputParser:
 
     def _summary(self, match: re.Match[str]) -> tuple[Event, ...]:
         domain, table = match["domain"], match["schema"]
+        known = self._tables.get((domain, table))
+        if known is not None and match["files"] in known.summaries:  # a log service delivers a line at least once
+            return ()
         state = self._opened(domain, table)
+        state.summaries.add(match["files"])
         names = [path.strip().rsplit("/", 1)[-1].removeprefix("file:") for path in _PATHS.split(match["files"])]
         counts = tuple(_count(match[key]) for key in ("input", "accepted", "rejected"))
         state.add_counts(counts[0], counts[1], counts[2])

@@ -31,6 +31,8 @@ class TableState:
         self.table = table
         self.files: dict[str, FileState] = {}
         self.errors: deque[str] = deque(maxlen=14)
+        self.summaries: set[str] = set()
+        """Paths in each summary that was read: no file is loaded twice by one command."""
         self.told = False
         self.reopened = False
         self._counts: list[int | None] = [0, 0, 0]
@@ -70,6 +72,11 @@ class TableState:
     def unconfirmed(self) -> tuple[str, ...]:
         """Files with a summary that the engine has not left behind yet."""
         return tuple(name for name, state in self.files.items() if state is FileState.SUMMARISED)
+
+    def has_loaded(self, names: Sequence[str]) -> bool:
+        """Whether files were announced and have their summaries."""
+        done = (FileState.SUMMARISED, FileState.CONFIRMED)
+        return bool(names) and all(self.files.get(name) in done for name in names)
 
     def announce(self, names: Sequence[str]) -> None:
         """Takes the files of an `Ingest resolved file` line."""

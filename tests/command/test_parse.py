@@ -177,6 +177,23 @@ def test_a_table_is_told_as_soon_as_its_last_file_is_archived():
     assert kinds(parser.finish(0), TableLoaded) == []
 
 
+@pytest.mark.parametrize("repeated", range(5))
+@pytest.mark.parametrize("later", range(5))
+def test_a_line_that_a_log_service_delivers_twice_counts_once(repeated, later):
+    lines = [
+        started("d", "t", "a.csv"),
+        summary("d", "t", "a.csv"),
+        archived("d", "a.csv"),
+        f"{AT}INFO IngestionWorkflow: All tables loaded successfully",
+        f"{AT}INFO Main: Successfully load",
+    ]
+    once = [event for event in parse(lines, 0) if isinstance(event, TableLoaded | CommandSucceeded)]
+    line = lines[repeated]
+    lines.insert(max(repeated, later) + 1, line)
+    events = [event for event in parse(lines, 0) if not isinstance(event, TableStarted | FileLoaded)]
+    assert events == once == [TableLoaded("d", "t", ("a.csv",), 2, 2, 0, archived=True), CommandSucceeded()]
+
+
 def test_without_an_archive_the_next_table_tells():
     parser = OutputParser()
     parser.feed(started("d", "t", "a.csv"))
