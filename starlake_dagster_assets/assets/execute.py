@@ -24,6 +24,7 @@ from starlake_dagster_assets.assets.results import Results
 from starlake_dagster_assets.assets.retries import retry_of
 from starlake_dagster_assets.assets.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.assets.standing import cannot
+from starlake_dagster_assets.assets.step_intervals import StepIntervals
 from starlake_dagster_assets.assets.step_partitions import (
     options_for,
     partitions_of_step,
@@ -114,9 +115,10 @@ def _run(
         raise dg.Failure(reason, allow_retries=False)
     meanwhile = updates.made_meanwhile()
     nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
-    settings = replace(_settings(context, step, call, runner, variables, nodes, updates), policies=policies)
-    settings = replace(settings, refused={**updates.refused(settings, call.launch.options), **settings.refused})
-    results = Results(context, binding, runner, fetch, settings, updates.metadata(settings, call.launch.options))
+    intervals = StepIntervals(context, binding, nodes, updates)
+    settings = replace(_settings(context, step, call, runner, variables, nodes, intervals), policies=policies)
+    settings = replace(settings, refused={**intervals.refused(settings, call.launch.options), **settings.refused})
+    results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
     held = _Held(binding)
     yield from held.back(results.checks_alone(call.nodes - step.asked))
     step.asked |= call.nodes
@@ -181,7 +183,7 @@ def _settings(
     runner: Runner,
     variables: _Variables,
     nodes: Mapping[dg.AssetKey, Node],
-    updates: StepUpdates,
+    intervals: StepIntervals,
 ) -> RunSettings:
     binding, partition = step.binding, variables.partition
     window = window_of_step(context, partition)
@@ -196,7 +198,7 @@ def _settings(
         options=variables.of,
         scheduled_date=chosen,
         window=window,
-        intervals=updates.intervals(window),
+        intervals=intervals.of_tasks(window),
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
         refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 import starlake_dagster_assets as sda
-from starlake_dagster_assets.assets import step_updates
+from starlake_dagster_assets.assets import step_intervals
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -147,7 +147,7 @@ def test_a_load_by_hand_has_the_rows_before_the_last_tick_of_its_schedule(tmp_pa
         now = instance.fetch_materializations(dg.AssetKey(["kpi", "app"]), limit=1).records[0].timestamp
         today = datetime.fromtimestamp(now, timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
         later = now + timedelta(days=2).total_seconds()  # both days are over
-        monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: later))
+        monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: later))
         for days, is_new in ((-1, False), (0, True)):
             start = today + timedelta(days=days)
             ends = {"start": start, "end": start + timedelta(days=1)}
@@ -166,7 +166,7 @@ def test_a_load_after_an_outage_is_read_as_a_whole(tmp_path, partitions, by, mon
 
     def tick(number):
         now = datetime(2025, 3, number + 1, 1, tzinfo=timezone.utc).timestamp()
-        monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: now))
+        monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
         tags = day(number) if partitions == "none" else {"dagster/partition": f"2025-03-{number:02}"}
         return {**tags, f"dagster/{by}_name": "load"}
 
@@ -201,7 +201,7 @@ def test_a_partition_that_gets_more_rows_is_not_appended_again(world):
 )
 def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags, monkeypatch):
     now = datetime(2025, 3, 5, 20, tzinfo=timezone.utc).timestamp()
-    monkeypatch.setattr(step_updates, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
     sink = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
     (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + sink)
     merge = "version: 1\ntask:\n  writeStrategy: {type: UPSERT_BY_KEY, key: [id]}\n"
