@@ -12,6 +12,7 @@ from starlake_dagster_assets.assets.run_config import LaunchSettings
 from starlake_dagster_assets.command.checks import RESERVED
 from starlake_dagster_assets.command.outcome import Outcome, Settled, TaskOptions
 from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.runners.protocol import KeepingRunner, Runner
 
 __all__ = ["RunCall", "StepProgress"]
 
@@ -27,6 +28,7 @@ class RunCall:
         launch: Settings of this launch.
         started: Whether its events were read.
         ended: Whether they were read to the end.
+        runner: Where its commands run, once it has begun.
     """
 
     number: int
@@ -35,6 +37,7 @@ class RunCall:
     launch: LaunchSettings
     started: bool = False
     ended: bool = False
+    runner: Runner | None = None
 
 
 @dataclass
@@ -71,6 +74,12 @@ class StepProgress:
         call = RunCall(len(self.calls) + 1, nodes, options, launch or self.launch)
         self.calls.append(call)
         return call
+
+    def close_warehouse(self) -> None:
+        """Closes what the runners of the step keep open between commands, so that another one can use it."""
+        for call in self.calls:
+            if isinstance(call.runner, KeepingRunner):
+                call.runner.close()
 
     def note(self, event: Any) -> None:
         """Records the asset or checks that an event of the body is a result of."""

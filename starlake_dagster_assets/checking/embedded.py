@@ -64,13 +64,16 @@ class _Checks:
         self._patterns = Patterns(self._con)
 
     def table(self, table: Table) -> None:
+        from starlake_dagster_assets.engine.open_databases import Lease
         from starlake_dagster_assets.engine.session import Session, database_path
         from starlake_dagster_assets.engine.writing.adaptive import check_adaptive
         from starlake_dagster_assets.engine.writing.load_job import check_load
 
         database_path(self._project, table.connection, self._options)
         connection = self._project.connection(table.connection) or Connection(name=table.connection, type="")
-        session = Session(self._con, connection, Path(), connection.dialect, ("memory", "main"), "memory")
+        session = Session(
+            self._con, connection, Path(), connection.dialect, ("memory", "main"), "memory", Lease(self._con)
+        )
         strategy = table.metadata.write_strategy
         if strategy.types:
             check_adaptive(strategy)

@@ -32,6 +32,7 @@ from starlake_dagster_assets.runners.protocol import (
     ClosingRunner,
     FileReader,
     HoldingRunner,
+    KeepingRunner,
     ReportingHandle,
     ResumingRunner,
     ReturnedFile,
@@ -117,6 +118,8 @@ class CommandExecutor:
         A caller that stops early, or an interruption, cancels the command.
         """
         self.ending = Ending((), None)
+        if isinstance(self._runner, KeepingRunner):
+            self._runner.keep_open()
         try:
             handle = self._runner.start(command)
         except UnreachableError:

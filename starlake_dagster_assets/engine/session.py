@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from starlake_dagster_assets.command.model import Event
 from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.open_databases import Database, Lease, OpenDatabases
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model import Connection, Project
@@ -57,6 +58,7 @@ class EngineOptions:
         quarantine_after: A file that failed as often is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
         report: Given each event of a command, by a caller that does not read its lines.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
+        databases: Files that stay open between commands; None = each command opens and closes them.
     """
 
     database: Path | None = None
@@ -73,6 +75,7 @@ class EngineOptions:
     quarantine_after: int = 5
     report: Callable[[Event], None] = _unheard
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+    databases: OpenDatabases | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Session:
         dialect: The sqlglot dialect the user's SQL is written in; `duckdb` means that it is run as it is.
         home: Catalog and schema in force at the start.
         audit: Catalog of the audit tables.
+        lease: Ends with the session.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -94,6 +98,7 @@ class Session:
     dialect: str
     home: tuple[str, str]
     audit: str
+    lease: Lease
 
     @property
     def audited_elsewhere(self) -> bool:
@@ -190,17 +195,38 @@ def open_session(
     path = database_path(project, name, options)
     connection = _connection(project, name)
     with ExitStack() as held:
-        held.enter_context(exclusive(path, journal, options))
-        con = held.enter_context(closing(_connect(path, _schemas(project), journal, options)))
+        lease = held.enter_context(_lease(path, project, connection, journal, options))
+        con = lease.con
         if options.opened is not None:
             options.opened(con)
-        _configure(con, project, options)
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")  # it would be printed among the results on stdout
         if connection.engine == "duckdb":
-            _pre_actions(con, connection)
+            _pre_actions(lease, connection)
         catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
-        audit = _attach_audit(con, project, path, held, journal, options) if audited else ""
+        audit = _attach_audit(lease, project, path, held, journal, options) if audited else ""
         dialect = options.transpile_from or connection.dialect
-        yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog))
+        yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog), lease)
+
+
+@contextmanager
+def _lease(
+    path: Path, project: Project, connection: Connection, journal: Journal, options: EngineOptions
+) -> Generator[Lease]:
+    """Opens a file, or takes it from those that are open; `preActions` want a database of their own."""
+    started = time.monotonic()
+
+    def opening(stack: ExitStack) -> Database:
+        stack.enter_context(exclusive(path, journal, options))
+        database = _connect(path, _schemas(project), journal, options)
+        stack.enter_context(closing(database.con))
+        _configure(database.con, options)
+        return database
+
+    with (options.databases or OpenDatabases()).use(
+        path, opening, lambda: _check_wait(path, started, options)
+    ) as lease:
+        yield lease
 
 
 def _connection(project: Project, name: str) -> Connection:
@@ -215,12 +241,7 @@ def _connection(project: Project, name: str) -> Connection:
 
 
 def _attach_audit(
-    con: duckdb.DuckDBPyConnection,
-    project: Project,
-    path: Path,
-    held: ExitStack,
-    journal: Journal,
-    options: EngineOptions,
+    lease: Lease, project: Project, path: Path, held: ExitStack, journal: Journal, options: EngineOptions
 ) -> str:
     """Attaches the file of `audit.sink.connectionRef` where it is another one; gives its catalog, or ""."""
     name = project.application.audit.connection
@@ -233,6 +254,8 @@ def _attach_audit(
         return ""
     if audit.resolve() == path.resolve():
         return ""
+    con, lease.discard = lease.con, True
+    _close_idle(options)
     held.enter_context(exclusive(audit, journal, options))
     attached = {str(row[0]) for row in con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()}
     catalog = _free(_AUDIT, attached | _schemas(project))
@@ -267,9 +290,15 @@ def _acquire(lock: FileLock, subject: Path, journal: Journal, options: EngineOpt
             cast("Any", lock).acquire(timeout=_POLL_SECONDS if announced else 0)
             return
         if not announced:
+            _close_idle(options)  # whoever has the lock may want a file of this step
             journal.info("Session", f"waiting for {subject}: another command is using it")
             announced = True
         _check_wait(subject, started, options)
+
+
+def _close_idle(options: EngineOptions) -> None:
+    if options.databases is not None:
+        options.databases.close_idle()
 
 
 def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
@@ -279,7 +308,7 @@ def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
         raise EngineError(f"{subject} is still used by another command after {options.lock_timeout:g} s")
 
 
-def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOptions) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOptions) -> Database:
     """Opens the file; under another name where DuckDB's own for it, its stem, is also that of a schema.
 
     `d.t` would be ambiguous in `d.db` with a schema `d`. What is stored in the file does not have that other name.
@@ -287,7 +316,7 @@ def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOpt
     con = _patiently(lambda: duckdb.connect(str(path), read_only=options.read_only), path, journal, options)
     stem = str(con.execute("SELECT current_database()").fetchall()[0][0]).lower()
     if stem not in schemas:
-        return con
+        return Database(con)
     con.close()
     name = _free(_FILE, schemas)
 
@@ -302,7 +331,7 @@ def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOpt
             raise
         return memory
 
-    return _patiently(attach, path, journal, options)
+    return Database(_patiently(attach, path, journal, options), name)
 
 
 def _schemas(project: Project) -> Set[str]:
@@ -328,17 +357,16 @@ def _patiently(action: Callable[[], _T], path: Path, journal: Journal, options: 
             if _DUCKDB_LOCKED not in str(error):
                 raise EngineError(f"cannot open {path}: {error}") from error
         if not announced:
+            _close_idle(options)
             journal.info("Session", f"waiting for {path}: another program has it open")
             announced = True
         _check_wait(path, started, options)
         options.cancelled.wait(_POLL_SECONDS)
 
 
-def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: EngineOptions) -> None:
+def _configure(con: duckdb.DuckDBPyConnection, options: EngineOptions) -> None:
     settings: dict[str, str | None] = {
-        "TimeZone": "UTC",
         "memory_limit": options.memory_limit,
-        "enable_progress_bar": "false",  # it would be printed among the results on stdout
         "threads": None if options.threads is None else str(options.threads),
         "temp_directory": None if options.temp_directory is None else str(options.temp_directory),
     }
@@ -347,11 +375,12 @@ def _configure(con: duckdb.DuckDBPyConnection, project: Project, options: Engine
             con.execute(f"SET {key} = {value if key == 'threads' else literal(value)}")
 
 
-def _pre_actions(con: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+def _pre_actions(lease: Lease, connection: Connection) -> None:
     for statement in connection.options.get("preActions", "").split(";"):
         if statement.strip():
+            lease.discard = True
             try:
-                con.execute(statement)
+                lease.con.execute(statement)
             except duckdb.Error as error:
                 raise EngineError(
                     f"preActions of connection {connection.name!r}: {statement.strip()}: {error}"

@@ -196,8 +196,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
 
             call.started = True
-            runner = self.runner(step.binding.source, attempt_of(context))
-            yield from run_step(context, step, call, runner, fetch, self.policies())
+            call.runner = self.runner(step.binding.source, attempt_of(context))
+            yield from run_step(context, step, call, call.runner, fetch, self.policies())
             call.ended = True
 
         return StarlakeEventIterator(start)
@@ -241,6 +241,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         if project is None and step is None:
             raise StarlakeError("starlake.command: no project; outside of @starlake_assets functions pass `project=`.")
         source = step.binding.source if project is None and step else project_of(project, "starlake.command")
+        if step is not None:
+            step.close_warehouse()
         attempt = command_attempt_of(context)
         log = context.log if context is not None else dg.get_dagster_logger("starlake")
         result = run_command(build_command(args, source, attempt), self.runner(source, attempt), log)

@@ -21,6 +21,7 @@ from starlake_dagster_assets.warehouse.duckdb import DuckDBReader
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from starlake_dagster_assets.engine.open_databases import OpenDatabases
     from starlake_dagster_assets.engine.session import EngineOptions
     from starlake_dagster_assets.project.model import Project
 
@@ -74,9 +75,23 @@ class EmbeddedRunner:
         need("duckdb", "duckdb")
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
+    def keep_open(self) -> None:
+        """Keeps DuckDB files open, and locked, between the commands from now on."""
+        self._databases.keep()
+
+    def close(self) -> None:
+        """Closes the DuckDB files."""
+        self._databases.close()
+
     def warehouse_reader(self) -> DuckDBReader:
         """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
         return self._reader
+
+    @cached_property
+    def _databases(self) -> OpenDatabases:
+        from starlake_dagster_assets.engine.open_databases import OpenDatabases
+
+        return OpenDatabases()
 
     @cached_property
     def _reader(self) -> DuckDBReader:
@@ -113,6 +128,7 @@ class EmbeddedRunner:
             temp_directory=self.temp_directory,
             lock_timeout=self.lock_timeout,
             variables=dict(self.options),
+            databases=self._databases,
         )
 
 

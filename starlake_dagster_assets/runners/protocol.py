@@ -17,6 +17,7 @@ __all__ = [
     "Execution",
     "FileReader",
     "HoldingRunner",
+    "KeepingRunner",
     "Ledger",
     "ReportingHandle",
     "ResumingRunner",
@@ -83,6 +84,15 @@ class ClosingRunner(Protocol):
 
     def close(self) -> None:
         """The step is over: nothing is held any more. Idempotent; does not raise."""
+        ...
+
+
+@runtime_checkable
+class KeepingRunner(ClosingRunner, Protocol):
+    """A runner that can keep the warehouse open between commands, which its own reader shares; optional."""
+
+    def keep_open(self) -> None:
+        """Keeps it open until `close`, for a caller that calls `close`. Idempotent."""
         ...
 
 

@@ -179,7 +179,8 @@ class DuckDBReader(WarehouseReader):
 
     def _stamp(self) -> _Stamp:
         """Changes whenever a command has written."""
-        found = [path.stat() for path in self._files() if path.exists()]
+        files = (file for path in self._files() for file in (path, path.with_name(f"{path.name}.wal")))
+        found = [file.stat() for file in files if file.exists()]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:

@@ -84,3 +84,15 @@ def test_secrets_cancellation_and_wrong_arguments(project, capfd):
             starlake.command(args, project=project)
     with pytest.raises(StarlakeError, match="no project"):
         starlake.command(BY_DAY)
+
+
+def test_a_command_between_the_results_of_a_step_has_the_warehouse(project):
+    @sda.starlake_assets(project=project, name="mine", select=["sales.items", "sales.orders", "kpi.by_day"])
+    def mine(context: dg.AssetExecutionContext, starlake: sda.StarlakeResource):
+        starlake.command(["stage"], context=context)
+        for event in starlake.run(context):
+            starlake.command(BY_DAY, context=context, raise_on_error=False)
+            yield event
+
+    assert dg.materialize([mine], resources={"starlake": sda.StarlakeDuckDB()}).success
+    assert projects.rows(project.root / "datasets/duckdb.db", "select count(*) > 0 from kpi.by_day") == [(True,)]

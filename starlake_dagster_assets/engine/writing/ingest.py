@@ -264,6 +264,7 @@ def _write(
         inserted=inserted,
     )
     if job.strategy.type.lower() in template_names(job.project.root, "duckdb"):
+        job.session.lease.discard = True
         write_by_template(job.project, job.target, order, exists=existed)
         return 0
     return write(order)

@@ -24,6 +24,7 @@ def run_script(session: Session, sql: str) -> None:
         duckdb.Error: DuckDB refuses one.
     """
     text = translated(session, sql)
+    session.lease.discard = True  # what it attaches or sets is not there for the next command
     for statement in session.con.extract_statements(text):
         if statement.type.name in _TRANSACTION:
             raise EngineError(f"{statement.query.strip()}: the engine runs each table in one transaction of its own")

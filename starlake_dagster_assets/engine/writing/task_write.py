@@ -234,6 +234,7 @@ def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
     if job.replaced is not None:
         replace_partition(order, job.replaced)
     elif strategy.type.lower() in template_names(job.project.root, "duckdb"):
+        job.session.lease.discard = True
         write_by_template(job.project, job.target, order, exists=exists)
     else:
         write(order)
