@@ -6,12 +6,13 @@ interval may have rows from before the last tick of the upstream's schedule.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.assets.consumption import Update, consumption_of, update_of
+from starlake_dagster_assets.assets.consumption import Consumption, Update, consumption_of, update_of
 from starlake_dagster_assets.triggers.intervals import Interval, interval_text, overlap
 from starlake_dagster_assets.triggers.partitions import remedy
 
@@ -45,7 +46,19 @@ class AppendedRows:
     ) -> None:
         self._instance, self._key, self._upstream = instance, key, upstream
         self._declared, self._last_tick = declared, last_tick
-        self._known: list[tuple[Update, Sequence[Interval]]] | None = None
+
+    def with_update(self, up: dg.AssetKey, storage_id: int) -> list[Interval]:
+        """Returns the intervals that were appended after an update of an upstream, and so with its rows."""
+        return [
+            part
+            for one, parts in self._known
+            if one.pointers.get(up.to_user_string(), 0) >= storage_id
+            for part in parts
+        ]
+
+    def all(self) -> list[Interval]:
+        """Returns all intervals that were appended."""
+        return [part for _, parts in self._known for part in parts]
 
     def overlapping(self, interval: Interval | None) -> tuple[Update, Interval | None] | None:
         """Returns the newest materialization that has appended rows of an interval, with what it covers.
@@ -53,31 +66,33 @@ class AppendedRows:
         Args:
             interval: None for a run that appends everything.
         """
-        if self._known is None:
-            self._known = list(self._materializations())
-        for update, parts in self._known:
+        for one, parts in self._known:
             for part in parts:
                 if interval is None or overlap(interval, part):
-                    return update, (part if part[0] != _EVER else None)
+                    return one.update, (part if part[0] != _EVER else None)
         return None
 
-    def _materializations(self) -> Iterator[tuple[Update, Sequence[Interval]]]:
+    @cached_property
+    def _known(self) -> list[tuple[Consumption, Sequence[Interval]]]:
+        return list(self._materializations())
+
+    def _materializations(self) -> Iterator[tuple[Consumption, Sequence[Interval]]]:
         """Reads the materializations since the table was last emptied, newest first, with the intervals of each."""
         for record in _newest_first(self._instance, dg.AssetRecordsFilter(asset_key=self._key)):
-            update = update_of(record)
+            one = consumption_of(self._instance, record)
+            update = one.update
             (interval,) = self._declared(self._key, [update])
             if interval is not None:
-                yield update, [interval]
+                yield one, [interval]
             elif update.run_id:  # a report from outside without an interval has appended nothing
-                yield update, list(self._read_by(record)) or [(_EVER, record_time(update))]
+                yield one, list(self._read_by(one)) or [(_EVER, record_time(update))]
             if FULL_REFRESH in update.metadata:
                 return
 
-    def _read_by(self, record: Any) -> Iterator[Interval]:
+    def _read_by(self, one: Consumption) -> Iterator[Interval]:
         """Returns the intervals of the upstream rows that a run without an interval has appended."""
-        pointers = consumption_of(self._instance, record).pointers
         for up in self._upstream:
-            before = pointers.get(up.to_user_string(), record.storage_id) + 1
+            before = one.pointers.get(up.to_user_string(), one.update.storage_id) + 1
             filters = dg.AssetRecordsFilter(asset_key=up, before_storage_id=before)
             updates = [update_of(one) for one in islice(_newest_first(self._instance, filters), _PAGE)]
             for update, interval in zip(updates, self._declared(up, updates), strict=True):

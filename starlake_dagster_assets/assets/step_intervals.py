@@ -37,6 +37,7 @@ from starlake_dagster_assets.triggers.intervals import (
     covers,
     first_group,
     interval_text,
+    remaining,
     union_of_intervals,
 )
 from starlake_dagster_assets.triggers.model import Clock, PreLoad
@@ -219,8 +220,13 @@ class StepIntervals:
             return [newest.storage_id] if newest is not None else []
         by_clock = self._binding.translator.trigger(self._nodes[key]).interval == "since_last_run"
         declared = [_at(one) for one in updates] if by_clock else self._updates.declared(up, updates)
-        pairs = zip(updates, declared, strict=True)
-        return [one.storage_id for one, known in pairs if not covers(interval, known, self._now)]
+        rows = self._rows_of(key) if appends(self._nodes[key]) else None
+        found: list[int] = []
+        for one, known in zip(updates, declared, strict=True):
+            before = rows.with_update(up, one.storage_id) if rows is not None else ()
+            if not covers([interval, *before], known, self._now):
+                found.append(one.storage_id)
+        return found
 
     def _interval(self, key: dg.AssetKey) -> Interval | None:
         if key not in self._intervals:
@@ -238,22 +244,33 @@ class StepIntervals:
         consumption = self._updates.consumption(key)
         if by_clock:
             return None if consumption is None else self._since(consumption)
-        declared: list[Interval | None] = []
-        for up in self._updates.upstream(key):
-            if up in self._nodes:
-                declared.append(self._interval(up))
-            updates = self._updates.unread(key, up)
-            declared += [None] if updates is None else self._updates.declared(up, updates)
+        declared = self._unread(key, node)
         if not declared and consumption is not None:  # a run that is repeated covers what it covered before
             return recorded_interval(consumption.update.metadata)
         if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
-            rows = self._rows_of(key)
-            new = [one for one in declared if one is not None and rows.overlapping(one) is None]
+            before = self._rows_of(key).all()
+            new = [part for one in declared if one is not None for part in remaining(one, before)]
             group = first_group(new if new and consumption is not None else declared)
             closed = [one for one in group if one is None or one[1] <= self._now]
             return union_of_intervals(closed, self._now)
         cycle = trigger.watch.data_cycle if trigger.watch is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
+
+    def _unread(self, key: dg.AssetKey, node: Node) -> list[Interval | None]:
+        """Returns the intervals of the upstream rows that a task has not read; None for those without an interval."""
+        found: list[Interval | None] = []
+        for up in self._updates.upstream(key):
+            if up in self._nodes:
+                found.append(self._interval(up))
+            updates = self._updates.unread(key, up)
+            for update, known in zip(updates or (), self._updates.declared(up, updates or ()), strict=True):
+                if known is not None and appends(node):  # a run may have appended a part of it
+                    found += remaining(known, self._rows_of(key).with_update(up, update.storage_id))
+                else:
+                    found.append(known)
+            if updates is None:
+                found.append(None)
+        return found
 
     def _since(self, consumption: Consumption) -> Interval | None:
         before = recorded_interval(consumption.update.metadata)

@@ -16,6 +16,7 @@ __all__ = [
     "interval_text",
     "overlap",
     "parse_interval",
+    "remaining",
     "union_of_intervals",
 ]
 
@@ -81,17 +82,32 @@ def continued(window: Interval, last: datetime, *, appends: bool) -> Interval:
     return (last.astimezone(window[0].tzinfo), window[1]) if is_gap or (is_begun and appends) else window
 
 
-def covers(interval: Interval, declared: Interval | None, now: datetime) -> bool:
-    """Whether a run at a moment that covers an interval has read the update that declares another one.
+def covers(intervals: Iterable[Interval], declared: Interval | None, now: datetime) -> bool:
+    """Whether runs until a moment that cover some intervals have read the update that declares another one.
 
     Args:
-        interval: Interval of the run.
+        intervals: Intervals of the runs.
         declared: Interval of the update; None where it has none.
-        now: Time of the run, which covers nothing after it.
+        now: Time of the last run; nothing after it is covered.
     """
-    if declared is None or interval[0].timestamp() > declared[0].timestamp():
+    if declared is None:
         return False
-    return min(declared[1].timestamp(), now.timestamp()) <= interval[1].timestamp()
+    reached, is_begun = declared[0].timestamp(), False
+    for start, end in sorted((one[0].timestamp(), one[1].timestamp()) for one in intervals):
+        if start <= reached <= end:
+            reached, is_begun = end, True
+    return is_begun and min(declared[1].timestamp(), now.timestamp()) <= reached
+
+
+def remaining(interval: Interval, parts: Iterable[Interval]) -> list[Interval]:
+    """Returns what is left of an interval without some parts of it, oldest first."""
+    found, start = list[Interval](), interval[0]
+    for part in sorted(parts, key=lambda one: one[0].timestamp()):
+        if overlap((start, interval[1]), part):
+            if start.timestamp() < part[0].timestamp():
+                found.append((start, part[0]))
+            start = part[1]
+    return [*found, (start, interval[1])] if start.timestamp() < interval[1].timestamp() else found
 
 
 def overlap(one: Interval, other: Interval) -> bool:

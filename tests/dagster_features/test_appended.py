@@ -122,6 +122,23 @@ def test_a_run_by_hand_does_not_append_an_interval_again(world, tags, config):
 
 
 @FEATURE
+@pytest.mark.parametrize("first", ["load", "append"])
+def test_of_a_load_of_several_days_the_days_that_are_missing_are_appended(world, first):
+    """A run by hand has appended one of its days, from the rows of this load or from those of an earlier one."""
+    if first == "append":
+        world.load([2], day(2))
+        assert world.run() == ""
+    world.load([1, 2, 3], day(1, 3))
+    if first == "load":
+        assert world.run(tags=day(2)) == "" and world.rows() == [2]
+    assert [world.is_due(), world.run(), world.is_due(), world.run()] == [True, "", True, ""]
+    assert world.rows() == ([1, 2, 3] if first == "load" else [1, 2, 4])
+    assert world.is_due() is (first == "append"), "row 3 is another row of a day that was appended"
+    if first == "append":
+        assert "would append the interval 2025-03-02" in world.run() and not world.is_due()
+
+
+@FEATURE
 def test_after_a_run_without_an_interval_what_comes_later_is_appended(world):
     world.load([1], day(1))
     world.load([2], day(2))

@@ -452,3 +452,14 @@ def test_a_retry_does_not_repeat_what_another_run_has_appended():
     machine.it_rests()
     assert machine.warehouse.rows(APPENDED) == machine.warehouse.expected(APPENDED)
     machine.teardown()
+
+
+def test_a_load_after_an_outage_of_which_a_person_has_appended_a_day_is_appended_as_a_whole():
+    machine = Lineage()
+    machine.start()
+    machine.days_are_loaded_after_an_outage()
+    machine.a_person_appends_a_day(pick=2)
+    machine.the_code_location_is_restarted()
+    machine.it_rests()
+    assert machine.warehouse.rows(APPENDED) == machine.warehouse.expected(APPENDED)
+    machine.teardown()

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.assets.load_intervals import interval_of_load
 from starlake_dagster_assets.project.model import WriteStrategy
-from starlake_dagster_assets.triggers.intervals import continued, interval_text, parse_interval, union_of_intervals
+from starlake_dagster_assets.triggers.intervals import (
+    continued,
+    covers,
+    interval_text,
+    parse_interval,
+    remaining,
+    union_of_intervals,
+)
 from starlake_dagster_assets.triggers.model import Clock
 from tests.triggers.conftest import made, project, table, task
 
@@ -134,3 +141,25 @@ def test_an_interval_begins_where_the_last_one_of_another_cron_has_ended(last, s
     found = continued((at(9), at(10)), at(1) + timedelta(days=last - 1), appends=appends)
     expected = 9 if start > 9 and not appends else start
     assert found == (at(1) + timedelta(days=expected - 1), at(10))
+
+
+@pytest.mark.parametrize(
+    ("parts", "left"),
+    [
+        ([], [(1, 5)]),
+        ([(1, 5)], []),
+        ([(2, 3)], [(1, 2), (3, 5)]),
+        ([(4, 7), (0, 2)], [(2, 4)]),
+        ([(0, 1), (5, 6)], [(1, 5)]),
+        ([(1, 4), (2, 3), (4, 5)], []),
+    ],
+)
+def test_what_remains_of_an_interval_is_what_is_not_covered(parts, left):
+    found = remaining((at(1), at(5)), [_days(*part) for part in parts])
+    assert found == [_days(*part) for part in left]
+    assert covers([_days(*part) for part in parts], (at(1), at(5)), at(9)) is (not left)
+    assert not covers([_days(*part) for part in parts], None, at(9))
+
+
+def _days(first, last):
+    return at(1) + timedelta(days=first - 1), at(1) + timedelta(days=last - 1)
