@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,13 @@ NOT_YET_FIXED = {"arrivals", "clock", "lineage_sensors", "triggers"}
 
 
 def pytest_configure() -> None:
-    """Undoes what a shell sets for programs in the background: with SIGINT ignored, Dagster ignores SIGTERM as well."""
+    """Undoes two settings of the surroundings.
+
+    A shell starts programs in the background with SIGINT ignored: Dagster then ignores SIGTERM too. Container images
+    forbid Python to keep compiled modules: each of the hundreds of processes of the tests then compiles Dagster again.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
