@@ -160,9 +160,12 @@ class CommandExecutor:
         return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, ResumingRunner) else ()
 
     def close(self) -> None:
-        """Gives up what the runner holds between commands."""
+        """Gives up what the runner holds between commands; what could not be released is a warning."""
         if isinstance(self._runner, ClosingRunner):
-            self._runner.close()
+            try:
+                self._runner.close()
+            except RunnerError as error:
+                self.warn(str(error))
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
         """The audit rows of a command; None where they cannot be read, or are not written."""

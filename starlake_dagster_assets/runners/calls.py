@@ -11,6 +11,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.runners.answers import find_execution, submit_execution
 from starlake_dagster_assets.runners.remote import Environment, Policy, Submission
 
 __all__ = ["Calls", "Clock"]
@@ -77,9 +78,9 @@ class Calls:
             if uncertain is not None and (found := self._started(submission, uncertain)):
                 return found
             try:
-                return self._environment.submit(submission)
+                return submit_execution(self._environment, submission)
             except Exception as error:
-                if self._environment.verdict(error).kind == "ambiguous":
+                if not isinstance(error, RunnerError) and self._environment.verdict(error).kind == "ambiguous":
                     uncertain = self._clock.now()
                 raise
 
@@ -92,7 +93,7 @@ class Calls:
         """
         idempotent = bool(getattr(self._environment, "is_idempotent", False))
         while True:
-            found = self._environment.find(submission)
+            found = find_execution(self._environment, submission)
             if found is not None or idempotent or self._clock.now() - since >= self._policy.grace:
                 return found
             if self._clock.pause(self.stop, min(5.0, self._policy.poll)):

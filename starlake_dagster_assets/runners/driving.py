@@ -130,12 +130,34 @@ class RemoteRunner:
         return self.reader
 
     def close(self) -> None:
-        """The step is over: an execution that nobody follows any more is cancelled."""
-        for handle in self._state.handles:
-            handle.abandon()
+        """Ends the step: an execution that is no longer followed is cancelled.
+
+        Raises:
+            RunnerError: Names what could not be cancelled or released.
+        """
+        name = self.environment.name
+        problems = [*filter(None, map(_abandon, self._state.handles))]
         if sys.exc_info()[0] is None:  # else a retry reports again what this attempt may not have reported
             self._reported()
-        self.environment.close()
+        try:
+            self.environment.close()
+        except Exception as error:
+            text = str(error) if isinstance(error, RunnerError) else self.environment.verdict(error).text
+            problems.append(
+                f"{name}: close failed: {text} The results of the step stand. Next: release in the service what the "
+                "environment holds between commands."
+            )
+        if problems:
+            raise RunnerError("\n".join(problems))
+
+
+def _abandon(handle: RemoteHandle) -> str:
+    """Abandons an execution; returns why it may go on, "" if it does not."""
+    try:
+        handle.abandon()
+    except RunnerError as error:
+        return str(error)
+    return ""
 
 
 def _name(execution: Execution) -> Any:

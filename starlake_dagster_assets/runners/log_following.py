@@ -11,6 +11,7 @@ from typing import Any
 from starlake_dagster_assets.command.model import Line
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.runners.answers import read_log
 from starlake_dagster_assets.runners.calls import Clock
 from starlake_dagster_assets.runners.remote import Environment, Policy, Verdict
 
@@ -111,7 +112,7 @@ class LogFollower:
 
     def _read(self) -> Iterator[Line]:
         try:
-            lines, self._cursor = self._environment.logs(self._execution, self._cursor)
+            lines, self._cursor = read_log(self._environment, self._execution, self._cursor)
         except Exception as error:
             yield from self._failed(error)
             return
@@ -123,7 +124,7 @@ class LogFollower:
         if sum(self._given.values()) > _WHOLE:
             return
         try:
-            lines, _ = self._environment.logs(self._execution, None)
+            lines, _ = read_log(self._environment, self._execution, None)
         except Exception:  # all of it was read before
             return
         given = Counter(self._given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.runners.answers import read_status
 from starlake_dagster_assets.runners.calls import Clock
 from starlake_dagster_assets.runners.remote import Environment, Policy, Status
 
@@ -45,7 +46,7 @@ class StatusPoll:
             UnreachableError: It could not be read for longer than an outage may take; the execution may go on.
         """
         try:
-            status = self._environment.status(self._execution)
+            status = read_status(self._environment, self._execution)
         except Exception as error:
             self._refused(error)
             return None
@@ -87,9 +88,10 @@ class StatusPoll:
                 f"{text} Nothing was cancelled: it may go on, and a retry of the step adopts it. {self._url}".rstrip()
             ) from error
         denied = verdict is not None and verdict.kind == "denied"
+        stays = denied or verdict is None
         if denied:
             self._environment.refresh()
-        if not self._warned and (denied or seconds >= _PATIENCE):
+        if not self._warned and (stays or seconds >= _PATIENCE):
             self._warned = True
             self._notes.append(
                 ("WARN", f"the state of {self._execution} cannot be read: {text} It goes on; nothing is cancelled.")

@@ -83,7 +83,11 @@ class ClosingRunner(Protocol):
     """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
 
     def close(self) -> None:
-        """The step is over: nothing is held any more. Idempotent; does not raise."""
+        """Releases what is held, at the end of the step; idempotent.
+
+        Raises:
+            RunnerError: Names what could not be released. The results of the step stand.
+        """
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from starlake_dagster_assets.command.model import Command, Line, RunResult
 from starlake_dagster_assets.command.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.runners.answers import find_execution
 from starlake_dagster_assets.runners.calls import Calls, Clock
 from starlake_dagster_assets.runners.log_following import LogFollower
 from starlake_dagster_assets.runners.pending import PendingCall
@@ -153,7 +154,7 @@ class RemoteHandle:
         calls = Calls(environment, self._policy, clock, self._warn)
         until, pause = clock.now() + self._policy.grace, min(1.0, self._policy.poll)
         while True:
-            if found := calls.read(lambda: environment.find(submission)):
+            if found := calls.read(lambda: find_execution(environment, submission)):
                 return found
             if clock.now() >= until:
                 return ""
@@ -213,8 +214,8 @@ class RemoteHandle:
             return
         yield from follower.rest(self._stop) if status.started else follower.rest_of_none()
         self.log_problem = follower.problem if status.started else ""
-        if status.state != "succeeded" and status.reason:
-            yield self._line("ERROR", status.reason)
+        if status.state != "succeeded" and (reason := self._reason(status)):
+            yield self._line("ERROR", reason)
         self._finish(status)
 
     def wait(self) -> RunResult:
@@ -261,12 +262,13 @@ class RemoteHandle:
         self._finish(status, cancelled=True)
 
     def abandon(self) -> None:
-        """Cancels the execution unless it is over or out of sight: nobody will follow it any more."""
+        """Cancels the execution unless it is over or out of sight: it is no longer followed.
+
+        Raises:
+            UnreachableError: When its end was not seen.
+        """
         if self._result is None and not self._lost_sight and self._execution.id:
-            try:
-                self.cancel()
-            except RunnerError:
-                return
+            self.cancel()
 
     def reported(self) -> None:
         """Records that its results were reported."""
@@ -305,20 +307,41 @@ class RemoteHandle:
     def _ended_by_us(self) -> Status:
         environment, clock, poll = self._runner.environment, self._runner.clock, self._poll()
         calls = Calls(environment, self._policy, clock)
-        until, status, again = clock.now() + self._policy.cancelling, None, True
+        until, status, again, problem = clock.now() + self._policy.cancelling, None, True, ""
         while True:
             if again:
-                calls.read(lambda: environment.cancel(self._execution.id), self._policy.cancelling)
+                try:
+                    calls.read(lambda: environment.cancel(self._execution.id), self._policy.cancelling)
+                except RunnerError as error:
+                    problem = str(error)
             status = poll.look()
-            if (status is not None and status.over) or clock.now() >= until:
+            if problem or (status is not None and status.over) or clock.now() >= until:
                 break
             again = poll.missing  # the cancellation did not find it either
             clock.pause(Event(), min(1.0, self._policy.poll))
         if status is None or not status.over:
             self._lost_sight = True
-            text = f"{self._execution.id} was told to stop, and its end was not seen {self._execution.url}".rstrip()
-            raise UnreachableError(f"{environment.name}: {text}")
+            raise UnreachableError(self._not_cancelled(status, problem))
         return Status("cancelled", None, status.reason, status.url) if status.state == "cancelled" else status
+
+    def _not_cancelled(self, status: Status | None, problem: str) -> str:
+        """Returns the message for an execution whose end was not seen after it was cancelled."""
+        name, state = self._runner.environment.name, "unknown" if status is None else status.state
+        found = f"could not be cancelled ({problem})" if problem else "was cancelled, and its end was not seen"
+        return (
+            f"{name}: {self._execution.id} {found}. Its state is {state}: it may go on and write to the warehouse. "
+            f"Next: end it in the service, and then run the step again. {self._execution.url}"
+        ).rstrip()
+
+    def _reason(self, status: Status) -> str:
+        """Returns why an execution did not succeed; "" where the program itself reports it."""
+        if status.state in ("cancelled", "lost"):
+            why = status.reason or (
+                "its service does not know it any more" if status.state == "lost" else "from outside"
+            )
+            next_step = "look at what it wrote, and then run the step again" if status.started else "run the step again"
+            return f"{self._execution.id} is {status.state}: {why}. Next: {next_step}. {status.url}".rstrip()
+        return status.reason
 
     def _finish(self, status: Status, *, cancelled: bool = False) -> None:
         gone = cancelled or status.state == "cancelled"
