@@ -226,3 +226,26 @@ def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags,
     world.define(partitions="sink")
     world.load(days, tags)
     assert world.run() == "" and world.rows() == [1, 2] and not world.is_due()
+
+
+@OUTAGE
+@pytest.mark.parametrize(("partitions", "rows"), [("sink", [1, 2, 3, 4]), ("none", [2, 4])])
+def test_late_rows_are_read_where_the_load_declares_the_days_of_its_rows(tmp_path, partitions, rows, monkeypatch):
+    """The ticks of the 2nd and the 3rd each bring a row of the 1st as well."""
+    now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
+    yaml, table = "metadata/load/sales/_config.sl.yml", "metadata/load/sales/orders.sl.yml"
+    append = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
+    replace = "version: 1\ntask:\n  writeStrategy: {type: OVERWRITE_BY_PARTITION}\n  sink: {partition: [day]}\n"
+    files = {
+        yaml: FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory'),
+        table: FILES[table] + append,
+        "metadata/transform/kpi/app.sl.yml": replace,
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(projects.write(tmp_path / "sales", {**FILES, **files}), instance)
+        world.define(partitions=partitions)
+        for number in (2, 3):
+            world.load([1, number], {**day(number), "dagster/schedule_name": "load"})
+            assert world.is_due() and world.run() == "" and not world.is_due()
+        assert world.rows() == rows
