@@ -11,18 +11,26 @@ from starlake_dagster_assets._lazy import lazy
 if TYPE_CHECKING:
     __version__: str
     from starlake_dagster_assets.airflow.export import export_airflow
-    from starlake_dagster_assets.assets.decorator import build_starlake_assets, starlake_assets
-    from starlake_dagster_assets.assets.iterator import StarlakeEventIterator
-    from starlake_dagster_assets.assets.run_config import StarlakeRunConfig
-    from starlake_dagster_assets.assets.selection import build_starlake_asset_selection
-    from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps
-    from starlake_dagster_assets.assets.translator import StarlakeTranslator
-    from starlake_dagster_assets.assets.translator_settings import StarlakeTranslatorSettings
-    from starlake_dagster_assets.automation.selection_schedule import build_schedule_from_starlake_selection
-    from starlake_dagster_assets.component import StarlakeProjectComponent as StarlakeProjectComponent
-    from starlake_dagster_assets.dag_generate import definitions_from_dag_context
+    from starlake_dagster_assets.automation.definitions.selection_schedule import build_schedule_from_starlake_selection
+    from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+    from starlake_dagster_assets.automation.policies.groups import (
+        JobSettings,
+        LineageSettings,
+        PartitionSettings,
+        PreLoadSettings,
+        ScheduleSettings,
+    )
+    from starlake_dagster_assets.component.project_component import StarlakeProjectComponent as StarlakeProjectComponent
+    from starlake_dagster_assets.dagster_assets.decorator import build_starlake_assets, starlake_assets
+    from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEventIterator
+    from starlake_dagster_assets.dagster_assets.selection import build_starlake_asset_selection
+    from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+    from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
+    from starlake_dagster_assets.dagster_assets.step_options import StarlakeMetadata, StarlakeSteps
+    from starlake_dagster_assets.dagster_assets.steps.run_config import StarlakeRunConfig
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.graph.model import Node
+    from starlake_dagster_assets.legacy.definitions import definitions_from_dag_context
     from starlake_dagster_assets.resources import (
         StarlakeCloudRun,
         StarlakeDataproc,
@@ -33,14 +41,6 @@ if TYPE_CHECKING:
         StarlakeShell,
     )
     from starlake_dagster_assets.starlake_project import StarlakeProject
-    from starlake_dagster_assets.triggers.automation import StarlakeAutomation
-    from starlake_dagster_assets.triggers.groups import (
-        JobSettings,
-        LineageSettings,
-        PartitionSettings,
-        PreLoadSettings,
-        ScheduleSettings,
-    )
 
 __all__ = [
     "JobSettings",
@@ -74,35 +74,35 @@ __all__ = [
 ]
 
 _HOMES = {
-    "JobSettings": "triggers.groups",
-    "LineageSettings": "triggers.groups",
+    "JobSettings": "automation.policies.groups",
+    "LineageSettings": "automation.policies.groups",
     "Node": "graph.model",
-    "PartitionSettings": "triggers.groups",
-    "PreLoadSettings": "triggers.groups",
-    "ScheduleSettings": "triggers.groups",
-    "StarlakeAutomation": "triggers.automation",
+    "PartitionSettings": "automation.policies.groups",
+    "PreLoadSettings": "automation.policies.groups",
+    "ScheduleSettings": "automation.policies.groups",
+    "StarlakeAutomation": "automation.policies.automation",
     "StarlakeCloudRun": "resources",
     "StarlakeDataproc": "resources",
     "StarlakeDuckDB": "resources",
-    "StarlakeEventIterator": "assets.iterator",
+    "StarlakeEventIterator": "dagster_assets.results.iterator",
     "StarlakeFargate": "resources",
     "StarlakeKubernetes": "resources",
-    "StarlakeMetadata": "assets.step_options",
+    "StarlakeMetadata": "dagster_assets.step_options",
     "StarlakeProject": "starlake_project",
-    "StarlakeProjectComponent": "component",
+    "StarlakeProjectComponent": "component.project_component",
     "StarlakeResource": "resources",
-    "StarlakeRunConfig": "assets.run_config",
+    "StarlakeRunConfig": "dagster_assets.steps.run_config",
     "StarlakeShell": "resources",
-    "StarlakeSteps": "assets.step_options",
-    "StarlakeTranslator": "assets.translator",
-    "StarlakeTranslatorSettings": "assets.translator_settings",
+    "StarlakeSteps": "dagster_assets.step_options",
+    "StarlakeTranslator": "dagster_assets.specs.translator",
+    "StarlakeTranslatorSettings": "dagster_assets.specs.translator_settings",
     "build_definitions": "definitions",
-    "build_schedule_from_starlake_selection": "automation.selection_schedule",
-    "build_starlake_asset_selection": "assets.selection",
-    "build_starlake_assets": "assets.decorator",
-    "definitions_from_dag_context": "dag_generate",
+    "build_schedule_from_starlake_selection": "automation.definitions.selection_schedule",
+    "build_starlake_asset_selection": "dagster_assets.selection",
+    "build_starlake_assets": "dagster_assets.decorator",
+    "definitions_from_dag_context": "legacy.definitions",
     "export_airflow": "airflow.export",
-    "starlake_assets": "assets.decorator",
+    "starlake_assets": "dagster_assets.decorator",
 }
 
 _MOVED = {

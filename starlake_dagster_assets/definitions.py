@@ -8,23 +8,23 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import in_process_executor
-from starlake_dagster_assets.assets.decorator import Selection, assets_of, external_specs
-from starlake_dagster_assets.assets.environments import named_environments, resource_of
-from starlake_dagster_assets.assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
-from starlake_dagster_assets.assets.steps import Split
-from starlake_dagster_assets.assets.translator import External, StarlakeTranslator, bound_translator
-from starlake_dagster_assets.assets.unit_test_checks import build_unit_test_checks
-from starlake_dagster_assets.automation.build import build_automation
-from starlake_dagster_assets.automation.conditions import with_bound_conditions
-from starlake_dagster_assets.automation.freshness import build_freshness_checks
-from starlake_dagster_assets.automation.incoming_files import build_incoming_files
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.automation.definitions.build import build_automation
+from starlake_dagster_assets.automation.definitions.conditions import with_bound_conditions
+from starlake_dagster_assets.automation.definitions.freshness import build_freshness_checks
+from starlake_dagster_assets.automation.definitions.incoming_files import build_incoming_files
+from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
+from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
+from starlake_dagster_assets.dagster_assets.environments import named_environments, resource_of
+from starlake_dagster_assets.dagster_assets.results.unit_test_checks import build_unit_test_checks
+from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator, bound_translator
+from starlake_dagster_assets.dagster_assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.resources.variables import at_definition, is_complete
-from starlake_dagster_assets.triggers.automation import StarlakeAutomation, settings_of
-from starlake_dagster_assets.triggers.build import build_triggers, restricted
-from starlake_dagster_assets.triggers.model import Triggers
 
 __all__ = ["build_definitions"]
 

@@ -16,14 +16,14 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from starlake_dagster_assets.command.model import Command, Line
 from starlake_dagster_assets.errors import StarlakeError, closest_match
-from starlake_dagster_assets.runners.remote import Environment, Policy, Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission, Verdict
+from starlake_dagster_assets.execution.model import Command, Line
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.operators.dialect import Dialect
-    from starlake_dagster_assets.command.source import ProjectSource
-    from starlake_dagster_assets.doctor import Finding
+    from starlake_dagster_assets.doctor.project import Finding
+    from starlake_dagster_assets.execution.source import ProjectSource
     from starlake_dagster_assets.resources.base import StarlakeResource
 
 __all__ = [
@@ -139,7 +139,7 @@ _BUILT_IN = (
         install="starlake-dagster-assets[shell]",
         options=("sl_env_var", "sl_include_env_vars", "SL_STARLAKE_PATH"),
         airflow="starlake_dagster_assets.airflow.operators.shell:Shell",
-        doctor="starlake_dagster_assets.doctor:examine_program",
+        doctor="starlake_dagster_assets.doctor.project:examine_program",
     ),
     ExecutionEnvironment(
         "dataproc",
@@ -159,7 +159,7 @@ _BUILT_IN = (
         ),
         store="gs",
         airflow="starlake_dagster_assets.airflow.operators.dataproc:Dataproc",
-        doctor="starlake_dagster_assets.doctor_environment:examine_dataproc",
+        doctor="starlake_dagster_assets.doctor.environment:examine_dataproc",
     ),
     ExecutionEnvironment(
         "cloud_run",
@@ -174,7 +174,7 @@ _BUILT_IN = (
         ),
         store="gs",
         airflow="starlake_dagster_assets.airflow.operators.cloud_run:CloudRun",
-        doctor="starlake_dagster_assets.doctor_environment:examine_cloud_run",
+        doctor="starlake_dagster_assets.doctor.environment:examine_cloud_run",
     ),
     ExecutionEnvironment(
         "fargate",
@@ -190,7 +190,7 @@ _BUILT_IN = (
         ),
         store="s3",
         airflow="starlake_dagster_assets.airflow.operators.fargate:Fargate",
-        doctor="starlake_dagster_assets.doctor_environment:examine_fargate",
+        doctor="starlake_dagster_assets.doctor.environment:examine_fargate",
     ),
     ExecutionEnvironment(
         "kubernetes",
@@ -203,7 +203,7 @@ _BUILT_IN = (
             *("kubernetes_env_secrets", "kubernetes_cpu", "kubernetes_memory", "kubernetes_conn_id", "deferrable"),
         ),
         airflow="starlake_dagster_assets.airflow.operators.kubernetes:Kubernetes",
-        doctor="starlake_dagster_assets.doctor_kubernetes:examine_kubernetes",
+        doctor="starlake_dagster_assets.doctor.kubernetes:examine_kubernetes",
     ),
 )
 

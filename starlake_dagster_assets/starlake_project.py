@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 from starlake_dagster_assets._arguments import command_options, directory_of
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.environment import MISSING_ENV
+from starlake_dagster_assets.project.cache.prepared import read_prepared, write_prepared
+from starlake_dagster_assets.project.files.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
-from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.prepared import read_prepared, write_prepared
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
 
 if TYPE_CHECKING:
     from dagster import AssetKey
 
-    from starlake_dagster_assets.assets.translator import StarlakeTranslator
+    from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
     from starlake_dagster_assets.graph.model import Graph
 
 __all__ = ["StarlakeProject"]
@@ -174,7 +174,7 @@ class StarlakeProject:
                 @dg.asset(deps=[project.asset_key("kpi.revenue")])
                 def report(): ...
         """
-        from starlake_dagster_assets.assets.translator import bound_translator
+        from starlake_dagster_assets.dagster_assets.specs.translator import bound_translator
         from starlake_dagster_assets.graph.find import find_node
 
         node = find_node(self.graph, name)

@@ -1,9 +1,15 @@
 """For the tests of your own project: a runner that runs nothing, and a resource that uses it."""
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.execution.backends.fake import (
+    FakeRunner,
+    FakeWarehouseReader,
+    FakeWitness,
+    Script,
+    loaded_lines,
+)
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.runners.fake import FakeRunner, FakeWarehouseReader, FakeWitness, Script, loaded_lines
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
 

@@ -16,7 +16,7 @@ import dagster as dg
 from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation import build_arrival_sensors
-from starlake_dagster_assets.triggers.model import Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
 
 ROUNDS = 6
 KINDS = {"new": (3600.0, "csv"), "asked": (0.0, "csv"), "request": (0.0, "csv"), "unmatched": (3600.0, "txt")}

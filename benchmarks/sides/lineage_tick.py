@@ -10,8 +10,8 @@ import dagster as dg
 from benchmarks.generator import Shape, write_project
 from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
-from starlake_dagster_assets.triggers.model import AllOf, Job, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, Watch
 
 ROUNDS = 8
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.naming import Naming
-from starlake_dagster_assets.triggers.model import Triggers
 
 __all__ = ["DefinitionsGraph", "NamingSource"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from starlake_dagster_assets.airflow.model import EnvironmentName
+from starlake_dagster_assets.airflow.plan.model import EnvironmentName
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph

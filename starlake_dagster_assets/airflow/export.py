@@ -13,18 +13,18 @@ from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSour
 from starlake_dagster_assets.airflow.environments import environments_of
 from starlake_dagster_assets.airflow.folder import Folder
 from starlake_dagster_assets.airflow.helper import helper
-from starlake_dagster_assets.airflow.ids import Ids
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
-from starlake_dagster_assets.airflow.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
-from starlake_dagster_assets.airflow.peer_ids import former_ids
-from starlake_dagster_assets.airflow.plan import Request, plan_dags
+from starlake_dagster_assets.airflow.plan.build import Request, plan_dags
+from starlake_dagster_assets.airflow.plan.ids import Ids
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
+from starlake_dagster_assets.airflow.plan.peer_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states
-from starlake_dagster_assets.airflow.render import MARKER, render
+from starlake_dagster_assets.airflow.render.dag_file import MARKER, render
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
+from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
-from starlake_dagster_assets.triggers.automation import StarlakeAutomation
-from starlake_dagster_assets.triggers.build import build_triggers
 
 __all__ = ["ExportReport", "export_airflow"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from starlake_dagster_assets.airflow.manifest import GATHERED
-from starlake_dagster_assets.airflow.render import MARKER
+from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
 

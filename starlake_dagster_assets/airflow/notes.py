@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from starlake_dagster_assets.airflow.grouping import Bundle, Files
-from starlake_dagster_assets.airflow.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
-from starlake_dagster_assets.airflow.model import AssetRule, EnvironmentName
-from starlake_dagster_assets.airflow.store_areas import STORES
-from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files
+from starlake_dagster_assets.airflow.plan.lineage import Key, Lineage
+from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
+from starlake_dagster_assets.airflow.runtime.store_areas import STORES
+from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
+from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Watch
 from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.execution.checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.triggers.interval_checks import reads_interval
-from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Watch
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.airflow.plan import Request
+    from starlake_dagster_assets.airflow.plan.build import Request
 
 __all__ = ["notes_of", "pool_notes"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from starlake_dagster_assets.airflow.model import DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["DIRECTORY", "proxied_states", "switchable_tasks"]

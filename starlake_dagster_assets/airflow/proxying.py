@@ -11,7 +11,7 @@ from pathlib import Path
 from types import new_class
 from typing import Any
 
-from starlake_dagster_assets.airflow.macros import in_dag_timezone, skip_task, tell_window, window
+from starlake_dagster_assets.airflow.runtime.macros import in_dag_timezone, skip_task, tell_window, window
 
 __all__ = ["proxy_to_dagster"]
 

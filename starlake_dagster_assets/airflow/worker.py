@@ -13,14 +13,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from starlake_dagster_assets.airflow.load_spec import LoadSpec, read_manifest
-from starlake_dagster_assets.airflow.taken_files import TakenFiles
-from starlake_dagster_assets.airflow.tries import TryRecord, areas_of, say
-from starlake_dagster_assets.command.evidence import Ending, Log, Verdict
-from starlake_dagster_assets.command.load_files import LoadFiles
-from starlake_dagster_assets.command.model import CommandFailed, Event, RunResult
-from starlake_dagster_assets.command.parse import OutputParser
-from starlake_dagster_assets.command.reconcile import reconcile_load, reconcile_transform, with_uncertain
+from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
+from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.tries import TryRecord, areas_of, say
+from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
+from starlake_dagster_assets.execution.load_files import LoadFiles
+from starlake_dagster_assets.execution.model import CommandFailed, Event, RunResult
+from starlake_dagster_assets.execution.parse import OutputParser
+from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_uncertain
 
 __all__ = ["main"]
 
@@ -102,7 +102,7 @@ def _ending(
 
 
 class _LoadTask:
-    """A load and its result, by the rules of `command.reconcile`."""
+    """A load and its result, by the rules of `execution.reconcile`."""
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self._argv, self._environ = argv, environ

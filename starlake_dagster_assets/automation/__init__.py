@@ -1,6 +1,8 @@
 """Sensors, schedules, jobs and conditions of a project, one kind at a time; `build_definitions` builds all of them.
 
-Read `build.py` first, then `jobs.py`, `schedules.py`, `arrivals.py`, `lineage.py` and `conditions.py`: one per kind.
+- `policies`: when a table or task is materialized, and over which interval, free of Dagster
+- `file_arrivals`: which files a load waits for, and whether they are there, free of Dagster
+- `definitions`: the jobs, schedules, sensors and conditions of Dagster that follow the policies
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
-    from starlake_dagster_assets.automation.build import build_automation
-    from starlake_dagster_assets.automation.conditions import (
+    from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+    from starlake_dagster_assets.automation.definitions.build import build_automation
+    from starlake_dagster_assets.automation.definitions.conditions import (
         automation_conditions,
         build_condition_sensors,
         upstreams_updated,
     )
-    from starlake_dagster_assets.automation.jobs import build_jobs
-    from starlake_dagster_assets.automation.lineage import build_lineage_sensors
-    from starlake_dagster_assets.automation.schedules import build_schedules
-    from starlake_dagster_assets.triggers.build import build_triggers
+    from starlake_dagster_assets.automation.definitions.jobs import build_jobs
+    from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+    from starlake_dagster_assets.automation.definitions.schedules import build_schedules
+    from starlake_dagster_assets.automation.policies.build import build_triggers
 
 __all__ = [
     "automation_conditions",
@@ -33,15 +35,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "automation_conditions": "conditions",
-    "build_arrival_sensors": "arrivals",
-    "build_automation": "build",
-    "build_condition_sensors": "conditions",
-    "build_jobs": "jobs",
-    "build_lineage_sensors": "lineage",
-    "build_schedules": "schedules",
-    "build_triggers": ".triggers.build",
-    "upstreams_updated": "conditions",
+    "automation_conditions": "definitions.conditions",
+    "build_arrival_sensors": "definitions.arrivals",
+    "build_automation": "definitions.build",
+    "build_condition_sensors": "definitions.conditions",
+    "build_jobs": "definitions.jobs",
+    "build_lineage_sensors": "definitions.lineage",
+    "build_schedules": "definitions.schedules",
+    "build_triggers": "policies.build",
+    "upstreams_updated": "definitions.conditions",
 }
 
 

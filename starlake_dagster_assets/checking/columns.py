@@ -11,9 +11,9 @@ from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.names import Names
-from starlake_dagster_assets.project.column_lineage import QualifiedQuery
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.sql.column_lineage import QualifiedQuery
 
 __all__ = ["unknown_columns"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Connection, Project, Table, Task
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Connection, Project, Table, Task
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from starlake_dagster_assets.checking.positions import Positions
-from starlake_dagster_assets.project.expectation_checks import called_macro, expectation_template, render_expectation
-from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.rendering import Renderer, RenderError
-from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
+from starlake_dagster_assets.project.checks.expectations import called_macro, expectation_template, render_expectation
+from starlake_dagster_assets.project.files.rendering import Renderer, RenderError
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
+from starlake_dagster_assets.project.sql.parsing import SqlError, parse_statements
 
 __all__ = ["broken_expectations"]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Domain, Project, Table
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Domain, Project, Table
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["overlapping_patterns", "sample_names"]
 

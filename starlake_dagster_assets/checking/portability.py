@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from starlake_dagster_assets.project.model import Attribute, Location, Project, Table
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Attribute, Location, Project, Table
 
 __all__ = ["bare_macros", "differences"]
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from starlake_dagster_assets.project.model import Location, Task
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.sections import blank_comments, main_section
-from starlake_dagster_assets.project.yaml_io import YamlError, key_line, parse_yaml
+from starlake_dagster_assets.project.files.yaml_io import YamlError, key_line, parse_yaml
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Location, Task
+from starlake_dagster_assets.project.sql.sections import blank_comments, main_section
 
 __all__ = ["Position", "Positions"]
 

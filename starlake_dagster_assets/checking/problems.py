@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from starlake_dagster_assets.automation.policies.build import trigger_problems
 from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import refusals
 from starlake_dagster_assets.checking.expectations import broken_expectations
@@ -17,10 +18,9 @@ from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables
 from starlake_dagster_assets.checking.variables import unset_variables
 from starlake_dagster_assets.graph.build import build_graph
-from starlake_dagster_assets.project.environment import MISSING_ENV
+from starlake_dagster_assets.project.files.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
-from starlake_dagster_assets.project.problems import UNKNOWN_STRATEGY, Problem
-from starlake_dagster_assets.triggers.build import trigger_problems
+from starlake_dagster_assets.project.model.problems import UNKNOWN_STRATEGY, Problem
 
 __all__ = ["Engine", "Findings", "check_project"]
 

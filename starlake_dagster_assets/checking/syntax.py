@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from starlake_dagster_assets.checking.positions import Positions
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.sql_parsing import SqlError, parse_statements
-from starlake_dagster_assets.project.statements import ONE_STATEMENT, second_statement, several_statements
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.sql.parsing import SqlError, parse_statements
+from starlake_dagster_assets.project.sql.statements import ONE_STATEMENT, second_statement, several_statements
 
 __all__ = ["syntax_errors"]
 

@@ -8,9 +8,9 @@ from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.names import Names
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.references import split_name
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.sql.references import split_name
 
 __all__ = ["unknown_tables"]
 

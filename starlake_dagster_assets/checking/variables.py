@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.project.environment import CLOCK, PATHS, RUN
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.rendering import Renderer
-from starlake_dagster_assets.project.sections import strip_comments
-from starlake_dagster_assets.triggers.options import task_options
+from starlake_dagster_assets.project.files.environment import CLOCK, PATHS, RUN
+from starlake_dagster_assets.project.files.rendering import Renderer
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.sql.sections import strip_comments
 
 __all__ = ["unset_variables"]
 

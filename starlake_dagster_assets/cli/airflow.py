@@ -16,7 +16,7 @@ from starlake_dagster_assets.plural import counted
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import ExportReport
-    from starlake_dagster_assets.airflow.model import EnvironmentName
+    from starlake_dagster_assets.airflow.plan.model import EnvironmentName
 
 __all__ = ["register"]
 
@@ -125,8 +125,8 @@ def export(
 ) -> None:
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
-    from starlake_dagster_assets.airflow.model import AirflowOptions
-    from starlake_dagster_assets.triggers.automation import StarlakeAutomation
+    from starlake_dagster_assets.airflow.plan.model import AirflowOptions
+    from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
 
     said, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
@@ -223,9 +223,9 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """What is said of triggers and runs, and what of the environment."""
+    from starlake_dagster_assets.automation.policies.options import known_elsewhere
+    from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
     from starlake_dagster_assets.errors import closest_match
-    from starlake_dagster_assets.triggers.options import known_elsewhere
-    from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
 
     ours = {*NodeSettings.model_fields, *FORMER_NAMES}
     known = {*ours, *known_elsewhere()}

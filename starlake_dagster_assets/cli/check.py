@@ -15,7 +15,7 @@ import typer
 
 from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, one_of, variables
 from starlake_dagster_assets.plural import counted
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.checking.problems import Engine, Findings

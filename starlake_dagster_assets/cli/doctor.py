@@ -46,13 +46,13 @@ def doctor(
     With --environment, whether the service can run the project: permissions, logs, retries, time limits, entry point,
     log level, warehouse. It loads nothing.
     """
-    from starlake_dagster_assets.doctor import Finding, examine
+    from starlake_dagster_assets.doctor.project import Finding, examine
 
     found: list[Finding] = []
     if environment is None:
         findings = examine(project, env=env, starlake=starlake)
     else:
-        from starlake_dagster_assets.doctor_environment import examine_environment
+        from starlake_dagster_assets.doctor.environment import examine_environment
 
         resource = resource_of(environment, variables(fields, "--set"))
         findings = examine_environment(resource, opened(project or Path(), env=env))

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from starlake_dagster_assets.command.outcome import Outcome
+from starlake_dagster_assets.execution.outcome import Outcome
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.plural import counted
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
 
 __all__ = ["Report", "report_for"]
 

@@ -23,9 +23,9 @@ from starlake_dagster_assets.cli.options import (
     variables,
 )
 from starlake_dagster_assets.cli.report import report_for
-from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.command.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
+from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.plural import counted
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def run(
 
     Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
     """
-    from starlake_dagster_assets.command.execute import execute, ordered
-    from starlake_dagster_assets.command.outcome import RunSettings
-    from starlake_dagster_assets.command.source import secrets_of
+    from starlake_dagster_assets.execution.backends.protocol import is_eager, secrets_held
+    from starlake_dagster_assets.execution.execute import execute, ordered
+    from starlake_dagster_assets.execution.outcome import RunSettings
+    from starlake_dagster_assets.execution.source import secrets_of
     from starlake_dagster_assets.graph.select import select as select_nodes
-    from starlake_dagster_assets.runners.protocol import is_eager, secrets_held
 
     given, chosen_fields = variables(options), variables(fields, "--set")
     source = opened(project, env=env, options=given, on_error="skip")

@@ -44,7 +44,7 @@ def run(
     """Runs the unit tests below metadata/tests, each on a database of its own. Exit code 1 when one does not pass."""
     from starlake_dagster_assets.engine.unit_tests.discovery import TestSelection, find_unit_tests, select_unit_tests
     from starlake_dagster_assets.engine.unit_tests.run import run_unit_tests
-    from starlake_dagster_assets.runners.extras import need
+    from starlake_dagster_assets.execution.backends.extras import need
 
     need("duckdb", "duckdb")
     root = project.expanduser().resolve()

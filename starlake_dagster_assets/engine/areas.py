@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Domain, Project
+from starlake_dagster_assets.project.model.project import Domain, Project
 
 __all__ = ["AreaName", "Listing", "area", "free_name", "incoming_directory", "list_files", "local_path", "move_file"]
 

@@ -19,9 +19,9 @@ from starlake_dagster_assets.graph.model import Edge, Graph, Node
 from starlake_dagster_assets.graph.names import Names
 from starlake_dagster_assets.graph.nodes import collect_nodes
 from starlake_dagster_assets.graph.parity import EngineNames
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.references import split_name
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.sql.references import split_name
 
 __all__ = ["build_graph", "declared_dependencies", "parity_edges"]
 

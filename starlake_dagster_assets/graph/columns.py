@@ -6,8 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.names import Names
-from starlake_dagster_assets.project.column_lineage import OutputColumn, QualifiedQuery, output_columns, qualified_query
-from starlake_dagster_assets.project.model import Attribute, Project, Task, WriteStrategy
+from starlake_dagster_assets.project.model.project import Attribute, Project, Task, WriteStrategy
+from starlake_dagster_assets.project.sql.column_lineage import (
+    OutputColumn,
+    QualifiedQuery,
+    output_columns,
+    qualified_query,
+)
 
 __all__ = ["ColumnLineage", "NodeColumn"]
 

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
 
 __all__ = ["LEFT_OUT", "without_dependents"]
 

@@ -9,8 +9,8 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.names import Resolution
 from starlake_dagster_assets.graph.nodes import node_file
 from starlake_dagster_assets.graph.parity import EngineView
-from starlake_dagster_assets.project.model import Task
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Task
 
 __all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "raw_name", "self_reference"]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
-from starlake_dagster_assets.project.model import Domain, ExternalTable, Table, Task
+from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Table, Task
 
 __all__ = ["Edge", "Graph", "Node", "NodeKind"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import RefRule, Task
-from starlake_dagster_assets.project.ref_rules import apply_refs
-from starlake_dagster_assets.project.references import split_name
+from starlake_dagster_assets.project.model.project import RefRule, Task
+from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
+from starlake_dagster_assets.project.sql.references import split_name
 
 __all__ = ["Names", "Resolution"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Domain, ExternalTable, Location, Project, Table
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Project, Table
 
 __all__ = ["NodeSet", "collect_nodes", "node_file"]
 

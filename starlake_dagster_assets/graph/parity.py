@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.project.model import Task
+from starlake_dagster_assets.project.model.project import Task
 
 __all__ = ["EngineNames", "EngineView"]
 

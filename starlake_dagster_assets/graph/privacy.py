@@ -8,7 +8,7 @@ from functools import cached_property
 
 from starlake_dagster_assets.graph.columns import ColumnLineage, NodeColumn
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.project.model import Attribute, Project
+from starlake_dagster_assets.project.model.project import Attribute, Project
 
 __all__ = ["PrivateColumns"]
 

@@ -9,23 +9,29 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from starlake_dagster_assets.project.analysis import Analyzer
-from starlake_dagster_assets.project.application import forced_variables, resolve_application, resolve_refs
-from starlake_dagster_assets.project.broken import without_broken
-from starlake_dagster_assets.project.environment import EnvFiles, Variables, choose_env, missing_env, resolve_variables
-from starlake_dagster_assets.project.files import SourceFile, Sources, read_sources
-from starlake_dagster_assets.project.manifest import Manifest, Snapshot, is_secret_name, secret_values
-from starlake_dagster_assets.project.model import Application, DagConfig, Location, Macro, Project
-from starlake_dagster_assets.project.parsing import FileParser
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.ref_checks import check_refs
-from starlake_dagster_assets.project.rendering import Renderer
-from starlake_dagster_assets.project.report import Report
-from starlake_dagster_assets.project.resolution import Resolution
-from starlake_dagster_assets.project.shape import Parsed
-from starlake_dagster_assets.project.tables import resolve_domains, resolve_externals
-from starlake_dagster_assets.project.tasks import resolve_transforms
-from starlake_dagster_assets.project.types_file import resolve_types
+from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, is_secret_name, secret_values
+from starlake_dagster_assets.project.checks.refs import check_refs
+from starlake_dagster_assets.project.files.application import forced_variables, resolve_application, resolve_refs
+from starlake_dagster_assets.project.files.discovery import SourceFile, Sources, read_sources
+from starlake_dagster_assets.project.files.environment import (
+    EnvFiles,
+    Variables,
+    choose_env,
+    missing_env,
+    resolve_variables,
+)
+from starlake_dagster_assets.project.files.parsing import FileParser
+from starlake_dagster_assets.project.files.rendering import Renderer
+from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
+from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.resolve.broken import without_broken
+from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.tables import resolve_domains, resolve_externals
+from starlake_dagster_assets.project.resolve.tasks import resolve_transforms
+from starlake_dagster_assets.project.resolve.types_file import resolve_types
+from starlake_dagster_assets.project.sql.analysis import Analyzer
 
 __all__ = ["load_project"]
 

@@ -10,15 +10,16 @@ from pydantic import Field, ValidationError, field_validator
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._arguments import ProjectLike, command_options, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
-from starlake_dagster_assets.assets.attempt import attempt_of, command_attempt_of
-from starlake_dagster_assets.assets.binding import Binding
-from starlake_dagster_assets.assets.body import current_step, running_step
-from starlake_dagster_assets.assets.direct import with_run
-from starlake_dagster_assets.assets.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
-from starlake_dagster_assets.assets.run_config import LaunchSettings, StarlakeRunConfig
-from starlake_dagster_assets.command.outcome import ResultPolicies, TaskOptions
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
+from starlake_dagster_assets.dagster_assets.steps.attempt import attempt_of, command_attempt_of
+from starlake_dagster_assets.dagster_assets.steps.binding import Binding
+from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
+from starlake_dagster_assets.dagster_assets.steps.direct import with_run
+from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (
@@ -32,10 +33,9 @@ from starlake_dagster_assets.resources.variables import (
     read_text,
     resolved,
 )
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.assets.command import StarlakeCommandResult
+    from starlake_dagster_assets.dagster_assets.steps.command import StarlakeCommandResult
 
 __all__ = ["StarlakeResource"]
 
@@ -193,7 +193,9 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         call = step.call(nodes, given, None if config is None else LaunchSettings.of(config))
 
         def start(fetch: Fetch) -> Iterator[StarlakeEvent]:
-            from starlake_dagster_assets.assets.execute import run_step  # a code location defines steps and runs none
+            from starlake_dagster_assets.dagster_assets.steps.execute import (
+                run_step,  # a code location defines steps and runs none
+            )
 
             call.started = True
             call.runner = self.runner(step.binding.source, attempt_of(context))
@@ -235,7 +237,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
                 def refresh(context: dg.OpExecutionContext, starlake: StarlakeResource):
                     starlake.command(["transform", "--name", "kpi.revenue"], context=context, project="sales")
         """
-        from starlake_dagster_assets.assets.command import build_command, failure_of, run_command
+        from starlake_dagster_assets.dagster_assets.steps.command import build_command, failure_of, run_command
 
         step = running_step()
         if project is None and step is None:

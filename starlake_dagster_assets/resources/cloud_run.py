@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
-from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Environment
 
 __all__ = ["StarlakeCloudRun"]
 
@@ -53,7 +53,7 @@ class StarlakeCloudRun(StarlakeGoogleResource):
         Raises:
             RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
         """
-        from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment
+        from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 
         need("cloud-run", "google.cloud.run_v2", "google.cloud.logging_v2")
 

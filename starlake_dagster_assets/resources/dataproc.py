@@ -8,20 +8,25 @@ from typing import Any, ClassVar, Literal
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.assets.attempt import deployment_of, may_retry
-from starlake_dagster_assets.command.source import ProjectSource, secrets_of
+from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, Program
+from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
+    ClusterPlan,
+    ClusterService,
+    EphemeralClusters,
+    label,
+)
+from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment
+from starlake_dagster_assets.execution.source import ProjectSource, secrets_of
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.routing import WithoutJobIds
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 from starlake_dagster_assets.resources.remote import refuse_visible_secrets
 from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
-from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
-from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters, label
-from starlake_dagster_assets.runners.driver_output import DriverOutput
-from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Environment
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
-from starlake_dagster_assets.warehouse.routing import WithoutJobIds
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
 

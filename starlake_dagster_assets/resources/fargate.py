@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment
+from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
-from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Environment
 
 __all__ = ["StarlakeFargate"]
 
@@ -73,7 +73,7 @@ class StarlakeFargate(StarlakeRemoteResource):
         Raises:
             RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
         """
-        from starlake_dagster_assets.runners.fargate import FargateEnvironment
+        from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 
         need("fargate", "boto3")
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from pydantic import Field
 
+from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
-from starlake_dagster_assets.warehouse.project import WarehouseAccess
 
 __all__ = ["StarlakeGoogleResource"]
 

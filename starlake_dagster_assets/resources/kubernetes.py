@@ -7,11 +7,11 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from starlake_dagster_assets.command.source import ProjectSource, secrets_of
+from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment
+from starlake_dagster_assets.execution.source import ProjectSource, secrets_of
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
-from starlake_dagster_assets.runners.extras import need
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Environment
 
 __all__ = ["StarlakeKubernetes"]
 
@@ -113,8 +113,8 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             RunnerError: When the extra is not installed, Kubernetes does not know a field, or a value that anyone who
                 can read Jobs can read looks like a secret.
         """
-        from starlake_dagster_assets.runners.kubernetes import KubernetesEnvironment
-        from starlake_dagster_assets.runners.kubernetes_job import JobTemplate, visible_values
+        from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, visible_values
 
         need("kubernetes", "kubernetes", "dagster_k8s")
         template = JobTemplate(

@@ -5,8 +5,8 @@ from pathlib import PurePath
 
 import dagster as dg
 
-from starlake_dagster_assets.command.source import ProjectSource
-from starlake_dagster_assets.warehouse.connections import duckdb_file_names
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.execution.warehouse.connections import duckdb_file_names
 
 __all__ = ["duckdb_pool"]
 

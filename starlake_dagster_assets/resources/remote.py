@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.command.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, log_level
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
+from starlake_dagster_assets.execution.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from starlake_dagster_assets.runners.remote import Environment, Policy
-from starlake_dagster_assets.runners.shell_env import DROPPED, log_level
 
 __all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]
 
@@ -85,8 +85,8 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When the environment is not there.
         """
-        from starlake_dagster_assets.runners.driving import RemoteRunner
-        from starlake_dagster_assets.runners.ingesting import remote_files
+        from starlake_dagster_assets.execution.backends.ingesting import remote_files
+        from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
         who = attempt or Attempt()
         options = project.options

@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from starlake_dagster_assets.command.source import ProjectSource
+from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, inherited, log_level, secret_values
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
+from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
-from starlake_dagster_assets.runners.ingesting import StoredFiles
-from starlake_dagster_assets.runners.launchers import Launcher, launch
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from starlake_dagster_assets.runners.shell import ShellRunner
-from starlake_dagster_assets.runners.shell_env import DROPPED, inherited, log_level, secret_values
-from starlake_dagster_assets.warehouse.connections import writes_duckdb_file
-from starlake_dagster_assets.warehouse.project import WarehouseAccess
 
 __all__ = ["StarlakeShell"]
 
@@ -101,7 +101,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         shell = self.shell(project)
         if self.launcher != "console":
             return shell
-        from starlake_dagster_assets.runners.console import ConsoleRunner
+        from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner
 
         return ConsoleRunner(shell, exclusive=self.single_writer(project))
 
@@ -125,7 +125,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         """
         start: Launcher = launch
         if self.launcher == "dagster_shell":
-            from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
+            from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 
             start = launch_by_dagster_shell
         mine = inherited(os.environ, self.include_env_vars)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Edge, Graph
-from starlake_dagster_assets.project.model import Connection, Expectation, Project
+from starlake_dagster_assets.project.model.project import Connection, Expectation, Project
 from tests.graph.conftest import project, table, task
 
 __all__ = ["ODD", "Source", "cloud_project", "odd_project", "random_project"]

@@ -15,9 +15,9 @@ from starlake_dagster_assets import (
     build_definitions,
     export_airflow,
 )
-from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airlift import AirflowTasks
-from starlake_dagster_assets.automation.runs import DATA_INTERVAL
+from starlake_dagster_assets.automation.definitions.runs import DATA_INTERVAL
 from starlake_dagster_assets.errors import StarlakeError
 from tests.airflow.test_states import ORDERS, SUMS, History, Shop
 from tests.fakes.airflow import FakeAirflow

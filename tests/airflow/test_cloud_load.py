@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.airflow import cloud_load, store_areas
-from starlake_dagster_assets.airflow.cloud_load import begin_load, end_load
+from starlake_dagster_assets.airflow.runtime import cloud_load, store_areas
+from starlake_dagster_assets.airflow.runtime.cloud_load import begin_load, end_load
 
 STORES = {"gs": "gs://shop", "s3": "s3://shop"}
 

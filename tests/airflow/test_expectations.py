@@ -8,11 +8,11 @@ import sqlglot
 from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
-from starlake_dagster_assets.airflow import macros
-from starlake_dagster_assets.airflow.model import AirflowOptions, Audit, TaskSpec
 from starlake_dagster_assets.airflow.operators.checks import Checks
-from starlake_dagster_assets.airflow.source import literal
-from starlake_dagster_assets.project.model import Connection, Expectation
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Audit, TaskSpec
+from starlake_dagster_assets.airflow.render.source import literal
+from starlake_dagster_assets.airflow.runtime import macros
+from starlake_dagster_assets.project.model.project import Connection, Expectation
 from tests.airflow.projects import Source
 from tests.graph.conftest import project, table, task
 

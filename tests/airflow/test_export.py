@@ -27,13 +27,13 @@ from starlake_dagster_assets import (
     StarlakeTranslator,
     export_airflow,
 )
-from starlake_dagster_assets.airflow.model import AirflowOptions
-from starlake_dagster_assets.airflow.source import jinja, jinja_text, literal, text_block
-from starlake_dagster_assets.arrivals.places import ack_path
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
+from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, literal, text_block
+from starlake_dagster_assets.automation.file_arrivals.places import ack_path
+from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge
-from starlake_dagster_assets.project.model import Connection
-from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.project.model.project import Connection
 from tests.airflow.projects import Source
 from tests.graph.conftest import project as tables_of
 from tests.graph.conftest import table, task

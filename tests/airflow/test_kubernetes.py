@@ -6,7 +6,7 @@ import re
 import pytest
 
 from starlake_dagster_assets import StarlakeProject, export_airflow
-from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from tests.conformance.subject import write_project
 
 SETTINGS = {

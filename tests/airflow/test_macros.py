@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.airflow import macros
+from starlake_dagster_assets.airflow.runtime import macros
 
 UTC = timezone.utc
 CRON = type("CronDataIntervalTimetable", (), {})()

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeTranslator, export_airflow
-from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.graph.model import Edge
-from starlake_dagster_assets.project.model import Expectation
+from starlake_dagster_assets.project.model.project import Expectation
 from tests.airflow.projects import Source
 from tests.airflow.standin import Dag, read
 from tests.graph.conftest import project, table, task

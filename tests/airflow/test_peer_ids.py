@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, export_airflow
-from starlake_dagster_assets.airflow.peer_ids import peer_word
+from starlake_dagster_assets.airflow.plan.peer_ids import peer_word
 from starlake_dagster_assets.cli import main
 from tests.airflow.standin import read
 
@@ -81,7 +81,7 @@ def test_files_say_the_ids_once_and_groups_begin_them(tmp_path):
 
 
 def test_checks_and_events_of_dags_keep_their_own_ids(tmp_path):
-    from starlake_dagster_assets.airflow.model import AirflowOptions
+    from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 
     project = shop(tmp_path / "shop", "none")
     orders = project.root / "metadata" / "load" / "starbake" / "orders.sl.yml"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from starlake_dagster_assets import export_airflow
-from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.errors import ProjectError
 from tests.airflow.projects import Source, cloud_project
 from tests.graph.conftest import project, table, task

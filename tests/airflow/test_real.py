@@ -27,7 +27,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.export import ExportReport
-from starlake_dagster_assets.airflow.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.airflow.test_peer_ids import RECORDED, shop

@@ -11,9 +11,9 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.helper import helper
-from starlake_dagster_assets.airflow.load_spec import WorkerTable
-from starlake_dagster_assets.airflow.render import MARKER
-from starlake_dagster_assets.airflow.tries import WorkerAreas
+from starlake_dagster_assets.airflow.render.dag_file import MARKER
+from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
+from starlake_dagster_assets.airflow.runtime.tries import WorkerAreas
 from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
 from tests.fakes.script import Scripted
 

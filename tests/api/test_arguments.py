@@ -9,12 +9,12 @@ import pytest
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, StarlakeTranslator
-from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
-from starlake_dagster_assets.automation.conditions import automation_conditions, build_condition_sensors
-from starlake_dagster_assets.automation.jobs import build_jobs
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
-from starlake_dagster_assets.automation.schedules import build_schedules
-from starlake_dagster_assets.triggers.build import build_triggers
+from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.definitions.conditions import automation_conditions, build_condition_sensors
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.schedules import build_schedules
+from starlake_dagster_assets.automation.policies.build import build_triggers
 
 
 @pytest.mark.parametrize("kind", [str, Path])

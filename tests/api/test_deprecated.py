@@ -22,11 +22,11 @@ from starlake_dagster_assets import (
     StarlakeProject,
     StarlakeSteps,
 )
-from starlake_dagster_assets.assets.step_options import FORMER_METADATA, FORMER_STEPS
+from starlake_dagster_assets.automation.policies.build import build_triggers
+from starlake_dagster_assets.automation.policies.groups import FLAT_NAMES
+from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
+from starlake_dagster_assets.dagster_assets.step_options import FORMER_METADATA, FORMER_STEPS
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.groups import FLAT_NAMES
-from starlake_dagster_assets.triggers.settings import FORMER_NAMES, NodeSettings
 
 
 def body(context: dg.AssetExecutionContext, starlake: sda.StarlakeResource) -> Iterator[Any]:

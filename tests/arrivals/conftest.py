@@ -9,11 +9,11 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
-from starlake_dagster_assets.automation import arrival_tick
-from starlake_dagster_assets.automation.arrivals import build_arrival_sensors
-from starlake_dagster_assets.project.model import Domain, Metadata
+from starlake_dagster_assets.automation.definitions import arrival_tick
+from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.project.model.project import Domain, Metadata
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
-from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
 from tests.assets.conftest import Source, make_source, make_table
 
 __all__ = ["Clocked", "World", "sales_in", "waiting"]

@@ -12,12 +12,12 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.arrivals import scene, stores
-from starlake_dagster_assets.arrivals.guard import GuardedRun
-from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.command.outcome import RunSettings
+from starlake_dagster_assets.automation.file_arrivals import scene, stores
+from starlake_dagster_assets.automation.file_arrivals.guard import GuardedRun
+from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.triggers.model import PreLoad
 from tests.arrivals.conftest import sales_in, tables
 
 QUICK = PreLoad("imported", stable_for=0)

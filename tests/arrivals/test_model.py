@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from starlake_dagster_assets.automation import arrival_tick
-from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.automation.definitions import arrival_tick
+from starlake_dagster_assets.automation.policies.model import PreLoad
 from tests.arrivals.conftest import Clocked, World, sales_in, tables, waiting
 
 STABLE = 30

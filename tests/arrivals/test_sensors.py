@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.arrivals.places import directory
-from starlake_dagster_assets.arrivals.stores import StoreError
-from starlake_dagster_assets.arrivals.tags import NO_FILES
+from starlake_dagster_assets.automation.file_arrivals.places import directory
+from starlake_dagster_assets.automation.file_arrivals.stores import StoreError
+from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
+from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
 from tests.arrivals.conftest import sales_in, tables
 
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED

@@ -8,9 +8,9 @@ from functools import partial
 import fsspec
 import pytest
 
-from starlake_dagster_assets.arrivals.looks import Watched
-from starlake_dagster_assets.arrivals.stores import Store, StoreError, content_of, mark_of
-from starlake_dagster_assets.triggers.model import PreLoad
+from starlake_dagster_assets.automation.file_arrivals.looks import Watched
+from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of, mark_of
+from starlake_dagster_assets.automation.policies.model import PreLoad
 from tests.arrivals.conftest import sales_in, tables
 from tests.fakes.gcs import FakeGcs
 from tests.fakes.growth import calls

@@ -10,7 +10,8 @@ import pytest
 
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.project.model import (
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import (
     Application,
     Connection,
     Domain,
@@ -23,7 +24,6 @@ from starlake_dagster_assets.project.model import (
     Task,
     TransformDomain,
 )
-from starlake_dagster_assets.project.problems import Problem
 
 
 @dataclass

@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeProject, StarlakeSteps, build_definitions
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.model import AuditRow
-from starlake_dagster_assets.command.outcome import RunSettings
+from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.model import AuditRow
+from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.runners.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 
 AT = "26/01/01 00:00:00 "
 ALL = f"{AT}INFO IngestionWorkflow: All tables loaded successfully"

@@ -14,8 +14,8 @@ from starlake_dagster_assets import (
     StarlakeResource,
     starlake_assets,
 )
-from starlake_dagster_assets.assets.decorator import build_starlake_assets
-from starlake_dagster_assets.assets.preview import as_table
+from starlake_dagster_assets.dagster_assets.decorator import build_starlake_assets
+from starlake_dagster_assets.dagster_assets.specs.preview import as_table
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
 

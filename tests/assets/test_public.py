@@ -105,7 +105,7 @@ from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_defin
 project = StarlakeProject({str(tmp_path)!r}, cache_dir={str(tmp_path / "cache")!r})
 build_definitions(project, starlake=StarlakeDuckDB()).get_repository_def()
 import json, sys
-from starlake_dagster_assets.project import schema
+from starlake_dagster_assets.project.files.discovery import schema
 print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))"""
     env = {**os.environ, "PYTHONPATH": str(Path(starlake_dagster_assets.__file__).parents[1])}
     for is_cold in (True, False):
@@ -136,7 +136,7 @@ import sys
 sys.modules["duckdb"] = None
 from pathlib import Path
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners.embedded import embedded_runner
+from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
 try:
     embedded_runner(Path("."))
 except RunnerError as error:

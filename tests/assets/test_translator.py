@@ -15,13 +15,13 @@ from starlake_dagster_assets import (
     build_definitions,
     build_starlake_assets,
 )
-from starlake_dagster_assets.assets.names import group_name, key_part, output_name, tags_of
-from starlake_dagster_assets.assets.steps import FEW
-from starlake_dagster_assets.command.checks import named_expectations
+from starlake_dagster_assets.automation.policies.build import build_triggers
+from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part, output_name, tags_of
+from starlake_dagster_assets.dagster_assets.steps.grouping import FEW
 from starlake_dagster_assets.errors import ProjectError, SelectionError
-from starlake_dagster_assets.project.model import Acl, Attribute, Metadata, Sink, WriteStrategy
+from starlake_dagster_assets.execution.checks import named_expectations
+from starlake_dagster_assets.project.model.project import Acl, Attribute, Metadata, Sink, WriteStrategy
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.triggers.build import build_triggers
 
 
 def specs(source, translator=None):
@@ -225,9 +225,9 @@ def test_any_name_becomes_one_that_dagster_accepts(text):
 
 
 def test_columns_that_tables_have_in_common_are_made_once():
-    from starlake_dagster_assets.assets.metadata import described_schema
+    from starlake_dagster_assets.dagster_assets.specs.metadata import described_schema
     from starlake_dagster_assets.graph.model import Node
-    from starlake_dagster_assets.project.model import Attribute, ExternalTable, Location
+    from starlake_dagster_assets.project.model.project import Attribute, ExternalTable, Location
 
     def columns(name: str) -> Sequence[dg.TableColumn]:
         made = (Attribute(name="id", required=True), Attribute(name=f"of_{name}"))

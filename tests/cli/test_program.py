@@ -166,7 +166,7 @@ def test_each_command_explains_itself(program):
 
 def test_on_a_terminal_a_failure_is_red_and_the_table_comes_last(monkeypatch, capsys):
     from starlake_dagster_assets.cli import report
-    from starlake_dagster_assets.command.outcome import Outcome
+    from starlake_dagster_assets.execution.outcome import Outcome
     from starlake_dagster_assets.graph.model import Node
 
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
-from starlake_dagster_assets.automation.schedules import build_schedules
+from starlake_dagster_assets.automation.definitions.schedules import build_schedules
+from starlake_dagster_assets.automation.policies.model import Clock, Job, Partitions, Trigger, Triggers
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
-from starlake_dagster_assets.triggers.model import Clock, Job, Partitions, Trigger, Triggers
 from tests.assets.conftest import Make, Source
 
 PARIS = "Europe/Paris"

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeMetadata, StarlakeTranslator, build_starlake_assets
-from starlake_dagster_assets.automation.partitions import PARTITIONS_START, clock_windows, node_partitions
+from starlake_dagster_assets.automation.definitions.partitions import PARTITIONS_START, clock_windows, node_partitions
+from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.model import Attribute, Metadata, Sink
-from starlake_dagster_assets.project.schedules import PRESETS
+from starlake_dagster_assets.project.model.project import Attribute, Metadata, Sink
+from starlake_dagster_assets.project.resolve.schedules import PRESETS
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
-from starlake_dagster_assets.triggers.model import Clock, Trigger, Triggers
 from tests.clock.conftest import PARIS, merged, options_of, scheduled
 
 DAILY = Clock("0 5 * * *", PARIS)

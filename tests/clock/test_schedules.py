@@ -10,11 +10,11 @@ import pytest
 from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.test_utils import create_run_for_test
 
-from starlake_dagster_assets.automation.runs import interval_tags
-from starlake_dagster_assets.automation.schedules import build_schedules
+from starlake_dagster_assets.automation.definitions.runs import interval_tags
+from starlake_dagster_assets.automation.definitions.schedules import build_schedules
+from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.model import WriteStrategy
-from starlake_dagster_assets.triggers.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.project.model.project import WriteStrategy
 from tests.clock.conftest import PARIS, merged, scheduled
 
 ZONE = ZoneInfo(PARIS)

@@ -15,14 +15,14 @@ from starlake_dagster_assets import (
     build_definitions,
 )
 from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, quiet
-from starlake_dagster_assets.assets.freshness import NEVER
-from starlake_dagster_assets.assets.retries import retry_policy
-from starlake_dagster_assets.automation.run_tags import job_tags
-from starlake_dagster_assets.project.durations import duration
-from starlake_dagster_assets.project.model import Freshness, Metadata
+from starlake_dagster_assets.automation.definitions.run_tags import job_tags
+from starlake_dagster_assets.automation.policies.build import restricted
+from starlake_dagster_assets.automation.policies.model import Clock, Job
+from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER
+from starlake_dagster_assets.dagster_assets.steps.retries import retry_policy
+from starlake_dagster_assets.project.model.project import Freshness, Metadata
+from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake
-from starlake_dagster_assets.triggers.build import restricted
-from starlake_dagster_assets.triggers.model import Clock, Job
 from tests.clock.conftest import merged, scheduled
 
 DAILY = Clock("0 5 * * *")
@@ -213,7 +213,7 @@ def test_one_pool_for_each_duckdb_file_unless_a_pool_is_said(sales):
 
 
 def test_no_pool_without_a_duckdb_file(make):
-    from starlake_dagster_assets.project.model import Connection
+    from starlake_dagster_assets.project.model.project import Connection
 
     postgres = Connection(name="duck", type="jdbc", options={"url": "jdbc:postgresql://db/x"})
     source = make.source([make.table("orders")], connections={"duck": postgres})

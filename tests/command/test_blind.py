@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
-from starlake_dagster_assets.runners.fake import FakeRunner, Script, loaded_lines
+from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 
 TABLE = """version: 1
 table:

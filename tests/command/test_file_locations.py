@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.command.evidence import Evidence
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.model import AuditRow, Command
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
-from starlake_dagster_assets.runners.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
-from starlake_dagster_assets.runners.ingesting import StoredFiles
+from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
+from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.execution.evidence import Evidence
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.model import AuditRow, Command
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 
 INFO = "26/01/01 00:00:00 INFO"
 ERROR = "26/01/01 00:00:00 ERROR"

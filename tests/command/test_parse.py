@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.command.model import (
+from starlake_dagster_assets.execution.model import (
     CommandFailed,
     CommandSucceeded,
     FileLoaded,
@@ -16,7 +16,7 @@ from starlake_dagster_assets.command.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.command.parse import OutputParser, parse
+from starlake_dagster_assets.execution.parse import OutputParser, parse
 from tests.fakes.growth import growth
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"

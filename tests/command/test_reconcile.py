@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.command.evidence import Ending, Evidence, Expected, Log, TableFiles
-from starlake_dagster_assets.command.model import (
+from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Log, TableFiles
+from starlake_dagster_assets.execution.model import (
     AuditRow,
     CommandFailed,
     CommandSucceeded,
@@ -20,8 +20,8 @@ from starlake_dagster_assets.command.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.command.parse import OutputParser
-from starlake_dagster_assets.command.reconcile import landed, reconcile_load, reconcile_transform
+from starlake_dagster_assets.execution.parse import OutputParser
+from starlake_dagster_assets.execution.reconcile import landed, reconcile_load, reconcile_transform
 from tests.command.world import Faults, World, verdicts_of
 from tests.fakes.growth import growth
 

@@ -130,7 +130,7 @@ def test_where_commands_run_is_a_type_and_the_fields_of_its_resource(sandbox, de
     dataproc = {"type": "dataproc", "project": "p", "dataproc_region": "r", "cluster": "c", "jars": "gs://b/s.jar"}
     from pydantic import TypeAdapter
 
-    from starlake_dagster_assets.component_attributes import environment_type
+    from starlake_dagster_assets.component.attributes import environment_type
 
     assert TypeAdapter(environment_type()).validate_python(dataproc).dataproc_region == "r"
 

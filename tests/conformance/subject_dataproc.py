@@ -10,11 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
-from starlake_dagster_assets.runners.dataproc import DataprocBatches, DataprocJobs, Program
-from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan, ClusterService, EphemeralClusters
-from starlake_dagster_assets.runners.driver_output import DriverOutput
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, Program
+from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
+    ClusterPlan,
+    ClusterService,
+    EphemeralClusters,
+)
+from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.conformance.subject import ScriptedRunning, Subject
 from tests.conformance.subject_remote import policy
 from tests.fakes.dataproc import FakeDataproc

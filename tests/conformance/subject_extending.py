@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.conformance.subject import ScriptedRunning, Subject
 from tests.conformance.subject_remote import policy
 from tests.environments.example import loaded

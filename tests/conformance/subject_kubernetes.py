@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.kubernetes import KubernetesEnvironment
-from starlake_dagster_assets.runners.kubernetes_job import JobTemplate
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
+from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.conformance.subject import ScriptedRunning, Subject
 from tests.conformance.subject_remote import policy
 from tests.fakes.kubernetes import FakeKubernetes

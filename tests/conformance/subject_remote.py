@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.fargate import FargateEnvironment
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from starlake_dagster_assets.runners.remote import Policy
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
+from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.conformance.subject import ScriptedRunning, Subject
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun

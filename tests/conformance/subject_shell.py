@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.runners.console import ConsoleRunner
-from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
-from starlake_dagster_assets.runners.launchers import Launcher, launch
-from starlake_dagster_assets.runners.protocol import Attempt, Runner
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner
+from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
+from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from tests.conformance.subject import ScriptedRunning, Subject
 
 __all__ = ["SUBJECTS"]

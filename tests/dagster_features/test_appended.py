@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 import starlake_dagster_assets as sda
-from starlake_dagster_assets.assets import step_intervals
+from starlake_dagster_assets.dagster_assets.steps import step_intervals
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")

@@ -17,7 +17,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow import definitions_graph
-from starlake_dagster_assets.assets.decorator import default_name
+from starlake_dagster_assets.dagster_assets.decorator import default_name
 from tests.dagster_features.projects import REPORTS, SALES, rows, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")

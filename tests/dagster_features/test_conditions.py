@@ -9,7 +9,7 @@ import pytest
 
 from starlake_dagster_assets import build_definitions
 from starlake_dagster_assets.automation import upstreams_updated
-from starlake_dagster_assets.triggers.model import Watch
+from starlake_dagster_assets.automation.policies.model import Watch
 from tests.assets.conftest import make_source, make_table, make_task
 from tests.lineage_sensors.conftest import World, any_of, watching
 

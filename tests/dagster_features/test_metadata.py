@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_definitions
-from starlake_dagster_assets.assets.wording import schedule_text
+from starlake_dagster_assets.dagster_assets.specs.wording import schedule_text
 from tests.dagster_features.projects import SALES, TABLE, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")

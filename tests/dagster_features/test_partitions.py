@@ -20,12 +20,12 @@ from starlake_dagster_assets import (
     build_definitions,
     starlake_assets,
 )
-from starlake_dagster_assets.automation.partition_values import PartitionOfValue
-from starlake_dagster_assets.automation.partitions import clock_windows
+from starlake_dagster_assets.automation.definitions.partition_values import PartitionOfValue
+from starlake_dagster_assets.automation.definitions.partitions import clock_windows
+from starlake_dagster_assets.automation.policies.model import Clock
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
-from starlake_dagster_assets.triggers.model import Clock
 from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -205,7 +205,9 @@ def test_rows_of_no_partition_are_an_update_for_what_reads_the_whole_table(
     if not is_counted:
         monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
         monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.record_partitions", lambda *_: None)
-        monkeypatch.setattr("starlake_dagster_assets.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None)
+        monkeypatch.setattr(
+            "starlake_dagster_assets.execution.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None
+        )
     total = {"metadata/transform/kpi/total.sql": "select count(*) as n from sales.orders"}
     source = project(
         tmp_path,
@@ -238,7 +240,9 @@ def test_where_nobody_counts_the_rows_no_partition_is_green(tmp_path, instance, 
     assert world.run(ORDERS, partition_key="2025-08-17").success
     assert counts(world.events()) == {"2025-03-01": 2}, "by the difference"
 
-    monkeypatch.setattr("starlake_dagster_assets.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None)
+    monkeypatch.setattr(
+        "starlake_dagster_assets.execution.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None
+    )
     deliver(tmp_path, 2, ["2025-03-05"])
     assert world.run(ORDERS, partition_key="2025-03-05").success
     assert world.green() == {"2025-03-01"}
@@ -278,7 +282,7 @@ def test_other_strategies_of_loads_count_what_they_wrote(strategy, days, tmp_pat
 
 @LOADS
 def test_a_load_that_overwrites_its_table_is_left_unpartitioned_with_a_warning(tmp_path):
-    from starlake_dagster_assets.triggers.build import build_triggers
+    from starlake_dagster_assets.automation.policies.build import build_triggers
 
     source = project(tmp_path, orders=table(strategy="{type: OVERWRITE}"))
     triggers = build_triggers(source, StarlakeAutomation(partitions="sink"))
@@ -315,7 +319,7 @@ def test_a_cron_partition_of_a_load_is_the_tick_that_loaded_it(tmp_path, instanc
     ],
 )
 def test_strategies_that_would_not_hold_are_left_unpartitioned_with_one_warning(task, why, tmp_path):
-    from starlake_dagster_assets.triggers.build import build_triggers
+    from starlake_dagster_assets.automation.policies.build import build_triggers
 
     source = project(
         tmp_path,

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from starlake_dagster_assets.doctor_environment import examine_environment
+from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeShell
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project

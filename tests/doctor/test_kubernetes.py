@@ -2,7 +2,7 @@
 
 import pytest
 
-from starlake_dagster_assets.doctor_environment import examine_environment
+from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.resources import StarlakeKubernetes
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from starlake_dagster_assets.doctor_warehouse import examine_warehouse
+from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.resources import StarlakeDataproc, StarlakeFargate
 from tests.warehouse.bench import AUDIT, WarehouseBench
 from tests.warehouse.conftest import bench, postgres_server  # noqa: F401 - fixtures

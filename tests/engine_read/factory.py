@@ -8,7 +8,15 @@ from typing import Any
 import duckdb
 
 from starlake_dagster_assets.engine.reading.read import read_incoming
-from starlake_dagster_assets.project.model import Application, Attribute, Location, Metadata, Project, Table, TypeDef
+from starlake_dagster_assets.project.model.project import (
+    Application,
+    Attribute,
+    Location,
+    Metadata,
+    Project,
+    Table,
+    TypeDef,
+)
 
 NUMBER = r"[-+]?\d*\.?\d+[Ee]?[-+]?\d*"
 MOMENTS = [

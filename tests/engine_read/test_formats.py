@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.project.model.project import TypeDef
 
 COLUMNS = (attribute("id", "int"), attribute("label"), attribute("on_sale", "boolean"), attribute("day", "date"))
 LINES = (

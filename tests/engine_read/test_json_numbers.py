@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from factory import Read, attribute, project, table, written
 
-from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.project.model.project import TypeDef
 
 MONEY = TypeDef(name="money", primitive_type="decimal", pattern=r"-?.*", ddl_mapping={"duckdb": "DECIMAL(38,10)"})
 NUMBERS = [

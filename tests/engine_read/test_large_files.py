@@ -7,7 +7,7 @@ import duckdb
 from factory import attribute, project, table
 
 from starlake_dagster_assets.engine.reading.read import read_incoming
-from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.project.model.project import Table
 
 ROWS = 150_000
 TEXT = "abcdefghij" * 60

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_types import read_one
 
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.project.model.project import TypeDef
 
 VALUES = st.text(alphabet='ab;"\\\n\r ,é\t', max_size=10)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])

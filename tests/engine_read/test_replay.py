@@ -11,7 +11,7 @@ from factory import Read, attribute, project, table, written
 
 from starlake_dagster_assets.engine.commands.launcher import execute
 from starlake_dagster_assets.engine.writing.replay import replay_path, write_replay
-from starlake_dagster_assets.project.model import Position, Project, Table
+from starlake_dagster_assets.project.model.project import Position, Project, Table
 
 ASKED = project(sink_replay_to_file=True)
 ID_NOTE = (attribute("id", "int"), attribute("note"))

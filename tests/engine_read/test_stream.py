@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
-from starlake_dagster_assets.project.model import Project, Table, TypeDef
+from starlake_dagster_assets.project.model.project import Project, Table, TypeDef
 
 PLAIN = (
     attribute("id", "long", required=True),

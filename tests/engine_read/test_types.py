@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.project.model.project import TypeDef
 
 
 def read_one(folder: Path, texts: list[str], definition: TypeDef) -> Read:

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
+from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.command.model import (
+from starlake_dagster_assets.engine.commands.launcher import execute, options_of
+from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
+from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
+from starlake_dagster_assets.execution.model import (
     Command,
     CommandFailed,
     CommandSucceeded,
@@ -19,10 +22,7 @@ from starlake_dagster_assets.command.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.command.reported import ReportedEvents
-from starlake_dagster_assets.engine.commands.launcher import execute, options_of
-from starlake_dagster_assets.runners.duckdb import EmbeddedRunner
-from starlake_dagster_assets.runners.protocol import ReportingHandle
+from starlake_dagster_assets.execution.reported import ReportedEvents
 
 
 def reported(bench: Any, *argv: str) -> list[Event]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, write
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import WriteStrategy
+from starlake_dagster_assets.project.model.project import WriteStrategy
 
 COLUMNS = ("id", "site", "v", "ts")
 Row = tuple[int | None, str | None, int | None, int | None]

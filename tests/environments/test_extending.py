@@ -25,7 +25,7 @@ from starlake_dagster_assets import StarlakeProject, build_definitions, export_a
 from starlake_dagster_assets._compat import has_components
 from starlake_dagster_assets.cli import main
 from starlake_dagster_assets.environments import environment_of, environments_table
-from starlake_dagster_assets.triggers.options import known_elsewhere
+from starlake_dagster_assets.automation.policies.options import known_elsewhere
 import starlake_batch
 
 root, out, program = sys.argv[1:]
@@ -44,7 +44,7 @@ def said(*argv):
 def component():
     if not has_components():
         return None
-    from starlake_dagster_assets.component_attributes import environment_type
+    from starlake_dagster_assets.component.attributes import environment_type
     from pydantic import TypeAdapter
     return type(TypeAdapter(environment_type()).validate_python({"type": "batch", "directory": out})).__name__
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 from random import Random
 from threading import Event
 
-from starlake_dagster_assets.command.model import AuditRow, ExpectationRow, Line
-from starlake_dagster_assets.runners.remote import Status, Submission, Verdict
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
+from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow, Line
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["Faults", "Killed", "SimulatedReader", "SimulatedService", "SimulatedTime"]
 

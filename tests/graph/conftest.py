@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.project.model import (
+from starlake_dagster_assets.project.model.project import (
     Application,
     Attribute,
     Connection,
@@ -21,7 +21,7 @@ from starlake_dagster_assets.project.model import (
     Task,
     TransformDomain,
 )
-from starlake_dagster_assets.project.references import find_references, parity_references
+from starlake_dagster_assets.project.sql.references import find_references, parity_references
 
 
 def table(domain: str, stem: str, columns: Sequence[str | Attribute] = ("id",), **more: Any) -> Table:

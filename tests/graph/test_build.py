@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.graph.build import build_graph, declared_dependencies, parity_edges
 from starlake_dagster_assets.graph.cycles import find_cycles
-from starlake_dagster_assets.project.model import RefInput, RefOutput, RefRule
+from starlake_dagster_assets.project.model.project import RefInput, RefOutput, RefRule
 
 
 def edges(graph: Any) -> set[tuple[str, str]]:

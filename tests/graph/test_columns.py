@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.columns import ColumnLineage
-from starlake_dagster_assets.project.model import Attribute, Metadata, Project, WriteStrategy
+from starlake_dagster_assets.project.model.project import Attribute, Metadata, Project, WriteStrategy
 
 
 def read(project: Project) -> ColumnLineage:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from starlake_dagster_assets.cli.graph import register
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
-from starlake_dagster_assets.project.model import Sink
+from starlake_dagster_assets.project.model.project import Sink
 
 FILES = {
     "application.sl.yml": """

@@ -8,7 +8,7 @@ from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.select import select
-from starlake_dagster_assets.project.model import Sink
+from starlake_dagster_assets.project.model.project import Sink
 
 
 @pytest.fixture(scope="module")

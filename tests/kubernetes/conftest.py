@@ -1,7 +1,7 @@
 import pytest
 
-from starlake_dagster_assets.runners.kubernetes import KubernetesEnvironment
-from starlake_dagster_assets.runners.kubernetes_job import JobTemplate
+from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
+from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
 from tests.fakes.kubernetes import FakeKubernetes
 from tests.fakes.script import Scripted
 

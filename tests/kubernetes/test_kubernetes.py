@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from starlake_dagster_assets.command.model import Command
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.kubernetes import KubernetesEnvironment
-from starlake_dagster_assets.runners.kubernetes_job import JobTemplate, job_name
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Policy, Submission
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
+from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, job_name
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Submission
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
+from starlake_dagster_assets.execution.model import Command
 from tests.conformance.subject import Ledger
 
 FAST = Policy(
@@ -399,7 +399,7 @@ def test_the_namespace(server, tmp_path, context, given, namespace):
 def test_in_a_pod_its_own_credentials_are_used(server, tmp_path, monkeypatch):
     from kubernetes.config import incluster_config
 
-    from starlake_dagster_assets.runners import kubernetes_client
+    from starlake_dagster_assets.execution.backends.remote import kubernetes_client
 
     (tmp_path / "token").write_text("of-the-pod")
     (tmp_path / "namespace").write_text("default\n")
@@ -436,7 +436,7 @@ def test_an_interrupted_submission_leaves_no_job(server, scripted, environment, 
         return found
 
     monkeypatch.setattr(KubernetesEnvironment, "submit", slow)
-    from starlake_dagster_assets.runners.pending import PendingCall
+    from starlake_dagster_assets.execution.backends.remote.pending import PendingCall
 
     def interrupted(self):
         sent.wait(10)

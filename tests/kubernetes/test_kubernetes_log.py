@@ -5,7 +5,12 @@ from random import Random
 
 import pytest
 
-from starlake_dagster_assets.runners.kubernetes_log import LogPosition, LogUnavailableError, since_time, take_new
+from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
+    LogPosition,
+    LogUnavailableError,
+    since_time,
+    take_new,
+)
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 

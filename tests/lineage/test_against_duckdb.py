@@ -7,7 +7,7 @@ import random
 import duckdb
 import pytest
 
-from starlake_dagster_assets.project.references import find_references
+from starlake_dagster_assets.project.sql.references import find_references
 
 NAMES = ["a", "b", "c", "s.a", "s.b", "t.c"]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.column_lineage import column_lineage, output_columns, qualified_query
+from starlake_dagster_assets.project.sql.column_lineage import column_lineage, output_columns, qualified_query
 
 COLUMNS = {
     "s.orders": [("Id", "int"), ("custId", "int"), ("amount", "decimal")],

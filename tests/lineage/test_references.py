@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.references import (
+from starlake_dagster_assets.project.sql.references import (
     find_references,
     parity_references,
     parse_error,

@@ -11,10 +11,19 @@ from dagster._core.events import StepMaterializationData
 from dagster._core.execution.api import execute_run
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
-from starlake_dagster_assets.automation.conditions import build_condition_sensors
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.policies.model import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Job,
+    Trigger,
+    Triggers,
+    Upstream,
+    Watch,
+)
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Job, Trigger, Triggers, Upstream, Watch
 from tests.assets.conftest import Make, Source, make_source, make_table, make_task
 
 __all__ = ["World", "all_of", "any_of", "watching"]

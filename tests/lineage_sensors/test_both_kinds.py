@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, Triggers, Upstream, Watch
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Job, Triggers, Upstream, Watch
 from tests.lineage_sensors.conftest import World, all_of, any_of, watching
 
 pytestmark = pytest.mark.parametrize("kind", ["lineage", "condition"])

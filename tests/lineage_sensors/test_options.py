@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.policies.model import Upstream, Watch
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.triggers.model import Upstream, Watch
 from tests.lineage_sensors.conftest import all_of, watching
 
 CHAIN = {

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.project.model import WriteStrategy
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Watch
+from starlake_dagster_assets.project.model.project import WriteStrategy
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.triggers.model import AllOf, Job, Trigger, Triggers, Watch
 from tests.assets.conftest import make_source, make_table, make_task
 from tests.lineage_sensors.conftest import World, any_of
 

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
-from starlake_dagster_assets.triggers.model import Job, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.policies.model import Job, Trigger, Triggers, Upstream, Watch
 from tests.lineage_sensors.conftest import World, all_of, any_of, watching
 
 ABC = ("sales.a", "sales.b", "sales.c")

@@ -11,8 +11,8 @@ import dagster as dg
 
 from starlake_dagster_assets import StarlakeProject, StarlakeShell, definitions_from_dag_context
 from starlake_dagster_assets.automation import build_triggers
-from starlake_dagster_assets.dag_files.literals import read_dag_context
-from starlake_dagster_assets.dag_files.project import DagProject
+from starlake_dagster_assets.legacy.literals import read_dag_context
+from starlake_dagster_assets.legacy.project import DagProject
 from tests.migration import generated
 
 VARIABLES = {"sl_env_var": '{"SL_ROOT": "/starbake"}'}
@@ -56,7 +56,7 @@ def test_definitions_are_the_same_at_every_import(tmp_path: Path) -> None:
     text = f"schedules = [{{'domains': [{{'name': 's', 'tables': {tables}}}]}}]\noptions = {VARIABLES!r}\n"
     (tmp_path / "x.py").write_text(text)
     script = (
-        "from starlake_dagster_assets.dag_files.file import read_dag_files\n"
+        "from starlake_dagster_assets.legacy.file import read_dag_files\n"
         f"print([table.raw for table in read_dag_files({str(tmp_path)!r})[0].schedules[0].tables])"
     )
     root = str(Path(__file__).parents[2])

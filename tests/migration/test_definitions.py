@@ -21,13 +21,13 @@ from starlake_dagster_assets import (
     definitions_from_dag_context,
 )
 from starlake_dagster_assets.automation import build_triggers
-from starlake_dagster_assets.dag_files.file import read_dag_files
-from starlake_dagster_assets.dag_files.literals import read_dag_context
-from starlake_dagster_assets.dag_files.project import DagProject
+from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.literals import read_dag_context
+from starlake_dagster_assets.legacy.project import DagProject
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.triggers.evaluate import watched
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream
 from tests.fakes.script import Scripted
 from tests.migration import generated
 from tests.migration.conftest import EXAMPLE

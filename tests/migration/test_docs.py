@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from starlake_dagster_assets import StarlakeShell
+from starlake_dagster_assets.automation.policies.options import known_elsewhere
+from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.triggers.options import known_elsewhere
-from starlake_dagster_assets.triggers.settings import NodeSettings
 from tests.migration.conftest import EXAMPLE
 
 PAGE = (EXAMPLE.parent / "docs" / "migration.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.dag_files.file import read_dag_files
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.legacy.file import read_dag_files
 from tests.migration import generated
 from tests.migration.test_literals import TABLES, TREE
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.dag_files.literals import read_dag_context
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.legacy.literals import read_dag_context
 
 TREE: list[dict[str, Any]] = [
     {

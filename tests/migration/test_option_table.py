@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeShell
-from starlake_dagster_assets.arrivals.places import ack_path
+from starlake_dagster_assets.automation.file_arrivals.places import ack_path
+from starlake_dagster_assets.automation.policies.build import build_triggers
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Triggers
+from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Triggers
-from starlake_dagster_assets.triggers.options import task_options
 from tests.migration.test_docs import PAGE
 from tests.triggers.conftest import dag, project, table, task
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.dag_files.context import DagContext
-from starlake_dagster_assets.dag_files.file import read_dag_files
-from starlake_dagster_assets.dag_files.literals import read_dag_context
-from starlake_dagster_assets.dag_files.project import DagProject
+from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.triggers.build import build_triggers
+from starlake_dagster_assets.legacy.context import DagContext
+from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.literals import read_dag_context
+from starlake_dagster_assets.legacy.project import DagProject
 from tests.assets.conftest import make_source, make_table, make_task
 from tests.migration import generated
 from tests.migration.test_literals import TABLES, TREE

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from starlake_dagster_assets.project.environment import EnvFiles, choose_env, resolve_variables
+from starlake_dagster_assets.project.files.environment import EnvFiles, choose_env, resolve_variables
 
 NOW = datetime(2024, 3, 1, 12, 5, 9, 7_000, tzinfo=timezone.utc)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 
 @pytest.mark.parametrize(

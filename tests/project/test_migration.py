@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.project.migration import migrate
+from starlake_dagster_assets.project.files.migration import migrate
 
 
 def strategy(**table):

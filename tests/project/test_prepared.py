@@ -8,7 +8,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.prepared import read_prepared
+from starlake_dagster_assets.project.cache.prepared import read_prepared
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
 APPLICATION = """\
@@ -61,7 +61,7 @@ def test_it_is_the_project_that_its_files_say_at_another_place_and_without_them(
 
 
 def test_a_root_that_begins_other_names_is_replaced_as_a_whole_only(tmp_path):
-    from starlake_dagster_assets.project.prepared import _ROOT, _replaced
+    from starlake_dagster_assets.project.cache.prepared import _ROOT, _replaced
 
     assert _replaced("/app/in", (), "/app") == f"{_ROOT}/in"
     assert _replaced("jdbc:duckdb:/app/d.db;/app", (), "/app") == f"jdbc:duckdb:{_ROOT}/d.db;{_ROOT}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.rendering import (
+from starlake_dagster_assets.project.files.rendering import (
     Renderer,
     RenderError,
     mentioned,

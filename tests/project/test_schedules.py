@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from starlake_dagster_assets.project.schedules import PRESETS, cron_of
+from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
 
 
 @pytest.mark.parametrize(

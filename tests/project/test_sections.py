@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.sections import (
+from starlake_dagster_assets.project.sql.sections import (
     made_for_session,
     never_closed,
     split_sections,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.yaml_io import YamlError, key_line, parse_yaml
+from starlake_dagster_assets.project.files.yaml_io import YamlError, key_line, parse_yaml
 
 
 def test_scalars_stay_as_written():

@@ -5,14 +5,14 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
-from starlake_dagster_assets.runners.cloud_run import CloudRunEnvironment
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.read_quota import ReadQuota, ReadQuotaError
-from starlake_dagster_assets.runners.remote import Policy
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy
+from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.cloud_run import FakeCloudRun

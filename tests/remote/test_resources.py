@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.command import build
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.protocol import Status, Verdict
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Status, Verdict
 
 MAKE = {
     "cloud_run": lambda **fields: StarlakeCloudRun(project="p", job="j", local=True, endpoint="localhost:1", **fields),

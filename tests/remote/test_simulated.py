@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.command import outcome as outcomes
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
 from starlake_dagster_assets.errors import UnreachableError
-from starlake_dagster_assets.runners.calls import Clock
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Policy
+from starlake_dagster_assets.execution import outcome as outcomes
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.simulated_service import Faults, Killed, SimulatedReader, SimulatedService, SimulatedTime

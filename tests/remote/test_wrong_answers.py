@@ -4,14 +4,14 @@ from random import Random
 
 import pytest
 
-from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.outcome import RunSettings
-from starlake_dagster_assets.command.process import CommandExecutor
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.runners.calls import Clock
-from starlake_dagster_assets.runners.driving import RemoteRunner
-from starlake_dagster_assets.runners.protocol import Attempt
-from starlake_dagster_assets.runners.remote import Policy, Status
+from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status
+from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
+from starlake_dagster_assets.execution.outcome import RunSettings
+from starlake_dagster_assets.execution.process import CommandExecutor
 from tests.conformance.subject import Ledger
 from tests.fakes.simulated_service import Faults, SimulatedService, SimulatedTime
 

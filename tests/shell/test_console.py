@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.command.model import Command, CommandFailed, CommandSucceeded
-from starlake_dagster_assets.command.parse import parse
-from starlake_dagster_assets.runners.console import ConsoleRunner, speakable
-from starlake_dagster_assets.runners.protocol import job_id_of
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner, speakable
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.protocol import job_id_of
+from starlake_dagster_assets.execution.model import Command, CommandFailed, CommandSucceeded
+from starlake_dagster_assets.execution.parse import parse
 from tests.fakes.script import Scripted, alive
 
 TRANSCRIPT = Path(__file__).parents[1] / "transcripts" / "console-mixed"

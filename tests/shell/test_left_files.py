@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.command import process
-from starlake_dagster_assets.runners.ingesting import StoredFiles
+from starlake_dagster_assets.execution import process
+from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["process", "console"])
 

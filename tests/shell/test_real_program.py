@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.command import build
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings, Settled
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings, Settled
 from tests.fakes.script import descendants
 
 REAL = os.environ.get("SL_STARLAKE_PATH")

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.command.model import Command, Line
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners import pump, shell
-from starlake_dagster_assets.runners.dagster_shell import launch_by_dagster_shell
-from starlake_dagster_assets.runners.launchers import launch
-from starlake_dagster_assets.runners.pump import LONGEST, Cutter
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution.backends.local import pump, shell
+from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
+from starlake_dagster_assets.execution.backends.local.launchers import launch
+from starlake_dagster_assets.execution.backends.local.pump import LONGEST, Cutter
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
+from starlake_dagster_assets.execution.model import Command, Line
 from tests.fakes.script import Scripted, alive, descendants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,9 +210,9 @@ def test_much_output_in_bounded_memory(scripted: Scripted, launcher: Any) -> Non
     text = f"""
 import os, resource, sys
 from pathlib import Path
-from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.runners.{module} import {name}
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.backends.local.{module} import {name}
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 run = ShellRunner({str(scripted.path)!r}, Path({str(scripted.work)!r}), dict(os.environ), launcher={name})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 handle = run.start(Command("load", ("--domains", "sales", "--tables", "orders")))
@@ -297,9 +297,9 @@ def test_a_step_that_is_killed_leaves_nothing(scripted: Scripted, launcher: Any)
     text = f"""
 import os
 from pathlib import Path
-from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.runners.{module} import {name}
-from starlake_dagster_assets.runners.shell import ShellRunner
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.backends.local.{module} import {name}
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 run = ShellRunner({str(scripted.path)!r}, Path({str(scripted.work)!r}), dict(os.environ), launcher={name}, grace=1.0)
 run.start(Command("load", ("--domains", "sales", "--tables", "orders"))).wait()
 """

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.cli import run
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.local.shell_env import inherited, log_level, secret_values
+from starlake_dagster_assets.execution.warehouse import duckdb
 from starlake_dagster_assets.resources import StarlakeShell
-from starlake_dagster_assets.runners.shell_env import inherited, log_level, secret_values
-from starlake_dagster_assets.warehouse import duckdb
 
 SECRET = "hunter2-of-the-shell"
 TWENTY = [f"t{number:02}" for number in range(20)]

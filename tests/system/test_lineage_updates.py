@@ -17,9 +17,9 @@ from pathlib import Path
 
 import dagster as dg
 from starlake_dagster_assets import StarlakeProject, build_definitions
-from starlake_dagster_assets.automation.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.triggers.model import AllOf, Job, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, Watch
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
 both = Watch(AllOf((Upstream("starbake.Orders"), Upstream("starbake.Customers"))))

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import dagster as dg
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, build_definitions
-from starlake_dagster_assets.automation.schedules import build_schedules
+from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.triggers.model import Clock, Job, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import Clock, Job, Trigger, Triggers
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
 minutes = Clock("* * * * *", "Europe/Paris", start=datetime.fromisoformat("START"))

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, build_definitions
-from starlake_dagster_assets.project.model import DagConfig, Location, Metadata, Table, Task
+from starlake_dagster_assets.automation.policies.build import build_triggers
+from starlake_dagster_assets.automation.policies.model import Trigger, Triggers
+from starlake_dagster_assets.project.model.project import DagConfig, Location, Metadata, Table, Task
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
-from starlake_dagster_assets.triggers.build import build_triggers
-from starlake_dagster_assets.triggers.model import Trigger, Triggers
 from tests.assets.conftest import Source, make_source, make_table, make_task
 
 __all__ = ["Place", "dag", "made", "project", "table", "task", "trigger"]

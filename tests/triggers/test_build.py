@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
-from starlake_dagster_assets.automation.job_assets import unowned_upstreams
+from starlake_dagster_assets.automation.definitions.job_assets import unowned_upstreams
+from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
+from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.plan import topological
-from starlake_dagster_assets.project.model import Attribute, Freshness, Sink, WriteStrategy
-from starlake_dagster_assets.triggers.build import build_triggers, restricted
-from starlake_dagster_assets.triggers.evaluate import watched
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Upstream
+from starlake_dagster_assets.project.model.project import Attribute, Freshness, Sink, WriteStrategy
 from tests.triggers.conftest import dag, made, project, table, task, trigger
 
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from starlake_dagster_assets.triggers.crons import cycle_of, meet, period_of
-from starlake_dagster_assets.triggers.model import Clock
+from starlake_dagster_assets.automation.policies.crons import cycle_of, meet, period_of
+from starlake_dagster_assets.automation.policies.model import Clock
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from starlake_dagster_assets.triggers.crons import cycle_of
-from starlake_dagster_assets.triggers.evaluate import Evaluator, RunNeeded, Skip
-from starlake_dagster_assets.triggers.facts import Attempt, Target, Update
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Trigger, Upstream, Watch
+from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded, Skip
+from starlake_dagster_assets.automation.policies.facts import Attempt, Target, Update
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Trigger, Upstream, Watch
 
 
 def all_of(*names: str) -> Condition:

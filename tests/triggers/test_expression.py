@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.triggers.expression import ExpressionError, joined, named_nodes, parse_expression
-from starlake_dagster_assets.triggers.model import AllOf, AnyOf, Condition, Upstream
+from starlake_dagster_assets.automation.policies.expression import (
+    ExpressionError,
+    joined,
+    named_nodes,
+    parse_expression,
+)
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream
 
 NAMES = {"a": "s.a", "b": "s.b", "c": "s.c", "my table": "s.my table"}
 A, B, C = Upstream("s.a"), Upstream("s.b"), Upstream("s.c")

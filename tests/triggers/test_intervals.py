@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.assets.load_intervals import interval_of_load
-from starlake_dagster_assets.project.model import WriteStrategy
-from starlake_dagster_assets.triggers.intervals import (
+from starlake_dagster_assets.automation.policies.intervals import (
     continued,
     covers,
     interval_text,
@@ -17,7 +15,9 @@ from starlake_dagster_assets.triggers.intervals import (
     remaining,
     union_of_intervals,
 )
-from starlake_dagster_assets.triggers.model import Clock
+from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval_of_load
+from starlake_dagster_assets.project.model.project import WriteStrategy
 from tests.triggers.conftest import made, project, table, task
 
 NOW = datetime(2026, 12, 3, 5, 0, 20, tzinfo=timezone.utc)

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, resources
+from starlake_dagster_assets.automation.policies.crons import period_of
+from starlake_dagster_assets.automation.policies.options import known_elsewhere, task_options
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.triggers.crons import period_of
-from starlake_dagster_assets.triggers.options import known_elsewhere, task_options
 from tests.triggers.conftest import dag, made, project, table, task, trigger
 
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.triggers.run_options import (
+from starlake_dagster_assets.automation.policies.run_options import (
     OPTIONS,
     merged_options,
     options_in,
@@ -15,6 +14,7 @@ from starlake_dagster_assets.triggers.run_options import (
     tag_of,
     unknown_sections,
 )
+from starlake_dagster_assets.errors import CommandError
 
 names = st.text(min_size=1, max_size=8)
 sections = st.dictionaries(names, st.dictionaries(names, st.text(max_size=8), min_size=1), max_size=4)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject
+from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.triggers.build import build_triggers
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject, build_starlake_assets
 from starlake_dagster_assets.errors import RunnerError, WarehouseError
-from starlake_dagster_assets.project.model import Expectation
+from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
+from starlake_dagster_assets.execution.warehouse.bigquery import BigQueryReader
+from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.project.model.project import Expectation
 from starlake_dagster_assets.resources import StarlakeCloudRun
-from starlake_dagster_assets.runners.gcp import gcp_http_client
-from starlake_dagster_assets.warehouse.bigquery import BigQueryReader
-from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
 from tests.fakes.bigquery import FakeBigQuery
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.script import Scripted

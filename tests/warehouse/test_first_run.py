@@ -8,11 +8,11 @@ import duckdb
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.command.evidence import Evidence
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
-from starlake_dagster_assets.runners.fake import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
+from starlake_dagster_assets.execution.evidence import Evidence
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
 from tests.fakes.scripted_starlake import CREATE_AUDIT
 
 APPLICATION = """version: 1

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets.command.model import AuditRow
 from starlake_dagster_assets.errors import WarehouseError
-from starlake_dagster_assets.project.model import Expectation
-from starlake_dagster_assets.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.model import AuditRow
+from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.project.model.project import Expectation
 from tests.warehouse.bench import AUDIT, WarehouseBench
 
 TABLES = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from starlake_dagster_assets.command.model import AuditRow
+from starlake_dagster_assets.execution.model import AuditRow
+from starlake_dagster_assets.execution.warehouse.routing import RoutingReader, WithoutJobIds
 from starlake_dagster_assets.testing import FakeRunner, FakeWarehouseReader, FakeWitness
-from starlake_dagster_assets.warehouse.routing import RoutingReader, WithoutJobIds
 
 ROW = AuditRow("j", "", "sales", "orders", True, 1, 1, 0, 1, "", "LOAD")
 COLUMNS = [("id", "INTEGER")]

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from starlake_dagster_assets.errors import RunnerError, WarehouseError
-from starlake_dagster_assets.project.model import Connection
-from starlake_dagster_assets.warehouse.engines import EngineFactory, has_sql_driver
-from starlake_dagster_assets.warehouse.urls import engine_url
+from starlake_dagster_assets.execution.warehouse.engines import EngineFactory, has_sql_driver
+from starlake_dagster_assets.execution.warehouse.urls import engine_url
+from starlake_dagster_assets.project.model.project import Connection
 
 
 def connection(url: str = "", kind: str = "jdbc", **options: str) -> Connection:

@@ -9,14 +9,14 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from starlake_dagster_assets.command.execute import execute
-from starlake_dagster_assets.command.model import Command
-from starlake_dagster_assets.command.outcome import Outcome, RunSettings
 from starlake_dagster_assets.errors import WarehouseError
-from starlake_dagster_assets.runners.fake import FakeHandle, Script, loaded_lines
-from starlake_dagster_assets.warehouse.project import warehouse_reader
-from starlake_dagster_assets.warehouse.reader import WarehouseReader
-from starlake_dagster_assets.warehouse.sql import SqlReader
+from starlake_dagster_assets.execution.backends.fake import FakeHandle, Script, loaded_lines
+from starlake_dagster_assets.execution.execute import execute
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.warehouse.project import warehouse_reader
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.sql import SqlReader
 from tests.warehouse.bench import AUDIT, WarehouseBench
 
 TABLES = ("a", "b", "c")

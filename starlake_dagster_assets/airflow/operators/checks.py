@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlake_dagster_assets.airflow.model import Audit, TaskSpec
-from starlake_dagster_assets.airflow.source import Call, Raw
+from starlake_dagster_assets.airflow.plan.model import Audit, TaskSpec
+from starlake_dagster_assets.airflow.render.source import Call, Raw
 
 __all__ = ["JOB_ID", "Checks"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import Arguments
 from starlake_dagster_assets.airflow.operators.google import Google
-from starlake_dagster_assets.airflow.source import Call
+from starlake_dagster_assets.airflow.plan.model import TaskSpec
+from starlake_dagster_assets.airflow.render.source import Call
 
 __all__ = ["CloudRun"]
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import Arguments
 from starlake_dagster_assets.airflow.operators.google import Google
-from starlake_dagster_assets.airflow.source import Call, Raw
-from starlake_dagster_assets.runners.dataproc_cluster import ClusterPlan
+from starlake_dagster_assets.airflow.plan.model import TaskSpec
+from starlake_dagster_assets.airflow.render.source import Call, Raw
+from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterPlan
 
 __all__ = ["Dataproc"]
 

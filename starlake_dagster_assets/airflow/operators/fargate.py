@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.model import TaskSpec
 from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
-from starlake_dagster_assets.airflow.source import Call, Raw, literal
+from starlake_dagster_assets.airflow.plan.model import TaskSpec
+from starlake_dagster_assets.airflow.render.source import Call, Raw, literal
 
 __all__ = ["Fargate"]
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import duckdb
 
-from starlake_dagster_assets.command.model import CommandFailed, CommandSucceeded
-from starlake_dagster_assets.command.source import secrets_of
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.preload import PreloadRequest, preload, readiness_table
@@ -18,9 +16,11 @@ from starlake_dagster_assets.engine.commands.transform import TransformRequest, 
 from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
+from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded
+from starlake_dagster_assets.execution.source import secrets_of
 from starlake_dagster_assets.project.load import load_project
-from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.problems import Problem
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
 
 __all__ = ["execute", "options_of"]
 

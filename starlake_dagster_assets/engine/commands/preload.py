@@ -11,8 +11,8 @@ from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.commands.stage import stageable
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Domain, Project, Table
+from starlake_dagster_assets.project.model.project import Domain, Project, Table
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["PreloadRequest", "Readiness", "preload", "readiness_table"]
 

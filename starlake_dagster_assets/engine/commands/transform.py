@@ -18,9 +18,9 @@ from starlake_dagster_assets.engine.writing.replacing import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.statements import ONE_STATEMENT, second_statement, several_statements
-from starlake_dagster_assets.project.strategy_templates import template_names
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.resolve.strategy_templates import template_names
+from starlake_dagster_assets.project.sql.statements import ONE_STATEMENT, second_statement, several_statements
 
 __all__ = ["TransformRequest", "UnknownTaskError", "check_task", "transform"]
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.privacy import is_sql, sql_of
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Attribute, Project, Table
+from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
 __all__ = ["FILE_COLUMN", "computed_select", "failing_rows", "is_computed"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Attribute, Project, Table, TypeDef
+from starlake_dagster_assets.project.model.project import Attribute, Project, Table, TypeDef
 
 __all__ = ["column_type", "duplicate_names", "scalar_ddl", "stored_attributes", "target_columns", "type_of"]
 

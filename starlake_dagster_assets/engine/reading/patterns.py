@@ -11,7 +11,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["Patterns", "python_function"]
 

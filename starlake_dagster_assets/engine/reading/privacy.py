@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.patterns import python_function
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Attribute, Table
+from starlake_dagster_assets.project.model.project import Attribute, Table
 
 __all__ = ["BAD_VALUES", "apply_privacy", "has_privacy", "is_private", "is_sql", "shown_error", "sql_of"]
 

@@ -24,7 +24,7 @@ from starlake_dagster_assets.engine.reading.rows import Cell, RowCompiler
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
 from starlake_dagster_assets.engine.reading.workspace import workspace
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["check_readable", "read_incoming"]
 

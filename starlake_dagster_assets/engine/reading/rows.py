@@ -17,7 +17,7 @@ from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_private, is_sql
 from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
 from starlake_dagster_assets.engine.reading.trimming import trimmed
-from starlake_dagster_assets.project.model import Attribute, Project, Table
+from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
 __all__ = ["Cell", "RowCompiler", "Typed"]
 

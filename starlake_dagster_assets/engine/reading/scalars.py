@@ -16,7 +16,7 @@ from starlake_dagster_assets.engine.reading.java_dates import DatePattern, date_
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.trimming import trim_both
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import TypeDef
+from starlake_dagster_assets.project.model.project import TypeDef
 
 __all__ = ["Scalar", "scalar"]
 

@@ -19,7 +19,7 @@ from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch
 from starlake_dagster_assets.engine.reading.workspace import workspace
-from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["Stream", "StreamError", "stream_incoming"]
 

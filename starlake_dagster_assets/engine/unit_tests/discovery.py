@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Table, Task
+from starlake_dagster_assets.project.model.project import Table, Task
 
 __all__ = ["TestSelection", "UnitTest", "find_unit_tests", "names_of", "select_unit_tests"]
 

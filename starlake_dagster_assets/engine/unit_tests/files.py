@@ -13,8 +13,8 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest
 from starlake_dagster_assets.engine.unit_tests.values import json_text, parse_json
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.rendering import substitute
-from starlake_dagster_assets.project.yaml_io import YamlError, parse_yaml
+from starlake_dagster_assets.project.files.rendering import substitute
+from starlake_dagster_assets.project.files.yaml_io import YamlError, parse_yaml
 
 __all__ = ["Expected", "Given", "Rows", "TestFiles", "read_rows", "variables_of"]
 

@@ -9,7 +9,7 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.workspace import place_workspaces
 from starlake_dagster_assets.engine.session import EngineOptions
-from starlake_dagster_assets.project.model import Areas, Connection, Project
+from starlake_dagster_assets.project.model.project import Areas, Connection, Project
 
 __all__ = ["isolated_options", "isolated_project"]
 

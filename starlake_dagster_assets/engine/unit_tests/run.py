@@ -12,8 +12,6 @@ from typing import Literal
 
 import duckdb
 
-from starlake_dagster_assets.command.model import Line
-from starlake_dagster_assets.command.source import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, transform
@@ -32,11 +30,13 @@ from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.sql import run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import scd2_columns
 from starlake_dagster_assets.errors import EngineError, StarlakeError, closest_match
-from starlake_dagster_assets.project.java_regex import compile_java
+from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.execution.source import redact, secrets_of
+from starlake_dagster_assets.project.files.rendering import Renderer, RenderError
 from starlake_dagster_assets.project.load import load_project
-from starlake_dagster_assets.project.model import Project, Table, Task, WriteStrategy
-from starlake_dagster_assets.project.problems import Problem
-from starlake_dagster_assets.project.rendering import Renderer, RenderError
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project, Table, Task, WriteStrategy
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["UnitTestResult", "run_unit_tests"]
 

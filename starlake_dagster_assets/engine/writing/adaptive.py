@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.java_regex import compile_java
-from starlake_dagster_assets.project.model import Application, Table, WriteStrategy
-from starlake_dagster_assets.project.values import STRATEGIES
+from starlake_dagster_assets.project.model.project import Application, Table, WriteStrategy
+from starlake_dagster_assets.project.model.values import STRATEGIES
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["check_adaptive", "strategy_for"]
 

@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.quoting import Value, literal, qualified, va
 from starlake_dagster_assets.engine.reading.incoming import Incoming
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.model.project import Project
 
 __all__ = ["Auditor", "Outcome", "job_id"]
 

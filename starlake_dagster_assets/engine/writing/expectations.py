@@ -18,9 +18,9 @@ from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.sql import translated
 from starlake_dagster_assets.engine.writing.transaction import usable
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.expectation_checks import expectation_sql, expectation_template, macro_call
-from starlake_dagster_assets.project.model import Expectation, Project
-from starlake_dagster_assets.project.rendering import RenderError
+from starlake_dagster_assets.project.checks.expectations import expectation_sql, expectation_template, macro_call
+from starlake_dagster_assets.project.files.rendering import RenderError
+from starlake_dagster_assets.project.model.project import Expectation, Project
 
 __all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
 

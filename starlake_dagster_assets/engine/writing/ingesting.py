@@ -25,7 +25,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor
 from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 from starlake_dagster_assets.engine.writing.transaction import insist
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project
+from starlake_dagster_assets.project.model.project import Project
 
 __all__ = ["Counts", "Entry", "Passage", "leftovers", "orphans", "uri"]
 

@@ -15,8 +15,8 @@ from starlake_dagster_assets.engine.writing.refusals import check_load_sink, che
 from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import check_strategy
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project, Table, WriteStrategy
-from starlake_dagster_assets.project.strategy_templates import template_names
+from starlake_dagster_assets.project.model.project import Project, Table, WriteStrategy
+from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
 __all__ = ["LoadJob", "check_load"]
 

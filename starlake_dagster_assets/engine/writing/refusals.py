@@ -6,7 +6,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Connection, Location, Sink, Table, Task
+from starlake_dagster_assets.project.model.project import Connection, Location, Sink, Table, Task
 
 __all__ = ["check_load_sink", "check_schema", "check_task_sink", "is_export"]
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import value
 from starlake_dagster_assets.engine.reading.incoming import Incoming
-from starlake_dagster_assets.project.model import Project, Table
+from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["replay_path", "replay_rejects", "write_replay"]
 

@@ -10,9 +10,9 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from starlake_dagster_assets.engine.quoting import qualified
-from starlake_dagster_assets.project.model import Project
-from starlake_dagster_assets.project.ref_rules import apply_refs
-from starlake_dagster_assets.project.references import find_references
+from starlake_dagster_assets.project.model.project import Project
+from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
+from starlake_dagster_assets.project.sql.references import find_references
 
 __all__ = ["resolve_names"]
 

@@ -15,8 +15,8 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.scratch import inserted
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Application, WriteStrategy
-from starlake_dagster_assets.project.values import STRATEGIES
+from starlake_dagster_assets.project.model.project import Application, WriteStrategy
+from starlake_dagster_assets.project.model.values import STRATEGIES
 
 __all__ = ["Write", "check_strategy", "insert_rows", "reads_once", "scd2_columns", "spelled", "write"]
 

@@ -33,8 +33,8 @@ from starlake_dagster_assets.engine.writing.strategies import Write, check_strat
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project, Task
-from starlake_dagster_assets.project.strategy_templates import template_names
+from starlake_dagster_assets.project.model.project import Project, Task
+from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
 __all__ = ["TaskJob", "compiled", "expect", "query", "run_task"]
 

@@ -8,8 +8,8 @@ from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import Write, write
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Project, WriteStrategy
-from starlake_dagster_assets.project.strategy_templates import STRATEGY_FOLDER
+from starlake_dagster_assets.project.model.project import Project, WriteStrategy
+from starlake_dagster_assets.project.resolve.strategy_templates import STRATEGY_FOLDER
 
 __all__ = ["template_variables", "write_by_template"]
 

@@ -16,7 +16,7 @@ from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, pri
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
 from starlake_dagster_assets.engine.reading.rows import Cell
-from starlake_dagster_assets.project.model import Attribute, Table
+from starlake_dagster_assets.project.model.project import Attribute, Table
 
 __all__ = ["json_cells", "json_options", "json_sources", "json_table"]
 

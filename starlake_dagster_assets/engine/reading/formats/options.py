@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["HARMLESS", "check_options", "dsv_options"]
 

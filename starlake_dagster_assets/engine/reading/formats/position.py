@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import open_text
 from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["position_cells", "position_sources"]
 

@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import byte_order_mark, to_utf8
 from starlake_dagster_assets.engine.reading.formats.xml_rows import xml_options, xml_sources
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Table
+from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["InputFile", "check_format", "sources"]
 

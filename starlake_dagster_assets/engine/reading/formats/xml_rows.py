@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.reading.formats.options import check_options
 from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model import Attribute, Table
+from starlake_dagster_assets.project.model.project import Attribute, Table
 
 __all__ = ["xml_options", "xml_sources"]
 

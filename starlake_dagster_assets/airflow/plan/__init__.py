@@ -1,0 +1,1 @@
+"""From the graph and its triggers to DAGs, tasks, ids and asset events, before any text."""

@@ -1,0 +1,397 @@
+"""From graph and triggers to DAGs: what starts together shares one, and assets link them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+
+from starlake_dagster_assets.airflow.environments import Environments
+from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.plan.events import DagEvents
+from starlake_dagster_assets.airflow.plan.expectations import audit_of
+from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files, Start, bundles, reduced, without_covered
+from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
+from starlake_dagster_assets.airflow.plan.lineage import Key, Lineage, lineage_of
+from starlake_dagster_assets.airflow.plan.model import (
+    AirflowOptions,
+    AssetRule,
+    Audit,
+    Continuous,
+    DagSpec,
+    EnvironmentName,
+    External,
+    Granularity,
+    Plan,
+    Split,
+    TaskSpec,
+)
+from starlake_dagster_assets.airflow.plan.names import DagWords, bundle_names, spoken
+from starlake_dagster_assets.airflow.plan.peer_ids import peer_names, with_peer_ids
+from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
+from starlake_dagster_assets.airflow.plan.waiting import waiting_for
+from starlake_dagster_assets.airflow.render.documents import sources, title
+from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, PREFIX, default_args, pool_of
+from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.options import task_options
+from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.graph.owners import OWN_TAGS
+
+__all__ = ["Request", "plan_dags"]
+
+_TAG = 100
+_NO_JOB = Job("", ())
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is exported, and how.
+
+    Attributes:
+        project: The project.
+        triggers: Who makes each node.
+        chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
+        environments: Where commands run.
+        naming: What a translator or definitions say.
+        options: For every DAG.
+        split: What the nodes of a DAG have in common besides their start.
+        granularity: A task a table, or one for all tables of a domain in a DAG.
+        ids: Task ids and URIs like those of starlake-airflow, exactly those, or those of asset keys.
+    """
+
+    project: ProjectSource
+    triggers: Triggers
+    chosen: frozenset[str]
+    environments: Environments = field(default_factory=Environments)
+    naming: Naming = field(default_factory=Naming)
+    options: AirflowOptions = field(default_factory=AirflowOptions)
+    split: Split = "domain"
+    granularity: Granularity = "task"
+    ids: Ids = "starlake"
+
+    def audit(self, environment: EnvironmentName) -> Audit | None:
+        """Where tasks of an environment can ask what became of expectations."""
+        return audit_of(self.project, environment, self.options)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """The edges that Dagster has."""
+        return lineage_of(self.project.graph, self.naming)
+
+
+def plan_dags(request: Request) -> Plan:
+    """The DAGs of a project.
+
+    Raises:
+        ProjectError: For names that collide and circles, each by name.
+        CommandError: For names that no command line can say.
+    """
+    return _Planner(request).plan()
+
+
+class _Planner:
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._graph: Graph = request.lineage.graph
+        naming = request.naming
+        self._nodes = {
+            node.id: node
+            for node in self._graph.nodes.values()
+            if node.kind != "external" and node.id in request.chosen and node.id not in naming.excluded
+        }
+        self._keys = request.lineage.keys
+        self._uris = {node: self._uri(key) for node, key in self._keys.items()}
+        self._events = DagEvents((), (), request.ids)
+        self._waits: Mapping[str, Collection[tuple[str, PreLoad]]] = {}
+
+    def plan(self) -> Plan:
+        request, ids = self._request, self._task_ids()
+        found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
+        groups = request.naming.groups
+        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
+        members = [([self._nodes[node] for node in bundle.nodes], self._jobs[bundle.nodes[0]]) for bundle in found]
+        if request.ids == "starlake-airflow":
+            names = peer_names(members, names)
+        parts = request.environments.parts(self._nodes)
+        makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
+        self._events = DagEvents(found, names, request.ids)
+        shown = {uri: uri for node, uri in self._uris.items() if not self._graph.nodes[node].is_files}
+        unique("URI", {**shown, **self._events.named}, "Use another --prefix.")
+        tasks = [makers[self._environment(bundle)].tasks(bundle, self._events.of(bundle)) for bundle in found]
+        self._waits = {where: maker.waits for where, maker in makers.items()}
+        dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
+        places = {
+            node: (name, makers[self._environment(bundle)].task_of(self._graph.nodes[node]))
+            for name, bundle in zip(names, found, strict=True)
+            for node in bundle.nodes
+        }
+        if request.ids == "starlake-airflow":
+            dags, places = with_peer_ids(dags, members, places)
+        used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
+        pools = {DUCKDB_POOL: 1} if self._pool and used else {}
+        home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
+        notes = notes_of(request, found, home, self._triggers, self._preloads, self._waits)
+        notes += pool_notes(self._jobs, self._pool)
+        return Plan(
+            tuple(sorted(dags, key=lambda dag: dag.id)),
+            self._uris,
+            places,
+            self._external,
+            pools,
+            notes,
+        )
+
+    def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskMaker:
+        """What makes the tasks of an environment."""
+        request = self._request
+        model = request.project.model
+        return TaskMaker(
+            self._graph,
+            ids,
+            self._uris,
+            {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
+            self._preloads,
+            waiting_for(self._preloads, request.project, environment, request.options.variables_prefix),
+            request.granularity,
+            {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
+            self._rules,
+            model.application if request.audit(environment) is not None else None,
+            not environment_named(environment).dialect().local_files,
+        )
+
+    def _environment(self, bundle: Bundle) -> EnvironmentName:
+        """Where the commands of a DAG run: its nodes have that in common."""
+        return self._request.environments.of(bundle.nodes[0])
+
+    @cached_property
+    def _pool(self) -> str | None:
+        return pool_of(self._request.project)
+
+    # ---------------------------------------------------------------------------------------------- names
+
+    def _uri(self, key: tuple[str, ...]) -> str:
+        return asset_uri(key, self._request.ids, self._request.options.uri)
+
+    def _task_ids(self) -> dict[str, str]:
+        ids = {name: task_id(node, self._keys[name], self._request.ids) for name, node in self._nodes.items()}
+        unique("task id", ids, "Use --ids asset, or rename one.")
+        shown = {node.id: self._uris[node.id] for node in self._graph.nodes.values() if not node.is_files}
+        known = {self._keys[node] for node in shown}
+        own = {"/".join(one.key): uri for uri, one in self._external.items() if one.key not in known}
+        unique("URI", {**shown, **own}, "Use --ids asset, or give one another key.")
+        return ids
+
+    @cached_property
+    def _external(self) -> Mapping[str, External]:
+        """What is read, or reads, and has no task."""
+        lineage = self._request.lineage
+        made = {self._keys[node] for node in self._nodes}
+        read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}
+        ups = {up for node in self._nodes for up in self._graph.upstream[node]}
+        read |= {self._keys[up] for up in ups if not self._graph.nodes[up].is_files}
+        keys = sorted((read | lineage.around(made)) - made)
+        return {self._uri(key): External(key, tuple(map(self._uri, lineage.own.get(key, ())))) for key in keys}
+
+    # --------------------------------------------------------------------------------------------- starts
+
+    @cached_property
+    def _triggers(self) -> Mapping[str, Trigger]:
+        known = self._request.triggers.triggers
+        return {node: known.get(node) or Trigger(node, "none", "") for node in self._nodes}
+
+    @cached_property
+    def _jobs(self) -> Mapping[str, Job]:
+        jobs = self._request.triggers.jobs
+        of = {node: job for job in jobs.values() for node in job.nodes}
+        return {node: jobs.get(one.job) or of.get(node) or _NO_JOB for node, one in self._triggers.items()}
+
+    @cached_property
+    def _rules(self) -> Mapping[str, AssetRule]:
+        found: dict[str, AssetRule] = {}
+        watches = {node: trigger.watch for node, trigger in self._triggers.items() if trigger.watch is not None}
+        conditions = {node: watch.condition for node, watch in watches.items()}
+        for node, watch in watches.items():
+            condition = without_covered(watch.condition, conditions)
+            rule = reduced(condition, self._nodes, watch.optional | watch.slower)
+            if rule is not None:
+                found[node] = rule
+        return found
+
+    @cached_property
+    def _starts(self) -> Mapping[str, Start]:
+        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
+        return {node: own[self._leader(node, own)] for node in own}
+
+    def _leader(self, node: str, own: Mapping[str, Start]) -> str:
+        """The node in whose DAG a node is made: itself, or the nearest that has it made first."""
+        if self._triggers[node].owner != "none":
+            return node
+        inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
+        while stack:
+            one = stack.pop(0)
+            if own[one] is not None:
+                return one
+            more = [down for down in self._graph.downstream[one] if down in inside and down in own and down not in seen]
+            seen.update(more)
+            stack += more
+        return node
+
+    def _start(self, trigger: Trigger) -> Start:
+        if trigger.clock:
+            return trigger.clock
+        if trigger.owner == "arrival" and trigger.node in self._preloads:
+            return Files(self._preloads[trigger.node])
+        return self._rules.get(trigger.node)
+
+    @cached_property
+    def _preloads(self) -> Mapping[str, PreLoad]:
+        """What each table waits for."""
+        found = {node: trigger.preload for node, trigger in self._triggers.items() if self._nodes[node].table}
+        return {node: preload for node, preload in found.items() if preload and preload.strategy != "none"}
+
+    @cached_property
+    def _mixed(self) -> frozenset[str]:
+        """Directories whose tables do not all wait for the same."""
+        seen: dict[str, set[PreLoad | None]] = {}
+        for name, node in self._nodes.items():
+            if node.table:
+                seen.setdefault(node.table.domain, set()).add(self._preloads.get(name))
+        return frozenset(domain for domain, found in seen.items() if len(found) > 1)
+
+    def _order(self) -> list[str]:
+        """Upstream first, by what is read and by what is waited for."""
+        sorter: TopologicalSorter[str] = TopologicalSorter()
+        for node in self._nodes:
+            rule = self._rules.get(node)
+            before = [up for up in self._graph.upstream[node] if up in self._nodes]
+            sorter.add(node, *before, *(rule.names if rule else ()))
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            circle = " -> ".join(reversed(error.args[1]))
+            raise ProjectError([f"{circle}: a circle cannot be said in Airflow. Exclude one of them."]) from error
+        order: list[str] = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            order += ready
+            sorter.done(*ready)
+        return order
+
+    # --------------------------------------------------------------------------------------------- scopes
+
+    def _scopes(self) -> Mapping[str, tuple[Hashable, ...]]:
+        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
+        leaders = {name: self._nodes[self._leader(name, own)] for name in self._nodes}
+        where = self._request.environments.of
+        return {
+            name: (*self._settings(node.id), *self._scope(node), self._mix(name), where(name))
+            for name, node in leaders.items()
+        }
+
+    def _mix(self, node: str) -> Hashable:
+        table = self._nodes[node].table
+        return (table.domain, self._preloads.get(node)) if table and table.domain in self._mixed else None
+
+    def _settings(self, node: str) -> tuple[Hashable, ...]:
+        """What a DAG says once for all of its tasks."""
+        job = self._jobs[node]
+        common = (job.dag, job.description, job.pool, job.retries, job.retry_delay, job.max_active_runs, job.priority)
+        return (*common, job.tags, tuple(sorted(job.options.items())))
+
+    def _scope(self, node: Node) -> tuple[Hashable, ...]:
+        file = self._job_file(node.id)
+        if file and self._request.split == "domain":
+            return (file,)
+        group = self._request.naming.groups.get(node.id, node.domain)
+        directory = node.table.domain if node.table else ""
+        return {
+            "schedule": (),
+            "domain": (node.kind, group, directory),
+            "table": (node.id,),
+            "component": (self._components[node.id],),
+        }[self._request.split]
+
+    @cached_property
+    def _components(self) -> Mapping[str, str]:
+        """The first node of all that is connected with a node, through what is exported."""
+        found: dict[str, str] = {}
+        for start in self._nodes:
+            stack = [start]
+            while stack:
+                one = stack.pop()
+                if one in self._nodes and one not in found:
+                    found[one] = start
+                    stack += [*self._graph.upstream[one], *self._graph.downstream[one]]
+        return found
+
+    def _job_file(self, node: str) -> str | None:
+        """The file of the DAG configuration of a node, without its suffix."""
+        job = self._jobs[node]
+        return job.name if job.dag else None
+
+    def _file(self, bundle: Bundle) -> str | None:
+        return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
+
+    def _words(self, bundle: Bundle) -> DagWords:
+        return DagWords(self._label(bundle), self._file(bundle), self._environment(bundle))
+
+    def _label(self, bundle: Bundle) -> str:
+        """A word for what starts a DAG."""
+        if isinstance(bundle.start, Clock):
+            return spoken(bundle.start.cron, self._request.project.model.application.schedule_presets)
+        return "files" if isinstance(bundle.start, Files) else ""
+
+    # ----------------------------------------------------------------------------------------------- DAGs
+
+    def _dag(self, name: str, bundle: Bundle, tasks: Sequence[TaskSpec]) -> DagSpec:
+        request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
+        job = self._jobs[bundle.nodes[0]]
+        clock = bundle.start if isinstance(bundle.start, Clock) else None
+        where = self._environment(bundle)
+        no_duplicates(name, tasks)
+        return DagSpec(
+            id=name,
+            title=job.description or title(nodes),
+            sources=sources(nodes),
+            schedule=self._schedule(bundle),
+            timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
+            start_date=(clock.start if clock else None) or request.options.start_date,
+            end_date=clock.end if clock else None,
+            catchup=clock.catchup if clock else False,
+            max_active_runs=job.max_active_runs or request.options.max_active_runs,
+            tags=_tags(nodes, job),
+            default_args=default_args(job, request.options, self._pool),
+            tasks=tuple(tasks),
+            settings={**request.options.settings, **job.options, PREFIX: request.options.variables_prefix},
+            audit=request.audit(where) if any(task.checks for task in tasks) else None,
+            environment=where,
+            airlift=request.options.airlift,
+            airlift_operator=request.options.airlift_operator,
+        )
+
+    def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:
+        start = bundle.start
+        if isinstance(start, AssetRule):
+            return self._events.schedule(bundle, self._uris) if bundle.gated else self._by_uri(start)
+        if not isinstance(start, Files):
+            return start
+        table = self._graph.nodes[bundle.nodes[0]].table
+        known = self._waits[self._environment(bundle)]
+        return Continuous() if table is not None and (table.domain, start.preload) in known else None
+
+    def _by_uri(self, rule: AssetRule) -> AssetRule:
+        parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
+        return AssetRule(rule.word, tuple(parts))
+
+
+def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
+    """`starlake`, the schemas, those of the DAG configuration, and those of the nodes that are labels."""
+    said = [tag for node in nodes for tag in node.tags]
+    kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and "spark" not in tag]
+    found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
+    return tuple(dict.fromkeys(tag.strip()[:_TAG] for tag in found if tag.strip()))

@@ -1,0 +1,56 @@
+"""Events of whole DAGs: one per run, for DAGs of which other DAGs follow several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlake_dagster_assets.airflow.plan.grouping import Bundle
+from starlake_dagster_assets.airflow.plan.ids import Ids
+from starlake_dagster_assets.airflow.plan.model import AssetRule
+
+__all__ = ["DagEvents"]
+
+
+class DagEvents:
+    """The events of DAGs that others follow as a whole.
+
+    Args:
+        found: All DAGs of the export.
+        names: Their ids, in the same order.
+        ids: Form of the URIs.
+    """
+
+    def __init__(self, found: Sequence[Bundle], names: Sequence[str], ids: Ids) -> None:
+        self._home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
+        wanted = {home for bundle in found for home in self._followed(bundle)}
+        form = "{}" if ids == "starlake" else "x-starlake-dag://{}"  # starlake-airflow has an event of that name itself
+        self._uris = {number: form.format(name) for number, name in enumerate(names) if number in wanted}
+        self._numbers = {id(bundle): number for number, bundle in enumerate(found)}
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """The URIs by a description of their DAG, for messages."""
+        return {f"the DAG {uri}": uri for uri in self._uris.values()}
+
+    def of(self, bundle: Bundle) -> str | None:
+        """Returns the URI of the event of a DAG; None where nothing follows it as a whole."""
+        return self._uris.get(self._numbers[id(bundle)])
+
+    def schedule(self, bundle: Bundle, uris: Mapping[str, str]) -> AssetRule:
+        """Returns the assets that start a DAG whose tasks follow any of their upstreams.
+
+        Args:
+            bundle: The DAG.
+            uris: URIs of assets by node id.
+        """
+        followed = self._followed(bundle)
+        names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
+        uris_of_names = [self._uris[self._home[name]] if self._home[name] in followed else uris[name] for name in names]
+        parts = tuple(dict.fromkeys(uris_of_names))
+        return AssetRule("|" if len(parts) > 1 else "&", parts)
+
+    def _followed(self, bundle: Bundle) -> frozenset[int]:
+        """Returns the numbers of the DAGs of which a DAG follows several nodes."""
+        names = bundle.start.names if bundle.gated and isinstance(bundle.start, AssetRule) else ()
+        homes = [self._home[name] for name in names]
+        return frozenset(home for home in homes if homes.count(home) > 1)

@@ -1,0 +1,56 @@
+"""Expectations as tasks: Starlake writes what became of them into its audit, and a task asks there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Audit, EnvironmentName
+from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.execution.checks import named_expectations
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.project import Application
+
+__all__ = ["audit_of", "checked"]
+
+_NAME = re.compile(r"[\w $-]+")
+
+
+def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> Audit | None:
+    """Where results can be asked for: by the connection that is said, or by Google's own for a BigQuery there.
+
+    A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be told from others.
+
+    Args:
+        project: The project.
+        environment: Where commands run.
+        options: `checks` says the connection.
+    """
+    application = project.model.application
+    stored = project.model.connection(application.audit.connection or application.connection_ref)
+    bigquery = stored is not None and stored.engine == "bigquery"
+    dialect = environment_named(environment).dialect()
+    connection = options.checks or (dialect.bigquery_connection if bigquery else None)
+    if connection is None or not dialect.has_job_ids or not application.audit.active:
+        return None
+    audit = application.audit
+    parts = [part for part in (audit.database, audit.domain, "expectations") if part]
+    quote = "`" if bigquery else '"'
+    if not all(_NAME.fullmatch(part) for part in parts):
+        return None
+    name = ".".join(part if part.isidentifier() and part.isascii() else f"{quote}{part}{quote}" for part in parts)
+    return Audit(connection, name, bigquery)
+
+
+def checked(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:
+    """The expectations of nodes that block, or those that do not.
+
+    Args:
+        nodes: What one task makes. A text that blocks one of them blocks all: the rows of one task are asked for.
+        application: Says what an expectation without `failOnError` means.
+        blocking: Which.
+    """
+    named = [item for node in nodes for item in named_expectations(node, application)]
+    blocks = {item.expect for item in named if item.blocking}
+    return tuple(item.expect for item in named if (item.expect in blocks) is blocking)

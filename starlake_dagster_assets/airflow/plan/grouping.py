@@ -1,0 +1,192 @@
+"""Which nodes share a DAG: those that start together, and what follows them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from starlake_dagster_assets.airflow.plan.model import AssetRule
+from starlake_dagster_assets.automation.policies.expression import joined
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
+
+__all__ = ["Bundle", "Files", "Start", "bundles", "is_any", "reduced", "without_covered"]
+
+
+@dataclass(frozen=True)
+class Files:
+    """A start by incoming files."""
+
+    preload: PreLoad
+
+
+Start = Clock | Files | AssetRule | None
+"""Trigger of a DAG: a clock, files or assets; None where it is only started by hand."""
+
+
+@dataclass
+class Bundle:
+    """Nodes of one DAG, upstream first.
+
+    Attributes:
+        scope: Values that its nodes have in common, apart from their start.
+        start: What starts them; an `AssetRule` names nodes of other bundles.
+        nodes: Ids.
+        gated: Whether each of its nodes runs only if one of its own upstreams was updated.
+    """
+
+    scope: tuple[Hashable, ...]
+    start: Start
+    nodes: list[str] = field(default_factory=list[str])
+    gated: bool = False
+
+
+def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
+    """Reduces a condition to exported nodes: `&` does not wait for optional or slower ones, `|` counts them.
+
+    Returns None where no node of the condition has a task.
+
+    Args:
+        condition: Condition of the watch of a node.
+        made: Ids of the nodes that have a task.
+        patient: Ids that are watched and never waited for.
+    """
+    known = frozenset(made)
+    found = _reduced(condition, known, patient)
+    if found is None:  # all is optional: any of them
+        found = _reduced(condition, known, frozenset())
+        names = found.names if isinstance(found, AssetRule) else (found,) if found else ()
+        return AssetRule("|", names) if len(names) > 1 else AssetRule("&", names) if names else None
+    return found if isinstance(found, AssetRule) else AssetRule("&", (found,))
+
+
+def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
+    """Returns an `|` condition without the nodes that others of it follow: Airflow would run a task for each of them.
+
+    Args:
+        condition: Condition of the watch of a node.
+        conditions: Conditions of all nodes that have one, by id.
+    """
+    if not isinstance(condition, AnyOf):
+        return condition
+    covered: set[str] = set()
+    stack: list[Condition] = list(condition.parts)
+    while stack:
+        one = stack.pop()
+        below = conditions.get(one.node) if isinstance(one, Upstream) else None
+        parts = below.parts if isinstance(below, AnyOf) else (below,)
+        more = {part.node for part in parts if isinstance(part, Upstream)} - covered
+        covered |= more
+        stack.extend(Upstream(node) for node in more)
+    kept = [part for part in condition.parts if not (isinstance(part, Upstream) and part.node in covered)]
+    return joined(AnyOf, kept)
+
+
+def bundles(
+    order: Iterable[str],
+    starts: Mapping[str, Start],
+    scopes: Mapping[str, tuple[Hashable, ...]],
+    size: int,
+) -> list[Bundle]:
+    """Groups nodes into DAGs.
+
+    A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
+    same start, or that of nodes that follow any of some others, as it does; else it opens one. The DAGs
+    never wait for each other in a cycle.
+
+    Args:
+        order: Node ids, upstream first.
+        starts: Start of each node by id.
+        scopes: Values that the nodes of one DAG must have in common, by node id.
+        size: Maximum number of nodes per DAG.
+    """
+    found: list[Bundle] = []
+    home: dict[str, Bundle] = {}
+    newest: dict[tuple[Hashable, ...], Bundle] = {}
+    for node in order:
+        start, scope = starts[node], scopes[node]
+        gated = isinstance(start, AssetRule) and is_any(start)
+        bundle = _followed(start, scope, home, size)
+        if bundle is None:
+            key = (scope, "gated" if gated else start)
+            known = newest.get(key)
+            if known is None or len(known.nodes) >= size or (known.gated and _would_form_cycle(start, known, home)):
+                known = newest[key] = Bundle(scope, start, gated=gated)
+                found.append(known)
+            bundle = known
+        bundle.nodes.append(node)
+        home[node] = bundle
+        if bundle.gated:
+            names = [*(bundle.start.names if isinstance(bundle.start, AssetRule) else ()), *_names(start)]
+            bundle.start = AssetRule("|", tuple(dict.fromkeys(one for one in names if home[one] is not bundle)))
+    return found
+
+
+def is_any(rule: AssetRule) -> bool:
+    """Whether an update of any single name of a rule satisfies it."""
+    return (rule.word == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
+
+
+def _names(start: Start) -> tuple[str, ...]:
+    return start.names if isinstance(start, AssetRule) else ()
+
+
+def _would_form_cycle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+    """Whether an upstream of a node runs, through other bundles, after the bundle that the node would join."""
+    seen: set[int] = set()
+    stack = [home[name] for name in _names(start) if home[name] is not bundle]
+    while stack:
+        one = stack.pop()
+        if one is bundle:
+            return True
+        if id(one) not in seen:
+            seen.add(id(one))
+            stack += [home[name] for name in _names(one.start)]
+    return False
+
+
+def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bundle], size: int) -> Bundle | None:
+    """Returns the DAG that runs whenever the rule of a node holds, and only then; None where there is none."""
+    if not isinstance(start, AssetRule):
+        return None
+    for name in start.names:
+        bundle = home[name]
+        if bundle.scope != scope or len(bundle.nodes) >= size:
+            continue
+        if (
+            is_any(start) and not _would_form_cycle(start, bundle, home)
+            if bundle.gated
+            else _starts_with(start, bundle, home)
+        ):
+            return bundle
+    return None
+
+
+def _starts_with(rule: AssetRule, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+    outside = [part for part in rule.parts if not (isinstance(part, str) and home[part] is bundle)]
+    if not outside:
+        return True
+    return (
+        isinstance(bundle.start, AssetRule)
+        and (bundle.start.word == rule.word or len(bundle.start.parts) == 1)
+        and all(part in bundle.start.parts for part in outside)
+        and len(outside) < len(rule.parts)
+    )
+
+
+def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str]) -> AssetRule | str | None:
+    if isinstance(condition, Upstream):
+        return condition.node if condition.node in known else None
+    every = isinstance(condition, AllOf)
+    parts: list[AssetRule | str] = []
+    for one in condition.parts:
+        if every and isinstance(one, Upstream) and one.node in patient:
+            continue
+        part = _reduced(one, known, patient)
+        if part is None:
+            continue
+        same = isinstance(part, AssetRule) and part.word == ("&" if every else "|")
+        parts += part.parts if isinstance(part, AssetRule) and same else [part]
+    once = tuple(dict.fromkeys(parts))
+    if not once:
+        return None
+    return once[0] if len(once) == 1 else AssetRule("&" if every else "|", once)

@@ -1,0 +1,258 @@
+"""Content of a DAG file, before it is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from starlake_dagster_assets._deprecated import warn_deprecated
+from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+
+__all__ = [
+    "AirflowOptions",
+    "AssetRule",
+    "Audit",
+    "Continuous",
+    "DagSpec",
+    "EnvironmentName",
+    "External",
+    "Granularity",
+    "Plan",
+    "Split",
+    "TaskSpec",
+    "Waiting",
+]
+
+EnvironmentName = str
+"""Name of an environment of the registry that has operators for Airflow."""
+
+Split = Literal["schedule", "domain", "table", "component"]
+Granularity = Literal["task", "batch"]
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class AirflowOptions:
+    """Options for every DAG; those of a DAG configuration take precedence.
+
+    Attributes:
+        prefix: Begins every DAG id and file name.
+        start_date: Where no `start_date` is said; in the time zone of the project.
+        retries: Where no `retries` is said.
+        retry_delay: Where no `retry_delay` is said: seconds before the first retry, doubled at each further one.
+        max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
+            at once.
+        max_assets: Maximum number of assets per DAG: Airflow's graph page is quadratic in them.
+        pool_slots: Deprecated, without effect: the only pool in `pools.json` is that of DuckDB files, with one slot.
+        settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
+            `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
+        variables_prefix: Begins the names of the Airflow variables that the DAGs read (`starlake_root`,
+            `dataproc_region`, …), so that several projects have variables of their own.
+        checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
+            `google_cloud_default` where the audit is in BigQuery and commands run on Cloud Run; else there are no such
+            tasks.
+        uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
+            starlake-airflow gives to it.
+        airlift: Whether each task can be switched to Dagster, by dagster-airlift and `proxied_state/<DAG id>.yaml`.
+        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`: a subclass of
+            `BaseProxyTaskToDagsterOperator`. By default Dagster is at the URL in `DAGSTER_URL`.
+    """
+
+    prefix: str = "starlake"
+    start_date: datetime = datetime(2024, 1, 1)
+    retries: int = 1
+    retry_delay: float = 300
+    max_active_runs: int = 1
+    max_assets: int = 100
+    pool_slots: int | None = None
+    settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    variables_prefix: str = ""
+    checks: str | None = None
+    uri: str | None = None
+    airlift: bool = False
+    airlift_operator: str | None = None
+
+    def __post_init__(self) -> None:
+        """Warns about deprecated options."""
+        if self.pool_slots is not None:
+            warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
+
+
+@dataclass(frozen=True)
+class AssetRule:
+    """An asset-triggered schedule: names under `&` (all) or `|` (any), or nested rules. Names are node ids or URIs."""
+
+    word: Literal["&", "|"]
+    parts: tuple[AssetRule | str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in order, once."""
+        found = [name for part in self.parts for name in ([part] if isinstance(part, str) else part.names)]
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """One run after the other: each waits for files."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Files that a sensor waits for before a domain is loaded.
+
+    Attributes:
+        preload: Strategy, interval, timeout.
+        directory: Where the files come in or are staged, as the project says it; "" where it says none.
+        ack: Path of the ack file, a template of Airflow; "" for other strategies.
+        patterns: Regular expressions of Java for the names of the files.
+    """
+
+    preload: PreLoad
+    directory: str = ""
+    ack: str = ""
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task of a DAG.
+
+    Attributes:
+        id: Task id.
+        kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
+            `warn` for the results of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
+            whose last tasks do not give it.
+        argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
+        upstream: Ids of tasks of this DAG.
+        inlets: URIs read.
+        outlets: URIs made.
+        groups: Task groups around it, outermost first.
+        doc: Markdown.
+        owner: Who to ask.
+        trigger_rule: Of Airflow; None = all that is upstream succeeded.
+        waiting: For `wait`.
+        options: `--options` of one transform, besides the data interval.
+        spark: Spark properties, where it runs on Spark.
+        checks: For `check` and `warn`: id of the task whose expectations they are.
+        expectations: For them: which, as the project has them.
+        idle: For them: the task may have found no file for a table, and left no result of it.
+        follows: URIs of which one must have been updated, and each materialized before; None = no such condition.
+    """
+
+    id: str
+    kind: Literal["wait", "start", "stage", "load", "transform", "check", "warn", "finish", "end"]
+    argv: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    inlets: tuple[str, ...] = ()
+    outlets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    doc: str = ""
+    owner: str | None = None
+    trigger_rule: str | None = None
+    waiting: Waiting | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    spark: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    checks: str = ""
+    expectations: tuple[str, ...] = ()
+    idle: bool = False
+    follows: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Where Starlake writes what became of expectations.
+
+    Attributes:
+        connection: Id of a connection of Airflow.
+        table: Name of the table, as SQL.
+        bigquery: Whether it is BigQuery, which has an operator of its own.
+    """
+
+    connection: str
+    table: str
+    bigquery: bool = False
+
+
+@dataclass(frozen=True)
+class DagSpec:
+    """A DAG and its file.
+
+    Attributes:
+        id: DAG id, and the name of the file.
+        title: One sentence: what it does and when.
+        sources: Files of the project that it was made from.
+        schedule: What starts it; None = nothing but a person.
+        timezone: Of its dates; IANA name.
+        start_date: From when it may run.
+        end_date: Until when.
+        catchup: Whether ticks that were missed are made up for.
+        max_active_runs: At the same time.
+        tags: For the list of DAGs.
+        default_args: Of its tasks.
+        tasks: In an order in which they could run.
+        settings: Options of the environment.
+        audit: Where its checks ask; None where it has none.
+        environment: Where its commands run.
+        prefix_groups: Whether ids of tasks begin with those of their groups.
+        embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
+        airlift: Whether tasks can be switched to Dagster.
+        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`; None = that of dagster-airlift.
+    """
+
+    id: str
+    title: str
+    sources: tuple[str, ...]
+    schedule: Clock | AssetRule | Continuous | None
+    timezone: str
+    start_date: datetime
+    end_date: datetime | None
+    catchup: bool
+    max_active_runs: int
+    tags: tuple[str, ...]
+    default_args: Mapping[str, Any]
+    tasks: tuple[TaskSpec, ...]
+    settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    audit: Audit | None = None
+    environment: EnvironmentName = "shell"
+    prefix_groups: bool = False
+    embedded: bool = False
+    airlift: bool = False
+    airlift_operator: str | None = None
+
+
+@dataclass(frozen=True)
+class External:
+    """An asset that no DAG makes.
+
+    Attributes:
+        key: Its asset key.
+        reads: URIs of what it reads, where that is known.
+    """
+
+    key: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All DAGs.
+
+    Attributes:
+        dags: By id, sorted.
+        uris: URI by node id.
+        places: (DAG id, task id) by node id.
+        external: What no DAG makes and is read, or reads what they make, by URI.
+        pools: Slots of the pools that tasks ask for, by name.
+        notes: What cannot be said in Airflow, by name.
+    """
+
+    dags: tuple[DagSpec, ...]
+    uris: Mapping[str, str]
+    places: Mapping[str, tuple[str, str]]
+    external: Mapping[str, External] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,92 @@
+"""Names of DAGs, which are those of their files too: short, and the same as long as their first node is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlake_dagster_assets.airflow.plan.grouping import Bundle
+from starlake_dagster_assets.airflow.plan.ids import dag_id
+from starlake_dagster_assets.airflow.plan.model import AssetRule, Split
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.project.resolve.schedules import PRESETS
+
+__all__ = ["DagWords", "bundle_names", "spoken"]
+
+_SIGNS = {"*": "x", "/": "by", "-": "to", ",": "and", "#": "nth", "?": "x"}
+
+
+@dataclass(frozen=True)
+class DagWords:
+    """What the name of a DAG may have in it.
+
+    Attributes:
+        label: A word for what starts it; "" for assets and for nothing.
+        file: The file of its DAG configuration, if it has one.
+        environment: Where its commands run: in the name only where two DAGs would have the same one.
+    """
+
+    label: str
+    file: str | None
+    environment: str
+
+
+def spoken(cron: str, presets: Mapping[str, str]) -> str:
+    """A cron expression as a word: the name of its preset, else its fields.
+
+    Examples:
+        >>> spoken("0 5 * * *", {"morning": "0 5 * * *"}), spoken("*/15 6-18 * * 1-5", {})
+        ('morning', 'cron_xby15_6to18_x_x_1to5')
+    """
+    for known in (presets, {name: text for name, text in PRESETS.items() if name not in presets}):
+        for name, text in sorted(known.items()):
+            if " ".join(text.split()) == cron:
+                return name
+    return "cron_" + "_".join("".join(_SIGNS.get(char, char) for char in field) for field in cron.split())
+
+
+def bundle_names(
+    found: Sequence[Bundle],
+    graph: Graph,
+    prefix: str,
+    split: Split,
+    words: Callable[[Bundle], DagWords],
+    groups: Mapping[str, str],
+) -> list[str]:
+    """A name for each DAG.
+
+    Args:
+        found: The DAGs.
+        graph: The graph.
+        prefix: Begins each name.
+        split: What their nodes have in common.
+        words: What is said of a DAG besides.
+        groups: What a translator says, by node id.
+    """
+    names: dict[str, None] = {}
+    said_of = [words(bundle) for bundle in found]
+    several = len({about.environment for about in said_of}) > 1
+    for bundle, about in zip(found, said_of, strict=True):
+        first = graph.nodes[bundle.nodes[0]]
+        phase = "load" if first.kind == "table" else "transform"
+        whole = groups.get(first.id) or (first.table.domain if first.table else first.domain)
+        name, said = about.label, about.file
+        if said:
+            parts = [said] if dag_id([said]) not in names else [said, first.key[-1]]
+        elif bundle.gated and split == "domain":
+            parts = [prefix, phase, whole]
+        elif split == "table" or (isinstance(bundle.start, AssetRule) and first.kind == "task"):
+            parts = [prefix, phase, whole, first.key[-1], name]
+        elif split == "domain":
+            parts = [prefix, phase, whole, name]
+        else:
+            parts = [prefix, "" if split == "schedule" else first.key[-1], name or phase]
+        if several and dag_id(parts) in names:
+            parts.append(about.environment)
+        base, number = dag_id(parts), 1
+        unique = base
+        while unique in names:
+            number += 1
+            unique = f"{base}_{number}"
+        names[unique] = None
+    return list(names)

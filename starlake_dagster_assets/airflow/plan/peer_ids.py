@@ -1,0 +1,170 @@
+"""Ids of the DAG files that `starlake dag-generate` writes for starlake-airflow 0.6: `--ids starlake-airflow`.
+
+A DAG is named after the `filename` of its DAG configuration, and also after its schedule if the file has several
+schedules. Its tasks are `start`, `end` (with a dataset that has the name of the DAG), and one task group per domain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlake_dagster_assets.airflow.plan.model import DagSpec, Plan, TaskSpec
+from starlake_dagster_assets.airflow.plan.tasks import no_duplicates
+from starlake_dagster_assets.automation.policies.model import Job
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["former_ids", "peer_names", "peer_word", "with_peer_ids"]
+
+_REFUSED_IN_TASKS = re.compile(r"[^A-Za-z0-9_-]")
+_REFUSED_IN_DAGS = re.compile(r"[^A-Za-z0-9_.-]")
+_RENAMED = {"end": "result"}
+"""New ids of tasks that only this export has, if starlake-airflow uses their id for another task."""
+
+
+def peer_word(text: str) -> str:
+    """Returns a name as starlake-airflow writes it into ids.
+
+    Examples:
+        >>> peer_word("order$ été-1"), peer_word("注文")
+        ('orderS__t_-1', '__')
+    """
+    return _REFUSED_IN_TASKS.sub("_", text.replace("$", "S"))
+
+
+def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
+    """Returns the ids of DAGs; tables and tasks without a DAG configuration keep theirs.
+
+    Args:
+        members: The tables and tasks of each DAG, and its job.
+        names: The ids without starlake-airflow's rules.
+    """
+    found: list[str] = []
+    for (nodes, job), name in zip(members, names, strict=True):
+        label = f"_{peer_word(job.schedule)}" if nodes[0].table and job.schedule else ""
+        base = _REFUSED_IN_DAGS.sub("_", job.file.lower()) + label if job.file else name
+        unique, number = base, 1
+        while unique in found:
+            number += 1
+            unique = f"{base}_{number}"
+        found.append(unique)
+    return found
+
+
+def with_peer_ids(
+    dags: Sequence[DagSpec], members: Sequence[tuple[Sequence[Node], Job]], places: Mapping[str, tuple[str, str]]
+) -> tuple[list[DagSpec], dict[str, tuple[str, str]]]:
+    """Returns DAGs with the ids and groups of starlake-airflow, and the DAG and task of each table and task.
+
+    Args:
+        dags: The DAGs, with their final ids.
+        members: The tables and tasks of each DAG, and its job.
+        places: DAG and task by node id.
+
+    Raises:
+        ProjectError: Two tasks or groups would have the same id.
+    """
+    renamed: dict[str, Mapping[str, str]] = {}
+    made: list[DagSpec] = []
+    for dag, (nodes, job) in zip(dags, members, strict=True):
+        one, renamed[dag.id] = _peer_dag(dag, nodes, job)
+        no_duplicates(one.id, one.tasks)
+        made.append(one)
+    return made, {node: (dag, renamed[dag][task]) for node, (dag, task) in places.items()}
+
+
+def former_ids(former: Plan, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Returns the ids in an export by those of starlake-airflow: of DAGs, tasks, datasets, and datasets of whole DAGs.
+
+    Args:
+        former: The DAGs with the ids of starlake-airflow.
+        plan: The exported DAGs.
+    """
+    homes: dict[str, list[str]] = {}
+    for node, (dag, _) in former.places.items():
+        homes.setdefault(dag, []).append(node)
+    made = {uri for dag in plan.dags for task in dag.tasks for uri in task.outlets}
+    whole = {dag: peer_word(dag).lower() for dag in homes}
+    return {
+        "dags": {dag: sorted({plan.places[node][0] for node in nodes}) for dag, nodes in homes.items()},
+        "tasks": {".".join(place): ".".join(plan.places[node]) for node, place in former.places.items()},
+        "datasets": {uri: plan.uris[node] for node, uri in former.uris.items() if node in plan.places},
+        "dag_datasets": {
+            uri: [uri] if uri in made else sorted(plan.uris[node] for node in homes[dag]) for dag, uri in whole.items()
+        },
+    }
+
+
+def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, Mapping[str, str]]:
+    """Returns a DAG with the ids and groups of starlake-airflow, and the new ids of its tasks by their former ones.
+
+    Args:
+        dag: The DAG, with its final id.
+        nodes: Its tables and tasks.
+        job: Its job.
+    """
+    names = _Names(nodes, f"_{peer_word(job.schedule)}" if job.schedule else "")
+    places = {task.id: names.place(task) for task in dag.tasks}
+    for task in dag.tasks:
+        if task.checks:
+            groups, checked = places[task.checks]
+            places[task.id] = (groups, f"{task.kind}_{checked}")
+    ids = {one: ".".join((*groups, short)) for one, (groups, short) in places.items()}
+    suffix = names.suffix if any(task.kind == "load" for task in dag.tasks) else ""
+    first = f"start{suffix}"
+    renamed = [
+        replace(
+            task,
+            id=ids[task.id],
+            groups=places[task.id][0],
+            upstream=tuple(ids[up] for up in task.upstream) or (first,),
+            checks=ids.get(task.checks, ""),
+        )
+        for task in dag.tasks
+    ]
+    made = tuple(task.id for task in renamed if task.outlets and task.kind != "finish")
+    last = TaskSpec(
+        f"end{suffix}",
+        "end",
+        upstream=made,
+        outlets=(peer_word(dag.id).lower(),),
+        trigger_rule="none_failed_min_one_success",
+    )
+    tasks = (TaskSpec(first, "end"), *renamed, last)
+    return replace(dag, tasks=tasks, prefix_groups=True), ids
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The ids of the tasks of one DAG.
+
+    Attributes:
+        nodes: Its tables and tasks.
+        suffix: `_<schedule>` in a file with several schedules.
+    """
+
+    nodes: Sequence[Node]
+    suffix: str
+
+    def place(self, task: TaskSpec) -> tuple[tuple[str, ...], str]:
+        """Returns the groups around a task, and its id within them."""
+        given = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
+        if task.kind == "transform":
+            return (), f"{peer_word(given['--name'])}_task"
+        directory = given.get("--domains") or given.get("--domain")
+        if directory is None:
+            return (), _RENAMED.get(task.id, task.id)
+        tables = [(node.table, node) for node in self.nodes if node.table and node.table.domain == directory]
+        domain = peer_word(tables[0][1].domain)
+        name = f"{domain}{self.suffix}"
+        if task.kind == "load":
+            table = next(one for one, _ in tables if one.stem == given["--tables"])
+            return (name, f"load_{name}"), f"load_{domain}_{peer_word(table.final_name)}"
+        ids = {
+            "wait": f"check_{domain}_{task.id.rpartition('_')[0].rpartition('_')[2]}_{task.id.rpartition('_')[2]}",
+            "start": f"skip_or_start_loading_{name}",
+            "stage": f"import_{name}",
+        }
+        return (name, f"pre_load_{name}"), ids[task.kind]

@@ -1,0 +1,234 @@
+"""The tasks of a DAG: wait, stage and load a domain; transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from starlake_dagster_assets.airflow.plan.expectations import checked
+from starlake_dagster_assets.airflow.plan.grouping import Bundle, is_any
+from starlake_dagster_assets.airflow.plan.ids import word
+from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
+from starlake_dagster_assets.airflow.render.documents import document
+from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.execution.spark import spark_of
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.owners import owners_of
+from starlake_dagster_assets.project.model.project import Application
+
+__all__ = ["TaskMaker", "no_duplicates"]
+
+_CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
+_RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
+
+
+@dataclass(frozen=True)
+class TaskMaker:
+    """Makes the tasks of bundles.
+
+    Attributes:
+        graph: The graph.
+        ids: Task id by node id, of all nodes that have a task.
+        uris: URI by node id, of all nodes.
+        extra: URIs that a node reads besides, by node id.
+        preloads: What a table waits for, by node id.
+        waits: How that is waited for, by the directory of its domain.
+        granularity: A task a table, or one for all tables of a domain in a DAG.
+        options: `--options` of a transform, by node id.
+        rules: The rule under which each node runs once others have moved.
+        application: What an expectation without `failOnError` means, where results can be asked for; else None.
+        silent: Whether a load that finds no file succeeds, because nobody can tell.
+    """
+
+    graph: Graph
+    ids: Mapping[str, str]
+    uris: Mapping[str, str]
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    preloads: Mapping[str, PreLoad] = field(default_factory=dict[str, PreLoad])
+    waits: Mapping[tuple[str, PreLoad], Waiting] = field(default_factory=dict[tuple[str, PreLoad], Waiting])
+    granularity: Granularity = "task"
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
+    application: Application | None = None
+    silent: bool = False
+
+    def task_of(self, node: Node) -> str:
+        """The id of the task that makes a node."""
+        if self.granularity == "batch" and node.table:
+            return f"load_{word(node.table.domain)}"
+        return self.ids[node.id]
+
+    def gate_of(self, node: Node) -> str:
+        """The id of the task after which a node is good: the check of what blocks it, else the one that makes it."""
+        return self._gates.get(self.task_of(node), self.task_of(node))
+
+    @cached_property
+    def _gates(self) -> Mapping[str, str]:
+        """The check by the task that it holds back."""
+        if self.application is None:
+            return {}
+        nodes = [self.graph.nodes[node] for node in self.ids]
+        tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
+        return {task: f"check_{task}" for task in tasks}
+
+    def tasks(self, bundle: Bundle, finished: str | None = None) -> list[TaskSpec]:
+        """Returns the tasks of a DAG, loads first.
+
+        Args:
+            bundle: The nodes of the DAG.
+            finished: URI of the event of the whole DAG; None where no other DAG follows it.
+        """
+        nodes = [self.graph.nodes[node] for node in bundle.nodes]
+        domains: dict[str, list[Node]] = {}
+        for node in nodes:
+            if node.table:
+                domains.setdefault(node.table.domain, []).append(node)
+        transforms = [node for node in nodes if node.task]
+        schemas = {node.domain for node in transforms}
+        alone = len(domains) + len(schemas) == 1
+        found = [
+            task
+            for domain, members in domains.items()
+            for task in self._domain(domain, members, () if alone else (word(domain),))
+        ]
+        inside = set(bundle.nodes)
+        for schema in sorted(schemas):
+            groups = () if alone else (f"{word(schema)}_transform",)
+            members = [node for node in transforms if node.domain == schema]
+            made = [(self._transform(node, bundle, inside, groups), node) for node in members]
+            found += [task for transform, node in made for task in self._with(transform, [node])]
+        return [*found, *_ends(found, finished)]
+
+    def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
+        name = word(domain)
+        stems = tuple(node.table.stem for node in nodes if node.table)
+        first = (*around, f"pre_load_{name}")
+        tasks: list[TaskSpec] = []
+        before: tuple[str, ...] = ()
+        preload = self.preloads.get(nodes[0].id)
+        waiting = self.waits.get((domain, preload)) if preload else None
+        if waiting is not None and (strategy := waiting.preload.strategy) != "none":
+            command = build.preload(domain, stems, strategy=strategy, ack_file="ACK" if strategy == "ack" else None)
+            check, start = f"check_{name}_{_CHECKS[strategy]}", f"skip_or_start_loading_{name}"
+            waiting = replace(waiting, patterns=tuple(node.table.pattern for node in nodes if node.table))
+            tasks.append(TaskSpec(check, "wait", command.argv, groups=first, waiting=waiting))
+            tasks.append(TaskSpec(start, "start", command.argv, (check,), groups=first, waiting=waiting))
+            before = (start,)
+        stage = TaskSpec(f"import_{name}", "stage", build.stage(domain, stems).argv, before, groups=first)
+        tasks.append(stage)
+        batches = [nodes] if self.granularity == "batch" else [[node] for node in nodes]
+        group = f"load_{name}" if f"load_{name}" not in self.ids.values() else f"{name}_load"
+        inside = around if self.granularity == "batch" else (*around, group)
+        loads = [self._load(domain, batch, stage.id, inside) for batch in batches]
+        return [*tasks, *(task for load, batch in zip(loads, batches, strict=True) for task in self._with(load, batch))]
+
+    def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:
+        """A task and its checks: the outlets belong to the one that holds them back."""
+        gate = self._gates.get(task.id)
+        yield replace(task, outlets=()) if gate else task
+        if self.application is None:
+            return
+        idle = task.kind == "load" and (self.silent or len(nodes) > 1)
+        both = TaskSpec("", "check", (), (task.id,), groups=task.groups, owner=task.owner, checks=task.id, idle=idle)
+        if gate:
+            texts = checked(nodes, self.application, blocking=True)
+            yield replace(both, id=gate, inlets=task.inlets, outlets=task.outlets, expectations=texts)
+        if texts := checked(nodes, self.application, blocking=False):
+            yield replace(both, id=f"warn_{task.id}", kind="warn", inlets=task.outlets, expectations=texts)
+
+    def _load(self, domain: str, nodes: Sequence[Node], stage: str, groups: tuple[str, ...]) -> TaskSpec:
+        spark = [spark_of(node.tags) for node in nodes]
+        return TaskSpec(
+            self.task_of(nodes[0]),
+            "load",
+            build.load(domain, [node.table.stem for node in nodes if node.table]).argv,
+            (stage,),
+            inlets=tuple(dict.fromkeys(uri for node in nodes for uri in self._inlets(node))),
+            outlets=tuple(self.uris[node.id] for node in nodes),
+            groups=groups,
+            doc=document(nodes),
+            owner=_owner(nodes),
+            spark=spark[0] if all(one == spark[0] for one in spark) else {},
+        )
+
+    def _transform(self, node: Node, bundle: Bundle, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
+        here = [up for up in self.graph.upstream[node.id] if up in inside]
+        return TaskSpec(
+            self.ids[node.id],
+            "transform",
+            build.transform(node.raw).argv,
+            tuple(dict.fromkeys(self.gate_of(self.graph.nodes[up]) for up in here)),
+            inlets=self._inlets(node),
+            outlets=(self.uris[node.id],),
+            groups=groups,
+            doc=document([node]),
+            owner=_owner([node]),
+            trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
+            follows=self._follows(node.id),
+            options=self.options.get(node.id, {}),
+            spark=spark_of(node.tags),
+        )
+
+    def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:
+        """A skipped upstream (no file came) holds only what waits for it."""
+        rule = self.rules.get(node)
+        if rule is None or bundle.gated:
+            return _RULES["clock"]
+        if rule.word == "&":
+            return _RULES["all" if set(here) <= set(rule.names) else "any"]
+        return _RULES["any" if set(rule.names) <= set(here) else "clock"]
+
+    def _follows(self, node: str) -> tuple[str, ...] | None:
+        rule = self.rules.get(node)
+        return tuple(self.uris[name] for name in rule.names) if rule is not None and is_any(rule) else None
+
+    def _inlets(self, node: Node) -> tuple[str, ...]:
+        known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]
+        return tuple(dict.fromkeys([*known, *self.extra.get(node.id, ())]))
+
+
+def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
+    """Returns the last tasks, which decide the state of a run: a failed warning does not fail it, other tasks do."""
+    warnings = [task for task in found if task.kind == "warn"]
+    made = tuple(task.id for task in found if task.outlets)
+    ends: list[TaskSpec] = []
+    if finished is not None:
+        ends.append(TaskSpec("finish", "finish", upstream=made, outlets=(finished,), trigger_rule="all_done"))
+    if ends or warnings:
+        about = made if ends else tuple(task.checks for task in warnings)
+        ends.append(TaskSpec("end", "end", upstream=about, trigger_rule="none_failed"))
+    if warnings:
+        noted = tuple(task.id for task in warnings)
+        ends.append(TaskSpec("warnings_noted", "end", upstream=noted, trigger_rule="all_done"))
+    return ends
+
+
+def _owner(nodes: Sequence[Node]) -> str | None:
+    found = dict.fromkeys(owner for node in nodes for owner in owners_of(node))
+    return ", ".join(found) or None
+
+
+def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
+    """Raises an error for two tasks of one id, or a task and a group of one id, which Airflow refuses.
+
+    Args:
+        dag: Id of the DAG.
+        tasks: Its tasks.
+
+    Raises:
+        ProjectError: One problem per id.
+    """
+    ids = [task.id for task in tasks]
+    groups = {group for task in tasks for group in task.groups}
+    twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []
+    if twice:
+        raise ProjectError(
+            [f"{dag}: two of its tasks or groups would be called `{one}` in Airflow; use --ids asset." for one in twice]
+        )
+
+
+def _doubled(ids: Sequence[str], groups: set[str]) -> bool:
+    return len({*ids, *groups}) < len(ids) + len(groups)

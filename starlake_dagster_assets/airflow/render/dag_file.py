@@ -1,0 +1,293 @@
+"""A DAG as the text of a file: the same for Airflow 2.9 to 3, the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from starlake_dagster_assets.airflow.operators import Checks, Dialect
+from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
+from starlake_dagster_assets.airflow.plan.ids import variables
+from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.wiring import statement, wiring
+from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
+from starlake_dagster_assets.airflow.render.source import Call, Raw, call, literal, text_block
+from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.execution.source import ProjectSource
+
+__all__ = ["MARKER", "render"]
+
+MARKER = "# Exported by `starlake-dagster airflow export`: changes made here are lost."
+
+_AIRFLOW = """\
+try:
+    from airflow.sdk import DAG, Asset, {names}
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+{former}"""
+_GROUP = "    from airflow.utils.task_group import TaskGroup\n"
+_CHECKS = ("check", "warn")
+_ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
+_RESERVED = (
+    "Asset",
+    "CronDataIntervalTimetable",
+    "DAG",
+    "MACROS",
+    "Path",
+    "TaskGroup",
+    "dag",
+    "made",
+    "pendulum",
+    "sys",
+    "tell_window",
+    "timedelta",
+)
+
+
+def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
+    """The source of a DAG file.
+
+    Args:
+        dag: The DAG.
+        project: What it was made from.
+        helper: Name of the shared module, in the same folder.
+    """
+    dialect = environment_named(dag.environment).dialect()(dag, project)
+    checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
+    transforms = any(task.kind == "transform" for task in dag.tasks)
+    kinds = {task.kind for task in dag.tasks}
+    shared = [*([] if dag.embedded else ["MACROS"]), *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
+    shared += ["tell_updates"] if "finish" in kinds else []
+    shared += ["proxy_to_dagster"] if dag.airlift else []
+    shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
+    shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
+    head = [_header(dag, project), *_imports(dag, dialect, checks)]
+    head.append("sys.path.append(str(Path(__file__).parent))")
+    head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
+    constants = [*dialect.constants()]
+    constants += checks.constants() if checks else []
+    head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
+    taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
+    taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
+    names = variables([task.id for task in dag.tasks], taken)
+    body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
+    parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
+    return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
+
+
+def _shared(helper: str, names: Sequence[str]) -> str:
+    line = f"from {helper} import {', '.join(names)}"
+    return line if len(line) <= 88 else f"from {helper} import (\n" + "".join(f"    {one},\n" for one in names) + ")"
+
+
+def _header(dag: DagSpec, project: ProjectSource) -> str:
+    env = f", environment {project.env}" if project.env else ""
+    made = "\n".join(f"- {source}" for source in dag.sources)
+    about = f"{dag.title.strip()}.\n\nMade from the Starlake project {project.root.name}{env}:\n{made}\n"
+    return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
+
+
+def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None) -> list[str]:
+    modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
+    groups = dag.embedded or any(task.groups for task in dag.tasks)
+    names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
+    base = _AIRFLOW.format(names=", ".join(names), former=former).rstrip().replace("Asset, \n", "Asset\n")
+    base = (
+        base.replace("import DAG, ", "import ").replace("    from airflow import DAG\n", "") if dag.embedded else base
+    )
+    ends = [PYTHON] if any(task.kind == "finish" for task in dag.tasks) else []
+    ends += [EMPTY] if any(task.kind == "end" for task in dag.tasks) else []
+    blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ()), *ends]))
+    plain = sorted(block for block in blocks if block.startswith("from"))
+    tried = [block for block in blocks if not block.startswith("from")]
+    timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
+    timed = [timetable] if isinstance(dag.schedule, Clock) else []
+    third = "\n".join([*([] if dag.embedded else ["import pendulum"]), *sorted([*plain, *timed])])
+    return ["\n".join(modules), third, base, *tried]
+
+
+def _imported(blocks: Sequence[str]) -> set[str]:
+    words = {word.strip("(),") for block in blocks for word in block.split()}
+    return {word for word in words if word.isidentifier()}
+
+
+def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
+    name = " as dag" if dag.airlift else ""
+    first = f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}{name}:"
+    return "\n".join([first, *_tasks(dag, dialect, checks, names, 1)])
+
+
+def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], _: bool) -> str:
+    """The schedule for a DAG of the user, and the function that adds the tasks to it."""
+    arguments: list[tuple[str, Any]] = [
+        ("group_id", Raw("group_id")),
+        ("prefix_group_id", Raw("False")),
+        ("default_args", _defaults(dag, dialect)),
+    ]
+    documents = [f"        {names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
+    lines = [
+        f"SCHEDULE = {_schedule(dag.schedule)}\n\n",
+        f"def task_group(group_id={literal(dag.id)}):",
+        '    """Adds the tasks of this file to the DAG around the call, and returns their group."""',
+        f"    with {_exploded('TaskGroup', arguments, 4)} as group:",
+        "        embed(group)",
+    ]
+    return "\n".join([*lines, *_tasks(dag, dialect, checks, names, 2), *documents, "    return group"])
+
+
+def _tasks(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], depth: int) -> list[str]:
+    more = "    " * (depth - 1)
+    opened: tuple[str, ...] = ()
+    around = dialect.around
+    lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
+    for task in dag.tasks:
+        lines += _groups(opened, task.groups, depth, prefix=dag.prefix_groups)
+        opened = task.groups
+        lines.append(_task(task, dialect, checks, names[task.id], depth + len(opened)))
+    edges = wiring(dag.tasks, names)
+    if around:
+        edges += _cluster_edges(dag, dialect, around[0][0], around[1][0], names)
+    placed = [f"    {more}{edge}".replace("\n", f"\n{more}") for edge in edges]
+    return [*lines, *(["", *placed] if placed else [])]
+
+
+def _defaults(dag: DagSpec, dialect: Dialect) -> dict[str, Any]:
+    return {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
+
+
+def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
+    arguments: list[tuple[str, Any]] = [
+        ("dag_id", dag.id),
+        ("description", dag.title),
+        ("doc_md", Raw("__doc__")),
+        ("schedule", Raw(_schedule(dag.schedule))),
+        ("start_date", Raw(_moment(dag.start_date, dag.timezone))),
+    ]
+    if dag.end_date is not None:
+        arguments.append(("end_date", Raw(_moment(dag.end_date, dag.timezone))))
+    arguments += [
+        ("catchup", dag.catchup),
+        ("max_active_runs", 1 if isinstance(dag.schedule, Continuous) else dag.max_active_runs),
+        ("tags", list(dag.tags)),
+        ("default_args", _defaults(dag, dialect)),
+    ]
+    if transforms:
+        arguments.append(("params", Raw("window_params()")))
+    return [*arguments, ("user_defined_macros", Raw("MACROS"))]
+
+
+def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, *, prefix: bool) -> list[str]:
+    more, common = "" if prefix else ", prefix_group_id=False", 0
+    while common < min(len(opened), len(wanted)) and opened[common] == wanted[common]:
+        common += 1
+    return [
+        f"{'    ' * (depth + level)}with TaskGroup(group_id={literal(wanted[level])}{more}):"
+        for level in range(common, len(wanted))
+    ]
+
+
+def _cluster(around: Any) -> list[str]:
+    """The cluster is made once files are there, and deleted whatever happens."""
+    (setup, maker, how), (teardown, remover, who) = around
+    return [
+        f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",
+        f"    {teardown} = {_exploded(remover, [('task_id', teardown), *who], 4)}.as_teardown(setups={setup})",
+    ]
+
+
+def _cluster_edges(dag: DagSpec, dialect: Dialect, setup: str, teardown: str, names: Mapping[str, str]) -> list[str]:
+    """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
+    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not dialect.alone(task)}
+    waits = [task for task in dag.tasks if dialect.alone(task)]
+    waited = {up for task in waits for up in task.upstream}
+    before = [names[task.id] for task in waits if task.id not in waited]
+    within = {up for task in work.values() for up in task.upstream}
+    first = [names[one.id] for one in work.values() if not work.keys() & {*one.upstream}]
+    last = [names[one.id] for one in work.values() if one.id not in within]
+    edges = [statement(before, [setup])] if before else []
+    return [*edges, statement([setup], first), statement(last, [teardown])]
+
+
+_ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
+    "finish": ("PythonOperator", [("python_callable", Raw("tell_updates"))]),
+    "end": ("EmptyOperator", []),
+}
+
+
+def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, depth: int) -> str:
+    pad = "    " * depth
+    if task.kind in _ENDS:
+        operator, own = _ENDS[task.kind]
+    else:
+        operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
+    arguments: list[tuple[str, Any]] = [("task_id", task.id.rpartition(".")[2]), *own]
+    for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
+        if uris:
+            arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))
+    if task.owner:
+        arguments.append(("owner", task.owner))
+    if task.follows is not None:
+        arguments.append(("pre_execute", Call("run_if_updated", list(task.follows))))
+    if task.trigger_rule:
+        arguments.append(("trigger_rule", task.trigger_rule))
+    return f"{pad}{name} = {_exploded(operator, arguments, len(pad))}"
+
+
+def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> str:
+    pad = " " * (indent + 4)
+    lines = [f"{pad}{key}={literal(one, indent + 4, indent + 6 + len(key))},\n" for key, one in arguments]
+    return f"{name}(\n{''.join(lines)}{' ' * indent})"
+
+
+def _schedule(schedule: Clock | AssetRule | Continuous | None) -> str:
+    if isinstance(schedule, Clock):
+        return call("CronDataIntervalTimetable", [("", schedule.cron), ("timezone", schedule.timezone)], 4, 14)
+    if isinstance(schedule, AssetRule):
+        if len(schedule.parts) == 1:
+            return f"[{_rule(schedule)}]"
+        flat = _rule(schedule, " ")
+        return flat if len(flat) + 14 <= 88 else f"(\n        {_rule(schedule)}\n    )"
+    return "None" if schedule is None else '"@continuous"'
+
+
+def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
+    if isinstance(rule, str):
+        return f"Asset({literal(rule)})"
+    parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
+    return f"{line}{rule.word} ".join(parts)
+
+
+def _moment(moment: datetime, timezone: str) -> str:
+    if moment.tzinfo is not None:
+        return f"pendulum.parse({literal(moment.isoformat())})"
+    parts = [moment.year, moment.month, moment.day]
+    clock = [moment.hour, moment.minute, moment.second]
+    while clock and not clock[-1]:
+        clock.pop()
+    return f"pendulum.datetime({', '.join(map(str, parts + clock))}, tz={literal(timezone)})"
+
+
+def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
+    """What Airflow shows of each task; last in the file, so that the DAG is read at a glance."""
+    texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
+    return "\n\n" + "\n".join(texts) if texts else ""
+
+
+def _proxying(dag: DagSpec) -> str:
+    """Returns the call that replaces tasks by runs in Dagster; the last one of the file, as dagster-airlift demands."""
+    if not dag.airlift:
+        return ""
+    also = {
+        task.id: list(others)
+        for task in switchable_tasks(dag)
+        if (others := [*({task.checks} - {""}), *_warnings_of(dag, task)])
+    }
+    operator = [("operator", dag.airlift_operator)] if dag.airlift_operator else []
+    return "\n\n" + call("proxy_to_dagster", [("", Raw("dag")), *([("", also)] if also else []), *operator])
+
+
+def _warnings_of(dag: DagSpec, task: TaskSpec) -> list[str]:
+    return [one.id for one in dag.tasks if one.kind == "warn" and one.checks in (task.id, task.checks or task.id)]

@@ -1,0 +1,83 @@
+"""What Airflow shows of a task: names, comment, columns, checks and SQL, as Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import counted
+from starlake_dagster_assets.project.model.project import Attribute
+
+__all__ = ["document", "sources", "title"]
+
+_FEW = 4
+_MANY = 24
+
+
+def document(nodes: Sequence[Node]) -> str:
+    """The Markdown of a task; empty where the nodes have nothing but a name.
+
+    Args:
+        nodes: What it makes.
+    """
+    texts = [_document(node) for node in nodes]
+    named = [f"**{node.id}**" for node in nodes]
+    return "\n\n".join(texts) + "\n" if texts != named else ""
+
+
+def title(nodes: Sequence[Node]) -> str:
+    """What a DAG does, in a few words.
+
+    Args:
+        nodes: What it makes, at least one.
+    """
+    phases: list[str] = []
+    for kind, verb in (("table", "Loads"), ("task", "Makes")):
+        names = [node.id for node in nodes if node.kind == kind]
+        if len(names) > _FEW:
+            schemas = dict.fromkeys(node.domain for node in nodes if node.kind == kind)
+            phases.append(f"{verb} {len(names)} tables of {_listed(list(schemas))}")
+        elif names:
+            phases.append(f"{verb} {_listed(names)}")
+    return ", then ".join(text if not number else text[0].lower() + text[1:] for number, text in enumerate(phases))
+
+
+def sources(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """The files of the project that describe the nodes, sorted; their directories where they are many."""
+    found: set[str] = set()
+    for node in nodes:
+        made = node.task or node.table
+        if made is not None:
+            found.add(made.location.file)
+        if node.task is not None and node.task.sql_location is not None:
+            found.add(node.task.sql_location.file)
+    if len(found) <= _MANY:
+        return tuple(sorted(found))
+    count = Counter(file.rpartition("/")[0] for file in found)
+    return tuple(f"{directory} ({counted(number, 'file')})" for directory, number in sorted(count.items()))
+
+
+def _document(node: Node) -> str:
+    made = node.task or node.table
+    parts = [f"**{node.id}**" + (f" (`{node.raw}` for Starlake)" if node.raw != node.id else "")]
+    if made is None:
+        return parts[0]
+    if made.comment:
+        parts.append(made.comment.strip())
+    if made.attributes:
+        parts.append("| column | type | |\n|---|---|---|\n" + "\n".join(_row(one) for one in made.attributes))
+    if made.expectations:
+        parts.append("Expectations:\n\n" + "\n".join(f"- `{one.expect}`" for one in made.expectations))
+    if node.task is not None and node.task.source_sql:
+        parts.append(f"```sql\n{node.task.source_sql.strip()}\n```")
+    return "\n\n".join(parts)
+
+
+def _row(column: Attribute) -> str:
+    cells = (column.name, f"{column.type}{'[]' if column.array else ''}", column.comment or "")
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

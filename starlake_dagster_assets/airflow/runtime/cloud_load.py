@@ -1,0 +1,141 @@
+"""Decides the result of a load in a cloud by its files: `pre_execute` and `post_execute` of its Airflow task.
+
+Exported next to the DAG files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
+from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_window
+from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
+from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.tries import TryRecord, say
+from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
+from starlake_dagster_assets.execution.load_files import LoadFiles
+from starlake_dagster_assets.execution.model import RunResult
+from starlake_dagster_assets.execution.reconcile import reconcile_load
+
+__all__ = ["begin_load", "end_load"]
+
+
+def begin_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any], None]:
+    """Returns the `pre_execute` of a load: it lists the files that decide the result at the end.
+
+    Args:
+        root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
+        directory: Directory of the domain.
+        stems: File stems of its tables.
+    """
+
+    def begin(context: Any) -> None:
+        load = _CloudLoad(context, root, directory, stems)
+        load.begin()
+
+    return begin
+
+
+def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[Any, Any], None]:
+    """Returns the `post_execute` of a load: it decides the result of a command that ended with exit code 0.
+
+    Args:
+        root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
+        directory: Directory of the domain.
+        stems: File stems of its tables.
+    """
+
+    def end(context: Any, result: Any = None) -> None:
+        load = _CloudLoad(context, root, directory, stems)
+        load.end()
+        tell_window(context)
+
+    return end
+
+
+class _CloudLoad:
+    """Evaluates a load in a cloud, from the context of its task."""
+
+    def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
+        render: Callable[..., str] = context["task"].render_template
+        environ = {name: render(text, context) for name, text in root.items()}
+        known = read_manifest(environ)
+        self._areas = store_areas(known, environ)
+        self._spec = LoadSpec.of(known, directory, stems)
+        self._number = int(context["ti"].try_number)
+        self._attempt = attempt(context)
+
+    def begin(self) -> None:
+        """Records where the files are, unless another process has done so for this try.
+
+        Raises:
+            RuntimeError: The load would overwrite a file that is still to be loaded.
+        """
+        if self._areas is None:
+            return
+        record = TryRecord.of(self._attempt, self._areas, resume=True)
+        if record.begun:
+            return
+        taken = TakenFiles(record, self._areas, self._spec)
+        domain = self._spec.domain[0].domain_name
+        if problems := taken.prepare():
+            taken.give_up()
+            raise RuntimeError("; ".join(f"{domain}.{table}: {reason}" for table, reason in problems.items()))
+        stage = self._areas.list_files("stage", domain) or {}
+        ingesting = self._areas.list_files("ingesting", domain) or {}
+        record.listing = {"stage": stage, "ingesting": ingesting, "archive": self._areas.archived(domain, stage) or {}}
+        taken.note(self._files(self._areas, record), [])
+
+    def end(self) -> None:
+        """Decides the result by the same rules as Dagster steps.
+
+        Raises:
+            RuntimeError: A table failed, or its result is unknown.
+        """
+        if self._areas is None:
+            self._end_without_files()
+            return
+        record = TryRecord.of(self._attempt, self._areas, resume=True)
+        if not record.begun:
+            raise RuntimeError("the result is unknown: the record of this try, which lists its files, is gone.")
+        files = self._files(self._areas, record)
+        taken = TakenFiles(record, self._areas, self._spec)
+        ending = Ending((), RunResult(0, 0.0), Log(ended=False, understood=False))
+        ending = replace(ending, files=files.after((), adopted=False))
+        alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
+        final = taken.resolve(alone, ending, files)
+        failed = {name: one for name, one in final.items() if one.status in ("failed", "unknown")}
+        taken.finish(alone, final, ending, ended_well=not failed)
+        self._report(final)
+        if failed:
+            raise RuntimeError("; ".join(f"{name}: {one.status}: {one.reason}" for name, one in failed.items()))
+        if all(one.status == "nothing" for one in final.values()):
+            skip_task("no file of the load's tables")
+
+    @property
+    def _tables(self) -> list[Any]:
+        return [*self._spec.requested.values()]
+
+    def _files(self, areas: StoreAreas, record: TryRecord) -> LoadFiles:
+        """Returns the files of the load, as the record of the try has them from before it."""
+        reader = RecalledAreas(areas, record.listing)
+        return LoadFiles(reader, self._tables, self._spec.domain, archives=areas.archives)
+
+    def _end_without_files(self) -> None:
+        names = ", ".join(f"{table.domain_name}.{table.name}" for table in self._tables)
+        if self._number > 1:
+            raise RuntimeError(
+                f"{names}: unknown: this try ended with exit code 0, as it also does if an earlier try has taken the "
+                "files, and the datasets of the project are in no store that Airflow can list. Look into the log of "
+                "the command, and mark the task as a success if the files are loaded."
+            )
+        say(f"{names}: exit code 0 is the only evidence; whether there were files is not known")
+
+    def _report(self, final: Mapping[str, Verdict]) -> None:
+        for name, verdict in final.items():
+            reason = f": {verdict.reason}" if verdict.reason else ""
+            say(f"{name}: {verdict.status}{reason}")
+            for warning in verdict.warnings:
+                say(f"{name}: warning: {warning}")

@@ -1,0 +1,371 @@
+"""Evaluates a tick of an arrival sensor: lists files, reads the runs of the instance, and requests a run."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.automation.definitions.arrival_runs import LoadRuns
+from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
+from starlake_dagster_assets.automation.definitions.incoming_files import (
+    by_condition,
+    file_keys,
+    is_observed,
+    observation,
+)
+from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows, time_window, window_before
+from starlake_dagster_assets.automation.definitions.runs import interval_tags, recorded_interval
+from starlake_dagster_assets.automation.file_arrivals.evaluate import (
+    Arrival,
+    Close,
+    LoadRun,
+    Skip,
+    Window,
+    evaluate,
+    unstable_since,
+)
+from starlake_dagster_assets.automation.file_arrivals.looks import Look, Watched, acknowledged_by
+from starlake_dagster_assets.automation.file_arrivals.places import ack_path, ack_paths, areas, dated_names, directory
+from starlake_dagster_assets.automation.file_arrivals.state import SensorState
+from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of
+from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
+from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.automation.policies.words import instant, listed, short
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.project.model.project import Domain, Table
+
+__all__ = ["ArrivalGroup", "ArrivalSensor"]
+
+_TAG_LENGTH = 500
+_DATES_BEFORE = 2
+"""Dates before that of a look whose ack files are answered too: of a delivery that came late."""
+_DATES_AFTER = 1
+"""Dates after it: of a writer whose time zone is ahead. Not with a schedule: they are of its next window."""
+_WINDOWS = 30
+"""Missed windows that one look opens at most; the next look goes on after them."""
+
+
+@dataclass(frozen=True)
+class ArrivalGroup:
+    """Tables of one domain whose files are waited for together, by the same policy.
+
+    Attributes:
+        name: Of the sensor.
+        job: Name of the job.
+        domain: The domain.
+        tables: By node id, in the order of the domain.
+        pre_load: The policy.
+        clock: The schedule whose ticks open windows; None where files are waited for at any time.
+    """
+
+    name: str
+    job: str
+    domain: Domain
+    tables: Mapping[str, Table]
+    pre_load: PreLoad
+    clock: Clock | None
+
+
+class ArrivalSensor:
+    """Settings of an arrival sensor, from the project.
+
+    Args:
+        project: The project.
+        translator: Bound to the project.
+        group: The tables.
+        store: Looks at files.
+        tags: Of every run.
+    """
+
+    def __init__(
+        self,
+        project: ProjectSource,
+        translator: StarlakeTranslator,
+        group: ArrivalGroup,
+        store: Store,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.group, self.store, self.tags = group, store, tags
+        self.answering: Sequence[ArrivalGroup] = ()
+        """The groups that answer the same ack file, this one included."""
+        self.model = project.model
+        self.zone = ZoneInfo(group.pre_load.timezone if group.clock is None else group.clock.timezone)
+        staged = group.pre_load.strategy == "pending"
+        self.watched = Watched(group.tables, group.domain.tables, staged=staged)
+        self.elsewhere = Watched(group.tables, staged=True)
+        self.keys = {node: translator.spec(translator.graph.nodes[node]).key for node in group.tables}
+        self.file_keys = file_keys(translator, group.tables)
+        self.by_condition = by_condition(translator, group.tables)
+        parts = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in group.tables}
+        # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
+        rows = any(
+            partitioned_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
+            for node, one in parts.items()
+        )
+        self.partitions = None if rows else next(iter(parts.values()))
+
+    def validate_paths(self) -> str:
+        """Renders the paths once, so that a mistake in them is an error of the definitions.
+
+        Returns:
+            The ack file of today; "" for other strategies.
+        """
+        now = datetime.now(self.zone)
+        directory(self.group.pre_load, self.model, self.group.domain, now)
+        return self.path(now) if self.group.pre_load.strategy == "ack" else ""
+
+    def path(self, moment: datetime) -> str:
+        """Returns what is waited for at a moment: a directory, or an ack file."""
+        find = ack_path if self.group.pre_load.strategy == "ack" else directory
+        return find(self.group.pre_load, self.model, self.group.domain, moment)
+
+    def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Looks at the files, and requests a run where one is due."""
+        now = time.time()
+        return _Tick(self, context, now, SensorState.load(context.cursor, now)).result()
+
+
+@dataclass
+class _Tick:
+    """Evaluation of one tick of a sensor.
+
+    Attributes:
+        sensor: The sensor.
+        context: Of the tick.
+        now: Seconds since 1970.
+        state: Of the tick before.
+        unstable: Sets of files that may still be written.
+        reasons: Why nothing is requested, and what else was done.
+        observations: Of the files that were seen.
+    """
+
+    sensor: ArrivalSensor
+    context: dg.SensorEvaluationContext
+    now: float
+    state: SensorState
+    unstable: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
+    reasons: list[str] = field(default_factory=list[str])
+    observations: list[dg.AssetObservation] = field(default_factory=list[dg.AssetObservation])
+
+    def result(self) -> dg.SensorResult:
+        """Looks at the files of each window, and returns the first run that is due."""
+        clock, windows, scan = self.sensor.group.clock, *self._windows()
+        if not windows:
+            assert clock is not None
+            return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is still to come.")
+        for window in windows:
+            verdict = self._verdict(window)
+            if not isinstance(verdict, Skip):
+                return self._requested(verdict, window)
+            if window is windows[-1] or not verdict.is_empty:
+                self.reasons.append(verdict.reason)
+        return self._skipped(scan)
+
+    def _verdict(self, window: Window | None) -> Arrival | Close | Skip:
+        sensor, group, runs = self.sensor, self.sensor.group, self._runs(self.sensor.group.job)
+        look = self._look(window)
+        if look.acks:
+            look = self._without_answered(look)
+        mine = unstable_since(look, self.state.unstable, 0 if look.ack_path else group.pre_load.stable_for)
+        self.unstable.update(mine)
+        sets = {unit: files.digest for unit, files in look.sets.items()}
+        until = window.interval[1].isoformat() if window is not None else ""
+        busy = self._busy(look, runs)
+
+        def decide(*, all_runs: bool = False) -> Arrival | Close | Skip:
+            counts = "" if look.ack_path else until
+            return evaluate(
+                group.name,
+                group.pre_load,
+                look,
+                unstable=mine,
+                requested=runs.requested(sets, counts, all_runs=all_runs) if sets else {},
+                busy=busy,
+                window=window,
+                window_runs=[run for run in runs.recent if run.until == until] if window is not None else (),
+                loaded=lambda: self._loaded_for(window),
+                elsewhere=lambda: self._files_elsewhere(runs, look, window),
+                by_condition=sensor.by_condition,
+            )
+
+        verdict = decide()
+        verdict = decide(all_runs=True) if isinstance(verdict, Arrival) else verdict
+        self._observe(look, mine, verdict.nodes if isinstance(verdict, Arrival) else ())
+        return verdict
+
+    def _runs(self, job: str) -> LoadRuns:
+        return LoadRuns(self.context, job)
+
+    def _loaded_for(self, window: Window | None) -> dict[str, str]:
+        """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
+        if window is None:
+            return {}
+        keys, found = self.sensor.keys, dict[str, str]()
+        records = newest_materializations(self.context.instance, keys.values())
+        for node, key in keys.items():
+            if (record := records.get(key)) is not None:
+                update = update_of(record)
+                interval = recorded_interval(update.metadata) or time_window(self.sensor.partitions, update.partition)
+                until = interval[1] if interval is not None else None
+                if update.timestamp >= window.start if until is None else until >= window.interval[1]:
+                    found[node] = update.run_id
+        return found
+
+    def _busy(self, look: Look, runs: LoadRuns) -> Mapping[str, LoadRun]:
+        busy = runs.loading(self.sensor.keys) if look.sets else {}
+        return dict.fromkeys(look.sets, next(iter(busy.values()))) if look.ack_path and busy else busy
+
+    def _observe(self, look: Look, unstable: Mapping[str, tuple[str, float]], requested: Sequence[str]) -> None:
+        """Notes observations of the files that a run is requested for, and of those that a condition waits for."""
+        sensor = self.sensor
+        there = look.sets if not look.ack_path else look.files
+        if look.ack_path and not look.acks:
+            return
+        stable = {
+            node for node in there if self.now - unstable.get(node, ("", 0))[1] >= sensor.group.pre_load.stable_for
+        }
+        for node, files in there.items():
+            key = sensor.file_keys.get(node)
+            waits = node in sensor.by_condition and node in stable
+            if key is None or not (node in requested or waits):
+                continue
+            if node in requested or not is_observed(self.context.instance, key, files):
+                self.observations.append(observation(key, files, look.place))
+
+    def _requested(self, verdict: Arrival | Close, window: Window | None) -> dg.SensorResult:
+        sensor, partition = self.sensor, None
+        if isinstance(sensor.partitions, dg.TimeWindowPartitionsDefinition):
+            at = datetime.fromtimestamp(self.now, sensor.zone) if window is None else window.interval[1]
+            covered = window_before(sensor.partitions, at)
+            if covered is None:
+                self.reasons.append(f"{verdict.reason} There is no partition yet that they could belong to.")
+                return self._skipped(self.state.scan)
+            (partition,) = sensor.partitions.get_partition_keys_in_time_window(dg.TimeWindow(*covered))
+        tags = dict(sensor.tags)
+        if window is not None:
+            tags |= interval_tags(window.interval)
+        if isinstance(verdict, Close):
+            tags[NO_FILES] = verdict.reason
+        else:
+            names = FILES if window is None else FILES_OF_WINDOW
+            tags |= {SETS: sets_text(verdict.sets), names: listed(verdict.files)[:_TAG_LENGTH]}
+        keys = [sensor.keys[node] for node in (verdict.nodes if isinstance(verdict, Arrival) else sensor.group.tables)]
+        request = dg.RunRequest(run_key=verdict.key, tags=tags, partition_key=partition, asset_selection=keys)
+        cursor = replace(self.state, unstable=self.unstable).dump()
+        return self._result(run_requests=[request], cursor=cursor)
+
+    def _skipped(self, scan: int) -> dg.SensorResult:
+        cursor = replace(self.state, unstable=self.unstable, scan=scan).dump()
+        return self._result(skip_reason=" ".join(self.reasons), cursor=cursor)
+
+    def _result(self, **given: Any) -> dg.SensorResult:
+        with quiet():  # events of sensors were marked experimental in 1.9
+            return dg.SensorResult(**given, asset_events=self.observations)
+
+    def _windows(self) -> tuple[list[Window | None], int]:
+        """Returns the windows to look at, oldest first, and where the next look goes on; [None] without a schedule."""
+        group, since = self.sensor.group, self.state.since
+        if group.clock is None:
+            return [None], 0
+        patience = group.pre_load.ack_wait_timeout
+        newest = newest_window(group.clock, patience, self.now, since)
+        if newest is None:
+            return [], 0
+        missed = missed_windows(group.clock, patience, newest, self.sensor.path, since)
+        if missed:
+            done = {run.until for run in self._runs(group.job).every if run.in_progress or run.has_succeeded}
+            missed = [window for window in missed if window.interval[1].isoformat() not in done]
+        first = self.state.scan if self.state.scan < len(missed) else 0
+        return [*missed[first : first + _WINDOWS], newest], first + _WINDOWS
+
+    # ---------------------------------------------------------------------------------------------------- files
+
+    def _look(self, window: Window | None) -> Look:
+        sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
+        moment = datetime.fromtimestamp(self.now if window is None else window.start, sensor.zone)
+        listing = sensor.store.listing(directory(pre_load, sensor.model, domain, moment))
+        look = sensor.watched.look(self.now, listing)
+        return self._acknowledged(look, window, moment) if pre_load.strategy == "ack" else look
+
+    def _acknowledged(self, look: Look, window: Window | None, moment: datetime) -> Look:
+        sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
+        is_alone = window is not None and sensor.group.clock is not None and sensor.group.clock.catchup
+        before, after = (0 if is_alone else _DATES_BEFORE), (0 if window is not None else _DATES_AFTER)
+        paths = ack_paths(pre_load, sensor.model, domain, moment, before=before, after=after)
+        acks = {path: file for path in paths if (file := sensor.store.file(path)) is not None}
+        expected, others = sensor.path(moment), list[str]()
+        if not acks and not is_alone:
+            pattern = dated_names(pre_load, sensor.model, domain, moment)
+            known = {one.rpartition("/")[2] for one in (expected, *paths, *self._acks_of_others(window))}
+            there = sensor.store.listing(expected.rpartition("/")[0]).names
+            others = [one for one in there if one not in known and pattern.fullmatch(one)]
+        return acknowledged_by(look, acks, expected, others)
+
+    def _acks_of_others(self, window: Window | None) -> list[str]:
+        """Returns the ack files of the next window, and of other sensors that answer the same ones."""
+        sensor, found = self.sensor, list[str]()
+        if window is not None:
+            following = sensor.path(datetime.fromtimestamp(window.following, sensor.zone))
+            found.append(following)
+            if sensor.store.file(following) is not None:
+                self.reasons.append(f"{following} is for the window that opens at {instant(window.following)}.")
+        for other in sensor.answering:
+            zone = ZoneInfo(other.pre_load.timezone if other.clock is None else other.clock.timezone)
+            now = datetime.fromtimestamp(self.now, zone)
+            near = {"before": _DATES_BEFORE, "after": _DATES_AFTER}
+            found += ack_paths(other.pre_load, sensor.model, other.domain, now, **near)
+        return found
+
+    def _without_answered(self, look: Look) -> Look:
+        """Deletes the ack files that every sensor has answered with a run that succeeded."""
+        sensor, left, is_answered = self.sensor, dict(look.acks), False
+        for path, file in look.acks.items():
+            sets = {path: look.sets[path].digest}
+            answers = {one.name: self._runs(one.job).requested(sets, all_runs=True) for one in sensor.answering}
+            waiting = [name for name, runs in answers.items() if not any(run.has_succeeded for run in runs.values())]
+            if not waiting:
+                if sensor.store.consume(path, content_of(file)):
+                    self.reasons.append(f"{path} was deleted: it was answered.")
+                    del left[path]
+            elif sensor.group.name not in waiting:
+                self.reasons.append(f"{path} is kept until {listed(waiting)} answers it too.")
+                del left[path]
+                is_answered |= path == look.ack_path
+        look = replace(look, sets=look.files)
+        return acknowledged_by(look, left, look.ack_path, look.other_acks, answered=is_answered)
+
+    def _files_elsewhere(self, runs: LoadRuns, look: Look, window: Window | None) -> list[str]:
+        """Names the files of the tables that lie on the other stations of a load: incoming, stage, ingesting."""
+        sensor, found = self.sensor, list[str]()
+        if window is not None and window.is_missed:
+            return found
+        moment = datetime.fromtimestamp(self.now, sensor.zone)
+        for station, place in areas(sensor.group.pre_load, sensor.model, sensor.group.domain, moment).items():
+            if place == look.place:
+                continue
+            try:
+                there = sensor.elsewhere.look(self.now, sensor.store.listing(place))
+            except StoreError as error:
+                found.append(str(error))
+                continue
+            found += [self._of_table(runs, there, table, station) for table in there.sets]
+        return found
+
+    def _of_table(self, runs: LoadRuns, look: Look, table: str, station: str) -> str:
+        names = f"{look.place} holds {listed(look.sets[table].names)} of {table}"
+        if (run := runs.loading(self.sensor.keys).get(table)) is not None:
+            return f"{names}: {run.progress(self.now)}"
+        strategy = self.sensor.group.pre_load.strategy
+        if station == "incoming":
+            return f"{names}, which is to be staged: `{strategy}` looks at staged files"
+        is_any = strategy == "ack"  # its runs are requested for the ack file
+        last = next((run for run in runs.recent if is_any or short(table) in run.sets), None)
+        left = f"left by run {last.id}" if last is not None and not last.has_succeeded else "left by an earlier load"
+        return f"{names}, {left}: fix or remove it, then re-execute that run or materialize {table}"

@@ -1,0 +1,76 @@
+"""The windows that the ticks of a schedule open for files, by Dagster's own iteration of crons."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from starlake_dagster_assets.automation.definitions.partitions import clock_windows, in_timezone
+from starlake_dagster_assets.automation.file_arrivals.evaluate import Window
+from starlake_dagster_assets.automation.policies.model import Clock
+
+__all__ = ["missed_windows", "newest_window"]
+
+_ONE, _OTHER = datetime(2001, 2, 3, 4, 5, 6), datetime(1999, 11, 12, 13, 14, 15)
+"""Moments that have no part in common: a path that is the same at both names no date."""
+
+
+def newest_window(clock: Clock, patience: float, now: float, since: float) -> Window | None:
+    """Returns the window of the newest tick, whether it is still open or not; None before the first tick.
+
+    Args:
+        clock: The schedule.
+        patience: Seconds for which files are expected (`ack_wait_timeout`); until the next tick at most.
+        now: Seconds since 1970.
+        since: When the sensor looked first.
+    """
+    moment = datetime.fromtimestamp(now, ZoneInfo(clock.timezone))
+    if clock.end is not None:
+        moment = min(moment, in_timezone(clock.end, clock.timezone))
+    found = clock_windows(clock).get_prev_partition_window(moment, respect_bounds=False)
+    if found is None or (clock.start is not None and found.end < in_timezone(clock.start, clock.timezone)):
+        return None
+    window = _window(clock, patience, found.end)
+    return replace(window, is_watched=since <= window.end)
+
+
+def missed_windows(
+    clock: Clock, patience: float, newest: Window, path: Callable[[datetime], str], since: float
+) -> list[Window]:
+    """Returns the windows before the newest one whose files lie in a place of their own, oldest first (`catchup`).
+
+    Windows that look at the same path cannot be told apart: the newest of them counts.
+
+    Args:
+        clock: The schedule; its start counts, else the first look of the sensor.
+        patience: Seconds for which files are expected.
+        newest: Of `newest_window`.
+        path: Where the files of the window of a tick are.
+        since: When the sensor looked first.
+    """
+    if not clock.catchup or path(_ONE) == path(_OTHER):
+        return []
+    first = in_timezone(clock.start, clock.timezone).timestamp() if clock.start is not None else since
+    ticks = [*_ticks(clock, first, newest.start), newest.interval[1]]
+    kept = (tick for tick, following in pairwise(ticks) if path(tick) != path(following))
+    return [replace(_window(clock, patience, tick), is_missed=True) for tick in kept]
+
+
+def _ticks(clock: Clock, first: float, before: float) -> Iterator[datetime]:
+    """The ticks from one moment until before another."""
+    windows = clock_windows(clock)
+    at = datetime.fromtimestamp(first, ZoneInfo(clock.timezone))
+    while (found := windows.get_next_partition_window(at, respect_bounds=False)) and found.start.timestamp() < before:
+        yield found.start
+        at = found.end
+
+
+def _window(clock: Clock, patience: float, tick: datetime) -> Window:
+    windows = clock_windows(clock)
+    before = windows.get_prev_partition_window(tick, respect_bounds=False)
+    after = windows.get_next_partition_window(tick, respect_bounds=False)
+    assert before is not None and after is not None  # there is always another tick
+    following = after.end.timestamp()
+    start = tick.timestamp()
+    return Window(start, min(start + patience, following), following, (before.start, tick))

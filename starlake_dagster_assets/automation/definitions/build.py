@@ -1,0 +1,60 @@
+"""Everything that starts the assets of a project: jobs, sensors and schedules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
+from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.schedules import build_schedules
+from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+
+__all__ = ["Automation", "build_automation"]
+
+
+@dataclass(frozen=True)
+class Automation:
+    """What starts the assets of a project, for `dg.Definitions`."""
+
+    jobs: Sequence[Any] = ()
+    sensors: Sequence[dg.SensorDefinition] = ()
+    schedules: Sequence[dg.ScheduleDefinition] = ()
+
+
+def build_automation(
+    project: ProjectLike,
+    triggers: Triggers,
+    *,
+    automation: StarlakeAutomation | None = None,
+    translator: StarlakeTranslator | None = None,
+) -> Automation:
+    """The jobs of a project and what starts them.
+
+    Args:
+        project: The project, or the path of its directory.
+        triggers: Of the project (`build_triggers`).
+        automation: Whether sensors and schedules are on from the start (`status`), and the time zone of data cycles;
+            by default as `triggers` were built.
+        translator: What the assets look like.
+    """
+    project = project_of(project, "build_automation")
+    chosen = triggers if automation is None else settings_of(automation, "build_automation")
+    bound, triggers = cut(project, triggers, translator)
+    sensor_status = dg.DefaultSensorStatus(chosen.status)
+    jobs = build_jobs(project, triggers, translator=bound)
+    timezone = chosen.timezone or project.model.application.timezone
+    lineage = build_lineage_sensors(
+        project, triggers, translator=bound, status=sensor_status, timezone=timezone, jobs=jobs
+    )
+    arrivals = build_arrival_sensors(project, triggers, translator=bound, status=sensor_status, jobs=jobs)
+    conditions = build_condition_sensors(project, triggers, translator=bound, status=sensor_status)
+    schedule_status = dg.DefaultScheduleStatus(chosen.status)
+    schedules = build_schedules(project, triggers, translator=bound, status=schedule_status, jobs=jobs)
+    return Automation(list(jobs.values()), [*lineage, *arrivals, *conditions], schedules)

@@ -1,0 +1,284 @@
+"""Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors.
+
+Tasks of a project have the condition, and assets of your own that read them can have it (`upstreams_updated`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+from weakref import ref
+
+import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
+
+from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.automation.definitions.job_assets import asset_key
+from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
+from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
+from starlake_dagster_assets.automation.definitions.run_tags import job_tags
+from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched
+from starlake_dagster_assets.automation.policies.facts import Target
+from starlake_dagster_assets.automation.policies.model import AnyOf, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.dagster_assets.specs.names import group_name
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
+
+__all__ = [
+    "ConditionScope",
+    "UpstreamsMoved",
+    "automation_conditions",
+    "build_condition_sensors",
+    "upstreams_updated",
+    "with_bound_conditions",
+]
+
+_NO_KEYS: Mapping[str, dg.AssetKey] = MappingProxyType({})
+MOST_KEYS = 500
+"""Assets that one sensor evaluates: Dagster's own limit for conditions that are not its own."""
+
+
+class ConditionScope:
+    """What the conditions of a project share: the facts that one evaluation reads of the event log.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Triggers of the project, and of other assets with the condition.
+        others: Keys of assets that are not in the project, by their ids in `triggers`.
+    """
+
+    def __init__(
+        self, translator: StarlakeTranslator, triggers: Triggers, others: Mapping[str, dg.AssetKey] = _NO_KEYS
+    ) -> None:
+        self._translator, self._triggers, self._others = translator, triggers, others
+        self._last: tuple[Any, EventLogFacts, Evaluator] | None = None
+
+    def of(self, node: str) -> dg.AutomationCondition[Any] | None:
+        """Returns the condition of a node; None where its trigger is another one."""
+        trigger = self._triggers.triggers.get(node)
+        is_condition = trigger is not None and trigger.owner == "condition" and trigger.watch is not None
+        return UpstreamsMoved(self, node) if is_condition else None
+
+    def due(self, node: str, context: Any) -> list[Target]:
+        """Returns what of a node is due.
+
+        Args:
+            node: Its id.
+            context: Of the evaluation of its condition.
+        """
+        facts, evaluator = self._at(context.asset_graph_view)
+        requested = {
+            target
+            for up in facts.watched(node)
+            if (subset := context.request_subsets_by_key.get(self.keys[up])) is not None
+            for target in _targets(up, subset)
+        }
+        return JobPlan(facts, evaluator, [node], requested=requested).evaluate(node)
+
+    @cached_property
+    def keys(self) -> Mapping[str, dg.AssetKey]:
+        """Asset key of each node that lineage starts, and of what it watches."""
+        nodes: dict[str, None] = {}
+        for node, trigger in self._triggers.triggers.items():
+            if trigger.watch is not None:
+                nodes.update(dict.fromkeys([node, *watched(trigger.watch.condition)]))
+        return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
+
+    def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
+        """The facts of one evaluation of all conditions."""
+        if self._last is None or self._last[0]() is not view:
+            states = SensorStates(view.instance, self._triggers, self.keys)
+            facts = EventLogFacts(view.instance, view.asset_graph, self._triggers, self.keys, states.stopped)
+            self._last = ref(view), facts, Evaluator(self._triggers.triggers, facts, self._translator.timezone)
+        return self._last[1:]
+
+
+class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
+    """Whether the upstreams of a table or task have updates that it has not read, see `build_lineage_sensors`.
+
+    Args:
+        scope: Of the project.
+        node: Id of the table or task.
+    """
+
+    def __init__(self, scope: ConditionScope, node: str) -> None:
+        self._scope, self._node = scope, node
+
+    @property
+    def description(self) -> str:
+        """What the UI shows."""
+        return f"the upstreams of {self._node} have updates that it has not read"
+
+    def evaluate(self, context: Any) -> Any:
+        """Returns what of the asset is due."""
+        due = self._scope.due(self._node, context)
+        partitions = {AssetKeyPartitionKey(context.key, one.partition) for one in due if one.partition is not None}
+        if partitions:
+            found = context.asset_graph_view.get_asset_subset_from_asset_partitions(context.key, partitions)
+        else:
+            found = context.candidate_subset if due else context.get_empty_subset()
+        return dg.AutomationResult(context, found)
+
+
+def automation_conditions(
+    project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
+) -> Mapping[str, dg.AutomationCondition[Any]]:
+    """Returns the conditions of the nodes whose owner is `condition`, by node id.
+
+    Sensors that evaluate them need `use_user_code_server=True`, as those of `build_condition_sensors` have.
+
+    Args:
+        project: The project, or the path of its directory.
+        triggers: Of the project.
+        translator: What the assets look like.
+    """
+    project = project_of(project, "automation_conditions")
+    bound = bound_translator(translator, project, "automation_conditions", triggers)
+    scope = ConditionScope(bound, triggers)
+    return {node: one for node in sorted(triggers.triggers) if (one := scope.of(node)) is not None}
+
+
+def build_condition_sensors(
+    project: ProjectLike,
+    triggers: Triggers,
+    *,
+    translator: StarlakeTranslator | None = None,
+    status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds: int = 30,
+    tags: Mapping[str, str] | None = None,
+) -> list[dg.SensorDefinition]:
+    """Builds the sensors that evaluate the conditions: one per domain or DAG file, and per 500 assets of it.
+
+    Args:
+        project: The project, or the path of its directory.
+        triggers: Those with the owner `condition` are taken.
+        translator: What the assets look like.
+        status: Whether the sensors are on from the start.
+        minimum_interval_seconds: Seconds between two ticks.
+        tags: Of every run, next to those of the job (`tags`, `priority_weight` and `max_active_runs`).
+    """
+    project = project_of(project, "build_condition_sensors")
+    bound = bound_translator(translator, project, "build_condition_sensors", triggers)
+    found: list[dg.SensorDefinition] = []
+    make: Any = dg.AutomationConditionSensorDefinition
+    by_name: dict[str, list[Trigger]] = {}
+    for _, trigger in sorted(triggers.triggers.items()):
+        if trigger.owner == "condition" and trigger.watch is not None:
+            domain = project.graph.nodes[trigger.node].domain
+            has_dag = triggers.jobs[trigger.job].dag is not None
+            name = group_name(trigger.job) if has_dag else f"{triggers.prefix}{group_name(domain)}"
+            by_name.setdefault(f"{name.removesuffix('_conditions')}_conditions", []).append(trigger)
+    with quiet():
+        for name, members in sorted(by_name.items()):
+            run_tags = {**job_tags(triggers.jobs[members[0].job]), **(tags or {})}
+            for number, part in enumerate(_parts(members), 1):
+                keys = [bound.spec(project.graph.nodes[one.node]).key for one in part]
+                found.append(
+                    make(
+                        f"{name}_{number}" if number > 1 else name,
+                        target=dg.AssetSelection.assets(*keys),
+                        default_status=status,
+                        minimum_interval_seconds=minimum_interval_seconds,
+                        run_tags=run_tags,
+                        use_user_code_server=True,
+                    )
+                )
+    return found
+
+
+def upstreams_updated() -> dg.AutomationCondition[Any]:
+    """Returns a condition for an asset of your own: it is materialized when an upstream has an update it has not read.
+
+    It waits while a table or task that it reads is being materialized, or is due itself. An update that arrives during
+    a run of the asset starts the next one. `AutomationCondition.eager()` takes such an update as read.
+
+    The asset is one of the `extra_assets` of `build_definitions`, which adds the sensor.
+
+    Examples:
+        ::
+
+            @dg.asset(deps=[dg.AssetKey(["kpi", "revenue"])], automation_condition=upstreams_updated())
+            def report() -> None: ...
+
+            defs = build_definitions(project, extra_assets=[report])
+    """
+    return _UpstreamsUpdated()
+
+
+class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
+    """Placeholder that `build_definitions` replaces by `UpstreamsMoved`."""
+
+    @property
+    def description(self) -> str:
+        """Text of the condition in the UI."""
+        return "the upstreams have updates that the asset has not read"
+
+    def evaluate(self, context: Any) -> Any:
+        """Raises an error: the condition is not bound to a project."""
+        raise dg.DagsterInvalidDefinitionError(
+            f"{context.key.to_user_string()} has the condition upstreams_updated(), which is not bound to a project. "
+            "Pass the asset as one of `extra_assets` to build_definitions."
+        )
+
+
+def with_bound_conditions(
+    translator: StarlakeTranslator, triggers: Triggers, assets: Iterable[Any]
+) -> tuple[list[Any], list[dg.SensorDefinition]]:
+    """Binds the conditions `upstreams_updated()` of assets that are not in the project.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Triggers of the project.
+        assets: The `extra_assets` of `build_definitions`.
+
+    Returns:
+        The assets, and the sensor that evaluates the conditions; no sensor where no asset has the condition.
+    """
+    assets = list(assets)
+    nodes = {spec.key: node for node, spec in translator.specs().items()}
+    specs: list[Any] = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.specs]
+    reads: dict[dg.AssetKey, list[dg.AssetKey]] = {
+        spec.key: [dep.asset_key for dep in spec.deps if dep.asset_key != spec.key]
+        for spec in specs
+        if isinstance(spec.automation_condition, _UpstreamsUpdated)
+    }
+    if not reads:
+        return assets, []
+    others = {key.to_user_string(): key for ups in (reads, *reads.values()) for key in ups if key not in nodes}
+    ids = {**nodes, **{key: name for name, key in others.items()}}
+    triggered = triggers.triggers.keys()
+    watches = {
+        ids[key]: Watch(
+            AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & triggered
+        )
+        for key, ups in reads.items()
+    }
+    own = {name: Trigger(name, "condition", "", watch=watch) for name, watch in watches.items()}
+    scope = ConditionScope(translator, replace(triggers, triggers={**triggers.triggers, **own}), others)
+
+    def bound(spec: Any) -> dg.AssetSpec:
+        if spec.key not in reads:
+            return spec
+        return spec.replace_attributes(automation_condition=UpstreamsMoved(scope, ids[spec.key]))
+
+    make: Any = dg.AutomationConditionSensorDefinition
+    with quiet():
+        sensor = make(
+            f"{triggers.prefix}own_assets_conditions",
+            target=dg.AssetSelection.assets(*reads),
+            default_status=dg.DefaultSensorStatus(triggers.status),
+            use_user_code_server=True,
+        )
+    return [one.map_asset_specs(bound) if isinstance(one, dg.AssetsDefinition) else one for one in assets], [sensor]
+
+
+def _targets(node: str, subset: Any) -> Iterable[Target]:
+    if subset.is_empty:
+        return []
+    return [Target(node, one.partition_key) for one in subset.expensively_compute_asset_partitions()]
+
+
+def _parts(members: list[Trigger]) -> Iterable[list[Trigger]]:
+    return (members[start : start + MOST_KEYS] for start in range(0, len(members), MOST_KEYS))

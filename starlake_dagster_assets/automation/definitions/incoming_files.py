@@ -1,0 +1,107 @@
+"""The incoming files of tables as observed assets, so that automation conditions of the tables see deliveries."""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.automation.file_arrivals.looks import FileSet, Watched
+from starlake_dagster_assets.automation.file_arrivals.places import directory
+from starlake_dagster_assets.automation.file_arrivals.stores import Store
+from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
+from starlake_dagster_assets.automation.policies.words import short
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+
+__all__ = ["build_incoming_files", "by_condition", "file_keys", "is_observed", "observation"]
+
+_VERSION = "dagster/data_version"
+"""Tag of Dagster: the data version of an observation. Conditions count one that changes as an update."""
+_MOST_NAMED = 100
+
+
+def file_keys(translator: StarlakeTranslator, nodes: Collection[str]) -> dict[str, dg.AssetKey]:
+    """Returns the asset keys of the incoming files of tables, by node id of the table."""
+    graph = translator.graph
+    ups = {node: next((up for up in graph.upstream[node] if graph.nodes[up].is_files), None) for node in nodes}
+    return {node: translator.spec(graph.nodes[up]).key for node, up in ups.items() if up is not None}
+
+
+def by_condition(translator: StarlakeTranslator, nodes: Collection[str]) -> frozenset[str]:
+    """Returns the nodes that an automation condition of the translator starts."""
+    specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in nodes}
+    return frozenset(node for node, spec in specs.items() if spec.automation_condition is not None)
+
+
+def observation(key: dg.AssetKey, files: FileSet, place: str) -> dg.AssetObservation:
+    """Returns the observation of a set of files: names, sizes, and a data version of the set.
+
+    Args:
+        key: Of the incoming files.
+        files: The set.
+        place: Its directory.
+    """
+    return dg.AssetObservation(key, metadata=_metadata(files, place), tags={_VERSION: files.digest})
+
+
+def is_observed(instance: dg.DagsterInstance, key: dg.AssetKey, files: FileSet) -> bool:
+    """Whether the newest observation of incoming files is of this set."""
+    records = instance.fetch_observations(dg.AssetRecordsFilter(asset_key=key), limit=1).records
+    found = records[0].asset_observation if records else None
+    return found is not None and (found.tags or {}).get(_VERSION) == files.digest
+
+
+def build_incoming_files(
+    translator: StarlakeTranslator, triggers: Triggers, defined: Collection[dg.AssetKey]
+) -> list[dg.AssetsDefinition]:
+    """Builds the observable assets of the files of those tables that wait for files and have an automation condition.
+
+    Arrival sensors report their observations; *Observe* in the UI looks at once.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project.
+        defined: Keys of assets that are defined elsewhere.
+    """
+    waiting = {node: one.preload for node, one in triggers.triggers.items() if one.preload is not None}
+    keys = file_keys(translator, by_condition(translator, waiting.keys()))
+    nodes = {key: node for node, key in keys.items() if key not in defined}
+    if not nodes:
+        return []
+    specs = [dg.AssetSpec(key, group_name=key.path[-2] if len(key.path) > 1 else None) for key in nodes]
+    root = short(str(translator.source.root))
+    decorate = cast("Any", dg).multi_observable_source_asset  # its type is partly unknown to pyright
+    with quiet():
+
+        @decorate(specs=specs, name=f"{triggers.prefix}incoming_files_{root}", can_subset=True)
+        def incoming_files(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
+            yield from _observed(translator, waiting, {key: nodes[key] for key in context.selected_asset_keys})
+
+    return [incoming_files]
+
+
+def _observed(
+    translator: StarlakeTranslator, waiting: Mapping[str, PreLoad], nodes: Mapping[dg.AssetKey, str]
+) -> Iterator[dg.ObserveResult]:
+    """Observes the files of tables; those of tables without files keep their last observation."""
+    for key, node in nodes.items():
+        table, pre_load = translator.graph.nodes[node].table, waiting[node]
+        assert table is not None
+        domain = translator.graph.domains[table.domain]
+        now = datetime.now(ZoneInfo(pre_load.timezone))
+        place = directory(pre_load, translator.project, domain, now)
+        watched = Watched({node: table}, staged=pre_load.strategy == "pending")
+        files = watched.look(now.timestamp(), Store(pre_load.storage_options).listing(place)).sets.get(node)
+        if files is not None:
+            version = dg.DataVersion(files.digest)
+            with quiet():  # experimental in 1.9
+                result = dg.ObserveResult(asset_key=key, metadata=_metadata(files, place), data_version=version)
+            yield result
+
+
+def _metadata(files: FileSet, place: str) -> dict[str, Any]:
+    sizes = dict(zip(files.names[:_MOST_NAMED], files.sizes, strict=False))
+    counts = {"starlake/file_count": len(files.names), "starlake/bytes": sum(files.sizes)}
+    return {"starlake/directory": place, **counts, "starlake/files": dg.MetadataValue.json(sizes)}

@@ -1,0 +1,106 @@
+"""What a run makes, as assets: keys of nodes, what is made with them, and jobs of one kind of partitions each."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.project.resolve.schedules import PRESETS
+
+__all__ = ["asset_key", "one_grid_each", "unowned_upstreams", "without_own_conditions"]
+
+
+def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
+    """The asset key of a node; of an id outside of the project, its parts.
+
+    Args:
+        translator: Bound to the project.
+        node: Its id.
+    """
+    known = translator.graph.nodes.get(node)
+    if known is not None:
+        return translator.spec(known).key
+    return dg.AssetKey(node.split("/" if "/" in node else "."))
+
+
+def unowned_upstreams(
+    project: ProjectSource, triggers: Triggers, members: Iterable[str], made: Collection[str]
+) -> set[str]:
+    """What nobody owns of what the members need, within their job (`run_dependencies_first`).
+
+    What a member watches is left out, or the run that it starts would start itself again.
+
+    Args:
+        project: The project.
+        triggers: Of the project.
+        members: Ids of nodes that one trigger makes.
+        made: Ids of all that their job makes.
+    """
+    found: set[str] = set()
+    stack = list(members)
+    watches = [one.watch for node in stack if (one := triggers.triggers.get(node)) is not None]
+    seen = {up for watch in watches if watch is not None for up in watched(watch.condition)}
+    while stack:
+        for up in project.graph.upstream.get(stack.pop(), ()):
+            owner = triggers.triggers[up].owner if up in triggers.triggers else "none"
+            if up in made and owner == "none" and up not in found | seen:
+                found.add(up)
+                stack.append(up)
+    return found
+
+
+def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+    """The triggers with each job cut where its nodes are partitioned differently: a job of Dagster has one kind.
+
+    Unpartitioned nodes keep the name of the job, the others have that of a preset or a hash in theirs.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project; given back as they are where no job is cut.
+    """
+    names: dict[str, str] = {}
+    jobs = dict(triggers.jobs)
+    for job in triggers.jobs.values():
+        grids = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in job.nodes}
+        if len({grid for grid in grids.values() if grid is not None}) < 2:
+            continue
+        del jobs[job.name]
+        for grid in dict.fromkeys(grids.values()):
+            nodes = tuple(node for node in job.nodes if grids[node] == grid)
+            name = job.name if grid is None else f"{job.name}_{_label(translator, grid)}"
+            jobs[name] = replace(job, name=name, nodes=nodes)
+            names.update({node: name for node in nodes if triggers.triggers[node].job == job.name})
+    if not names:
+        return triggers
+    moved = {node: replace(one, job=names.get(node, one.job)) for node, one in triggers.triggers.items()}
+    return replace(triggers, triggers=moved, jobs=jobs)
+
+
+def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+    """The triggers without the watches of nodes that have an `AutomationCondition` of the translator's own.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project; given back as they are where no node has one.
+    """
+    lineage = (node for node, one in triggers.triggers.items() if one.owner == "lineage")
+    specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in lineage}
+    own = {
+        node: replace(triggers.triggers[node], owner="condition", watch=None)
+        for node, spec in specs.items()
+        if spec.automation_condition is not None
+    }
+    return replace(triggers, triggers={**triggers.triggers, **own}) if own else triggers
+
+
+def _label(translator: StarlakeTranslator, grid: dg.PartitionsDefinition[Any]) -> str:
+    presets = {**translator.project.application.schedule_presets, **PRESETS}
+    cron = grid.cron_schedule if isinstance(grid, dg.TimeWindowPartitionsDefinition) else None
+    named = next((name for name, value in presets.items() if value == cron), None)
+    return named or hashlib.sha256(repr(grid).encode()).hexdigest()[:6]

@@ -1,0 +1,65 @@
+"""One Dagster job for each job of the triggers."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import dagster as dg
+
+from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.automation.definitions.job_assets import one_grid_each, without_own_conditions
+from starlake_dagster_assets.automation.definitions.run_tags import job_tags, retry_tags_of
+from starlake_dagster_assets.automation.policies.model import Job, Triggers
+from starlake_dagster_assets.dagster_assets.specs.names import tags_of
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
+from starlake_dagster_assets.execution.source import ProjectSource
+
+__all__ = ["build_jobs", "cut"]
+
+DAG = "starlake/dag"
+"""Tag of a job: its DAG configuration."""
+
+
+def build_jobs(
+    project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
+) -> dict[str, Any]:
+    """The jobs of a project, to be started by its sensors and schedules, or by hand.
+
+    Args:
+        project: The project, or the path of its directory.
+        triggers: Of the project.
+        translator: What the assets look like.
+
+    Returns:
+        Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`), and what
+        retries of their runs repeat (`retry_tags_of`).
+    """
+    project = project_of(project, "build_jobs")
+    bound, triggers = cut(project, triggers, translator)
+    define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
+    found: dict[str, Any] = {}
+    for job in triggers.jobs.values():
+        keys = [bound.spec(project.graph.nodes[node]).key for node in job.nodes]
+        selection = dg.AssetSelection.assets(*keys)
+        tags = {**retry_tags_of(project.graph.nodes[node] for node in job.nodes), **_tags(job)}
+        found[job.name] = define(job.name, selection=selection, description=_described(job), tags=tags)
+    return found
+
+
+def cut(
+    project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
+) -> tuple[StarlakeTranslator, Triggers]:
+    """Returns the translator that knows the project and its triggers, and the triggers as Dagster needs them.
+
+    Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
+    """
+    bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
+    triggers = one_grid_each(bound, without_own_conditions(bound, triggers))
+    return bound.bound_to(project, triggers), triggers
+
+
+def _tags(job: Job) -> Mapping[str, str]:
+    return {**job_tags(job), **({DAG: tags_of([f"dag={job.dag}"])["dag"]} if job.dag else {})}
+
+
+def _described(job: Job) -> str:
+    return job.description or f"Makes {', '.join(job.nodes[:20])}{' and more' if len(job.nodes) > 20 else ''}."

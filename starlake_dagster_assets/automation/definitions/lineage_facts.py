@@ -1,0 +1,261 @@
+"""Facts of the event log that the lineage of a project is evaluated by, read in bulk once per tick."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.definitions.lineage_partitions import PartitionTable
+from starlake_dagster_assets.automation.definitions.partitions import time_window
+from starlake_dagster_assets.automation.definitions.runs import IN_PROGRESS, is_over, planned_assets
+from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.facts import Attempt, Target, Update
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.automation.policies.words import instant
+from starlake_dagster_assets.dagster_assets.steps.consumption import (
+    Consumption,
+    consumption_of,
+    newest_materializations,
+)
+
+__all__ = ["EventLogFacts"]
+
+_STATES = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELED: "canceled"}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run in progress."""
+
+    id: str
+    text: str
+    keys: Collection[dg.AssetKey]
+    tags: Mapping[str, str]
+
+
+class EventLogFacts:
+    """Facts of one tick about the assets of a project, see `automation.policies.facts.Facts`.
+
+    Args:
+        instance: The instance.
+        graph: The asset graph of the code location.
+        triggers: Of the project.
+        keys: Asset key of each node that is watched or evaluated.
+        stopped: Returns the name of the sensor of a node that is stopped; None for one that is on.
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        graph: Any,
+        triggers: Triggers,
+        keys: Mapping[str, dg.AssetKey],
+        stopped: Callable[[str], str | None],
+    ) -> None:
+        self.instance, self.graph, self.keys, self.now = instance, graph, keys, time.time()
+        self._triggers, self._stopped = triggers, stopped
+        self._tables: dict[str, PartitionTable] = {}
+        self._consumed: dict[int, Consumption] = {}
+        self._attempts: dict[Target, Attempt | None] = {}
+        self._known_runs: dict[str, dg.RunRecord] = {}
+        self._places: dict[str, Mapping[str, int]] = {}
+        self._covers: dict[tuple[str, str], Collection[str] | None] = {}
+
+    # --------------------------------------------------------------------------------------- the evaluator's questions
+
+    def updates(self, target: Target) -> Mapping[str, Update]:
+        """The newest materialization of each watched node, as far as the target reads it."""
+        if target.partition is not None:
+            return self.table(target.node).updates.get(target.partition, {})
+        materialization, nodes = self.records.get(target.node), self.watched(target.node)
+        found = {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
+        if materialization is None:
+            return found
+        left_out = self._consumption(materialization).left_out
+        for node, update in found.items():
+            if self.keys[node].to_user_string() in left_out:
+                newest, run = max(update.id, materialization.storage_id), materialization.run_id or "outside"
+                found[node] = replace(update, id=newest, left_out_by=run)
+        return found
+
+    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
+        """Whether the newest materialization of the target has read an update."""
+        if target.partition is None:
+            record = self.records.get(target.node)
+        else:
+            record = self.table(target.node).materialized.get(target.partition)
+        if record is None or update.left_out_by:
+            return False
+        return self._consumption(record).includes(self.keys[node], update.id, update.time)
+
+    def attempt(self, target: Target) -> Attempt | None:
+        """The newest run that was created to materialize the target."""
+        if target not in self._attempts:
+            key, partition = self.keys[target.node], target.partition
+            is_known = partition is None or partition in self.table(target.node).planned
+            info = self.instance.get_latest_planned_materialization_info(key, partition) if is_known else None
+            self._attempts[target] = self._attempt(info) if info is not None else None
+        return self._attempts[target]
+
+    def running(self, target: Target) -> str:
+        """The run in progress that is still to materialize the target."""
+        key = self.keys[target.node]
+        return next((run.text for run in self._runs if key in run.keys and self._is_open(run, target)), "")
+
+    def exists(self, node: str) -> bool:
+        """Whether a node was ever materialized."""
+        return node in self.records
+
+    def last_run(self, node: str) -> float:
+        """When the newest run of a node was created, or its newest materialization."""
+        record = self.records.get(node)
+        info = self.instance.get_latest_planned_materialization_info(self.keys[node])
+        runs = self._run_records([info.run_id] if info is not None else ()).values()
+        return max([record.timestamp if record else 0.0, *(run.create_timestamp.timestamp() for run in runs)])
+
+    def upstream(self, target: Target, node: str) -> Sequence[Target]:
+        """What a target reads of a node."""
+        if self.partitions(node) is None:
+            return [Target(node)]
+        if target.partition is None:
+            return [Target(node, one) for one in self._active(node)]
+        return [Target(node, one) for one in self.table(target.node).read_by(target.partition, node)]
+
+    def stopped_sensor(self, node: str) -> str | None:
+        """The stopped sensor of a node."""
+        return self._stopped(node)
+
+    # ------------------------------------------------------------------------------------------- questions of the tick
+
+    def targets(self, node: str) -> list[Target]:
+        """What is evaluated of a node: the node, or its partitions with something new upstream, oldest first."""
+        if self.partitions(node) is None:
+            return [Target(node)]
+        return [Target(node, one) for one in self.table(node).updates]
+
+    def partitions(self, node: str) -> dg.PartitionsDefinition[Any] | None:
+        """What a node is partitioned by, as far as this code location defines it."""
+        key = self.keys[node]
+        return self.graph.get(key).partitions_def if self.graph.has(key) else None
+
+    def has_partition(self, node: str, partition: str) -> bool:
+        """Whether a partition of a node is defined."""
+        definition = self.partitions(node)
+        if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+            return definition is not None and partition in self.places(node)
+        try:
+            return definition.has_partition_key(partition)
+        except (ValueError, dg.DagsterInvalidInvocationError):
+            return False
+
+    def places(self, node: str) -> Mapping[str, int]:
+        """The partitions of a node in their order."""
+        if node not in self._places:
+            definition = self.partitions(node)
+            keys = definition.get_partition_keys(dynamic_partitions_store=self.instance) if definition else ()
+            self._places[node] = {key: place for place, key in enumerate(keys)}
+        return self._places[node]
+
+    def table(self, node: str) -> PartitionTable:
+        """The partitions of a node that has some."""
+        if node not in self._tables:
+            self._tables[node] = PartitionTable(self, node)
+        return self._tables[node]
+
+    def update(self, node: str, record: Any, *, indirect: bool = False) -> Update:
+        """Converts a record of the event log to the update of a node."""
+        window = time_window(self.partitions(node), record.partition_key)
+        return Update(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
+
+    def all_history(self, node: str) -> bool:
+        """Whether partitions are due for updates from before the first run of a node (`history=all`)."""
+        trigger = self._triggers.triggers.get(node)
+        return trigger is not None and trigger.watch is not None and trigger.watch.all_history
+
+    def watched(self, node: str) -> Sequence[str]:
+        """The nodes that a node watches."""
+        trigger = self._triggers.triggers.get(node)
+        return watched(trigger.watch.condition) if trigger is not None and trigger.watch is not None else ()
+
+    def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
+        """The tags of runs, by their ids; those of deleted runs are left out."""
+        return {run: record.dagster_run.tags for run, record in self._run_records(runs).items()}
+
+    @cached_property
+    def records(self) -> Mapping[str, Any]:
+        """The newest materialization of each node, in one call whatever their number."""
+        nodes = {key: node for node, key in self.keys.items()}
+        return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
+
+    def _consumption(self, record: Any) -> Consumption:
+        """Reads which upstream updates a materialization has consumed."""
+        if record.storage_id not in self._consumed:
+            self._consumed[record.storage_id] = consumption_of(self.instance, record)
+        return self._consumed[record.storage_id]
+
+    # ------------------------------------------------------------------------------------------------------------ runs
+
+    @cached_property
+    def _runs(self) -> Sequence[_Run]:
+        records = self.instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS))
+        return [_run(self.instance, record) for record in records]
+
+    def _run_records(self, runs: Iterable[str]) -> dict[str, dg.RunRecord]:
+        """Reads the records of runs by their ids, each once per tick; deleted runs are left out."""
+        ids = sorted({run for run in runs if run})
+        if missing := [run for run in ids if run not in self._known_runs]:
+            found = self.instance.get_run_records(dg.RunsFilter(run_ids=missing))
+            self._known_runs.update({one.dagster_run.run_id: one for one in found})
+        return {run: self._known_runs[run] for run in ids if run in self._known_runs}
+
+    def _is_open(self, run: _Run, target: Target) -> bool:
+        """Whether a run that plans a node has not materialized it yet."""
+        covered = self._covered(run, target.node)
+        if target.partition is None or covered is None:
+            record = self.records.get(target.node)
+            return record is None or record.run_id != run.id
+        return target.partition in covered and not self.table(target.node).is_made_since_planned(target.partition)
+
+    def _covered(self, run: _Run, node: str) -> Collection[str] | None:
+        """The partitions of a node that a run materializes; None for a run without partitions."""
+        if (run.id, node) not in self._covers:
+            self._covers[run.id, node] = self._partitions_of(run.tags, node)
+        return self._covers[run.id, node]
+
+    def _partitions_of(self, tags: Mapping[str, str], node: str) -> Collection[str] | None:
+        if (key := tags.get("dagster/partition")) is not None:
+            return {key}
+        start, end = (tags.get(f"dagster/asset_partition_range_{side}", "") for side in ("start", "end"))
+        if not (self.has_partition(node, start) and self.has_partition(node, end)):
+            return None
+        definition = self.partitions(node)
+        if isinstance(definition, dg.TimeWindowPartitionsDefinition):
+            return frozenset(definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end)))
+        places = self.places(node)
+        return {key for key, place in places.items() if places[start] <= place <= places[end]}
+
+    def _active(self, node: str) -> Collection[str]:
+        """The partitions of a node with something new upstream, or with a run in progress."""
+        found = dict.fromkeys(self.table(node).updates)
+        for run in self._runs:
+            if self.keys[node] in run.keys:
+                covered = self._covered(run, node)
+                found.update(dict.fromkeys([""] if covered is None else covered))
+        return found
+
+    def _attempt(self, info: Any) -> Attempt | None:
+        record = self._run_records([info.run_id]).get(info.run_id)
+        if record is None:
+            return None
+        run = record.dagster_run
+        state: Any = _STATES.get(run.status, "failed") if is_over(run) else "in progress"
+        return Attempt(info.storage_id, run.run_id, state)
+
+
+def _run(instance: dg.DagsterInstance, record: Any) -> _Run:
+    run = record.dagster_run
+    text = f"run {run.run_id} ({run.status.value.lower()} since {instant(record.create_timestamp.timestamp())})"
+    return _Run(run.run_id, text, planned_assets(instance, run), run.tags)

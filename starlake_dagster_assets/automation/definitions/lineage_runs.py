@@ -1,0 +1,221 @@
+"""Runs that the tasks of one job need: which of them are due together, for which partitions, with which tags."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
+from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
+from starlake_dagster_assets.automation.definitions.runs import UPSTREAMS
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
+from starlake_dagster_assets.automation.policies.facts import Target
+from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
+from starlake_dagster_assets.automation.policies.words import listed, short
+
+__all__ = ["JobPlan", "NeededRun"]
+
+_TAG_LENGTH = 500
+_MOST_RUNS = 25
+"""Runs of one job that one tick asks for; more partitions follow with the next ticks."""
+_MOST_REASONS = 8
+
+
+@dataclass(frozen=True)
+class NeededRun:
+    """One run of a job.
+
+    Attributes:
+        nodes: What it materializes, upstream first.
+        partitions: Adjacent partitions, oldest first; empty for a run without partitions.
+        due: Why, by target.
+        options: Tags that carry the options of the upstreams' runs.
+    """
+
+    nodes: Sequence[str]
+    partitions: Sequence[str]
+    due: Sequence[RunNeeded]
+    options: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Run key: the same for the same targets and updates, whatever the sensor is called."""
+        ids = sorted((str(one.target), sorted(update.id for update in one.updates.values())) for one in self.due)
+        newest = max((number for _, numbers in ids for number in numbers), default=0)
+        return f"lineage:{newest}:{short(json.dumps(ids))}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The updates that the run consumes, with the runs that made them; its partitions; the options."""
+        by = {up: update.run or "outside" for one in self.due for up, update in one.updates.items()}
+        found = {**self.options, UPSTREAMS: ", ".join(f"{up} (run {run})" for up, run in by.items())[:_TAG_LENGTH]}
+        if len(self.partitions) > 1:
+            ends = {"start": self.partitions[0], "end": self.partitions[-1]}
+            found |= {f"dagster/asset_partition_range_{side}": key for side, key in ends.items()}
+        return found
+
+    @property
+    def partition_key(self) -> str | None:
+        """The partition of a run that has one."""
+        return self.partitions[0] if len(self.partitions) == 1 else None
+
+    @property
+    def reason(self) -> str:
+        """Why the run is needed."""
+        return "; ".join(f"{one.target}: {one.reason}" for one in self.due[:_MOST_REASONS])
+
+
+@dataclass
+class JobPlan:
+    """Evaluates the targets of a job at one moment.
+
+    Attributes:
+        facts: Of the event log.
+        evaluator: Of the project.
+        nodes: Ids of the targets, upstream first.
+        before: Ids of other nodes that they depend on, upstream first: evaluated first, so that a chain is not deep.
+        requested: What is requested already and runs together with them.
+    """
+
+    facts: EventLogFacts
+    evaluator: Evaluator
+    nodes: Sequence[str]
+    before: Sequence[str] = ()
+    requested: Collection[Target] = ()
+    _due: dict[Target, RunNeeded] = field(default_factory=dict[Target, RunNeeded])
+    _options: dict[Target, Mapping[str, str]] = field(default_factory=dict[Target, Mapping[str, str]])
+    _reasons: list[str] = field(default_factory=list[str])
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is asked for, or left to later ticks."""
+        more = len(self._reasons) - _MOST_REASONS
+        return "\n".join(self._reasons[:_MOST_REASONS] + ([f"{more} more wait as well."] if more > 0 else []))
+
+    def runs(self) -> list[NeededRun]:
+        """Returns the runs that are due."""
+        targets = [target for node in self.nodes for target in self.facts.targets(node)]
+        if any(map(self.evaluator.has_update, targets)):
+            for node in (*self.before, *self.nodes):
+                for target in self.facts.targets(node):
+                    self.evaluator.pending(target)
+        for node in self.nodes:
+            self.evaluate(node)
+        whole = self._by_options([target for target in self._due if target.partition is None])
+        runs = [*(self._run(one, ()) for one in whole), *self._partitioned()]
+        if (left := len(runs) - _MOST_RUNS) > 0:
+            self._reasons.append(f"{left} more runs of partitions follow with the next ticks.")
+        return runs[:_MOST_RUNS]
+
+    def evaluate(self, node: str) -> list[Target]:
+        """Evaluates one node; what is upstream of it in the same run was evaluated before.
+
+        Returns:
+            What is due of it.
+        """
+        partitioned, targets = self.facts.partitions(node) is not None, self.facts.targets(node)
+        together = {*self._due, *self.requested}
+        joined = [
+            Target(node, one.partition)
+            for one in together
+            if one.node in self.facts.watched(node) and (one.partition is not None) is partitioned
+        ]
+        found: list[RunNeeded] = []
+        for target in dict.fromkeys([*targets, *joined]):
+            verdict = self.evaluator.evaluate(target, together)
+            if not isinstance(verdict, RunNeeded):
+                self._say(target, verdict.reason)
+            elif self._has_options_of_joined(verdict):
+                found.append(verdict)
+        if partitioned:
+            found = self._first_only(node, found)
+            self._say_partitions(node, bool(targets))
+        self._due.update({verdict.target: verdict for verdict in found})
+        return [verdict.target for verdict in found]
+
+    def _say(self, target: Target, reason: str) -> None:
+        alone = len(self.nodes) == 1 and target.partition is None
+        self._reasons.append(reason if alone else f"{target}: {reason}")
+
+    def _say_partitions(self, node: str, has_targets: bool) -> None:
+        table = self.facts.table(node)
+        if not has_targets:
+            self._reasons.append(f"{node}: No new update of a partition: {listed(self.facts.watched(node))}.")
+        if table.older:
+            self._reasons.append(
+                f"{node}: {len(table.older)} older partitions were never materialized, from {table.older[0]} to "
+                f"{table.older[-1]}: start a backfill for them, or set history=all."
+            )
+
+    def _first_only(self, node: str, found: list[RunNeeded]) -> list[RunNeeded]:
+        """The partitions of the newest update of a node that was never materialized; others are left to a backfill."""
+        table = self.facts.table(node)
+        if table.first or self.facts.all_history(node) or len(found) < 2:
+            return found
+        newest = max((update for one in found for update in one.updates.values()), key=lambda update: update.id)
+        kept = [one for one in found if any(newest.run == update.run for update in one.updates.values())]
+        if not newest.run:  # reported from outside
+            kept = [one for one in kept if newest in one.updates.values()]
+        if len(kept) < len(found):
+            self._reasons.append(
+                f"{node} was never materialized: of {len(found)} partitions with updates those of the newest update "
+                f"are requested ({len(kept)}). Start a backfill for the others, or set history=all."
+            )
+        return kept
+
+    # --------------------------------------------------------------------------------------------------------- options
+
+    def _has_options_of_joined(self, verdict: RunNeeded) -> bool:
+        """Whether a target gets the options of the upstreams that its run materializes as well, and no others."""
+        target = verdict.target
+        tags = self.facts.tags(update.run for update in verdict.updates.values())
+        of_joined = {
+            f"this run, {up}": self._options[Target(up, target.partition)]
+            for up in sorted(verdict.joined)
+            if Target(up, target.partition) in self._options
+        }
+        options, conflict = merged_options({**tags, **of_joined})
+        self._options[target] = {CONFLICT: conflict} if conflict else tag_of(options)
+        if all(one == self._options[target] for one in of_joined.values()):
+            return True
+        self._say(target, f"waits for {listed(sorted(verdict.joined))}, whose run has other options.")
+        return False
+
+    def _by_options(self, targets: Iterable[Target]) -> list[list[Target]]:
+        found: dict[str, list[Target]] = {}
+        for target in targets:
+            found.setdefault(json.dumps(self._options[target], sort_keys=True), []).append(target)
+        return list(found.values())
+
+    # ------------------------------------------------------------------------------------------------------ partitions
+
+    def _partitioned(self) -> list[NeededRun]:
+        """Runs of partitions: adjacent ones with the same nodes and options are one, as the backfill policies allow."""
+        by_partition: dict[str, list[Target]] = {}
+        for target in self._due:
+            if target.partition is not None:
+                by_partition.setdefault(target.partition, []).append(target)
+        alike: dict[tuple[Any, ...], dict[str, list[Target]]] = {}
+        for partition, targets in by_partition.items():
+            for some in self._by_options(targets):
+                nodes = tuple(one.node for one in some)
+                options = json.dumps(self._options[some[0]], sort_keys=True)
+                alike.setdefault((nodes, options), {})[partition] = some
+        runs: list[NeededRun] = []
+        for (nodes, _), partitions in alike.items():
+            table, most = self.facts.table(nodes[0]), min(self._most_partitions(node) for node in nodes)
+            for part in adjacent(table, table.ordered(partitions)):
+                for start in range(0, len(part), most):
+                    keys = part[start : start + most]
+                    runs.append(self._run([target for key in keys for target in partitions[key]], keys))
+        return runs
+
+    def _most_partitions(self, node: str) -> int:
+        policy = self.facts.graph.get(self.facts.keys[node]).backfill_policy
+        most = 1 if policy is None else policy.max_partitions_per_run
+        return most or len(self._due)
+
+    def _run(self, targets: Sequence[Target], partitions: Sequence[str]) -> NeededRun:
+        nodes = tuple(dict.fromkeys(target.node for target in targets))
+        due = [self._due[target] for target in targets]
+        return NeededRun(nodes, partitions, due, self._options[targets[0]])

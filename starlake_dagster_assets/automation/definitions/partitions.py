@@ -1,0 +1,215 @@
+"""Time partitions of tables and tasks: by the cron of a schedule, or by the partition column of a sink."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.policies.crons import cron_windows
+from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.partitions import column_type, partition_column
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.project import TypeDef
+
+__all__ = [
+    "PARTITIONS_START",
+    "check_clocks",
+    "clock_windows",
+    "in_timezone",
+    "node_partitions",
+    "partitioned_by_rows",
+    "time_window",
+    "window_before",
+    "windows_between",
+]
+
+PARTITIONS_START = datetime(2025, 1, 1)
+"""When partitions begin where no `start_date` is said, in the time zone of the clock: the same after every reload."""
+
+_SINK_CRONS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "monthly": "0 0 1 * *"}
+_TAG = "partition="
+_TICK = timedelta(microseconds=1)
+_Windows = dg.TimeWindowPartitionsDefinition
+
+
+def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, dg.TimeWindowPartitionsDefinition]:
+    """The partitions of the nodes whose trigger asks for them, by node id.
+
+    `cron` partitions those that have a clock. `sink` partitions those whose first `sink.partition` column is a date or
+    a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` says it where the type does not.
+
+    Args:
+        project: The project.
+        triggers: Of the project.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, or whose tag says no kind of
+            partition.
+    """
+    found: dict[str, dg.TimeWindowPartitionsDefinition] = {}
+    problems: list[str] = []
+    for node, trigger in sorted(triggers.triggers.items()):
+        windows = _tried(project.graph.nodes[node], lambda one=trigger: _of(project, one), problems)
+        if windows is not None:
+            found[node] = windows
+    if problems:
+        raise ProjectError(problems)
+    return found
+
+
+def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
+    """Looks at the clocks of all triggers.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, with its file and line.
+    """
+    problems: list[str] = []
+    for node, trigger in sorted(triggers.triggers.items()):
+        if (clock := trigger.clock) is not None:
+            _tried(project.graph.nodes[node], lambda one=clock: clock_windows(one), problems)
+    if problems:
+        raise ProjectError(problems)
+
+
+@lru_cache(maxsize=1024)
+def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
+    """The data intervals of a clock as partitions: one from each tick to the next.
+
+    The hour that a night of autumn has twice carries its offset in its key the second time.
+
+    Args:
+        clock: Its start is `PARTITIONS_START` where it has none.
+        with_open: Whether the window that has not closed yet is a partition too: rows of today may arrive today.
+
+    Raises:
+        ValueError: When Dagster does not know the cron or the time zone.
+    """
+    windows = _windows(clock, clock.start or PARTITIONS_START, None, with_open)
+    if clock.end is None:
+        return windows
+    after = windows.get_next_partition_window(in_timezone(clock.end, clock.timezone) + _TICK, respect_bounds=False)
+    assert after is not None  # there is always another tick
+    return _windows(clock, clock.start or PARTITIONS_START, after.start, with_open)
+
+
+def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
+    """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
+
+    This is so where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
+    """
+    if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return False
+    if trigger.partitions == "sink":
+        return True
+    of_cron = trigger.partitions == "cron" and trigger.clock is not None
+    if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
+        return False
+    return bool(partition_column(node))
+
+
+def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] | None:
+    """Returns the window of a time partition; None for another partition, or one that is no longer defined."""
+    if key is None or not isinstance(partitions, _Windows):
+        return None
+    try:
+        window = partitions.time_window_for_partition_key(key)
+    except (ValueError, dg.DagsterInvalidInvocationError):  # of former partitions
+        return None
+    return window.start, window.end
+
+
+def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
+    """The last window that has closed at a moment; None when none has within the bounds of the partitions."""
+    found = windows.get_prev_partition_window(moment, respect_bounds=False)
+    if found is None or found.start.timestamp() < windows.start.timestamp():
+        return None
+    if windows.end is not None and found.end.timestamp() > windows.end.timestamp():
+        return None
+    return found.start, found.end
+
+
+def windows_between(
+    windows: dg.TimeWindowPartitionsDefinition,
+    after: datetime | None,
+    until: datetime,
+    most: int,
+    missing: Callable[[tuple[datetime, datetime]], list[dg.AssetKey]],
+) -> list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]]:
+    """Returns the windows that closed between two moments, oldest first, with the assets that lack them.
+
+    Args:
+        windows: Of a clock.
+        after: None = since the start.
+        until: The last moment.
+        most: How many at most: the oldest.
+        missing: Returns the assets that a window is to be requested for; it is left out where there are none.
+    """
+    found: list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]] = []
+    at = windows.start if after is None or after < windows.start else after
+    while len(found) < most:
+        window = windows.get_next_partition_window(at, respect_bounds=False)
+        if window is None or window.end > until or (windows.end is not None and window.end > windows.end):
+            break
+        if assets := missing((window.start, window.end)):
+            found.append(((window.start, window.end), assets))
+        at = window.end
+    return found
+
+
+def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: bool) -> dg.TimeWindowPartitionsDefinition:
+    bounds: dict[str, Any] = {} if end is None else {"end": end}
+    first = in_timezone(start, clock.timezone)
+    return cron_windows(clock.cron, clock.timezone, first, end_offset=int(with_open), **bounds)
+
+
+def in_timezone(moment: datetime, timezone: str) -> datetime:
+    """Returns a moment in a time zone; a moment without an offset is a time of that zone.
+
+    Args:
+        moment: With or without an offset.
+        timezone: IANA name.
+
+    Raises:
+        ValueError: When there is no such time zone.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"`{timezone}` is no time zone; expected a name such as Europe/Paris.") from error
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def _tried(node: Node, make: Callable[[], _Windows | None], problems: list[str]) -> _Windows | None:
+    try:
+        return make()
+    except ValueError as error:
+        thing = node.task or node.table
+        problems.append(f"{thing.location if thing else node.id}: {node.id}: {error}")
+        return None
+
+
+def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
+    if trigger.partitions == "cron":
+        return clock_windows(trigger.clock) if trigger.clock else None
+    grain = _grain(project.graph.nodes[trigger.node], project.model.types) if trigger.partitions == "sink" else None
+    if grain is None:
+        return None
+    mine = trigger.clock or trigger.bounds or Clock("", project.model.application.timezone)
+    return clock_windows(replace(mine, cron=_SINK_CRONS[grain]), with_open=True)
+
+
+def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
+    """How long a partition of the sink is; None where the project does not say that it is one of time."""
+    for tag in node.tags:
+        if tag.lower().startswith(_TAG):
+            said = tag.lower().removeprefix(_TAG)
+            if said not in _SINK_CRONS:
+                raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
+            return said
+    return "daily" if column_type(node, types).startswith(("date", "timestamp")) else None

@@ -1,0 +1,47 @@
+"""What the options of a DAG configuration say of the runs of a job, as tags that Dagster's run queue reads."""
+
+from collections.abc import Iterable
+
+from starlake_dagster_assets._compat import retry_tags
+from starlake_dagster_assets.automation.policies.model import Job
+from starlake_dagster_assets.dagster_assets.specs.names import tags_of
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["PRIORITY", "job_tags", "most_runs_tag", "retry_tags_of"]
+
+PRIORITY = "dagster/priority"
+"""Run tag of Dagster: runs that wait in the queue start by it, the higher the sooner."""
+
+
+def most_runs_tag(most: int) -> str:
+    """The key of the run tag of jobs that may have so many runs at a time (`max_active_runs`); its value is the job.
+
+    One rule in `tag_concurrency_limits` of `dagster.yaml`, with `applyLimitPerUniqueValue`, limits all such jobs.
+    """
+    return f"starlake/max_active_runs_{most}"
+
+
+def job_tags(job: Job) -> dict[str, str]:
+    """The tags of a job and its runs.
+
+    Args:
+        job: `priority_weight` becomes `dagster/priority`, `max_active_runs` see `most_runs_tag`, `tags` tags of their
+            own: `k=v` has a value.
+    """
+    found = dict(tags_of(job.tags))
+    if job.priority is not None:
+        found[PRIORITY] = str(job.priority)
+    if job.max_active_runs is not None:
+        found[most_runs_tag(job.max_active_runs)] = job.name
+    return found
+
+
+def retry_tags_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """The tags that make retries of a run by the daemon select only the assets that the run did not materialize.
+
+    Args:
+        nodes: Of the job. With a load among them there are no tags: a load can fail after some of its rows are
+            materialized, which that strategy takes for success. Dagster's default repeats the failed steps, which
+            leave out what is materialized.
+    """
+    return retry_tags() if all(node.kind == "task" for node in nodes) else {}

@@ -1,0 +1,98 @@
+"""Runs of a Dagster instance: tags, planned assets, code location."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.policies.intervals import Interval, parse_interval
+
+__all__ = [
+    "DATA_INTERVAL",
+    "INTERVAL_END",
+    "INTERVAL_START",
+    "IN_PROGRESS",
+    "PARTITIONED_BY",
+    "REQUESTED_AT",
+    "SCHEDULE",
+    "TRIGGER",
+    "UPSTREAMS",
+    "declared_interval",
+    "interval_tags",
+    "is_of_this_location",
+    "is_over",
+    "location_of",
+    "planned_assets",
+    "recorded_interval",
+]
+
+# None of these is hidden in the UI (`.dagster/…`): runs that *Test sensor* launches have the tags that are shown only.
+TRIGGER = "starlake/trigger"
+"""Run tag: name of the sensor that requested the run."""
+UPSTREAMS = "starlake/upstreams"
+"""Run tag: updates that the run consumes, with the runs that materialized them."""
+INTERVAL_START = "starlake/data_interval_start"
+"""Run tag: start of the data interval, ISO 8601."""
+INTERVAL_END = "starlake/data_interval_end"
+"""Run tag: end of the data interval, ISO 8601."""
+REQUESTED_AT = ".dagster/starlake_requested_at"
+"""Run tag: the tick that requested the run for an interval that had ended before it (`catchup`), ISO 8601."""
+
+SCHEDULE = "dagster/schedule_name"
+"""Run tag of Dagster: the schedule that requested the run."""
+
+DATA_INTERVAL = "starlake/data_interval"
+"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
+
+PARTITIONED_BY = "starlake/partitioned_by"
+"""Metadata of a materialization: `rows`, where its rows and not the interval of its run decided about its partition."""
+
+_OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in _OVER]
+"""Statuses of runs that have not ended."""
+_PLANNED = 5000
+
+
+def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
+    """Returns the run tags `starlake/data_interval_start` and `starlake/data_interval_end`, in ISO format."""
+    return {INTERVAL_START: interval[0].isoformat(), INTERVAL_END: interval[1].isoformat()}
+
+
+def declared_interval(tags: Mapping[str, str]) -> Interval | None:
+    """Reads the data interval from the tags of a run; None where they have none."""
+    return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
+
+
+def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
+    """Reads the data interval from the metadata of a materialization; None where it has none."""
+    value = metadata.get(DATA_INTERVAL)
+    return parse_interval(value.text or "") if isinstance(value, dg.TextMetadataValue) else None
+
+
+def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:
+    """Returns the assets that a run is planned to materialize."""
+    if run.asset_selection:
+        return run.asset_selection
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    records = instance.get_records_for_run(run.run_id, of_type=kind, limit=_PLANNED).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return {event.asset_key for event in events if event is not None and event.asset_key is not None}
+
+
+def is_over(run: dg.DagsterRun) -> bool:
+    """Whether a run has succeeded, failed or was canceled."""
+    return run.status in _OVER
+
+
+def is_of_this_location(run: Any, context: Any) -> bool:
+    """Whether a run is of the code location of the sensor; another one may have a sensor of the same name."""
+    where, mine = location_of(run), getattr(context, "code_location_origin", None)
+    return where is None or mine is None or where == mine.location_name
+
+
+def location_of(run: Any) -> str | None:
+    """Returns the name of the code location of a run; None for a run that was created in the process of its job."""
+    origin = getattr(run, "remote_job_origin", None) or getattr(run, "external_job_origin", None)
+    return None if origin is None else origin.repository_origin.code_location_origin.location_name

@@ -1,0 +1,292 @@
+"""Schedules: one for each clock of a job, in its time zone, each run with the data interval of its tick."""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.automation.definitions.job_assets import asset_key, unowned_upstreams
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
+from starlake_dagster_assets.automation.definitions.partitions import (
+    check_clocks,
+    clock_windows,
+    window_before,
+    windows_between,
+)
+from starlake_dagster_assets.automation.definitions.runs import REQUESTED_AT, interval_tags
+from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
+from starlake_dagster_assets.automation.policies.crons import meet
+from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.dagster_assets.specs.names import group_name
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.graph.plan import topological
+
+__all__ = [
+    "ScheduleGroup",
+    "build_schedules",
+    "schedule_groups",
+    "tick_requests",
+]
+
+_MOST = 100
+"""Runs that one tick asks for; the next tick goes on where it stopped."""
+_TEXT = 500
+_Window = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class ScheduleGroup:
+    """Nodes of a job that tick together.
+
+    Attributes:
+        name: Of the schedule.
+        job: Name of the job.
+        clock: When.
+        nodes: Ids of what a run makes, in topological order.
+        partitions: What they are partitioned by; None = unpartitioned.
+        whole: Whether that is all that the job makes.
+        beside: What they read that other runs make at the same time; nobody waits for it.
+    """
+
+    name: str
+    job: str
+    clock: Clock
+    nodes: tuple[str, ...]
+    partitions: dg.PartitionsDefinition[Any] | None
+    whole: bool
+    beside: tuple[str, ...] = ()
+
+
+def build_schedules(
+    project: ProjectLike,
+    triggers: Triggers,
+    *,
+    translator: StarlakeTranslator | None = None,
+    status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    jobs: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[dg.ScheduleDefinition]:
+    """Builds a schedule per clock of a job.
+
+    A tick asks for one run: of the partition whose window has just closed, or of unpartitioned assets with the data
+    interval from the tick before to this one in its tags. Partitions of another grid than the clock's, as of a sink,
+    are asked for one by one, those that have closed since the tick before. Outside `start_date` and `end_date` a tick
+    says so and asks for nothing. With `catchup` it asks for the intervals that have no run yet as well.
+
+    Args:
+        project: The project, or the path of its directory.
+        triggers: Those with the owner `schedule` and without files to wait for are taken.
+        translator: What the assets look like.
+        status: Whether the schedules are on from the start.
+        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
+        tags: Of every run.
+
+    Returns:
+        The schedules, by name.
+
+    Raises:
+        ProjectError: Names each node whose cron or time zone Dagster does not know, with its file and line.
+
+    Examples:
+        ::
+
+            schedules = build_schedules(project, build_triggers(project, StarlakeAutomation()))
+    """
+    project = project_of(project, "build_schedules")
+    check_clocks(project, triggers)
+    bound, triggers = cut(project, triggers, translator)
+    known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
+    groups = schedule_groups(bound, triggers)
+    return [_schedule(bound, group, known[group.job], status, dict(tags or {})) for group in groups]
+
+
+def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[ScheduleGroup]:
+    """What the schedules make, by name.
+
+    Args:
+        translator: Bound to the project.
+        triggers: Of the project, jobs of one kind of partitions each (`one_grid_each`).
+    """
+    by_job: dict[str, dict[Clock, list[Trigger]]] = {}
+    for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
+        waits = trigger.preload is not None and trigger.preload.strategy != "none"
+        if trigger.owner == "schedule" and trigger.clock is not None and not waits:
+            by_job.setdefault(trigger.job, {}).setdefault(trigger.clock, []).append(trigger)
+    groups: list[ScheduleGroup] = []
+    place = {node: number for number, node in enumerate(topological(translator.graph, ()))}
+    for job, clocks in sorted(by_job.items()):
+        made = set(triggers.jobs[job].nodes)
+        for label, (clock, members) in zip(_labels(translator, list(clocks)), clocks.items(), strict=True):
+            nodes = {one.node for one in members}
+            nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
+            order = tuple(sorted(nodes, key=place.__getitem__))
+            name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
+            beside = _beside(translator, triggers, nodes, clock)
+            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made, beside))
+    return sorted(groups, key=lambda group: group.name)
+
+
+def _beside(
+    translator: StarlakeTranslator, triggers: Triggers, nodes: Collection[str], clock: Clock
+) -> tuple[str, ...]:
+    ups = {up for node in nodes for up in translator.graph.upstream[node]} - set(nodes)
+    clocks = {up: one.clock for up in ups if (one := triggers.triggers.get(up)) is not None}
+    return tuple(sorted(up for up, other in clocks.items() if other is not None and meet(clock, other)))
+
+
+def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
+    """What the partitioned ones among the nodes of a job are partitioned by."""
+    specs = (translator.spec(translator.graph.nodes[node]) for node in sorted(nodes))
+    return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
+
+
+def _labels(translator: StarlakeTranslator, clocks: Sequence[Clock]) -> list[str]:
+    """What tells the schedules of one job apart; "" where there is one. Others that come or go change no label."""
+    if len(clocks) == 1:
+        return [""]
+    presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}
+    labels = [
+        presets.get(clock.cron) or re.sub(r"\W+", "_", clock.cron.replace("*", "x").replace("/", "by"))
+        for clock in clocks
+    ]
+    return [
+        label if labels.count(label) == 1 else f"{label}_{hashlib.sha256(repr(clock).encode()).hexdigest()[:6]}"
+        for label, clock in zip(labels, clocks, strict=True)
+    ]
+
+
+def _schedule(
+    translator: StarlakeTranslator,
+    group: ScheduleGroup,
+    job: Any,
+    status: dg.DefaultScheduleStatus,
+    tags: Mapping[str, str],
+) -> dg.ScheduleDefinition:
+    keys = [asset_key(translator, node) for node in group.nodes]
+
+    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        yield from tick_requests(context, group, keys, tags)
+
+    nodes = ", ".join(group.nodes)
+    description = f"Makes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
+    if group.beside:
+        description += (
+            f" {listed(group.beside)} may be made at the same time, by other runs that it does not wait for: "
+            "a later cron, none at all, or run_dependencies_first (for the same cron) puts them first."
+        )
+    return dg.ScheduleDefinition(
+        name=group.name,
+        job=job,
+        cron_schedule=group.clock.cron,
+        execution_timezone=group.clock.timezone,
+        execution_fn=cast("Any", tick),
+        default_status=status,
+        description=description,
+        metadata={"starlake/makes": nodes[:_TEXT]},
+    )
+
+
+def tick_requests(
+    context: dg.ScheduleEvaluationContext,
+    group: ScheduleGroup,
+    keys: Sequence[dg.AssetKey],
+    tags: Mapping[str, str],
+    config: Any = None,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Yields the runs that a tick requests, each with the data interval of its window; else the reason for none.
+
+    Args:
+        context: Of the tick.
+        group: What a run materializes.
+        keys: Its asset keys.
+        tags: Of each run.
+        config: Run configuration of each run.
+    """
+    moment = context.scheduled_execution_time
+    windows = due_windows(context, group, keys, moment)
+    if not windows:
+        yield dg.SkipReason(nothing_due(group.clock, moment))
+    for (start, end), missing in windows:
+        interval = interval_tags((start, end))
+        if end.timestamp() < windows[-1][0][1].timestamp():
+            interval[REQUESTED_AT] = windows[-1][0][1].isoformat()
+        key = end.astimezone(timezone.utc).isoformat()
+        for partition in partitions_in(context, group.partitions, (start, end)):
+            yield dg.RunRequest(
+                run_key=key if partition is None else f"{key} {partition}",
+                partition_key=partition,
+                run_config=config,
+                tags={**tags, **interval},
+                asset_selection=None if group.whole and missing == list(keys) else missing,
+            )
+
+
+def due_windows(
+    context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
+) -> list[tuple[_Window, list[dg.AssetKey]]]:
+    """Returns the windows that a tick requests, oldest first, with assets: those closed since the tick before.
+
+    With `catchup` these are all that an asset has no run and no materialization for, since the start or the first one
+    that has.
+    """
+    ticks = clock_windows(group.clock)
+    windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
+    last = window_before(ticks, moment)
+    if last is None:
+        return []
+    if group.clock.catchup:
+        covered = CoveredIntervals(context.instance, keys, group.partitions)
+        first = covered.first() if group.clock.start is None else None
+        if first is not None or group.clock.start is not None:
+            since = None if first is None else datetime.fromtimestamp(first, ZoneInfo(group.clock.timezone))
+            return windows_between(windows, since, last[1], _MOST, covered.missing)
+    before = window_before(windows, last[0])
+    return windows_between(windows, before[1] if before else last[0], last[1], _MOST, lambda _: list(keys))
+
+
+def _multi_keys(
+    context: dg.ScheduleEvaluationContext, partitions: dg.MultiPartitionsDefinition, window: _Window
+) -> Sequence[str]:
+    keys = cast("Any", partitions).get_partition_keys(dynamic_partitions_store=context.instance)
+    for dimension in partitions.partitions_defs:
+        times = dimension.partitions_def
+        if isinstance(times, dg.TimeWindowPartitionsDefinition):
+            closed = window_before(times, window[1])
+            wanted = times.get_partition_keys_in_time_window(dg.TimeWindow(*closed)) if closed is not None else ()
+            keys = [key for key in keys if key.keys_by_dimension[dimension.name] in wanted]
+    return keys
+
+
+def partitions_in(
+    context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
+) -> Sequence[str | None]:
+    """Returns the partition of the window, per key of other dimensions; all keys where partitions are not of time."""
+    if partitions is None:
+        return [None]
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return partitions.get_partition_keys_in_time_window(dg.TimeWindow(*window))
+    if isinstance(partitions, dg.StaticPartitionsDefinition):
+        return partitions.get_partition_keys()
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        return _multi_keys(context, partitions, window)
+    return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
+
+
+def nothing_due(clock: Clock, moment: datetime) -> str:
+    """Returns the skip reason of a tick that requests no run."""
+    at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
+    if window_before(clock_windows(clock), moment):
+        return f"Nothing to make at {at}: no partition has closed since the tick before."
+    said = [
+        f"{name} is {bound.isoformat()}"
+        for name, bound in (("start_date", clock.start), ("end_date", clock.end))
+        if bound is not None
+    ]
+    return f"Nothing to make at {at}: its data interval is outside of the dates; {', '.join(said)}."

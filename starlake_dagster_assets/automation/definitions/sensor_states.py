@@ -1,0 +1,96 @@
+"""Whether the sensor that starts a node is on."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+
+from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.dagster_assets.specs.names import group_name
+
+__all__ = ["SensorStates"]
+
+_DEFAULT = "default_automation_condition_sensor"
+"""The sensor by which Dagster evaluates conditions that no other sensor evaluates."""
+
+
+class SensorStates:
+    """The sensors of a code location, as the instance has switched them.
+
+    Args:
+        instance: The instance.
+        triggers: Of the project.
+        keys: Asset key by node.
+        repository: The code location, where it is known; else sensors are on as `status` of the triggers says, and
+            those of conditions are on.
+        location: Name of the code location.
+        ticking: Name of the sensor whose tick asks; where the instance does not say that it is on, nothing is known of
+            the others, and they are on. So it is where a person tests a sensor in the UI.
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        triggers: Triggers,
+        keys: Mapping[str, dg.AssetKey],
+        *,
+        repository: dg.RepositoryDefinition | None = None,
+        location: str | None = None,
+        ticking: str | None = None,
+    ) -> None:
+        self._instance, self._triggers, self._keys = instance, triggers, keys
+        self._repository, self._location, self._ticking = repository, location, ticking
+
+    def stopped(self, node: str) -> str | None:
+        """Returns the name of the sensor of a node where it is stopped or not defined; else None."""
+        trigger = self._triggers.triggers.get(node)
+        if trigger is None or not trigger.is_lineage:
+            return None
+        if trigger.owner == "condition" and self._repository is None:
+            return None
+        is_lineage = trigger.owner == "lineage"
+        name = f"{group_name(trigger.job)}_lineage" if is_lineage else self._of_conditions.get(node, _DEFAULT)
+        return None if not self._are_known or self._is_on(name) else name
+
+    @cached_property
+    def _are_known(self) -> bool:
+        return self._ticking is None or self._is_on(self._ticking)
+
+    def _is_on(self, name: str) -> bool:
+        switched = self._switched.get(name)
+        if switched is not None:
+            return switched
+        if self._repository is None:
+            return self._triggers.status == "RUNNING"
+        if not self._repository.has_sensor_def(name):
+            return False
+        return self._repository.get_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
+
+    @cached_property
+    def _of_conditions(self) -> Mapping[str, str]:
+        """The sensor of each node with a condition, as far as one of this code location selects it."""
+        if self._repository is None:
+            return {}
+        graph: Any = self._repository.asset_graph
+        found: dict[str, str] = {}
+        nodes = {key: node for node, key in self._keys.items()}
+        for sensor in self._repository.sensor_defs:
+            if isinstance(sensor, dg.AutomationConditionSensorDefinition):
+                selection: Any = sensor.asset_selection
+                keys: Iterable[dg.AssetKey] = selection.resolve(graph)
+                found.update({nodes[key]: sensor.name for key in keys if key in nodes})
+        return found
+
+    @cached_property
+    def _switched(self) -> Mapping[str, bool]:
+        """Whether each sensor that someone has switched is on, by its name."""
+        found: dict[str, bool] = {}
+        if self._instance.schedule_storage is None:  # of an ephemeral instance
+            return found
+        for state in self._instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+            where = state.origin.repository_origin.code_location_origin.location_name
+            if self._location in (None, where) and state.status.name in ("RUNNING", "STOPPED"):
+                found[state.instigator_name] = state.status.name == "RUNNING"
+        return found

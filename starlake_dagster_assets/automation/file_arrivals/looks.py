@@ -1,0 +1,186 @@
+"""Files of some tables in one listing of a directory: exactly those that `stage` and `load` would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from types import MappingProxyType
+
+from starlake_dagster_assets.automation.file_arrivals.stores import File, Listing, mark_of, never_modified
+from starlake_dagster_assets.automation.policies.words import listed, short
+from starlake_dagster_assets.project.model.project import Table
+from starlake_dagster_assets.project.resolve.landing import Claim, Landing, acknowledged
+
+__all__ = ["FileSet", "Look", "Watched", "acknowledged_by"]
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files that belong together.
+
+    Attributes:
+        names: Their names.
+        digest: Of their names, sizes and stamps: another one whenever a file comes, goes or is written.
+        marks: `mark_of` each file.
+    """
+
+    names: tuple[str, ...]
+    digest: str
+    marks: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Their sizes in bytes."""
+        return [int(mark.partition("\0")[0]) for mark in self.marks]
+
+    @classmethod
+    def of(cls, marks: Mapping[str, str]) -> FileSet:
+        """The set of some files, with the mark of each by its name."""
+        told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
+        digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return cls(tuple(marks), digest, tuple(marks.values()))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        at: When, in seconds since 1970, by our own clock.
+        place: The directory.
+        tables: Node ids of the tables that are watched.
+        sets: By table: what Starlake would take of it now; with strategy `ack`, by path: the ack files.
+        loadable: With strategy `ack`: the tables that have files, or all of them where none has.
+        unmatched: Files that match no table's pattern.
+        unanswered: Files that wait for their ack file, with its name.
+        exists: False where the directory is not there (yet).
+        acks: The ack files that are there and are answered, by path.
+        ack_path: The ack file of this moment; "" for other strategies.
+        other_acks: Names of ack files of dates that are not answered.
+        answered: Whether the ack file of this moment was answered here already and is there for other sensors.
+    """
+
+    at: float
+    place: str
+    tables: Sequence[str]
+    sets: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
+    loadable: tuple[str, ...] = ()
+    unmatched: Sequence[str] = ()
+    unanswered: Sequence[Claim] = ()
+    exists: bool = True
+    acks: Mapping[str, File] = field(default_factory=lambda: MappingProxyType({}))
+    ack_path: str = ""
+    other_acks: Sequence[str] = ()
+    answered: bool = False
+    files: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
+    """With strategy `ack`: what Starlake would take, by table."""
+    modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
+    """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
+
+    @property
+    def waited_for(self) -> str:
+        """The place that is waited for, with what of it."""
+        return f"ack file {self.ack_path}" if self.ack_path else f"{self.place} ({listed(self.tables)})"
+
+    def remarks(self) -> list[str]:
+        """What else an operator should know: a directory that is not there, files that nobody takes."""
+        found: list[str] = []
+        if self.ack_path and not self.acks:
+            found.append("it was answered here" if self.answered else "it is not there")
+            if files := [name for files in self.files.values() for name in files.names]:
+                found.append(f"{listed(files)} in {self.place} wait for {'the next one' if self.answered else 'it'}")
+        if self.other_acks:
+            text = f"{listed(self.other_acks)} are ack files of other dates, which are not answered"
+            found.append(f"{text}: rename them to this date, or delete them")
+        if not self.exists:
+            found.append(f"there is no directory {self.place}")
+        if self.unanswered:
+            pairs = [f"{claim.name} ({claim.ack})" for claim in self.unanswered]
+            found.append(f"these wait for their ack file: {listed(pairs)}")
+        if self.unmatched:
+            found.append(f"no table's pattern matches {listed(self.unmatched)}")
+        return found
+
+
+class Watched:
+    """The tables that one sensor watches, their patterns compiled.
+
+    Args:
+        tables: By node id; of one domain.
+        others: All tables of that domain: a file that one of them takes is not said to match no pattern.
+        staged: Whether the stage area is looked at, where `load` asks for no ack file any more.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], others: Sequence[Table] = (), *, staged: bool = False) -> None:
+        self._nodes = {id(table): node for node, table in tables.items()}
+        self.tables = tuple(sorted(tables))
+        self._landing = Landing(tuple(tables.values()))
+        known = set(map(id, tables.values()))
+        self._others = Landing([table for table in others if id(table) not in known])
+        self._staged = staged
+
+    def look(self, at: float, listing: Listing) -> Look:
+        """What is seen of these tables.
+
+        Args:
+            at: Now, in seconds since 1970.
+            listing: Of the directory.
+
+        Raises:
+            StoreError: When a file cannot be looked at.
+        """
+        claims = self._landing.claims(listing.names)
+        taken = self._taken(claims, listing)
+        by_node: dict[str, list[str]] = {}
+        for claim in taken:
+            by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
+        sets = {node: FileSet.of(marks) for node, names in by_node.items() if (marks := listing.marks(names))}
+        left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
+        return Look(
+            at,
+            listing.place,
+            self.tables,
+            sets,
+            unmatched=self._unmatched(claims, listing),
+            unanswered=[claim for claim in claims if claim.name in left] if left else (),
+            exists=listing.exists,
+            modified=listing.modified,
+        )
+
+    def _taken(self, claims: Sequence[Claim], listing: Listing) -> Sequence[Claim]:
+        """What Starlake would take now: `stage` what has its ack file, `load` each file for the first table."""
+        if self._staged:
+            first = {claim.name: claim for claim in reversed(claims)}
+            # a table that is known by name only has no pattern of its own: it takes no file away from another
+            return [claim for claim in claims if claim is first[claim.name] or not claim.table.location.file]
+        return acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
+
+    def _unmatched(self, claims: Sequence[Claim], listing: Listing) -> list[str]:
+        known = {claim.name for claim in claims} | {claim.ack for claim in claims if claim.ack}
+        strange = [name for name in listing.names if name not in known and not name.startswith(".")]
+        if not strange:
+            return []
+        elsewhere = self._others.claims(strange)
+        known = {claim.name for claim in elsewhere} | {claim.ack for claim in elsewhere if claim.ack}
+        return [name for name in strange if name not in known]
+
+
+def acknowledged_by(
+    look: Look, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
+) -> Look:
+    """What strategy `ack` sees: the ack files are what is waited for, the files only say which tables to load.
+
+    Args:
+        look: At the directory of the files.
+        acks: The ack files that are there, by path.
+        path: Where the ack file of this moment is waited for.
+        others: Names of ack files of dates that are not answered.
+        answered: Whether the ack file of this moment was answered here already, and is kept for other sensors.
+    """
+    sets = {
+        one: FileSet((one.rpartition("/")[2],), short(f"{one}\0{mark_of(file)}")) for one, file in sorted(acks.items())
+    }
+    loadable = tuple(sorted(look.sets)) or tuple(look.tables)
+    changes = {"sets": sets, "files": look.sets, "loadable": loadable}
+    return replace(look, **changes, acks=acks, ack_path=path, other_acks=others, answered=answered)

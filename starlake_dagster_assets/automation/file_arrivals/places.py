@@ -1,0 +1,225 @@
+"""Where files are waited for: paths with variables and dates, rendered anew at each look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.errors import StarlakeError, closest_match
+from starlake_dagster_assets.project.files.environment import clock
+from starlake_dagster_assets.project.files.rendering import RenderError, render
+from starlake_dagster_assets.project.model.project import Domain, Project
+
+__all__ = [
+    "DEFAULT_ACK",
+    "ack_path",
+    "ack_paths",
+    "areas",
+    "dated_names",
+    "directory",
+    "in_codes",
+    "is_absolute",
+    "rendered",
+]
+
+DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
+"""`global_ack_file_path` where none is given, as in Starlake's own packages."""
+
+_BRACES = re.compile(r"(?<![{$])\{([^{}]+)\}(?!\})")
+_ESCAPED = re.compile(r"\{\{(\{\{[^{}]*\}\})\}\}")
+"""A name between twice two braces, as the documentation of Starlake's packages writes it for Python's `format`."""
+_NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
+_DATE = re.compile(r"(?:YYYY|yyyy|YY|yy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
+_PARTS = {
+    **{"YYYY": "%Y", "yyyy": "%Y", "YY": "%y", "yy": "%y", "MM": "%m", "DD": "%d", "dd": "%d"},
+    **{"HH": "%H", "hh": "%H", "mm": "%M", "ss": "%S"},
+}
+_CODES = {
+    **{"ds": "%Y-%m-%d", "ds_nodash": "%Y%m%d", "sl_date": "%Y%m%d", "sl_datetime": "%Y%m%d%H%M%S"},
+    **{"sl_year": "%Y", "sl_month": "%m", "sl_day": "%d", "sl_hour": "%H", "sl_minute": "%M", "sl_second": "%S"},
+}
+_STRFTIME = re.compile(r"%[YymdHMSj]")
+
+
+def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
+    """The directory that `imported` or `pending` looks at, and that is listed for `ack`.
+
+    Files of a domain without a directory of its own are put into the stage area by others: `ack` lists that.
+
+    Args:
+        pre_load: Its strategy, and `incoming_path` or `pending_path`: one that does not name `{domain}` holds a
+            directory for each domain.
+        project: Whose variables are used.
+        domain: The domain of the tables.
+        moment: Gives the date, in the time zone of the project.
+
+    Returns:
+        An absolute path or URL.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable, or there is no directory at all.
+    """
+    elsewhere = pre_load.strategy == "ack" and not (pre_load.incoming_path or domain.incoming)
+    pending = pre_load.strategy == "pending" or elsewhere
+    given = pre_load.pending_path if pending else pre_load.incoming_path
+    if given:
+        path = rendered(given, project, domain, moment, "pending_path" if pending else "incoming_path")
+        return path if _names_domain(given) else f"{path.rstrip('/')}/{domain.name}"
+    if pending:
+        return _area(project.application.areas.stage, project, domain)
+    if not domain.incoming:
+        raise StarlakeError(
+            f"{domain.location}: domain '{domain.name}' has no metadata.directory, so there is nowhere to look for its "
+            "files; set load.metadata.directory, or the option incoming_path"
+        )
+    return _absolute(domain.incoming, project)
+
+
+def areas(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> Mapping[str, str]:
+    """Returns the directories that the files of a domain pass through on their way into its tables, by name.
+
+    Args:
+        pre_load: Its paths.
+        project: Whose areas count.
+        domain: The domain.
+        moment: Gives the date.
+    """
+    found: dict[str, str] = {}
+    if pre_load.incoming_path or domain.incoming:
+        found["incoming"] = directory(replace(pre_load, strategy="imported"), project, domain, moment)
+    found["stage"] = directory(replace(pre_load, strategy="pending"), project, domain, moment)
+    return {**found, "ingesting": _area(project.application.areas.ingesting, project, domain)}
+
+
+def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
+    """The file that `ack` waits for (`global_ack_file_path`).
+
+    Args:
+        pre_load: Its strategy and path.
+        project: Whose variables are used.
+        domain: `{domain}`.
+        moment: Gives the date, in the time zone of the project.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable.
+    """
+    text = pre_load.global_ack_file_path or DEFAULT_ACK
+    return rendered(text, project, domain, moment, "global_ack_file_path")
+
+
+def ack_paths(
+    pre_load: PreLoad, project: Project, domain: Domain, moment: datetime, *, before: int = 0, after: int = 0
+) -> list[str]:
+    """The ack files that are answered at a moment, oldest first: also those of neighbouring dates.
+
+    A path that names the hour has neighbouring hours instead of days.
+
+    Args:
+        pre_load: Its strategy and path.
+        project: Whose variables are used.
+        domain: `{domain}`.
+        moment: Gives the date.
+        before: How many dates before that of the moment count.
+        after: How many dates after it.
+
+    Raises:
+        StarlakeError: When the path names an unknown variable.
+    """
+    text = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK)
+    step = timedelta(hours=1) if re.search(r"%[HMS]", text) else timedelta(days=1)
+    moments = [moment + number * step for number in range(-before, after + 1)]
+    return list(dict.fromkeys(ack_path(pre_load, project, domain, one) for one in moments))
+
+
+def dated_names(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> re.Pattern[str]:
+    """Returns the pattern of the names that ack files have on any date."""
+    name = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK).rpartition("/")[2]
+    parts = [
+        rendered(part, project, domain, moment, "global_ack_file_path").rpartition("/")[2] if part else ""
+        for part in _STRFTIME.split(name)
+    ]
+    return re.compile(r"\d+".join(map(re.escape, parts)))
+
+
+def rendered(text: str, project: Project, domain: Domain, moment: datetime, option: str) -> str:
+    """A path with its variables and dates.
+
+    Args:
+        text: May hold `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
+            `${name}`; a date as `{YYYY-MM-DD}`, `{{ds}}`, `{{sl_date}}` or in the codes of strftime (`%Y-%m-%d`).
+        project: Its variables.
+        domain: Its raw name is `{domain}`.
+        moment: Gives the date.
+        option: The name of the option, for the message.
+
+    Raises:
+        StarlakeError: When a name is not known.
+    """
+    known = _variables(project, domain, moment)
+    text = in_codes(text)
+    for match in (*_NAME.finditer(text), *_BRACES.finditer(text)):
+        name = next(filter(None, match.groups())).strip()
+        if name not in known:
+            near = closest_match(name, {**known, **_CODES})
+            raise StarlakeError(
+                f"{option}: {text!r} names `{name}`, which is no variable of the project"
+                + (f"; did you mean `{near}`?" if near else "; a date is written {YYYY-MM-DD} or %Y-%m-%d.")
+            )
+    dated = _STRFTIME.sub(lambda code: moment.strftime(code[0]), text)
+    try:
+        text = render(_BRACES.sub(lambda match: known[match[1].strip()], dated), known)
+    except RenderError as error:
+        raise StarlakeError(f"{option}: {error.message}: {text!r}") from error
+    return _absolute(text, project)
+
+
+def in_codes(text: str) -> str:
+    """A path with its dates in the codes of strftime, whichever way they are written; the rest as it stands.
+
+    Examples:
+        >>> in_codes("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")
+        '{domain}/%Y-%m-%d/%Y%m%d/%H/%M.ack'
+        >>> in_codes("{{{{ds}}}}.ack")
+        '%Y-%m-%d.ack'
+    """
+    text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), _ESCAPED.sub(r"\1", text))
+    return _BRACES.sub(lambda match: _date_codes(match[1].strip()) or match[0], text)
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path stands on its own: a URL, or one that begins at the root."""
+    return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
+
+
+def _area(name: str, project: Project, domain: Domain) -> str:
+    base = name if is_absolute(name) else f"{project.application.datasets.rstrip('/')}/{name}"
+    return _absolute(f"{base.rstrip('/')}/{domain.name}", project)
+
+
+def _variables(project: Project, domain: Domain, moment: datetime) -> Mapping[str, str]:
+    datasets = _absolute(project.application.datasets, project)
+    return {
+        **project.variables,
+        **clock(moment),
+        "domain": domain.name,
+        "SL_ROOT": project.root,
+        "SL_DATASETS": datasets,
+    }
+
+
+def _date_codes(name: str) -> str | None:
+    if not _DATE.fullmatch(name):
+        return _CODES.get(name)
+    return re.sub("|".join(_PARTS), lambda match: _PARTS[match[0]], name)
+
+
+def _names_domain(text: str) -> bool:
+    return re.search(r"\{\s*domain\s*\}", text) is not None
+
+
+def _absolute(path: str, project: Project) -> str:
+    return path if is_absolute(path) else str(PurePosixPath(project.root) / path)

@@ -1,0 +1,181 @@
+"""Directory and files of some tables at one moment, and a second listing of them before they are loaded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from starlake_dagster_assets.automation.file_arrivals.looks import FileSet, Look, Watched
+from starlake_dagster_assets.automation.file_arrivals.places import ack_path, directory, rendered
+from starlake_dagster_assets.automation.file_arrivals.stores import Store, content_of
+from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.automation.policies.words import listed, short, span
+from starlake_dagster_assets.execution.outcome import NotReady
+from starlake_dagster_assets.project.model.project import Domain, Project, Table
+
+__all__ = ["FirstListings", "Scene"]
+
+
+class FirstListings:
+    """First listing of the unstable files of each table in a run, with its time, by node id."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[FileSet, float]] = {}
+
+    def note(self, node: str, files: FileSet) -> None:
+        """Records a set of files, unless the table has one already."""
+        self._seen.setdefault(node, (files, time.monotonic()))
+
+    def at(self, node: str) -> float:
+        """Returns the time of the listing, in seconds of `time.monotonic`."""
+        return self._seen[node][1]
+
+    def digest(self, node: str) -> str:
+        """Returns the digest of the set."""
+        return self._seen[node][0].digest
+
+    def names(self, node: str) -> tuple[str, ...]:
+        """Returns the names of the files."""
+        return self._seen[node][0].names
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Tables of one domain that are waited for by one policy.
+
+    Attributes:
+        pre_load: The policy.
+        project: The models.
+        domain: The domain.
+        tables: By node id.
+        moment: Gives the date in paths.
+        store: Looks at files.
+    """
+
+    pre_load: PreLoad
+    project: Project
+    domain: Domain
+    tables: Mapping[str, Table]
+    moment: datetime
+    store: Store
+
+    @property
+    def ack(self) -> str | None:
+        """The ack file of strategy `ack`."""
+        waits = self.pre_load.strategy == "ack"
+        return ack_path(self.pre_load, self.project, self.domain, self.moment) if waits else None
+
+    @property
+    def place(self) -> str:
+        """Directory that the sensor lists."""
+        return directory(self.pre_load, self.project, self.domain, self.moment)
+
+    @property
+    def elsewhere(self) -> str:
+        """Directory that Starlake takes the files from; "" if the domain has none."""
+        own = replace(self.pre_load, incoming_path=None, pending_path=None)
+        if own.strategy != "pending" and not self.domain.incoming:
+            return ""
+        return directory(own, self.project, self.domain, self.moment)
+
+    def files_elsewhere(self) -> Mapping[str, FileSet]:
+        """Returns the files by node id if Starlake takes files from another directory than the listed one.
+
+        Raises:
+            StoreError: When the directory cannot be read.
+        """
+        return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._look(self.tables).sets
+
+    def path(self, text: str) -> str:
+        """A path with its variables."""
+        return rendered(text, self.project, self.domain, self.moment, "path")
+
+    def acknowledged(self) -> Mapping[str, NotReady]:
+        """Takes the ack file, as `starlake preload` does: why tables are not loaded, by node id.
+
+        Raises:
+            StoreError: When nobody can tell.
+        """
+        path = self.ack or ""
+        file = self.store.file(path)
+        if file is None:
+            return dict.fromkeys(self.tables, NotReady(f"not ready: the ack file {path} is not there"))
+        self.store.consume(path, content_of(file))
+        return {}
+
+    def ready(
+        self, vouched: Mapping[str, str], first: FirstListings, log: Callable[[str], None]
+    ) -> Mapping[str, NotReady]:
+        """Evaluates whether the files are complete; returns the reasons for which tables are not loaded, by node id.
+
+        A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
+        or when it is unchanged `stable_for` seconds after the first listing of the run.
+
+        Args:
+            vouched: The digests of the sets that the sensor has found stable, by the short hash of the table.
+            first: The first listings of this run.
+            log: Logs a message before the run waits.
+
+        Raises:
+            StoreError: When the directory cannot be read.
+        """
+        look = self._look(self.tables)
+        remarks = "".join(f"; {remark}" for remark in look.remarks())
+        held = {
+            node: NotReady(f"not ready: no file of it is in {look.place}{remarks}")
+            for node in self.tables.keys() - look.sets.keys() - self._staged()
+        }
+        unstable = self.unstable_tables(look, vouched, first)
+        if not unstable:
+            return held
+        listed_at = max(first.at(node) for node in unstable)
+        if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
+            names = listed([name for node in unstable for name in look.sets[node].names])
+            log(
+                f"{look.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
+                "to see whether they are still being written (`stable_for`)."
+            )
+            time.sleep(wait)
+            look = self._look({node: self.tables[node] for node in unstable})
+        for node in unstable:
+            if node not in look.sets or look.sets[node].digest != first.digest(node):
+                within = span(self.pre_load.stable_for)
+                names = listed(first.names(node))
+                held[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
+        return held
+
+    def list_first(self, vouched: Mapping[str, str], first: FirstListings) -> None:
+        """Lists the files, so that `stable_for` begins at the same time for all domains of a run.
+
+        Raises:
+            StoreError: When the directory cannot be read.
+        """
+        self.unstable_tables(self._look(self.tables), vouched, first)
+
+    def unstable_tables(self, look: Look, vouched: Mapping[str, str], first: FirstListings) -> list[str]:
+        """Returns the ids of the tables whose files may still be written; records the first listing of each."""
+        if not self.pre_load.stable_for:
+            return []
+        unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]
+        found = [node for node in unknown if not self._is_stable(look, node)]
+        for node in found:
+            first.note(node, look.sets[node])
+        return found
+
+    def _is_stable(self, look: Look, node: str) -> bool:
+        written = look.modified(look.sets[node].names)
+        return written is not None and time.time() - written >= self.pre_load.stable_for
+
+    def _look(self, tables: Mapping[str, Table]) -> Look:
+        watched = Watched(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")
+        return watched.look(time.time(), self.store.listing(self.place))
+
+    def _staged(self) -> frozenset[str]:
+        """Tables that have files in the stage area already: `load` takes them too."""
+        if self.pre_load.strategy == "pending":
+            return frozenset()
+        place = directory(PreLoad("pending"), self.project, self.domain, self.moment)
+        watched = Watched(self.tables, staged=True)
+        return frozenset(watched.look(time.time(), self.store.listing(place)).sets)

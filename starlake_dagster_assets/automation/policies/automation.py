@@ -1,0 +1,194 @@
+"""The settings of a whole project that start its assets: `StarlakeAutomation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from starlake_dagster_assets._arguments import instance_of, shown
+from starlake_dagster_assets._deprecated import warn_deprecated
+from starlake_dagster_assets.automation.policies.groups import (
+    FIELDS,
+    FLAT_NAMES,
+    GROUPS,
+    JobSettings,
+    LineageSettings,
+    PartitionSettings,
+    PreLoadSettings,
+    ScheduleSettings,
+    SettingsGroup,
+)
+from starlake_dagster_assets.automation.policies.model import PreLoadStrategy
+from starlake_dagster_assets.automation.policies.settings import (
+    NodeSettings,
+    PartitionedBy,
+    Status,
+    TimeZone,
+    said_wrong,
+)
+from starlake_dagster_assets.errors import ProjectError, closest_match
+
+__all__ = ["StarlakeAutomation", "settings_of"]
+
+
+class StarlakeAutomation(BaseModel):
+    """What starts the tables and tasks of a project, for all of them: DAG configurations and tags take precedence.
+
+    Args:
+        status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's default), or
+            `RUNNING` from the start.
+        timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
+        name_prefix: What the names of jobs, schedules and sensors begin with, before an underscore: letters, digits
+            and underscores; nothing by default. Projects that share a code location and have a domain or a DAG file
+            of the same name need one each.
+        pre_load: Which files loads wait for; a strategy such as `"imported"`; or False: files start nothing.
+        lineage: When tasks without a schedule run; False: they are not started.
+        schedules: Data intervals of schedules; False: crons start nothing.
+        partitions: Partitions of assets; or what they are partitioned by: `"cron"`, `"sink"` or `"none"`.
+        jobs: Retries, limits and tags of jobs.
+        former: Settings by the names that they had outside of groups; they work with a `DeprecationWarning`.
+
+    Raises:
+        ProjectError: Names each setting that is unknown or whose value cannot be read.
+
+    Examples:
+        ::
+
+            StarlakeAutomation(status="RUNNING", pre_load="imported", jobs=JobSettings(retries=2))
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Status
+    timezone: TimeZone | None
+    name_prefix: Annotated[str, Field(pattern="^[A-Za-z0-9_]*$")]
+    pre_load: PreLoadSettings
+    lineage: LineageSettings
+    schedules: ScheduleSettings
+    partitions: PartitionSettings
+    jobs: JobSettings
+
+    def __init__(
+        self,
+        *,
+        status: Status = "STOPPED",
+        timezone: str | None = None,
+        name_prefix: str = "",
+        pre_load: PreLoadSettings | PreLoadStrategy | bool | Mapping[str, Any] | None = None,
+        lineage: LineageSettings | bool | Mapping[str, Any] | None = None,
+        schedules: ScheduleSettings | bool | Mapping[str, Any] | None = None,
+        partitions: PartitionSettings | PartitionedBy | Mapping[str, Any] | None = None,
+        jobs: JobSettings | Mapping[str, Any] | None = None,
+        **former: Any,
+    ) -> None:
+        given = {"pre_load": pre_load, "lineage": lineage, "schedules": schedules, "partitions": partitions}
+        for name in former:
+            if name in FLAT_NAMES:
+                warn_deprecated(f"`StarlakeAutomation({name}=…)`", f"`{_instead(name)}`")
+        groups, wrong = _assembled({**given, "jobs": jobs}, former)
+        try:
+            super().__init__(status=status, timezone=timezone, name_prefix=name_prefix, **groups)
+        except ValidationError as error:
+            wrong += [text for text in said_wrong(error) if text.partition(":")[0] not in GROUPS]
+        if wrong:
+            raise ProjectError([f"StarlakeAutomation: {text}" for text in wrong])
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The settings by their former names."""
+            if name in FLAT_NAMES:
+                group, field = FLAT_NAMES[name]
+                warn_deprecated(f"`StarlakeAutomation.{name}`", f"`StarlakeAutomation.{group}.{field}`")
+                return getattr(getattr(self, group), field)
+            return super().__getattr__(name)
+
+    @classmethod
+    def off(cls) -> StarlakeAutomation:
+        """Nothing starts by itself; the jobs are there, to be started by hand."""
+        return cls(lineage=False, schedules=False, pre_load=False)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> StarlakeAutomation:
+        """Returns settings by the names that DAG configurations have for them, by groups, or both.
+
+        Args:
+            options: Such as `{"pre_load_strategy": "imported", "retries": "3", "status": "RUNNING"}`, of a file of a
+                project's own; values may be texts.
+
+        Raises:
+            ProjectError: Names each setting that is unknown or whose value cannot be read.
+        """
+        flat = {name: value for name, value in options.items() if name in FLAT_NAMES}
+        rest = {name: value for name, value in options.items() if name not in flat}
+        groups, wrong = _assembled({name: rest.pop(name, None) for name in GROUPS}, flat)
+        named: list[object] = [f"StarlakeAutomation: {text}" for text in wrong]
+        try:
+            chosen = cls(**rest, **groups)
+        except ProjectError as error:
+            raise ProjectError([*named, *error.problems]) from error
+        if named:
+            raise ProjectError(named)
+        return chosen
+
+    def node_settings(self) -> NodeSettings:
+        """Returns what holds for every table and task, by the names of DAG configurations."""
+        found = {name: getattr(getattr(self, group), field) for name, (group, field) in FIELDS.items()}
+        found["timezone"] = self.timezone
+        known = NodeSettings.model_fields
+        said: dict[str, Any] = {name: one for name, one in found.items() if name in known and one is not None}
+        return NodeSettings.model_construct(**said)
+
+
+def settings_of(automation: object, function: str) -> StarlakeAutomation:
+    """Returns the settings that a user passed as `automation`; the default ones for None.
+
+    Args:
+        automation: What was passed.
+        function: The function that was called, for the message.
+
+    Raises:
+        TypeError: When it is something else.
+    """
+    if automation is None:
+        return StarlakeAutomation()
+    example = "StarlakeAutomation(…), with the keys of a mapping as its arguments"
+    return instance_of(automation, StarlakeAutomation, function, "automation", example)
+
+
+def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The groups with the settings that were given outside of them, and what is wrong."""
+    wrong: list[str] = []
+    fields: dict[str, dict[str, Any]] = {}
+    for name, value in groups.items():
+        found = {} if value is None else GROUPS[name].fields_of(value)
+        fields[name] = found or {}
+        if found is None:
+            wrong.append(f"{name}: expected {GROUPS[name].example}; found {shown(value)}.")
+    for name, value in flat.items():
+        if name not in FLAT_NAMES:
+            near = closest_match(name, [*StarlakeAutomation.model_fields, *FLAT_NAMES])
+            wrong.append(f"no setting `{name}`" + (f"; did you mean `{near}`?" if near else "."))
+            continue
+        group, field = FLAT_NAMES[name]
+        if value is not None and fields[group].setdefault(field, value) != value:
+            wrong.append(f"`{group}.{field}` is also given as `{name}`, with another value; keep one.")
+    return {name: _built(name, given, wrong) for name, given in fields.items()}, wrong
+
+
+def _built(name: str, given: dict[str, Any], wrong: list[str]) -> SettingsGroup | None:
+    """A group of its fields; None, and what is wrong, where they cannot be read."""
+    try:
+        return GROUPS[name](**given)
+    except ProjectError as error:
+        cause = cast("ValidationError", error.__cause__)
+        wrong += [f"{name}{': ' if text.startswith('no setting') else '.'}{text}" for text in said_wrong(cause)]
+        return None
+
+
+def _instead(name: str) -> str:
+    """How to write a setting in its group."""
+    group, field = FLAT_NAMES[name]
+    return f"{group}={GROUPS[group].__name__}({field}=…)"

@@ -1,0 +1,330 @@
+"""From the words of a project to its triggers and jobs: exactly one owner for each table and task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
+from starlake_dagster_assets.automation.policies.dags import Dags
+from starlake_dagster_assets.automation.policies.interval_checks import appends_without_interval
+from starlake_dagster_assets.automation.policies.jobs import Jobs
+from starlake_dagster_assets.automation.policies.model import (
+    Clock,
+    Owner,
+    Partitions,
+    PreLoad,
+    Trigger,
+    Triggers,
+    Watch,
+)
+from starlake_dagster_assets.automation.policies.options import OptionReader, merged
+from starlake_dagster_assets.automation.policies.partitions import (
+    REASONS,
+    Obstacle,
+    column_type,
+    finer_than_a_day,
+    left_out,
+    obstacle,
+    partition_column,
+    remedy,
+)
+from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
+from starlake_dagster_assets.automation.policies.watches import Watches, has_expression
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE, Problem
+from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["build_triggers", "restricted", "trigger_problems"]
+
+_FOLLOWS = "lineage"
+
+
+def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None = None) -> Triggers:
+    """Triggers of the tables and tasks of a project, and the jobs that they run in.
+
+    Args:
+        project: The project, or the path of its directory.
+        automation: What holds for all of it; a tag of a table or task wins, then its DAG configuration.
+
+    Returns:
+        One trigger for each table and task that is on no cycle, and the jobs; the problems name unknown options
+        and values that were left out.
+
+    Raises:
+        ProjectError: Names each value that cannot be read, and where it is.
+
+    Examples:
+        ::
+
+            triggers = build_triggers(StarlakeProject("starbake"), StarlakeAutomation(timezone="Europe/Paris"))
+            triggers.triggers["kpi.revenue"].owner
+    """
+    source = project_of(project, "build_triggers")
+    chosen = settings_of(automation, "build_triggers")
+    builder = _Builder(source.model, source.graph, chosen)
+    triggers = builder.build()
+    wrong = [problem for problem in builder.reader.problems if problem.severity == "error"]
+    if chosen.schedules.enabled and getattr(source, "on_error", "raise") == "raise":
+        wrong += [problem for problem in source.problems if problem.code == INVALID_SCHEDULE]
+    if wrong:
+        raise ProjectError(wrong)
+    return triggers
+
+
+def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
+    """What is wrong with the DAG configurations and tags of a project.
+
+    Args:
+        model: The models.
+        graph: Its graph.
+    """
+    builder = _Builder(model, graph, StarlakeAutomation())
+    builder.build()
+    return builder.reader.problems
+
+
+def restricted(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
+    """The triggers of some nodes; jobs make those alone, and jobs of nothing are left out.
+
+    Args:
+        triggers: Of the project.
+        nodes: Ids.
+    """
+    jobs = {
+        name: replace(job, nodes=kept)
+        for name, job in triggers.jobs.items()
+        if (kept := tuple(node for node in job.nodes if node in nodes))
+    }
+    return replace(triggers, triggers={n: t for n, t in triggers.triggers.items() if n in nodes}, jobs=jobs)
+
+
+class _Builder:
+    def __init__(self, model: Project, graph: Graph, automation: StarlakeAutomation) -> None:
+        self._model, self._graph, self._automation = model, graph, automation
+        self._everywhere = automation.node_settings()
+        self.reader = OptionReader(model, self._everywhere)
+        self._dags = Dags(model, self.reader)
+        self._left_out: dict[Obstacle, list[Node]] = {}
+        """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
+        self._needed: dict[str, list[str]] = {}
+        """What runs first in the job of a node (`run_dependencies_first`)."""
+
+    def build(self) -> Triggers:
+        """The triggers; what is wrong is with the reader."""
+        self.reader.unknown(self._model.dags.values())
+        clocks = {node: clock.cron for node, (_, clock, _) in self._own.items() if clock is not None}
+        watches = Watches(self._model, self._graph, self._order, self._settings, clocks, self.reader)
+        watched = watches.of(self._followed())
+        owners = {node: self._owner(node, watched.get(node)) for node in self._order}
+        for kind, nodes in self._left_out.items():
+            self._wrong(nodes[0], left_out(kind, (node.id for node in nodes)), warning=True)
+        prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
+        jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
+        triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
+        for node, message in appends_without_interval(self._graph, triggers):
+            self._wrong(node, message, warning=True)
+        chosen = self._automation
+        return Triggers(triggers, jobs.jobs, self.reader.problems, prefix, chosen.status, chosen.timezone)
+
+    @cached_property
+    def _order(self) -> list[str]:
+        """What can be made, upstream first; what is on a cycle or after one is reported elsewhere."""
+        return topological(self._graph, ())
+
+    @cached_property
+    def _settings(self) -> Mapping[str, NodeSettings]:
+        found: dict[str, NodeSettings] = {}
+        for node_id in self._order:
+            node = self._graph.nodes[node_id]
+            dag = self._dags.of(node)
+            said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+            found[node_id] = merged(self.reader.of_tags(node), *said, self._everywhere)
+        return found
+
+    def _job_settings(self, node: Node) -> NodeSettings:
+        """What holds for the job of a node: the settings without the node's own tags."""
+        dag = self._dags.of(node)
+        said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+        return merged(*said, self._everywhere)
+
+    # ------------------------------------------------------------------------------------------------ owners
+
+    @cached_property
+    def _own(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
+        """What starts each node by itself: its cron, its files, or what it reads."""
+        return {node: self._owned(self._graph.nodes[node]) for node in self._order}
+
+    def _owned(self, node: Node) -> tuple[Owner, Clock | None, PreLoad | None]:
+        settings = self._settings[node.id]
+        made = node.task or node.table
+        assert made is not None
+        preload = self._preload(node, settings) if node.kind == "table" and self._automation.pre_load.enabled else None
+        if made.cron and self._automation.schedules.enabled:
+            return "schedule", self._clock(node, made.cron, settings), preload
+        if preload is not None:
+            return "arrival", None, preload
+        follows = node.kind == "task" and settings.triggering != "none"
+        return (_FOLLOWS if follows else "none"), None, preload
+
+    def _preload(self, node: Node, settings: NodeSettings) -> PreLoad | None:
+        """What a load waits for; None where it waits for nothing."""
+        if settings.pre_load_strategy in (None, "none"):
+            return None
+        said = {
+            "strategy": settings.pre_load_strategy,
+            "incoming_path": settings.incoming_path,
+            "pending_path": settings.pending_path,
+            "global_ack_file_path": settings.global_ack_file_path,
+            "ack_wait_timeout": settings.ack_wait_timeout,
+            "poke_interval": settings.pre_load_poke_interval,
+            "soft_fail": settings.pre_load_sensor_soft_fail,
+            "stable_for": settings.stable_for,
+            "guard": settings.guard,
+            "timezone": self._zone(node, settings),
+            "storage_options": self._automation.pre_load.storage_options,
+        }
+        return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})
+
+    def _clock(self, node: Node, cron: str, settings: NodeSettings) -> Clock:
+        zone = self._zone(node, settings)
+        start, end = settings.start_date, settings.end_date
+        if start is not None and end is not None and _at(start, zone) > _at(end, zone):
+            message = f"{end.isoformat()} is before start_date {start.isoformat()}, so no schedule would ever tick."
+            self.reader.report_setting(node, "end_date", end, message)
+        return Clock(cron, zone, start, end, bool(settings.catchup))
+
+    def _zone(self, node: Node, settings: NodeSettings) -> str:
+        zone = settings.timezone or self._model.application.timezone or "UTC"
+        try:
+            return known_timezone(zone)
+        except ValueError as error:
+            self.reader.report_setting(node, "timezone", zone, str(error))
+            return "UTC"
+
+    def _made_here(self, node: str) -> list[str]:
+        return [up for up in self._graph.upstream[node] if up in self._own]
+
+    def _followed(self) -> dict[str, list[str]]:
+        """What each task that follows others watches; takes what runs first into its job (`run_dependencies_first`)."""
+        taken: set[str] = set()
+        watched: dict[str, list[str]] = {}
+        for node in reversed(self._order):
+            owner = self._own[node][0]
+            if node in taken or owner not in (_FOLLOWS, "schedule"):
+                continue
+            if self._settings[node].run_dependencies_first:
+                first, rest = self._first(node)
+                self._needed[node] = first
+                taken.update(first)
+            else:
+                rest = self._made_here(node)
+            if owner == _FOLLOWS and (rest or has_expression(self._settings[node])):
+                watched[node] = rest
+        return {node: watched[node] for node in self._order if node in watched and node not in taken}
+
+    def _first(self, node: str) -> tuple[list[str], list[str]]:
+        """What runs before a node in its job, and what is watched instead because something else starts it."""
+        first: dict[str, None] = {}
+        rest: dict[str, None] = {}
+        stack = [node]
+        while stack:
+            for up in self._made_here(stack.pop()):
+                if not self._runs_along(up, node):
+                    rest.setdefault(up)
+                elif up not in first:
+                    first.setdefault(up)
+                    stack.append(up)
+        return list(first), sorted(rest)
+
+    def _runs_along(self, up: str, node: str) -> bool:
+        """Whether an upstream can be made in the run of a node: nothing starts it, or the same tick does."""
+        owner, clock, preload = self._own[up]
+        same_tick = owner == "schedule" and clock == self._own[node][1] and preload is None
+        return owner in (_FOLLOWS, "none") or same_tick
+
+    def _owner(self, node: str, watch: Watch | None) -> Trigger:
+        owner, clock, preload = self._own[node]
+        if owner == _FOLLOWS:
+            owner = "none" if watch is None else self._by(node)
+        partitions, column = self._partitions(self._graph.nodes[node], clock)
+        made, settings = self._graph.nodes[node], self._settings[node]
+        bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
+        interval = settings.interval or "declared"
+        return Trigger(node, owner, "", preload, clock, watch, partitions, column, bounds, interval)
+
+    def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
+        """Returns how a node is partitioned, and the column of `partition_write=replace`.
+
+        A node whose write strategy does not allow partitions is left unpartitioned, with a warning; where the node
+        itself asks for partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
+        """
+        settings = self._settings[node.id]
+        replaces = node.kind == "task" and settings.partition_write == "replace"
+        column = (settings.partition_column or partition_column(node)) if replaces else ""
+        partitions = settings.partitions or "none"
+        if replaces and not column:
+            self._wrong(node, f"{node.id}: partition_write=replace needs sink.partition or partition_column.")
+        if partitions == "none" or (partitions == "cron" and clock is None):
+            return partitions, column
+        short = finer_than_a_day(node, partitions, clock.cron if clock else "")
+        is_asked = any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags)
+        kind = obstacle(node, short=short, replaced=bool(column))
+        if kind is None and partitions == "sink" and self._is_untimed(node, is_asked=is_asked):
+            kind = "untimed"
+        if kind is None:
+            return partitions, column
+        if not is_asked:
+            if partitions == "cron" or partition_column(node):  # others have no partitions in any case
+                self._left_out.setdefault(kind, []).append(node)
+            return "none", column
+        if kind not in ("append", "statements"):
+            self._wrong(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
+        return partitions, column
+
+    def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:
+        """Whether nothing says that the sink of a node has partitions of time.
+
+        A column that is described with another type is told only where the node itself asks for partitions.
+        """
+        if any(tag.lower().startswith("partition=") for tag in node.tags):
+            return False
+        kind = column_type(node, self._model.types)
+        return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
+
+    def _by(self, node: str) -> Owner:
+        """Whether a sensor or a condition starts what follows others."""
+        if self._settings[node].triggering != "condition":
+            return "lineage"
+        if first := self._needed.get(node):
+            self._wrong(
+                self._graph.nodes[node],
+                f"{node}: run_dependencies_first cannot be expressed as a condition, which requests the asset alone: "
+                f"nothing would start {some(first, 3)}. Set triggering=sensor, or run_dependencies_first=false.",
+            )
+        return "condition"
+
+    def _wrong(self, node: Node, message: str, *, warning: bool = False) -> None:
+        thing = node.task or node.table
+        assert thing is not None
+        where = thing.location
+        self.reader.report(
+            Problem(
+                file=where.file,
+                line=where.line,
+                message=message,
+                severity="warning" if warning else "error",
+                code="bad-option",
+            )
+        )
+
+
+def _at(moment: datetime, zone: str) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(zone))

@@ -1,0 +1,93 @@
+"""DAG configurations: which one a node has, what its variables are, and the name of the file that it would be in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from starlake_dagster_assets.automation.policies.options import OptionReader
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.project import DagConfig, Project
+
+__all__ = ["Dags", "word"]
+
+_REFUSED = re.compile(r"[^A-Za-z0-9_]+")
+_SUFFIX = re.compile(r"\.(?:py|sql)$", re.IGNORECASE)
+
+
+def word(text: str) -> str:
+    """A name of letters, digits and underscores; accents are dropped.
+
+    Examples:
+        >>> word("dags/été-2.py")
+        'dags_ete_2_py'
+    """
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return _REFUSED.sub("_", plain).strip("_")
+
+
+class Dags:
+    """The DAG configurations of a project, as its tables and tasks refer to them.
+
+    Args:
+        project: The project.
+        reader: Of the options.
+    """
+
+    def __init__(self, project: Project, reader: OptionReader) -> None:
+        self._project, self._reader = project, reader
+        self._labels = _labels(table.metadata.schedule for table in project.tables)
+        self._task_labels = _labels(task.schedule for task in project.tasks)
+
+    def of(self, node: Node) -> DagConfig | None:
+        """`dagRef` of a table (else of its domain), of a task (else of `transform.default`), else of the project."""
+        name = node.task.dag_ref if node.task else node.table.metadata.dag_ref if node.table else None
+        return self._project.dags.get(name or "")
+
+    def label(self, node: Node) -> str:
+        """The schedule of a node as Starlake names it: a preset, `cron1`, `cron2`, … for others, or `None`."""
+        if node.task is not None:
+            return self._task_labels.get(node.task.schedule or "", "None")
+        schedule = node.table.metadata.schedule if node.table else None
+        return self._labels.get(schedule or "", "None")
+
+    def variables(self, node: Node) -> Mapping[str, str]:
+        """The variables of `filename`, `comment` and options for a node."""
+        common = {"schedule": self.label(node), "sl_project_id": "-1"}
+        if node.task is not None:
+            task = node.task
+            return {**common, "domain": task.domain, "table": task.table, "name": task.raw, "task": task.raw}
+        table = node.table
+        if table is None:
+            return common
+        finals = {"finalDomain": table.final_domain, "renamedDomain": table.final_domain}
+        finals |= {"finalTable": table.final_name, "renamedTable": table.final_name}
+        return {**common, **finals, "domain": table.domain_name, "table": table.name}
+
+    def file(self, dag: DagConfig, node: Node) -> str:
+        """The name of the DAG file of a node, without its suffix, as the name of a job."""
+        return word(self.stem(dag, node)) or word(dag.name) or "dag"
+
+    def stem(self, dag: DagConfig, node: Node) -> str:
+        """The name of the DAG file of a node, without its suffix, as it stands."""
+        text = self._reader.rendered(dag, "filename", dag.filename, self.variables(node))
+        return _SUFFIX.sub("", text.strip()).replace("_-1", "")
+
+    def comment(self, dag: DagConfig, node: Node) -> str | None:
+        """The comment of a DAG configuration, for a node."""
+        text = self._reader.rendered(dag, "comment", dag.comment or "", self.variables(node))
+        return text.strip() or None
+
+
+def _labels(schedules: Iterable[str | None]) -> dict[str, str]:
+    """The name of each schedule: of a preset its own, of an expression a number, by first appearance."""
+    found: dict[str, str] = {}
+    number = 0
+    for schedule in schedules:
+        text = (schedule or "").strip()
+        if not text or text == "None" or text in found:
+            continue
+        number += " " in text
+        found[text] = f"cron{number}" if " " in text else text
+    return found

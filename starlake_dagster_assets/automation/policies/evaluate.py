@@ -1,0 +1,335 @@
+"""Decides whether a table or task needs a run: from the newest materializations of its upstreams and its own runs.
+
+No state is kept from one evaluation to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.facts import Attempt, Facts, Target, Update
+from starlake_dagster_assets.automation.policies.model import AllOf, Condition, Trigger, Upstream, Watch
+from starlake_dagster_assets.automation.policies.words import instant, listed, span
+
+__all__ = [
+    "Evaluator",
+    "RunNeeded",
+    "Skip",
+    "watched",
+]
+
+_STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeeded and materialized nothing"}
+
+
+@dataclass(frozen=True)
+class RunNeeded:
+    """A run is due.
+
+    Attributes:
+        target: What is to be materialized.
+        updates: The updates that it consumes, by node.
+        reason: One sentence.
+        joined: Watched nodes that the same run materializes.
+    """
+
+    target: Target
+    updates: Mapping[str, Update]
+    reason: str
+    joined: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Skip:
+    """No run now.
+
+    Attributes:
+        reason: What was seen and what is awaited.
+        due: Whether the upstreams have moved, and only an upstream, a run or an interval is waited for.
+    """
+
+    reason: str
+    due: bool = False
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a target reads, and which of it is new."""
+
+    target: Target
+    watch: Watch
+    updates: Mapping[str, Update]
+    fresh: frozenset[str]
+    cycle: tuple[datetime, datetime] | None
+    counted: frozenset[str]
+
+    @property
+    def patient(self) -> frozenset[str]:
+        return self.watch.optional | self.watch.slower
+
+    def holds(self, counted: Collection[str]) -> bool:
+        return _truth(self.watch.condition, counted, self.patient) is True
+
+
+@dataclass
+class Evaluator:
+    """Evaluates the targets of a project at one moment.
+
+    Attributes:
+        triggers: By node id.
+        facts: Of the event log.
+        timezone: Of data cycles, an IANA name.
+    """
+
+    triggers: Mapping[str, Trigger]
+    facts: Facts
+    timezone: str = "UTC"
+    _states: dict[Target, _State] = field(default_factory=dict["Target", "_State"])
+    _pending: dict[Target, str] = field(default_factory=dict["Target", str])
+
+    def evaluate(self, target: Target, together: Collection[Target] = ()) -> RunNeeded | Skip:
+        """Decides whether a run of a target is due.
+
+        Args:
+            target: With a trigger that has a watch.
+            together: What the run is to materialize as well: it is not waited for, and counts as new.
+
+        Returns:
+            The updates to consume, or the reason to wait.
+        """
+        state = self._state(target)
+        if not state.counted and not together:
+            return Skip(self._awaited(state, state.counted))
+        pending = self._pending_upstreams(state, together)
+        joined = {up for up in pending if self._is_joined(state, up, together)}
+        counted = state.counted | joined
+        if not state.holds(counted):
+            return Skip(self._awaited(state, counted, joined))
+        seen = _seen(state, counted, joined)
+        if missing := self._missing(state, joined):
+            return Skip(
+                f"{seen}; {target.node} also reads {listed(missing)}, never materialized so far: materialize "
+                f"{'it' if len(missing) == 1 else 'them'} once."
+            )
+        if not joined and (answer := self._answer(state)) is not None:
+            return Skip(_answered(state, answer), due=answer.state == "in progress")
+        if reason := self._reason_to_wait(state, {up: why for up, why in pending.items() if up not in joined}):
+            return Skip(f"{seen}; {reason}.", due=True)
+        updates = {up: one for up, one in state.updates.items() if up in state.fresh}
+        late = [up for up in updates if up not in state.counted and state.cycle and not updates[up].indirect]
+        text = f" (and {_seen(state, late)}, of another cycle, not read before)" if late else ""
+        return RunNeeded(target, updates, seen + text + self._stopped(state), frozenset(joined))
+
+    def has_update(self, target: Target) -> bool:
+        """Whether there is an update that counts and that a target has not read."""
+        return bool(self._state(target).counted)
+
+    def pending(self, target: Target) -> str:
+        """Describes why a target is about to be materialized; "" where it is not."""
+        if target not in self._pending:
+            self._pending[target] = ""  # expressions may watch each other in a circle
+            self._pending[target] = self._why_pending(target)
+        return self._pending[target]
+
+    def _why_pending(self, target: Target) -> str:
+        if run := self.facts.running(target):
+            return f"{run} will still materialize it"
+        trigger = self.triggers.get(target.node)
+        if trigger is None or trigger.watch is None or not trigger.is_lineage:
+            return ""
+        if not self._will_run(self._state(target)) or self.facts.stopped_sensor(target.node) is not None:
+            return ""
+        return "it is due itself"
+
+    def _will_run(self, state: _State) -> bool:
+        """Whether a target is due, or will be once its own upstreams are materialized."""
+        pending = self._pending_upstreams(state)
+        if not state.holds(state.counted | pending.keys()):
+            return False
+        if self._missing(state, pending):
+            return False
+        return bool(pending or self._answer(state) is None) and self._rest(state) <= 0
+
+    def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
+        return sorted(node for node in state.watch.present if node not in coming and not self.facts.exists(node))
+
+    def _pending_upstreams(self, state: _State, together: Collection[Target] = ()) -> dict[str, str]:
+        """Why each watched node that is about to be materialized is so."""
+        found: dict[str, str] = {}
+        for up in watched(state.watch.condition):
+            ups = self.facts.upstream(state.target, up)
+            whys = ("the same run materializes it" if one in together else self.pending(one) for one in ups)
+            if why := next(filter(None, whys), ""):
+                found[up] = why
+        return found
+
+    def _is_joined(self, state: _State, up: str, together: Collection[Target]) -> bool:
+        """Whether all that a target waits for of an upstream is materialized in its own run."""
+        ups = [one for one in self.facts.upstream(state.target, up) if one in together or self.pending(one)]
+        return all(one in together and one.partition == state.target.partition for one in ups)
+
+    def _reason_to_wait(self, state: _State, pending: Mapping[str, str]) -> str:
+        if pending:
+            return "waits for " + listed([f"{up}: {why}" for up, why in pending.items()], ";")
+        if run := self.facts.running(state.target):
+            return f"{run} is materializing {state.target} and began before that"
+        if (rest := self._rest(state)) > 0:
+            last = instant(self.facts.last_run(state.target.node))
+            interval = span(state.watch.min_interval)
+            return f"the last run was at {last}, the next one may be in {span(rest)} (minimum interval {interval})"
+        return ""
+
+    def _rest(self, state: _State) -> float:
+        """Seconds until the minimum interval is over."""
+        least = state.watch.min_interval
+        return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
+
+    def _answer(self, state: _State) -> Attempt | None:
+        """The run that was created for the updates that count; None where they have none."""
+        attempt = self.facts.attempt(state.target)
+        if attempt is None:
+            return None
+        for up in state.counted:
+            update = state.updates[up]
+            same_run = update.run == attempt.run and attempt.state != "succeeded"
+            if update.id > attempt.id and not same_run:
+                return None
+        return attempt
+
+    def _stopped(self, state: _State) -> str:
+        """A sentence about upstreams that are due and not waited for, since nothing starts them."""
+        found: list[str] = []
+        for up in watched(state.watch.condition):
+            sensor = self.facts.stopped_sensor(up) if self._is_due(state.target, up) else None
+            if sensor is not None:
+                found.append(f"{up} is due too and not waited for: its sensor {sensor} is stopped")
+        return f" ({listed(found, ';')})" if found else ""
+
+    def _is_due(self, target: Target, up: str) -> bool:
+        trigger = self.triggers.get(up)
+        if trigger is None or trigger.watch is None or not trigger.is_lineage:
+            return False
+        return any(self._will_run(self._state(one)) for one in self.facts.upstream(target, up))
+
+    def _state(self, target: Target) -> _State:
+        if target not in self._states:
+            self._states[target] = self._found(target)
+        return self._states[target]
+
+    def _found(self, target: Target) -> _State:
+        watch = self.triggers[target.node].watch
+        assert watch is not None
+        nodes = watched(watch.condition)
+        updates = {node: one for node, one in self.facts.updates(target).items() if node in nodes}
+        fresh = [node for node, one in updates.items() if not self.facts.is_consumed(target, node, one)]
+        moved = [node for node in fresh if not (watch.gate and _expired(watch, node, updates[node], self.facts.now))]
+        if all(updates[node].indirect for node in moved):
+            moved = []
+        cycle = _cycle(watch, [updates[node] for node in moved], self.timezone)
+        counted = (node for node in moved if cycle is None or _within(watch, node, updates[node], cycle))
+        return _State(target, watch, updates, frozenset(fresh), cycle, frozenset(counted))
+
+    # --------------------------------------------------------------------------------------------------- messages
+
+    def _awaited(self, state: _State, counted: Collection[str], joined: Collection[str] = ()) -> str:
+        lacking = _lacking(state.watch.condition, counted, state.patient)
+        nodes = [node for node in watched(state.watch.condition) if node not in counted and node not in state.patient]
+        why = listed([self._standing(state, node) for node in nodes], ";")
+        if not counted:
+            return f"No new update: {why}." if why else "No new update."
+        cycle = state.cycle
+        where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
+        return f"Waits for {lacking}{where}. Seen: {_seen(state, counted, joined)}. {why}".rstrip(" ") + (
+            "." if why else ""
+        )
+
+    def _standing(self, state: _State, node: str) -> str:
+        update = state.updates.get(node)
+        if update is None:
+            return f"{node} was never materialized"
+        when = f"{node} was last materialized at {instant(update.time)}"
+        if node not in state.fresh:
+            return f"{when}, which {state.target} has read"
+        if state.watch.gate and _expired(state.watch, node, update, self.facts.now):
+            return f"{when}, which counts for {span(state.watch.freshness[node])} only"
+        if update.indirect:
+            return f"{when}, for another partition"
+        return f"{when}, for another cycle" if state.cycle else when
+
+
+def watched(condition: Condition) -> tuple[str, ...]:
+    """The nodes of a condition, sorted."""
+    if isinstance(condition, Upstream):
+        return (condition.node,)
+    return tuple(sorted({node for part in condition.parts for node in watched(part)}))
+
+
+def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:
+    """True, False, or None for what is neither needed nor there: an optional or slower upstream that has not moved."""
+    if isinstance(condition, Upstream):
+        if condition.node in counted:
+            return True
+        return None if condition.node in patient else False
+    parts = [part for part in (_truth(part, counted, patient) for part in condition.parts) if part is not None]
+    join: Callable[[Iterable[bool]], bool] = all if isinstance(condition, AllOf) else any
+    return join(parts) if parts else None
+
+
+def _lacking(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> str:
+    """The part of a condition that does not hold, as text."""
+    if isinstance(condition, Upstream):
+        return condition.node
+    open_parts = [part for part in condition.parts if _truth(part, counted, patient) is not True]
+    needed = [part for part in open_parts if _truth(part, counted, patient) is False] or open_parts
+    texts = [_lacking(part, counted, patient) for part in needed]
+    if isinstance(condition, AllOf):
+        return listed(texts)
+    text = listed(texts, "or")
+    return f"({text})" if len(texts) > 1 else text
+
+
+def _expired(watch: Watch, node: str, update: Update, now: float) -> bool:
+    limit = watch.freshness.get(node)
+    return limit is not None and now - update.time > limit
+
+
+def _moment(update: Update) -> float:
+    """The instant that places an update in a cycle: inside its partition, else when it was materialized."""
+    return update.window[0].timestamp() if update.window else update.time
+
+
+def _cycle(watch: Watch, moved: Sequence[Update], timezone: str) -> tuple[datetime, datetime] | None:
+    """The newest cycle in which an upstream has moved."""
+    if watch.data_cycle is None or not moved:
+        return None
+    return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)
+
+
+def _within(watch: Watch, node: str, update: Update, cycle: tuple[datetime, datetime]) -> bool:
+    more = watch.freshness.get(node, 0) if watch.beyond else 0
+    return cycle[0].timestamp() - more <= _moment(update) < cycle[1].timestamp() + more
+
+
+def _seen(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -> str:
+    texts: list[str] = []
+    for node in sorted(counted):
+        if node in joined:
+            texts.append(f"{node} in the same run")
+        elif run := state.updates[node].left_out_by:
+            texts.append(f"{node}, of which run {run} left out updates outside its interval")
+        else:
+            texts.append(f"{node} at {instant(state.updates[node].time)}")
+    return listed(texts)
+
+
+def _answered(state: _State, attempt: Attempt) -> str:
+    what = listed(sorted(state.counted))
+    if attempt.state == "in progress":
+        return f"Run {attempt.run} of {state.target} is in progress: it was created for the update of {what}."
+    return (
+        f"Run {attempt.run} of {state.target} {_STATES[attempt.state]} after the update of {what}. It is not started "
+        f"again for the same update. See its failure, then re-execute it, materialize {state.target.node} by hand, or "
+        f"update {what} again."
+    )

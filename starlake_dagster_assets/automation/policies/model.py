@@ -1,0 +1,237 @@
+"""The vocabulary of triggers: free of Dagster, shared with the Airflow export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from starlake_dagster_assets.project.model.problems import Problem
+
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Clock",
+    "Condition",
+    "Intervals",
+    "Job",
+    "Owner",
+    "Partitions",
+    "PreLoad",
+    "PreLoadStrategy",
+    "Trigger",
+    "Triggers",
+    "Upstream",
+    "Watch",
+]
+
+PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
+Partitions = Literal["none", "cron", "sink"]
+Owner = Literal["schedule", "arrival", "lineage", "condition", "none"]
+Intervals = Literal["declared", "since_last_run"]
+
+
+@dataclass(frozen=True)
+class PreLoad:
+    """Condition under which the files of a table are ready to be loaded.
+
+    Attributes:
+        strategy: `pre_load_strategy`.
+        incoming_path: `incoming_path`: where `imported` looks, instead of the domain's own directory; may name
+            `{domain}`, `{SL_DATASETS}` and other variables, rendered at each tick.
+        pending_path: `pending_path`: where `pending` looks, instead of the domain's stage area.
+        global_ack_file_path: `global_ack_file_path`: the file that `ack` waits for; may name `{domain}`,
+            `{SL_DATASETS}` and the date.
+        ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still come.
+        poke_interval: `pre_load_poke_interval`: seconds between two looks.
+        soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
+        stable_for: Seconds that a file must have kept its size and time before it counts.
+        guard: Who looks again in the run: `files` (a listing), `cli` (`starlake preload`), or nobody.
+        timezone: Of the dates in paths, an IANA name.
+        storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`; by
+            default they find their credentials themselves.
+    """
+
+    strategy: PreLoadStrategy = "none"
+    incoming_path: str | None = None
+    pending_path: str | None = None
+    global_ack_file_path: str | None = None
+    ack_wait_timeout: float = 3600
+    poke_interval: float = 30
+    soft_fail: bool = True
+    stable_for: float = 10
+    guard: Literal["files", "cli", "none"] = "files"
+    timezone: str = "UTC"
+    storage_options: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A cron expression of five fields, in a time zone (IANA name).
+
+    Attributes:
+        cron: The expression.
+        timezone: IANA name.
+        start: `start_date`: data intervals that begin before are not made; without offset a time of the time zone.
+        end: `end_date`: nor those that begin after.
+        catchup: `catchup`: intervals that were missed, since the start or the last one made, are made up for.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    start: datetime | None = None
+    end: datetime | None = None
+    catchup: bool = False
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A node that must have been made since the last run."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Every part must hold."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """One part must hold."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = Upstream | AllOf | AnyOf
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Condition on the upstreams of a node before it is materialized.
+
+    Attributes:
+        condition: Over the nodes that are watched.
+        optional: `optional_dataset_enabled` and tags: watched, but never waited for.
+        slower: Upstreams made less often than the node: their last state counts, they are not waited for.
+        freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond`).
+        gate: `require_fresh_upstreams`: an update that is older than the freshness of its upstream does not count.
+        present: Watched nodes that must have been materialized at least once: what reads them would fail without.
+        data_cycle: `data_cycle`: cron of the cycle in which the upstreams must be made together; None = no cycle.
+        beyond: `beyond_data_cycle_enabled`: a cycle is wider by the `freshness` of an upstream, on both sides.
+        min_interval: `min_timedelta_between_runs`: seconds between two runs.
+        all_history: `history=all`: partitions are due for updates from before the first run, too.
+    """
+
+    condition: Condition
+    optional: frozenset[str] = frozenset()
+    slower: frozenset[str] = frozenset()
+    freshness: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    present: frozenset[str] = frozenset()
+    data_cycle: str | None = None
+    beyond: bool = False
+    min_interval: float = 0
+    gate: bool = False
+    all_history: bool = False
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Who makes a node; exactly one owner.
+
+    Attributes:
+        node: Its id.
+        owner: `schedule`: `clock` is there (and `preload`, when its tick waits for files); `arrival`: `preload` is
+            there; `lineage` and `condition`: `watch` is there; `none`: a person, or the job of what reads it.
+        job: Name of the job it runs in.
+        partitions: `partitions`: of its cron, of the partition column of its sink, or none.
+        replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
+            partitions are written by the write strategy.
+        bounds: Time zone, start and end of the partitions of a sink, without a cron; None = those of the clock, else
+            the defaults.
+        interval: `interval`: the data interval of a run without a partition and a schedule, `declared` by the updates
+            that it consumes, or the time since the last run (`since_last_run`).
+    """
+
+    node: str
+    owner: Owner
+    job: str
+    preload: PreLoad | None = None
+    clock: Clock | None = None
+    watch: Watch | None = None
+    partitions: Partitions = "none"
+    replaced_column: str = ""
+    bounds: Clock | None = None
+    interval: Intervals = "declared"
+
+    @property
+    def is_lineage(self) -> bool:
+        """Whether updates of its upstreams start the node, by a sensor or a condition."""
+        return self.owner in ("lineage", "condition")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Nodes that are run together: what one DAG configuration and one trigger have in common.
+
+    Attributes:
+        name: Letters, digits and underscores; unique.
+        nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
+        description: `comment` of the DAG configuration.
+        dag: Name of the DAG configuration; None where there is none.
+        file: Name of its DAG file without the suffix, as `filename` renders it; "" where there is none.
+        schedule: Name of its schedule, as Starlake has it, where that DAG file has several; else "".
+        tags: `tags`.
+        options: `options` as they stand, for what is not said by the fields.
+        pool: `default_pool`.
+        retries: `retries`.
+        retry_delay: `retry_delay`, seconds.
+        max_active_runs: `max_active_runs`.
+        priority: `priority_weight`.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    description: str | None = None
+    dag: str | None = None
+    file: str = ""
+    schedule: str = ""
+    tags: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    pool: str | None = None
+    retries: int | None = None
+    retry_delay: float | None = None
+    max_active_runs: int | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """All triggers of a project.
+
+    Attributes:
+        triggers: By node id.
+        jobs: By name.
+        problems: Unknown options, and values that were left out.
+        prefix: Prefix of the names of jobs, schedules and sensors (`name_prefix`).
+        status: Whether schedules and sensors are on from the start (`status`).
+        timezone: Time zone of data cycles (`timezone`); None = that of the project.
+    """
+
+    triggers: Mapping[str, Trigger]
+    jobs: Mapping[str, Job]
+    problems: tuple[Problem, ...] = ()
+    prefix: str = ""
+    status: Literal["STOPPED", "RUNNING"] = "STOPPED"
+    timezone: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The problems as texts."""
+        return tuple(str(problem) for problem in self.problems)

@@ -1,0 +1,247 @@
+"""Reads options of DAG configurations and tags as settings; unknown ones are reported with the closest name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings, said_wrong
+from starlake_dagster_assets.environments import execution_environments
+from starlake_dagster_assets.errors import closest_match
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.files.rendering import RenderError, render, substitute
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import DagConfig, Project
+
+__all__ = ["OptionReader", "known_elsewhere", "merged", "task_options"]
+
+_OF_OTHERS = """
+    pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
+    cron_period_frequency default_dag_args sl_schedule_parameter_name sl_schedule_format
+    stage_location sl_incoming_file_stage warehouse packages allow_overlapping_execution
+"""
+_OWN_NAMES = frozenset({*NodeSettings.model_fields, *FORMER_NAMES})
+_OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "retries", "retry_delay", "tags"})
+_AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
+"""Paths that may name the date: only the variables of the DAG are replaced here."""
+_IN_TAGS = _OWN_NAMES - _OF_JOBS
+_ALMOST = 0.8
+"""Minimum similarity of a tag of the user to a setting: users have tags of their own."""
+_VENDOR_TEMPLATE = re.compile(
+    r"(?:^|/)(?:[a-z0-9_]+__)?(?:(?:airflow|dagster|snowflake)[a-z0-9_]*)(?:\.py)?(?:\.j2)?$", re.IGNORECASE
+)
+"""Names that the templates of Starlake have, such as `load/airflow__scheduled_table__shell.py.j2`."""
+_VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
+
+
+@lru_cache(maxsize=1)
+def known_elsewhere() -> frozenset[str]:
+    """Returns options that triggers do not read: of environments, of other orchestrators, or without an effect here."""
+    environments = (name for one in execution_environments().values() for name in one.options)
+    return frozenset(_OF_OTHERS.split()) | frozenset(environments)
+
+
+class OptionReader:
+    """Reads what is said of the nodes of a project; gathers what is wrong on the way.
+
+    Args:
+        project: The project.
+        everywhere: The settings of the whole project, from Python.
+    """
+
+    def __init__(self, project: Project, everywhere: NodeSettings | None = None) -> None:
+        self._project = project
+        self._everywhere = everywhere
+        self._tasks = {task.raw for task in project.tasks}
+        self._read: dict[tuple[str, tuple[tuple[str, str], ...]], NodeSettings] = {}
+        self._seen: dict[Problem, None] = {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found wrong, once."""
+        return tuple(self._seen)
+
+    def report(self, problem: Problem) -> None:
+        """Notes a problem."""
+        self._seen.setdefault(problem)
+
+    def report_setting(self, node: Node, name: str, value: object, message: str) -> None:
+        """Reports a value that cannot be used; a value of the whole project is reported once.
+
+        Args:
+            node: A table or task that the value applies to.
+            name: Field of `NodeSettings`.
+            value: Its value.
+            message: The problem and, where there is one, a suggestion.
+        """
+        thing = node.task or node.table
+        file, line = (thing.location.file, thing.location.line) if thing is not None else (node.id, None)
+        if self._everywhere is not None and getattr(self._everywhere, name) == value:
+            file, line = "StarlakeAutomation", None
+        elif name == "timezone" and value == self._project.application.timezone:
+            file, line = "metadata/application.sl.yml", None
+        self.report(Problem(file=file, line=line, message=f"{name}: {message}", code="bad-option"))
+
+    def unknown(self, dags: Iterable[DagConfig]) -> None:
+        """Reports unknown options, except those of a user's own template, which may read any option."""
+        for dag in dags:
+            if dag.template and not _VENDOR_TEMPLATE.search(dag.template):
+                continue
+            for name in dag.options:
+                if name in _OWN_NAMES or name in self._tasks or _VARIABLE.fullmatch(name) or name in known_elsewhere():
+                    continue
+                near = closest_match(name, [*sorted(_OWN_NAMES | known_elsewhere()), *sorted(self._tasks)])
+                hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
+                self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
+
+    def of_dag(self, dag: DagConfig, variables: Mapping[str, str]) -> NodeSettings:
+        """The settings that a DAG configuration says of a node.
+
+        Args:
+            dag: The configuration.
+            variables: Of the node, such as `domain` and `table`; those of the project count too.
+        """
+        own = {name: text for name, text in dag.options.items() if name in _OWN_NAMES and text.strip()}
+        if "SL_TIMEZONE" in dag.options and "timezone" not in own:
+            own["timezone"] = dag.options["SL_TIMEZONE"]
+        texts = {
+            name: substitute(text, variables) if name in _AT_EACH_LOOK else self.rendered(dag, name, text, variables)
+            for name, text in own.items()
+        }
+        key = (dag.name, tuple(texts.items()))
+        if key not in self._read:
+            self._read[key] = self._parsed(dag, {name: text for name, text in texts.items() if text.strip()})
+        return self._read[key]
+
+    def rendered(self, dag: DagConfig, name: str, text: str, variables: Mapping[str, str]) -> str:
+        """A value with its variables replaced; one that is no template as it stands, reported."""
+        if "{" not in text:
+            return text
+        try:
+            return render(text, {**self._project.variables, **variables})
+        except RenderError as error:
+            self._wrong(dag, name, f"`{text}` is no template: {error.message}.")
+            return ""
+
+    def of_tags(self, node: Node) -> NodeSettings:
+        """The settings among the tags of a node; a later tag wins over an earlier one."""
+        pairs = [(key.strip(), value.strip()) for key, sign, value in (tag.partition("=") for tag in node.tags) if sign]
+        for name, _ in pairs:
+            if name not in _IN_TAGS:
+                self._check_tag(node, name)
+        said = {key: value for key, value in pairs if key in _OWN_NAMES}
+        if not said:
+            return _NOTHING
+        key = ("", tuple(said.items()))
+        if key not in self._read:
+            found, wrong = _kept(said)
+            for text in wrong:
+                self._report_tag(node, f"the tag is no setting: {text}", "bad-option", severity="error")
+            self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
+        return self._read[key]
+
+    def _check_tag(self, node: Node, name: str) -> None:
+        """Reports a tag that is a setting of jobs only, or that is almost the name of a setting."""
+        if name in _OF_JOBS and name != "tags":
+            hint = "Set it in the DAG configuration of the table or task, or in `StarlakeAutomation`."
+            self._report_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
+            return
+        close = closest_match(name, _IN_TAGS, cutoff=_ALMOST)
+        if close:
+            hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
+            self._report_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)
+
+    def _report_tag(
+        self, node: Node, message: str, code: str, hint: str = "", severity: Literal["error", "warning"] = "warning"
+    ) -> None:
+        thing = node.task or node.table
+        where = thing.location if thing is not None else None
+        file, line = (where.file, where.line) if where is not None else (node.id, None)
+        self.report(Problem(file=file, line=line, key="tags", message=message, hint=hint, severity=severity, code=code))
+
+    def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
+        found, wrong = _kept(texts)
+        for text in wrong:
+            self._wrong(dag, "", text)
+        return found
+
+    def _wrong(self, dag: DagConfig, name: str, message: str) -> None:
+        key = f"dag.options.{name}" if name else "dag.options"
+        self.report(
+            Problem(file=dag.location.file, line=dag.location.line, key=key, message=message, code="bad-option")
+        )
+
+    def _warn(self, dag: DagConfig, name: str, message: str, code: str, hint: str) -> None:
+        self.report(
+            Problem(
+                file=dag.location.file,
+                line=dag.location.line,
+                key=f"dag.options.{name}",
+                message=message,
+                hint=hint,
+                severity="warning",
+                code=code,
+            )
+        )
+
+
+def merged(*said: NodeSettings) -> NodeSettings:
+    """Settings in which the first word that says a thing counts.
+
+    Args:
+        said: The nearest first.
+    """
+    values: dict[str, Any] = {}
+    for settings in reversed(said):
+        fields = NodeSettings.model_fields
+        given = ((name, getattr(settings, name)) for name in settings.model_fields_set if name in fields)
+        values.update({name: value for name, value in given if value is not None})
+    return NodeSettings.model_construct(**values)
+
+
+def task_options(project: Project, node: Node) -> Mapping[str, str]:
+    """The variables that its DAG configuration gives to one task: `"<domain.task>": {"options": "k=v,…"}`.
+
+    Args:
+        project: The project.
+        node: A task; others have none.
+
+    Returns:
+        The pairs, for `--options` of its transform.
+    """
+    task = node.task
+    dag = project.dags.get(task.dag_ref or "") if task is not None else None
+    text = dag.options.get(node.raw, "") if dag is not None else ""
+    if not text:
+        return {}
+    variables = {**project.variables, "domain": node.domain, "name": node.raw, "task": node.raw}
+    return dict(_pairs(render(text, variables)))
+
+
+def _pairs(text: str) -> Iterable[tuple[str, str]]:
+    """`k=v,…`, bare or as the `options` of a JSON mapping."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    inner = str(cast("dict[str, Any]", found).get("options", "")) if isinstance(found, dict) else text
+    pairs = (part.partition("=") for part in inner.split(","))
+    return ((name.strip(), value.strip()) for name, sign, value in pairs if sign and name.strip())
+
+
+def _kept(texts: Mapping[str, str]) -> tuple[NodeSettings, list[str]]:
+    """What can be read of some texts, and what is wrong with the rest."""
+    try:
+        return NodeSettings.model_validate(texts), []
+    except ValidationError as error:
+        bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+        left = {name: text for name, text in texts.items() if name not in bad} if bad else {}
+        return NodeSettings.model_validate(left), said_wrong(error)
+
+
+_NOTHING = NodeSettings()

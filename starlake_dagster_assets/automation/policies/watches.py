@@ -1,0 +1,170 @@
+"""What is watched before a task is made: from what it reads and from its settings to a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+from starlake_dagster_assets.automation.policies.crons import period_of
+from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.expression import (
+    ExpressionError,
+    joined,
+    named_nodes,
+    parse_expression,
+)
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream, Watch
+from starlake_dagster_assets.automation.policies.options import OptionReader
+from starlake_dagster_assets.automation.policies.settings import NodeSettings
+from starlake_dagster_assets.errors import closest_match
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
+from starlake_dagster_assets.project.resolve.durations import duration
+from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
+
+__all__ = ["Watches", "has_expression"]
+
+_WORDS = ("any", "all")
+
+
+def has_expression(settings: NodeSettings) -> bool:
+    """Whether the settings of a task name the assets that it follows, instead of those that it reads."""
+    return (settings.dataset_triggering_strategy or "any").strip().lower() not in _WORDS
+
+
+@dataclass(frozen=True)
+class Watches:
+    """Makes the watches of the tasks that follow what they read.
+
+    Attributes:
+        project: The models.
+        graph: The graph.
+        order: Every table and task that can be made, upstream first.
+        settings: Of every node.
+        clocks: The cron of the nodes that have one.
+        reader: Takes what is wrong.
+    """
+
+    project: Project
+    graph: Graph
+    order: Sequence[str]
+    settings: Mapping[str, NodeSettings]
+    clocks: Mapping[str, str]
+    reader: OptionReader
+
+    def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, Watch]:
+        """The watches.
+
+        Args:
+            followed: What each task follows of what it reads, by node id.
+        """
+        found = {node: self._watch(self.graph.nodes[node], ups) for node, ups in followed.items()}
+        return {node: watch for node, watch in found.items() if watched(watch.condition)}
+
+    @cached_property
+    def frequencies(self) -> Mapping[str, str]:
+        """The cron by which each node is made, if it is known: its own, else that of what it reads most often."""
+        found: dict[str, str] = {}
+        for node in self.order:
+            crons = [found[up] for up in self.graph.upstream[node] if up in found]
+            own = self.clocks.get(node) or self._cycle(self.graph.nodes[node], crons)
+            if own or crons:
+                found[node] = own or min(crons, key=period_of)
+        return found
+
+    def _watch(self, node: Node, ups: Sequence[str]) -> Watch:
+        settings = self.settings[node.id]
+        strategy = (settings.dataset_triggering_strategy or "any").strip()
+        word = strategy.lower()
+        if word in _WORDS:
+            condition = joined(AnyOf if word == "any" else AllOf, [Upstream(up) for up in ups])
+        else:
+            condition = self._expression(node, strategy) or joined(AnyOf, [Upstream(up) for up in ups])
+        seen = watched(condition)
+        optional, slower = self._optional(node, seen), self._slower(node, seen)
+        freshness = {up: limit for up in seen if (limit := self._freshness(up)) is not None}
+        return Watch(
+            condition,
+            optional=optional,
+            slower=slower,
+            freshness=MappingProxyType(freshness),
+            present=frozenset(seen) - optional - slower if word in _WORDS else frozenset(),
+            data_cycle=self._cycle(node, [self.frequencies[up] for up in seen if up in self.frequencies]),
+            beyond=settings.beyond_data_cycle_enabled is not False,
+            min_interval=settings.min_timedelta_between_runs or 0,
+            gate=bool(settings.require_fresh_upstreams),
+            all_history=settings.history == "all",
+        )
+
+    def _expression(self, node: Node, text: str) -> Condition | None:
+        try:
+            found = parse_expression(text, self._names)
+        except ExpressionError as error:
+            self.reader.report_setting(node, "dataset_triggering_strategy", text, str(error))
+            return None
+        if node.id in watched(found):
+            self._wrong(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
+            return None
+        return found
+
+    def _optional(self, node: Node, seen: Iterable[str]) -> frozenset[str]:
+        found: set[str] = set()
+        names = self.settings[node.id].optional_datasets or ()
+        for name in names:
+            known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
+            if known is None and "/" not in name.strip("/"):
+                near = closest_match(name, self._names)
+                hint = f"; did you mean `{near}`?" if near else "; name it as schema.table."
+                self.reader.report_setting(node, "optional_datasets", names, f"no asset `{name}`{hint}")
+            found.add(known or name)
+        return frozenset(found & set(seen))
+
+    def _slower(self, node: Node, seen: Sequence[str]) -> frozenset[str]:
+        if self.settings[node.id].optional_dataset_enabled is False:
+            return frozenset()
+        periods = {up: period_of(self.frequencies[up]) for up in seen if up in self.frequencies}
+        own = self.frequencies.get(node.id)
+        least = period_of(own) if own else min(periods.values(), default=0)
+        return frozenset(up for up, period in periods.items() if period > least)
+
+    def _freshness(self, up: str) -> float | None:
+        node = self.graph.nodes.get(up)
+        made = node.task or node.table if node is not None else None
+        if node is None or made is None:
+            return None
+        said = node.task.freshness if node.task else node.table.metadata.freshness if node.table else None
+        limits = [duration(text) for text in (said.error, said.warn) if text] if said is not None else []
+        return next((limit.total_seconds() for limit in limits if limit is not None), None)
+
+    def _cycle(self, node: Node, crons: Sequence[str]) -> str | None:
+        settings = self.settings[node.id]
+        text = (settings.data_cycle or "").strip()
+        if settings.data_cycle_enabled is False or text.lower() == "none":
+            return None
+        if not text:
+            return min(crons, key=period_of) if settings.data_cycle_enabled and crons else None
+        try:
+            cron = cron_of(text, {**PRESETS, **self.project.application.schedule_presets})
+            return cron if cron is None or period_of(cron) else None
+        except ValueError as error:
+            self.reader.report_setting(node, "data_cycle", settings.data_cycle, str(error))
+            return None
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        return named_nodes(
+            {
+                node.id: [node.raw, node.id.rpartition(".")[2], node.id.replace(".", "_"), "/".join(node.key)]
+                for node in self.graph.nodes.values()
+                if not node.is_files
+            }
+        )
+
+    def _wrong(self, node: Node, message: str) -> None:
+        thing = node.task or node.table
+        where = thing.location if thing is not None else None
+        file, line = (where.file, where.line) if where is not None else (node.id, None)
+        self.reader.report(Problem(file=file, line=line, message=message, code="bad-option"))

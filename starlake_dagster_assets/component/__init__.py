@@ -1,0 +1,1 @@
+"""A Starlake project as a Dagster component."""

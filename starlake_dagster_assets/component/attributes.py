@@ -1,0 +1,169 @@
+"""The attributes of a component that YAML says in another way than Python: where commands run, and what starts them."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
+from functools import cache
+from typing import Annotated, Any, Literal, Union, cast
+
+import dagster as dg
+from pydantic import ConfigDict, Field, create_model
+
+from starlake_dagster_assets._deprecated import renamed_arguments
+from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+from starlake_dagster_assets.automation.policies.groups import FLAT_NAMES
+from starlake_dagster_assets.dagster_assets.step_options import (
+    FORMER_METADATA,
+    FORMER_STEPS,
+    StarlakeMetadata,
+    StarlakeSteps,
+)
+from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = [
+    "automation_type",
+    "environment_type",
+    "former_attributes",
+    "metadata_type",
+    "resolve_automation",
+    "resolve_environment",
+    "resolve_environments",
+    "resolve_metadata",
+    "resolve_steps",
+    "steps_type",
+]
+
+
+class _Fields(dg.Model):
+    """Fields as YAML has them; the Python class refuses what it does not know, with the nearest name that it knows."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@cache
+def environment_type() -> Any:
+    """The type of the YAML attribute: a mapping with `type` and the fields of that resource."""
+    models: list[type[_Fields]] = []
+    for kind, one in execution_environments().items():
+        with suppress(StarlakeError):  # another package: `doctor` reports it
+            models.append(_model(kind, one.resource_class()))
+    return Annotated[Union[tuple(models)], Field(discriminator="type")]  # noqa: UP007 - the members are a list
+
+
+def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeResource:
+    """The resource that YAML describes.
+
+    Args:
+        context: Resolves `{{ … }}`.
+        model: What YAML says: `type` and fields. A value `{env: NAME}` is read from that variable when a run starts,
+            as `dg.EnvVar`, so that neither the UI nor a log shows it.
+
+    Raises:
+        RunnerError: When the resource has no such field.
+    """
+    given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
+    kind = given.pop("type")
+    return environment_named(kind).resource_class()(**{name: _secret(value) for name, value in given.items()})
+
+
+def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) -> dict[str, StarlakeResource]:
+    """The resources that YAML describes, by selection.
+
+    Args:
+        context: Resolves `{{ … }}`.
+        models: What YAML says of each, as for `resolve_environment`.
+
+    Raises:
+        RunnerError: When a resource has no such field.
+    """
+    return {selection: resolve_environment(context, model) for selection, model in models.items()}
+
+
+@cache
+def automation_type() -> Any:
+    """The type of the YAML attribute: `StarlakeAutomation`, in groups or by the names of DAG configurations."""
+    fields: dict[str, Any] = dict.fromkeys([*StarlakeAutomation.model_fields, *FLAT_NAMES], (Any, None))
+    return cast("Any", create_model)("automation", __base__=_Fields, __doc__=StarlakeAutomation.__doc__, **fields)
+
+
+def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAutomation:
+    """The settings that YAML gives.
+
+    Raises:
+        ProjectError: When a setting is not known, or its value cannot be read.
+    """
+    return StarlakeAutomation.from_options(cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+
+
+@cache
+def metadata_type() -> Any:
+    """The type of the YAML attribute: the fields of `StarlakeMetadata`."""
+    fields: dict[str, Any] = {one.name: (one.type, one.default) for one in dataclass_fields(StarlakeMetadata)}
+    return cast("Any", create_model)("metadata", __base__=dg.Model, __doc__=_first_line(StarlakeMetadata), **fields)
+
+
+def resolve_metadata(context: dg.ResolutionContext, model: Any) -> StarlakeMetadata:
+    """Returns the options of the YAML attribute `metadata`."""
+    return StarlakeMetadata(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
+
+
+@cache
+def steps_type() -> Any:
+    """The type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` that YAML can express."""
+    fields: dict[str, Any] = {
+        "split": (Split, "auto"),
+        "pool": (str | None, None),
+        "op_tags": (dict[str, Any] | None, None),
+    }
+    return Split | cast("Any", create_model)("steps", __base__=dg.Model, __doc__=_first_line(StarlakeSteps), **fields)
+
+
+def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
+    """Returns the options of the YAML attribute `steps`."""
+    given = {"split": model} if isinstance(model, str) else model.model_dump(exclude_unset=True)
+    return StarlakeSteps(**cast("Any", context).resolve_value(given))
+
+
+def former_attributes(
+    former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | Split
+) -> tuple[StarlakeMetadata, StarlakeSteps]:
+    """Returns both option groups with the values of deprecated attributes.
+
+    Args:
+        former: Values of the deprecated attributes.
+        metadata: The attribute `metadata`.
+        steps: The attribute `steps`.
+    """
+    instead = {**FORMER_METADATA, **FORMER_STEPS}
+    given = renamed_arguments("StarlakeProjectComponent", former, instead, stacklevel=6)
+    cut = StarlakeSteps(steps) if isinstance(steps, str) else steps
+    pool = {name: value for name, value in given.items() if name in FORMER_STEPS}
+    shown = {name: value for name, value in given.items() if name in FORMER_METADATA}
+    return replace(metadata, **shown), replace(cut, **pool)
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _secret(value: Any) -> Any:
+    """The value with each `{env: NAME}` in it made a variable."""
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        if list(held) == ["env"] and isinstance(held["env"], str):
+            return dg.EnvVar(held["env"])
+        return {name: _secret(one) for name, one in held.items()}
+    return value
+
+
+def _model(kind: str, resource: type[StarlakeResource]) -> type[_Fields]:
+    about = (resource.__doc__ or "").partition("\n")[0]
+    fields: dict[str, Any] = {
+        name: (Any, Field(default=None, description=field.description)) for name, field in resource.model_fields.items()
+    }
+    fields["type"] = (cast("Any", Literal)[kind], Field(description=about))
+    return cast("Any", create_model)(f"{kind}_environment", __base__=_Fields, __doc__=about, **fields)

@@ -1,0 +1,86 @@
+"""Which resource runs which nodes, where a project has several."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, cast
+
+from starlake_dagster_assets._arguments import instance_of, shown
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.select import assigned
+from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["named_environments", "resource_keys", "resource_of"]
+
+
+def resource_of(value: object, function: str, argument: str) -> StarlakeResource:
+    """Returns the resource that a user passed; the embedded engine for None.
+
+    Args:
+        value: What was passed.
+        function: The function that was called, for the message.
+        argument: The name of the argument.
+
+    Raises:
+        TypeError: When it is something else, or a class instead of an instance.
+    """
+    if value is None:
+        return _default_resource()
+    kind = getattr(value, "resource_cls", None)
+    if isinstance(kind, type) and issubclass(kind, StarlakeResource):  # `StarlakeShell.configure_at_launch()`
+        return cast("StarlakeResource", value)
+    return instance_of(value, StarlakeResource, function, argument, "StarlakeDuckDB(), StarlakeShell(…)")
+
+
+@cache  # Dagster merges definitions whose resources of one key are one object
+def _default_resource() -> StarlakeResource:
+    """Returns the resource of all definitions that are built without one."""
+    from starlake_dagster_assets.resources import StarlakeDuckDB
+
+    return StarlakeDuckDB()
+
+
+def named_environments(environments: object, resource_key: str) -> tuple[dict[str, str], dict[str, StarlakeResource]]:
+    """Keys for resources that are given by what they run.
+
+    Args:
+        environments: Resources by selection.
+        resource_key: Of the resource that runs the rest; the other keys begin with it and end with the environment.
+
+    Returns:
+        The key by selection, and the resource by key. One object that is given twice has one key.
+    """
+    if not environments:
+        return {}, {}
+    if not isinstance(environments, Mapping):
+        example = '{"domain:logs": StarlakeShell(…)}'
+        raise TypeError(f"`environments` is {shown(environments)}; pass resources by selection, such as {example}.")
+    from starlake_dagster_assets.environments import environment_of  # all of them
+
+    keys: dict[str, str] = {}
+    resources: dict[str, StarlakeResource] = {}
+    for selection, value in cast("Mapping[str, Any]", environments).items():
+        resource = resource_of(value, "build_definitions", f'environments["{selection}"]')
+        known = next((key for key, other in resources.items() if other is resource), None)
+        stem = f"{resource_key}_{environment_of(resource) or 'other'}"
+        number = 1 + sum(key == stem or key.startswith(f"{stem}_") for key in resources)
+        keys[selection] = known or (stem if number == 1 else f"{stem}_{number}")
+        resources[keys[selection]] = resource
+    return keys, resources
+
+
+def resource_keys(
+    project: ProjectSource, chosen: Sequence[str], environments: Mapping[str, str], resource_key: str
+) -> dict[str, str]:
+    """The key of the resource that runs each node.
+
+    Args:
+        project: The project.
+        chosen: Node ids.
+        environments: Keys by selection; the first selection that has a node counts.
+        resource_key: Of what no selection has.
+
+    Raises:
+        SelectionError: When a selection names nothing or is not of the grammar.
+    """
+    keys = assigned(project.graph, environments)
+    return {node: keys.get(node, resource_key) for node in chosen}

@@ -1,0 +1,1 @@
+"""Dagster's events of a step: materializations, observations, check results and their metadata."""

@@ -1,0 +1,64 @@
+"""Columns as they are: the warehouse's own schema, and where each column of a task comes from."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets.dagster_assets.specs.metadata import described_schema
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.graph.columns import ColumnLineage
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["Lineage", "warehouse_schema"]
+
+
+def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
+    """The columns of the warehouse, with the comments and the keys of the project.
+
+    Args:
+        node: The table or task.
+        columns: Name and type, in order.
+    """
+    described = described_schema(node)
+    told = {one.name.lower(): one for one in described.columns} if described is not None else {}
+    return dg.TableSchema(columns=[_column(name, kind, told.get(name.lower())) for name, kind in columns])
+
+
+def _column(name: str, kind: str, told: dg.TableColumn | None) -> dg.TableColumn:
+    if told is None:
+        return dg.TableColumn(name, type=kind)
+    return dg.TableColumn(name, type=kind, description=told.description, constraints=told.constraints)
+
+
+class Lineage:
+    """Which columns of which assets the columns of tasks are made of; worked out on first use, once a step.
+
+    Args:
+        translator: Bound to the project.
+        keys: Asset keys by node id, where they are not those of the translator.
+    """
+
+    def __init__(self, translator: StarlakeTranslator, keys: Mapping[str, dg.AssetKey]) -> None:
+        self._translator = translator
+        self._keys = keys
+
+    def of(self, node: Node) -> dg.TableColumnLineage | None:
+        """The lineage of a task; None for a loaded table, and where nothing is known."""
+        if node.task is None or not (found := self.columns.lineage(node.id)):
+            return None
+        with quiet():
+            deps = {
+                column: [dg.TableColumnDep(asset_key=self._key(source), column_name=name) for source, name in sources]
+                for column, sources in found.items()
+            }
+            return dg.TableColumnLineage(deps_by_column=deps)
+
+    def _key(self, node: str) -> dg.AssetKey:
+        return self._keys.get(node) or self._translator.spec(self._translator.graph.nodes[node]).key
+
+    @cached_property
+    def columns(self) -> ColumnLineage:
+        """The columns of the whole graph, and what they are made of."""
+        return ColumnLineage(self._translator.graph, self._translator.project)

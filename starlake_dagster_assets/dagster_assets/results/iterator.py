@@ -1,0 +1,105 @@
+"""The events of a step, with what else is to be fetched chained onto them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import dagster as dg
+
+from starlake_dagster_assets.execution.samples import MOST_SAMPLES
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.resources import StarlakeResource
+
+__all__ = ["Execute", "Fetch", "StarlakeEvent", "StarlakeEventIterator"]
+
+StarlakeEvent: TypeAlias = (
+    "dg.MaterializeResult[Any] | dg.AssetMaterialization | dg.AssetCheckResult | dg.AssetObservation | dg.DagsterEvent"
+)
+
+Execute: TypeAlias = "Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]"
+"""The body of a step: what `starlake_assets` decorates."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What is read from the warehouse for each table made.
+
+    Attributes:
+        row_counts: Its number of rows.
+        columns: Its columns and their lineage.
+        preview: Some of its rows, so many at most.
+        samples: Rows behind a failed check, so many at most.
+    """
+
+    row_counts: bool = False
+    columns: bool = False
+    preview: int = 0
+    samples: int = 5
+
+    def __post_init__(self) -> None:
+        if self.preview < 0:
+            raise ValueError(f"`preview` is a number of rows from 0, not {self.preview}. Set 0 to show no row.")
+        if not 0 <= self.samples <= MOST_SAMPLES:
+            raise ValueError(f"`samples` is a number of rows from 0 to {MOST_SAMPLES}, not {self.samples}.")
+
+    def __bool__(self) -> bool:
+        """Whether tables are told only once the warehouse can be read."""
+        return self.row_counts or self.columns or self.preview > 0
+
+
+class StarlakeEventIterator(Iterator[StarlakeEvent]):
+    """The events of a run, one as each table is known. Nothing runs before the first one is asked for.
+
+    Args:
+        start: Starts the run.
+        fetch: What is fetched besides.
+    """
+
+    def __init__(self, start: Callable[[Fetch], Iterator[StarlakeEvent]], fetch: Fetch | None = None) -> None:
+        self._start = start
+        self._fetch = Fetch() if fetch is None else fetch
+        self._events: Iterator[StarlakeEvent] | None = None
+
+    def fetch_row_counts(self) -> "StarlakeEventIterator":
+        """Adds `dagster/row_count`, counted in the warehouse."""
+        return StarlakeEventIterator(self._start, replace(self._fetch, row_counts=True))
+
+    def fetch_column_metadata(self) -> "StarlakeEventIterator":
+        """Adds `dagster/column_schema` as the warehouse has it, and `dagster/column_lineage`."""
+        return StarlakeEventIterator(self._start, replace(self._fetch, columns=True))
+
+    def fetch_preview(self, rows: int = 5) -> "StarlakeEventIterator":
+        """Adds `starlake/preview`: some rows of the table, as the warehouse gives them.
+
+        Columns with `privacy`, and what is made of them, are shown as `***`; tables with `rls` not at all.
+
+        Args:
+            rows: How many, at most; they are kept in Dagster's event log.
+
+        Raises:
+            ValueError: When the number is negative.
+        """
+        return StarlakeEventIterator(self._start, replace(self._fetch, preview=rows))
+
+    def fetch_samples(self, rows: int = 5) -> "StarlakeEventIterator":
+        """How many rows a failed check shows (5 if this is never called); private columns are hidden as in a preview.
+
+        Args:
+            rows: At most 20; 0 shows none.
+
+        Raises:
+            ValueError: When the number is not from 0 to 20.
+        """
+        return StarlakeEventIterator(self._start, replace(self._fetch, samples=rows))
+
+    def __next__(self) -> StarlakeEvent:
+        if self._events is None:
+            self._events = self._start(self._fetch)
+        return next(self._events)
+
+    def close(self) -> None:
+        """Stops the run: what it started is cancelled."""
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,306 @@
+"""Events of partitioned loads: exactly the partitions that rows were written into are materialized."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets._compat import unrecorded_output
+from starlake_dagster_assets.automation.definitions.partition_values import PartitionOfValue
+from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows
+from starlake_dagster_assets.automation.definitions.runs import PARTITIONED_BY
+from starlake_dagster_assets.automation.policies.model import Trigger
+from starlake_dagster_assets.automation.policies.partitions import partition_column
+from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
+from starlake_dagster_assets.execution.backends.protocol import Runner
+from starlake_dagster_assets.execution.outcome import Outcome
+from starlake_dagster_assets.execution.partitions import PartitionInfo, added_rows
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["COMPLETE_LOAD", "LoadPartitions"]
+
+COMPLETE_LOAD = "starlake/partitions_of_load"
+"""Metadata key of the partitions of a load that completed: their number. A retry of the step does not load again."""
+
+_Counts = Mapping[str | None, int]
+_MOST_OBSERVED = 1000
+"""Partitions without rows that are observed one by one; a larger number is one observation."""
+_MOST_VALUES = 10
+_STATUS = "starlake/status"
+
+
+@dataclass(frozen=True)
+class _RowsByPartition:
+    """Row counts by partition, and of rows without a partition by the value of their column."""
+
+    partitions: Mapping[str, int]
+    unassigned: _Counts
+
+
+class LoadPartitions:
+    """Counts the rows of loads by partition, and builds the events of partitioned loads.
+
+    Args:
+        context: Of the step.
+        runner: Its warehouse reader counts rows, where the environment has one.
+        partition: The partitions that the step runs for.
+        trigger: Of a node.
+        ask: Queries the warehouse; returns None, with a warning, where it cannot be read.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        runner: Runner,
+        partition: PartitionInfo | None,
+        trigger: Callable[[Node], Trigger],
+        ask: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        self._context, self._partition, self._trigger, self._ask = context, partition, trigger, ask
+        definition: Any = context.assets_def.partitions_def
+        self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
+        # the keys of all partitions are read once for the tasks of the step
+        self._find = PartitionOfValue(self._windows) if self._windows is not None else _same
+        self._reader = runner.warehouse_reader()
+        self._counts_itself = bool(getattr(runner, "counts_partitions", False))
+        self._before: dict[str, _Counts | None] = {}
+
+    def by_rows(self, node: Node) -> bool:
+        """Whether the partitions of a load are those of its rows."""
+        return partitioned_by_rows(node, self._windows, self._trigger(node))
+
+    def read_before(self, nodes: Sequence[Node]) -> None:
+        """Counts the rows before the loads, where the environment does not count the rows that it writes.
+
+        Args:
+            nodes: Tables and tasks that the step runs.
+        """
+        reader = self._reader
+        if reader is None or self._counts_itself:
+            return
+        for node in nodes:
+            if self.by_rows(node) and _appends(node) and (column := partition_column(node)):
+                schema, table = node.target
+                self._before[node.id] = self._ask(lambda s=schema, t=table, c=column: reader.partition_counts(s, t, c))
+
+    def events(
+        self,
+        outcome: Outcome,
+        key: dg.AssetKey,
+        metadata: Mapping[str, Any],
+        checks: Sequence[dg.AssetCheckResult],
+    ) -> Iterator[StarlakeEvent]:
+        """Builds the events of a load that is partitioned by time.
+
+        Args:
+            outcome: A completed load, or one that failed after rows were committed.
+            key: Of the asset.
+            metadata: Of the load as a whole.
+            checks: Of the load.
+        """
+        if not self.by_rows(outcome.node):
+            yield from self._of_tick(key, metadata, checks)
+            return
+        rows = self._rows_of_load(outcome)
+        if rows is None:
+            if outcome.status == "materialized":
+                yield from self._unknown(outcome.node, key, metadata)
+                yield unrecorded_output(key, checks)
+            return
+        alone = len(rows.partitions) == 1 and not rows.unassigned and outcome.status == "materialized"
+        yield from self._materializations(outcome, key, rows.partitions, metadata if alone else None)
+        if rows.unassigned:
+            self._context.log.warning(f"{outcome.node.id}: {_unassigned_text(rows.unassigned)}")
+        if rows.unassigned or (outcome.status == "materialized" and not alone):
+            yield self._load_as_a_whole(key, rows, metadata, outcome.status)
+        if outcome.status != "materialized":
+            return
+        asked = self._partition.keys if self._partition is not None else ()
+        without = [name for name in asked if name not in rows.partitions]
+        yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
+        yield unrecorded_output(key, checks)
+
+    def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
+        """Observes that no file was there, for each partition that was asked for."""
+        asked = self._partition.keys if self._partition is not None else ()
+        if not asked or self._windows is None:
+            yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing", **metadata})
+        yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
+
+    def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
+        """Counts the present rows of a table by partition; None where they cannot be counted.
+
+        Args:
+            node: A task.
+            column: The column of its partitions.
+        """
+        reader, definition = self._reader, self._context.assets_def.partitions_def
+        if reader is None or not column or isinstance(definition, dg.MultiPartitionsDefinition):
+            return None
+        counts = self._ask(lambda: reader.partition_counts(*node.target, column))
+        if counts is None:
+            return None
+        return _rows_by_partition(counts, self._find).partitions
+
+    # ------------------------------------------------------------------------------------------- by tick
+
+    def _of_tick(
+        self, key: dg.AssetKey, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
+    ) -> Iterator[StarlakeEvent]:
+        """Materializes the last window of the run only, since the files were loaded once."""
+        asked = self._partition.keys if self._partition is not None else ()
+        if len(asked) < 2:
+            yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
+            return
+        yield self._materialization(key, asked[-1], {**metadata, COMPLETE_LOAD: 1})
+        reason = f"the files of this run were loaded once, for its last window ({asked[-1]})."
+        yield from self._observed(key, list(asked[:-1]), "no load", reason)
+        yield unrecorded_output(key, checks)
+
+    # ------------------------------------------------------------------------------------------- by rows
+
+    def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
+        """Returns the rows by partition that a load wrote; None where they cannot be counted."""
+        counts = self._counted(outcome)
+        if counts is None:
+            return None
+        # read anew for each load: a partition may have begun since the one before
+        return _rows_by_partition(
+            counts, PartitionOfValue(self._windows, landed=True) if self._windows is not None else _same
+        )
+
+    def _counted(self, outcome: Outcome) -> _Counts | None:
+        reader, node = self._reader, outcome.node
+        if reader is None or node.table is None or not outcome.job_id:
+            return None
+        table = node.table
+        counts = self._ask(lambda: reader.load_partition_counts(outcome.job_id, table.domain_name, table.name))
+        if counts is not None or self._counts_itself:
+            return counts
+        before = self._before.get(node.id)
+        if before is None or not outcome.settled:
+            return None
+        after = self._ask(lambda: reader.partition_counts(*node.target, partition_column(node)))
+        if after is None:
+            return None
+        return added_rows(after, before)
+
+    def _materializations(
+        self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
+    ) -> Iterator[dg.AssetMaterialization]:
+        """Materializes each partition; `whole` is the metadata of a load that wrote into one partition only."""
+        known: dict[str, Any] = {"starlake/job_id": outcome.job_id} if whole is None else dict(whole)
+        known[PARTITIONED_BY] = "rows"
+        known.pop("dagster/row_count", None)
+        if whole is None and outcome.files:
+            known["starlake/files"] = ", ".join(outcome.files)
+        if outcome.status == "materialized":
+            known[COMPLETE_LOAD] = len(partitions)
+        else:
+            known[_STATUS] = outcome.status
+        for name, count in partitions.items():
+            yield self._materialization(key, name, {"dagster/partition_row_count": count, **known})
+
+    def _load_as_a_whole(
+        self, key: dg.AssetKey, rows: _RowsByPartition, metadata: Mapping[str, Any], status: str
+    ) -> dg.AssetObservation | dg.AssetMaterialization:
+        """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up.
+
+        Rows that belong to no partition are a materialization without one: what reads the whole table has an update.
+        """
+        text = f"The load wrote rows of {len(rows.partitions)} partitions."
+        of_load = {COMPLETE_LOAD: len(rows.partitions), **metadata}
+        found: dict[str, Any] = of_load if status == "materialized" else {_STATUS: status}
+        if not rows.unassigned:
+            return dg.AssetObservation(asset_key=key, description=text, metadata=found)
+        found |= {"starlake/rows_without_partition": sum(rows.unassigned.values()), PARTITIONED_BY: "rows"}
+        text = f"{text} {_unassigned_text(rows.unassigned)}"
+        return dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
+
+    def _unknown(
+        self, node: Node, key: dg.AssetKey, metadata: Mapping[str, Any]
+    ) -> Iterator[dg.AssetObservation | dg.AssetMaterialization]:
+        text = (
+            "the load is complete, but the partitions of its rows are unknown, so no partition is materialized. "
+            f"Next: {self._remedy(node)}"
+        )
+        self._context.log.warning(f"{node.id}: {text}")
+        yield dg.AssetObservation(asset_key=key, description=text, metadata={**metadata, _STATUS: "unknown"})
+        asked = self._partition.keys if self._partition is not None else ()
+        yield from self._observed(key, list(asked), "unknown", text)
+        # without a partition, and after what says that it is unknown: what reads the whole table has an update
+        found = {COMPLETE_LOAD: 0, PARTITIONED_BY: "rows"}
+        yield dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
+
+    def _remedy(self, node: Node) -> str:
+        if not partition_column(node):
+            return "set sink.partition of the table to the column of its partitions."
+        if self._reader is None:
+            return (
+                "set partitions=none (or cron) for this table, or run it where the warehouse can be read "
+                "(a DuckDB file, or the embedded engine)."
+            )
+        if not _appends(node) and not self._counts_itself:
+            return (
+                "the rows of this write strategy are counted by the embedded engine only: "
+                "set partitions=none (or cron) for this table."
+            )
+        return "look at the warnings above, then report the partitions in the UI (Report materialization)."
+
+    # ------------------------------------------------------------------------------------------- events
+
+    def _materialization(self, key: dg.AssetKey, name: str, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
+        tags = {}
+        if backfill := self._context.run.tags.get("dagster/backfill"):
+            tags["dagster/backfill"] = backfill
+        spec = self._context.assets_def.specs_by_key.get(key)
+        if spec is not None and spec.code_version:
+            tags["dagster/code_version"] = spec.code_version
+        return dg.AssetMaterialization(asset_key=key, partition=name, metadata=dict(metadata), tags=tags)
+
+    def _observed(
+        self, key: dg.AssetKey, names: Sequence[str], status: str, reason: str
+    ) -> Iterator[dg.AssetObservation]:
+        if len(names) > _MOST_OBSERVED:
+            text = f"{len(names)} partitions from {names[0]} to {names[-1]}: {reason}"
+            yield dg.AssetObservation(asset_key=key, description=text, metadata={_STATUS: status})
+            return
+        for name in names:
+            found = {_STATUS: status}
+            yield dg.AssetObservation(asset_key=key, partition=name, description=reason, metadata=found)
+
+
+def _rows_by_partition(counts: _Counts, find: Callable[[str | None], str | None]) -> _RowsByPartition:
+    partitions: dict[str, int] = {}
+    unassigned: dict[str | None, int] = {}
+    for value, count in counts.items():
+        name = find(value)
+        if name is None:
+            unassigned[value] = count
+        else:
+            partitions[name] = partitions.get(name, 0) + count
+    return _RowsByPartition(dict(sorted(partitions.items())), unassigned)
+
+
+def _same(value: str | None) -> str | None:
+    """Returns the partition of a value, where partition keys are the values of the column."""
+    return value
+
+
+def _appends(node: Node) -> bool:
+    """Whether a load only adds rows, so that it wrote the difference of the counts before and after."""
+    strategy = node.table.metadata.write_strategy if node.table is not None else None
+    return strategy is not None and strategy.type.upper() == "APPEND" and not strategy.types
+
+
+def _unassigned_text(unassigned: _Counts) -> str:
+    shown = ", ".join(
+        f"{'NULL' if value is None else value} ({count})" for value, count in list(unassigned.items())[:_MOST_VALUES]
+    )
+    more = f" and {len(unassigned) - _MOST_VALUES} more values" if len(unassigned) > _MOST_VALUES else ""
+    return (
+        f"{sum(unassigned.values())} rows belong to no partition: {shown}{more}. They are in the table, and what reads "
+        "all of it is updated; partitioned assets do not read them. "
+        "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
+    )

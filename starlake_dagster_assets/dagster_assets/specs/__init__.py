@@ -1,0 +1,1 @@
+"""Asset specs: what an asset shows and depends on before it is materialized."""

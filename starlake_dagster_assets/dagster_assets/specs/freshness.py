@@ -1,0 +1,30 @@
+"""`freshness` of a table or task as a policy of Dagster."""
+
+from datetime import timedelta
+from typing import Any
+
+from starlake_dagster_assets._compat import time_window_policy
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.resolve.durations import duration
+
+__all__ = ["NEVER", "freshness_policy"]
+
+NEVER = timedelta(days=36500)
+"""How old an asset may become that has `warn` and no `error`: it is warned about and never fails."""
+
+
+def freshness_policy(node: Node) -> Any:
+    """What `freshness` of a node says; None for nothing, and for what this project does not make.
+
+    Args:
+        node: `metadata.freshness` of a table, `freshness` of a task. Durations that cannot be read are errors of
+            `check`, so that they do not come here.
+    """
+    if node.kind == "external":
+        return None
+    said = node.task.freshness if node.task else node.table.metadata.freshness if node.table else None
+    warn, error = (duration(text or "") for text in ((said.warn, said.error) if said else (None, None)))
+    if warn is None and error is None:
+        return None
+    fail = error or NEVER
+    return time_window_policy(fail, warn if warn is not None and warn < fail else None)

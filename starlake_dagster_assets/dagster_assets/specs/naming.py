@@ -1,0 +1,49 @@
+"""What Dagster says of a project, for whoever shows the same graph without it."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.naming import Naming
+
+__all__ = ["naming_of"]
+
+_Key = tuple[str, ...]
+
+
+def naming_of(
+    graph: Graph,
+    specs: Mapping[str, dg.AssetSpec],
+    *,
+    excluded: frozenset[str] = frozenset(),
+    own: Mapping[_Key, tuple[_Key, ...]] | None = None,
+) -> Naming:
+    """Keys, groups and upstreams that differ from the project's own, and what is not of the project.
+
+    Args:
+        graph: The graph of the project.
+        specs: The specs by node id.
+        excluded: Ids of nodes that are left out.
+        own: What each asset reads that is not of the project, by key.
+    """
+    plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}
+    asked = {node: tuple(spec.key.path) for node, spec in specs.items()}
+    # a key that is the project's own is told as the project writes it, before Dagster's characters
+    told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in asked.items()}
+    groups = {node: spec.group_name for node, spec in specs.items() if spec.group_name is not None}
+    reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}
+    known = {node: {asked[up] for up in graph.upstream[node] if up in asked} for node in specs}
+    changed = {node: read for node, read in reads.items() if {*read} != known[node]}
+    return Naming(
+        keys={node: key for node, key in asked.items() if key != plain[node]},
+        groups={node: group for node, group in groups.items() if group != group_name(_schema(graph.nodes[node]))},
+        reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},
+        excluded=excluded,
+        own={key: tuple(told.get(one, one) for one in ups) for key, ups in (own or {}).items()},
+    )
+
+
+def _schema(node: Node) -> str:
+    return node.table.final_domain if node.is_files and node.table else node.domain

@@ -1,0 +1,389 @@
+"""From a node of the project's graph to an asset of Dagster: one seam, and a small hook for each attribute."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeVar, cast
+
+import dagster as dg
+
+from starlake_dagster_assets._arguments import instance_of
+from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
+from starlake_dagster_assets.automation.definitions.partitions import node_partitions
+from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.dagster_assets.specs import metadata as shown
+from starlake_dagster_assets.dagster_assets.specs.freshness import freshness_policy
+from starlake_dagster_assets.dagster_assets.specs.mappings import partition_mapping
+from starlake_dagster_assets.dagster_assets.specs.names import collisions, group_name, key_part, tags_of
+from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
+from starlake_dagster_assets.dagster_assets.specs.wording import expectation_text
+from starlake_dagster_assets.dagster_assets.steps.retries import retry_policy
+from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.execution.checks import RESERVED, named_expectations
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.execution.spark import spark_of
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.graph.owners import owners_of
+from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["External", "StarlakeTranslator", "bound_translator"]
+
+External = Literal["dependencies", "specs", "without_files"]
+"""How incoming files and external tables appear in the asset graph."""
+
+_Self = TypeVar("_Self", bound="StarlakeTranslator")
+
+
+class StarlakeTranslator:
+    """Says what each table and task looks like in Dagster. Override a hook, or `get_asset_spec` as a whole.
+
+    Args:
+        settings: Switches for the parts that are added to assets; everything by default. A subclass with an `__init__`
+            of its own passes them on, or sets the class attribute `settings`.
+
+    Examples:
+        >>> class Mine(StarlakeTranslator):
+        ...     def get_group_name(self, node: Node) -> str | None:
+        ...         return "finance" if "finance" in node.tags else super().get_group_name(node)
+    """
+
+    _source: ProjectSource | None = None
+    _triggers: Triggers | None = None
+    _specs: dict[str, dg.AssetSpec]
+    _partitions: Mapping[str, dg.PartitionsDefinition[Any]] | None = None
+    _conditions: Any = None
+    _external: External = "specs"
+    settings: StarlakeTranslatorSettings = StarlakeTranslatorSettings()
+
+    def __init__(self, settings: StarlakeTranslatorSettings | None = None) -> None:
+        if settings is not None:
+            wanted, example = StarlakeTranslatorSettings, "StarlakeTranslatorSettings(…)"
+            self.settings = instance_of(settings, wanted, "StarlakeTranslator", "settings", example)
+
+    def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
+        """A copy that knows the project and remembers its specs; the original is left as it is.
+
+        A translator that is already bound to this very project, and knows the triggers that are given, is given back.
+
+        Args:
+            source: The project.
+            triggers: What starts its nodes (`build_triggers`).
+        """
+        if self._source is source and (triggers is None or self._knows(triggers)):
+            return self
+        bound = copy.copy(self)
+        vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None, _conditions=None)
+        return bound
+
+    def with_external(self: _Self, external: External) -> _Self:
+        """Returns a copy with another setting for incoming files and external tables.
+
+        Args:
+            external: See `build_definitions`.
+        """
+        changed = copy.copy(self)
+        vars(changed).update(_external=external, _specs={})
+        return changed
+
+    @property
+    def switches(self) -> StarlakeTranslatorSettings:
+        """The settings; the default ones where a subclass uses the name `settings` for something else."""
+        found = cast("object", self.settings)
+        return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
+
+    def _knows(self, triggers: Triggers) -> bool:
+        """Whether these are the triggers that it was bound with, or some of them."""
+        mine = self._triggers
+        if mine is None or mine is triggers:
+            return mine is triggers
+        jobs = {name: replace(job, nodes=()) for name, job in mine.jobs.items()}
+        return all(mine.triggers.get(node) == one for node, one in triggers.triggers.items()) and all(
+            jobs.get(name) == replace(job, nodes=()) for name, job in triggers.jobs.items()
+        )
+
+    @property
+    def source(self) -> ProjectSource:
+        """The project that is being translated."""
+        if self._source is None:
+            raise StarlakeError("The translator has no project yet: pass it to starlake_assets or build_definitions.")
+        return self._source
+
+    @property
+    def project(self) -> Project:
+        """The models of the project."""
+        return self.source.model
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the project."""
+        return self.source.graph
+
+    @property
+    def triggers(self) -> Triggers | None:
+        """Returns the triggers of the nodes; None where the translator was bound without triggers."""
+        return self._triggers
+
+    @property
+    def timezone(self) -> str:
+        """Time zone of data cycles, as an IANA name."""
+        configured = self._triggers.timezone if self._triggers is not None else None
+        return configured or self.project.application.timezone or "UTC"
+
+    def trigger(self, node: Node) -> Trigger:
+        """Returns the trigger of a node; nothing where the translator was bound without triggers."""
+        known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
+        return known or Trigger(node.id, "none", "")
+
+    def job(self, node: Node) -> Job | None:
+        """The job that a node is started in; None where the translator was bound without triggers."""
+        return self._triggers.jobs.get(self.trigger(node).job) if self._triggers is not None else None
+
+    def spec(self, node: Node) -> dg.AssetSpec:
+        """`get_asset_spec`, asked once for each node."""
+        known = self._specs.get(node.id)
+        if known is None:
+            known = self._specs[node.id] = self._reference(node) or self.get_asset_spec(node)
+        return known
+
+    def _reference(self, node: Node) -> dg.AssetSpec | None:
+        """Returns the key alone of an external node that is not defined here; None where the whole spec is needed."""
+        if self._external == "specs" or node.kind != "external":
+            return None
+        if type(self).get_asset_spec is not StarlakeTranslator.get_asset_spec:
+            return None  # an override may change the key
+        return dg.AssetSpec(self.get_asset_key(node))
+
+    def _has_asset(self, node: Node) -> bool:
+        """Whether the graph of assets has the node."""
+        return not (node.is_files and self._external == "without_files")
+
+    def specs(self) -> Mapping[str, dg.AssetSpec]:
+        """The specs of the whole project by node id.
+
+        Raises:
+            ProjectError: When two nodes would become the same asset.
+        """
+        with quiet():
+            found = {node.id: self.spec(node) for node in _upstream_first(self.graph) if self._has_asset(node)}
+        collisions(found, self.graph.nodes)
+        return found
+
+    def naming(self, source: ProjectSource) -> Naming:
+        """Keys, groups and dependencies of a project's nodes, free of Dagster: for `export_airflow`.
+
+        Raises:
+            ProjectError: When two nodes would become the same asset.
+        """
+        from starlake_dagster_assets.dagster_assets.specs.naming import naming_of
+
+        bound = self.bound_to(source)
+        return naming_of(bound.graph, dict(bound.specs()))
+
+    # --------------------------------------------------------------------------------------------- the seam
+
+    def get_asset_spec(self, node: Node) -> dg.AssetSpec:
+        """The whole spec of a node.
+
+        Args:
+            node: A table, a task, an external table, or the incoming files of a table.
+
+        Returns:
+            A spec that may be left out of a run (`skippable`).
+        """
+        external = node.kind == "external"
+        kinds = sorted(self.get_kinds(node), key=_kind_rank)[: most_kinds()]
+        # Dagster 1.9 has no such policies on specs: there `build_definitions` makes checks of them.
+        fresh = {"freshness_policy": self.get_freshness_policy(node)} if has_freshness_policies() else {}
+        with quiet():
+            return dg.AssetSpec(
+                key=self.get_asset_key(node),
+                deps=[*self.get_deps(node), *self.get_extra_deps(node)],
+                description=self.get_description(node),
+                metadata=self.get_metadata(node),
+                skippable=not external,
+                group_name=self.get_group_name(node),
+                code_version=self.get_code_version(node),
+                automation_condition=None if external else self.get_automation_condition(node),
+                owners=list(self.get_owners(node)),
+                tags=self.get_tags(node),
+                kinds=set(kinds),
+                partitions_def=None if external else self.get_partitions_def(node),
+                **({} if external else fresh),
+            )
+
+    # -------------------------------------------------------------------------------------------- the hooks
+
+    def get_asset_key(self, node: Node) -> dg.AssetKey:
+        """`[schema, table]` by final names, characters that Dagster refuses replaced."""
+        return dg.AssetKey([key_part(part) for part in node.key])
+
+    def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
+        """Returns the upstream assets of a node."""
+        mine = None if node.kind == "external" else self.get_partitions_def(node)
+        nodes = [self.graph.nodes[up] for up in self.graph.upstream[node.id]]
+        ups = [self.spec(up) for up in nodes if self._has_asset(up)]
+        return [dg.AssetDep(up.key, partition_mapping=partition_mapping(mine, up.partitions_def)) for up in ups]
+
+    def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:
+        """What the node reads besides, unknown to the project; nothing by default."""
+        return ()
+
+    def get_group_name(self, node: Node) -> str | None:
+        """The schema."""
+        return group_name(node.table.final_domain if node.is_files and node.table else node.domain)
+
+    def get_description(self, node: Node) -> str | None:
+        """The comment and the SQL."""
+        return shown.describe(node, with_sql=self.switches.enable_sql_in_description)
+
+    def get_tags(self, node: Node) -> Mapping[str, str]:
+        """Starlake's tags."""
+        return tags_of(node.tags)
+
+    def get_owners(self, node: Node) -> Sequence[str]:
+        """`owner=…` tags and the e-mail addresses of `acl`."""
+        return owners_of(node)
+
+    def get_kinds(self, node: Node) -> set[str]:
+        """`starlake`, the warehouse, and `table`, `task` or `view`; for files `file` and their format."""
+        if node.is_files and node.table is not None:
+            return {"file", {"DSV": "csv", "JSON_FLAT": "json"}.get(node.table.metadata.format, "file").lower()}
+        engine = shown.engine_of(node, self.project)
+        if node.kind == "external":
+            return {engine or "table", "table"}
+        shape = "view" if node.is_view else node.kind
+        return {"starlake", shape} | ({engine} if engine else set())
+
+    def get_metadata(self, node: Node) -> Mapping[str, Any]:
+        """Columns, names, write strategy, code references."""
+        root = self.source.root if self.switches.enable_code_references else None
+        return shown.definition_metadata(node, self.project, root)
+
+    def get_code_version(self, node: Node) -> str | None:
+        """A hash of the YAML, the SQL and the macros; None for what this project does not make or describe."""
+        thing = None if node.kind == "external" else node.task or node.table
+        return (thing.digest[:16] or None) if thing is not None else None
+
+    def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
+        """That its upstreams have moved, where `triggering` is `condition`; else None."""
+        if self.trigger(node).owner != "condition" or self._triggers is None:
+            return None
+        if self._conditions is None:
+            from starlake_dagster_assets.automation.definitions.conditions import ConditionScope
+
+            vars(self).update(_conditions=ConditionScope(self, self._triggers))
+        scope: Any = self._conditions
+        return scope.of(node.id)
+
+    def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
+        """By the cron of its schedule or the column of its sink, as `partitions` says; else unpartitioned."""
+        if self._triggers is None:
+            return None
+        if self._partitions is None:  # all at once: the bad crons of a project are one error
+            vars(self).update(_partitions=node_partitions(self.source, self._triggers))
+        return (self._partitions or {}).get(node.id)
+
+    def get_freshness_policy(self, node: Node) -> Any:
+        """`freshness`: `warn` and `error` of a table or task.
+
+        Returns:
+            A `dagster.FreshnessPolicy`; None where nothing is said. For a Dagster that has none, what
+            `_compat.time_window_policy` gives, of which `build_definitions` makes freshness checks.
+        """
+        return freshness_policy(node)
+
+    def get_retry_policy(self, node: Node) -> dg.RetryPolicy | None:
+        """`retries` and `retry_delay` of the node's DAG configuration or of the project's automation.
+
+        A step is retried as long as something that failed in it has a retry left.
+        """
+        job = self.job(node)
+        return retry_policy(job.retries, job.retry_delay) if job is not None else None
+
+    def get_pool(self, node: Node) -> str | None:
+        """`default_pool` of the node's DAG configuration or of the project's automation.
+
+        A step has one pool: nodes of different pools are made in steps of their own.
+        """
+        job = self.job(node)
+        return job.pool if job is not None else None
+
+    def get_pre_load(self, node: Node) -> PreLoad | None:
+        """Which files a load waits for, and who looks at them once more in the run; what its trigger says."""
+        return self.trigger(node).preload
+
+    def get_spark_config(self, node: Node) -> Mapping[str, str]:
+        """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""
+        return spark_of(node.tags)
+
+    def get_environment_config(self, node: Node) -> Mapping[str, Any]:
+        """Settings of the execution environment for a node, over those of the resource and its tags; none by default.
+
+        For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load together.
+        """
+        return {}
+
+    def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
+        """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
+        if node.kind == "external":
+            return ()
+        key, switches = self.spec(node).key, self.switches
+        expected = named_expectations(node, self.project.application) if switches.enable_expectation_checks else ()
+        checks = [
+            dg.AssetCheckSpec(item.name, asset=key, description=expectation_text(item), blocking=item.blocking)
+            for item in expected
+        ]
+        if node.kind == "table":
+            rejected, drift = RESERVED
+            if switches.enable_rejected_rows_check:
+                checks.append(
+                    dg.AssetCheckSpec(
+                        rejected,
+                        asset=key,
+                        description="Fails when a row of a file was rejected; shows the reason per row.",
+                    )
+                )
+            if node.is_described and switches.enable_schema_drift_check:
+                text = "Fails when the columns of the table differ from those that the project describes; lists them."
+                checks.append(dg.AssetCheckSpec(drift, asset=key, description=text))
+        return checks
+
+
+def bound_translator(
+    translator: StarlakeTranslator | None, project: ProjectSource, function: str, triggers: Triggers | None = None
+) -> StarlakeTranslator:
+    """Returns a translator that is bound to the project; the default one where none is passed.
+
+    Args:
+        translator: The argument of the user.
+        project: The project.
+        function: The function that was called, for messages.
+        triggers: Of the project.
+
+    Raises:
+        TypeError: When it is not a translator, or a class instead of an instance.
+    """
+    if translator is None:
+        return StarlakeTranslator().bound_to(project, triggers)
+    given = instance_of(translator, StarlakeTranslator, function, "translator", "StarlakeTranslator()")
+    return given.bound_to(project, triggers)
+
+
+def _upstream_first(graph: Graph) -> Iterable[Node]:
+    """Every node after those it reads, without recursion; nodes of a circle come in any order."""
+    done: set[str] = set()
+    for start in graph.nodes:
+        stack = [(start, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                yield graph.nodes[node]
+            elif node not in done:
+                done.add(node)
+                stack.append((node, True))
+                stack.extend((up, False) for up in graph.upstream[node] if up not in done)
+
+
+def _kind_rank(kind: str) -> tuple[int, str]:
+    return (0 if kind == "starlake" else 1, kind)

@@ -1,0 +1,117 @@
+"""From a running step back to its project, without objects in metadata and without global state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.dagster_assets.specs.names import output_name
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["BINDING", "Binding", "bind", "binding_of"]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a step needs to run its assets.
+
+    Attributes:
+        source: The project.
+        translator: Bound to the project.
+        nodes: By asset key.
+        specs: In the order of the nodes.
+        checks: By asset key, then by the name that our own results carry.
+        outputs: Asset key by output name; Dagster derives the name from the first key of the asset.
+    """
+
+    source: ProjectSource
+    translator: StarlakeTranslator
+    nodes: Mapping[dg.AssetKey, Node]
+    specs: Sequence[dg.AssetSpec]
+    checks: Mapping[dg.AssetKey, Mapping[str, dg.AssetCheckSpec]]
+    outputs: Mapping[str, dg.AssetKey]
+
+    @property
+    def check_specs(self) -> list[dg.AssetCheckSpec]:
+        """All checks."""
+        return [spec for named in self.checks.values() for spec in named.values()]
+
+    def with_keys_of(self, assets: dg.AssetsDefinition) -> "Binding":
+        """Returns the binding with the present keys of its assets and checks.
+
+        Prefixes and key replacements change keys after the assets were defined, but keep the names of outputs, which
+        derive from the first keys.
+
+        Args:
+            assets: The definition as it is loaded or run. Specs and checks that it no longer has are left out.
+        """
+        keys, specs = assets.node_keys_by_output_name, assets.node_check_specs_by_output_name
+        nodes: dict[dg.AssetKey, Node] = {}
+        checks: dict[dg.AssetKey, Mapping[str, dg.AssetCheckSpec]] = {}
+        for first_key, node in self.nodes.items():
+            output = output_name(first_key)
+            if (key := keys.get(output)) is None:
+                continue
+            nodes[key] = node
+            checks[key] = {
+                name: specs[f"{output}_{spec.name}"]
+                for name, spec in self.checks[first_key].items()
+                if f"{output}_{spec.name}" in specs
+            }
+        outputs = {name: key for name, key in keys.items() if key in nodes}
+        return replace(self, nodes=nodes, checks=checks, outputs=outputs)
+
+
+BINDING = "starlake_binding"
+"""The attribute of the function of a step that holds its binding."""
+
+
+def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
+    """What a step of these nodes needs.
+
+    Args:
+        translator: Bound to the project.
+        node_ids: Tables and tasks.
+    """
+    nodes = [translator.graph.nodes[node] for node in node_ids]
+    specs = [translator.spec(node) for node in nodes]
+    taken = {output_name(spec.key) for spec in specs}
+    checks: dict[dg.AssetKey, dict[str, dg.AssetCheckSpec]] = {}
+    for node, spec in zip(nodes, specs, strict=True):
+        named = checks.setdefault(spec.key, {})
+        for check in translator.get_check_specs(node):
+            named[check.name] = _free(check, output_name(spec.key), taken)
+    by_key = {spec.key: node for node, spec in zip(nodes, specs, strict=True)}
+    outputs = {output_name(key): key for key in by_key}
+    return Binding(translator.source, translator, by_key, specs, checks, outputs)
+
+
+def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
+    """Returns the binding of assets of this package, with their present keys; None for other assets."""
+    if not assets.is_executable:
+        return None
+    step: Any = assets.op.compute_fn
+    found = getattr(getattr(step, "decorated_fn", step), BINDING, None)
+    return found.with_keys_of(assets) if isinstance(found, Binding) else None
+
+
+def _free(check: dg.AssetCheckSpec, asset: str, taken: set[str]) -> dg.AssetCheckSpec:
+    """The check under a name whose output no asset and no other check of the step has."""
+    name, number = check.name, 2
+    while f"{asset}_{name}" in taken:
+        name, number = f"{check.name}_{number}", number + 1
+    taken.add(f"{asset}_{name}")
+    if name == check.name:
+        return check
+    condition: Any = check.automation_condition  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return dg.AssetCheckSpec(
+        name,
+        asset=check.asset_key,
+        description=check.description,
+        blocking=check.blocking,
+        metadata=check.metadata,
+        automation_condition=condition,
+    )

@@ -1,0 +1,148 @@
+"""Which assets share a step: so few steps as the way of running, partitions, pools and the user's own assets allow."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import Any, Literal
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows
+from starlake_dagster_assets.dagster_assets.specs.names import group_name
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.graph.plan import plan
+
+__all__ = ["FEW", "Split", "Step", "steps_of"]
+
+Split = Literal["auto", "project", "group", "task"]
+FEW = 500
+"""Assets that are one step by default: Dagster makes every job anew of all assets of a step that it takes part of."""
+
+Step = tuple[str, tuple[str, ...]]
+"""A name, and node ids in topological order."""
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+
+def steps_of(
+    translator: StarlakeTranslator,
+    chosen: Sequence[str],
+    steps: Split,
+    name: str,
+    around: Iterable[Any] = (),
+    resource_keys: Mapping[str, str] = _NOWHERE,
+) -> list[Step]:
+    """Cuts the nodes of a project into steps.
+
+    Args:
+        translator: Bound to the project.
+        chosen: Node ids, in topological order.
+        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more a step a job, so that a run
+            of a job goes on as it would in one step, or `group` where nothing is known of jobs.
+        name: Of the step of the whole project, and what the names of other steps begin with.
+        around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
+            cannot share a step: Dagster 1.9 would fail in the middle of the run.
+        resource_keys: By node, the key of the resource that runs it: a step has one.
+
+    Returns:
+        The steps, names unique.
+    """
+    jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else _NOWHERE
+    kinds = {node: (_kind(translator, node), resource_keys.get(node), jobs.get(node)) for node in chosen}
+    floor = _floors(translator, chosen, list(around), kinds)
+    cut = _by_job(chosen, name, jobs) if jobs else _by_way(translator, chosen, steps, name)
+    sets: dict[tuple[str, int, Any], list[str]] = {}
+    for step, nodes in cut:
+        for node in nodes:
+            sets.setdefault((step, floor.get(node, 0), kinds[node]), []).append(node)
+    taken: set[str] = set()
+    return [(_free(step, taken), tuple(nodes)) for (step, _, _), nodes in sets.items()]
+
+
+def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
+    """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool.
+
+    Loads whose partitions are those of their rows run without a partition. In one step with what reads them, Dagster
+    would ask the run for the partitions of the tables that are read, and fail.
+    """
+    known = translator.graph.nodes[node]
+    definition = translator.spec(known).partitions_def
+    by_rows = partitioned_by_rows(known, definition, translator.trigger(known))
+    return definition, by_rows, translator.get_pool(known)
+
+
+def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str, str]:
+    """The job that runs each node; empty where the translator knows of no jobs."""
+    triggers = translator.triggers
+    if triggers is None or any(node not in triggers.triggers for node in chosen):
+        return _NOWHERE
+    return {node: triggers.triggers[node].job for node in chosen}
+
+
+def _by_job(chosen: Sequence[str], name: str, jobs: Mapping[str, str]) -> list[Step]:
+    return [(f"{name}__{group_name(jobs[node])}", (node,)) for node in chosen]
+
+
+def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Split, name: str) -> list[Step]:
+    if steps == "project" or (steps == "auto" and len(chosen) <= FEW):
+        return [(name, tuple(chosen))]
+    found: list[Step] = []
+    for group in plan(translator.graph, chosen):
+        if steps == "task" and group.kind == "transform":
+            found.extend((f"{name}__transform__{group_name(node)}", (node,)) for node in group.node_ids)
+        else:
+            found.append((f"{name}__{group.kind}__{group_name(group.name)}", group.node_ids))
+    return found
+
+
+def _floors(
+    translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any], kinds: Mapping[str, Hashable]
+) -> Mapping[str, int]:
+    """How often the way from the beginning of the project to a node leaves its steps.
+
+    That is: through an asset of the user's own, or from nodes of one kind to those of another. What is left and come
+    back to cannot be one step.
+    """
+    outside = _outside(around)
+    if not outside and len(set(kinds.values())) < 2:
+        return {}
+    graph = translator.graph
+    keys = {translator.spec(graph.nodes[node]).key: node for node in graph.nodes}
+    inside = set(chosen)
+    reads: dict[Hashable, set[Hashable]] = {key: {keys.get(dep, dep) for dep in deps} for key, deps in outside.items()}
+    for node in chosen:
+        spec = translator.spec(graph.nodes[node])
+        reads[node] = {keys.get(dep.asset_key, dep.asset_key) for dep in spec.deps}
+        # An external node of the graph that the user makes is known by its key.
+        reads[node] |= {dep.asset_key for dep in spec.deps if dep.asset_key in outside}
+    floors: dict[Hashable, int] = {}
+
+    def _leaves(dep: Hashable, one: Hashable) -> bool:
+        return one in inside and (dep in outside or (dep in inside and kinds[str(dep)] != kinds[str(one)]))
+
+    try:
+        order = list(TopologicalSorter(reads).static_order())
+    except CycleError:  # Dagster says which assets form the circle
+        return {}
+    for one in order:
+        before = [floors.get(dep, -1) + (1 if _leaves(dep, one) else 0) for dep in reads.get(one, ())]
+        floors[one] = max([0 if one in inside else -1, *before])
+    return {node: floors[node] for node in chosen}
+
+
+def _outside(around: Sequence[Any]) -> dict[dg.AssetKey, set[dg.AssetKey]]:
+    """What each asset of the user's own reads; the outputs of one step wait for all that it reads."""
+    found: dict[dg.AssetKey, set[dg.AssetKey]] = {}
+    for asset in around:
+        if not isinstance(asset, dg.AssetsDefinition):
+            continue
+        deps = {dep.asset_key for spec in asset.specs for dep in spec.deps} - set(asset.keys)
+        found.update(dict.fromkeys(asset.keys, deps))
+    return found
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}_{number}", number + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,48 @@
+"""Data interval of a load: all ticks of the schedule whose files it takes, also missed ones."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from starlake_dagster_assets.automation.definitions.partitions import clock_windows
+from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.model import Clock
+
+__all__ = ["interval_of_load"]
+
+_MOST_TICKS = 1000
+
+
+def interval_of_load(
+    window: Interval,
+    clock: Clock | None,
+    covered: datetime | None,
+    last: datetime,
+    directory: Callable[[datetime], str],
+) -> Interval:
+    """Returns the interval of the files that a load takes.
+
+    A load takes all files in the directory of its tick. If the directory does not name the date, it also has files of
+    ticks without a load, and of ticks since the run was requested.
+
+    Args:
+        window: Interval of the run.
+        clock: Schedule of the table; None where it has none.
+        covered: End of the interval that earlier loads have covered, where that of this load begins; None where it is
+            unknown.
+        last: The newest tick that has passed.
+        directory: Returns the directory of the files of a tick.
+    """
+    start, end = window
+    here = directory(end)
+    if last.timestamp() > end.timestamp() and directory(last) == here:
+        end = last
+    if covered is None or window[1].timestamp() <= covered.timestamp():
+        return start, end
+    for _ in range(_MOST_TICKS):
+        if start.timestamp() <= covered.timestamp():
+            return covered.astimezone(start.tzinfo), end
+        if directory(start) != here:
+            return start, end
+        before = clock_windows(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
+        start = before.start if before is not None else covered
+    return covered, end

@@ -1,0 +1,53 @@
+"""When a step is tried again: as what failed in it says."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.dagster_assets.steps.direct import is_direct
+
+__all__ = ["RETRY_DELAY", "retry_of", "retry_policy"]
+
+RETRY_DELAY = 300.0
+"""`retry_delay` where only `retries` is said, in seconds, as in Starlake's own orchestration."""
+
+
+def retry_policy(retries: int | None, delay: float | None) -> dg.RetryPolicy | None:
+    """The policy of a node: the time between two attempts doubles, and varies by chance.
+
+    Args:
+        retries: `retries`; None or 0 = never.
+        delay: `retry_delay`, seconds before the first retry; 300 when None.
+    """
+    if not retries:
+        return None
+    return dg.RetryPolicy(
+        max_retries=retries,
+        delay=RETRY_DELAY if delay is None else delay,
+        backoff=dg.Backoff.EXPONENTIAL,
+        jitter=dg.Jitter.PLUS_MINUS,
+    )
+
+
+def retry_of(
+    context: dg.AssetExecutionContext, policies: Iterable[dg.RetryPolicy | None], error: Exception
+) -> dg.RetryRequested | None:
+    """The retry that a step asks for after an error, while something that failed has one left.
+
+    Args:
+        context: Of the step. Where the step or its job has a policy, Dagster itself retries and this gives None.
+        policies: Of what failed.
+        error: What the step would raise.
+    """
+    if is_direct(context):
+        return None
+    step: Any = context.get_step_execution_context()
+    if step.op_retry_policy is not None or not getattr(error, "allow_retries", True):
+        return None
+    attempt = context.retry_number + 1
+    left = [policy for policy in policies if policy is not None and policy.max_retries >= attempt]
+    if not left:
+        return None
+    wait = max(policy.calculate_delay(attempt) for policy in left)
+    return dg.RetryRequested(max_retries=max(policy.max_retries for policy in left), seconds_to_wait=max(wait, 0))

@@ -1,0 +1,192 @@
+"""Updates of upstreams that the assets of a step have not consumed, and assets that another run has made meanwhile."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.definitions.partitions import time_window
+from starlake_dagster_assets.automation.definitions.runs import (
+    PARTITIONED_BY,
+    TRIGGER,
+    declared_interval,
+    recorded_interval,
+)
+from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.run_options import OPTIONS
+from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.dagster_assets.steps.binding import Binding
+from starlake_dagster_assets.dagster_assets.steps.consumption import (
+    Consumption,
+    Update,
+    consumption_of,
+    newest_materializations,
+    updates_since,
+)
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["StepUpdates", "is_automatic"]
+
+_MOST_UPDATES = 1000
+_RETRY = "dagster/retry_number"
+"""Run tag of Dagster: the run is a retry by the daemon."""
+_BY_CONDITION = ("dagster/from_automation_condition", "dagster/auto_materialize")
+_STARTED_BY = (*_BY_CONDITION, TRIGGER)
+
+
+def is_automatic(run: dg.DagsterRun) -> bool:
+    """Whether a sensor, a schedule or a condition started a run."""
+    return any(name in run.tags for name in _STARTED_BY)
+
+
+class StepUpdates:
+    """Updates of upstreams that the tasks of a step consume, as the event log has them when the step begins."""
+
+    def __init__(self, context: dg.AssetExecutionContext, binding: Binding, nodes: Mapping[dg.AssetKey, Node]) -> None:
+        self._context, self._binding, self._nodes = context, binding, nodes
+        self._instance = context.instance
+        self._new: dict[tuple[dg.AssetKey, dg.AssetKey], Sequence[Update] | None] = {}
+        self._consumed: dict[dg.AssetKey, Consumption] = {}
+
+    def options_not_taken_over(self) -> str:
+        """Describes options of upstream runs that a run of a condition cannot take over; "" if there are none."""
+        tags = self._context.run.tags
+        if OPTIONS in tags or not any(name in tags for name in _BY_CONDITION):
+            return ""
+        reads = {
+            (node.id, up): run
+            for key, node in self._nodes.items()
+            if node.task is not None
+            for up in self.upstream(key)
+            if up not in self._nodes and (run := self._newest_run(key, up))
+        }
+        records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(set(reads.values())))) if reads else ()
+        options = {one.dagster_run.run_id: one.dagster_run.tags.get(OPTIONS) for one in records}
+        found = [
+            f"{task} reads {up.to_user_string()}, which run {run} materialized with the options {options[run]}"
+            for (task, up), run in reads.items()
+            if options.get(run)
+        ]
+        if not found:
+            return ""
+        return (
+            f"{listed(found, ';')}. A run of a condition cannot take them over. Next: materialize the task by hand "
+            f"with the tag `{OPTIONS}`, or set triggering=sensor."
+        )
+
+    def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
+        """Returns the id of the run of the newest update of an upstream that a task has not read, else ""."""
+        context = self._context
+        if context.assets_def.partitions_def is not None and context.has_partition_key:
+            filters = dg.AssetRecordsFilter(asset_key=up, asset_partitions=[context.partition_key])
+            records = self._instance.fetch_materializations(filters, limit=1).records
+            return records[0].run_id if records else ""
+        return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
+
+    def made_meanwhile(self) -> Mapping[dg.AssetKey, str]:
+        """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
+
+        Returns:
+            The id of that run by asset key. Empty for a manual run, and for a manual re-execution.
+        """
+        run, partitioned = self._context.run, self._context.assets_def.partitions_def is not None
+        is_retry = _RETRY in run.tags or bool(self._context.retry_number)
+        if partitioned or not is_automatic(run) or (run.parent_run_id is not None and not is_retry):
+            return {}
+        own = {run.run_id, run.parent_run_id, run.root_run_id}
+        found: dict[dg.AssetKey, str] = {}
+        for key, node in self._nodes.items():  # upstream first
+            consumption = self.consumption(key)
+            if node.task is None or consumption is None or consumption.update.run_id in own:
+                continue
+            if not all(self._has_read(consumption, up, found) for up in self.upstream(key)):
+                continue
+            if is_retry or self._was_planned_before(key, consumption.update):
+                found[key] = consumption.update.run_id
+        return found
+
+    def _has_read(self, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]) -> bool:
+        return (up not in self._nodes or up in made) and not self._is_new(consumption, up)
+
+    def _is_new(self, consumption: Consumption | None, up: dg.AssetKey) -> bool:
+        """Whether an upstream has a materialization that was not read."""
+        record = self.newest.get(up)
+        if record is None or consumption is None:
+            return record is not None
+        return up.to_user_string() in consumption.left_out or not consumption.includes(
+            up, record.storage_id, record.timestamp
+        )
+
+    def unread(self, key: dg.AssetKey, up: dg.AssetKey) -> Sequence[Update] | None:
+        """Returns the updates of an upstream that a task has not read; None where there are more than 1000."""
+        if (key, up) not in self._new:
+            consumption, is_new = self.consumption(key), self._is_new(self.consumption(key), up)
+            self._new[key, up] = updates_since(self._instance, up, consumption, _MOST_UPDATES) if is_new else ()
+        return self._new[key, up]
+
+    def declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
+        """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run.
+
+        If rows decided about the partition, the interval is that of the partition; without a partition there is none.
+        """
+        windows = [self._window(key, one.partition) if one.partition else None for one in updates]
+        recorded = [None if PARTITIONED_BY in one.metadata else recorded_interval(one.metadata) for one in updates]
+        found = [known or window for known, window in zip(recorded, windows, strict=True)]
+        runs = ["" if one.partition or PARTITIONED_BY in one.metadata else one.run_id for one in updates]
+        unknown = {run for run, known in zip(runs, found, strict=True) if run and not known}
+        records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(unknown))) if unknown else ()
+        of_run = {one.dagster_run.run_id: declared_interval(one.dagster_run.tags) for one in records}
+        return [known or of_run.get(run) for run, known in zip(runs, found, strict=True)]
+
+    def _window(self, key: dg.AssetKey, partition: str) -> Interval | None:
+        return time_window(self._context.job_def.asset_layer.get(key).partitions_def, partition)
+
+    def last_tick(self, key: dg.AssetKey, moment: float) -> datetime:
+        """Returns the last tick of the schedule of an asset or of its nearest upstreams; the moment if none has one."""
+        translator = self._binding.translator
+        graph, node = translator.graph, self._node_ids.get(key)
+        near = [node] if node is not None else []
+        while near:
+            clocks = [one for up in near if (one := translator.trigger(graph.nodes[up]).clock) is not None]
+            if clocks:
+                return max(cycle_of(one.cron, moment, one.timezone)[0] for one in clocks)
+            near = sorted({up for one in near for up in graph.upstream[one] if up in graph.nodes})
+        return datetime.fromtimestamp(moment, timezone.utc)
+
+    @cached_property
+    def _node_ids(self) -> Mapping[dg.AssetKey, str]:
+        specs = self._binding.translator.specs()
+        return {spec.key: node for node, spec in specs.items()} | {
+            key: node.id for key, node in self._binding.nodes.items()
+        }
+
+    def upstream(self, key: dg.AssetKey) -> list[dg.AssetKey]:
+        """Returns the assets that an asset of the step reads, without itself."""
+        return sorted(up for up in self._context.assets_def.asset_deps.get(key, ()) if up != key)
+
+    def consumption(self, key: dg.AssetKey) -> Consumption | None:
+        """Returns the consumption of the newest materialization of an asset; None where it has none."""
+        record = self.newest.get(key)
+        if record is None:
+            return None
+        if key not in self._consumed:
+            self._consumed[key] = consumption_of(self._instance, record)
+        return self._consumed[key]
+
+    @cached_property
+    def newest(self) -> Mapping[dg.AssetKey, Any]:
+        """Newest materializations of the tasks and of what they read, asked for once."""
+        keys = {up for key in self._nodes for up in self.upstream(key)} | self._nodes.keys()
+        return newest_materializations(self._instance, keys)
+
+    def _was_planned_before(self, key: dg.AssetKey, update: Update) -> bool:
+        """Whether this run was planned to materialize an asset before another run materialized it."""
+        plan = self._instance.event_log_storage.get_latest_planned_materialization_info(key)
+        if plan is None:
+            return False
+        if plan.run_id == self._context.run.run_id:
+            return plan.storage_id < update.storage_id
+        return plan.run_id == update.run_id  # planned after this run

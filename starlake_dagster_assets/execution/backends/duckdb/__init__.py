@@ -1,0 +1,1 @@
+"""The embedded engine as an execution environment: commands run in this process, on a DuckDB file."""

@@ -1,0 +1,219 @@
+"""The embedded engine as an execution environment: commands run in a thread of this process, on a DuckDB file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, ClassVar
+
+from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.model import Command, CommandFailed, Event, Line, RunResult
+from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from starlake_dagster_assets.engine.open_databases import OpenDatabases
+    from starlake_dagster_assets.engine.session import EngineOptions
+    from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["EmbeddedRunner"]
+
+_INTERRUPT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class EmbeddedRunner:
+    """Runs commands with the embedded engine.
+
+    Attributes:
+        root: The project (`SL_ROOT`).
+        env: `SL_ENV`.
+        options: Variables of every command, below its own `--options`.
+        database: DuckDB file for every connection; None = the one each connection names.
+        transpile_from: sqlglot dialect the project's SQL is written in, such as `bigquery`: every connection is then
+            played on a local DuckDB file.
+        memory_limit: DuckDB's `memory_limit`, such as `2GB`.
+        threads: DuckDB's `threads`.
+        temp_directory: Where DuckDB spills.
+        lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
+        timeout: Seconds that a command may take; None = as long as it wants.
+    """
+
+    root: Path
+    env: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    database: Path | None = None
+    transpile_from: str | None = None
+    memory_limit: str | None = None
+    threads: int | None = None
+    temp_directory: Path | None = None
+    lock_timeout: float = -1
+    timeout: float | None = None
+
+    lossless_log: ClassVar[bool] = True
+    """The engine runs in this process."""
+    counts_partitions: ClassVar[bool] = True
+    """Loads count the rows of each partition that they write (`audit.partitions`)."""
+    replaces_partitions: ClassVar[bool] = True
+    """Transforms delete and insert a partition in one transaction (`partition_write=replace`)."""
+
+    def start(self, command: Command) -> EmbeddedHandle:
+        """Starts a command in a thread.
+
+        Raises:
+            RunnerError: DuckDB is not installed.
+        """
+        need("duckdb", "duckdb")
+        return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
+
+    def keep_open(self) -> None:
+        """Keeps DuckDB files open, and locked, between the commands from now on."""
+        self._databases.keep()
+
+    def close(self) -> None:
+        """Closes the DuckDB files."""
+        self._databases.close()
+
+    def warehouse_reader(self) -> DuckDBReader:
+        """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
+        return self._reader
+
+    @cached_property
+    def _databases(self) -> OpenDatabases:
+        from starlake_dagster_assets.engine.open_databases import OpenDatabases
+
+        return OpenDatabases()
+
+    @cached_property
+    def _reader(self) -> DuckDBReader:
+        return DuckDBReader(self._load, self.engine_options({}))
+
+    def _load(self) -> Project:
+        from starlake_dagster_assets.project.load import load_project
+
+        environ = self.environ_of(None)
+        return load_project(Path(self.root), env=self.env, options=self.options, environ=environ)[0]
+
+    def environ_of(self, command: Command | None) -> Mapping[str, str]:
+        """The environment of a command, or of none."""
+        environ = {**os.environ, "SL_ROOT": str(Path(self.root).absolute())}
+        if self.env is not None:
+            environ["SL_ENV"] = self.env
+        if command is not None:
+            environ |= dict(command.env)
+            if command.job_id:
+                environ["SL_JOB_ID"] = command.job_id
+        return environ
+
+    def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
+        """Settings of the engine for a command with that environment."""
+        from starlake_dagster_assets.engine.commands.launcher import options_of
+
+        chosen = options_of({**os.environ, **env})
+        return replace(
+            chosen,
+            database=self.database or chosen.database,
+            transpile_from=self.transpile_from,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            temp_directory=self.temp_directory,
+            lock_timeout=self.lock_timeout,
+            variables=dict(self.options),
+            databases=self._databases,
+        )
+
+
+class EmbeddedHandle:
+    """One command that was started; see `RunHandle`."""
+
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions, timeout: float | None = None
+    ) -> None:
+        self._queue: SimpleQueue[Line | Event | None] = SimpleQueue()
+        self._cancelled = threading.Event()
+        self._connections: list[DuckDBPyConnection] = []
+        self._lock = Lock()
+        self._result: RunResult | None = None
+        self._drained = self._late = False
+        self._timeout = timeout
+        engine = replace(options, cancelled=self._cancelled, opened=self._opened, report=self._queue.put)
+        self._thread = Thread(target=self._run, args=(argv, environ, engine), name=f"starlake {argv[0]}", daemon=True)
+        self._thread.start()
+        if timeout is not None:
+            Thread(target=self._watch, args=(timeout,), name=f"{self._thread.name} timeout", daemon=True).start()
+
+    def lines(self) -> Iterator[Line]:
+        """Its lines as they come; ends when the command has ended or was cancelled."""
+        yield from (item for item in self.outputs() if isinstance(item, Line))
+
+    def outputs(self) -> Iterator[Line | Event]:
+        """Its lines and the events that the engine reports, as they come."""
+        while not self._drained:
+            item = self._queue.get()
+            if item is None:
+                self._drained = True
+                return
+            yield item
+
+    def wait(self) -> RunResult:
+        """Blocks until the command has ended. Lines not read are dropped."""
+        self._thread.join()
+        self._drained = True
+        return self._result or RunResult(None, 0.0, cancelled=self._cancelled.is_set())
+
+    def cancel(self) -> None:
+        """Interrupts what DuckDB does; the transaction is rolled back and the file goes back to stage."""
+        import duckdb
+
+        if not self._thread.is_alive():
+            return
+        self._cancelled.set()
+        while self._thread.is_alive():
+            with self._lock:
+                open_now = list(self._connections)
+            for connection in open_now:
+                with suppress(duckdb.ConnectionException):  # closed meanwhile
+                    connection.interrupt()
+            self._thread.join(_INTERRUPT_SECONDS)
+
+    def _watch(self, timeout: float) -> None:
+        self._thread.join(timeout)
+        if self._thread.is_alive() and not self._cancelled.is_set():
+            self._late = True
+            self.cancel()
+
+    def _opened(self, connection: DuckDBPyConnection) -> None:
+        with self._lock:
+            self._connections[:] = [connection]
+
+    def _run(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
+        from starlake_dagster_assets.engine.commands.launcher import execute
+
+        started = time.monotonic()
+        code: int | None = None
+        try:
+            code = execute(argv, environ, self._queue.put, options)
+        except BaseException as error:
+            text = f"{type(error).__name__}: {error}"
+            self._queue.put(Line(f"ERROR Main: {text}"))
+            self._queue.put(CommandFailed(text))
+            code = 1
+        finally:
+            stopped = self._cancelled.is_set() and code != 0
+            late = stopped and self._late
+            if late:
+                text = f"stopped: it took more than {self._timeout:g} seconds (timeout)."
+                self._queue.put(Line(f"ERROR StarlakeDuckDB: {text}"))
+                self._queue.put(CommandFailed(text))
+            seconds = time.monotonic() - started
+            self._result = RunResult(None if stopped else code, seconds, cancelled=stopped and not late)
+            self._queue.put(None)

@@ -1,0 +1,117 @@
+"""From the bytes of two pipes to lines: in chunks, in bounded memory, interruptible, in one thread."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Iterator
+from typing import IO, Literal
+
+from starlake_dagster_assets.execution.model import Line
+
+__all__ = ["LONGEST", "Cutter", "Pump"]
+
+LONGEST = 256 * 1024
+"""Bytes of a line; a longer one comes in several."""
+_CHUNK = 64 * 1024
+_CHUNKS = 8
+"""Read of one stream in one go: more than a pipe holds, so that all that was written before is read before."""
+
+Stream = Literal["stdout", "stderr"]
+
+
+class Cutter:
+    """Cuts bytes into lines.
+
+    Args:
+        stream: Which one it is.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream: Stream = stream
+        self._rest = b""
+
+    def take(self, chunk: bytes) -> Iterator[Line]:
+        """The lines that some bytes complete."""
+        whole, end, rest = (self._rest + chunk).rpartition(b"\n")
+        if end:
+            for raw in whole.split(b"\n"):
+                yield from self._pieces(raw)
+        while len(rest) > LONGEST:
+            piece, rest = _cut(rest)
+            yield self._line(piece)
+        self._rest = rest
+
+    def end(self) -> Iterator[Line]:
+        """What is left when the stream has ended."""
+        if self._rest:
+            yield from self._pieces(self._rest)
+        self._rest = b""
+
+    def _pieces(self, raw: bytes) -> Iterator[Line]:
+        while len(raw) > LONGEST:
+            piece, raw = _cut(raw)
+            yield self._line(piece)
+        yield self._line(raw)
+
+    def _line(self, raw: bytes) -> Line:
+        raw = raw.removesuffix(b"\r")
+        try:
+            return Line(raw.decode(), self._stream)
+        except UnicodeDecodeError:
+            return Line(raw.decode(errors="replace"), self._stream, raw)
+
+
+class Pump:
+    """Reads stdout and stderr as they come.
+
+    What is on stderr is read before what is on stdout: a program's log precedes what it prints at the end of a command.
+
+    Args:
+        stdout: Non-blocking.
+        stderr: Non-blocking.
+    """
+
+    def __init__(self, stdout: IO[bytes], stderr: IO[bytes]) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._open: dict[int, Cutter] = {}
+        for file, cutter in ((stderr, Cutter("stderr")), (stdout, Cutter("stdout"))):
+            self._selector.register(file, selectors.EVENT_READ)
+            self._open[file.fileno()] = cutter
+
+    @property
+    def ended(self) -> bool:
+        """Whether both streams have ended."""
+        return not self._open
+
+    def read(self, timeout: float) -> Iterator[Line]:
+        """The lines that come within so many seconds; returns after the first that came, and what came with them."""
+        if self.ended or not self._selector.select(timeout):
+            return
+        for number in list(self._open):
+            yield from self._drain(number)
+
+    def close(self) -> None:
+        """Watches no longer."""
+        self._selector.close()
+
+    def _drain(self, number: int) -> Iterator[Line]:
+        for _ in range(_CHUNKS):
+            try:
+                chunk = os.read(number, _CHUNK)
+            except BlockingIOError:
+                return
+            if not chunk:
+                cutter = self._open.pop(number)
+                self._selector.unregister(number)
+                yield from cutter.end()
+                return
+            yield from self._open[number].take(chunk)
+
+
+def _cut(raw: bytes) -> tuple[bytes, bytes]:
+    """A piece of the longest size, not in the middle of a character, and the rest."""
+    at = LONGEST
+    while at > LONGEST - 4 and raw[at] & 0xC0 == 0x80:
+        at -= 1
+    return raw[:at], raw[at:]

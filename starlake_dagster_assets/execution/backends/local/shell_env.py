@@ -1,0 +1,84 @@
+"""The environment of a Starlake process: what is inherited, what is declared, and which of it is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from starlake_dagster_assets.execution.source import names_secret
+
+__all__ = ["ALWAYS", "DROPPED", "inherited", "log_level", "secret_values"]
+
+ALWAYS: Sequence[str] = (
+    *(
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "LC_*",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "LD_LIBRARY_PATH",
+    ),
+    *("JAVA_*", "JDK_*", "_JAVA_OPTIONS", "SPARK_*", "HADOOP_*", "YARN_*", "SCALA_*", "SL_*"),
+    *("GOOGLE_*", "GCLOUD_*", "GCP_*", "CLOUDSDK_*", "AWS_*", "AZURE_*", "SSL_CERT_*", "KRB5*"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+"""Inherited in any case: what a shell, a JVM, Spark, Starlake and the clouds' own credentials need."""
+
+DROPPED = ("SL_HTTP_PORT",)
+"""Turns the launcher into a client of a server."""
+_VERBOSE = ("info", "debug", "trace", "all")
+_SHORTEST = 4
+_SHORTEST_INHERITED = 8
+"""What is inherited is not chosen by the user of the resource: short words, such as `true`, would blot out the log."""
+
+
+def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict[str, str]:
+    """The part of an environment that a Starlake process gets.
+
+    Args:
+        environ: Of this process.
+        include: Names, or patterns such as `PG*`, beside those of `ALWAYS`; None or `*` for all.
+    """
+    wanted = ("*",) if include is None else (*ALWAYS, *include)
+    kept = {name: value for name, value in environ.items() if any(fnmatchcase(name, one) for one in wanted)}
+    return {name: value for name, value in kept.items() if name not in DROPPED}
+
+
+def log_level(field: str, variable: str | None) -> str:
+    """`SL_LOG_LEVEL`: what shows at least the lines of level `info`, without which no table is told as it lands.
+
+    Args:
+        field: Of the resource; its default, `info`, leaves the word to the variable.
+        variable: `SL_LOG_LEVEL` as it was given.
+    """
+    chosen = (field if field.lower() != "info" else None, variable)
+    return next((level.lower() for level in chosen if level and level.lower() in _VERBOSE), "info")
+
+
+def secret_values(
+    declared: Mapping[str, str], inherited_values: Mapping[str, str], named: Iterable[str]
+) -> frozenset[str]:
+    """Values that are never shown.
+
+    Args:
+        declared: Variables that were given for Starlake.
+        inherited_values: Variables of this process.
+        named: Names that are secret whatever they look like.
+    """
+    sure = {*named}
+    values = {
+        value for key, value in declared.items() if (key in sure or names_secret(key)) and len(value) >= _SHORTEST
+    }
+    values |= {value for key, value in inherited_values.items() if key in sure and len(value) >= _SHORTEST}
+    values |= {
+        value
+        for key, value in inherited_values.items()
+        if names_secret(key) and len(value) >= _SHORTEST_INHERITED and not value.startswith(("/", "file:"))
+    }
+    return frozenset(values)

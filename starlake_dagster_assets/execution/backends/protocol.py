@@ -1,0 +1,267 @@
+"""Protocol of every execution environment: start a command, read its lines, wait, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol, runtime_checkable
+
+from starlake_dagster_assets.execution.model import Command, Event, Line, RunResult
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.project.model.project import Table
+
+__all__ = [
+    "Attempt",
+    "ClosingRunner",
+    "Execution",
+    "FileReader",
+    "HoldingRunner",
+    "KeepingRunner",
+    "Ledger",
+    "ReportingHandle",
+    "ResumingRunner",
+    "ReturnedFile",
+    "RunHandle",
+    "Runner",
+    "files_of",
+    "has_lossless_log",
+    "is_eager",
+    "job_id_of",
+    "runs_program",
+    "secrets_held",
+]
+
+
+class RunHandle(Protocol):
+    """A command that was started."""
+
+    def lines(self) -> Iterator[Line]:
+        """Its lines as they come; ends when the command has ended or was cancelled."""
+        ...
+
+    def wait(self) -> RunResult:
+        """Blocks until the command has ended. Lines not read are dropped."""
+        ...
+
+    def cancel(self) -> None:
+        """Ends the command and everything it started; idempotent, returns when nothing of it is left."""
+        ...
+
+
+@runtime_checkable
+class ReportingHandle(Protocol):
+    """A command of an engine in this process, which reports events as objects; optional.
+
+    Its lines are for people: nothing is concluded from them.
+    """
+
+    def outputs(self) -> Iterator[Line | Event]:
+        """Its lines and events as they come; ends when the command has ended or was cancelled."""
+        ...
+
+
+def job_id_of(handle: RunHandle, command: Command) -> str:
+    """The job id that the audit rows carry: of the execution that a handle adopted, else of the command itself."""
+    return str(getattr(handle, "job_id", "") or command.job_id)
+
+
+class Runner(Protocol):
+    """An execution environment."""
+
+    def start(self, command: Command) -> RunHandle:
+        """Starts a command; raises `RunnerError` when it cannot be started at all."""
+        ...
+
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader of the project's warehouse, or None where the environment has none."""
+        ...
+
+
+@runtime_checkable
+class ClosingRunner(Protocol):
+    """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
+
+    def close(self) -> None:
+        """Releases what is held, at the end of the step; idempotent.
+
+        Raises:
+            RunnerError: Names what could not be released. The results of the step stand.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepingRunner(ClosingRunner, Protocol):
+    """A runner that can keep the warehouse open between commands, which its own reader shares; optional."""
+
+    def keep_open(self) -> None:
+        """Keeps it open until `close`, for a caller that calls `close`. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class HoldingRunner(Protocol):
+    """A runner that can keep the warehouse to itself between commands, as a warm JVM does with a DuckDB file."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether nobody else can read the warehouse now."""
+        ...
+
+    def release(self) -> None:
+        """Lets go of it."""
+        ...
+
+
+@runtime_checkable
+class ResumingRunner(Protocol):
+    """A runner whose commands outlive the process that started them; optional."""
+
+    def unfinished(self) -> Sequence[Command]:
+        """Returns the commands of earlier attempts of the step whose results were not reported, oldest first.
+
+        `start` of one of them follows it again instead of submitting it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ReturnedFile:
+    """A file of a load that was to go back to `stage`.
+
+    Attributes:
+        name: Its name in `stage`: another one where a newer file has its own. Empty where it stays in `ingesting`.
+        reason: Why it stays.
+    """
+
+    name: str = ""
+    reason: str = ""
+
+
+class FileReader(Protocol):
+    """Lists the files of loads in the areas of `SL_DATASETS`: the attribute `files` of a runner; optional."""
+
+    failure: str
+    """Why they cannot be listed; empty while they can."""
+
+    def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+        """Returns the marks of the files of a domain by name; None where they cannot be listed.
+
+        `incoming` is the directory that `stage` takes the files of the domain from.
+        A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
+        """
+        ...
+
+    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
+        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        ...
+
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
+        """Moves files of a table from `ingesting` to `stage`, for the next load. No file there is overwritten.
+
+        Returns:
+            What became of each file that was in `ingesting`, by its name there.
+        """
+        ...
+
+
+def files_of(runner: Runner) -> FileReader | None:
+    """Returns the reader of the files of loads; None where the environment has none."""
+    return getattr(runner, "files", None)
+
+
+def has_lossless_log(runner: Runner) -> bool:
+    """Whether no line of a command can be lost on its way: an attribute `lossless_log` that is true."""
+    return bool(getattr(runner, "lossless_log", False))
+
+
+def runs_program(runner: Runner) -> bool:
+    """Whether commands are run by the Starlake program: an attribute `runs_program` that is true."""
+    return bool(getattr(runner, "runs_program", False))
+
+
+def is_eager(runner: Runner) -> bool:
+    """Whether a table is told as it lands rather than when its command has ended: a true attribute `eager`.
+
+    What the warehouse knows of it is then told later.
+    """
+    return bool(getattr(runner, "eager", False))
+
+
+def secrets_held(runner: Runner) -> frozenset[str]:
+    """Values that the commands of a runner know and nobody may see: its attribute `secrets`."""
+    return frozenset(getattr(runner, "secrets", ()))
+
+
+# --------------------------------------------------------------------------------------- who asks for a command
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A command that was given to a remote environment.
+
+    Attributes:
+        environment: `dataproc`, `cloud_run`, `fargate`, …
+        id: What the environment calls it; "" while it is being submitted.
+        argv: The command.
+        job_id: `SL_JOB_ID` of the command, and its idempotency key.
+        url: Where a person looks at it.
+    """
+
+    environment: str
+    id: str
+    argv: tuple[str, ...]
+    job_id: str
+    url: str = ""
+
+
+class Ledger(Protocol):
+    """Remembers remote executions beyond the life of the process that started them."""
+
+    def record(self, execution: Execution) -> None:
+        """Writes down an execution: before it is submitted, and again as soon as it has an id."""
+        ...
+
+    def ended(self, execution: Execution, state: str) -> None:
+        """Records that its results were reported: no later attempt adopts it."""
+        ...
+
+    def unfinished(self, environment: str) -> Sequence[Execution]:
+        """Returns the executions of earlier attempts of this step whose end was not recorded, oldest first."""
+        ...
+
+
+class _NoLedger:
+    """Remembers nothing: outside Dagster nobody could ask again."""
+
+    def record(self, execution: Execution) -> None:
+        """Drops it."""
+
+    def ended(self, execution: Execution, state: str) -> None:
+        """Drops it."""
+
+    def unfinished(self, environment: str) -> Sequence[Execution]:
+        """Returns nothing."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Attempt of a step of a run, with which a remote environment labels its executions.
+
+    Attributes:
+        run_id: Of the run.
+        step: Of the step.
+        number: 0 for the first attempt.
+        labels: What else is said of the run, such as the code location and the partition.
+        ledger: Where executions are written down.
+        others_ended: Whether no other step of the run is running or still to come.
+    """
+
+    run_id: str = ""
+    step: str = ""
+    number: int = 0
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ledger: Ledger = field(default_factory=_NoLedger, repr=False)
+    others_ended: Callable[[], bool] = field(default=lambda: True, repr=False)

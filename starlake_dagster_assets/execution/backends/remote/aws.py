@@ -1,0 +1,120 @@
+"""boto3, imported when it is used, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.remote.protocol import Verdict
+
+__all__ = ["aws_client", "aws_error", "aws_resources", "aws_verdict"]
+
+_AGAIN = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "LimitExceededException",
+    }
+)
+_WORDS = (
+    "request limit exceeded",
+    "requestlimitexceeded",
+    "rate exceeded",
+    "throttl",
+    "too many requests",
+    "reached the limit",
+    "provisioning state has been reached",
+    "capacity is unavailable",
+    "service unavailable",
+    "try again later",
+)
+"""Texts of errors with code 400 that pass: throttling of another service that ECS asks, and limits of running tasks."""
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "NotAuthorized",
+        "RequestExpired",
+        "UnrecognizedClientException",
+    }
+)
+_UNSENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
+_CREDENTIALS = (
+    "CredentialRetrievalError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "SSOTokenLoadError",
+    "TokenRetrievalError",
+    "UnauthorizedSSOTokenError",
+)
+
+
+def aws_client(service: str, region: str, profile: str | None, endpoint_url: str | None) -> Any:
+    """A client that makes one call an attempt: when to try again is decided by who knows what the call did.
+
+    Raises:
+        RunnerError: When the profile is not there.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    config = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1, "mode": "standard"})
+    try:
+        session: Any = boto3.Session(profile_name=profile, region_name=region)
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+    except BotoCoreError as error:
+        raise RunnerError(f"AWS: {error}. Give another `profile`, or none where the machine has a role.") from error
+
+
+def aws_error(error: Exception) -> str:
+    """The code of an AWS answer; "" for any other error."""
+    return str(_answer(error, "Error").get("Code", ""))
+
+
+def aws_resources(error: Exception) -> Sequence[str]:
+    """Returns the ARNs that an AWS answer names as the cause of a conflict."""
+    return tuple(cast("Mapping[str, Any]", getattr(error, "response", None) or {}).get("resourceIds", ()))
+
+
+def aws_verdict(error: Exception) -> Verdict:
+    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, ClientError):
+        code = aws_error(error)
+        status = int(_answer(error, "ResponseMetadata").get("HTTPStatusCode", 400))
+        if code in _AGAIN or status == 429:
+            return Verdict("retry", f"AWS is throttling ({code}): {error}")
+        if code in _DENIED or status in (401, 403):
+            return Verdict("denied", f"AWS refused the call ({code}): {error}")
+        if status < 500 and any(word in str(error).lower() for word in _WORDS):
+            return Verdict("retry", f"AWS has no room or is throttling ({code}): {error}")
+        return Verdict("ambiguous" if status >= 500 else "fatal", str(error))
+    if isinstance(error, BotoCoreError):
+        name = type(error).__name__
+        if name in _CREDENTIALS:
+            return Verdict("denied", f"AWS credentials: {error}")
+        if name in _UNSENT:
+            return Verdict("retry", str(error))
+        sent = name.endswith(("TimeoutError", "ClosedError", "HTTPClientError", "ConnectionError"))
+        return Verdict("ambiguous" if sent else "fatal", str(error))
+    return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", str(error))
+
+
+def _answer(error: Exception, part: str) -> Mapping[str, Any]:
+    response = cast("Mapping[str, Any]", getattr(error, "response", None) or {})
+    return response.get(part, {})

@@ -1,0 +1,325 @@
+"""Starlake commands as Spark jobs on Dataproc clusters, and as Serverless batches, through google-cloud-dataproc."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterService, EphemeralClusters, label
+from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
+from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import State, Status, Submission, Verdict
+from starlake_dagster_assets.execution.model import Line
+
+__all__ = ["DataprocBatches", "DataprocJobs", "Program"]
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_JOB_STATES: Mapping[str, State] = MappingProxyType(
+    {
+        "DONE": "succeeded",
+        "ERROR": "failed",
+        "ATTEMPT_FAILURE": "running",
+        "CANCELLED": "cancelled",
+        "PENDING": "pending",
+        "SETUP_DONE": "pending",
+    }
+)
+_BATCH_STATES: Mapping[str, State] = MappingProxyType(
+    {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled", "PENDING": "pending"}
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a driver runs.
+
+    Attributes:
+        jars: `spark_jar_list`: URIs.
+        main_class: `spark_job_main_class`.
+        properties: Spark properties of every command.
+        env: Environment variables of every command; anyone who may look at a job reads them.
+    """
+
+    jars: tuple[str, ...]
+    main_class: str = "ai.starlake.job.Main"
+    properties: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+    def spark(self, submission: Submission) -> dict[str, Any]:
+        """Class, jars and arguments."""
+        argv = list(submission.command.argv)
+        return {"main_class": self.main_class, "jar_file_uris": list(self.jars), "args": argv}
+
+    def variables(self, submission: Submission) -> dict[str, str]:
+        """The environment variables of a command."""
+        return {**self.env, **submission.command.env}
+
+
+@dataclass(frozen=True)
+class DataprocJobs:
+    """Jobs on a cluster.
+
+    Attributes:
+        service: Project and region.
+        program: What a driver runs.
+        output: Reads what drivers print.
+        cluster: Name of a cluster that is there, or the cluster of the run.
+        deploy_mode: Where the driver is. `client`: on the master: its lines are followed, and its environment is the
+            cluster's. `cluster`: on a worker: it gets the variables of each command, and its lines stay on the cluster.
+    """
+
+    service: ClusterService
+    program: Program
+    output: DriverOutput
+    cluster: str | EphemeralClusters
+    deploy_mode: Literal["client", "cluster"] = "client"
+
+    name = "dataproc"
+    uses_spark = True
+    is_idempotent = True
+
+    def submit(self, submission: Submission) -> str:
+        """SubmitJob under an id made from the key: a second submission finds the first."""
+        from google.api_core.exceptions import AlreadyExists
+
+        name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure(submission.wanted)
+        job_id = _id(submission.key)
+        properties = {f"spark.{what}Env.{key}": value for what, key, value in self._env(submission)}
+        if self.deploy_mode == "cluster":
+            properties["spark.submit.deployMode"] = "cluster"
+            properties["spark.yarn.maxAppAttempts"] = "1"  # YARN would run a failing load again by itself
+        job = {
+            "reference": {"project_id": self.service.project, "job_id": job_id},
+            "placement": {"cluster_name": name},
+            "labels": _labels(submission),
+            "spark_job": {
+                **self.program.spark(submission),
+                "properties": {**properties, **self.program.properties, **submission.command.spark},
+            },
+        }
+        request = {**self.service.place, "job": job, "request_id": job_id}
+        jobs = self._jobs
+        submission.confirm()
+        try:
+            jobs.submit_job(request=request, **CALL)
+        except AlreadyExists:
+            return job_id
+        return job_id
+
+    def find(self, submission: Submission) -> str | None:
+        """The job of a key."""
+        job_id = _id(submission.key)
+        return job_id if self._get(job_id) is not None else None
+
+    def status(self, execution: str) -> Status:
+        """GetJob."""
+        url = self.url(execution)
+        job = self._get(execution)
+        if job is None:
+            return Status("lost", None, "Dataproc does not know the job any more", url)
+        return _status(_JOB_STATES.get(job.status.state.name, "running"), job.status.details, url)
+
+    def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
+        """The driver's output, as far as it is written."""
+        job = self._get(execution)
+        if job is None or not job.driver_output_resource_uri:
+            return (), cursor
+        over = _JOB_STATES.get(job.status.state.name) in ("succeeded", "failed", "cancelled")
+        return self.output.after(job.driver_output_resource_uri, cursor, over=over)
+
+    def cancel(self, execution: str) -> None:
+        """CancelJob; one that is over is no error."""
+        _unless_over(lambda: self._jobs.cancel_job(request={**self.service.place, "job_id": execution}, **CALL))
+
+    def verdict(self, error: Exception) -> Verdict:
+        """What an error means for a call."""
+        return gcp_verdict(error)
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        self.__dict__.pop("_jobs", None)
+        self.service.refresh()
+        self.output.refresh()
+
+    def close(self) -> None:
+        """The cluster of the run goes when nobody needs it any more."""
+        if isinstance(self.cluster, EphemeralClusters):
+            self.cluster.close()
+
+    def url(self, execution: str) -> str:
+        """The job's page in the Google Cloud console."""
+        place = f"https://console.cloud.google.com/dataproc/jobs/{execution}/monitoring"
+        return f"{place}?region={self.service.region}&project={self.service.project}"
+
+    def _env(self, submission: Submission) -> list[tuple[str, str, str]]:
+        variables = sorted(self.program.variables(submission).items())
+        return [(what, key, value) for what in ("yarn.appMaster", "executor") for key, value in variables]
+
+    def _get(self, job_id: str) -> Any:
+        return _known(lambda: self._jobs.get_job(request={**self.service.place, "job_id": job_id}, **CALL))
+
+    @cached_property
+    def _jobs(self) -> Any:
+        return self.service.client("JobControllerClient")
+
+
+@dataclass(frozen=True)
+class DataprocBatches:
+    """Serverless batches: no cluster.
+
+    Attributes:
+        service: Project and region.
+        program: What a driver runs.
+        output: Reads what drivers print.
+        version: Runtime version; Dataproc's newest by default.
+        subnet: Name or URI of the subnet.
+        service_account: Of the driver; Compute Engine's own by default.
+        bucket: Staging bucket.
+        ttl: Seconds after which Dataproc ends a batch; the timeout of the command wins.
+    """
+
+    service: ClusterService
+    program: Program
+    output: DriverOutput
+    version: str | None = None
+    subnet: str | None = None
+    service_account: str | None = None
+    bucket: str | None = None
+    ttl: int | None = None
+
+    name = "dataproc_serverless"
+    uses_spark = True
+    is_idempotent = True
+
+    def submit(self, submission: Submission) -> str:
+        """CreateBatch under an id made from the key: a second submission finds the first."""
+        from google.api_core.exceptions import AlreadyExists
+
+        batch_id = _id(submission.key)
+        variables = sorted(self.program.variables(submission).items())
+        env = {f"spark.dataproc.driverEnv.{key}": value for key, value in variables}
+        env |= {f"spark.executorEnv.{key}": value for key, value in variables}
+        batch = {
+            "labels": _labels(submission),
+            "spark_batch": self.program.spark(submission),
+            "runtime_config": {
+                "version": self.version or "",
+                "properties": {**env, **self.program.properties, **submission.command.spark},
+            },
+            "environment_config": {"execution_config": self._execution(submission.timeout)},
+        }
+        request = {"parent": self._parent, "batch": batch, "batch_id": batch_id, "request_id": batch_id}
+        batches = self._batches
+        submission.confirm()
+        try:
+            batches.create_batch(request=request, **CALL)
+        except AlreadyExists:
+            return batch_id
+        return batch_id
+
+    def find(self, submission: Submission) -> str | None:
+        """The batch of a key."""
+        batch_id = _id(submission.key)
+        return batch_id if self._get(batch_id) is not None else None
+
+    def status(self, execution: str) -> Status:
+        """GetBatch."""
+        url = self.url(execution)
+        batch = self._get(execution)
+        if batch is None:
+            return Status("lost", None, "Dataproc does not know the batch any more", url)
+        return _status(_BATCH_STATES.get(batch.state.name, "running"), batch.state_message, url)
+
+    def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
+        """The driver's output, as far as it is written."""
+        batch = self._get(execution)
+        if batch is None or not batch.runtime_info.output_uri:
+            return (), cursor
+        over = _BATCH_STATES.get(batch.state.name) in ("succeeded", "failed", "cancelled")
+        return self.output.after(batch.runtime_info.output_uri, cursor, over=over)
+
+    def cancel(self, execution: str) -> None:
+        """There is no CancelBatch: its operation is cancelled; one that is over is no error."""
+        batch = self._get(execution)
+        if batch is not None:
+            _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))
+
+    def verdict(self, error: Exception) -> Verdict:
+        """What an error means for a call."""
+        return gcp_verdict(error)
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        self.__dict__.pop("_batches", None)
+        self.service.refresh()
+        self.output.refresh()
+
+    def close(self) -> None:
+        """Nothing is held between commands."""
+
+    def url(self, execution: str) -> str:
+        """The batch's page in the Google Cloud console."""
+        place = f"https://console.cloud.google.com/dataproc/batches/{self.service.region}/{execution}/monitoring"
+        return f"{place}?project={self.service.project}"
+
+    @property
+    def _parent(self) -> str:
+        return f"projects/{self.service.project}/locations/{self.service.region}"
+
+    def _execution(self, timeout: float | None) -> dict[str, Any]:
+        ttl = int(timeout) if timeout is not None else self.ttl
+        given = {
+            "service_account": self.service_account,
+            "subnetwork_uri": self.subnet,
+            "staging_bucket": self.bucket,
+            "ttl": {"seconds": max(600, ttl)} if ttl is not None else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _get(self, batch_id: str) -> Any:
+        return _known(lambda: self._batches.get_batch(name=f"{self._parent}/batches/{batch_id}", **CALL))
+
+    @cached_property
+    def _batches(self) -> Any:
+        return self.service.client("BatchControllerClient")
+
+
+def _id(key: str) -> str:
+    return f"sl-{uuid.uuid5(uuid.NAMESPACE_URL, key).hex}"
+
+
+def _labels(submission: Submission) -> dict[str, str]:
+    return {label(name): label(value) for name, value in submission.labels.items()}
+
+
+def _status(state: State, details: Any, url: str) -> Status:
+    """Dataproc tells no exit code: 1 stands for a driver that failed."""
+    return Status(
+        state,
+        {"succeeded": 0, "failed": 1}.get(state),
+        str(details) if state in ("failed", "cancelled") else "",
+        url,
+    )
+
+
+def _known(call: Callable[[], Any]) -> Any:
+    """The answer; None when there is no such thing."""
+    from google.api_core.exceptions import NotFound
+
+    try:
+        return call()
+    except NotFound:
+        return None
+
+
+def _unless_over(call: Callable[[], Any]) -> None:
+    from google.api_core.exceptions import FailedPrecondition, NotFound
+
+    try:
+        call()
+    except (FailedPrecondition, NotFound):
+        return

@@ -1,0 +1,103 @@
+"""Google Cloud's clients, imported when they are used, and what their errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.remote.protocol import Verdict
+
+__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_http_client", "gcp_verdict"]
+
+_T = TypeVar("_T")
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+CALL: dict[str, Any] = {"retry": None, "timeout": 15}
+"""For every call: the clients' own retries go on for up to fifteen minutes in silence, and hold up cancellation."""
+
+
+def gcp_credentials(impersonate: str | None) -> Any:
+    """Application default credentials, or those of a service account that they may impersonate.
+
+    Args:
+        impersonate: E-mail address of the service account.
+
+    Raises:
+        RunnerError: When there are no credentials.
+    """
+    import google.auth
+    from google.auth import impersonated_credentials
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        default: Any = cast("Any", google.auth).default(scopes=_SCOPES)[0]
+    except DefaultCredentialsError as error:
+        advice = "Run `gcloud auth application-default login`, or give the machine a service account."
+        raise RunnerError(f"Google Cloud credentials: {error} {advice}") from error
+    if impersonate is None:
+        return default
+    return impersonated_credentials.Credentials(
+        source_credentials=default, target_principal=impersonate, target_scopes=list(_SCOPES)
+    )
+
+
+def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate: str | None) -> _T:
+    """A client.
+
+    Args:
+        kind: Its class, of a gRPC service.
+        endpoint: `host:port`; the service's own by default.
+        local: The endpoint is a server of one's own, without TLS and credentials.
+        impersonate: Service account to act as.
+    """
+    make: Any = kind
+    if local:
+        import grpc
+
+        transport = make.get_transport_class("grpc")
+        return make(transport=transport(channel=grpc.insecure_channel(endpoint or "localhost:443")))
+    options = {"api_endpoint": endpoint} if endpoint else {}
+    return make(credentials=gcp_credentials(impersonate), client_options=options)
+
+
+def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None, impersonate: str | None) -> _T:
+    """A client of an HTTP service, such as Cloud Storage or BigQuery.
+
+    Args:
+        kind: Its class.
+        project: Google Cloud project; that of the credentials by default.
+        endpoint: URL of a server of one's own, without credentials; the service's own by default.
+        impersonate: Service account to act as.
+    """
+    make: Any = kind
+    if endpoint is None:
+        return make(project=project, credentials=gcp_credentials(impersonate))
+    from google.auth.credentials import AnonymousCredentials
+
+    anonymous: Any = AnonymousCredentials
+    return make(project=project, credentials=anonymous(), client_options={"api_endpoint": endpoint})
+
+
+def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> Verdict:
+    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+
+    text = str(getattr(error, "message", "") or error)
+    if isinstance(error, (api.ResourceExhausted, api.TooManyRequests)):
+        said = any(word in text.lower() for word in quota)
+        return Verdict("retry", text if said else f"quota: {text}")
+    if isinstance(error, api.Aborted):
+        return Verdict("retry", text)
+    if isinstance(error, (api.ServerError, api.RetryError, api.Cancelled)):
+        return Verdict("ambiguous", text)
+    if isinstance(error, (api.Forbidden, api.Unauthorized)):
+        return Verdict("denied", f"{type(error).__name__}: {text} Check the permissions of the service account.")
+    if isinstance(error, api.GoogleAPICallError):
+        return Verdict("fatal", f"{type(error).__name__}: {text}")
+    if isinstance(error, auth.TransportError):
+        return Verdict("retry", text)
+    if isinstance(error, auth.GoogleAuthError):
+        return Verdict("denied", f"Google Cloud credentials: {text}")
+    return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", text)

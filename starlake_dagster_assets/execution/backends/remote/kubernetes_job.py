@@ -1,0 +1,302 @@
+"""Builds the Kubernetes Job of a command from fields and raw configuration, merged by `dagster_k8s`."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, cast
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
+    KEY,
+    SECTIONS,
+    validate_config,
+    validate_labels,
+    validate_names,
+    validate_reserved,
+    validate_value,
+)
+from starlake_dagster_assets.execution.backends.remote.protocol import Submission
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.source import names_secret
+
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
+
+CONTAINER = "starlake"
+"""Name of the container that runs the program."""
+_SPARK = "SPARK_CONF_OPTIONS"
+"""Options of `spark-submit` in the launcher of Starlake."""
+_WORD = re.compile(r"[\w.,:/@%+=~^-]*")
+_TAG = "dagster-k8s/config"
+"""Tag with raw configuration, as on Dagster ops."""
+_SLACK = 60
+"""Seconds after the time limit of the step at which Kubernetes ends an execution that is no longer watched."""
+_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "affinity": "V1Affinity",
+        "node_selector": "dict(str, str)",
+        "resources": "V1ResourceRequirements",
+        "tolerations": "list[V1Toleration]",
+        "volume_mounts": "list[V1VolumeMount]",
+        "volumes": "list[V1Volume]",
+    }
+)
+"""Types of the fields in the Kubernetes API."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class JobTemplate:
+    """Specification that the Jobs of all commands share, with the names of the Kubernetes API.
+
+    Attributes:
+        image: Image of the program.
+        env: Environment variables; anyone who can read Pods can read them.
+        secrets: `SECRET:KEY` by environment variable.
+        context: Arguments of `dagster_k8s`' `K8sContainerContext`: labels, volumes, resources, …
+        pod_spec: Node selector, tolerations and affinity of the Pod.
+        annotations: Annotations of Job and Pod.
+        ttl_seconds_after_finished: Seconds for which Kubernetes keeps a finished Job.
+        active_deadline_seconds: Seconds after which Kubernetes ends a Job.
+        k8s_config: Raw configuration in the shape of `UserDefinedDagsterK8sConfig`; it takes precedence over
+            the fields.
+    """
+
+    image: str
+    env: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    secrets: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    context: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    pod_spec: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
+    ttl_seconds_after_finished: int = 86400
+    active_deadline_seconds: int | None = None
+    k8s_config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self, known_secrets: Collection[str] = ()) -> None:
+        """Validates all fields as Kubernetes does.
+
+        Args:
+            known_secrets: Values that are known to be secret.
+
+        Raises:
+            RunnerError: Names the field, what was found, and the closest name.
+        """
+        names = {name: self.context.get(name) or () for name in ("env_secrets", "env_config_maps")}
+        pulling: Sequence[Mapping[str, str]] = self.context.get("image_pull_secrets") or ()
+        names["image_pull_secrets"] = [one["name"] for one in pulling]
+        if account := self.context.get("service_account_name"):
+            names["service_account_name"] = [account]
+        validate_names(self.secrets, names, known_secrets)
+        validate_labels("labels", self.context.get("labels") or {})
+        for name, kind in _FIELDS.items():
+            validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
+        validate_config("k8s_config", self.k8s_config)
+
+    def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
+        """Returns the Job of a command, as it is sent.
+
+        Raises:
+            RunnerError: When Kubernetes does not know a field or a key of the raw configuration.
+        """
+        import dagster_k8s
+
+        library: Any = dagster_k8s
+        name = job_name(submission)
+        labels = {f"dagster/{key.replace('_', '-')}": value for key, value in submission.labels.items()}
+        labels |= {"app.kubernetes.io/name": "starlake", "app.kubernetes.io/component": submission.command.name}
+        try:
+            model = library.construct_dagster_k8s_job(
+                library.DagsterK8sJobConfig(job_image=self.image, image_pull_policy=""),
+                [*submission.command.argv],
+                name,
+                user_defined_k8s_config=self._merged_with(submission.command.overrides),
+                pod_name=name,
+                labels=labels,
+            )
+        except Exception as error:  # the library raises plain exceptions
+            raise _not_valid(error) from error
+        job = _plain(model)
+        job["metadata"]["namespace"] = namespace
+        job["metadata"].setdefault("annotations", {})[KEY] = submission.key
+        self._finish(job["spec"], submission)
+        return job
+
+    def _finish(self, spec: dict[str, Any], submission: Submission) -> None:
+        spec["podReplacementPolicy"] = "Failed"  # never a second Pod while the first one may run
+        limits = [self.active_deadline_seconds, spec.get("activeDeadlineSeconds")]
+        if submission.timeout is not None:
+            limits.append(int(submission.timeout) + _SLACK)
+        if known := [limit for limit in limits if limit is not None]:
+            spec["activeDeadlineSeconds"] = min(known)
+        spec["template"]["metadata"].pop("name", None)  # Kubernetes generates the name
+        container = spec["template"]["spec"]["containers"][0]
+        if not container["imagePullPolicy"]:
+            del container["imagePullPolicy"]
+        given = {one["name"]: one for one in container.get("env", ())}
+        ours = {**self.env, **submission.command.env, **_spark(self.env, submission.command)}
+        given |= {name: {"name": name, "value": value} for name, value in ours.items()}
+        for name, reference in self.secrets.items():
+            secret, _, key = reference.partition(":")
+            given[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        container["env"] = [*given.values()]  # in this order: a variable may refer to earlier ones
+
+    def _merged_with(self, overrides: Sequence[str]) -> Any:
+        """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""
+        raws = [_object(text) for text in overrides]
+        for raw in raws:
+            validate_config(_TAG, raw)
+            pairs = raw.get("container_config", {}).get("env", ())
+            if named := [pair["name"] for pair in pairs if pair.get("value") and names_secret(pair["name"])]:
+                raise RunnerError(
+                    f"the setting of a table has the variable `{named[0]}`, which looks like a secret, and anyone who "
+                    "may look at a Job could read it. Pass a reference (`valueFrom`) instead."
+                )
+        return _merge(self._merged, _TAG, *raws)
+
+    @cached_property
+    def _merged(self) -> Any:
+        """Fields and raw configuration as one `UserDefinedDagsterK8sConfig`."""
+        spec = {"ttl_seconds_after_finished": self.ttl_seconds_after_finished}
+        metadata = {"annotations": dict(self.annotations)} if self.annotations else {}
+        fields = {
+            "container_config": {"name": CONTAINER},
+            "job_metadata": metadata,
+            "job_spec_config": spec,
+            "pod_spec_config": dict(self.pod_spec),
+            "pod_template_spec_metadata": metadata,
+        }
+        from dagster_k8s.container_context import K8sContainerContext
+
+        context: Any = K8sContainerContext
+        try:
+            below = context(**self.context, run_k8s_config=_config(fields)).run_k8s_config
+        except Exception as error:
+            raise _not_valid(error) from error
+        return _merge(below, "k8s_config", self.k8s_config)
+
+    def sections(self) -> Mapping[str, Mapping[str, Any]]:
+        """Returns the merged configuration of container, Pod and Job, by section.
+
+        Raises:
+            RunnerError: When Kubernetes does not know a field.
+        """
+        return {name: getattr(self._merged, name) for name in SECTIONS if name != "merge_behavior"}
+
+
+def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
+    """Returns the environment variable that passes the Spark properties of a command to the launcher."""
+    for name, value in command.spark.items():
+        if not _WORD.fullmatch(value):
+            raise RunnerError(
+                f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
+                "blanks and expands signs of the shell. Set it in `application.sl.yml`."
+            )
+    if not command.spark:
+        return {}
+    words = [f"--conf {name}={value}" for name, value in sorted(command.spark.items())]
+    return {_SPARK: " ".join([*filter(None, [env.get(_SPARK, "")]), *words])}
+
+
+def job_name(submission: Submission) -> str:
+    """Returns the name of a submission's Job: the same for the same key, at most 57 characters."""
+    words = f"starlake-{submission.command.name}-{submission.labels.get('step', '')}".lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", words)[:36].strip("-")
+    return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
+
+
+def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
+    """Returns the values of a template that anyone who can read Jobs can read, by location and name."""
+    sections = template.sections()
+    containers = [sections["container_config"]]
+    for kind in ("containers", "init_containers"):
+        containers += sections["pod_spec_config"].get(kind, ())
+    pairs = [pair for each in containers for pair in each.get("env", ()) if pair.get("value")]
+    words = [str(word) for each in containers for kind in ("command", "args") for word in each.get(kind, ())]
+    metadata = [sections[name] for name in ("job_metadata", "pod_template_spec_metadata")]
+    return {
+        "k8s_config: env": {str(pair["name"]): str(pair["value"]) for pair in pairs},
+        "command": {str(number): word for number, word in enumerate(words, start=1)},
+        "annotations": _texts(metadata, "annotations"),
+        "labels": _texts(metadata, "labels"),
+    }
+
+
+def _texts(metadata: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, str]:
+    found: Sequence[Mapping[str, Any]] = [one.get(kind) or _NOTHING for one in metadata]
+    return {name: str(value) for one in found for name, value in one.items()}
+
+
+def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
+    """Returns the raw configuration in the tags of a table or task, as JSON objects.
+
+    The tags are `dagster-k8s/config={…}`, as on Dagster ops, `kubernetes_cpu=2` (a request) and `kubernetes_memory=8Gi`
+    (request and limit). The last two take precedence.
+    """
+    texts: list[str] = []
+    requests: dict[str, str] = {}
+    for tag in tags:
+        name, equals, value = (part.strip() for part in tag.partition("="))
+        if equals and name == _TAG:
+            texts.append(value)
+        elif equals and name in ("kubernetes_cpu", "kubernetes_memory"):
+            requests[name.removeprefix("kubernetes_")] = value
+    if requests:
+        limits = {"limits": {"memory": requests["memory"]}} if "memory" in requests else {}
+        texts.append(json.dumps({"container_config": {"resources": {"requests": requests, **limits}}}, sort_keys=True))
+    return tuple(texts)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunnerError(f"{_TAG}: expected a JSON object, found {text[:100]!r}.")
+    return cast("Mapping[str, Any]", found)
+
+
+def _merge(below: Any, path: str, *raws: Mapping[str, Any]) -> Any:
+    """Merges raw configurations of one origin over another one, in order."""
+    from dagster_k8s.container_context import K8sContainerContext
+
+    context: Any = K8sContainerContext
+    try:
+        merged = context(run_k8s_config=below)
+        for raw in raws:
+            config = _config(raw)
+            validate_reserved(path, config)
+            merged = merged.merge(context(run_k8s_config=config))
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise _not_valid(error) from error
+    return merged.run_k8s_config
+
+
+def _config(values: Mapping[str, Any]) -> Any:
+    from dagster_k8s.job import UserDefinedDagsterK8sConfig
+
+    config: Any = UserDefinedDagsterK8sConfig
+    return config.from_dict(dict(values))
+
+
+def _plain(job: Any) -> dict[str, Any]:
+    """Returns a model object of the client as plain data, with the names of the API."""
+    import kubernetes.client
+
+    library: Any = kubernetes.client
+    return json.loads(json.dumps(library.ApiClient(library.Configuration()).sanitize_for_serialization(job)))
+
+
+def _not_valid(error: Exception) -> RunnerError:
+    return RunnerError(f"Kubernetes has no such field or value: {error}")

@@ -1,0 +1,98 @@
+"""The status of one remote execution, read again and again, also through outages and refusals of its service."""
+
+from __future__ import annotations
+
+from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.execution.backends.remote.answers import read_status
+from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status
+
+__all__ = ["StatusPoll"]
+
+_PATIENCE = 60
+"""Seconds for which a service may not answer before there is a warning."""
+
+
+class StatusPoll:
+    """Reads the status of one execution. Nothing is cancelled because it cannot be read.
+
+    Args:
+        environment: The service.
+        execution: Id of the execution.
+        policy: For how long it may be unreadable, or unknown to the service.
+        clock: Time.
+        url: Where a person looks at it.
+    """
+
+    def __init__(self, environment: Environment, execution: str, policy: Policy, clock: Clock, url: str = "") -> None:
+        self._environment = environment
+        self._execution = execution
+        self._policy = policy
+        self._clock = clock
+        self._url = url
+        self._unreadable: float | None = None
+        self._missing: float | None = None
+        self._warned = False
+        self._notes: list[tuple[str, str]] = []
+
+    def look(self) -> Status | None:
+        """Reads the status once.
+
+        Returns:
+            The status; None while it cannot be read. An execution that the service does not know is pending for the
+            grace time of the policy.
+
+        Raises:
+            UnreachableError: It could not be read for longer than an outage may take; the execution may go on.
+        """
+        try:
+            status = read_status(self._environment, self._execution)
+        except Exception as error:
+            self._refused(error)
+            return None
+        if self._warned and self._unreadable is not None:
+            seconds = self._clock.now() - self._unreadable
+            self._notes.append(("INFO", f"the state of {self._execution} was not readable for {seconds:.0f} seconds"))
+        self._unreadable, self._warned = None, False
+        return self._settled(status)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the service did not know the execution at the last look."""
+        return self._missing is not None
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Returns what happened since the last call, as level and text."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _settled(self, status: Status) -> Status:
+        if status.state != "lost":
+            self._missing = None
+            return status
+        if self._missing is None:
+            self._missing = self._clock.now()
+        young = self._clock.now() - self._missing < self._policy.grace
+        return Status("pending", None, "", status.url) if young else status
+
+    def _refused(self, error: Exception) -> None:
+        now = self._clock.now()
+        verdict = None if isinstance(error, RunnerError) else self._environment.verdict(error)
+        text = str(error) if verdict is None else verdict.text
+        if self._unreadable is None:
+            self._unreadable = now
+        seconds = now - self._unreadable
+        if seconds >= self._policy.outage:
+            raise UnreachableError(
+                f"{self._environment.name}: the state of {self._execution} is unknown for {seconds:.0f} seconds: "
+                f"{text} Nothing was cancelled: it may go on, and a retry of the step adopts it. {self._url}".rstrip()
+            ) from error
+        denied = verdict is not None and verdict.kind == "denied"
+        stays = denied or verdict is None
+        if denied:
+            self._environment.refresh()
+        if not self._warned and (stays or seconds >= _PATIENCE):
+            self._warned = True
+            self._notes.append(
+                ("WARN", f"the state of {self._execution} cannot be read: {text} It goes on; nothing is cancelled.")
+            )

@@ -1,0 +1,192 @@
+"""Protocol of a remote environment, so that one loop can drive all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.model import Command, Line
+from starlake_dagster_assets.execution.source import contains_secret, names_secret
+
+__all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict", "refuse_secrets"]
+
+State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A command on its way to an environment.
+
+    Attributes:
+        command: What is run.
+        key: Idempotency: the same for every try of one attempt, another one for a deliberate retry.
+        labels: Who asked; each environment makes them fit its own rules.
+        timeout: Seconds after which the environment itself should stop the execution; None = never.
+        wanted: Whether it is still to be started; asked again after a long preparation.
+    """
+
+    command: Command
+    key: str
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    timeout: float | None = None
+    wanted: Callable[[], bool] = lambda: True
+
+    def confirm(self) -> None:
+        """Raises where it is not wanted any more; called right before it is sent.
+
+        Raises:
+            RunnerError: When the caller was interrupted.
+        """
+        if not self.wanted():
+            raise RunnerError(f"{self.command.name}: interrupted before it was submitted")
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of an execution.
+
+    Attributes:
+        state: `lost` when the environment does not know it any more.
+        exit_code: Of the program; None while it runs, and where it never came to one.
+        reason: Why it did not succeed, in the environment's words.
+        url: Where a person looks at it.
+        started: Whether the program may have run; False where its container never started.
+    """
+
+    state: State
+    exit_code: int | None = None
+    reason: str = ""
+    url: str = ""
+    started: bool = True
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in ("pending", "running")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Meaning of an error of a call.
+
+    Attributes:
+        kind: `retry`: surely nothing happened, try again; `ambiguous`: it may have happened, look first; `denied`: the
+            credentials are expired or have no permission, try again with new ones; `fatal`: it will not work the next
+            time either.
+        text: The error in words that help.
+    """
+
+    kind: Literal["retry", "ambiguous", "denied", "fatal"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Times for watching an execution, in seconds.
+
+    Attributes:
+        poll: Between two reads of the status at first.
+        longest_poll: Between two reads of an execution without new lines.
+        timeout: After which an execution is cancelled; None = never.
+        starting: For which a submission is repeated when the service throttles, has no capacity or does not answer.
+        outage: For which the status of an execution may be unreadable.
+        grace: For which the service may not know an execution: its answers are eventually consistent.
+        longest_pause: Between two tries of a call.
+        settle: For which the end marker of the log is waited for after the end of an execution.
+        cancelling: For which a cancelled execution may take to end.
+    """
+
+    poll: float = 5
+    longest_poll: float = 30
+    timeout: float | None = None
+    starting: float = 600
+    outage: float = 600
+    grace: float = 60
+    longest_pause: float = 30
+    settle: float = 60
+    cancelling: float = 120
+
+
+class Environment(Protocol):
+    """A service that runs commands. Every call may fail; `verdict` says what the failure means.
+
+    One whose attribute `is_idempotent` is true takes the same submission twice for one.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `cloud_run`."""
+        ...
+
+    def submit(self, submission: Submission) -> str:
+        """Starts an execution; returns its id as soon as the service has accepted it."""
+        ...
+
+    def find(self, submission: Submission) -> str | None:
+        """Returns the execution that already has the key of a submission."""
+        ...
+
+    def status(self, execution: str) -> Status:
+        """Returns the state of an execution."""
+        ...
+
+    def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
+        """Returns the lines after a cursor that exist now, and the next cursor."""
+        ...
+
+    def cancel(self, execution: str) -> None:
+        """Asks the service to end an execution; one that has ended is no error."""
+        ...
+
+    def verdict(self, error: Exception) -> Verdict:
+        """Classifies an error of one of these calls."""
+        ...
+
+    def refresh(self) -> None:
+        """Makes new clients, with the credentials that are valid now."""
+        ...
+
+    def close(self) -> None:
+        """Releases what was held for the step, at its end."""
+        ...
+
+
+def refuse_secrets(command: Command, environment: str) -> None:
+    """Raises where an option holds a secret: what an execution was told can be read by whoever may look at it.
+
+    Args:
+        command: On its way.
+        environment: Where to.
+
+    Raises:
+        RunnerError: Names the option, and not its value.
+    """
+    advice = "Give it to the service through its own secret store instead."
+    given = zip(command.args, command.args[1:], strict=False)
+    pairs = [pair.partition("=") for name, value in given if name == "--options" for pair in value.split(",")]
+    for name, _, value in pairs:
+        if names_secret(name) or contains_secret(value, command.secrets):
+            raise RunnerError(
+                f"{environment}: the option `{name}` of {command.name} looks like a secret, and anyone who may look at "
+                f"an execution could read it. {advice}"
+            )
+    for number, value in enumerate(command.args, start=1):
+        if contains_secret(value, command.secrets):
+            raise RunnerError(
+                f"{environment}: argument {number} of {command.name} has a secret or a URL with a password, and anyone "
+                f"who may look at an execution could read it. {advice}"
+            )
+    if any(contains_secret(text, command.secrets) for text in command.overrides):
+        raise RunnerError(
+            f"{environment}: a setting of {command.name} for this table has a secret or a URL with a password, and "
+            f"anyone who may look at an execution could read it. {advice}"
+        )
+    for name, value in command.spark.items():
+        if names_secret(name) or contains_secret(value, command.secrets):
+            raise RunnerError(
+                f"{environment}: the Spark property `{name}` of {command.name} looks like a secret, and anyone who may "
+                f"look at an execution could read it. {advice}"
+            )

@@ -1,0 +1,164 @@
+"""Runs commands in a remote environment: each is submitted once, or adopted from an earlier attempt."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from starlake_dagster_assets.errors import CommandError, RunnerError
+from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, FileReader
+from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, refuse_secrets
+from starlake_dagster_assets.execution.build import with_options
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+
+__all__ = ["RemoteHandle", "RemoteRunner"]
+
+
+@dataclass
+class _State:
+    """What a runner remembers between commands."""
+
+    handles: list[RemoteHandle] = field(default_factory=list[RemoteHandle])
+    earlier: dict[str, Execution] | None = None
+    """Executions of earlier attempts by job id; None before the ledger was asked."""
+    over: set[str] = field(default_factory=set[str])
+    """Job ids of those that are known to run no more."""
+
+
+@dataclass(frozen=True)
+class RemoteRunner:
+    """Runs commands in a remote environment.
+
+    Attributes:
+        environment: The service.
+        attempt: Who asks.
+        policy: How executions are watched.
+        reader: Reads the warehouse; None where nothing can.
+        options: Variables of every command, below its own `--options`.
+        clock: Time.
+        files: Lists the files of loads; None where this process does not see them.
+    """
+
+    runs_program: ClassVar[bool] = True
+    eager: ClassVar[bool] = True
+    """A table is reported when it has evidence, and metadata of the warehouse once the command has ended."""
+
+    environment: Environment
+    attempt: Attempt = field(default_factory=Attempt)
+    policy: Policy = field(default_factory=Policy)
+    reader: WarehouseReader | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    clock: Clock = field(default_factory=Clock)
+    files: FileReader | None = None
+    _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
+
+    @property
+    def argv_bytes(self) -> int | None:
+        """Bytes that one list of names may take; None where the environment sets no limit of its own."""
+        return getattr(self.environment, "argv_bytes", None)
+
+    @property
+    def uses_spark(self) -> bool:
+        """Whether the Spark properties of a command mean anything there."""
+        return bool(getattr(self.environment, "uses_spark", False))
+
+    @property
+    def overrides_of(self) -> Callable[[Sequence[str]], tuple[str, ...]] | None:
+        """Reads the environment's settings of a table from its tags; None where it has none per table."""
+        return getattr(self.environment, "overrides_of", None)
+
+    def unfinished(self) -> Sequence[Command]:
+        """Returns the commands of earlier attempts of the step whose results nobody reported, oldest first.
+
+        `start` of one of them follows its execution again instead of submitting it.
+        """
+        return [Command(_name(one), one.argv[1:], job_id=one.job_id) for one in self._earlier().values()]
+
+    def start(self, command: Command) -> RemoteHandle:
+        """Follows the execution that an earlier attempt left, or submits the command.
+
+        A command is submitted when no execution of an earlier attempt runs any more.
+
+        Raises:
+            RunnerError: When the environment refuses it, or an option holds a secret that could be read there.
+            UnreachableError: When the environment does not answer; nothing is cancelled.
+        """
+        self._reported()
+        handle = self._handle(command)
+        self._state.handles.append(handle)
+        return handle
+
+    def _handle(self, command: Command) -> RemoteHandle:
+        earlier = self._earlier()
+        if command.job_id in earlier:
+            return RemoteHandle(self, command).adopt(earlier.pop(command.job_id))
+        try:
+            whole = with_options(command, self.options)
+        except CommandError as error:
+            raise RunnerError(str(error)) from error
+        refuse_secrets(whole, self.environment.name)
+        same = [one for one in earlier.values() if one.argv == whole.argv]
+        if same and (adopted := RemoteHandle(self, whole).adopt_if_useful(earlier.pop(same[-1].job_id))):
+            return adopted
+        handle = RemoteHandle(self, whole)
+        for job_id, one in earlier.items():
+            if job_id not in self._state.over:
+                handle.wait_for(RemoteHandle(self, whole), one)
+                self._state.over.add(job_id)
+        return handle.submit()
+
+    def _earlier(self) -> dict[str, Execution]:
+        """Returns the executions of earlier attempts that nobody reported, by job id; oldest first."""
+        if self._state.earlier is None:
+            found = self.attempt.ledger.unfinished(self.environment.name)
+            self._state.earlier = {one.job_id: one for one in found}
+        return self._state.earlier
+
+    def _reported(self) -> None:
+        for handle in self._state.handles:
+            handle.reported()
+        self._state.handles[:] = [handle for handle in self._state.handles if not handle.over]
+
+    def warehouse_reader(self) -> WarehouseReader | None:
+        """Returns the reader of the warehouse."""
+        return self.reader
+
+    def close(self) -> None:
+        """Ends the step: an execution that is no longer followed is cancelled.
+
+        Raises:
+            RunnerError: Names what could not be cancelled or released.
+        """
+        name = self.environment.name
+        problems = [*filter(None, map(_abandon, self._state.handles))]
+        if sys.exc_info()[0] is None:  # else a retry reports again what this attempt may not have reported
+            self._reported()
+        try:
+            self.environment.close()
+        except Exception as error:
+            text = str(error) if isinstance(error, RunnerError) else self.environment.verdict(error).text
+            problems.append(
+                f"{name}: close failed: {text} The results of the step stand. Next: release in the service what the "
+                "environment holds between commands."
+            )
+        if problems:
+            raise RunnerError("\n".join(problems))
+
+
+def _abandon(handle: RemoteHandle) -> str:
+    """Abandons an execution; returns why it may go on, "" if it does not."""
+    try:
+        handle.abandon()
+    except RunnerError as error:
+        return str(error)
+    return ""
+
+
+def _name(execution: Execution) -> Any:
+    return execution.argv[0]

@@ -1,0 +1,175 @@
+"""Evidence that verdicts rest on: rows of the audit, locations of files, a complete log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Literal
+
+from starlake_dagster_assets.execution.model import AuditRow, CommandFailed, CommandSucceeded, Event, RunResult
+
+__all__ = ["Ending", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
+
+
+class Evidence(str, Enum):
+    """Evidence of a verdict, in the order in which it is trusted."""
+
+    AUDIT = "audit"
+    """Rows of `audit.audit` with the job id of the command."""
+    FILES = "files"
+    """Files that moved from `stage` to `archive` were loaded; files in `ingesting` were not."""
+    LOG = "log"
+    """A complete log: it has its end marker, and every resolved file has its summary."""
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Log:
+    """Properties of the log of one command.
+
+    Attributes:
+        ended: An end marker of the program was read.
+        walked: The program reported the end of its walk through the tables.
+        understood: Some line was of a known form.
+        found: Bytes by name of the files that the program found in `stage`; None where it did not list them.
+        lossless: No line can be lost on its way, as in the output of a local process.
+        broken: The program reported an error before it began with any table.
+        parallel: A table was announced before the summary of another one, which may be lost.
+        informs: A line of level INFO was read.
+    """
+
+    ended: bool = True
+    walked: bool = False
+    understood: bool = True
+    found: Mapping[str, int] | None = None
+    lossless: bool = False
+    broken: bool = False
+    parallel: bool = False
+    informs: bool = False
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Files of one table around a load, from listings of the areas.
+
+    Attributes:
+        before: Bytes by name of the files in `stage` before the load.
+        waiting: Names in `stage` after it.
+        ingesting: Names in `ingesting` after it that were not there before.
+        returned: Names of those in `ingesting` that were moved back to `stage` since.
+        archived: Names that the load moved to `archive`, or deleted where the project keeps no archive.
+        ambiguous: Whether a file in `stage` matches the patterns of several tables.
+    """
+
+    before: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    waiting: frozenset[str] = frozenset()
+    ingesting: frozenset[str] = frozenset()
+    archived: frozenset[str] = frozenset()
+    ambiguous: bool = False
+    returned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A table that a load was asked for.
+
+    Attributes:
+        domain: `load.name`.
+        table: `table.name`.
+        final_domain: Its schema in the warehouse.
+        final_table: Its name in the warehouse.
+        directory: Directory name, where it differs from `load.name`.
+        pattern: Regular expression of Java for the names of its files.
+        zero_is_loss: A count of 0 means that no row was written: the table appends, and nothing filters its rows.
+        header: A file without records need not be empty.
+    """
+
+    domain: str
+    table: str
+    final_domain: str
+    final_table: str
+    directory: str = ""
+    pattern: str = ""
+    zero_is_loss: bool = False
+    header: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of one table or task.
+
+    Attributes:
+        status: `unknown` where there is no evidence.
+        files: The files of the load.
+        input: Rows read; None where unknown.
+        accepted: Rows accepted; None where unknown.
+        rejected: Rows rejected; None where unknown.
+        reason: Cause of every status but `loaded`.
+        evidence: What the status rests on.
+        warnings: Problems of a table that was loaded.
+        landed: Rows of other files that are in the table, although the load of one failed.
+        archived: The engine archived all files of the table, which it does after it has evaluated the expectations.
+    """
+
+    status: Literal["loaded", "failed", "nothing", "unknown"]
+    files: tuple[str, ...] = ()
+    input: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    reason: str = ""
+    evidence: Evidence = Evidence.NONE
+    warnings: tuple[str, ...] = ()
+    landed: int = 0
+    archived: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Facts about a command that has ended.
+
+    Attributes:
+        events: All its events.
+        result: Its exit, None when it could not be started.
+        log: Properties of its log.
+        rows: Its rows of `audit.audit`; None where they cannot be read, or are not written.
+        files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
+        sequential: The load processes one table after the other (`sparkScheduling.maxJobs` is 1).
+    """
+
+    events: Sequence[Event]
+    result: RunResult | None
+    log: Log = Log()
+    rows: Sequence[AuditRow] | None = None
+    files: Mapping[tuple[str, str], TableFiles] = field(default_factory=lambda: MappingProxyType({}))
+    sequential: bool = True
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code; None when the command could not be started, was cancelled or lost."""
+        return self.result.exit_code if self.result is not None else None
+
+    @property
+    def clean(self) -> bool:
+        """Whether the exit code is 0, which alone proves nothing."""
+        return self.exit_code == 0
+
+    @property
+    def error(self) -> str:
+        """The first error of the program that names a cause."""
+        return self._failed[-1].error if self._failed else ""
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the program itself has written the error."""
+        return bool(self._failed) and self._failed[-1].reported
+
+    @property
+    def _failed(self) -> Sequence[CommandFailed]:
+        return [event for event in self.events if isinstance(event, CommandFailed)]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the program reported its success and returned 0."""
+        return any(isinstance(event, CommandSucceeded) for event in self.events)

@@ -1,0 +1,86 @@
+"""Runs tables and tasks in order and reports the result of each: free of Dagster, for steps and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator
+
+from starlake_dagster_assets.errors import UnreachableError
+from starlake_dagster_assets.execution.backends.protocol import Runner, runs_program
+from starlake_dagster_assets.execution.engine_differences import ignored_settings
+from starlake_dagster_assets.execution.load_run import LoadRun
+from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
+from starlake_dagster_assets.execution.run_state import RunState
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.execution.transform_run import TransformRun
+from starlake_dagster_assets.graph.model import Graph, Node
+from starlake_dagster_assets.graph.plan import topological
+
+__all__ = ["execute", "ordered"]
+
+
+def execute(
+    source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
+) -> Generator[Outcome | Settled | FailedCommand, None, None]:
+    """Loads and transforms what is selected; after a failure, the others go on.
+
+    Args:
+        source: The project.
+        selection: Node ids; external ones are left out.
+        runner: Where commands run.
+        settings: How.
+
+    Yields:
+        One outcome for each selected table and task, as it becomes known; `Settled` after an outcome reported early.
+        An outcome `failed` can follow `materialized` when the audit contradicts the log. `FailedCommand` for a load
+        that failed although none of its tables did.
+
+    Raises:
+        SelectionError: When the selected tasks depend on each other in a circle.
+    """
+    state = RunState(source, runner, settings)
+    loads, transforms = LoadRun(state, runner), TransformRun(state)
+    domains, tasks = ordered(source.graph, selection)
+    read = {up for task in tasks for up in source.graph.upstream[task.id]}
+    if runs_program(runner) and (text := ignored_settings((n for nodes in domains for n in nodes), source.model)):
+        settings.on_line(Line(f"WARN Starlake: {text}"))
+    try:
+        for nodes in domains:
+            yield from loads.load(nodes)
+        for node in tasks:
+            yield from transforms.transform(node, read=node.id in read)
+        yield from transforms.settle()
+        state.warn_of_expectations()
+    except UnreachableError:  # what runs there still needs what the runner holds
+        raise
+    except BaseException:
+        state.executor.close()
+        raise
+    state.executor.close()
+
+
+def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
+    """The order of a run.
+
+    Args:
+        graph: The project's graph.
+        selection: Node ids.
+
+    Returns:
+        The tables by domain directory, then the tasks, each after those that it reads.
+
+    Raises:
+        SelectionError: When the tasks depend on each other in a circle.
+    """
+    wanted = set(selection)
+    domains: dict[str, list[Node]] = {}
+    tasks: list[Node] = []
+    for name in topological(graph, wanted):
+        node = graph.nodes[name]
+        if name not in wanted:
+            continue
+        if node.kind == "task":
+            tasks.append(node)
+        elif node.table is not None:
+            domains.setdefault(node.table.domain, []).append(node)
+    return tuple(tuple(group) for group in domains.values()), tuple(tasks)

@@ -1,0 +1,85 @@
+"""Read-only Starlake commands, for `starlake-dagster doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from starlake_dagster_assets.errors import CommandError
+from starlake_dagster_assets.execution.build import list_argument, path_argument
+from starlake_dagster_assets.execution.model import Command
+
+__all__ = ["dag_generate", "freshness", "lineage", "settings", "usage", "validate"]
+
+
+def usage(name: Literal["stage", "preload", "load", "transform"]) -> Command:
+    """`<command> --help`: its options on stdout; 1 where this version has no such command."""
+    return Command(name, ("--help",))
+
+
+def validate(*, reload: bool = False) -> Command:
+    """`validate`: the project and its connections. Its lines tell what it found, whatever it returns.
+
+    Args:
+        reload: `--reload`: reads the project anew.
+    """
+    return Command("validate", ("--reload",) if reload else ())
+
+
+def settings(connection: str | None = None) -> Command:
+    """`settings`: starts and reads the settings; prints nothing but for a connection.
+
+    Args:
+        connection: `--test-connection`: opens it and prints `SUCCESS: …` or `ERROR: …`; 0 in both cases.
+
+    Raises:
+        CommandError: When the name cannot be said.
+    """
+    return Command("settings", path_argument("--test-connection", connection))
+
+
+def lineage(task: str | None = None, *, output: str | None = None) -> Command:
+    """`lineage`: the dependencies that the engine itself sees, as JSON.
+
+    Args:
+        task: `<domain>.<name>`; all tasks by default.
+        output: `--output`: file; stdout by default.
+
+    Raises:
+        CommandError: When the name or the path cannot be said.
+    """
+    scope = ("--all",) if task is None else list_argument("--task", "task", [task])
+    printed = path_argument("--output", output) or ("--print",)
+    return Command("lineage", (*scope, "--json", *printed))
+
+
+def freshness(tables: Sequence[str] = ()) -> Command:
+    """`freshness`: when tables were last made, as the audit says; 1 when one is too old.
+
+    Args:
+        tables: `domain.table` or `domain`; all by default.
+
+    Raises:
+        CommandError: When a name cannot be said.
+    """
+    return Command("freshness", list_argument("--tables", "table", tables))
+
+
+def dag_generate(output: str, *, tags: Sequence[str] = (), tasks: bool = True, domains: bool = True) -> Command:
+    """`dag-generate`: the DAG files of the peers.
+
+    Args:
+        output: `--outputDir`.
+        tags: `--tags`.
+        tasks: `--tasks`: those of transforms.
+        domains: `--domains`: those of loads.
+
+    Raises:
+        CommandError: When a tag or the path cannot be said, or neither tasks nor domains are wanted.
+    """
+    if not (tasks or domains):
+        raise CommandError("dag-generate: neither tasks nor domains are wanted; nothing would be written.")
+    chosen = () if tasks and domains else ("--tasks",) if tasks else ("--domains",)
+    return Command(
+        "dag-generate", (*path_argument("--outputDir", output), *list_argument("--tags", "tag", tags), *chosen)
+    )

@@ -1,0 +1,122 @@
+"""Tables without a new file whose earlier load, by a previous attempt of the same run, did not end well."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from starlake_dagster_assets.execution.audit_rows import file_names, message_of, with_counts
+from starlake_dagster_assets.execution.evidence import Evidence, Verdict
+from starlake_dagster_assets.execution.incoming_files import IncomingFiles
+from starlake_dagster_assets.execution.load_files import LoadFiles
+from starlake_dagster_assets.execution.model import AuditRow
+from starlake_dagster_assets.execution.outcome import PreviousLoad
+from starlake_dagster_assets.execution.run_state import RunState
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import first_of
+
+__all__ = ["refuse_overwriting", "resolve_nothing"]
+
+
+def refuse_overwriting(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
+    """Finds tables whose load would overwrite files in `ingesting` with new files of the same name from `stage`.
+
+    Args:
+        nodes: Tables of the load.
+        files: Of the load.
+
+    Returns:
+        By node id, why the table must not be loaded.
+    """
+    found = {node.id: files.overwritten(node.table) for node in nodes if node.table is not None}
+    return {node: _overwritten(names) for node, names in found.items() if names}
+
+
+def resolve_nothing(
+    verdict: Verdict, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
+) -> Verdict:
+    """Returns the verdict on a table without a new file, from the locations of its files and previous attempts.
+
+    A table with a file in `incoming`, `stage` or `ingesting`, and a retry after a load whose result was unknown, never
+    had nothing to load.
+
+    Args:
+        verdict: `nothing`.
+        node: The table.
+        state: Of the run.
+        files: Of the load.
+        incoming: Of its domain before `stage`; None where nothing was staged.
+    """
+    assert node.table is not None
+    previous = state.settings.taken.get(node.id, PreviousLoad())
+    if state.settings.previous_jobs:
+        rows = state.executor.last_load(node.table)
+        if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
+            return _of_rows(rows)
+    if incoming is not None and (names := incoming.not_staged(node.table)):
+        return replace(verdict, status="failed", reason=_not_staged(names), evidence=Evidence.FILES)
+    if names := files.still_waiting(node.table):
+        return replace(verdict, status="failed", reason=_not_taken(names), evidence=Evidence.FILES)
+    if names := files.not_loaded(node.table):
+        status = "failed" if state.settings.again else "unknown"
+        return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
+    status = "failed" if state.settings.again else "nothing"
+    if names := files.still_missing(previous.files):
+        return replace(verdict, status=status, reason=_missing(names), evidence=Evidence.FILES)
+    if previous.unknown:
+        reason = (
+            "the result is unknown: no new file, and a previous attempt of this run loaded the table with an unknown "
+            "result"
+        )
+        return replace(verdict, status="unknown", reason=reason, evidence=Evidence.NONE)
+    return verdict
+
+
+def _of_rows(rows: Sequence[AuditRow]) -> Verdict:
+    """Returns the verdict on the load of a previous attempt, whose rows are in the audit."""
+    names = file_names(rows)
+    rejected = [row for row in rows if not row.success]
+    if rejected:
+        reason = f"a previous attempt of this run failed: {message_of(rejected[-1])}"
+        return Verdict("failed", names, reason=reason, evidence=Evidence.AUDIT)
+    note = f"loaded by a previous attempt of this run (job {rows[-1].job_id})"
+    return with_counts(Verdict("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
+
+
+def _not_staged(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} matches the pattern of the table, and `stage` left it in the incoming "
+        "directory of the domain without an error. Next: see the log of `stage`; check the permissions of the file and "
+        "that no other table or rule of the domain excludes it."
+    )
+
+
+def _not_taken(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} matches the pattern of the table and is still in the area `stage`. Next: "
+        "see the log of the load; check which tables of the domain have a pattern that matches it."
+    )
+
+
+def _taken(names: Sequence[str]) -> str:
+    return (
+        f"no new file, but {first_of(names, 5)} in the area `ingesting`: another load took it, and has not ended or "
+        "did not end well. Its rows may be in the table or not. Next: check that. Move the file to the area `archive` "
+        "if they are, else to the area `stage`: the next load takes it."
+    )
+
+
+def _overwritten(names: Sequence[str]) -> str:
+    return (
+        f"not loaded: {first_of(names, 5)} in the area `ingesting` was taken by another load, which has not ended or "
+        "did not end well, and a new file of that name in the area `stage` would overwrite it. Next: check whether "
+        "the rows of the older file are in the table. Move it to the area `archive` if they are or if the new file "
+        "replaces it, else to the area `stage` under another name that the pattern of the table matches."
+    )
+
+
+def _missing(names: Sequence[str]) -> str:
+    return (
+        f"no new file; a previous attempt of this run took {', '.join(names[:5])} and did not end well, and nothing "
+        "shows that it was loaded since: its rows may be there or not. Next: deliver it again, or start a new run."
+    )

@@ -1,0 +1,293 @@
+"""Runs one command at a time: its lines to the listener and the parser, its audit rows at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.execution.backends.protocol import (
+    ClosingRunner,
+    FileReader,
+    HoldingRunner,
+    KeepingRunner,
+    ReportingHandle,
+    ResumingRunner,
+    ReturnedFile,
+    Runner,
+    files_of,
+    has_lossless_log,
+    job_id_of,
+    secrets_held,
+)
+from starlake_dagster_assets.execution.checks import CheckResult, NamedExpectation, evaluate_now
+from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.model import (
+    AuditRow,
+    Command,
+    CommandFailed,
+    Event,
+    ExpectationRow,
+    FileLoaded,
+    Line,
+    TableFailed,
+    TableLoaded,
+    TableStarted,
+)
+from starlake_dagster_assets.execution.outcome import RunSettings
+from starlake_dagster_assets.execution.parse import OutputParser
+from starlake_dagster_assets.execution.reported import ReportedEvents
+from starlake_dagster_assets.execution.samples import MOST_SAMPLES
+from starlake_dagster_assets.execution.source import redact
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.project import Table
+
+__all__ = ["CommandExecutor"]
+
+_T = TypeVar("_T")
+
+
+class CommandExecutor:
+    """Executes the commands of a run, one after the other, and collects their results.
+
+    Args:
+        runner: Runs them.
+        settings: Listener and secrets.
+        audited: Whether commands write audit rows (`application.audit.active`).
+    """
+
+    def __init__(self, runner: Runner, settings: RunSettings, *, audited: bool = True) -> None:
+        self._runner = runner
+        self._audited = audited
+        self._settings = settings
+        self._secrets = settings.secrets | secrets_held(runner)
+        self._reader = runner.warehouse_reader()
+        self._expectation_rows: dict[str, Sequence[ExpectationRow]] = {}
+        self._warned: set[str] = set()
+        self.ending = Ending((), None)
+        """Facts about the last command."""
+        self.job_id = ""
+        """The job id of the last command: an earlier one's where its execution was taken over."""
+        self.adopted = False
+        """Whether the last command was an execution that an earlier attempt had started."""
+
+    @property
+    def supports_concurrent_reads(self) -> bool:
+        """Whether the warehouse can be read while a command writes to it."""
+        return self._reader is not None and self._reader.supports_concurrent_reads
+
+    @property
+    def is_warehouse_locked(self) -> bool:
+        """Whether the runner keeps the warehouse to itself until it is released."""
+        return isinstance(self._runner, HoldingRunner) and self._runner.holding
+
+    @property
+    def lossless(self) -> bool:
+        """Whether no line of a log can be lost."""
+        return has_lossless_log(self._runner)
+
+    @property
+    def files(self) -> FileReader | None:
+        """Lists the files of loads, where the environment can."""
+        return files_of(self._runner)
+
+    def release(self) -> None:
+        """Makes the runner let go of the warehouse."""
+        if isinstance(self._runner, HoldingRunner):
+            self._runner.release()
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+        return redact(text, self._secrets)
+
+    def complete(self, command: Command) -> Ending:
+        """Runs a command to its end."""
+        for _ in self.start(command):
+            pass
+        return self.ending
+
+    def start(
+        self,
+        command: Command,
+        expected: Iterable[tuple[str, str]] = (),
+        repeated: Iterable[tuple[str, str]] = (),
+    ) -> Generator[Event, None, None]:
+        """Runs a command; gives its events as its lines come, and leaves `ending` behind.
+
+        A caller that stops early, or an interruption, cancels the command.
+        """
+        self.ending = Ending((), None)
+        if isinstance(self._runner, KeepingRunner):
+            self._runner.keep_open()
+        try:
+            handle = self._runner.start(command)
+        except UnreachableError:
+            raise
+        except RunnerError as error:
+            self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
+            return
+        self.job_id = job_id = job_id_of(handle, command)
+        self.adopted = job_id != command.job_id
+        reported = ReportedEvents() if isinstance(handle, ReportingHandle) else None
+        reading = _AttemptReading(expected, repeated)
+        secrets = self._secrets | command.secrets
+        try:
+            for item in handle.outputs() if isinstance(handle, ReportingHandle) else handle.lines():
+                if isinstance(item, Line):
+                    self._settings.on_line(_hidden(item, secrets))
+                    yield from reading.take(item) if reported is None else ()
+                elif reported is not None:
+                    yield from reading.note(reported.take(item))
+            result = handle.wait()
+            self.job_id = job_id = job_id_of(handle, command)  # it may have changed hands
+        except UnreachableError:  # what runs there goes on, and is taken over by a retry
+            raise
+        except BaseException:
+            handle.cancel()
+            raise
+        parser = reading.parser if reported is None else reported
+        yield from reading.note(parser.finish(result.exit_code))
+        events = reading.events
+        asked = command.name in ("load", "transform") and not self.is_warehouse_locked
+        redacted = tuple(_without(event, secrets) for event in events)
+        log = parser.log(lossless=self.lossless)
+        self.ending = Ending(redacted, result, log, self.audit(job_id) if asked else None)
+
+    def unfinished(self, name: str) -> Sequence[Command]:
+        """Returns the commands of a name that earlier attempts of the step left, without their results."""
+        runner = self._runner
+        return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, ResumingRunner) else ()
+
+    def close(self) -> None:
+        """Gives up what the runner holds between commands; what could not be released is a warning."""
+        if isinstance(self._runner, ClosingRunner):
+            try:
+                self._runner.close()
+            except RunnerError as error:
+                self.warn(str(error))
+
+    def audit(self, job_id: str) -> Sequence[AuditRow] | None:
+        """The audit rows of a command; None where they cannot be read, or are not written."""
+        reader = self._reader
+        return None if reader is None or not self._audited else self._ask(lambda: reader.audit(job_id))
+
+    def last_load(self, table: Table) -> Sequence[AuditRow]:
+        """The LOAD rows of the newest load of a table; none where they cannot be read."""
+        reader = self._reader
+        if reader is None or not self._audited:
+            return ()
+        return self._ask(lambda: reader.last_load(table.domain_name, table.name)) or ()
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
+        """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
+
+        A command that has ended is asked for once, not for each table.
+        """
+        reader = self._reader
+        if reader is None:
+            return None
+        if job_id in self._expectation_rows:
+            return self._expectation_rows[job_id]
+        rows = self._ask(lambda: reader.expectations(job_id))
+        if rows is not None and self.ending.result is not None:
+            self._expectation_rows = {job_id: rows}
+        return rows
+
+    def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
+        """Evaluates expectations on a table as it is; None where it does not exist or the environment cannot tell."""
+        reader = self._reader
+        return None if reader is None else self._ask(lambda: evaluate_now(node, named, reader))
+
+    def put_back(self, table: Table, names: Collection[str]) -> frozenset[str]:
+        """Moves files that a load took, and of which no row landed, back to where the next load finds them.
+
+        Returns:
+            The names of those that were moved.
+        """
+        nothing: Mapping[str, ReturnedFile] = {}
+        found = self.files.put_back(table, names) if names and self.files is not None else nothing
+        for name, file in found.items():
+            renamed = f" as {file.name}: a new file has its name" if file.name != name else ""
+            moved = f"was not loaded: moved back to `stage`{renamed}"
+            text = moved if file.name else f"stays in the area `ingesting`: {file.reason}"
+            self._settings.on_line(Line(self.redact(f"WARN Starlake: {name} {text}")))
+        return frozenset(name for name, file in found.items() if file.name)
+
+    def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
+        """Returns some messages of rows that a load rejected."""
+        reader = self._reader
+        if reader is None:
+            return ()
+        found = self._ask(lambda: reader.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
+        return tuple(self.redact(text) for text in found)
+
+    def _ask(self, question: Callable[[], _T]) -> _T | None:
+        try:
+            return question()
+        except Exception as error:  # whatever a driver raises: a warehouse that does not answer fails no run
+            self.warn(f"the warehouse cannot be read: {error}")
+            return None
+
+    def warn(self, text: str) -> None:
+        """Writes a warning, once per run."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._settings.on_line(Line(self.redact(f"WARN {text}")))
+
+
+def _hidden(line: Line, secrets: frozenset[str]) -> Line:
+    """The line without secrets."""
+    if not secrets:
+        return line
+    raw = line.raw
+    if raw is not None:
+        raw = redact(raw.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
+    return Line(redact(line.text, secrets), line.stream, raw)
+
+
+class _AttemptReading:
+    """Reads the lines of a command. Where a service runs it again by itself, the last attempt decides.
+
+    What an earlier attempt loaded counts: its files are gone, and later attempts do not mention them.
+
+    Args:
+        expected: Tables that may be announced.
+        repeated: Those that may be announced more than once.
+    """
+
+    def __init__(self, expected: Iterable[tuple[str, str]], repeated: Iterable[tuple[str, str]]) -> None:
+        self._names = (tuple(expected), tuple(repeated))
+        self._attempt = 0
+        self.parser = OutputParser(*self._names)
+        self.events: list[Event] = []
+
+    def note(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Keeps events, and returns them."""
+        self.events.extend(events)
+        return events
+
+    def take(self, line: Line) -> Sequence[Event]:
+        """Takes a line, and returns the events that it completes; none of a late line of an earlier attempt."""
+        landed: Sequence[Event] = ()
+        if line.attempt < self._attempt:
+            return ()
+        if line.attempt > self._attempt:
+            landed = self.note([event for event in self.parser.finish(1) if isinstance(event, TableLoaded)])
+            self.events = _of_landed(self.events)
+            self._attempt, self.parser = line.attempt, OutputParser(*self._names)
+        return [*landed, *self.note(self.parser.feed(line.text))]  # unredacted: a password may name a table
+
+
+def _of_landed(events: Sequence[Event]) -> list[Event]:
+    """Returns the events of tables that landed."""
+    found = {(event.domain, event.table) for event in events if isinstance(event, TableLoaded)}
+    known = [event for event in events if isinstance(event, TableStarted | FileLoaded | TableLoaded)]
+    return [event for event in known if (event.domain, event.table) in found]
+
+
+def _without(event: Event, secrets: frozenset[str]) -> Event:
+    """Returns the event without secrets in its error."""
+    return (
+        replace(event, error=redact(event.error, secrets)) if isinstance(event, (TableFailed, CommandFailed)) else event
+    )

@@ -1,0 +1,348 @@
+"""Verdicts on tables and tasks once a command has ended: pure rules over facts, in the order of `Evidence`.
+
+A verdict rests on rows of the audit, else on the locations of files, else on a complete log. Without any of them it is
+`unknown`. Lines of an incomplete log show progress only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from starlake_dagster_assets.execution.audit_rows import (
+    file_names,
+    files_of_row,
+    is_load_of,
+    is_of,
+    is_second_step_of,
+    message_of,
+    with_counts,
+)
+from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Verdict
+from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, Facts, Load, Named, TableEvent
+from starlake_dagster_assets.execution.model import AuditRow, TableFailed, TableLoaded
+from starlake_dagster_assets.execution.row_loss import checked_rows
+from starlake_dagster_assets.plural import first_of
+
+__all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "records_no_load", "with_uncertain"]
+
+NO_FILE = "no file: nothing in the stage area matches the table's pattern"
+_NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?)"
+
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tuple[str, str], Verdict]:
+    """Returns the verdict on every table of a `load`, by (domain, table) as announced.
+
+    Args:
+        expected: The tables that the load was asked for.
+        ending: The facts about the command.
+    """
+    events, rows = Named[TableEvent](), Named[AuditRow]()
+    for event in ending.events:
+        if isinstance(event, TABLE_EVENTS):
+            events.add(event.table, event)
+    for row in ending.rows or ():
+        rows.add(row.schema, row)
+    tables = [*expected]
+    load = Load.of(ending, tables)
+    return {(one.domain, one.table): _verdict(Facts(one, load, events, rows)) for one in tables}
+
+
+def early_verdict(
+    one: Expected,
+    event: TableLoaded,
+    evidence: Evidence,
+    rows: Sequence[AuditRow] = (),
+    sizes: Mapping[str, int] = _NONE,
+) -> Verdict:
+    """Returns the verdict on a table that a load has finished with while it still runs.
+
+    Args:
+        one: The table.
+        event: Its files and counts, from the log.
+        evidence: What proves that they were loaded.
+        rows: Rows of the job that are there now.
+        sizes: Bytes of its files by name.
+    """
+    mine = [row for row in rows if is_load_of(row, one)]
+    counts = (event.input, event.accepted, event.rejected)
+    archived = event.archived or evidence is Evidence.FILES
+    verdict = with_counts(Verdict("loaded", event.files, *counts, evidence=evidence, archived=archived), mine)
+    second, two_steps = any(is_second_step_of(row, one) for row in rows), any(row.step == "TRANSFORM" for row in rows)
+    return checked_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
+
+
+def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
+    """Whether audit rows prove, while a load still runs, that all files of a table were loaded.
+
+    Args:
+        one: The table.
+        files: Its files, as announced.
+        rows: Rows of the job that are there now.
+    """
+    mine = [row for row in rows if is_load_of(row, one)]
+    if any(not row.success for row in (*mine, *(row for row in rows if is_second_step_of(row, one)))):
+        return False
+    return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
+
+
+def records_no_load(one: Expected, ending: Ending) -> bool:
+    """Whether the audit records a command that has ended, and has no row of a table.
+
+    Args:
+        one: The table.
+        ending: The facts about the command.
+    """
+    if ending.rows is None or not Load.of(ending, [one]).credible:
+        return False
+    return not any(is_load_of(row, one) or is_second_step_of(row, one) for row in ending.rows)
+
+
+def with_uncertain(
+    verdicts: Mapping[tuple[str, str], Verdict], ending: Ending, blocking: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Verdict]:
+    """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.
+
+    Args:
+        verdicts: On every table of the load.
+        ending: The facts about the command.
+        blocking: The tables with an expectation that blocks.
+
+    Returns:
+        The same verdicts; `unknown` for tables whose blocking expectation may have failed.
+    """
+    if not ending.exit_code or any(verdict.status in ("failed", "unknown") for verdict in verdicts.values()):
+        return verdicts
+    reason = (
+        f"its rows were written and the load ended with exit code {ending.exit_code}, as it does when an expectation "
+        f"fails; no warehouse reader can tell whether this table's held: {ending.error}"
+    )
+    return {
+        name: replace(verdict, status="unknown", reason=reason)
+        if name in blocking and verdict.status == "loaded" and not verdict.archived
+        else verdict
+        for name, verdict in verdicts.items()
+    }
+
+
+def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:
+    """Returns the verdict on a `transform`.
+
+    Args:
+        domain: The task's final domain.
+        table: The task's final table.
+        ending: The facts about the command.
+    """
+    rows = [row for row in ending.rows or () if row.step == "TRANSFORM" and is_of(row, domain, table)]
+    rejected = [row for row in rows if not row.success]
+    if rejected:
+        return Verdict("failed", reason=ending.error or message_of(rejected[-1]), evidence=Evidence.AUDIT)
+    if ending.result is None:
+        return Verdict("failed", reason=ending.error or "the command could not be run")
+    if ending.clean and rows:
+        return Verdict("loaded", evidence=Evidence.AUDIT)
+    if ending.succeeded:
+        return Verdict("loaded", evidence=Evidence.LOG)
+    if ending.exit_code is None and rows:  # its end was not seen, and the row comes last
+        return Verdict("loaded", evidence=Evidence.AUDIT)
+    if not ending.clean and (ending.exit_code is not None or ending.log.lossless):
+        evidence = Evidence.LOG if ending.log.lossless or ending.log.ended else Evidence.NONE
+        return Verdict("failed", reason=ending.error, evidence=evidence)
+    return Verdict("unknown", reason=_unknown(ending, "its end was not seen and no audit row names it"))
+
+
+def _verdict(facts: Facts) -> Verdict:
+    if facts.ending.result is None:
+        return Verdict("failed", reason=facts.ending.error or "the command could not be run")
+    for rule in _RULES:
+        if (verdict := rule(facts)) is not None:
+            second, two_steps = bool(facts.second), facts.load.two_steps
+            return checked_rows(verdict, facts.one, facts.rows, facts.sizes(), second=second, two_steps=two_steps)
+    return Verdict("unknown", facts.announced or file_names(facts.rows), reason=_unknown(facts.ending, _seen(facts)))
+
+
+# --------------------------------------------------------------------------------------------------- rules
+
+
+def _failed_in_audit(facts: Facts) -> Verdict | None:
+    """A row that reports a failure overrides the log: the engine can ignore the failure of its final write."""
+    rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
+    if not rejected:
+        return None
+    logged = facts.error if facts.failed is not None and facts.failed.reported else ""
+    reason = logged or message_of(rejected[-1]) or "the audit reports that the load failed"
+    return facts.failure(Evidence.AUDIT, reason, file_names(facts.rows))
+
+
+def _failed_in_log(facts: Facts) -> Verdict | None:
+    """An error that the program logged while it worked on the table."""
+    failed = facts.failed
+    if failed is None or not failed.reported or not (facts.log.lossless or facts.log.ended):
+        return None
+    archived = facts.files is not None and facts.files.archived >= set(failed.files)
+    if _covered(facts) and (facts.ending.clean or archived):
+        return None
+    if not (facts.load.traced and (facts.log.lossless or not archived)):  # a lost line blames the wrong table
+        return None
+    return facts.failure(Evidence.LOG, _with_names(failed, facts.done))
+
+
+def _loaded_in_audit(facts: Facts) -> Verdict | None:
+    """Each file has its own row; a load that replaces rows leaves a row of its final write alone."""
+    if not _covered(facts):
+        return None
+    return facts.verdict(Evidence.AUDIT)
+
+
+def _covered(facts: Facts) -> bool:
+    good = {name for row in facts.rows if row.success for name in files_of_row(row)}
+    if facts.resolved is None and not (facts.ending.clean or facts.log.walked or facts.is_passed):
+        return False  # rows of some files prove nothing about the others, unless the load has passed the table
+    needed = facts.resolved or frozenset(facts.announced)
+    if not needed:
+        return bool(good) or (facts.ending.clean and any(row.success for row in facts.second))
+    return good >= needed or sum(row.success for row in facts.second) >= len(needed)
+
+
+def _by_files(facts: Facts) -> Verdict | None:
+    """A file that went to `archive` was loaded, one in `ingesting` was not."""
+    files = facts.files
+    if files is None:
+        return None
+    names = set(facts.announced) | set(files.before)
+    taken = (set(facts.announced) | (set(files.before) if not files.ambiguous else set[str]())) - files.waiting
+    if stuck := sorted(taken & files.ingesting):
+        error = facts.error or "the load did not complete"
+        return facts.failure(Evidence.FILES, f"{error}\n{_where(stuck, files.returned)}", sorted(taken))
+    if taken and taken <= files.archived and names > taken:
+        left = f"{_some(sorted(names - taken))} still in the area `stage`"
+        return facts.failure(Evidence.FILES, f"{facts.error or 'the load took a part of its files'}\n({left})", taken)
+    if taken and taken <= files.archived:
+        return facts.verdict(Evidence.FILES, sorted(taken))
+    if taken or files.ambiguous or facts.events:
+        return None
+    if not names:
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.FILES) if facts.is_without_file else None
+    left = f"{_some(sorted(names))} still in the area `stage`"
+    if facts.ending.clean:
+        return facts.failure(Evidence.FILES, f"the load ended with exit code 0 and did not take its files: {left}")
+    error = facts.error or "the command failed before it named the table"
+    return facts.failure(Evidence.FILES, f"{error}\n(not loaded: {left})")
+
+
+def _nothing_in_audit(facts: Facts) -> Verdict | None:
+    """A load that ended well, or walked through all tables, and left no row of this one."""
+    if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
+        return None
+    if facts.ending.clean or (facts.log.walked and facts.ending.rows):
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.AUDIT)
+    return None
+
+
+def _failed_without_rows(facts: Facts) -> Verdict | None:
+    """The audit can be read and does not have the rows that a load of the table leaves."""
+    if not facts.load.credible:
+        return None
+    landed_files = file_names([row for row in facts.rows if row.success])
+    if facts.ending.clean and not (facts.events or facts.files is not None):
+        return None
+    error = facts.error or ("" if facts.ending.clean else "the command failed before it named the table")
+    part = "the audit has no row of its load"
+    if landed_files:
+        part = f"the audit has rows of {_some(landed_files)}, and nothing shows that these are all its files"
+    return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
+
+
+def _by_log(facts: Facts) -> Verdict | None:
+    log = facts.log
+    if not (log.lossless or log.ended):
+        return None
+    if facts.loaded is not None and facts.failed is None:
+        whole = log.lossless or facts.is_announced or (facts.listed is not None and facts.listed <= {*facts.announced})
+        return facts.verdict(Evidence.LOG) if whole else None
+    if facts.failed is not None:
+        return facts.failure(Evidence.LOG, _with_names(facts.failed, facts.done)) if log.lossless else None
+    if facts.events:
+        return facts.failure(Evidence.LOG, facts.error or "its load began and never ended") if log.lossless else None
+    return _unannounced(facts)
+
+
+def _unannounced(facts: Facts) -> Verdict | None:
+    """No line names the table."""
+    log, listed = facts.log, facts.listed
+    if not facts.is_without_file:
+        return None
+    absent = listed is not None and not listed
+    walked = log.lossless and log.walked and (facts.ending.clean or bool(facts.load.announced))
+    if log.ended and (absent or (listed is None and walked)):
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+    if listed is None and log.lossless and log.understood and facts.ending.clean:
+        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+    if facts.ending.clean or not log.understood or not (log.lossless or log.broken):
+        return None  # the lines of its load may be lost
+    reason = facts.error or "the command failed before it named the table"
+    return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
+
+
+_RULES: tuple[Callable[[Facts], Verdict | None], ...] = (
+    _failed_in_audit,
+    _failed_in_log,
+    _loaded_in_audit,
+    _by_files,
+    _nothing_in_audit,
+    _by_log,
+    _failed_without_rows,
+)
+
+
+# ------------------------------------------------------------------------------------------------- details
+
+
+def _unknown(ending: Ending, seen: str) -> str:
+    """Returns what is known, and what could not be read."""
+    code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
+    log = "the log has its end" if ending.log.ended else "the end of the log is missing"
+    if not (ending.log.understood or ending.log.informs):
+        log = _NO_KNOWN_LINE
+    audit = "there is no audit table to ask" if ending.rows is None else "the audit does not have its rows"
+    files = "" if ending.files else "; its files cannot be listed"
+    error = f"\n{ending.error}" if ending.error and (ending.is_reported or not ending.clean) else ""
+    return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"
+
+
+def _seen(facts: Facts) -> str:
+    if facts.loaded is not None:
+        return "the log reports it as loaded, and lines may be missing"
+    if facts.failed is not None and facts.failed.missing:
+        return f"its load began, and {_some(facts.failed.missing)} has no summary in the log"
+    if facts.events:
+        return "its load began, and its end is not in the log"
+    if facts.listed:
+        return f"{_some(sorted(facts.listed))} was found, and no line reports its load"
+    return "no line names the table"
+
+
+def _with_names(failed: TableFailed, done: Collection[str]) -> str:
+    missing = [name for name in failed.missing if name not in done] or failed.missing
+    unnamed = [name for name in missing if name not in failed.error]
+    return ": ".join([*([", ".join(unnamed)] if unnamed else []), failed.error])
+
+
+def _where(stuck: Sequence[str], returned: Collection[str]) -> str:
+    """Returns where files are that a load took and did not archive, and what to do about them."""
+    back, left = ([name for name in stuck if (name in returned) is known] for known in (True, False))
+    found = [f"({_some(back)} is back in the area `stage`: the next load takes it)"] if back else []
+    if left:
+        found += [
+            f"({_some(left)} left in the area `ingesting`)",
+            "Next: check whether its rows are in the table. Move it to the area `archive` if they are, else to the "
+            "area `stage`: the next load takes it.",
+        ]
+    return "\n".join(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return first_of(names, 5)

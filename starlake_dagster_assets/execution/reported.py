@@ -1,0 +1,43 @@
+"""Events that an engine in this process reports as objects; its log lines are not parsed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlake_dagster_assets.execution.evidence import Log
+from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
+
+__all__ = ["ReportedEvents"]
+
+
+class ReportedEvents:
+    """Takes the events of one command, as `OutputParser` takes its lines."""
+
+    def __init__(self) -> None:
+        self.walked = False
+        self._verdict: CommandSucceeded | CommandFailed | None = None
+
+    def log(self, *, lossless: bool) -> Log:
+        """Returns the properties of the log: an engine that reports events instead of lines leaves nothing out."""
+        found: dict[str, int] | None = {} if self.walked else None  # files in `stage` that no event names
+        return Log(ended=True, walked=self.walked, understood=True, found=found, lossless=lossless)
+
+    def take(self, event: Event) -> tuple[Event, ...]:
+        """Takes one event, and returns those of tables and files."""
+        if isinstance(event, LoadCompleted):
+            self.walked = True
+            return ()
+        if isinstance(event, (CommandSucceeded, CommandFailed)):
+            self._verdict = event
+            return ()
+        return (event,)
+
+    def finish(self, exit_code: int | None) -> tuple[Event, ...]:
+        """Returns the verdict on the command."""
+        if exit_code == 0 and isinstance(self._verdict, CommandSucceeded):
+            return (self._verdict,)
+        if isinstance(self._verdict, CommandFailed):
+            return (replace(self._verdict, exit_code=exit_code),)
+        if exit_code is None:
+            return (CommandFailed("The command was cancelled before it ended."),)
+        return (CommandFailed(f"The command ended with exit code {exit_code}.", exit_code),)

@@ -1,0 +1,154 @@
+"""State of one run: its executor, its job ids, and the nodes whose result those that read them cannot use."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from starlake_dagster_assets.execution.backends.protocol import Runner
+from starlake_dagster_assets.execution.checks import NamedExpectation, named_expectations
+from starlake_dagster_assets.execution.evaluation import ExpectationResults, blocking_failures
+from starlake_dagster_assets.execution.evidence import Verdict
+from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
+from starlake_dagster_assets.execution.process import CommandExecutor
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["Execution", "RunState"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A command as typed, the job id of its audit rows, its duration for one node, and its exit code."""
+
+    command: str
+    job_id: str
+    seconds: float
+    exit_code: int | None
+
+
+class RunState:
+    """State that the loads and transforms of one run share.
+
+    Args:
+        source: The project.
+        runner: Runs the commands.
+        settings: Of the run.
+    """
+
+    def __init__(self, source: ProjectSource, runner: Runner, settings: RunSettings) -> None:
+        self.source = source
+        self.settings = settings
+        self.executor = CommandExecutor(runner, settings, audited=source.model.application.audit.active)
+        self.unusable: dict[str, str] = {}
+        """By node id, why nodes that read it are not run."""
+        self._expectations = ExpectationResults(self.executor, source.model.application)
+        self._count = 0
+
+    def job_id(self) -> str:
+        """Returns the job id of the next command."""
+        self._count += 1
+        return f"{self.settings.job_prefix}-{self._count}"
+
+    def warn_of_files(self) -> None:
+        """Logs once why the files of loads cannot be listed."""
+        reader = self.executor.files
+        if reader is not None and reader.failure:
+            self.executor.warn(f"the files of loads cannot be listed: {reader.failure}")
+
+    def warn_of_expectations(self) -> None:
+        """Logs once which expectations have no result."""
+        self._expectations.warn()
+
+    def execution(self, command: Command, seconds: float) -> Execution:
+        """Returns facts about the last command."""
+        typed = self.executor.redact(shlex.join(("starlake", *command.argv)))
+        job_id = self.executor.job_id or command.job_id
+        return Execution(typed, job_id, seconds, self.executor.ending.exit_code)
+
+    def expectations(self, node: Node) -> Sequence[NamedExpectation]:
+        """Returns the expectations of a table or task."""
+        return named_expectations(node, self.source.model.application)
+
+    def blocks(self, node: Node) -> bool:
+        """Whether a failed expectation withholds a table or task."""
+        return any(one.blocking for one in self.expectations(node))
+
+    def noted(
+        self, items: Iterator[Outcome | Settled | FailedCommand]
+    ) -> Generator[Outcome | Settled | FailedCommand, None, None]:
+        """Yields the items, and remembers the nodes whose readers are not run."""
+        why = {"failed": "failed", "skipped": "was not run"}
+        if self.settings.policies.unknown_result == "fail":
+            why["unknown"] = "has an unknown result"
+        for item in items:
+            if isinstance(item, Outcome) and item.status in why:
+                self.unusable[item.node.id] = why[item.status]
+            yield item
+
+    def outcome(self, node: Node, verdict: Verdict, ran: Execution, *, settled: bool) -> Outcome:
+        """Returns the outcome of a verdict, with the results of expectations.
+
+        Args:
+            node: The table or task.
+            verdict: On it.
+            ran: Its command.
+            settled: Whether the warehouse can be read now.
+        """
+        named = self.expectations(node)
+        status = "materialized" if verdict.status == "loaded" else verdict.status
+        outcome = Outcome(
+            node,
+            status,
+            _without_name(node, self.executor.redact(verdict.reason)),
+            files=verdict.files,
+            input=verdict.input,
+            accepted=verdict.accepted,
+            rejected=verdict.rejected,
+            seconds=ran.seconds,
+            job_id=ran.job_id,
+            settled=settled,
+            command=ran.command,
+            exit_code=ran.exit_code,
+            evidence=verdict.evidence,
+            warnings=verdict.warnings,
+            landed=verdict.landed,
+        )
+        if not settled or status == "unknown":
+            return replace(outcome, settled=True) if status == "unknown" else outcome
+        if status == "nothing":
+            return self.with_current_checks(outcome, named)
+        if status == "failed":
+            return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
+        checks = self._expectations.of(node, named, ran.job_id, ended=verdict.archived or ran.exit_code == 0)
+        rejects = self._rejects(node, outcome)
+        broken = blocking_failures(checks)
+        if not broken:
+            return replace(outcome, checks=checks, rejects=rejects)
+        failed = any(check.expectation.blocking and not (check.passed or check.unknown) for check in checks)
+        status, reason = "failed" if failed else "unknown", self.executor.redact(broken)
+        return replace(outcome, status=status, reason=reason, checks=checks, rejects=rejects)
+
+    def with_current_checks(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
+        """Returns an outcome `nothing` with its expectations, evaluated on the table as it is."""
+        checks = self.executor.evaluate_now(outcome.node, named) if named else None
+        if checks is None:
+            return outcome
+        if broken := blocking_failures(checks):
+            reason = self.executor.redact(f"{outcome.reason}; {broken}")
+            return replace(outcome, status="failed", reason=reason, checks=checks)
+        return replace(outcome, checks=checks)
+
+    def _rejects(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
+        if not outcome.rejected or node.table is None:
+            return ()
+        return self.executor.rejects(outcome.job_id, node.table)
+
+
+def _without_name(node: Node, reason: str) -> str:
+    """The reason without the name of the node before it, which messages have already."""
+    for name in (node.raw, node.id):
+        reason = reason.removeprefix(f"{name}: ") if name else reason
+    return reason

@@ -1,0 +1,113 @@
+"""What a run needs of a project: its root, its model and its graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from starlake_dagster_assets.execution.secret_forms import hidden
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["ProjectSource", "contains_secret", "find_secrets", "names_secret", "redact", "secrets_of"]
+
+_SECRET_KEY = re.compile(
+    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
+    r"|(?:api|private|access|account|encryption)[-_.]?key",
+    re.I,
+)
+_IN_URL = re.compile(r"(?:passw\w*|pwd|token|secret\w*)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@", re.I)
+_KEY_MATERIAL = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
+)
+_PLACEHOLDERS = ("$", "{{", "%", "<", "*")
+_LONG = 8
+_SHORTEST = 4
+"""Shorter values are not redacted: they would blot out half of every log."""
+
+
+class ProjectSource(Protocol):
+    """A loaded project; `StarlakeProject` is one."""
+
+    @property
+    def env(self) -> str | None:
+        """`SL_ENV`."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The variables that the project was loaded with."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """The project's directory."""
+        ...
+
+    @property
+    def model(self) -> Project:
+        """The resolved models."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """The asset graph."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with its files."""
+        ...
+
+
+def names_secret(name: str) -> bool:
+    """Whether a variable or an option of that name holds a secret."""
+    return _SECRET_KEY.search(name) is not None
+
+
+def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
+    """Whether a text gives a secret away: a URL with a password, a private key, or the value of a known secret.
+
+    Args:
+        text: The text. A placeholder in the place of a password, such as `${PASSWORD}`, is no secret.
+        secrets: Values that are known to be secret; a short one may well be part of an innocent word.
+    """
+    return bool(find_secrets(text, secrets))
+
+
+def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
+    """Returns the parts of a text that reveal secrets; see `contains_secret`.
+
+    Args:
+        text: The text.
+        secrets: Values that are known to be secret.
+    """
+    in_urls = {part for match in _IN_URL.finditer(text) for part in match.groups() if part}
+    found = {part for part in in_urls if not part.startswith(_PLACEHOLDERS)}
+    found |= {match[0] for match in _KEY_MATERIAL.finditer(text)}
+    return frozenset(found | {one for one in secrets if one == text or (len(one) >= _LONG and one in text)})
+
+
+def secrets_of(project: Project) -> frozenset[str]:
+    """Values that must not be shown: connection options and variables whose names say so, and passwords in URLs."""
+    pairs = [*project.variables.items()]
+    for connection in project.application.connections.values():
+        pairs.extend(connection.options.items())
+    found = [value for key, value in pairs if names_secret(key)]
+    found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
+    return frozenset(value for value in found if len(value) >= _SHORTEST)
+
+
+def redact(text: str, secrets: frozenset[str]) -> str:
+    """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = hidden(text, secret) if secret else text
+    return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
+
+
+def _hidden(match: re.Match[str]) -> str:
+    secret = match[1] or match[2]
+    return match[0].replace(secret, "***") if secret else match[0]

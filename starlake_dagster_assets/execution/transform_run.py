@@ -1,0 +1,112 @@
+"""Runs the transforms of one run, each after the tables and tasks that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from starlake_dagster_assets.errors import CommandError
+from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, Settled
+from starlake_dagster_assets.execution.reconcile import reconcile_transform
+from starlake_dagster_assets.execution.run_state import Execution, RunState
+from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.project import Task
+
+__all__ = ["TransformRun"]
+
+
+@dataclass(frozen=True)
+class _Unsettled:
+    """A task that ran while its runner locked the warehouse; `is_reported` where its outcome was yielded already."""
+
+    node: Node
+    task: Task
+    ending: Ending
+    ran: Execution
+    is_reported: bool
+
+
+class TransformRun:
+    """The transforms of one run.
+
+    Args:
+        state: Of the run.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._executor = state.executor
+        self._unsettled: list[_Unsettled] = []
+
+    def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | Settled | FailedCommand]:
+        """Runs one `transform`, unless something it reads failed or was not run in this run.
+
+        Args:
+            node: A task.
+            read: Whether another task of this run reads it.
+        """
+        yield from self._state.noted(self._transform(node, _task(node), read))
+
+    def settle(self) -> Iterator[Outcome | Settled | FailedCommand]:
+        """Releases the warehouse, and evaluates the tasks whose results were in it."""
+        self._executor.release()
+        yield from self._state.noted(self._settle())
+
+    def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | Settled]:
+        state, settings = self._state, self._state.settings
+        unusable = [up for up in state.source.graph.upstream[node.id] if up in state.unusable]
+        if unusable:
+            reasons = ", ".join(f"{up} {state.unusable[up]}" for up in unusable)
+            yield Outcome(node, "skipped", f"not run: {reasons}")
+            return
+        if node.id in settings.refused:
+            yield Outcome(node, "failed", settings.refused[node.id])
+            return
+        try:
+            command = build.transform(
+                task.raw,
+                settings.task_options(node),
+                settings.scheduled(node),
+                truncate=settings.truncate,
+                env=settings.environment(node),
+                secrets=settings.secrets,
+                job_id=state.job_id(),
+                spark=settings.spark(node),
+                overrides=settings.overrides(node),
+            )
+        except CommandError as error:
+            yield Outcome(node, "failed", str(error))
+            return
+        ending = self._executor.complete(command)
+        ran = state.execution(command, ending.result.seconds if ending.result else 0.0)
+        verdict = reconcile_transform(task.domain, task.table, ending)
+        if not self._executor.is_warehouse_locked:
+            yield from self._settle()
+            yield state.outcome(node, verdict, ran, settled=True)
+            return
+        outcome = state.outcome(node, verdict, ran, settled=False)
+        if verdict.status != "loaded":
+            yield replace(outcome, settled=True)
+            return
+        blocking = state.blocks(node)
+        self._unsettled.append(_Unsettled(node, task, ending, ran, is_reported=not blocking))
+        if not blocking:
+            yield outcome
+        elif read:
+            self._executor.release()
+            yield from self._settle()
+
+    def _settle(self) -> Iterator[Outcome | Settled]:
+        waiting, self._unsettled = self._unsettled, []
+        for one in waiting:
+            ending = replace(one.ending, rows=self._executor.audit(one.ran.job_id))
+            verdict = reconcile_transform(one.task.domain, one.task.table, ending)
+            outcome = self._state.outcome(one.node, verdict, one.ran, settled=True)
+            yield Settled(outcome) if one.is_reported and outcome.status == "materialized" else outcome
+
+
+def _task(node: Node) -> Task:
+    assert node.task is not None
+    return node.task

@@ -1,0 +1,106 @@
+"""Several connections behind one reader: the audit may be in another warehouse than a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.execution.samples import Sample
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.project.model.project import Expectation
+
+__all__ = ["RoutingReader", "WithoutJobIds"]
+
+
+class RoutingReader(WarehouseReader):
+    """Asks the reader of the audit's connection for audit rows, and that of its own connection for a table.
+
+    Args:
+        audit: Of the audit; None where it cannot be read.
+        tables: By final schema and table in lower case; a table that is not there is asked for at `default`.
+        default: Of tables that the project does not write.
+    """
+
+    def __init__(
+        self,
+        audit: WarehouseReader | None,
+        tables: Mapping[tuple[str, str], WarehouseReader | None],
+        default: WarehouseReader | None,
+    ) -> None:
+        self._audit = audit
+        self._tables = tables
+        self._default = default
+        readers = [reader for reader in (audit, default, *tables.values()) if reader is not None]
+        self.supports_concurrent_reads = all(reader.supports_concurrent_reads for reader in readers)
+
+    def audit(self, job_id: str) -> Sequence[AuditRow] | None:
+        """Returns the rows of `audit.audit` with a JOBID."""
+        return self._audit.audit(job_id) if self._audit is not None else None
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
+        """Returns the rows of `audit.expectations` with a JOBID."""
+        return self._audit.expectations(job_id) if self._audit is not None else None
+
+    def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
+        """Returns some texts of `audit.rejected`."""
+        return self._audit.rejected(job_id, domain, table, limit) if self._audit is not None else ()
+
+    def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
+        """Returns the LOAD rows of the newest load of a table."""
+        return self._audit.last_load(domain, table) if self._audit is not None else None
+
+    def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
+        """Returns the rows by partition that a load wrote."""
+        return self._audit.load_partition_counts(job_id, domain, table) if self._audit is not None else None
+
+    def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]] | None:
+        """Returns name and type of each column of a table."""
+        reader = self._of(schema, table)
+        return reader.columns(schema, table) if reader is not None else None
+
+    def row_count(self, schema: str, table: str) -> int | None:
+        """Returns the number of rows of a table."""
+        reader = self._of(schema, table)
+        return reader.row_count(schema, table) if reader is not None else None
+
+    def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
+        """Returns some rows of a table as texts."""
+        reader = self._of(schema, table)
+        return reader.rows(schema, table, limit) if reader is not None else ()
+
+    def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
+        """Returns some rows that the query of an expectation counts."""
+        reader = self._of(schema, table)
+        return reader.failing(schema, table, sql, limit) if reader is not None else None
+
+    def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
+        """Evaluates expectations on a table as it is."""
+        reader = self._of(schema, table)
+        return reader.evaluate(schema, table, expectations) if reader is not None else None
+
+    def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
+        """Returns the rows of a table by the values of a column."""
+        reader = self._of(schema, table)
+        return reader.partition_counts(schema, table, column) if reader is not None else None
+
+    def _of(self, schema: str, table: str) -> WarehouseReader | None:
+        return self._tables.get((schema.lower(), table.lower()), self._default)
+
+
+class WithoutJobIds(RoutingReader):
+    """Reads all but the audit rows of a command, where commands get no `SL_JOB_ID` to find them by.
+
+    Args:
+        reader: Reads the warehouse.
+    """
+
+    def __init__(self, reader: WarehouseReader) -> None:
+        super().__init__(reader, {}, reader)
+
+    def audit(self, job_id: str) -> Sequence[AuditRow] | None:
+        """Returns None: the rows of a command are unknown."""
+        return None
+
+    def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
+        """Returns None: the rows of a command are unknown."""
+        return None

@@ -1,0 +1,129 @@
+"""What a DAG file of `starlake dag-generate` says: schedules with their tables, tasks with what they read, options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from starlake_dagster_assets.project.model.problems import Problem
+
+__all__ = ["DagContext", "DagNode", "DagSchedule", "DagTable"]
+
+
+def _none() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class DagTable:
+    """A table of a `schedules` literal.
+
+    Attributes:
+        domain: `name` of the domain, as the command line is given it.
+        name: `name` of the table, as the command line is given it.
+        final_domain: `final_name` of the domain; None where the literal does not say it.
+        final_name: `final_name` of the table; None where the literal does not say it.
+        path: Where the literal says it.
+    """
+
+    domain: str
+    name: str
+    final_domain: str | None = None
+    final_name: str | None = None
+    path: str = field(default="", compare=False)
+
+    @property
+    def raw(self) -> str:
+        """The name for the command line."""
+        return f"{self.domain}.{self.name}"
+
+    @property
+    def id(self) -> str:
+        """`<schema>.<table>` by final names."""
+        return f"{self.final_domain or self.domain}.{self.final_name or self.name}"
+
+
+@dataclass(frozen=True)
+class DagSchedule:
+    """One item of `schedules`: its label (`daily`, `cron1`; None where it says none), its cron, its tables."""
+
+    name: str | None
+    cron: str | None
+    tables: tuple[DagTable, ...]
+
+
+@dataclass(frozen=True)
+class DagNode:
+    """One table or task of a dependency tree, however often the tree repeats it.
+
+    Attributes:
+        name: `data.name`: the full name of a task, or a table as SQL spells it.
+        kind: `data.typ`.
+        sink: `data.sink`: the table that a task writes; the name where the literal says none.
+        cron: `data.cron`.
+        freshness: `data.freshness`: seconds; 0 = not said.
+        reads: Keys of its `children`, in order.
+        path: Where the literal says it first.
+    """
+
+    name: str
+    kind: Literal["table", "task"]
+    sink: str
+    cron: str | None = None
+    freshness: float = 0
+    reads: tuple[tuple[str, str], ...] = ()
+    path: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Kind and name without case: two spellings in SQL are one table."""
+        return (self.kind, self.name.lower())
+
+    def with_more(self, other: DagNode) -> DagNode:
+        """This node, and what another place says of it that is not said here."""
+        return DagNode(
+            self.name,
+            self.kind,
+            self.sink if self.sink != self.name else other.sink,
+            self.cron or other.cron,
+            self.freshness or other.freshness,
+            tuple(dict.fromkeys([*self.reads, *other.reads])),
+            self.path,
+        )
+
+
+@dataclass(frozen=True)
+class DagContext:
+    """One DAG file.
+
+    Attributes:
+        name: Of the file, without its suffix: what its job is named after.
+        file: Path of the file; "" where the literals were passed as they are.
+        line: Line of the literal, where it is known.
+        schedules: `schedules` of a load file.
+        roots: Keys of the tasks that the file runs.
+        nodes: The tables and tasks of its trees by key.
+        options: `options`, as texts.
+        task_options: `jobs`: the variables of single transforms by full name.
+        cron: `cron` of a transform file.
+        description: `description`.
+        environment: Where commands run: a name of the registry of environments; None where the file does not say.
+    """
+
+    name: str
+    file: str = ""
+    line: int | None = None
+    schedules: tuple[DagSchedule, ...] = ()
+    roots: tuple[tuple[str, str], ...] = ()
+    nodes: Mapping[tuple[str, str], DagNode] = field(default_factory=_none)
+    options: Mapping[str, str] = field(default_factory=_none)
+    task_options: Mapping[str, Mapping[str, str]] = field(default_factory=_none)
+    cron: str | None = None
+    description: str | None = None
+    environment: str | None = None
+
+    def problem(self, path: str, message: str, hint: str = "", code: str = "dag-context") -> Problem:
+        """A problem of this file's literals."""
+        return Problem(file=self.file or self.name, line=self.line, key=path, message=message, hint=hint, code=code)

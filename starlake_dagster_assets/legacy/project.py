@@ -1,0 +1,344 @@
+"""DAG files as a project: over the project's own files, whose nodes they select, or alone, by names only."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from starlake_dagster_assets.errors import ProjectError, closest_match
+from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.graph.build import build_graph
+from starlake_dagster_assets.graph.model import Graph
+from starlake_dagster_assets.legacy.context import DagContext, DagNode, DagTable
+from starlake_dagster_assets.legacy.names import project_of_names
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import DagConfig, Location, Project, Table, Task
+
+__all__ = ["DagProject", "Part", "variables_of"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one DAG file and one of its schedules run together.
+
+    Attributes:
+        job: Its name: the file's, with the schedule's label where the file has several.
+        cron: Of the schedule, or of the file.
+        schedule: The schedule's label.
+        tables: The tables that are loaded.
+        tasks: The tasks that are run.
+    """
+
+    context: DagContext
+    job: str
+    cron: str | None
+    schedule: str | None = None
+    tables: tuple[DagTable, ...] = ()
+    tasks: tuple[DagNode, ...] = ()
+
+    @property
+    def runs_dependencies(self) -> bool:
+        """Whether what its tasks read is run in its job (`load_dependencies`)."""
+        options = self.context.options
+        text = options.get("run_dependencies_first", options.get("load_dependencies", ""))
+        return text.strip().lower() in {"true", "1", "yes", "on"}
+
+    def cron_of(self, said: DagTable | DagNode) -> str | None:
+        """A task's own cron counts: the generator gave a file the cron of its first task."""
+        return (said.cron if isinstance(said, DagNode) else None) or self.cron
+
+
+class DagProject:
+    """A project source made of DAG files.
+
+    Args:
+        contexts: The files.
+        base: The project that they were generated from: its graph, columns and checks hold, and the files say which of
+            its tables and tasks run, when and how. None: tables and tasks are known by name only.
+        root: The project's directory, where there is no `base`; `SL_ROOT` of `sl_env_var` by default.
+        env: The environment, where there is no `base`; `SL_ENV` of `sl_env_var` by default.
+
+    Raises:
+        ProjectError: When a file names a table or task that the project does not have, one is given two crons, or
+            nobody says where the project is.
+    """
+
+    def __init__(
+        self,
+        contexts: Sequence[DagContext],
+        base: ProjectSource | None = None,
+        *,
+        root: str | Path | None = None,
+        env: str | None = None,
+    ) -> None:
+        self.parts = tuple(_parts(contexts))
+        self._base = base
+        if base is None:
+            said = variables_of(contexts)
+            where = root or said.get("SL_ROOT")
+            if where is None:
+                hint = "Give `project`, or `root`."
+                raise ProjectError([contexts[0].problem("options.sl_env_var", "has no SL_ROOT.", hint)])
+            self._root = Path(str(where).removeprefix("file://"))
+            self._env = env or said.get("SL_ENV")
+            self._plain = project_of_names(contexts, self._root, self._env, said)
+        else:
+            self._root, self._env, self._plain = base.root, base.env, base.model
+        self._found = self._nodes()
+
+    @property
+    def root(self) -> Path:
+        """The project's directory."""
+        return self._root
+
+    @property
+    def env(self) -> str | None:
+        """`SL_ENV`."""
+        return self._env
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The variables that the project was loaded with."""
+        return self._base.options if self._base is not None else {}
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Ids of the tables and tasks that the files themselves run, without what those read."""
+        return frozenset(self._found)
+
+    @property
+    def model(self) -> Project:
+        """The project, its schedules and DAG configurations those of the files."""
+        return self._model
+
+    @property
+    def graph(self) -> Graph:
+        """The project's graph; without the project, what the files' trees say.
+
+        Raises:
+            ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a circle.
+        """
+        return self._graph
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Those of the project's files, where they are there."""
+        return self._base.problems if self._base is not None else ()
+
+    @cached_property
+    def _model(self) -> Project:
+        domains = tuple(
+            domain.model_copy(update={"tables": tuple(self._table(one) for one in domain.tables)})
+            for domain in self._plain.domains
+        )
+        transforms = tuple(
+            domain.model_copy(update={"tasks": tuple(self._task(one) for one in domain.tasks)})
+            for domain in self._plain.transforms
+        )
+        application = self._plain.application.model_copy(update={"dag_ref_load": None, "dag_ref_transform": None})
+        dags = {part.job: self._dag(part) for part in self.parts}
+        changes = {"domains": domains, "transforms": transforms, "application": application, "dags": dags}
+        return self._plain.model_copy(update=changes)
+
+    @cached_property
+    def _graph(self) -> Graph:
+        if self._base is None:
+            graph, problems = build_graph(self.model)
+            if errors := [problem for problem in problems if problem.severity == "error"]:
+                raise ProjectError([f"{problem.message} {problem.hint}".strip() for problem in errors])
+            return graph
+        tables = {table.id: table for table in self.model.tables}
+        tasks = {task.raw: task for task in self.model.tasks}
+        nodes = {
+            name: replace(
+                node,
+                table=tables.get(node.table.id) if node.table else None,
+                task=tasks.get(node.raw) if node.task else None,
+            )
+            if node.table or node.task
+            else node
+            for name, node in self._base.graph.nodes.items()
+        }
+        return replace(self._base.graph, nodes=MappingProxyType(nodes))
+
+    def _table(self, table: Table) -> Table:
+        """The table with the schedule and the DAG configuration of its file."""
+        node = self._ids["table", table.raw]
+        if node not in self._found:
+            own: dict[str, Any] = {"dag_ref": None}
+            if node not in self._dependencies:
+                return table.model_copy(update={"metadata": table.metadata.model_copy(update=own)})
+            metadata = table.metadata.model_copy(update={**own, "schedule": None})
+            return table.model_copy(update={"metadata": metadata, "cron": None})
+        part, cron = self._found[node]
+        metadata = table.metadata.model_copy(update={"dag_ref": part.job, "schedule": part.schedule or cron})
+        return table.model_copy(update={"metadata": metadata, "cron": cron})
+
+    def _task(self, task: Task) -> Task:
+        node = self._ids["task", task.raw]
+        if node not in self._found:
+            scheduled = {"cron": None, "schedule": None} if node in self._dependencies else {}
+            return task.model_copy(update={"dag_ref": None, **scheduled})
+        part, cron = self._found[node]
+        return task.model_copy(update={"dag_ref": part.job, "cron": cron, "schedule": cron})
+
+    @cached_property
+    def _dependencies(self) -> frozenset[str]:
+        """Ids of what the jobs of files with `load_dependencies` run first, whatever schedule the project gives it."""
+        upstream: Mapping[str, tuple[str, ...]] = self._base.graph.upstream if self._base is not None else {}
+        stack = [node for node, (part, _) in self._found.items() if part.runs_dependencies]
+        found: set[str] = set()
+        while stack:
+            ups = [up for up in upstream.get(stack.pop(), ()) if up not in found and up not in self._found]
+            found.update(ups)
+            stack.extend(ups)
+        return frozenset(found)
+
+    def _dag(self, part: Part) -> DagConfig:
+        context = part.context
+        options = dict(context.options)
+        raws = {raw.lower(): raw for kind, raw in self._ids if kind == "task"}
+        for name, pairs in context.task_options.items():
+            options[raws.get(name.lower(), name)] = ",".join(f"{key}={value}" for key, value in pairs.items())
+        return DagConfig(
+            name=part.job,
+            template="",
+            filename=f"{part.job}.py",
+            comment=context.description,
+            options=options,
+            location=Location(file=context.file or context.name, line=context.line),
+        )
+
+    # ------------------------------------------------------------------------------------------------- names
+
+    def _id(self, said: DagTable | DagNode) -> str | None:
+        """The id of the node that a literal names."""
+        if isinstance(said, DagNode):
+            kind, raw, final = "task", said.name, said.sink
+        else:
+            kind, raw, final = "table", said.raw, said.id
+        looks = [self._raw.get((kind, raw.lower())), self._final.get((kind, final.lower()))]
+        if isinstance(said, DagTable) and said.final_name is not None:
+            looks.reverse()  # older files say `name` and `final_name`; newer ones the final name twice
+        return looks[0] or looks[1]
+
+    @cached_property
+    def _final(self) -> Mapping[tuple[str, str], str]:
+        found = {("table", table.id.lower()): self._ids["table", table.raw] for table in self._plain.tables}
+        written = Counter(task.id.lower() for task in self._plain.tasks)
+        for task in self._plain.tasks:
+            if written[task.id.lower()] == 1:  # else only the name of the task says which one is meant
+                found["task", task.id.lower()] = self._ids["task", task.raw]
+        return found
+
+    @cached_property
+    def _raw(self) -> Mapping[tuple[str, str], str]:
+        return {(kind, raw.lower()): id_ for (kind, raw), id_ in self._ids.items()}
+
+    @cached_property
+    def _ids(self) -> Mapping[tuple[str, str], str]:
+        """The ids of nodes by kind and raw name: several tasks may write one table."""
+        graph = self._base.graph if self._base is not None else build_graph(self._plain)[0]
+        found = {("table", table.raw): table.id for table in self._plain.tables}
+        found |= {("task", task.raw): task.id for task in self._plain.tasks}
+        return found | {key: node.id for key, node in graph.by_raw.items()}
+
+    def _nodes(self) -> Mapping[str, tuple[Part, str | None]]:
+        """The part that runs each node, and by which cron.
+
+        Raises:
+            ProjectError: Names what the project does not have, and what two schedules have.
+        """
+        found: dict[str, tuple[Part, str | None]] = {}
+        problems: list[Problem] = []
+        for part in self.parts:
+            for said in (*part.tables, *part.tasks):
+                node = self._id(said)
+                if node is None:
+                    problems.append(self._unknown(part.context, said))
+                    continue
+                cron = part.cron_of(said)
+                first, its = found.setdefault(node, (part, cron))
+                if its != cron:
+                    other = f"{first.job} ({first.context.file})" if first.context.file else first.job
+                    text = f"{node} runs by {cron or 'no cron'} here, and by {its or 'no cron'} in {other}."
+                    hint = "An asset has one schedule: keep one."
+                    problems.append(part.context.problem(said.path, text, hint, "two-schedules"))
+        if problems:
+            raise ProjectError(problems)
+        return found
+
+    def _unknown(self, context: DagContext, said: DagTable | DagNode) -> Problem:
+        kind = "task" if isinstance(said, DagNode) else "table"
+        name = said.name if isinstance(said, DagNode) else said.raw
+        close = closest_match(
+            name, [one for (known, raw), id_ in self._ids.items() if known == kind for one in (raw, id_)]
+        )
+        hint = f"Is {close} meant?" if close else "Generate the DAG files again, or take it out."
+        return context.problem(said.path, f"{name} is no {kind} of the project in {self._root}.", hint, "unknown-node")
+
+
+def variables_of(contexts: Iterable[DagContext]) -> Mapping[str, str]:
+    """The variables of `sl_env_var`.
+
+    Args:
+        contexts: The files.
+
+    Raises:
+        ProjectError: When one is not a JSON object, or two files give a variable two values; the values are not shown.
+    """
+    found: dict[str, tuple[str, DagContext]] = {}
+    problems: list[Problem] = []
+    for context in contexts:
+        for name, value in _env_var(context, problems).items():
+            first = found.setdefault(str(name), (str(value), context))
+            if first[0] != str(value):
+                other = first[1].file or first[1].name
+                text = f"gives {name} another value than {other}: one resource runs all files."
+                hint = "Give one `starlake` for all, or make definitions of each and merge them."
+                problems.append(context.problem("options.sl_env_var", text, hint))
+    if problems:
+        raise ProjectError(problems)
+    return MappingProxyType({name: value for name, (value, _) in found.items()})
+
+
+def _env_var(context: DagContext, problems: list[Problem]) -> Mapping[Any, Any]:
+    text = context.options.get("sl_env_var")
+    if not text:
+        return {}
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        problems.append(context.problem("options.sl_env_var", f"is not JSON ({error})."))
+        return {}
+    if isinstance(found, dict):
+        return cast("Mapping[Any, Any]", found)
+    problems.append(context.problem("options.sl_env_var", 'is no JSON object such as {"SL_ROOT": "/starbake"}.'))
+    return {}
+
+
+def _parts(contexts: Sequence[DagContext]) -> Iterator[Part]:
+    stems = Counter(context.name for context in contexts)
+    taken: Counter[str] = Counter()
+    for context in contexts:
+        name = context.name
+        if stems[name] > 1 and context.file:
+            name = f"{Path(context.file).parent.name}_{name}"
+        several = len(context.schedules) > 1
+        for schedule in context.schedules:
+            job = f"{name}_{schedule.name}" if several else name
+            yield Part(context, _free(job, taken), schedule.cron, schedule.name, tables=schedule.tables)
+        if context.roots:
+            roots = tuple(context.nodes[key] for key in context.roots)
+            yield Part(context, _free(name, taken), context.cron, tasks=roots)
+
+
+def _free(job: str, taken: Counter[str]) -> str:
+    taken[job] += 1
+    return job if taken[job] == 1 else f"{job}_{taken[job]}"

@@ -1,0 +1,1 @@
+"""Loaded projects on disk: a cache keyed by content, and one prepared file for images."""

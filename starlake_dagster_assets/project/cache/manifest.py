@@ -1,0 +1,194 @@
+"""Cache of loaded project files, keyed by content, so that a stale entry is never used.
+
+Two files a project and environment: `<key>.files.json` holds what each file says and what its SQL reads, by hash of
+its bytes and of what it depends on; `<key>.project.json` the whole resolved project. Neither holds variables,
+connections, nor anything of a file that reads a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from starlake_dagster_assets.atomic_file import replaced_file
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Application, DagConfig, Domain, ExternalTable, Macro, TypeDef
+from starlake_dagster_assets.project.model.project import TransformDomain as Transforms
+
+__all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
+
+_FORMAT = "2"
+_SECRET = re.compile(
+    r"passw|passphrase|(?:^|_)pass(?:_|$)|pwd|secret|token|credential|keyfile|(?:^|_)auth(?:_|$)"
+    r"|(?:api|access|account|private|aes|encryption)_?key",
+    re.IGNORECASE,
+)
+
+
+class Snapshot(BaseModel):
+    """A resolved project without its root, variables and application."""
+
+    model_config = ConfigDict(frozen=True)
+
+    types: dict[str, TypeDef]
+    domains: tuple[Domain, ...]
+    transforms: tuple[Transforms, ...]
+    externals: tuple[ExternalTable, ...]
+    dags: dict[str, DagConfig]
+    macros: tuple[Macro, ...]
+    problems: tuple[Problem, ...]
+
+
+class Manifest:
+    """The cache of one project in one environment; whatever is wrong with its files, they are as if absent.
+
+    Args:
+        directory: Where its files are; made when first written.
+        root: The project's root.
+        env: The environment's name.
+    """
+
+    def __init__(self, directory: Path, root: Path, env: str | None) -> None:
+        key = _hash([str(root), env or ""])
+        self._files_path = directory / f"{key}.files.json"
+        self._project_path = directory / f"{key}.project.json"
+        self._stamp = _stamp()
+        self._files: dict[str, Any] | None = None
+        self._used: dict[str, Any] = {}
+        self._changed = False
+
+    # ------------------------------------------------------------------------------------------- whole project
+
+    def project(self, key: str, context: Mapping[str, str]) -> Snapshot | None:
+        """The resolved project, if nothing it depends on has changed.
+
+        Args:
+            key: A hash of all files and settings.
+            context: A hash of the value of each variable; only those that the files mention count.
+        """
+        try:
+            head, _, body = self._project_path.read_bytes().partition(b"\n")
+            header = cast("dict[str, Any]", json.loads(head))
+            if [header["stamp"], header["key"], header["sum"]] != [self._stamp, key, _digest(body)]:
+                return None
+            if _context(header["names"], context) != header["context"]:
+                return None
+            return Snapshot.model_validate_json(body)
+        except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
+            return None
+
+    def keep_project(self, key: str, names: Iterable[str], context: Mapping[str, str], snapshot: Snapshot) -> None:
+        """Keeps a resolved project for the next load."""
+        try:
+            body = snapshot.model_dump_json(exclude_defaults=True).encode()
+        except ValueError:  # a file's name that is not UTF-8
+            return
+        used = sorted(names)
+        header = {
+            "stamp": self._stamp,
+            "key": key,
+            "sum": _digest(body),
+            "names": used,
+            "context": _context(used, context),
+        }
+        _write(self._project_path, json.dumps(header).encode() + b"\n" + body)
+
+    def forget_project(self) -> None:
+        """Removes the resolved project: it holds something that is not to be kept."""
+        with contextlib.suppress(OSError):
+            self._project_path.unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------- single files
+
+    def get(self, key: str) -> Any:
+        """An entry of an earlier load, or None."""
+        found = self._read().get(key)
+        if found is not None:
+            self._used[key] = found
+        return found
+
+    def put(self, key: str, value: Any) -> None:
+        """Adds an entry."""
+        self._used[key] = value
+        self._changed = True
+
+    def save(self) -> None:
+        """Writes the entries that this load used, if any is new."""
+        if self._changed:
+            body = json.dumps(self._used, separators=(",", ":")).encode()
+            header = json.dumps({"stamp": self._stamp, "sum": _digest(body)}).encode()
+            _write(self._files_path, header + b"\n" + body)
+
+    def _read(self) -> dict[str, Any]:
+        if self._files is None:
+            self._files = {}
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                head, _, body = self._files_path.read_bytes().partition(b"\n")
+                header = cast("dict[str, Any]", json.loads(head))
+                if header["stamp"] == self._stamp and header["sum"] == _digest(body):
+                    found = json.loads(body)
+                    self._files = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        return self._files
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable or an option is likely to hold a secret, by its name."""
+    return _SECRET.search(name) is not None
+
+
+def secret_values(variables: Mapping[str, str], application: Application) -> frozenset[str]:
+    """The values of variables and connection options that are likely to be secrets."""
+    options = [item for connection in application.connections.values() for item in connection.options.items()]
+    found = {value for name, value in [*variables.items(), *options] if is_secret_name(name)}
+    return frozenset(value for value in found if len(value) >= 4 and value.lower() not in {"true", "false", "none"})
+
+
+def _context(names: Iterable[str], values: Mapping[str, str]) -> str:
+    return _hash(f"{name}={values.get(name, '')}" for name in names)
+
+
+def _stamp() -> str:
+    """Changes with anything that changes what a load makes of the same files."""
+    parts = [_FORMAT]
+    for package in ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            parts.append(f"{package}={metadata.version(package)}")
+    own = sorted(
+        (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
+        for package in _packages(Path(__file__).parents[1])
+        for entry in os.scandir(package)
+        if not entry.is_dir()
+    )
+    return _hash([*parts, repr(own)])
+
+
+def _packages(root: Path) -> list[Path]:
+    """Returns a package and the packages in it, without the caches of the interpreter."""
+    with os.scandir(root) as entries:
+        return [root, *(Path(entry.path) for entry in entries if entry.is_dir() and entry.name != "__pycache__")]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces a file at once, so that two processes never see half of one; a cache that cannot be written is none."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with replaced_file(path) as part:
+            part.touch(mode=0o600)
+            part.write_bytes(content)
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return _digest("\0".join(parts).encode("utf-8", "surrogatepass"))
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,212 @@
+"""A project as it was found at one moment, in one file: a code location loads from it without parsing anything.
+
+Two lines of JSON: what the project was prepared with, and the resolved project. It holds no secret and no path of the
+machine that made it, so that it may stand in an image or in a store of another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from functools import cache
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from starlake_dagster_assets.atomic_file import replaced_file
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project.cache.manifest import is_secret_name, secret_values
+from starlake_dagster_assets.project.files.application import SETTINGS
+from starlake_dagster_assets.project.files.discovery import read_sources
+from starlake_dagster_assets.project.files.environment import CLOCK, RUN, clock
+from starlake_dagster_assets.project.files.rendering import mentioned
+from starlake_dagster_assets.project.model.problems import Problem
+from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["read_prepared", "write_prepared"]
+
+_ROOT = "\ue000"
+"""Stands for the project's root, wherever it is when the file is read; no text has it."""
+_HIDDEN = "***"
+_PROBLEMS = TypeAdapter(tuple[Problem, ...])
+
+
+def write_prepared(
+    path: Path,
+    project: Project,
+    problems: Iterable[Problem],
+    *,
+    env: str | None = None,
+    options: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a loaded project into a file, replacing it at once.
+
+    Args:
+        path: The file; its directory is made.
+        project: The project, just loaded from its files.
+        problems: What is wrong with it.
+        env: The environment that was asked for, None where it was left to `SL_ENV` and the files.
+        options: The variables that it was loaded with.
+        environ: The process environment (`SL_*`); by default `os.environ`.
+    """
+    texts = [file.content.decode("utf-8", "replace") for file in read_sources(Path(project.root)).files.values()]
+    names = {name for text in texts for name in mentioned(text)}
+    header = {
+        "format": _format(),
+        "version": _version(),
+        "env": env,
+        "inputs": _inputs(names, options or {}, os.environ if environ is None else environ),
+        "names": sorted(name for name in names if _counts(name)),
+        "problems": _PROBLEMS.dump_python(tuple(problems), mode="json", exclude_defaults=True),
+    }
+    content = f"{_json(header)}\n{_json(_portable(project, texts))}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(path) as part:
+        part.write_text(content, encoding="utf-8")
+
+
+def read_prepared(
+    path: Path,
+    root: Path,
+    *,
+    env: str | None = None,
+    options: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Project, tuple[Problem, ...]]:
+    """Reads a prepared project; the project's own directory is not looked at.
+
+    Args:
+        path: The file.
+        root: Where the project is on this machine.
+        env: The environment asked for; it must be the one that the file was made for.
+        options: Variables; they must be those that the file was made with.
+        environ: The process environment (`SL_*`); by default `os.environ`.
+
+    Returns:
+        The project, without secrets, and its problems.
+
+    Raises:
+        ProjectError: When the file is not there or cannot be read, was made by a version with other models, or with
+            another environment, other options or other values of the `SL_*` variables that the project reads.
+    """
+    given = os.environ if environ is None else environ
+    again = f"Make it again: starlake-dagster prepare {root}{f' --env {env}' if env else ''} --out {path}"
+    try:
+        head, _, body = path.read_text(encoding="utf-8").partition("\n")
+        header = cast("dict[str, Any]", json.loads(head))
+        made = str(header["version"])
+        if header["format"] != _format():
+            raise ProjectError([f"{_describe_origin(path, made)} {again}"])
+        found = Project.model_validate_json(body.replace(_ROOT, _json(str(root))[1:-1]))
+        problems = _PROBLEMS.validate_python(header["problems"])
+        _same_inputs(path, header, env, _inputs(header["names"], options or {}, given), again)
+    except FileNotFoundError as error:
+        raise ProjectError([f"{path} is not there: the project was not prepared. {again}"]) from error
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ProjectError([f"{path} is not a prepared project ({type(error).__name__}). {again}"]) from error
+    times = clock(datetime.now(timezone.utc).astimezone())
+    mine = {name: value for name, value in given.items() if name.startswith("SL_")}
+    variables = {**mine, **times, **found.variables, **(options or {})}
+    return found.model_copy(update={"variables": variables}), problems
+
+
+def _same_inputs(path: Path, header: Mapping[str, Any], env: str | None, inputs: Mapping[str, str], again: str) -> None:
+    if header["env"] != env:
+        raise ProjectError([f"{path} was made for the environment {header['env']}, {env} is asked for. {again}"])
+    before = cast("Mapping[str, str]", header["inputs"])
+    for name in sorted(before.keys() | inputs.keys()):
+        # SL_ENV does not count where the environment is asked for by its name
+        if before.get(name) != inputs.get(name) and not (env and name == "SL_ENV"):
+            raise ProjectError([f"{path} was made with another value of {name} than there is now. {again}"])
+
+
+def _inputs(names: Iterable[str], options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Hashes of the options, and of the variables of the process that the project or its settings read."""
+    read = {name for name in {*names, *SETTINGS, "SL_ENV"} if _counts(name)}
+    found = {name: environ[name] for name in read if name in environ and name not in options}
+    return {name: _hash(value) for name, value in sorted({**found, **options}.items()) if not is_secret_name(name)}
+
+
+def _counts(name: str) -> bool:
+    """Whether a variable of the process can change what a project is."""
+    return name.startswith("SL_") and name != "SL_ROOT" and name not in RUN and not is_secret_name(name)
+
+
+def _portable(project: Project, texts: Iterable[str]) -> Any:
+    """The project without its root and without what is secret."""
+    secrets = secret_values(project.variables, project.application)
+    written = "\n".join(texts)
+    # what stands in a file for everybody to read is no secret, and hiding it would garble names
+    hidden = sorted((one for one in secrets if one not in written), key=len, reverse=True)
+    data = project.model_dump(mode="json", exclude_defaults=True)
+    data["variables"] = {
+        name: value
+        for name, value in data["variables"].items()
+        if name not in CLOCK and not is_secret_name(name) and not any(secret in value for secret in secrets)
+    }
+    for connection in data["application"].get("connections", {}).values():
+        options = connection.get("options", {})
+        kept = {name: value for name, value in options.items() if not is_secret_name(name)}
+        connection["options"] = {name: _replaced(value, secrets, project.root) for name, value in kept.items()}
+    return _walk(data, hidden, project.root)
+
+
+def _walk(value: Any, hidden: Iterable[str], root: str) -> Any:
+    if isinstance(value, str):
+        return _replaced(value, hidden, root)
+    if isinstance(value, list):
+        return [_walk(one, hidden, root) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _walk(one, hidden, root) for key, one in cast("dict[str, Any]", value).items()}
+    return value
+
+
+def _replaced(text: str, hidden: Iterable[str], root: str) -> str:
+    for secret in hidden:
+        text = text.replace(secret, _HIDDEN)
+    at = text.find(root)
+    while at >= 0:
+        end = at + len(root)
+        # not within a longer name: /app is the root, /data/app and /application are not below it
+        whole = (at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "._-")) and text[end : end + 1] in _AFTER
+        text = f"{text[:at]}{_ROOT}{text[end:]}" if whole else text
+        at = text.find(root, at + 1)
+    return text
+
+
+_AFTER = ("", "/", "'", '"', " ", ";", ",", ")", "?", "\n")
+"""What may stand after the root in a text."""
+
+
+@cache
+def _format() -> str:
+    """Changes with the shape of the models."""
+    return _hash(json.dumps(Project.model_json_schema(), sort_keys=True))
+
+
+def _describe_origin(path: Path, version: str) -> str:
+    """Describes the version of this package that prepared a project with other models than those of this version."""
+    if version == _version():
+        return f"{path} was made by a build of starlake-dagster-assets {version} with other models than this one."
+    return f"{path} was made by starlake-dagster-assets {version}, this is {_version()}."
+
+
+def _version() -> str:
+    try:
+        return metadata.version("starlake-dagster-assets")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""Files of a project: found, rendered, parsed, migrated and validated, each by itself."""

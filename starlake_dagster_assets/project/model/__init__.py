@@ -1,0 +1,1 @@
+"""Frozen models of a project whose defaults, inheritance and variables are applied."""

@@ -1,0 +1,264 @@
+"""The resolved project: frozen models with every default, inheritance, rename and variable applied.
+
+Nothing here knows how a file is spelled; `project.schema` does. All paths of locations are posix paths
+relative to the project's root, so that a manifest made on one machine is valid on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from starlake_dagster_assets.project.model.settings import (
+    Application,
+    Areas,
+    Audit,
+    Connection,
+    ExpectationSettings,
+    RefInput,
+    RefOutput,
+    RefRule,
+    TypeDef,
+)
+from starlake_dagster_assets.project.model.values import (
+    Acl,
+    Attribute,
+    Expectation,
+    Format,
+    Freshness,
+    Frozen,
+    Location,
+    Metadata,
+    Position,
+    Rls,
+    Sink,
+    WriteStrategy,
+    shared,
+)
+
+__all__ = [
+    "Acl",
+    "Application",
+    "Areas",
+    "Attribute",
+    "Audit",
+    "Connection",
+    "DagConfig",
+    "Domain",
+    "Expectation",
+    "ExpectationSettings",
+    "ExternalTable",
+    "Format",
+    "Freshness",
+    "Frozen",
+    "Location",
+    "Macro",
+    "Metadata",
+    "Position",
+    "Project",
+    "RefInput",
+    "RefOutput",
+    "RefRule",
+    "Rls",
+    "Sink",
+    "Table",
+    "Task",
+    "TransformDomain",
+    "TypeDef",
+    "WriteStrategy",
+]
+
+
+class Written(Frozen):
+    """What tables and tasks have in common: a table of a database is written, described, guarded and checked."""
+
+    database: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    comment: str | None = None
+    primary_key: tuple[str, ...] = ()
+    presql: tuple[str, ...] = ()
+    postsql: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    rls: tuple[Rls, ...] = ()
+    acl: tuple[Acl, ...] = ()
+    streams: tuple[str, ...] = ()
+    connection: str = ""
+    """Name of the connection it is written to: `sink.connectionRef`, else the default for loads, the one that runs the
+    SQL for transforms."""
+    cron: str | None = None
+    """The schedule as a cron expression, presets resolved; None when unscheduled."""
+    location: Location
+    """The YAML file if there is one, else the SQL or Python file."""
+    digest: str
+    """Hash of the YAML, SQL and macros after rendering: part of the code version."""
+
+
+class Table(Written):
+    """Target table of a load, with raw names for commands and final names for the warehouse."""
+
+    domain: str
+    """Directory name: what `--domains` takes."""
+    domain_name: str
+    """`load.name`: the name of the data areas (`stage/<domain_name>`)."""
+    stem: str
+    """File stem: what `--tables` takes."""
+    name: str
+    """`table.name`."""
+    final_domain: str
+    final_name: str
+    pattern: str
+    metadata: Metadata
+    filter: str | None = None
+
+    @property
+    def raw(self) -> str:
+        """`<directory>.<file stem>`: the name the command line knows."""
+        return f"{self.domain}.{self.stem}"
+
+    @property
+    def id(self) -> str:
+        """`<schema>.<table>` by final names."""
+        return f"{self.final_domain}.{self.final_name}"
+
+
+class Domain(Frozen):
+    """A directory of `metadata/load`."""
+
+    directory: str
+    name: str
+    final_name: str
+    database: str = ""
+    comment: str | None = None
+    tags: tuple[str, ...] = ()
+    incoming: str | None = None
+    """`metadata.directory` of the domain: where `stage` takes files from."""
+    ack: str | None = None
+    tables: tuple[Table, ...]
+    location: Location
+
+
+class Task(Written):
+    """A transform, with its SQL rendered, split into sections and stripped of comments."""
+
+    transform_domain: str
+    """Directory below `metadata/transform`."""
+    stem: str
+    domain: str
+    """`task.domain`, by default the transform domain (after refs, 3.4)."""
+    table: str
+    """`task.table`, by default the stem (after refs, 3.4)."""
+    sql: str | None = None
+    """The main SQL, rendered, without comments; None for Python tasks."""
+    source_sql: str | None = None
+    """The main SQL as the user wrote it (unrendered), for people to read."""
+    python: str | None = None
+    """Path of the Python script, relative to the project root."""
+    parse_sql: bool = True
+    run_connection: str = ""
+    """Name of the connection that runs the SQL (`connectionRef`, else the default for transforms)."""
+    sink: Sink = shared(Sink())
+    write_strategy: WriteStrategy = shared(WriteStrategy())
+    schedule: str | None = None
+    dag_ref: str | None = None
+    freshness: Freshness | None = None
+    sync_strategy: Literal["NONE", "ADD", "ALL"] = "ADD"
+    references: tuple[str, ...] = ()
+    """Dotted names the SQL reads, by the parser, as spelled, CTEs left out, in order of appearance."""
+    parity_references: tuple[str, ...] = ()
+    """What the engine's own regular expressions find (3.1)."""
+    sql_location: Location | None = None
+
+    @property
+    def raw(self) -> str:
+        """`<task.domain>.<file stem>`: the name the command line knows (`transform --name`)."""
+        return f"{self.domain}.{self.stem}"
+
+    @property
+    def id(self) -> str:
+        """`<schema>.<table>` by final names."""
+        return f"{self.domain}.{self.table}"
+
+
+class TransformDomain(Frozen):
+    """A directory of `metadata/transform`."""
+
+    directory: str
+    name: str
+    comment: str | None = None
+    tasks: tuple[Task, ...]
+    location: Location
+
+
+class ExternalTable(Frozen):
+    """A table described below `metadata/external`: read by tasks, loaded by nobody here."""
+
+    domain: str
+    name: str
+    attributes: tuple[Attribute, ...] = ()
+    comment: str | None = None
+    tags: tuple[str, ...] = ()
+    location: Location
+
+    @property
+    def id(self) -> str:
+        """`<schema>.<table>` by final names."""
+        return f"{self.domain}.{self.name}"
+
+
+class Macro(Frozen):
+    """A `.j2` file below `expectations/` or `macros/`."""
+
+    file: str
+    text: str
+    kind: Literal["expectation", "macro"]
+
+
+class DagConfig(Frozen):
+    """`dags/<name>.sl.yml` (2.9). Values are not rendered here: their variables belong to the DAG."""
+
+    name: str
+    template: str
+    filename: str
+    comment: str | None = None
+    options: Mapping[str, str] = Field(default_factory=dict)
+    location: Location
+
+
+class Project(Frozen):
+    """A whole Starlake project for one environment and one set of options."""
+
+    root: str
+    """Absolute path of the project."""
+    env: str | None
+    """`SL_ENV`."""
+    variables: Mapping[str, str] = Field(repr=False)
+    """All variables in force (2.8), for what is rendered at run time; may hold secrets, never logged or cached."""
+    application: Application
+    types: Mapping[str, TypeDef]
+    domains: tuple[Domain, ...] = ()
+    transforms: tuple[TransformDomain, ...] = ()
+    externals: tuple[ExternalTable, ...] = ()
+    dags: Mapping[str, DagConfig] = Field(default_factory=dict)
+    macros: tuple[Macro, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All load tables, in the order of their domains."""
+        return tuple(table for domain in self.domains for table in domain.tables)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, in the order of their transform domains."""
+        return tuple(task for domain in self.transforms for task in domain.tasks)
+
+    def connection(self, name: str) -> Connection | None:
+        """The connection of that name, or None."""
+        return self.application.connections.get(name)
+
+    def dialect(self, connection: str) -> str:
+        """Returns the SQL dialect of a connection; "" where there is no connection of that name."""
+        found = self.connection(connection)
+        return found.dialect if found else ""

@@ -1,0 +1,81 @@
+"""Matches the files of a directory to tables, by patterns and ack files, from names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from starlake_dagster_assets.project.model.project import Table
+from starlake_dagster_assets.project.resolve.java_regex import compile_java
+
+__all__ = ["Claim", "Landing", "acknowledged"]
+
+_REMEMBERED = 20_000
+"""Names whose tables are remembered: a sensor looks at the same ones again and again."""
+
+
+class Claim(NamedTuple):
+    """A file whose whole name matches the pattern of a table.
+
+    Attributes:
+        name: Of the file.
+        table: Whose pattern it is.
+        ack: Name of the file that must lie beside it before `stage` takes it; None = none is needed.
+    """
+
+    name: str
+    table: Table
+    ack: str | None = None
+
+
+class Landing:
+    """What `stage` looks for in the landing directory of a domain.
+
+    Args:
+        tables: Tables of one domain.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = [(table, compile_java(table.pattern).fullmatch, _extension(table)) for table in tables]
+        self._of = lru_cache(maxsize=_REMEMBERED)(self._match)
+        self.has_acks = any(extension for _, _, extension in self._tables)
+        """Whether some table waits for ack files."""
+
+    def claims(self, names: Iterable[str]) -> list[Claim]:
+        """The files that tables want, whether their ack file is there or not.
+
+        Args:
+            names: File names, without directories. Hidden ones are passed over, as Starlake does.
+
+        Returns:
+            In the order of the names; a file that two tables want is there twice.
+        """
+        return [claim for name in names for claim in self._of(name)]
+
+    def _match(self, name: str) -> tuple[Claim, ...]:
+        return tuple(
+            Claim(name, table, _beside(name, extension) if extension else None)
+            for table, matches, extension in self._tables
+            if not name.startswith(".") and matches(name) is not None
+        )
+
+
+def acknowledged(claims: Iterable[Claim], is_there: Callable[[str], bool]) -> list[Claim]:
+    """Those of the claims that `stage` takes now.
+
+    Args:
+        claims: Files that tables want.
+        is_there: Whether a file of that name lies in the same directory.
+    """
+    return [claim for claim in claims if claim.ack is None or (claim.ack != claim.name and is_there(claim.ack))]
+
+
+def _extension(table: Table) -> str:
+    """`metadata.ack` of the table, the domain's already merged under it, without a leading dot; "" = none."""
+    return (table.metadata.ack or "").strip().lstrip(".")
+
+
+def _beside(name: str, extension: str) -> str:
+    return f"{PurePosixPath(name).stem}.{extension}"

@@ -1,0 +1,95 @@
+"""What the steps that put files together share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlake_dagster_assets.project.files.discovery import SourceFile, Sources
+from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE
+from starlake_dagster_assets.project.model.project import Application, RefRule, TypeDef
+from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.resolve.schedules import cron_of
+
+__all__ = ["Analysis", "Analyze", "Resolution"]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a parser says of one SQL text.
+
+    Attributes:
+        references: The names it reads.
+        parity: What the engine's expressions find.
+        error: Why it cannot be parsed, None when it can.
+    """
+
+    references: tuple[str, ...]
+    parity: tuple[str, ...]
+    error: str | None
+
+
+Analyze = Callable[[str, str], Analysis]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """All files parsed, and what they are resolved with.
+
+    Attributes:
+        sources: The files.
+        parsed: What each says, by path.
+        application: The settings, refs included.
+        types: The types by name.
+        macros: The names of the macros of `expectations/` and `macros/`.
+        report: Where problems go.
+        analyze: SQL and dialect to what they read.
+        root: The absolute path of the project.
+    """
+
+    sources: Sources
+    parsed: Mapping[str, Parsed]
+    application: Application
+    types: Mapping[str, TypeDef]
+    macros: frozenset[str]
+    report: Report
+    analyze: Analyze
+    root: str
+
+    @property
+    def refs(self) -> tuple[RefRule, ...]:
+        """The rules that rename references."""
+        return self.application.refs
+
+    def by_domain(self, kind: str) -> dict[str, list[SourceFile]]:
+        """The files of one kind, by directory, in order."""
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.sources.of(kind):
+            found.setdefault(file.domain, []).append(file)
+        return found
+
+    def cron(self, schedule: str | None, file: str, path: tuple[str | int, ...]) -> str | None:
+        """The cron expression of a schedule; a wrong one is reported at `file` and `path`."""
+        try:
+            return cron_of(schedule, self.application.schedule_presets)
+        except ValueError as error:
+            self.report.error(file, path, str(error), INVALID_SCHEDULE)
+            return None
+
+    def check_dag(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
+        """Reports a `dagRef` that no file of `dags/` has."""
+        if name and name.removesuffix(".sl.yml") not in {dag.stem for dag in self.sources.of("dag")}:
+            hint = f"Add metadata/dags/{name.removesuffix('.sl.yml')}.sl.yml, or remove the key."
+            self.report.warning(file, path, f"`{name}` is no file of metadata/dags.", "unknown-dag", hint)
+
+    def check_connection(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
+        """Reports a connection that the application does not have."""
+        from starlake_dagster_assets.errors import closest_match
+
+        known = self.application.connections
+        if not name or name in known:
+            return
+        close = closest_match(name, known)
+        hint = f"Did you mean `{close}`?" if close else f"Known connections: {', '.join(sorted(known)) or 'none'}."
+        self.report.error(file, path, f"unknown connection `{name}`.", "unknown-connection", hint)

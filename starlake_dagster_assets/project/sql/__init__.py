@@ -1,0 +1,1 @@
+"""SQL of tasks: sections, tables that it reads, columns and column lineage."""

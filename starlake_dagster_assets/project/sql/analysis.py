@@ -1,0 +1,40 @@
+"""What the SQL of a task reads, parsed once and then kept in the manifest."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import cast
+
+from starlake_dagster_assets.project.cache.manifest import Manifest
+from starlake_dagster_assets.project.resolve.resolution import Analysis
+
+__all__ = ["Analyzer"]
+
+
+class Analyzer:
+    """Reads SQL with a real parser, or from the manifest.
+
+    Args:
+        manifest: Where results are kept.
+        secrets: Texts that are not to be kept.
+    """
+
+    def __init__(self, manifest: Manifest, secrets: frozenset[str]) -> None:
+        self._manifest = manifest
+        self._secrets = secrets
+
+    def __call__(self, sql: str, dialect: str) -> Analysis:
+        """What a SQL text reads; nothing is raised."""
+        key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+        kept = self._manifest.get(key)
+        if isinstance(kept, list):
+            references, parity, error = cast("tuple[list[str], list[str], str | None]", kept)
+            return Analysis(tuple(references), tuple(parity), error)
+        from starlake_dagster_assets.project.sql.references import parity_references, read_references
+
+        references, error = read_references(sql, dialect)
+        found = Analysis(references, parity_references(sql), error)
+        text = repr(found)
+        if not any(secret in text for secret in self._secrets):
+            self._manifest.put(key, [found.references, found.parity, found.error])
+        return found
