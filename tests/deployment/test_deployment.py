@@ -12,9 +12,9 @@ import yaml
 from dagster._core.instance.config import dagster_instance_config_schema
 from dagster._core.test_utils import environ
 
-from starlake_dagster_assets.doctor_kubernetes import _EVENTS, _NEEDED
+from starlake_dagster_assets.doctor.kubernetes import _EVENTS, _NEEDED
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.runners.kubernetes_fields import validate_value
+from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import validate_value
 from tests.fakes.postgres import USER, PostgresServer, find_binaries
 
 pytestmark = pytest.mark.newest_only
