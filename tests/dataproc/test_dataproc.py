@@ -144,7 +144,7 @@ def test_variables_reach_a_driver_in_client_mode_by_the_cluster(server, scripted
 
 
 def test_each_command_has_its_own_variables_in_cluster_mode_and_in_batches(server, scripted):
-    for fields in ({"deploy_mode": "cluster"}, {"serverless": DataprocServerless()}):
+    for fields in ({"deploy_mode": "cluster", "log_settle": 0.2}, {"serverless": DataprocServerless()}):
         resource(server, **fields).runner(Project(), Attempt("run", "step")).start(command()).wait()
     assert [call.env["SL_JOB_ID"] for call in scripted.calls()] == ["job-1", "job-1"]
 

@@ -8,7 +8,7 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Attempt
-from starlake_dagster_assets.execution.backends.remote.protocol import Status, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status, Verdict
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
 
@@ -40,6 +40,10 @@ def project(tmp_path):
 def variables(place, project, **fields):
     environment = MAKE[place](**fields).environment(project, Attempt())
     return dict(environment.program.env if place.startswith("dataproc") else environment.env)
+
+
+AT_ONCE = Policy(settle=0)
+"""`Remembering` has no log, so that no end of one is waited for."""
 
 
 class Remembering:
@@ -143,9 +147,9 @@ def test_the_variables_of_the_project_are_options_of_every_command(place, projec
     runner = MAKE[place]().runner(project)
     assert runner.options == {"country": "fr"}
     service = Remembering()
-    RemoteRunner(service, options=runner.options).start(build.load("sales", ["orders"])).wait()
+    RemoteRunner(service, policy=AT_ONCE, options=runner.options).start(build.load("sales", ["orders"])).wait()
     given = build.transform("kpi.a", {"day": "1", "country": "be"})
-    RemoteRunner(service, options=runner.options).start(given).wait()
+    RemoteRunner(service, policy=AT_ONCE, options=runner.options).start(given).wait()
     assert service.taken == [
         ("load", "--domains", "sales", "--tables", "orders", "--options", "country=fr"),
         ("transform", "--name", "kpi.a", "--options", "country=fr,day=1,country=be"),
@@ -159,14 +163,16 @@ def test_the_variables_of_the_project_are_options_of_every_command(place, projec
 def test_an_option_that_gives_a_secret_away_is_not_sent(options, secrets):
     service = Remembering()
     with pytest.raises(RunnerError, match=list(options)[-1]) as told:
-        RemoteRunner(service).start(build.transform("kpi.a", options, secrets=secrets))
+        RemoteRunner(service, policy=AT_ONCE).start(build.transform("kpi.a", options, secrets=secrets))
     assert "n0body-may" not in str(told.value)
     assert not service.taken
 
 
 def test_a_short_secret_is_no_part_of_an_innocent_word():
     service = Remembering()
-    RemoteRunner(service).start(build.transform("kpi.a", {"to": "latest"}, secrets=frozenset({"test"}))).wait()
+    RemoteRunner(service, policy=AT_ONCE).start(
+        build.transform("kpi.a", {"to": "latest"}, secrets=frozenset({"test"}))
+    ).wait()
     assert len(service.taken) == 1
 
 
