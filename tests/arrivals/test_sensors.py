@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import dagster as dg
@@ -15,7 +16,7 @@ from starlake_dagster_assets.automation.file_arrivals.stores import StoreError
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.errors import StarlakeError
-from tests.arrivals.conftest import sales_in, tables
+from tests.arrivals.conftest import sales_in, tables, waiting
 
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 
@@ -753,6 +754,17 @@ def test_windows_that_were_missed_are_made_up_for_oldest_first(world, tmp_path, 
     acks(tmp_path, "2024-05-03")
     assert made_up_for(here, clock, 3) == ["2024-05-03"], "a window without a run is a hole"
     assert "The window that opened at 2024-05-06 04:00:00 UTC closes in " in here.tick()
+
+
+def test_windows_that_have_a_load_are_not_made_up_for_under_another_name_of_the_job(world, tmp_path, clock):
+    cron = replace(MADE_UP, start=datetime(2024, 5, 1))
+    clock.now = SIX
+    acks(tmp_path, "2024-05-02")
+    assert made_up_for(world(PreLoad("ack"), cron=cron), clock, 3) == ["2024-05-02"]
+    clock.now = SIX + 2 * DAY
+    acks(tmp_path, "2024-05-02", "2024-05-03")
+    renamed = world(triggers=waiting(PreLoad("ack"), cron, job="renamed"))
+    assert made_up_for(renamed, clock, 3) == ["2024-05-03"]
 
 
 def test_a_missed_window_without_files_is_closed_once(world, tmp_path, clock):

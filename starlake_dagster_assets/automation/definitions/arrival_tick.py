@@ -20,6 +20,7 @@ from starlake_dagster_assets.automation.definitions.incoming_files import (
 )
 from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows, time_window, window_before
 from starlake_dagster_assets.automation.definitions.runs import interval_tags, recorded_interval
+from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     Arrival,
     Close,
@@ -278,10 +279,10 @@ class _Tick:
         newest = newest_window(group.clock, patience, self.now, since)
         if newest is None:
             return [], 0
+        keys = [*self.sensor.keys.values()]
+        covered = CoveredIntervals(self.context.instance, keys, self.sensor.partitions)
         missed = missed_windows(group.clock, patience, newest, self.sensor.path, since)
-        if missed:
-            done = {run.until for run in self._runs(group.job).every if run.in_progress or run.has_succeeded}
-            missed = [window for window in missed if window.interval[1].isoformat() not in done]
+        missed = [window for window in missed if covered.missing(window.interval) == keys]
         first = self.state.scan if self.state.scan < len(missed) else 0
         return [*missed[first : first + _WINDOWS], newest], first + _WINDOWS
 
