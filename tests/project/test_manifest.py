@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.project.files.discovery import parsing
+from starlake_dagster_assets.project.files import parsing
 from starlake_dagster_assets.project.files.shape import Parsed
 from starlake_dagster_assets.project.load import load_project
 
