@@ -60,6 +60,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
         specs,
         excluded=frozenset(node.id for node in nodes if node.kind != "external" and node.id not in here),
         own={tuple(key.path): ups for key, ups in own.items() if ups or key not in external},
+        airflow=translator.airflow_arguments(),
     )
     triggers = next((one.translator.triggers for _, one in mine if one.translator.triggers is not None), None)
     return DefinitionsGraph(source, naming, triggers, _environments(defs, mine))

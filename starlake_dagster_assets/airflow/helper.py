@@ -29,7 +29,7 @@ _MODULES = (
     "execution/load_files",
     "execution/returned_name",
     "airflow/runtime/macros",
-    "airflow/proxying",
+    "airflow/runtime/proxying",
     "airflow/runtime/load_spec",
     "airflow/runtime/tries",
     "airflow/runtime/taken_files",

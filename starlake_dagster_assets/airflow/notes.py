@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files
@@ -98,16 +98,22 @@ def _of_outside(node: str, key: Key, lineage: Lineage) -> str:
     return f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for{more}"
 
 
-def pool_notes(jobs: Mapping[str, Job], pool: str | None) -> tuple[str, ...]:
+def pool_notes(
+    jobs: Mapping[str, Job], pool: str | None, arguments: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
     """Returns notes on configured pools that are not used, or that must be created in Airflow.
 
     Args:
         jobs: Job settings by node id.
         pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
+        arguments: Arguments of the operators, by node id.
     """
     named: dict[str, list[str]] = {}
+    for node, one in arguments.items():
+        if name := one.get("pool"):
+            named.setdefault(name, []).append(node)
     for node, job in jobs.items():
-        if job.pool:
+        if job.pool and "pool" not in arguments.get(node, {}):
             named.setdefault(job.pool, []).append(node)
     if pool is not None:
         found = {name: nodes for name, nodes in named.items() if name != pool}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 __all__ = ["Naming"]
 
@@ -21,6 +22,7 @@ class Naming:
         reads: Keys of all that a node reads, by node id.
         excluded: Ids of nodes that are left out.
         own: What each asset reads that is not of the project, by key.
+        airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
 
     keys: Mapping[str, _Key] = field(default_factory=lambda: MappingProxyType({}))
@@ -28,3 +30,4 @@ class Naming:
     reads: Mapping[str, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
     excluded: frozenset[str] = frozenset()
     own: Mapping[_Key, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    airflow: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))

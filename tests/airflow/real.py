@@ -161,6 +161,7 @@ _BOTH = (
     "apache-airflow-providers-amazon==9.39.0",
     "airflow-provider-duckdb==0.2.0",
     "duckdb==1.5.6",
+    "dagster-airlift[in-airflow]==0.29.27",
 )
 AIRFLOWS = {
     2: Airflow(2, ("apache-airflow==2.11.2", "apache-airflow-providers-google==22.1.0", *_BOTH)),

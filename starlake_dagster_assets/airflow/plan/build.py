@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from starlake_dagster_assets.airflow.environments import Environments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
@@ -29,9 +30,10 @@ from starlake_dagster_assets.airflow.plan.model import (
 )
 from starlake_dagster_assets.airflow.plan.names import DagWords, bundle_names, spoken
 from starlake_dagster_assets.airflow.plan.peer_ids import peer_names, with_peer_ids
+from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
-from starlake_dagster_assets.airflow.render.documents import sources, title
+from starlake_dagster_assets.airflow.render.documents import sources, tags_of_dag, title
 from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, PREFIX, default_args, pool_of
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
@@ -40,11 +42,9 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.naming import Naming
-from starlake_dagster_assets.graph.owners import OWN_TAGS
 
 __all__ = ["Request", "plan_dags"]
 
-_TAG = 100
 _NO_JOB = Job("", ())
 
 
@@ -136,7 +136,7 @@ class _Planner:
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         notes = notes_of(request, found, home, self._triggers, self._preloads, self._waits)
-        notes += pool_notes(self._jobs, self._pool)
+        notes += pool_notes(self._jobs, self._pool, self._arguments)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
@@ -162,7 +162,14 @@ class _Planner:
             self._rules,
             model.application if request.audit(environment) is not None else None,
             not environment_named(environment).dialect().local_files,
+            self._arguments,
         )
+
+    @cached_property
+    def _arguments(self) -> Mapping[str, Mapping[str, Any]]:
+        """Arguments of the operators, by node id."""
+        given = self._request.naming.airflow
+        return {name: arguments_of(node, given.get(name, {}), self._pool) for name, node in self._nodes.items()}
 
     def _environment(self, bundle: Bundle) -> EnvironmentName:
         """Where the commands of a DAG run: its nodes have that in common."""
@@ -364,7 +371,7 @@ class _Planner:
             end_date=clock.end if clock else None,
             catchup=clock.catchup if clock else False,
             max_active_runs=job.max_active_runs or request.options.max_active_runs,
-            tags=_tags(nodes, job),
+            tags=tags_of_dag(nodes, job),
             default_args=default_args(job, request.options, self._pool),
             tasks=tuple(tasks),
             settings={**request.options.settings, **job.options, PREFIX: request.options.variables_prefix},
@@ -387,11 +394,3 @@ class _Planner:
     def _by_uri(self, rule: AssetRule) -> AssetRule:
         parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
         return AssetRule(rule.word, tuple(parts))
-
-
-def _tags(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
-    """`starlake`, the schemas, those of the DAG configuration, and those of the nodes that are labels."""
-    said = [tag for node in nodes for tag in node.tags]
-    kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and "spark" not in tag]
-    found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
-    return tuple(dict.fromkeys(tag.strip()[:_TAG] for tag in found if tag.strip()))

@@ -141,6 +141,7 @@ class TaskSpec:
         expectations: For them: which, as the project has them.
         idle: For them: the task may have found no file for a table, and left no result of it.
         follows: URIs of which one must have been updated, and each materialized before; None = no such condition.
+        arguments: Arguments of the operator from tags and the translator.
     """
 
     id: str
@@ -160,6 +161,7 @@ class TaskSpec:
     expectations: tuple[str, ...] = ()
     idle: bool = False
     follows: tuple[str, ...] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)

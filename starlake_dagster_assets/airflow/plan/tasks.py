@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from starlake_dagster_assets.airflow.plan.expectations import checked
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, is_any
 from starlake_dagster_assets.airflow.plan.ids import word
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
+from starlake_dagster_assets.airflow.plan.task_arguments import shared_arguments
 from starlake_dagster_assets.airflow.render.documents import document
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import ProjectError
@@ -41,6 +43,7 @@ class TaskMaker:
         rules: The rule under which each node runs once others have moved.
         application: What an expectation without `failOnError` means, where results can be asked for; else None.
         silent: Whether a load that finds no file succeeds, because nobody can tell.
+        arguments: Arguments of the operators, by node id.
     """
 
     graph: Graph
@@ -54,6 +57,7 @@ class TaskMaker:
     rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
     application: Application | None = None
     silent: bool = False
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def task_of(self, node: Node) -> str:
         """The id of the task that makes a node."""
@@ -152,6 +156,7 @@ class TaskMaker:
             doc=document(nodes),
             owner=_owner(nodes),
             spark=spark[0] if all(one == spark[0] for one in spark) else {},
+            arguments=shared_arguments(self.task_of(nodes[0]), {node.id: self.arguments[node.id] for node in nodes}),
         )
 
     def _transform(self, node: Node, bundle: Bundle, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
@@ -170,6 +175,7 @@ class TaskMaker:
             follows=self._follows(node.id),
             options=self.options.get(node.id, {}),
             spark=spark_of(node.tags),
+            arguments=self.arguments[node.id],
         )
 
     def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:

@@ -10,11 +10,13 @@ from starlake_dagster_assets.airflow.operators import Checks, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import variables
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.task_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import statement, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, literal, text_block
 from starlake_dagster_assets.automation.policies.model import Clock
 from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.source import ProjectSource
 
 __all__ = ["MARKER", "render"]
@@ -64,15 +66,16 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
-    head = [_header(dag, project), *_imports(dag, dialect, checks)]
+    taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
+    taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
+    dag, objects = with_imports(dag, taken)
+    head = [_header(dag, project), *_imports(dag, dialect, checks, objects)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
     constants = [*dialect.constants()]
     constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
-    taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
-    taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
-    names = variables([task.id for task in dag.tasks], taken)
+    names = variables([task.id for task in dag.tasks], taken | _imported(objects))
     body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
     parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
     return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
@@ -90,7 +93,7 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
     return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
 
 
-def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None) -> list[str]:
+def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, objects: Sequence[str]) -> list[str]:
     modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
     groups = dag.embedded or any(task.groups for task in dag.tasks)
     names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
@@ -105,7 +108,7 @@ def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None) -> list[str]
     tried = [block for block in blocks if not block.startswith("from")]
     timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
     timed = [timetable] if isinstance(dag.schedule, Clock) else []
-    third = "\n".join([*([] if dag.embedded else ["import pendulum"]), *sorted([*plain, *timed])])
+    third = "\n".join([*([] if dag.embedded else ["import pendulum"]), *sorted([*plain, *timed, *objects])])
     return ["\n".join(modules), third, base, *tried]
 
 
@@ -233,6 +236,9 @@ def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, de
         arguments.append(("pre_execute", Call("run_if_updated", list(task.follows))))
     if task.trigger_rule:
         arguments.append(("trigger_rule", task.trigger_rule))
+    if doubled := {key for key, _ in arguments} & task.arguments.keys():
+        raise ProjectError([f"{task.id}: Airflow argument {min(doubled)}: the export writes it itself; leave it out."])
+    arguments += task.arguments.items()
     return f"{pad}{name} = {_exploded(operator, arguments, len(pad))}"
 
 

@@ -1,18 +1,22 @@
-"""What Airflow shows of a task: names, comment, columns, checks and SQL, as Markdown."""
+"""Texts that Airflow shows: Markdown of tasks with comment, columns, checks and SQL; titles and tags of DAGs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from starlake_dagster_assets.airflow.plan.task_arguments import TAG
+from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.graph.owners import OWN_TAGS
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Attribute
 
-__all__ = ["document", "sources", "title"]
+__all__ = ["document", "sources", "tags_of_dag", "title"]
 
 _FEW = 4
 _MANY = 24
+_LONGEST_TAG = 100
 
 
 def document(nodes: Sequence[Node]) -> str:
@@ -81,3 +85,17 @@ def _row(column: Attribute) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def tags_of_dag(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
+    """Returns the tags of a DAG: `starlake`, its schemas, those of its configuration, and labels of its nodes.
+
+    Args:
+        nodes: The nodes of the DAG.
+        job: Its configuration.
+    """
+    said = [tag for node in nodes for tag in node.tags]
+    kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and not tag.startswith(TAG)]
+    kept = [tag for tag in kept if "spark" not in tag]
+    found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
+    return tuple(dict.fromkeys(tag.strip()[:_LONGEST_TAG] for tag in found if tag.strip()))

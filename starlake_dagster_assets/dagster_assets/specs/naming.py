@@ -1,6 +1,7 @@
 """What Dagster says of a project, for whoever shows the same graph without it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -19,6 +20,7 @@ def naming_of(
     *,
     excluded: frozenset[str] = frozenset(),
     own: Mapping[_Key, tuple[_Key, ...]] | None = None,
+    airflow: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Naming:
     """Keys, groups and upstreams that differ from the project's own, and what is not of the project.
 
@@ -27,6 +29,7 @@ def naming_of(
         specs: The specs by node id.
         excluded: Ids of nodes that are left out.
         own: What each asset reads that is not of the project, by key.
+        airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
     plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}
     asked = {node: tuple(spec.key.path) for node, spec in specs.items()}
@@ -42,6 +45,7 @@ def naming_of(
         reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},
         excluded=excluded,
         own={key: tuple(told.get(one, one) for one in ups) for key, ups in (own or {}).items()},
+        airflow={node: one for node, one in (airflow or {}).items() if one},
     )
 
 

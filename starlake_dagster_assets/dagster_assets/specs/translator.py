@@ -178,7 +178,12 @@ class StarlakeTranslator:
         from starlake_dagster_assets.dagster_assets.specs.naming import naming_of
 
         bound = self.bound_to(source)
-        return naming_of(bound.graph, dict(bound.specs()))
+        return naming_of(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())
+
+    def airflow_arguments(self) -> Mapping[str, Mapping[str, Any]]:
+        """Returns what `get_airflow_arguments` returns for each table and task, by node id."""
+        nodes = self.graph.nodes.values()
+        return {node.id: self.get_airflow_arguments(node) for node in nodes if node.kind != "external"}
 
     # --------------------------------------------------------------------------------------------- the seam
 
@@ -321,6 +326,13 @@ class StarlakeTranslator:
         """Settings of the execution environment for a node, over those of the resource and its tags; none by default.
 
         For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load together.
+        """
+        return {}
+
+    def get_airflow_arguments(self, node: Node) -> Mapping[str, Any]:
+        """Returns arguments of the node's operator in exported Airflow DAGs, over those of its tags; none by default.
+
+        Such as `{"queue": "large", "on_failure_callback": "my_company.alerts:notify"}`.
         """
         return {}
 

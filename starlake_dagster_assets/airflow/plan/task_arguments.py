@@ -1,0 +1,181 @@
+"""Arguments of single tasks, from tags such as `airflow.pool=reports` or the hook `get_airflow_arguments`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+from starlake_dagster_assets.airflow.plan.model import DagSpec
+from starlake_dagster_assets.airflow.render.source import Raw
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Node
+
+__all__ = ["TAG", "Imported", "arguments_of", "shared_arguments", "with_imports"]
+
+TAG = "airflow."
+"""Prefix of the tags that name an argument."""
+
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_IMPORTED = ("executor_config",)
+_SUFFIX = "_callback"
+_OWN = frozenset(
+    {
+        *("task_id", "task_group", "dag", "default_args", "inlets", "outlets", "owner", "doc_md", "trigger_rule"),
+        *("pre_execute", "post_execute", "upstream", "downstream", "start_date", "end_date", "params"),
+        *("bash_command", "env", "append_env", "env_vars", "arguments", "overrides", "job", "python_callable"),
+    }
+)
+"""Arguments that the export writes."""
+
+
+class Imported(str):
+    """An object of a module, as `package.module:name`."""
+
+    __slots__ = ()
+
+
+def arguments_of(node: Node, given: Mapping[str, Any], pool: str | None) -> dict[str, Any]:
+    """Returns the arguments of the task of a node: those of its tags, and over them those of a translator.
+
+    Args:
+        node: The table or task.
+        given: The arguments of a translator.
+        pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
+
+    Raises:
+        ProjectError: An argument is one that the export writes, or its value cannot be written into a file.
+    """
+    found: dict[str, Any] = {}
+    for tag in node.tags:
+        name, equals, value = tag.partition("=")
+        if equals and name.strip().startswith(TAG):
+            found[name.strip().removeprefix(TAG)] = _parsed(value.strip())
+    found |= given
+    if pool is not None and found.get("pool", pool) != pool:
+        message = f"pool={found['pool']!r}: what writes a DuckDB file shares the pool {pool}; leave it out."
+        raise ProjectError([f"{node.id}: Airflow argument {message}"])
+    problems = [text for name, value in found.items() for text in _problems(name, value)]
+    if problems:
+        raise ProjectError([f"{node.id}: Airflow argument {text}" for text in problems])
+    return {name: _value(name, value) for name, value in found.items()}
+
+
+def shared_arguments(task: str, arguments: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Returns the arguments of a task that materializes several nodes.
+
+    Args:
+        task: Id of the task.
+        arguments: Arguments by node id.
+
+    Raises:
+        ProjectError: They differ.
+    """
+    nodes = [*arguments]
+    different = next((node for node in nodes if arguments[node] != arguments[nodes[0]]), None)
+    if different is not None:
+        raise ProjectError(
+            [
+                f"{task}: loads {nodes[0]} and {different}, whose Airflow arguments differ. Next: give all tables of "
+                "the domain the same ones, or leave out granularity=batch."
+            ]
+        )
+    return arguments[nodes[0]]
+
+
+def with_imports(dag: DagSpec, taken: Iterable[str]) -> tuple[DagSpec, list[str]]:
+    """Returns a DAG whose arguments have the Python names of the objects that they refer to, and the imports.
+
+    Args:
+        dag: The DAG.
+        taken: Names that its file has already.
+    """
+    shared = {name: _value(name, value) for name, value in dag.default_args.items()}
+    used, names = {*taken}, dict[str, str]()
+    lines: list[str] = []
+    found = {one for value in (shared, *(task.arguments for task in dag.tasks)) for one in _imported(value)}
+    if not found:
+        return dag, []
+    for reference in sorted(found):
+        module, _, name = reference.partition(":")
+        alias, number = name, 2
+        while alias in used:
+            alias, number = f"{name}_{number}", number + 1
+        used.add(alias)
+        names[reference] = alias
+        lines.append(f"from {module} import {name}" + (f" as {alias}" if alias != name else ""))
+    tasks = tuple(replace(task, arguments=_named(task.arguments, names)) for task in dag.tasks)
+    return replace(dag, default_args=_named(shared, names), tasks=tasks), lines
+
+
+def _named(value: Any, names: Mapping[str, str]) -> Any:
+    found: Any = value
+    if isinstance(value, Imported):
+        found = Raw(names[value])
+    elif isinstance(value, Mapping):
+        found = {key: _named(one, names) for key, one in cast("Mapping[Any, Any]", value).items()}
+    elif isinstance(value, (list, tuple)):
+        found = [_named(one, names) for one in cast("Sequence[Any]", value)]
+    return found
+
+
+def _parsed(text: str) -> Any:
+    """Reads the value of a tag: JSON, or a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, str) and (name in _IMPORTED or name.endswith(_SUFFIX)) and _REFERENCE.fullmatch(value):
+        return Imported(value)
+    found: Any = value
+    if isinstance(value, list) and name.endswith(_SUFFIX):
+        found = [_value(name, one) for one in _listed(found)]
+    return found
+
+
+def _problems(name: str, value: Any) -> Iterator[str]:
+    if not name.isidentifier() or not name.isascii():
+        yield f"`{name}`: expected a name such as pool, queue or executor_config."
+    elif name in _OWN:
+        yield f"{name}: the export writes it itself; leave it out."
+    elif name.endswith(_SUFFIX) and not all(map(_is_reference, _listed(value))):
+        yield f"{name}={value!r}: expected a function of a module on the workers, as `package.module:name`."
+    elif not _is_plain(value):
+        yield (
+            f"{name}={value!r}: expected a text, number, duration, list or mapping; an object of a module on the "
+            "workers, as `package.module:name`, only for executor_config and callbacks."
+        )
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return all(isinstance(key, str) and _is_plain(one) for key, one in items)
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, cast("Sequence[Any]", value)))
+    return value is None or (isinstance(value, (str, bool, int, float, timedelta)) and not isinstance(value, Raw))
+
+
+def _imported(value: Any) -> Iterator[str]:
+    if isinstance(value, Imported):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in cast("Mapping[Any, Any]", value).values():
+            yield from _imported(one)
+    elif isinstance(value, (list, tuple)):
+        for one in cast("Sequence[Any]", value):
+            yield from _imported(one)
