@@ -38,7 +38,7 @@ def read(meter: Meter, work: Path, **shape: Any) -> None:
 
 def edited(meter: Meter, work: Path, **shape: Any) -> None:
     """A warm load; then one SQL file is edited, and only it may be parsed again."""
-    from starlake_dagster_assets.project.files.discovery import parsing
+    from starlake_dagster_assets.project.files import parsing
 
     root = projects.root_of(work, **shape)
     projects.source(work, **shape).graph  # noqa: B018 - imports what a load imports

@@ -105,7 +105,7 @@ from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, build_defin
 project = StarlakeProject({str(tmp_path)!r}, cache_dir={str(tmp_path / "cache")!r})
 build_definitions(project, starlake=StarlakeDuckDB()).get_repository_def()
 import json, sys
-from starlake_dagster_assets.project.files.discovery import schema
+from starlake_dagster_assets.project.files import schema
 print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))"""
     env = {**os.environ, "PYTHONPATH": str(Path(starlake_dagster_assets.__file__).parents[1])}
     for is_cold in (True, False):
