@@ -48,7 +48,10 @@ demo: install
 	$(BIN)/python $(EXAMPLE)/deliver.py --reset --day $(DAY)
 	$(BIN)/starlake-dagster run $(EXAMPLE)/starbake --env DUCKDB
 
-test: lint types docs versions tests tests-oldest
+# What takes one process each runs two at a time; the tests then have all cores. tests/docs builds the documentation.
+test:
+	$(MAKE) -j2 lint types versions $(OLDEST)/.installed
+	$(MAKE) tests tests-oldest
 
 lint: install
 	$(BIN)/ruff check .
@@ -57,8 +60,12 @@ lint: install
 types: install
 	$(BIN)/pyright
 
+# Each test that needs no Dagster runs once: where its import is forbidden (WITHOUT_DAGSTER in tests/conftest.py).
+RUN := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 tests: install
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest $(RUN) --dagster without
+	$(BIN)/pytest $(RUN) --dagster with
 
 # The oldest supported Dagster is the one that dagster-shell pins: the plain resolution of the extra.
 $(OLDEST)/.installed: pyproject.toml install
@@ -68,7 +75,7 @@ $(OLDEST)/.installed: pyproject.toml install
 	@touch $@
 
 tests-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not newest_only"
+	$(OLDEST)/bin/python -m pytest $(RUN) --dagster with -m "not newest_only"
 
 # Between the oldest and the newest Dagster, the first release of each minor version: definitions, a run, a partition, a tick.
 versions: $(BETWEEN:%=versions-%)

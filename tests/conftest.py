@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,31 @@ import pytest
 HERE = Path(__file__).parent
 NOT_YET_FIXED = {"arrivals", "clock", "lineage_sensors", "triggers"}
 """Rooms whose tests themselves use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
+WITHOUT_DAGSTER = (
+    "checking/test_problems.py",
+    "command",
+    "engine_read",
+    "engine_write",
+    "graph/test_build.py",
+    "graph/test_columns.py",
+    "graph/test_plan.py",
+    "graph/test_select.py",
+    "lineage",
+    "project",
+    "test_corpus.py",
+)
+"""Directories and files of tests that no version of Dagster concerns: they run once, and its import is forbidden."""
+WITH_DAGSTER = ("command/test_fake.py", "engine_write/test_kill_dagster.py")
+"""Files of these directories that need it all the same."""
 
 
-def pytest_configure() -> None:
-    """Undoes two settings of the surroundings.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "only the tests that need Dagster (with), or only the others, to which its import is forbidden (without)"
+    parser.addoption("--dagster", choices=("with", "without"), help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Undoes two settings of the surroundings; forbids Dagster to the tests that run without it.
 
     A shell starts programs in the background with SIGINT ignored: Dagster then ignores SIGTERM too. Container images
     forbid Python to keep compiled modules: each of the hundreds of processes of the tests then compiles Dagster again.
@@ -25,9 +48,30 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("dagster") == "without":
+        forbids = HERE / "without_dagster"
+        runpy.run_path(str(forbids / "sitecustomize.py"))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(forbids), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    chosen = config.getoption("dagster")
+    if chosen is None or HERE not in collection_path.parents:
+        return None
+    listed = [HERE / path for path in WITHOUT_DAGSTER]
+    inside = any(path == collection_path or path in collection_path.parents for path in listed)
+    inside = inside and collection_path.relative_to(HERE).as_posix() not in WITH_DAGSTER
+    if collection_path.is_dir():
+        around = any(collection_path in path.parents for path in listed)
+        return (chosen == "without" and not (inside or around)) or None
+    return (inside == (chosen == "with")) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: no worker is left with one of them at the end."""
+    tests = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
     for item in items:
         if HERE in item.path.parents and item.path.relative_to(HERE).parts[0] in NOT_YET_FIXED:
             item.add_marker(pytest.mark.filterwarnings("ignore:.* (is|are) experimental"))
