@@ -20,6 +20,7 @@ from starlake_dagster_assets.engine.open_databases import Database, Lease, OpenD
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.execution.model import Event
+from starlake_dagster_assets.project.load import ProjectLoader
 from starlake_dagster_assets.project.model.project import Connection, Project
 
 __all__ = ["EngineOptions", "Session", "database_path", "exclusive", "open_session"]
@@ -59,6 +60,7 @@ class EngineOptions:
         report: Given each event of a command, by a caller that does not read its lines.
         opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
         databases: Files that stay open between commands; None = each command opens and closes them.
+        loader: Loads the project; None = each command reads its files.
     """
 
     database: Path | None = None
@@ -76,6 +78,7 @@ class EngineOptions:
     report: Callable[[Event], None] = _unheard
     opened: Callable[[duckdb.DuckDBPyConnection], None] | None = None
     databases: OpenDatabases | None = None
+    loader: ProjectLoader | None = None
 
 
 @dataclass(frozen=True)

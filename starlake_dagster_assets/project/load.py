@@ -17,11 +17,12 @@ from starlake_dagster_assets.project.files.environment import (
     EnvFiles,
     Variables,
     choose_env,
+    clock,
     missing_env,
     resolve_variables,
 )
 from starlake_dagster_assets.project.files.parsing import FileParser
-from starlake_dagster_assets.project.files.rendering import Renderer
+from starlake_dagster_assets.project.files.rendering import Renderer, mentioned
 from starlake_dagster_assets.project.files.shape import Parsed
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
@@ -33,10 +34,12 @@ from starlake_dagster_assets.project.resolve.tasks import resolve_transforms
 from starlake_dagster_assets.project.resolve.types_file import resolve_types
 from starlake_dagster_assets.project.sql.analysis import Analyzer
 
-__all__ = ["load_project"]
+__all__ = ["ProjectLoader", "load_project"]
 
 _APPLICATION = "metadata/application.sl.yml"
 _SETTINGS = {"application", "env"}
+_OF_A_COMMAND = ("SL_JOB_ID",)
+"""Variables of the process environment that differ between the commands of a step; the clock does as well."""
 
 
 def load_project(
@@ -64,17 +67,75 @@ def load_project(
     Raises:
         ProjectError: When the directory is not a Starlake project.
     """
-    root = Path(root).expanduser().resolve()
-    sources = read_sources(root)
-    loading = _Loading(root, sources, env, dict(options or {}), dict(os.environ if environ is None else environ))
-    return loading.load(cache_dir, keep_broken=keep_broken)
+    return ProjectLoader(root).load(
+        env=env, options=options, environ=environ, cache_dir=cache_dir, keep_broken=keep_broken
+    )
+
+
+class ProjectLoader:
+    """Loads a project, for the commands of one step as its files were when the first of them was run.
+
+    Args:
+        root: The directory that holds `metadata/application.sl.yml`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).expanduser().resolve()
+        self._keeping = False
+        self._sources: Sources | None = None
+        self._manifests: dict[str | None, Manifest] = {}
+        self._loaded: dict[Any, tuple[Mapping[str, str], Project, tuple[Problem, ...]]] = {}
+        """Projects whose files mention no variable that differs between two commands, with the values of those."""
+
+    def keep(self) -> None:
+        """Reads the files once from now on."""
+        self._keeping = True
+
+    def close(self) -> None:
+        """Reads the files at each load again."""
+        self._keeping, self._sources, self._manifests, self._loaded = False, None, {}, {}
+
+    def load(
+        self,
+        *,
+        env: str | None = None,
+        options: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        cache_dir: Path | None = None,
+        keep_broken: bool = False,
+    ) -> tuple[Project, tuple[Problem, ...]]:
+        """Loads the project; see `load_project`."""
+        given = dict(os.environ if environ is None else environ)
+        now = datetime.now(timezone.utc).astimezone()
+        moment = {**clock(now), **{name: given[name] for name in _OF_A_COMMAND if name in given}}
+        fixed = frozenset((name, value) for name, value in given.items() if name not in moment)
+        key = (env, keep_broken, frozenset((options or {}).items()), fixed, frozenset(moment))
+        if key in self._loaded:
+            then, project, problems = self._loaded[key]
+            changed = {name: moment[name] for name, value in then.items() if project.variables.get(name) == value}
+            return project.model_copy(update={"variables": {**project.variables, **changed}}), problems
+        sources = self._sources or read_sources(self.root)
+        loading = _Loading(self.root, sources, env, dict(options or {}), given, now)
+        manifest = self._manifests.get(loading.env) or Manifest(cache_dir or _cache_dir(), self.root, loading.env)
+        found = loading.load(manifest, keep_broken=keep_broken)
+        if self._keeping:
+            self._sources, self._manifests[loading.env] = sources, manifest
+            if manifest.names is not None and moment.keys().isdisjoint({*manifest.names, *loading.settings_names()}):
+                self._loaded[key] = (moment, *found)
+        return found
 
 
 class _Loading:
     """One load."""
 
     def __init__(
-        self, root: Path, sources: Sources, env: str | None, options: Mapping[str, str], environ: Mapping[str, str]
+        self,
+        root: Path,
+        sources: Sources,
+        env: str | None,
+        options: Mapping[str, str],
+        environ: Mapping[str, str],
+        now: datetime,
     ) -> None:
         self._root = root
         self._sources = sources
@@ -84,7 +145,7 @@ class _Loading:
         }
         self._renderer = Renderer(root / "metadata", self._macros)
         self._parsed: dict[str, Parsed] = {}
-        self._now = datetime.now(timezone.utc).astimezone()
+        self._now = now
         self._problems: list[Problem] = list(sources.problems)
         self._settings(env or None, options, environ)
 
@@ -106,7 +167,7 @@ class _Loading:
             name = chosen
             self._variables = resolve_variables(str(self._root), name, files, environ, options, self._now)
             data = self._read_application()
-        self._env = name
+        self.env = name
         if name is not None and name not in files.names:
             self._problems.append(missing_env(name, env, environ, files, data.get("env") or ""))
         location = Location(file=_APPLICATION, line=self._parsed[_APPLICATION].line)
@@ -117,6 +178,11 @@ class _Loading:
         self._parser = FileParser(self._renderer, self._variables, self._macros)
         self._application_refs: list[dict[str, Any]] = data.get("refs") or []
 
+    def settings_names(self) -> frozenset[str]:
+        """The variables that the application and the env files mention."""
+        files = [file for kind in _SETTINGS for file in self._sources.of(kind)]
+        return frozenset(name for file in files for name in mentioned(file.content.decode("utf-8", "replace")))
+
     def _read_application(self) -> dict[str, Any]:
         parser = FileParser(self._renderer, self._variables, self._macros)
         file = self._sources.files.get(_APPLICATION)
@@ -125,8 +191,7 @@ class _Loading:
 
     # --------------------------------------------------------------------------------------------------- load
 
-    def load(self, cache_dir: Path | None, *, keep_broken: bool) -> tuple[Project, tuple[Problem, ...]]:
-        manifest = Manifest(cache_dir or _cache_dir(), self._root, self._env)
+    def load(self, manifest: Manifest, *, keep_broken: bool) -> tuple[Project, tuple[Problem, ...]]:
         key = self._key()
         context = _Values(self._variables)
         snapshot = manifest.project(key, context)
@@ -146,7 +211,7 @@ class _Loading:
         refs = self._refs()
         project = Project(
             root=str(self._root),
-            env=self._env,
+            env=self.env,
             variables=self._variables.values,
             application=self._application.model_copy(update={"refs": refs}),
             types=snapshot.types,
@@ -176,7 +241,7 @@ class _Loading:
         digest.update(repr(settings).encode("utf-8", "surrogatepass"))
         for name, item in sorted(self._application.connections.items()):
             digest.update(repr((name, item.loader, item.engine, item.dialect)).encode("utf-8", "surrogatepass"))
-        digest.update(repr((str(self._root), self._env, self._application_refs)).encode("utf-8", "surrogatepass"))
+        digest.update(repr((str(self._root), self.env, self._application_refs)).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def _resolve(self, manifest: Manifest, secrets: frozenset[str]) -> tuple[Snapshot, frozenset[str], bool]:

@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded
 from starlake_dagster_assets.execution.source import secrets_of
-from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.project.load import ProjectLoader, load_project
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
@@ -121,7 +121,8 @@ def _read_project(call: _Call) -> tuple[Project, Sequence[Problem]]:
     """The project, and the problems of the tables and tasks that are left out of it."""
     root = _root(call.environ)
     env = call.environ.get("SL_ENV") or None
-    project, problems = load_project(root, env=env, options=_variables(call), environ=call.environ)
+    loader = call.options.loader or ProjectLoader(root)
+    project, problems = loader.load(env=env, options=_variables(call), environ=call.environ)
     call.journal.hide(secrets_of(project))
     errors = [problem for problem in problems if problem.severity == "error"]
     for problem in problems:

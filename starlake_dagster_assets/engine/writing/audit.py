@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.engine.catalog import column_types
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import Value, literal, qualified, value
 from starlake_dagster_assets.engine.reading.incoming import Incoming
@@ -248,12 +249,7 @@ class Auditor:
         return qualified(self._session.audit, self._project.application.audit.domain, table)
 
     def _exists(self, table: str) -> bool:
-        sql = (
-            f"SELECT 1 FROM information_schema.tables WHERE table_catalog = {literal(self._session.audit)} "
-            f"AND lower(table_schema) = lower({literal(self._project.application.audit.domain)}) "
-            f"AND lower(table_name) = {literal(table)}"
-        )
-        return bool(self._con.execute(sql).fetchall())
+        return column_types(self._con, self._name(table)) is not None
 
     def _ensure(self, table: str, ddl: str) -> str:
         name = self._name(table)

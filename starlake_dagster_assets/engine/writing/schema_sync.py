@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from starlake_dagster_assets.engine.catalog import column_types, list_views
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
 from starlake_dagster_assets.engine.reading.incoming import Column
@@ -42,22 +43,14 @@ class Target:
 
 def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
     """`BASE TABLE`, `VIEW`, or None when there is nothing of that name."""
-    rows = con.execute(
-        f"SELECT table_type FROM information_schema.tables WHERE lower(table_schema) = lower({literal(target.schema)}) "
-        f"AND lower(table_name) = lower({literal(target.table)}) AND table_catalog = {_catalog(target)}"
-    ).fetchall()
-    return str(rows[0][0]) if rows else None
+    if (target.schema.lower(), target.table.lower()) in list_views(con, _catalog(target)):
+        return "VIEW"
+    return None if column_types(con, target.name) is None else "BASE TABLE"
 
 
 def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
     """Columns of a table or view, in order, with DuckDB's own spelling of their types; empty when it does not exist."""
-    rows = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        f"WHERE lower(schema_name) = lower({literal(target.schema)}) "
-        f"AND lower(table_name) = lower({literal(target.table)}) AND database_name = {_catalog(target)} "
-        "ORDER BY column_index"
-    ).fetchall()
-    return tuple(Column(str(name), str(kind)) for name, kind in rows)
+    return tuple(Column(name, kind) for name, kind in column_types(con, target.name) or ())
 
 
 def create(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column]) -> None:

@@ -67,11 +67,12 @@ class TaskJob:
     @property
     def target(self) -> Target:
         """The table by its final names; a database that is not attached belongs to another warehouse."""
-        attached = self.session.con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()
-        known = {str(row[0]) for row in attached}
-        return Target(
-            self.task.domain, self.task.table, self.task.database if self.task.database.lower() in known else ""
-        )
+        task = self.task
+        known: set[str] = set()
+        if task.database:
+            attached = self.session.con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()
+            known = {str(row[0]) for row in attached}
+        return Target(task.domain, task.table, task.database if task.database.lower() in known else "")
 
 
 def query(job: TaskJob) -> str:

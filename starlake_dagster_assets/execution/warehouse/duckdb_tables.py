@@ -1,4 +1,4 @@
-"""What many tables of a DuckDB file are, read together: a look at each alone would go over the whole catalog for it."""
+"""Kinds, columns and rows of tables of a DuckDB file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starlake_dagster_assets.engine.quoting import literal, qualified
+from starlake_dagster_assets.engine.quoting import qualified
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -38,25 +38,17 @@ def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, See
         con: A connection to the file.
         wanted: Their names, at least one.
     """
-    values = ", ".join(f"({literal(schema)}, {literal(table)})" for schema, table in sorted(wanted))
-    asked = f"JOIN (VALUES {values}) AS asked(s, t) ON"
-    found = con.execute(
-        "SELECT table_schema, table_name, table_type FROM information_schema.tables "
-        f"{asked} lower(table_schema) = s AND lower(table_name) = t WHERE table_catalog = current_database()"
-    ).fetchall()
-    listed = con.execute(
-        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        f"{asked} lower(schema_name) = s AND lower(table_name) = t WHERE database_name = current_database() "
-        "ORDER BY column_index"
-    ).fetchall()
-    columns: dict[Name, list[tuple[str, str]]] = {}
-    for schema, table, column, kind in listed:
-        columns.setdefault(name_of(schema, table), []).append((column, kind))
+    from starlake_dagster_assets.engine.catalog import column_types, list_views
+
+    views = list_views(con)
     seen: dict[Name, Seen] = {}
-    for schema, table, kind in found:
-        name = name_of(schema, table)
-        rows = None if kind == "VIEW" else count_rows(con, qualified("", schema, table))
-        seen[name] = Seen(kind, tuple(columns.get(name, ())), rows)
+    for name in sorted(wanted):
+        table = qualified("", *name)
+        columns = column_types(con, table)
+        if name in views:
+            seen[name] = Seen("VIEW", tuple(columns or ()))
+        elif columns is not None:
+            seen[name] = Seen("BASE TABLE", tuple(columns), count_rows(con, table))
     return seen
 
 

@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,7 @@ from starlake_dagster_assets.project.model.project import TransformDomain as Tra
 __all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
 
 _FORMAT = "2"
+_DEPENDENCIES = ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml")
 _SECRET = re.compile(
     r"passw|passphrase|(?:^|_)pass(?:_|$)|pwd|secret|token|credential|keyfile|(?:^|_)auth(?:_|$)"
     r"|(?:api|access|account|private|aes|encryption)_?key",
@@ -62,11 +64,17 @@ class Manifest:
         self._files_path = directory / f"{key}.files.json"
         self._project_path = directory / f"{key}.project.json"
         self._stamp = _stamp()
+        self._known: tuple[str, tuple[str, ...], str, Snapshot] | None = None
         self._files: dict[str, Any] | None = None
         self._used: dict[str, Any] = {}
         self._changed = False
 
     # ------------------------------------------------------------------------------------------- whole project
+
+    @property
+    def names(self) -> Collection[str] | None:
+        """The variables that the files mention; None where that is not known."""
+        return None if self._known is None else self._known[1]
 
     def project(self, key: str, context: Mapping[str, str]) -> Snapshot | None:
         """The resolved project, if nothing it depends on has changed.
@@ -75,6 +83,10 @@ class Manifest:
             key: A hash of all files and settings.
             context: A hash of the value of each variable; only those that the files mention count.
         """
+        if self._known is not None:
+            known, names, values, snapshot = self._known
+            if known == key and _context(names, context) == values:
+                return snapshot
         try:
             head, _, body = self._project_path.read_bytes().partition(b"\n")
             header = cast("dict[str, Any]", json.loads(head))
@@ -82,7 +94,9 @@ class Manifest:
                 return None
             if _context(header["names"], context) != header["context"]:
                 return None
-            return Snapshot.model_validate_json(body)
+            snapshot = Snapshot.model_validate_json(body)
+            self._known = (key, tuple(header["names"]), header["context"], snapshot)
+            return snapshot
         except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
             return None
 
@@ -93,6 +107,7 @@ class Manifest:
         except ValueError:  # a file's name that is not UTF-8
             return
         used = sorted(names)
+        self._known = (key, tuple(used), _context(used, context), snapshot)
         header = {
             "stamp": self._stamp,
             "key": key,
@@ -156,12 +171,19 @@ def _context(names: Iterable[str], values: Mapping[str, str]) -> str:
     return _hash(f"{name}={values.get(name, '')}" for name in names)
 
 
+@cache
+def _version(package: str) -> str:
+    """The installed version; the file system is searched for it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _stamp() -> str:
     """Changes with anything that changes what a load makes of the same files."""
     parts = [_FORMAT]
-    for package in ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            parts.append(f"{package}={metadata.version(package)}")
+    parts += [f"{package}={_version(package)}" for package in _DEPENDENCIES]
     own = sorted(
         (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
         for package in _packages(Path(__file__).parents[1])

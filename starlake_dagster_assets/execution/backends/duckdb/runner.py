@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from starlake_dagster_assets.engine.open_databases import OpenDatabases
     from starlake_dagster_assets.engine.session import EngineOptions
+    from starlake_dagster_assets.project.load import ProjectLoader
     from starlake_dagster_assets.project.model.project import Project
 
 __all__ = ["EmbeddedRunner"]
@@ -76,12 +77,14 @@ class EmbeddedRunner:
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
     def keep_open(self) -> None:
-        """Keeps DuckDB files open, and locked, between the commands from now on."""
+        """Keeps DuckDB files open, and locked, between the commands from now on; the project is read once."""
         self._databases.keep()
+        self._loader.keep()
 
     def close(self) -> None:
         """Closes the DuckDB files."""
         self._databases.close()
+        self._loader.close()
 
     def warehouse_reader(self) -> DuckDBReader:
         """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
@@ -94,14 +97,18 @@ class EmbeddedRunner:
         return OpenDatabases()
 
     @cached_property
+    def _loader(self) -> ProjectLoader:
+        from starlake_dagster_assets.project.load import ProjectLoader
+
+        return ProjectLoader(Path(self.root))
+
+    @cached_property
     def _reader(self) -> DuckDBReader:
         return DuckDBReader(self._load, self.engine_options({}))
 
     def _load(self) -> Project:
-        from starlake_dagster_assets.project.load import load_project
-
         environ = self.environ_of(None)
-        return load_project(Path(self.root), env=self.env, options=self.options, environ=environ)[0]
+        return self._loader.load(env=self.env, options=self.options, environ=environ)[0]
 
     def environ_of(self, command: Command | None) -> Mapping[str, str]:
         """The environment of a command, or of none."""
@@ -129,6 +136,7 @@ class EmbeddedRunner:
             lock_timeout=self.lock_timeout,
             variables=dict(self.options),
             databases=self._databases,
+            loader=self._loader,
         )
 
 
