@@ -27,6 +27,7 @@ _MODULES = (
     "execution/load_facts",
     "execution/reconcile",
     "execution/load_files",
+    "execution/load_progress",
     "execution/returned_name",
     "airflow/runtime/macros",
     "airflow/runtime/proxying",

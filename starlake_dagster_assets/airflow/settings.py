@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
@@ -16,21 +17,15 @@ from starlake_dagster_assets.execution.source import ProjectSource, contains_sec
 
 __all__ = [
     "DUCKDB_POOL",
-    "PREFIX",
+    "Templates",
     "default_args",
-    "environment_variables",
     "pool_of",
-    "root_of",
-    "rooted",
     "setting",
-    "variable",
 ]
 
 DUCKDB_POOL = "starlake_duckdb"
 """The pool of all tasks that may write a DuckDB file; it has one slot, because the file has one writer at a time."""
 
-PREFIX = "variables_prefix"
-"""Setting with the prefix of Airflow variables, so that each project has its own variables."""
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -86,55 +81,69 @@ def setting(settings: Mapping[str, str], *names: str) -> str | None:
     return next((settings[name] for name in names if settings.get(name)), None)
 
 
-def environment_variables(settings: Mapping[str, str], project: ProjectSource) -> dict[str, str]:
-    """`SL_ENV` and `sl_env_var`, as templates of Airflow; secrets come from Airflow variables of the same name.
+@dataclass(frozen=True)
+class Templates:
+    """Templates of Airflow for what a project configures.
 
-    A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
-    """
-    secrets = secrets_of(project.model)
-    found = {"SL_ENV": jinja(project.env)} if project.env else {}
-    for name, value in _env_var(settings).items():
-        if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
-            continue
-        secret = names_secret(name) or contains_secret(_filled(str(value), project), secrets)
-        prefix = settings.get(PREFIX, "")
-        found[name] = variable(prefix + name) if secret else rooted(str(value), project, prefix)
-    return found
-
-
-def root_of(settings: Mapping[str, str], project: ProjectSource) -> str:
-    """`SL_ROOT` as a template: the Airflow variable `starlake_root`, by default what the options say."""
-    given = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
-    name = f"{settings.get(PREFIX, '')}starlake_root"
-    if not given or _ROOT_NAME.search(given) or given == str(project.root):
-        return variable(name)
-    return variable(name, _filled(given, project))
-
-
-def variable(name: str, default: str | None = None) -> str:
-    """Returns the template of an Airflow variable.
-
-    Args:
-        name: Name of the variable.
-        default: Its value where it is not set; None = it must be set.
-    """
-    if default is None:
-        return "{{ var.value." + name + " }}"
-    return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
-
-
-def rooted(text: str, project: ProjectSource, prefix: str = "") -> str:
-    """A text of the project as a template: variables filled in, its root by the Airflow variable.
-
-    The root on the machine that exports says nothing about the one that runs the DAGs.
-
-    Args:
-        text: The text.
+    Attributes:
         project: The project.
-        prefix: Begins the name of the variable.
+        prefix: Prefix of the names of Airflow variables, so that each project has its own.
     """
-    parts = _ROOT_NAME.split(text.replace(str(project.root), "{{SL_ROOT}}"))
-    return variable(f"{prefix}starlake_root").join(jinja(_filled(part, project)) for part in parts)
+
+    project: ProjectSource
+    prefix: str = ""
+
+    def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Returns `SL_ENV` and `sl_env_var`; secrets come from Airflow variables of the same name.
+
+        A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
+
+        Args:
+            settings: Options of a DAG configuration.
+        """
+        project = self.project
+        secrets = secrets_of(project.model)
+        found = {"SL_ENV": jinja(project.env)} if project.env else {}
+        for name, value in _env_var(settings).items():
+            if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
+                continue
+            secret = names_secret(name) or contains_secret(_filled(str(value), project), secrets)
+            found[name] = self.variable(name) if secret else self.rooted(str(value))
+        return found
+
+    def root(self, settings: Mapping[str, str]) -> str:
+        """Returns `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options.
+
+        Args:
+            settings: Options of a DAG configuration.
+        """
+        given = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
+        if not given or _ROOT_NAME.search(given) or given == str(self.project.root):
+            return self.variable("starlake_root")
+        return self.variable("starlake_root", _filled(given, self.project))
+
+    def variable(self, name: str, default: str | None = None) -> str:
+        """Returns the template of an Airflow variable.
+
+        Args:
+            name: Name of the variable, without the prefix.
+            default: Its value where it is not set; None = it must be set.
+        """
+        name = self.prefix + name
+        if default is None:
+            return "{{ var.value." + name + " }}"
+        return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
+
+    def rooted(self, text: str) -> str:
+        """Returns a text of the project with its variables filled in, and the Airflow variable in place of its root.
+
+        The root on the machine that exports says nothing about the one that runs the DAGs.
+
+        Args:
+            text: The text.
+        """
+        parts = _ROOT_NAME.split(text.replace(str(self.project.root), "{{SL_ROOT}}"))
+        return self.variable("starlake_root").join(jinja(_filled(part, self.project)) for part in parts)
 
 
 def _filled(text: str, project: ProjectSource) -> str:

@@ -13,6 +13,7 @@ from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, Ver
 from starlake_dagster_assets.execution.expected import expected_of
 from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
+from starlake_dagster_assets.execution.load_progress import LoadProgress
 from starlake_dagster_assets.execution.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.execution.outcome import FailedCommand, NotReady, Outcome, Settled
 from starlake_dagster_assets.execution.previous_loads import refuse_overwriting, resolve_nothing
@@ -25,7 +26,7 @@ from starlake_dagster_assets.execution.reconcile import (
     with_uncertain,
 )
 from starlake_dagster_assets.execution.run_state import RunState
-from starlake_dagster_assets.execution.watching import Watch, staging_failures
+from starlake_dagster_assets.execution.staging import staging_failures
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.plan import argv_chunks
 from starlake_dagster_assets.project.model.project import Table
@@ -202,7 +203,7 @@ class _Load:
         self._command = command
         self._nodes = {(_table(node).domain_name, _table(node).name): node for node in nodes}
         self._expected = {name: expected_of(_table(node)) for name, node in self._nodes.items()}
-        self._watch = Watch()
+        self._progress = LoadProgress()
         self._early: dict[_Name, Outcome] = {}
         self._waiting: dict[_Name, TableLoaded] = {}
         self._budget = ReadBudget()
@@ -215,7 +216,7 @@ class _Load:
         try:
             with closing(self._executor.start(self._command, self._nodes, repeated)) as events:
                 for event in events:
-                    self._watch.note(event)
+                    self._progress.note(event)
                     if isinstance(event, TableLoaded) and self._may_report(event):
                         self._waiting[event.domain, event.table] = event
                     if self._waiting and self._budget.allows:
@@ -284,7 +285,7 @@ class _Load:
         """Moves files without rows back to `stage`; returns the facts about the files of the tables after that."""
         found = {name: facts for name, facts in files.items() if name in self._nodes}
         for name, node in self._nodes.items():
-            names = self._watch.unfinished(name) | self._without_rows(name, files)
+            names = self._progress.unfinished(name) | self._without_rows(name, files)
             returned = self._executor.put_back(_table(node), names)
             if name in found:
                 found[name] = replace(found[name], returned=returned)
@@ -292,7 +293,7 @@ class _Load:
 
     def _without_rows(self, name: _Name, files: Mapping[_Name, TableFiles]) -> frozenset[str]:
         """Returns files in `ingesting` of a table of which the audit has no row, and the log no line."""
-        found = files[name].ingesting - self._watch.summarised(name) if name in files else frozenset[str]()
+        found = files[name].ingesting - self._progress.summarised(name) if name in files else frozenset[str]()
         return found if found and records_no_load(self._expected[name], self._executor.ending) else frozenset()
 
     def _resolved(self, name: _Name, verdict: Verdict) -> Verdict:
@@ -303,7 +304,7 @@ class _Load:
         return resolve_nothing(verdict, self._nodes[name], self._state, self._files, self._incoming)
 
     def _outcome(self, name: _Name, verdict: Verdict, *, settled: bool) -> Outcome:
-        ran = self._state.execution(self._command, self._watch.seconds(name))
+        ran = self._state.execution(self._command, self._progress.seconds(name))
         return self._state.outcome(self._nodes[name], verdict, ran, settled=settled)
 
     def _failed_command(self, error: str) -> FailedCommand:

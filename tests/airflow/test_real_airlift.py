@@ -104,8 +104,8 @@ class Sides:
         date = f"2025-03-{10 + day}T05:00:00+00:00"
         self.home.run(HERE / "run_dags.py", date, LOAD, env={**self.variables, "DAGSTER_URL": url})
         with contextlib.closing(sqlite3.connect(self.home.path / "airflow.db")) as found:
-            query = "select state from task_instance where task_id = 'load_sales_orders' order by start_date desc"
-            (state,) = found.execute(query).fetchone()
+            query = "select state from task_instance where task_id = 'load_sales_orders' and run_id like ?"
+            (state,) = found.execute(query, (f"%{date[:10]}%",)).fetchone()
             table = "asset_event" if self.home.airflow_.major == 3 else "dataset_event"
             events = [text for (text,) in found.execute(f"select extra from {table} order by timestamp")]
         return state, f"{len(events)} {events[-1] if events else ''}"

@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.operators.checks import JOB_ID
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text
-from starlake_dagster_assets.airflow.settings import PREFIX, environment_variables, root_of, setting, variable
+from starlake_dagster_assets.airflow.settings import Templates, setting
 from starlake_dagster_assets.execution.source import ProjectSource
 
 __all__ = ["Arguments", "Dialect", "url_parts"]
@@ -79,6 +79,10 @@ class Dialect:
 
     # -------------------------------------------------------------------------------------- what they share
 
+    @property
+    def _templates(self) -> Templates:
+        return Templates(self.project, self.dag.variables_prefix)
+
     def value(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
         """A setting as a template: the Airflow variable of that name, by default what the options say.
 
@@ -88,7 +92,7 @@ class Dialect:
             options: Other names of the option.
         """
         known = setting(self.dag.settings, name, *options) or default
-        return variable(self.dag.settings.get(PREFIX, "") + name, known)
+        return self._templates.variable(name, known)
 
     def given(self, *names: str) -> str | None:
         """An option, or None."""
@@ -97,9 +101,9 @@ class Dialect:
     @cached_property
     def env(self) -> dict[str, str]:
         """The environment variables of every command, as templates."""
-        said = environment_variables(self.dag.settings, self.project)
+        said = self._templates.environment(self.dag.settings)
         job = {"SL_JOB_ID": JOB_ID} if self.dag.audit else {}
-        return {"SL_ROOT": root_of(self.dag.settings, self.project), "SL_LOG_LEVEL": "info", **said, **job}
+        return {"SL_ROOT": self._templates.root(self.dag.settings), "SL_LOG_LEVEL": "info", **said, **job}
 
     def arguments(self, task: TaskSpec) -> list[str]:
         """The argument list of a task, as templates."""

@@ -34,7 +34,7 @@ from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.documents import sources, tags_of_dag, title
-from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, PREFIX, default_args, pool_of
+from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, Templates, default_args, pool_of
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.environments import environment_named
@@ -156,7 +156,7 @@ class _Planner:
             self._uris,
             {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
             self._preloads,
-            waiting_for(self._preloads, request.project, environment, request.options.variables_prefix),
+            waiting_for(self._preloads, Templates(request.project, request.options.variables_prefix), environment),
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
@@ -374,7 +374,8 @@ class _Planner:
             tags=tags_of_dag(nodes, job),
             default_args=default_args(job, request.options, self._pool),
             tasks=tuple(tasks),
-            settings={**request.options.settings, **job.options, PREFIX: request.options.variables_prefix},
+            settings={**request.options.settings, **job.options},
+            variables_prefix=request.options.variables_prefix,
             audit=request.audit(where) if any(task.checks for task in tasks) else None,
             environment=where,
             airlift=request.options.airlift,

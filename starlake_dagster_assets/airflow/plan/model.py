@@ -197,6 +197,7 @@ class DagSpec:
         default_args: Of its tasks.
         tasks: In an order in which they could run.
         settings: Options of the environment.
+        variables_prefix: Prefix of the names of Airflow variables.
         audit: Where its checks ask; None where it has none.
         environment: Where its commands run.
         prefix_groups: Whether ids of tasks begin with those of their groups.
@@ -218,6 +219,7 @@ class DagSpec:
     default_args: Mapping[str, Any]
     tasks: tuple[TaskSpec, ...]
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    variables_prefix: str = ""
     audit: Audit | None = None
     environment: EnvironmentName = "shell"
     prefix_groups: bool = False

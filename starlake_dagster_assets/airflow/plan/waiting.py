@@ -1,18 +1,18 @@
-"""Where a load waits for its files, as far as the environment can look there."""
+"""Files that loads wait for, as far as the environment can look there."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.render.source import jinja
-from starlake_dagster_assets.airflow.settings import rooted
+from starlake_dagster_assets.airflow.settings import Templates
 from starlake_dagster_assets.automation.file_arrivals.places import DEFAULT_ACK, ack_path, in_codes, is_absolute
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.environments import environment_named
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.project.model.project import Domain
 
 __all__ = ["waiting_for"]
@@ -22,27 +22,27 @@ _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdH
 
 
 def waiting_for(
-    loads: Mapping[str, PreLoad], project: ProjectSource, environment: EnvironmentName, prefix: str = ""
+    loads: Mapping[str, PreLoad], templates: Templates, environment: EnvironmentName
 ) -> dict[tuple[str, PreLoad], Waiting]:
-    """What can be waited for, by directory of the domain and what is said of it.
+    """Returns the files that can be waited for, by directory of the domain and pre-load strategy.
 
     Where commands run elsewhere, their exit code does not tell missing files from a crash: the store itself is looked
     at, if its files are in one that the provider of the environment knows.
 
     Args:
-        loads: What each table waits for, by node id.
-        project: The project.
-        environment: Where commands run.
-        prefix: Begins the names of Airflow variables.
+        loads: Pre-load strategies of tables, by node id.
+        templates: Templates for the paths of the project.
+        environment: Environment of the commands.
 
     Raises:
         StarlakeError: When the path of an ack file names an unknown variable.
     """
     waits: dict[tuple[str, PreLoad], Waiting] = {}
+    graph = templates.project.graph
     for node, preload in loads.items():
-        table = project.graph.nodes[node].table
+        table = graph.nodes[node].table
         if table is not None and (table.domain, preload) not in waits:
-            one = _waiting(preload, project.graph.domains[table.domain], project, prefix)
+            one = _Paths(templates, graph.domains[table.domain]).waiting(preload)
             url = _URL.match(one.ack or one.directory)
             here = environment_named(environment)
             if here.dialect().local_files or (url and url[1] == here.store):
@@ -50,41 +50,46 @@ def waiting_for(
     return waits
 
 
-def _waiting(preload: PreLoad, domain: Domain, project: ProjectSource, prefix: str) -> Waiting:
-    if preload.strategy == "ack":
-        ack_path(preload, project.model, domain, datetime.now(timezone.utc))  # refuses what it cannot read
-        return Waiting(preload, ack=_templated(preload.global_ack_file_path or DEFAULT_ACK, domain, project, prefix))
-    if preload.strategy == "pending":
-        application = project.model.application
-        stage = application.areas.stage
-        base = preload.pending_path or (stage if is_absolute(stage) else f"{application.datasets.rstrip('/')}/{stage}")
-        return Waiting(preload, directory=_below(base, domain, project, prefix))
-    if preload.incoming_path:
-        return Waiting(preload, directory=_below(preload.incoming_path, domain, project, prefix))
-    return Waiting(preload, directory=rooted(domain.incoming or "", project, prefix))
+@dataclass(frozen=True)
+class _Paths:
+    """Paths of a domain, as templates."""
 
+    templates: Templates
+    domain: Domain
 
-def _below(base: str, domain: Domain, project: ProjectSource, prefix: str) -> str:
-    path = base if "{domain}" in base else f"{base.rstrip('/')}/{{domain}}"
-    return _templated(path, domain, project, prefix)
+    def waiting(self, preload: PreLoad) -> Waiting:
+        """Returns the files that a strategy waits for."""
+        model = self.templates.project.model
+        if preload.strategy == "ack":
+            ack_path(preload, model, self.domain, datetime.now(timezone.utc))  # refuses what it cannot read
+            return Waiting(preload, ack=self._templated(preload.global_ack_file_path or DEFAULT_ACK))
+        if preload.strategy == "pending":
+            stage, datasets = model.application.areas.stage, model.application.datasets.rstrip("/")
+            base = preload.pending_path or (stage if is_absolute(stage) else f"{datasets}/{stage}")
+            return Waiting(preload, directory=self._below(base))
+        if preload.incoming_path:
+            return Waiting(preload, directory=self._below(preload.incoming_path))
+        return Waiting(preload, directory=self.templates.rooted(self.domain.incoming or ""))
 
+    def _below(self, base: str) -> str:
+        return self._templated(base if "{domain}" in base else f"{base.rstrip('/')}/{{domain}}")
 
-def _templated(text: str, domain: Domain, project: ProjectSource, prefix: str) -> str:
-    """A path whose dates are those of the run, as clocks of the DAG's time zone show them."""
-    known = {"domain": domain.name, "SL_DATASETS": project.model.application.datasets, "SL_ROOT": "{{SL_ROOT}}"}
-    parts: list[str] = []
-    end = 0
-    text = in_codes(text)
-    for match in _PLACE.finditer(text):
-        parts.append(rooted(text[end : match.start()], project, prefix))
-        parts.append(_place(match, known, project, prefix))
-        end = match.end()
-    return "".join([*parts, rooted(text[end:], project, prefix)])
+    def _templated(self, text: str) -> str:
+        """Returns a path whose dates are those of the run, in the time zone of the DAG."""
+        parts: list[str] = []
+        end = 0
+        text = in_codes(text)
+        for match in _PLACE.finditer(text):
+            parts.append(self.templates.rooted(text[end : match.start()]))
+            parts.append(self._place(match))
+            end = match.end()
+        return "".join([*parts, self.templates.rooted(text[end:])])
 
-
-def _place(match: re.Match[str], known: dict[str, str], project: ProjectSource, prefix: str) -> str:
-    if match[2]:
-        return "{{ dated('" + match[2] + "') }}"
-    name = match[1].strip()
-    value = known.get(name, project.model.variables.get(name))
-    return rooted(value, project, prefix) if value is not None else jinja(match[0])
+    def _place(self, match: re.Match[str]) -> str:
+        if match[2]:
+            return "{{ dated('" + match[2] + "') }}"
+        name, model = match[1].strip(), self.templates.project.model
+        datasets = model.application.datasets
+        known = {"domain": self.domain.name, "SL_DATASETS": datasets, "SL_ROOT": "{{SL_ROOT}}"}
+        value = known.get(name, model.variables.get(name))
+        return self.templates.rooted(value) if value is not None else jinja(match[0])

@@ -13,7 +13,8 @@ from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTa
 from starlake_dagster_assets.airflow.runtime.tries import Areas, TableTries, TryRecord
 from starlake_dagster_assets.execution.evidence import Ending, Evidence, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
-from starlake_dagster_assets.execution.model import Event, FileLoaded, TableFailed, TableStarted
+from starlake_dagster_assets.execution.load_progress import LoadProgress
+from starlake_dagster_assets.execution.model import Event, TableFailed
 from starlake_dagster_assets.plural import first_of
 
 __all__ = ["TakenFiles"]
@@ -74,11 +75,11 @@ class TakenFiles:
     def note(self, files: LoadFiles, events: Sequence[Event]) -> None:
         """Records the files that were taken so far, because a process that is killed cannot do so at its end."""
         tries: dict[str, TableTries] = {}
-        seen = self._record.known and files.is_listed
+        seen, progress = self._record.known and files.is_listed, LoadProgress(events)
         for stem, table in self._requested.items():
-            taken = {*files.sizes(table), *_announced_files(events, table)}
+            taken = {*files.sizes(table), *progress.announced(_name(table))}
             tries[stem] = self._after(table, self._tries[stem], "" if seen else "unknown", taken, ())
-            tries[stem].unfinished = _unfinished_files(events, table)
+            tries[stem].unfinished = sorted(progress.unfinished(_name(table)))
         self._record.save(tries, ended_well=False)
 
     def resolve(self, alone: Mapping[str, Verdict], ending: Ending, files: LoadFiles) -> dict[str, Verdict]:
@@ -133,14 +134,14 @@ class TakenFiles:
             ending: The facts about the load.
             ended_well: Whether the exit code is 0 or 99.
         """
-        tries: dict[str, TableTries] = {}
+        tries, progress = dict[str, TableTries](), LoadProgress(ending.events)
         for stem, table in self._requested.items():
             verdict, facts = alone[table.name], ending.files.get((table.domain_name, table.name))
             gone = {*facts.before} - facts.waiting if facts is not None else set[str]()
-            taken = {*verdict.files, *_announced_files(ending.events, table), *gone}
+            taken = {*verdict.files, *progress.announced(_name(table)), *gone}
             loaded = _loaded_files(table, verdict, ending)
             one = self._after(table, self._tries[stem], final[table.name].status, taken, loaded)
-            one.unfinished = [name for name in _unfinished_files(ending.events, table) if name in one.pending]
+            one.unfinished = sorted(progress.unfinished(_name(table)) & one.pending.keys())
             if final[table.name].status != "loaded":
                 self._put_back(table, one)
             tries[stem] = one
@@ -196,24 +197,8 @@ def _loaded_files(table: WorkerTable, verdict: Verdict, ending: Ending) -> set[s
     return {name for event in failed for name in event.files if name not in event.missing}
 
 
-def _unfinished_files(events: Sequence[Event], table: WorkerTable) -> list[str]:
-    """Returns the announced files without a summary: the table has none of their rows."""
-    found: dict[str, None] = {}
-    for event in events:
-        if isinstance(event, TableStarted) and event.table == table.name:
-            found.update(dict.fromkeys(event.files))
-        elif isinstance(event, FileLoaded) and event.table == table.name:
-            found.pop(event.file, None)
-    return [*found]
-
-
-def _announced_files(events: Sequence[Event], table: WorkerTable) -> set[str]:
-    return {
-        name
-        for event in events
-        if isinstance(event, TableStarted) and event.table == table.name
-        for name in event.files
-    }
+def _name(table: WorkerTable) -> tuple[str, str]:
+    return table.domain_name, table.name
 
 
 def _taken(names: Sequence[str]) -> str:
