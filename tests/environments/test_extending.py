@@ -88,6 +88,15 @@ def test_an_environment_of_another_package_is_everywhere(tmp_path: Path):
     assert "| `batch` | `StarlakeBatch` | background processes of this machine |" in found["table"]
 
 
+def test_the_suite_of_the_page_runs_against_the_environment_of_the_page(tmp_path: Path):
+    package = install(tmp_path / "package")
+    path = os.pathsep.join([str(package), str(ROOT)])
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(package), "test_batch.py"]
+    environ = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(argv, cwd=package, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "12 passed, 4 skipped" in done.stdout, done.stdout
+
+
 WRONG = {
     "it cannot be imported": (
         "nowhere:ENVIRONMENT",

@@ -1,0 +1,123 @@
+"""The suite that the package offers for environments of others: it rejects every broken one."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram
+from starlake_dagster_assets.environments import Environment, Line, Status, Verdict
+from tests.conformance.subject_extending import Faulty
+from tests.environments.example import loaded
+
+
+def batch(program: ScriptedProgram, directory: Path) -> Any:
+    return loaded().BatchEnvironment(directory / "jobs", str(program.path), {"SL_LOG_LEVEL": "info"})
+
+
+class TestExampleOfThePage(EnvironmentConformance):
+    """The environment of docs/extending.md."""
+
+    def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
+        return Faulty(batch(program, directory), {})
+
+    def faults(self, environment: Any) -> Any:
+        failures = environment._faults
+
+        def fail(name: str, error: Exception, times: int, *, after: bool = False) -> None:
+            failures[name] = [(error, after)] * times
+
+        return {
+            "throttled": lambda: fail("submit", BlockingIOError("busy"), 2),
+            "lost_answer": lambda: fail("submit", TimeoutError("no answer"), 1, after=True),
+            "outage": lambda: fail("status", BlockingIOError("busy"), 3),
+            "endless_outage": lambda: fail("status", BlockingIOError("busy"), 10_000),
+        }
+
+
+class Broken:
+    """The environment of the page, of which one call is wrong."""
+
+    def __init__(self, program: ScriptedProgram, directory: Path, wrong: str) -> None:
+        self._wrong, self._submissions = wrong, 0
+        self._environment: Any = batch(program, directory)
+
+    def __getattr__(self, name: str) -> Any:
+        wrong = getattr(type(self), f"_{self._wrong}", None) if self._wrong.startswith(f"{name}_") else None
+        return wrong.__get__(self) if wrong is not None else getattr(self._environment, name)
+
+    def _submit_without_id(self, submission: Any) -> Any:
+        self._environment.submit(submission)
+
+    def _submit_twice(self, submission: Any) -> str:
+        self._submissions += 1
+        other = type(submission)(submission.command, f"{submission.key}-{os.getpid()}-{self._submissions}")
+        return self._environment.submit(other)
+
+    def _submit_unconfirmed(self, submission: Any) -> str:
+        return self._environment.submit(type(submission)(submission.command, submission.key))
+
+    def _status_always_succeeded(self, execution: str) -> Status:
+        return Status("succeeded", 0)
+
+    def _status_without_exit_code(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("succeeded", 0) if found.over else found
+
+    def _status_in_other_words(self, execution: str) -> Any:
+        found = self._environment.status(execution)
+        return Status("COMPLETED", 0) if found.over else found  # type: ignore[arg-type]
+
+    def _logs_from_the_beginning(self, execution: str, cursor: Any) -> Any:
+        return self._environment.logs(execution, None)
+
+    def _logs_in_pieces(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return [Line(part) for line in lines for part in (line.text[:20], line.text[20:])], after
+
+    def _logs_without_end(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return [line for line in lines if "Main: Succ" not in line.text and "failed to exec" not in line.text], after
+
+    def _find_nothing(self, submission: Any) -> None:
+        return None
+
+    def _cancel_nothing(self, execution: str) -> None:
+        return None
+
+    def _verdict_of_none(self, error: Exception) -> Verdict | None:
+        return None
+
+
+TESTS = [name for name in vars(EnvironmentConformance) if name.startswith("test_")]
+BROKEN = {
+    "submit_without_id": "test_states_are_those_of_the_protocol",
+    "submit_twice": "test_idempotency",
+    "submit_unconfirmed": "test_interrupted_before_it_is_submitted",
+    "status_always_succeeded": "test_states_are_those_of_the_protocol",
+    "status_without_exit_code": "test_failure",
+    "status_in_other_words": "test_success",
+    "logs_from_the_beginning": "test_each_line_once",
+    "logs_in_pieces": "test_each_line_once",
+    "logs_without_end": "test_success",
+    "find_nothing": "test_find",
+    "cancel_nothing": "test_cancel",
+    "verdict_of_none": "test_classified_errors",
+}
+
+
+@pytest.mark.parametrize("wrong", BROKEN)
+def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from starlake_dagster_assets import conformance
+
+    monkeypatch.setattr(conformance, "_SECONDS", 1)
+
+    class Suite(EnvironmentConformance):
+        policy = type(EnvironmentConformance.policy)(poll=0.02, outage=0.5, grace=0.2, settle=0.2, cancelling=0.5)
+
+        def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
+            return Broken(program, directory, wrong)
+
+    with conformance._opened(Suite(), tmp_path) as case, pytest.raises((Exception, pytest.fail.Exception)):
+        getattr(Suite(), BROKEN[wrong])(case)
