@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-__all__ = ["spark_of"]
+from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.model import Command
+
+__all__ = ["spark_of", "spark_variables"]
+
+_OPTIONS = "SPARK_CONF_OPTIONS"
+"""Options of `spark-submit` in the launcher of Starlake."""
+_WORD = re.compile(r"[\w.,:/@%+=~^-]*")
 
 _NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -32,3 +40,25 @@ def spark_of(tags: Iterable[str]) -> Mapping[str, str]:
         if equals and name.startswith("spark."):
             found[name] = value.strip()
     return found
+
+
+def spark_variables(command: Command, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the environment variable that passes the Spark properties of a command to the launcher of Starlake.
+
+    Args:
+        command: The command.
+        environ: Variables of every command, whose own options are kept.
+
+    Raises:
+        RunnerError: When the launcher would split the value of a property.
+    """
+    for name, value in command.spark.items():
+        if not _WORD.fullmatch(value):
+            raise RunnerError(
+                f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
+                "blanks and expands signs of the shell. Set it in `application.sl.yml`."
+            )
+    if not command.spark:
+        return {}
+    words = [f"--conf {name}={value}" for name, value in sorted(command.spark.items())]
+    return {_OPTIONS: " ".join([*filter(None, [environ.get(_OPTIONS, "")]), *words])}

@@ -15,6 +15,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.execution.spark import spark_of
 
 LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
 SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!", "partition": "2024-01-01|eu "})
@@ -262,6 +263,23 @@ def test_tags_give_a_table_its_own_resources(tags, found):
     command = Command("load", job_id="job-1", overrides=overrides_of(tags))
     job = built(Submission(command, "job-1"))
     assert job["spec"]["template"]["spec"]["containers"][0].get("resources") == found
+
+
+def test_spark_properties_of_a_table_reach_a_cluster():
+    properties = spark_of(["spark_executor_memory=8g", "spark.sql.shuffle.partitions=400"])
+    env = {
+        "SPARK_MASTER_URL": "k8s://https://kubernetes.default.svc",
+        "SPARK_CONF_OPTIONS": "--conf spark.executor.instances=2",
+    }
+    command = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1"}, spark=properties, job_id="job-1")
+    container = built(Submission(command, "job-1"), env=env)["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"] == ["load", "--domains", "sales"]
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "SL_JOB_ID": "job-1",
+        "SPARK_MASTER_URL": "k8s://https://kubernetes.default.svc",
+        "SPARK_CONF_OPTIONS": "--conf spark.executor.instances=2 --conf spark.executor.memory=8g "
+        "--conf spark.sql.shuffle.partitions=400",
+    }
 
 
 def test_the_settings_of_a_table_are_merged_over_those_of_the_resource():

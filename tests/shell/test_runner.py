@@ -23,6 +23,7 @@ from starlake_dagster_assets.execution.backends.local.launchers import launch
 from starlake_dagster_assets.execution.backends.local.pump import LONGEST, Cutter
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.model import Command, Line
+from starlake_dagster_assets.execution.spark import spark_of
 from tests.fakes.script import Scripted, alive, descendants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -331,3 +332,22 @@ def test_a_timeout_ends_the_tree_and_says_so(scripted: Scripted) -> None:
     assert lines[-1] == "ERROR StarlakeShell: stopped: it took more than 0.5 seconds (timeout)."
     assert (handle.wait().exit_code, handle.wait().cancelled) == (None, False)
     assert not alive(scripted.calls()[0].pid)
+
+
+def test_spark_properties_of_a_table_reach_a_cluster(tmp_path: Path):
+    environ = {"SPARK_MASTER_URL": "spark://spark:7077", "SPARK_CONF_OPTIONS": "--conf spark.ui.enabled=false"}
+    properties = spark_of(["nightly", "spark_executor_memory=8g", "spark.sql.shuffle.partitions=400"])
+    command = Command("load", ("--domains", "sales"), {"A": "1"}, spark=properties, job_id="job-1")
+    run = ShellRunner("starlake", tmp_path, environ)
+    assert run.uses_spark
+    assert run.environ_of(command) == {
+        **environ,
+        "A": "1",
+        "SL_JOB_ID": "job-1",
+        "SPARK_CONF_OPTIONS": "--conf spark.ui.enabled=false --conf spark.executor.memory=8g "
+        "--conf spark.sql.shuffle.partitions=400",
+    }
+    local = ShellRunner("starlake", tmp_path, {})
+    assert not local.uses_spark and "SPARK_CONF_OPTIONS" not in local.environ_of(command)
+    with pytest.raises(RunnerError, match=r"spark\.a"):
+        run.environ_of(Command("load", spark={"spark.a": "$(id)"}))

@@ -20,6 +20,7 @@ from starlake_dagster_assets.execution.backends.local.launchers import Launcher,
 from starlake_dagster_assets.execution.backends.local.pump import Pump
 from starlake_dagster_assets.execution.build import with_options
 from starlake_dagster_assets.execution.model import Command, Line, RunResult
+from starlake_dagster_assets.execution.spark import spark_variables
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
@@ -104,7 +105,13 @@ class ShellRunner:
     def environ_of(self, command: Command) -> dict[str, str]:
         """The environment of a command."""
         job = {"SL_JOB_ID": command.job_id} if command.job_id else {}
-        return {**self.environ, **dict(command.env), **job}
+        spark: Mapping[str, str] = spark_variables(command, self.environ) if self.uses_spark else {}
+        return {**self.environ, **dict(command.env), **spark, **job}
+
+    @property
+    def uses_spark(self) -> bool:
+        """Whether Spark properties of tables have an effect: commands run on a cluster (`SPARK_MASTER_URL`)."""
+        return bool(self.environ.get("SPARK_MASTER_URL"))
 
     @property
     def directory(self) -> Path:

@@ -22,16 +22,13 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_value,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.execution.source import names_secret
+from starlake_dagster_assets.execution.spark import spark_variables
 
 __all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
-_SPARK = "SPARK_CONF_OPTIONS"
-"""Options of `spark-submit` in the launcher of Starlake."""
-_WORD = re.compile(r"[\w.,:/@%+=~^-]*")
 _TAG = "dagster-k8s/config"
 """Tag with raw configuration, as on Dagster ops."""
 _SLACK = 60
@@ -142,7 +139,7 @@ class JobTemplate:
         if not container["imagePullPolicy"]:
             del container["imagePullPolicy"]
         given = {one["name"]: one for one in container.get("env", ())}
-        ours = {**self.env, **submission.command.env, **_spark(self.env, submission.command)}
+        ours = {**self.env, **submission.command.env, **spark_variables(submission.command, self.env)}
         given |= {name: {"name": name, "value": value} for name, value in ours.items()}
         for name, reference in self.secrets.items():
             secret, _, key = reference.partition(":")
@@ -190,20 +187,6 @@ class JobTemplate:
             RunnerError: When Kubernetes does not know a field.
         """
         return {name: getattr(self._merged, name) for name in SECTIONS if name != "merge_behavior"}
-
-
-def _spark(env: Mapping[str, str], command: Command) -> Mapping[str, str]:
-    """Returns the environment variable that passes the Spark properties of a command to the launcher."""
-    for name, value in command.spark.items():
-        if not _WORD.fullmatch(value):
-            raise RunnerError(
-                f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
-                "blanks and expands signs of the shell. Set it in `application.sl.yml`."
-            )
-    if not command.spark:
-        return {}
-    words = [f"--conf {name}={value}" for name, value in sorted(command.spark.items())]
-    return {_SPARK: " ".join([*filter(None, [env.get(_SPARK, "")]), *words])}
 
 
 def job_name(submission: Submission) -> str:
