@@ -1,4 +1,4 @@
-"""What a DAG file of `starlake dag-generate` says: schedules with their tables, tasks with what they read, options."""
+"""Contents of a DAG file of `starlake dag-generate`: schedules with their tables, tasks with upstreams, options."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DagTable:
 
 @dataclass(frozen=True)
 class DagSchedule:
-    """One item of `schedules`: its label (`daily`, `cron1`; None where it says none), its cron, its tables."""
+    """Item of `schedules`: its label (`daily`, `cron1`; None where it says none), its cron, its tables."""
 
     name: str | None
     cron: str | None
@@ -56,7 +56,7 @@ class DagSchedule:
 
 @dataclass(frozen=True)
 class DagNode:
-    """One table or task of a dependency tree, however often the tree repeats it.
+    """Table or task of a dependency tree, however often the tree repeats it.
 
     Attributes:
         name: `data.name`: the full name of a task, or a table as SQL spells it.
@@ -96,7 +96,7 @@ class DagNode:
 
 @dataclass(frozen=True)
 class DagContext:
-    """One DAG file.
+    """DAG file of `starlake dag-generate`.
 
     Attributes:
         name: Of the file, without its suffix: what its job is named after.

@@ -120,7 +120,7 @@ def definitions_from_dag_context(
 
 
 def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
-    """What the files run, and what runs first in their jobs (`run_dependencies_first`)."""
+    """Nodes that the files run, and upstreams that run first in their jobs (`run_dependencies_first`)."""
     mine = {part.job for part in source.parts}
     first = (node for job in triggers.jobs.values() if job.dag in mine for node in job.nodes)
     return sorted({*source.made, *first})

@@ -66,7 +66,7 @@ class _Computed:
 
 
 def _read(file: Path) -> DagContext | None:
-    """What one file says; None when it is no DAG file."""
+    """Reads a DAG file; returns None where the file is no DAG file."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
@@ -147,7 +147,7 @@ def _dictionary(node: ast.Dict, known: Mapping[str, Any]) -> Any:
 
 
 def _called(node: ast.Call, known: Mapping[str, Any]) -> Any:
-    """What the generator's own constructors stand for."""
+    """Values that the generator's own constructors stand for."""
     name = ast.unparse(node.func).rsplit(".", 1)[-1]
     given = {keyword.arg: _value(keyword.value, known) for keyword in node.keywords if keyword.arg}
     if name in _ITEMS:
@@ -181,7 +181,7 @@ def _unknown(file: Path, name: str, computed: _Computed) -> Problem:
 
 
 def _environment(values: Mapping[str, Any]) -> str | None:
-    """Where the file runs commands: its own word, the class of its job, or the name of its template."""
+    """Returns the execution environment of a file: as declared, of the class of its job, or of its template."""
     said = values.get("execution_environment")
     if said is not None:
         return said.text if isinstance(said, _Computed) else str(said)

@@ -306,7 +306,7 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """What was found, short."""
+    """Returns the found value, shortened."""
     if isinstance(value, str):
         return f"the text `{value[:60]}`"
     if value is None:

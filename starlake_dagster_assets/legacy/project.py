@@ -25,7 +25,7 @@ __all__ = ["DagProject", "Part", "variables_of"]
 
 @dataclass(frozen=True)
 class Part:
-    """What one DAG file and one of its schedules run together.
+    """Nodes that one schedule of a DAG file runs together.
 
     Attributes:
         job: Its name: the file's, with the schedule's label where the file has several.

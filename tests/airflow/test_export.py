@@ -29,7 +29,7 @@ from starlake_dagster_assets import (
 )
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, literal, text_block
-from starlake_dagster_assets.automation.file_arrivals.places import ack_path
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge

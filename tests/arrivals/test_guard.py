@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.automation.file_arrivals import scene, stores
+from starlake_dagster_assets.automation.file_arrivals import pre_load_check, stores
 from starlake_dagster_assets.automation.file_arrivals.guard import GuardedRun
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.execution.model import Command
@@ -108,7 +108,7 @@ def test_what_the_sensor_found_stable_is_not_waited_for_again(world, incoming, m
     here = world(PreLoad("imported", stable_for=20), runner=FakeRunner(loading))
     (incoming / "orders_1.csv").touch()
     (request,) = here.settled()
-    monkeypatch.setattr(scene.time, "sleep", lambda seconds: pytest.fail("a second look"))
+    monkeypatch.setattr(pre_load_check.time, "sleep", lambda seconds: pytest.fail("a second look"))
     result = here.execute(request)
     assert told(result)[0] == ["orders"] == tables(request)
 
@@ -118,7 +118,7 @@ def test_files_that_were_written_long_ago_are_not_waited_for(world, incoming, mo
     here = world(PreLoad("imported", stable_for=60), runner=FakeRunner(loading))
     (incoming / "orders_1.csv").touch()
     os.utime(incoming / "orders_1.csv", (time.time() - 61,) * 2)
-    monkeypatch.setattr(scene.time, "sleep", lambda seconds: pytest.fail("a wait"))
+    monkeypatch.setattr(pre_load_check.time, "sleep", lambda seconds: pytest.fail("a wait"))
     assert told(by_hand(here))[0] == ["orders"]
 
 
@@ -146,7 +146,7 @@ def test_a_run_waits_once_for_all_policies_and_says_so_first(incoming, tmp_path,
     for name in ("orders_1.csv", "items_1.csv"):
         (incoming / name).touch()
     clock, said = Standing(), list[str]()
-    monkeypatch.setattr(scene, "time", clock)
+    monkeypatch.setattr(pre_load_check, "time", clock)
     guard = GuardedRun(
         lambda node: rests[node.id], source, FakeRunner(), RunSettings("job"), tables=nodes, log=said.append
     )

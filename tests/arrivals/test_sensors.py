@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.file_arrivals.places import directory
+from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.file_arrivals.stores import StoreError
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
@@ -630,8 +630,8 @@ def test_a_window_that_was_over_before_the_sensor_was_there_does_not_fail(world,
     clock.now = SIX + 4 * 3600
     write(incoming, "orders_1.csv")
     reason = here.settled()
-    assert "orders_1.csv came after the window. The window that opened at 2024-05-02 04:00:00 UTC was over " in reason
-    assert "before the first look; the next one opens at 2024-05-03 04:00:00 UTC" in reason
+    assert "orders_1.csv came after the window. The window that opened at 2024-05-02 04:00:00 UTC closed " in reason
+    assert "before the first tick of the sensor; the next one opens at 2024-05-03 04:00:00 UTC" in reason
 
 
 def test_a_window_asks_again_for_what_a_failed_run_left(world, incoming, clock):

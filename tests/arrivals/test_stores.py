@@ -8,7 +8,7 @@ from functools import partial
 import fsspec
 import pytest
 
-from starlake_dagster_assets.automation.file_arrivals.looks import Watched
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
 from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of, mark_of
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from tests.arrivals.conftest import sales_in, tables
@@ -114,18 +114,18 @@ def test_a_local_file_is_told_the_same_alone_and_in_its_directory(tmp_path):
 
 
 def test_a_look_at_a_directory_calls_nothing_a_file(tmp_path):
-    watched = Watched({table.id: table for table in sales_in(str(tmp_path)).model.domains[0].tables})
+    watched = FileMatcher({table.id: table for table in sales_in(str(tmp_path)).model.domains[0].tables})
 
-    def look(files):
+    def scan(files):
         folder = tmp_path / str(files)
         folder.mkdir(exist_ok=True)
         for number in range(files):
             (folder / f"orders_{number}.csv").touch()
-        (seen,) = watched.look(0, Store().listing(str(folder))).sets.values()
+        (seen,) = watched.scan(0, Store().listing(str(folder))).sets.values()
         assert len(seen.names) == files
-        return calls(lambda: watched.look(0, Store().listing(str(folder))))
+        return calls(lambda: watched.scan(0, Store().listing(str(folder))))
 
-    assert look(500) < look(100) + 20
+    assert scan(500) < scan(100) + 20
 
 
 def test_files_of_cloud_storage(monkeypatch):

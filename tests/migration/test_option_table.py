@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeShell
-from starlake_dagster_assets.automation.file_arrivals.places import ack_path
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options

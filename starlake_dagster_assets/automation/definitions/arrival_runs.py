@@ -11,7 +11,7 @@ from starlake_dagster_assets.automation.definitions.runs import (
     is_of_this_location,
     planned_assets,
 )
-from starlake_dagster_assets.automation.file_arrivals.evaluate import LoadRun
+from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
 from starlake_dagster_assets.automation.policies.words import short
 
@@ -32,16 +32,16 @@ class LoadRuns:
         self._context, self._job = context, job
 
     @cached_property
-    def recent(self) -> list[LoadRun]:
+    def recent(self) -> list[ArrivalRun]:
         """The newest runs, newest first."""
         return list(self._read(_RECENT))
 
     @cached_property
-    def every(self) -> list[LoadRun]:
+    def every(self) -> list[ArrivalRun]:
         """All runs, newest first; of very many the newest ones."""
         return list(self._read(_MOST)) if len(self.recent) == _RECENT else self.recent
 
-    def requested(self, sets: Mapping[str, str], until: str = "", *, all_runs: bool = False) -> dict[str, LoadRun]:
+    def requested(self, sets: Mapping[str, str], until: str = "", *, all_runs: bool = False) -> dict[str, ArrivalRun]:
         """Returns the newest run that was requested for a set, by unit.
 
         Args:
@@ -49,10 +49,10 @@ class LoadRuns:
             until: End of the data interval that counts; "" = any.
             all_runs: Whether old runs count, which are read where the newest ones do not have all sets.
         """
-        found: dict[str, LoadRun] = {}
+        found: dict[str, ArrivalRun] = {}
         units = {(short(unit), digest): unit for unit, digest in sets.items()}
 
-        def search(runs: Sequence[LoadRun]) -> None:
+        def search(runs: Sequence[ArrivalRun]) -> None:
             for run in runs:
                 if not until or run.until == until:
                     for one in run.sets.items() & units.keys():
@@ -63,24 +63,24 @@ class LoadRuns:
             search(self.every)
         return found
 
-    def loading(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, LoadRun]:
+    def loading(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, ArrivalRun]:
         """Returns the run in progress that loads a table, by node id: of any job, also by hand.
 
         Args:
             keys: Asset keys of the tables, by node id.
         """
-        found: dict[str, LoadRun] = {}
+        found: dict[str, ArrivalRun] = {}
         for run, loads in self._in_progress:
             found.update({node: run for node, key in keys.items() if key in loads and node not in found})
         return found
 
     @cached_property
-    def _in_progress(self) -> list[tuple[LoadRun, frozenset[dg.AssetKey]]]:
+    def _in_progress(self) -> list[tuple[ArrivalRun, frozenset[dg.AssetKey]]]:
         instance = self._context.instance
         records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS), limit=_PAGE)
         return [(_load_run(record), frozenset(planned_assets(instance, record.dagster_run))) for record in records]
 
-    def _read(self, most: int) -> Iterator[LoadRun]:
+    def _read(self, most: int) -> Iterator[ArrivalRun]:
         instance, filters = self._context.instance, dg.RunsFilter(job_name=self._job)
         cursor, count = None, 0
         while count < most:
@@ -94,8 +94,8 @@ class LoadRuns:
             cursor = records[-1].dagster_run.run_id
 
 
-def _load_run(record: dg.RunRecord) -> LoadRun:
+def _load_run(record: dg.RunRecord) -> ArrivalRun:
     run = record.dagster_run
     since = record.start_time or record.create_timestamp.timestamp()
     files = run.tags.get(FILES) or run.tags.get(FILES_OF_WINDOW, "")
-    return LoadRun(run.run_id, run.status.value, since, sets_in(run.tags), run.tags.get(INTERVAL_END, ""), files)
+    return ArrivalRun(run.run_id, run.status.value, since, sets_in(run.tags), run.tags.get(INTERVAL_END, ""), files)

@@ -21,17 +21,17 @@ from starlake_dagster_assets.automation.definitions.incoming_files import (
 from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows, time_window, window_before
 from starlake_dagster_assets.automation.definitions.runs import interval_tags, recorded_interval
 from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, acknowledged_by
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     Arrival,
-    Close,
-    LoadRun,
-    Skip,
+    ArrivalRun,
+    NoArrival,
     Window,
-    evaluate,
+    WindowClosed,
+    evaluate_arrival,
     unstable_since,
 )
-from starlake_dagster_assets.automation.file_arrivals.looks import Look, Watched, acknowledged_by
-from starlake_dagster_assets.automation.file_arrivals.places import ack_path, ack_paths, areas, dated_names, directory
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
@@ -46,11 +46,11 @@ __all__ = ["ArrivalGroup", "ArrivalSensor"]
 
 _TAG_LENGTH = 500
 _DATES_BEFORE = 2
-"""Dates before that of a look whose ack files are answered too: of a delivery that came late."""
+"""Earlier dates whose ack files are answered too: of a delivery that came late."""
 _DATES_AFTER = 1
 """Dates after it: of a writer whose time zone is ahead. Not with a schedule: they are of its next window."""
 _WINDOWS = 30
-"""Missed windows that one look opens at most; the next look goes on after them."""
+"""Missed windows that one tick evaluates at most; the next tick continues after them."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class ArrivalSensor:
         self.model = project.model
         self.zone = ZoneInfo(group.pre_load.timezone if group.clock is None else group.clock.timezone)
         staged = group.pre_load.strategy == "pending"
-        self.watched = Watched(group.tables, group.domain.tables, staged=staged)
-        self.elsewhere = Watched(group.tables, staged=True)
+        self.watched = FileMatcher(group.tables, group.domain.tables, staged=staged)
+        self.elsewhere = FileMatcher(group.tables, staged=True)
         self.keys = {node: translator.spec(translator.graph.nodes[node]).key for node in group.tables}
         self.file_keys = file_keys(translator, group.tables)
         self.by_condition = by_condition(translator, group.tables)
@@ -128,7 +128,7 @@ class ArrivalSensor:
         return find(self.group.pre_load, self.model, self.group.domain, moment)
 
     def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Looks at the files, and requests a run where one is due."""
+        """Scans the files, and requests a run where one is due."""
         now = time.time()
         return _Tick(self, context, now, SensorState.load(context.cursor, now)).result()
 
@@ -156,49 +156,49 @@ class _Tick:
     observations: list[dg.AssetObservation] = field(default_factory=list[dg.AssetObservation])
 
     def result(self) -> dg.SensorResult:
-        """Looks at the files of each window, and returns the first run that is due."""
+        """Scans the files of each window, and returns the first run that is due."""
         clock, windows, scan = self.sensor.group.clock, *self._windows()
         if not windows:
             assert clock is not None
             return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is still to come.")
         for window in windows:
             verdict = self._verdict(window)
-            if not isinstance(verdict, Skip):
+            if not isinstance(verdict, NoArrival):
                 return self._requested(verdict, window)
             if window is windows[-1] or not verdict.is_empty:
                 self.reasons.append(verdict.reason)
         return self._skipped(scan)
 
-    def _verdict(self, window: Window | None) -> Arrival | Close | Skip:
+    def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoArrival:
         sensor, group, runs = self.sensor, self.sensor.group, self._runs(self.sensor.group.job)
-        look = self._look(window)
-        if look.acks:
-            look = self._without_answered(look)
-        mine = unstable_since(look, self.state.unstable, 0 if look.ack_path else group.pre_load.stable_for)
+        scan = self._scan(window)
+        if scan.acks:
+            scan = self._without_answered(scan)
+        mine = unstable_since(scan, self.state.unstable, 0 if scan.ack_path else group.pre_load.stable_for)
         self.unstable.update(mine)
-        sets = {unit: files.digest for unit, files in look.sets.items()}
+        sets = {unit: files.digest for unit, files in scan.sets.items()}
         until = window.interval[1].isoformat() if window is not None else ""
-        busy = self._busy(look, runs)
+        busy = self._busy(scan, runs)
 
-        def decide(*, all_runs: bool = False) -> Arrival | Close | Skip:
-            counts = "" if look.ack_path else until
-            return evaluate(
+        def decide(*, all_runs: bool = False) -> Arrival | WindowClosed | NoArrival:
+            counts = "" if scan.ack_path else until
+            return evaluate_arrival(
                 group.name,
                 group.pre_load,
-                look,
+                scan,
                 unstable=mine,
                 requested=runs.requested(sets, counts, all_runs=all_runs) if sets else {},
                 busy=busy,
                 window=window,
                 window_runs=[run for run in runs.recent if run.until == until] if window is not None else (),
                 loaded=lambda: self._loaded_for(window),
-                elsewhere=lambda: self._files_elsewhere(runs, look, window),
+                elsewhere=lambda: self._files_elsewhere(runs, scan, window),
                 by_condition=sensor.by_condition,
             )
 
         verdict = decide()
         verdict = decide(all_runs=True) if isinstance(verdict, Arrival) else verdict
-        self._observe(look, mine, verdict.nodes if isinstance(verdict, Arrival) else ())
+        self._observe(scan, mine, verdict.nodes if isinstance(verdict, Arrival) else ())
         return verdict
 
     def _runs(self, job: str) -> LoadRuns:
@@ -219,15 +219,17 @@ class _Tick:
                     found[node] = update.run_id
         return found
 
-    def _busy(self, look: Look, runs: LoadRuns) -> Mapping[str, LoadRun]:
-        busy = runs.loading(self.sensor.keys) if look.sets else {}
-        return dict.fromkeys(look.sets, next(iter(busy.values()))) if look.ack_path and busy else busy
+    def _busy(self, scan: DirectoryScan, runs: LoadRuns) -> Mapping[str, ArrivalRun]:
+        busy = runs.loading(self.sensor.keys) if scan.sets else {}
+        return dict.fromkeys(scan.sets, next(iter(busy.values()))) if scan.ack_path and busy else busy
 
-    def _observe(self, look: Look, unstable: Mapping[str, tuple[str, float]], requested: Sequence[str]) -> None:
+    def _observe(
+        self, scan: DirectoryScan, unstable: Mapping[str, tuple[str, float]], requested: Sequence[str]
+    ) -> None:
         """Notes observations of the files that a run is requested for, and of those that a condition waits for."""
         sensor = self.sensor
-        there = look.sets if not look.ack_path else look.files
-        if look.ack_path and not look.acks:
+        there = scan.sets if not scan.ack_path else scan.files
+        if scan.ack_path and not scan.acks:
             return
         stable = {
             node for node in there if self.now - unstable.get(node, ("", 0))[1] >= sensor.group.pre_load.stable_for
@@ -238,9 +240,9 @@ class _Tick:
             if key is None or not (node in requested or waits):
                 continue
             if node in requested or not is_observed(self.context.instance, key, files):
-                self.observations.append(observation(key, files, look.place))
+                self.observations.append(observation(key, files, scan.place))
 
-    def _requested(self, verdict: Arrival | Close, window: Window | None) -> dg.SensorResult:
+    def _requested(self, verdict: Arrival | WindowClosed, window: Window | None) -> dg.SensorResult:
         sensor, partition = self.sensor, None
         if isinstance(sensor.partitions, dg.TimeWindowPartitionsDefinition):
             at = datetime.fromtimestamp(self.now, sensor.zone) if window is None else window.interval[1]
@@ -252,7 +254,7 @@ class _Tick:
         tags = dict(sensor.tags)
         if window is not None:
             tags |= interval_tags(window.interval)
-        if isinstance(verdict, Close):
+        if isinstance(verdict, WindowClosed):
             tags[NO_FILES] = verdict.reason
         else:
             names = FILES if window is None else FILES_OF_WINDOW
@@ -271,7 +273,7 @@ class _Tick:
             return dg.SensorResult(**given, asset_events=self.observations)
 
     def _windows(self) -> tuple[list[Window | None], int]:
-        """Returns the windows to look at, oldest first, and where the next look goes on; [None] without a schedule."""
+        """Returns the windows to evaluate, oldest first, and where the next tick continues; [None] without a clock."""
         group, since = self.sensor.group, self.state.since
         if group.clock is None:
             return [None], 0
@@ -288,14 +290,14 @@ class _Tick:
 
     # ---------------------------------------------------------------------------------------------------- files
 
-    def _look(self, window: Window | None) -> Look:
+    def _scan(self, window: Window | None) -> DirectoryScan:
         sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
         moment = datetime.fromtimestamp(self.now if window is None else window.start, sensor.zone)
         listing = sensor.store.listing(directory(pre_load, sensor.model, domain, moment))
-        look = sensor.watched.look(self.now, listing)
-        return self._acknowledged(look, window, moment) if pre_load.strategy == "ack" else look
+        scan = sensor.watched.scan(self.now, listing)
+        return self._acknowledged(scan, window, moment) if pre_load.strategy == "ack" else scan
 
-    def _acknowledged(self, look: Look, window: Window | None, moment: datetime) -> Look:
+    def _acknowledged(self, scan: DirectoryScan, window: Window | None, moment: datetime) -> DirectoryScan:
         sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
         is_alone = window is not None and sensor.group.clock is not None and sensor.group.clock.catchup
         before, after = (0 if is_alone else _DATES_BEFORE), (0 if window is not None else _DATES_AFTER)
@@ -307,7 +309,7 @@ class _Tick:
             known = {one.rpartition("/")[2] for one in (expected, *paths, *self._acks_of_others(window))}
             there = sensor.store.listing(expected.rpartition("/")[0]).names
             others = [one for one in there if one not in known and pattern.fullmatch(one)]
-        return acknowledged_by(look, acks, expected, others)
+        return acknowledged_by(scan, acks, expected, others)
 
     def _acks_of_others(self, window: Window | None) -> list[str]:
         """Returns the ack files of the next window, and of other sensors that answer the same ones."""
@@ -324,11 +326,11 @@ class _Tick:
             found += ack_paths(other.pre_load, sensor.model, other.domain, now, **near)
         return found
 
-    def _without_answered(self, look: Look) -> Look:
+    def _without_answered(self, scan: DirectoryScan) -> DirectoryScan:
         """Deletes the ack files that every sensor has answered with a run that succeeded."""
-        sensor, left, is_answered = self.sensor, dict(look.acks), False
-        for path, file in look.acks.items():
-            sets = {path: look.sets[path].digest}
+        sensor, left, is_answered = self.sensor, dict(scan.acks), False
+        for path, file in scan.acks.items():
+            sets = {path: scan.sets[path].digest}
             answers = {one.name: self._runs(one.job).requested(sets, all_runs=True) for one in sensor.answering}
             waiting = [name for name, runs in answers.items() if not any(run.has_succeeded for run in runs.values())]
             if not waiting:
@@ -338,29 +340,29 @@ class _Tick:
             elif sensor.group.name not in waiting:
                 self.reasons.append(f"{path} is kept until {listed(waiting)} answers it too.")
                 del left[path]
-                is_answered |= path == look.ack_path
-        look = replace(look, sets=look.files)
-        return acknowledged_by(look, left, look.ack_path, look.other_acks, answered=is_answered)
+                is_answered |= path == scan.ack_path
+        scan = replace(scan, sets=scan.files)
+        return acknowledged_by(scan, left, scan.ack_path, scan.other_acks, answered=is_answered)
 
-    def _files_elsewhere(self, runs: LoadRuns, look: Look, window: Window | None) -> list[str]:
+    def _files_elsewhere(self, runs: LoadRuns, scan: DirectoryScan, window: Window | None) -> list[str]:
         """Names the files of the tables that lie on the other stations of a load: incoming, stage, ingesting."""
         sensor, found = self.sensor, list[str]()
         if window is not None and window.is_missed:
             return found
         moment = datetime.fromtimestamp(self.now, sensor.zone)
         for station, place in areas(sensor.group.pre_load, sensor.model, sensor.group.domain, moment).items():
-            if place == look.place:
+            if place == scan.place:
                 continue
             try:
-                there = sensor.elsewhere.look(self.now, sensor.store.listing(place))
+                there = sensor.elsewhere.scan(self.now, sensor.store.listing(place))
             except StoreError as error:
                 found.append(str(error))
                 continue
             found += [self._of_table(runs, there, table, station) for table in there.sets]
         return found
 
-    def _of_table(self, runs: LoadRuns, look: Look, table: str, station: str) -> str:
-        names = f"{look.place} holds {listed(look.sets[table].names)} of {table}"
+    def _of_table(self, runs: LoadRuns, scan: DirectoryScan, table: str, station: str) -> str:
+        names = f"{scan.place} holds {listed(scan.sets[table].names)} of {table}"
         if (run := runs.loading(self.sensor.keys).get(table)) is not None:
             return f"{names}: {run.progress(self.now)}"
         strategy = self.sensor.group.pre_load.strategy

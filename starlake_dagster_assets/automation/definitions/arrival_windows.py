@@ -23,7 +23,7 @@ def newest_window(clock: Clock, patience: float, now: float, since: float) -> Wi
         clock: The schedule.
         patience: Seconds for which files are expected (`ack_wait_timeout`); until the next tick at most.
         now: Seconds since 1970.
-        since: When the sensor looked first.
+        since: Time of the first tick of the sensor.
     """
     moment = datetime.fromtimestamp(now, ZoneInfo(clock.timezone))
     if clock.end is not None:
@@ -40,14 +40,14 @@ def missed_windows(
 ) -> list[Window]:
     """Returns the windows before the newest one whose files lie in a place of their own, oldest first (`catchup`).
 
-    Windows that look at the same path cannot be told apart: the newest of them counts.
+    Of windows with the same path, the newest counts.
 
     Args:
-        clock: The schedule; its start counts, else the first look of the sensor.
+        clock: The schedule; its start counts, else the first tick of the sensor.
         patience: Seconds for which files are expected.
         newest: Of `newest_window`.
         path: Where the files of the window of a tick are.
-        since: When the sensor looked first.
+        since: Time of the first tick of the sensor.
     """
     if not clock.catchup or path(_ONE) == path(_OTHER):
         return []

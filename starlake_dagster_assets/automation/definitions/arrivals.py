@@ -30,12 +30,12 @@ def build_arrival_sensors(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.SensorDefinition]:
-    """One sensor for each domain and policy whose files are waited for.
+    """Builds a sensor per domain and policy whose files are waited for.
 
     Args:
         project: The project, or the path of its directory.
         triggers: Those with a `preload` that waits and the owner `arrival`, or `schedule` with a clock, are taken.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two looks; by default what each policy says (`poke_interval`).
         tick_seconds: Seconds for which the answer of a store is waited for; the tick fails after that.
@@ -71,7 +71,7 @@ def build_arrival_sensors(
 
 
 def arrival_groups(project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator) -> list[ArrivalGroup]:
-    """What the arrival sensors watch, by name.
+    """Returns the tables that the arrival sensors watch, by name of the sensor.
 
     Args:
         project: The project.

@@ -21,7 +21,7 @@ __all__ = ["Automation", "build_automation"]
 
 @dataclass(frozen=True)
 class Automation:
-    """What starts the assets of a project, for `dg.Definitions`."""
+    """Jobs, schedules and sensors of a project, for `dg.Definitions`."""
 
     jobs: Sequence[Any] = ()
     sensors: Sequence[dg.SensorDefinition] = ()
@@ -42,7 +42,7 @@ def build_automation(
         triggers: Of the project (`build_triggers`).
         automation: Whether sensors and schedules are on from the start (`status`), and the time zone of data cycles;
             by default as `triggers` were built.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
     """
     project = project_of(project, "build_automation")
     chosen = triggers if automation is None else settings_of(automation, "build_automation")

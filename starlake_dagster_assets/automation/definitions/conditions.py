@@ -41,7 +41,7 @@ MOST_KEYS = 500
 
 
 class ConditionScope:
-    """What the conditions of a project share: the facts that one evaluation reads of the event log.
+    """Facts of the event log that the conditions of a project share during one evaluation.
 
     Args:
         translator: Bound to the project.
@@ -108,7 +108,7 @@ class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
 
     @property
     def description(self) -> str:
-        """What the UI shows."""
+        """Label of the condition in the UI."""
         return f"the upstreams of {self._node} have updates that it has not read"
 
     def evaluate(self, context: Any) -> Any:
@@ -132,7 +132,7 @@ def automation_conditions(
     Args:
         project: The project, or the path of its directory.
         triggers: Of the project.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
     """
     project = project_of(project, "automation_conditions")
     bound = bound_translator(translator, project, "automation_conditions", triggers)
@@ -154,7 +154,7 @@ def build_condition_sensors(
     Args:
         project: The project, or the path of its directory.
         triggers: Those with the owner `condition` are taken.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
         tags: Of every run, next to those of the job (`tags`, `priority_weight` and `max_active_runs`).

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
-from starlake_dagster_assets.automation.file_arrivals.looks import FileSet, Watched
-from starlake_dagster_assets.automation.file_arrivals.places import directory
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher, FileSet
+from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.file_arrivals.stores import Store
 from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
 from starlake_dagster_assets.automation.policies.words import short
@@ -92,8 +92,8 @@ def _observed(
         domain = translator.graph.domains[table.domain]
         now = datetime.now(ZoneInfo(pre_load.timezone))
         place = directory(pre_load, translator.project, domain, now)
-        watched = Watched({node: table}, staged=pre_load.strategy == "pending")
-        files = watched.look(now.timestamp(), Store(pre_load.storage_options).listing(place)).sets.get(node)
+        watched = FileMatcher({node: table}, staged=pre_load.strategy == "pending")
+        files = watched.scan(now.timestamp(), Store(pre_load.storage_options).listing(place)).sets.get(node)
         if files is not None:
             version = dg.DataVersion(files.digest)
             with quiet():  # experimental in 1.9

@@ -1,4 +1,4 @@
-"""What a run makes, as assets: keys of nodes, what is made with them, and jobs of one kind of partitions each."""
+"""Assets that a run materializes: keys of nodes, upstreams that run with them, and jobs of one kind of partitions."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -32,7 +32,7 @@ def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
 def unowned_upstreams(
     project: ProjectSource, triggers: Triggers, members: Iterable[str], made: Collection[str]
 ) -> set[str]:
-    """What nobody owns of what the members need, within their job (`run_dependencies_first`).
+    """Returns the upstreams without a trigger that some members of a job need (`run_dependencies_first`).
 
     What a member watches is left out, or the run that it starts would start itself again.
 

@@ -1,4 +1,4 @@
-"""One Dagster job for each job of the triggers."""
+"""Dagster jobs, one per job of the triggers."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -27,7 +27,7 @@ def build_jobs(
     Args:
         project: The project, or the path of its directory.
         triggers: Of the project.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
 
     Returns:
         Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`), and what

@@ -68,7 +68,7 @@ def build_lineage_sensors(
     Args:
         project: The project, or the path of its directory.
         triggers: Those with the owner `lineage` are taken.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
         timezone: Of data cycles, an IANA name.

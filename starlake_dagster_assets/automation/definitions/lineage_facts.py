@@ -110,14 +110,14 @@ class EventLogFacts:
         return node in self.records
 
     def last_run(self, node: str) -> float:
-        """When the newest run of a node was created, or its newest materialization."""
+        """Returns when the newest run of a node was created, or its newest materialization written."""
         record = self.records.get(node)
         info = self.instance.get_latest_planned_materialization_info(self.keys[node])
         runs = self._run_records([info.run_id] if info is not None else ()).values()
         return max([record.timestamp if record else 0.0, *(run.create_timestamp.timestamp() for run in runs)])
 
     def upstream(self, target: Target, node: str) -> Sequence[Target]:
-        """What a target reads of a node."""
+        """Returns the node, or the partitions of it, that a target reads."""
         if self.partitions(node) is None:
             return [Target(node)]
         if target.partition is None:
@@ -131,13 +131,13 @@ class EventLogFacts:
     # ------------------------------------------------------------------------------------------- questions of the tick
 
     def targets(self, node: str) -> list[Target]:
-        """What is evaluated of a node: the node, or its partitions with something new upstream, oldest first."""
+        """Returns the targets of a node: the node, or its partitions with a new update upstream, oldest first."""
         if self.partitions(node) is None:
             return [Target(node)]
         return [Target(node, one) for one in self.table(node).updates]
 
     def partitions(self, node: str) -> dg.PartitionsDefinition[Any] | None:
-        """What a node is partitioned by, as far as this code location defines it."""
+        """Returns the partitions definition of a node, as far as this code location defines it."""
         key = self.keys[node]
         return self.graph.get(key).partitions_def if self.graph.has(key) else None
 

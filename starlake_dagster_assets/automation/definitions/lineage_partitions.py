@@ -26,7 +26,7 @@ _Ids = dict[str, tuple[int, bool]]
 
 
 class PartitionTable:
-    """What the event log knows of the partitions of one node.
+    """Facts of the event log about the partitions of one node.
 
     Args:
         facts: Of the tick.

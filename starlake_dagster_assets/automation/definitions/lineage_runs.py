@@ -23,7 +23,7 @@ _MOST_REASONS = 8
 
 @dataclass(frozen=True)
 class NeededRun:
-    """One run of a job.
+    """Run of a job.
 
     Attributes:
         nodes: What it materializes, upstream first.
@@ -61,7 +61,7 @@ class NeededRun:
 
     @property
     def reason(self) -> str:
-        """Why the run is needed."""
+        """Reason for which the run is needed."""
         return "; ".join(f"{one.target}: {one.reason}" for one in self.due[:_MOST_REASONS])
 
 
@@ -88,7 +88,7 @@ class JobPlan:
 
     @property
     def reason(self) -> str:
-        """Why nothing is asked for, or left to later ticks."""
+        """Returns the reasons for which nothing is requested, or is left to later ticks."""
         more = len(self._reasons) - _MOST_REASONS
         return "\n".join(self._reasons[:_MOST_REASONS] + ([f"{more} more wait as well."] if more > 0 else []))
 

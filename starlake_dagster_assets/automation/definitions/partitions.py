@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PARTITIONS_START = datetime(2025, 1, 1)
-"""When partitions begin where no `start_date` is said, in the time zone of the clock: the same after every reload."""
+"""Start of partitions where no `start_date` is set, in the time zone of the clock: the same after every reload."""
 
 _SINK_CRONS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "monthly": "0 0 1 * *"}
 _TAG = "partition="
@@ -205,7 +205,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
-    """How long a partition of the sink is; None where the project does not say that it is one of time."""
+    """Returns the length of a partition of the sink; None where it is not known to be one of time."""
     for tag in node.tags:
         if tag.lower().startswith(_TAG):
             said = tag.lower().removeprefix(_TAG)

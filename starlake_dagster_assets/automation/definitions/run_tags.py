@@ -1,4 +1,4 @@
-"""What the options of a DAG configuration say of the runs of a job, as tags that Dagster's run queue reads."""
+"""Tags of the runs of a job that Dagster's run queue reads, from the options of a DAG configuration."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Schedules: one for each clock of a job, in its time zone, each run with the data interval of its tick."""
+"""Schedules: one per clock of a job, in its time zone, each run with the data interval of its tick."""
 
 import hashlib
 import re
@@ -83,7 +83,7 @@ def build_schedules(
     Args:
         project: The project, or the path of its directory.
         triggers: Those with the owner `schedule` and without files to wait for are taken.
-        translator: What the assets look like.
+        translator: Defines keys and metadata of the assets.
         status: Whether the schedules are on from the start.
         jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
         tags: Of every run.
@@ -108,7 +108,7 @@ def build_schedules(
 
 
 def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[ScheduleGroup]:
-    """What the schedules make, by name.
+    """Returns the groups of nodes that the schedules materialize, by name.
 
     Args:
         translator: Bound to the project.
@@ -142,13 +142,13 @@ def _beside(
 
 
 def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
-    """What the partitioned ones among the nodes of a job are partitioned by."""
+    """Returns the partitions definition of the partitioned nodes of a job; None where there is none."""
     specs = (translator.spec(translator.graph.nodes[node]) for node in sorted(nodes))
     return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
 
 
 def _labels(translator: StarlakeTranslator, clocks: Sequence[Clock]) -> list[str]:
-    """What tells the schedules of one job apart; "" where there is one. Others that come or go change no label."""
+    """Returns a label per schedule of a job; "" where there is one. Others that come or go change no label."""
     if len(clocks) == 1:
         return [""]
     presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}

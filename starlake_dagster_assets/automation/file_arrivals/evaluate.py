@@ -13,14 +13,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from starlake_dagster_assets.automation.file_arrivals.looks import Look
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.words import instant, listed, short, span
 
-__all__ = ["Arrival", "Close", "LoadRun", "Skip", "Window", "evaluate", "unstable_since"]
+__all__ = ["Arrival", "ArrivalRun", "NoArrival", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
 
 _LONG = 3600
-"""Seconds after which a run that has not ended is worth a look of a person."""
+"""Seconds after which a run that has not ended is to be checked by a person."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class LoadRun:
+class ArrivalRun:
     """A run that loads tables.
 
     Attributes:
@@ -103,7 +103,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Close:
+class WindowClosed:
     """A window closed without files, and its run is to fail (`pre_load_sensor_soft_fail` is False)."""
 
     reason: str
@@ -111,7 +111,7 @@ class Close:
 
 
 @dataclass(frozen=True)
-class Skip:
+class NoArrival:
     """No run is due.
 
     Attributes:
@@ -123,47 +123,49 @@ class Skip:
     is_empty: bool = False
 
 
-def unstable_since(look: Look, before: Mapping[str, tuple[str, float]], wait: float) -> dict[str, tuple[str, float]]:
+def unstable_since(
+    scan: DirectoryScan, before: Mapping[str, tuple[str, float]], wait: float
+) -> dict[str, tuple[str, float]]:
     """Returns the sets that are not known to be complete by their times of writing: digests, and since when they last.
 
     A set is stable once its youngest file was written `wait` seconds ago. Where the store says no time of writing, or
     one in the future, it is stable once it has been the same for as long.
 
     Args:
-        look: At the files.
-        before: What the look before returned.
+        scan: At the files.
+        before: Result of the tick before.
         wait: `stable_for`, seconds.
     """
     found: dict[str, tuple[str, float]] = {}
-    for unit, files in look.sets.items():
-        written = look.modified(files.names) if wait else look.at
-        if written is not None and written <= look.at - wait:
+    for unit, files in scan.sets.items():
+        written = scan.modified(files.names) if wait else scan.at
+        if written is not None and written <= scan.at - wait:
             continue
-        digest, since = before.get(unit, ("", look.at))
-        found[unit] = (files.digest, min(since, look.at) if digest == files.digest else look.at)
+        digest, since = before.get(unit, ("", scan.at))
+        found[unit] = (files.digest, min(since, scan.at) if digest == files.digest else scan.at)
     return found
 
 
-def evaluate(
+def evaluate_arrival(
     name: str,
     pre_load: PreLoad,
-    look: Look,
+    scan: DirectoryScan,
     *,
     unstable: Mapping[str, tuple[str, float]] = MappingProxyType({}),
-    requested: Mapping[str, LoadRun] = MappingProxyType({}),
-    busy: Mapping[str, LoadRun] = MappingProxyType({}),
+    requested: Mapping[str, ArrivalRun] = MappingProxyType({}),
+    busy: Mapping[str, ArrivalRun] = MappingProxyType({}),
     window: Window | None = None,
-    window_runs: Sequence[LoadRun] = (),
+    window_runs: Sequence[ArrivalRun] = (),
     loaded: Callable[[], Mapping[str, str]] = dict,
     elsewhere: Callable[[], Sequence[str]] = tuple,
     by_condition: Collection[str] = (),
-) -> Arrival | Close | Skip:
+) -> Arrival | WindowClosed | NoArrival:
     """Decides whether a run is due.
 
     Args:
         name: Of the sensor; part of the run key.
         pre_load: The strategy and its options.
-        look: At the files.
+        scan: At the files.
         unstable: Of `unstable_since`.
         requested: The newest run that was requested for the same set (in the window, where there is one), by unit.
         busy: The run in progress that loads a table, by unit.
@@ -176,104 +178,107 @@ def evaluate(
     Returns:
         The run to request, or the reason to request none.
     """
-    wait = 0.0 if look.ack_path else pre_load.stable_for
-    loadable = tuple(node for node in look.loadable if node not in by_condition)
-    starts = {unit: bool(loadable) if look.ack_path else unit not in by_condition for unit in look.sets}
-    mine = [unit for unit in look.sets if starts[unit]]
+    wait = 0.0 if scan.ack_path else pre_load.stable_for
+    loadable = tuple(node for node in scan.loadable if node not in by_condition)
+    starts = {unit: bool(loadable) if scan.ack_path else unit not in by_condition for unit in scan.sets}
+    mine = [unit for unit in scan.sets if starts[unit]]
     fresh = [unit for unit in mine if unit not in requested]
-    changing = [unit for unit in fresh if unit in unstable and look.at - unstable[unit][1] < wait]
+    changing = [unit for unit in fresh if unit in unstable and scan.at - unstable[unit][1] < wait]
     stable = [unit for unit in fresh if unit not in changing]
-    is_closed = window is not None and look.at >= window.end
+    is_closed = window is not None and scan.at >= window.end
     is_over = is_closed and window is not None and not window.is_watched
     ready = [] if is_over else [unit for unit in stable if unit not in busy]
     if ready:
-        return _arrival(name, look, ready, loadable, window)
+        return _arrival(name, scan, ready, loadable, window)
     parts = [
-        *_held(look, {unit: busy[unit] for unit in stable if unit in busy}),
-        *([f"{_names(look, stable)} came after the window"] if is_over and stable else []),
-        *_changing(look, changing, wait),
-        *_left(look, {unit: requested[unit] for unit in mine if unit in requested}),
-        *_observed(look, look.sets.keys() - set(mine)),
+        *_held(scan, {unit: busy[unit] for unit in stable if unit in busy}),
+        *([f"{_names(scan, stable)} came after the window"] if is_over and stable else []),
+        *_changing(scan, changing, wait),
+        *_left(scan, {unit: requested[unit] for unit in mine if unit in requested}),
+        *_observed(scan, scan.sets.keys() - set(mine)),
         *elsewhere(),
-        *look.remarks(),
+        *scan.remarks(),
     ]
     seen = "; ".join(parts) or "nothing is there"
     if window is None:
-        return Skip(f"{look.waited_for}: {seen}.", not parts)
+        return NoArrival(f"{scan.waited_for}: {seen}.", not parts)
     others = {node: run for node, run in loaded().items() if run not in {one.id for one in window_runs}}
-    missing = _missing(look, window_runs, others)
+    missing = _missing(scan, window_runs, others)
     if is_closed and not (is_over or window_runs or others or fresh or pre_load.soft_fail or by_condition):
         opened, closed = instant(window.start), instant(window.end)
-        reason = f"The window from {opened} to {closed} closed without {missing}: {look.waited_for}: {seen}."
-        return Close(reason, f"{name}:{int(window.start)}:closed")
-    return Skip(
-        f"{look.waited_for}: {seen}. {_of_window(look, window, missing)}{_loaded(window_runs, others)}", not parts
+        reason = f"The window from {opened} to {closed} closed without {missing}: {scan.waited_for}: {seen}."
+        return WindowClosed(reason, f"{name}:{int(window.start)}:closed")
+    return NoArrival(
+        f"{scan.waited_for}: {seen}. {_of_window(scan, window, missing)}{_loaded(window_runs, others)}", not parts
     )
 
 
-def _arrival(name: str, look: Look, ready: Sequence[str], loadable: tuple[str, ...], window: Window | None) -> Arrival:
-    sets = {unit: look.sets[unit].digest for unit in sorted(ready)}
-    nodes = loadable if look.ack_path else tuple(sorted(ready))
+def _arrival(
+    name: str, scan: DirectoryScan, ready: Sequence[str], loadable: tuple[str, ...], window: Window | None
+) -> Arrival:
+    sets = {unit: scan.sets[unit].digest for unit in sorted(ready)}
+    nodes = loadable if scan.ack_path else tuple(sorted(ready))
     what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
-    names = tuple(file for unit in sorted(ready) for file in look.sets[unit].names)
-    reason = f"{look.place}: {listed(names)} for {listed(nodes)}."
+    names = tuple(file for unit in sorted(ready) for file in scan.sets[unit].names)
+    reason = f"{scan.place}: {listed(names)} for {listed(nodes)}."
     return Arrival(nodes, sets, f"{name}:{short(json.dumps(what))}", reason, names)
 
 
 # ----------------------------------------------------------------------------------------------------- messages
 
 
-def _missing(look: Look, runs: Sequence[LoadRun], others: Collection[str]) -> str:
-    """What has no run in a window that succeeded or is in progress; "" where everything has one."""
+def _missing(scan: DirectoryScan, runs: Sequence[ArrivalRun], others: Collection[str]) -> str:
+    """Returns the tables or ack files without a run that succeeded or is in progress; "" if all have one."""
     served = {unit for run in runs if run.in_progress or run.has_succeeded for unit in run.sets}
-    if look.ack_path:
+    if scan.ack_path:
         return "" if served or others else "the ack file"
-    missing = [table for table in look.tables if short(table) not in served and table not in others]
+    missing = [table for table in scan.tables if short(table) not in served and table not in others]
     return f"files of {listed(missing)}" if missing else ""
 
 
-def _of_window(look: Look, window: Window, missing: str) -> str:
+def _of_window(scan: DirectoryScan, window: Window, missing: str) -> str:
     opened, following = instant(window.start), instant(window.following)
     if window.is_missed:
         return f"The window that opened at {opened} was missed and is made up for (catchup)."
-    if look.at < window.end:
-        return f"The window that opened at {opened} closes in {span(window.end - look.at)}."
+    if scan.at < window.end:
+        return f"The window that opened at {opened} closes in {span(window.end - scan.at)}."
     if not window.is_watched:
-        return f"The window that opened at {opened} was over before the first look; the next one opens at {following}."
+        closed = f"The window that opened at {opened} closed before the first tick of the sensor"
+        return f"{closed}; the next one opens at {following}."
     without = f" without {missing}" if missing else ""
     return f"The window that opened at {opened} closed{without}; files that come before {following} belong to it."
 
 
-def _loaded(runs: Sequence[LoadRun], others: Mapping[str, str]) -> str:
+def _loaded(runs: Sequence[ArrivalRun], others: Mapping[str, str]) -> str:
     done = [f"{run.files} (run {run.id})" for run in reversed(runs) if run.has_succeeded and run.files]
     done += [f"{node} ({f'run {run}' if run else 'reported from outside'})" for node, run in sorted(others.items())]
     return f" Loaded in it: {listed(done)}." if done else ""
 
 
-def _changing(look: Look, units: Collection[str], wait: float) -> list[str]:
+def _changing(scan: DirectoryScan, units: Collection[str], wait: float) -> list[str]:
     if not units:
         return []
-    text = f"{_names(look, units)} are new or still changing: they count once they have been the same for {span(wait)}"
+    text = f"{_names(scan, units)} are new or still changing: they count once they have been the same for {span(wait)}"
     return [text]
 
 
-def _observed(look: Look, units: Collection[str]) -> list[str]:
-    return [f"automation conditions load {_names(look, units)}"] if units else []
+def _observed(scan: DirectoryScan, units: Collection[str]) -> list[str]:
+    return [f"automation conditions load {_names(scan, units)}"] if units else []
 
 
-def _held(look: Look, busy: Mapping[str, LoadRun]) -> list[str]:
+def _held(scan: DirectoryScan, busy: Mapping[str, ArrivalRun]) -> list[str]:
     return [
-        f"{_names(look, units)} belong to the next run of {listed(sorted(units))}: {run.progress(look.at)}"
+        f"{_names(scan, units)} belong to the next run of {listed(sorted(units))}: {run.progress(scan.at)}"
         for run, units in _by_run(busy)
     ]
 
 
-def _left(look: Look, requested: Mapping[str, LoadRun]) -> list[str]:
+def _left(scan: DirectoryScan, requested: Mapping[str, ArrivalRun]) -> list[str]:
     found: list[str] = []
     for run, units in _by_run(requested):
-        names = _names(look, units)
+        names = _names(scan, units)
         if run.in_progress:
-            found.append(f"{names} belong to {run.progress(look.at)}")
+            found.append(f"{names} belong to {run.progress(scan.at)}")
             continue
         verb = {"SUCCESS": "succeeded and left them there", "CANCELED": "was cancelled"}.get(run.status, "failed")
         found.append(
@@ -283,7 +288,7 @@ def _left(look: Look, requested: Mapping[str, LoadRun]) -> list[str]:
     return found
 
 
-def _by_run(found: Mapping[str, LoadRun]) -> list[tuple[LoadRun, list[str]]]:
+def _by_run(found: Mapping[str, ArrivalRun]) -> list[tuple[ArrivalRun, list[str]]]:
     units: dict[str, list[str]] = {}
     for unit, run in found.items():
         units.setdefault(run.id, []).append(unit)
@@ -291,5 +296,5 @@ def _by_run(found: Mapping[str, LoadRun]) -> list[tuple[LoadRun, list[str]]]:
     return [(runs[id_], units[id_]) for id_ in sorted(units)]
 
 
-def _names(look: Look, units: Collection[str]) -> str:
-    return listed([name for unit in sorted(units) for name in look.sets[unit].names])
+def _names(scan: DirectoryScan, units: Collection[str]) -> str:
+    return listed([name for unit in sorted(units) for name in scan.sets[unit].names])

@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileSet
 from starlake_dagster_assets.automation.file_arrivals.guard_cli import asked_of_starlake
-from starlake_dagster_assets.automation.file_arrivals.looks import FileSet
-from starlake_dagster_assets.automation.file_arrivals.scene import FirstListings, Scene
+from starlake_dagster_assets.automation.file_arrivals.pre_load_check import FirstListings, PreLoadCheck
 from starlake_dagster_assets.automation.file_arrivals.stores import Store
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
@@ -94,12 +94,12 @@ class GuardedRun:
         files, pre_load = self._elsewhere.get(node.id), self._pre_load(node)
         if files is None or pre_load is None or self._files_elsewhere([node]).get(node.id) != files:
             return ""
-        scene = self._scene(pre_load, {node.id: node.table} if node.table is not None else {})
+        check = self._check(pre_load, {node.id: node.table} if node.table is not None else {})
         option = "pending_path" if pre_load.strategy == "pending" else "incoming_path"
-        looks = f"{scene.elsewhere}, the stage area" if option == "pending_path" else f"{scene.elsewhere or 'nowhere'}"
+        looks = f"{check.elsewhere}, the stage area" if option == "pending_path" else f"{check.elsewhere or 'nowhere'}"
         return (
-            f"no file was loaded, and {listed(files.names)} lie in {scene.place} ({option}) as before: Starlake takes "
-            f"the files of domain {scene.domain.name} from {looks} ({scene.domain.location}). "
+            f"no file was loaded, and {listed(files.names)} lie in {check.place} ({option}) as before: Starlake takes "
+            f"the files of domain {check.domain.name} from {looks} ({check.domain.location}). "
             f"Next: make {option} and the `directory` of the domain the same place."
         )
 
@@ -113,7 +113,7 @@ class GuardedRun:
         for pre_load, tables in self._policies(nodes):
             if pre_load.incoming_path or pre_load.pending_path:
                 with suppress(StarlakeError):  # raised again when the domain is loaded
-                    found |= self._scene(pre_load, tables).files_elsewhere()
+                    found |= self._check(pre_load, tables).files_elsewhere()
         return found
 
     def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
@@ -134,19 +134,19 @@ class GuardedRun:
 
     def _list_first(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> None:
         if pre_load.guard == "files" and pre_load.strategy != "ack":
-            self._scene(pre_load, tables).list_first(self._vouched, self._first)
+            self._check(pre_load, tables).list_first(self._vouched, self._first)
 
     def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         if pre_load.strategy == "ack" and self._vouched:
             return {}  # the sensor has seen the ack file, and deletes it
-        scene = self._scene(pre_load, tables)
+        check = self._check(pre_load, tables)
         if pre_load.guard == "cli":
-            return asked_of_starlake(scene, self._runner, self._settings)
+            return asked_of_starlake(check, self._runner, self._settings)
         if pre_load.strategy == "ack":
-            return scene.acknowledged()
-        return scene.ready(self._vouched, self._first, self._log)
+            return check.acknowledged()
+        return check.ready(self._vouched, self._first, self._log)
 
-    def _scene(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Scene:
+    def _check(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> PreLoadCheck:
         domain = self._source.graph.domains[next(iter(tables.values())).domain]
         moment = self._now.astimezone(ZoneInfo(pre_load.timezone))
-        return Scene(pre_load, self._source.model, domain, tables, moment, Store(pre_load.storage_options))
+        return PreLoadCheck(pre_load, self._source.model, domain, tables, moment, Store(pre_load.storage_options))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal, cast
 from uuid import uuid4
 
-from starlake_dagster_assets.automation.file_arrivals.scene import Scene
+from starlake_dagster_assets.automation.file_arrivals.pre_load_check import PreLoadCheck
 from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError
 from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Runner
@@ -29,21 +29,21 @@ _ROW = re.compile(r"^\|\s*(?P<domain>[^|]+?)\s*\|\s*(?P<table>[^|]+?)\s*\|\s*(?P
 _CRASH = re.compile(r"\bERROR\b|^Exception in thread|^Error: ")
 
 
-def asked_of_starlake(scene: Scene, runner: Runner, settings: RunSettings) -> Mapping[str, NotReady]:
+def asked_of_starlake(check: PreLoadCheck, runner: Runner, settings: RunSettings) -> Mapping[str, NotReady]:
     """Runs `starlake preload` for tables of one domain. With strategy `ack` it deletes the ack file.
 
     Args:
-        scene: The tables.
+        check: The tables.
         runner: Where the command runs.
         settings: Of the run.
 
     Returns:
         Why tables are not loaded, by node id: not ready, or failed because the program crashed.
     """
-    tables, ack, domain = scene.tables, scene.ack, scene.domain.directory
+    tables, ack, domain = check.tables, check.ack, check.domain.directory
     job = f"{settings.job_prefix}-preload-{domain}-{uuid4().hex[:8]}"
-    sentinel = scene.path(f"{_SENTINEL}{job}")
-    strategy = cast("Literal['imported', 'pending', 'ack']", scene.pre_load.strategy)
+    sentinel = check.path(f"{_SENTINEL}{job}")
+    strategy = cast("Literal['imported', 'pending', 'ack']", check.pre_load.strategy)
     command = build.preload(
         domain,
         [table.stem for table in tables.values()],
@@ -59,7 +59,7 @@ def asked_of_starlake(scene: Scene, runner: Runner, settings: RunSettings) -> Ma
         lines, ending = _run(replace(command, args=command.args[:at] + command.args[at + 2 :]), runner, settings)
     told = [match for line in lines if (match := _ROW.match(line))]
     loadable = {match["table"]: match["loadable"] != "0" for match in told}
-    if _told_not_ready(lines, ending, loadable, scene.store, sentinel):
+    if _told_not_ready(lines, ending, loadable, check.store, sentinel):
         missing = f"did not find {ack}" if ack else "found no file"
         return {node: NotReady(f"not ready: starlake preload ({strategy}) {missing}") for node in tables}
     if not ending.clean:

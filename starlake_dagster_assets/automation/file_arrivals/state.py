@@ -1,4 +1,4 @@
-"""What an arrival sensor keeps between two looks: hints only, since what was loaded is known from files and runs."""
+"""State of an arrival sensor between two ticks: hints only; files and runs tell what was loaded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class SensorState:
-    """The cursor of an arrival sensor. Without it, files are looked at once more before they count.
+    """The cursor of an arrival sensor. Without it, files are listed once more before they count.
 
     Attributes:
-        since: Time of the first look, seconds since 1970: windows that closed before are not the sensor's.
+        since: Time of the first tick, seconds since 1970: windows that closed before are not the sensor's.
         unstable: Sets that may still be written: digest, and since when it is the same, by unit.
-        scan: How many missed windows were looked at since the oldest one, where there are too many for one look.
+        scan: How many missed windows were scanned since the oldest one, where there are too many for one tick.
     """
 
     since: float
@@ -32,7 +32,7 @@ class SensorState:
 
     @classmethod
     def load(cls, cursor: str | None, now: float) -> SensorState:
-        """Returns the state in a cursor; that of a first look where the cursor is none of `dump`.
+        """Returns the state in a cursor; that of a first tick where the cursor is none of `dump`.
 
         Args:
             cursor: Of the tick before.

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlparse
 
 from starlake_dagster_assets.errors import StarlakeError
 
-__all__ = ["File", "Listing", "Store", "StoreError", "StoreOptions", "content_of", "mark_of", "never_modified"]
+__all__ = ["DirectoryListing", "File", "Store", "StoreError", "StoreOptions", "content_of", "mark_of", "never_modified"]
 
 StoreOptions = Mapping[str, Mapping[str, Any]]
 """Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "http://minio:9000"}}`."""
@@ -36,7 +36,7 @@ class StoreError(StarlakeError):
 
 
 class File(NamedTuple):
-    """A file as one look saw it.
+    """File at the time of a listing.
 
     Attributes:
         name: Without its directory.
@@ -56,8 +56,8 @@ def never_modified(names: Sequence[str]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What lies in a directory.
+class DirectoryListing:
+    """Names of the files in a directory.
 
     Attributes:
         place: The directory.
@@ -75,7 +75,7 @@ class Listing:
 
 
 class Store:
-    """Where files are.
+    """Storage that files are listed in.
 
     Args:
         options: Arguments of fsspec's file systems, by protocol.
@@ -86,8 +86,8 @@ class Store:
         self._options = options
         self._seconds = seconds
 
-    def listing(self, place: str) -> Listing:
-        """What lies in a directory, not below it.
+    def listing(self, place: str) -> DirectoryListing:
+        """Lists the files in a directory, not below it.
 
         Args:
             place: Absolute path or URL.
@@ -99,7 +99,7 @@ class Store:
         return self._asked(place, lambda: _local_listing(local) if local else self._remote_listing(place))
 
     def file(self, path: str) -> File | None:
-        """One file; None where it is not there.
+        """Returns a file; None where it does not exist.
 
         Args:
             path: Absolute path or URL.
@@ -180,14 +180,14 @@ class Store:
             raise StoreError(f"{url}: fsspec knows no {protocol}:// ({error}).") from error
         return system, path
 
-    def _remote_listing(self, place: str) -> Listing:
+    def _remote_listing(self, place: str) -> DirectoryListing:
         system, path = self._system(place)
         system.invalidate_cache()
         try:
             entries = system.ls(path, detail=True)
         except FileNotFoundError:
             _reach(system, path, place)
-            return Listing(place, (), False, lambda names: {})
+            return DirectoryListing(place, (), False, lambda names: {})
         marker = path.rstrip("/")  # of an empty directory, which some clients show as a file in itself
         kept = (one for one in entries if one.get("type") == "file" and str(one["name"]).rstrip("/") != marker)
         found = {_name(entry): entry for entry in kept}
@@ -200,7 +200,7 @@ class Store:
             known = [one for one in times if one is not None]
             return max(known) if known and len(known) == len(names) else None
 
-        return Listing(place, sorted(found), True, marks, modified)
+        return DirectoryListing(place, sorted(found), True, marks, modified)
 
     def _remote_file(self, url: str) -> File | None:
         system, path = self._system(url)
@@ -230,7 +230,7 @@ def mark_of(file: File) -> str:
 
 
 def content_of(file: File) -> str:
-    """What tells a file from another one of the same name, however it was moved.
+    """Returns a text that differs between files of the same name, also after a file was moved.
 
     A local file that is renamed has another change time; the last part of its stamp is left out.
     """
@@ -246,11 +246,11 @@ def _local(place: str) -> Path | None:
     return None if "://" in place else Path(place)
 
 
-def _local_listing(folder: Path) -> Listing:
+def _local_listing(folder: Path) -> DirectoryListing:
     written: dict[str, float] = {}
 
     def marks(names: Sequence[str]) -> dict[str, str]:
-        """`mark_of` each, without an object a file: there may be tens of thousands at each look."""
+        """`mark_of` each, without an object per file: there may be tens of thousands at each tick."""
         found: dict[str, str] = {}
         handle = os.open(folder, os.O_RDONLY)  # the path is resolved once, not once a file
         try:
@@ -274,9 +274,9 @@ def _local_listing(folder: Path) -> Listing:
     try:
         with os.scandir(folder) as entries:
             names = sorted([entry.name for entry in entries if entry.is_file()])
-            return Listing(str(folder), names, True, marks, modified)
+            return DirectoryListing(str(folder), names, True, marks, modified)
     except FileNotFoundError:
-        return Listing(str(folder), (), False, lambda names: {})
+        return DirectoryListing(str(folder), (), False, lambda names: {})
 
 
 def _local_file(path: str) -> File | None:

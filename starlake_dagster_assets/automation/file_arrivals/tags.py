@@ -17,7 +17,7 @@ FILES_OF_WINDOW = ".dagster/starlake_files"
 SETS = ".dagster/starlake_file_sets"
 """The digest of each set of files, by a short hash of the table's id or of the path of the ack file."""
 NO_FILES = ".dagster/starlake_no_files"
-"""Why the run must fail: its window closed without files."""
+"""Run tag: reason for which the run must fail, since its window closed without files."""
 
 
 def sets_text(sets: Mapping[str, str]) -> str:

@@ -1,1 +1,1 @@
-"""When tables and tasks are made: decided here once, said by Dagster's sensors and schedules and by Airflow's DAGs."""
+"""Triggers of tables and tasks: decided here once, said by Dagster's sensors and schedules and by Airflow's DAGs."""

@@ -34,7 +34,7 @@ __all__ = ["StarlakeAutomation", "settings_of"]
 
 
 class StarlakeAutomation(BaseModel):
-    """What starts the tables and tasks of a project, for all of them: DAG configurations and tags take precedence.
+    """Triggers of the tables and tasks of a project; DAG configurations and tags take precedence.
 
     Args:
         status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's default), or
@@ -189,6 +189,6 @@ def _built(name: str, given: dict[str, Any], wrong: list[str]) -> SettingsGroup 
 
 
 def _instead(name: str) -> str:
-    """How to write a setting in its group."""
+    """Returns the code that sets a setting in its group."""
     group, field = FLAT_NAMES[name]
     return f"{group}={GROUPS[group].__name__}({field}=…)"

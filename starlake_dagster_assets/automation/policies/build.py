@@ -80,7 +80,7 @@ def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None =
 
 
 def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
-    """What is wrong with the DAG configurations and tags of a project.
+    """Returns the problems in the DAG configurations and tags of a project.
 
     Args:
         model: The models.
@@ -115,7 +115,7 @@ class _Builder:
         self._left_out: dict[Obstacle, list[Node]] = {}
         """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
         self._needed: dict[str, list[str]] = {}
-        """What runs first in the job of a node (`run_dependencies_first`)."""
+        """Upstreams that run first in the job of a node (`run_dependencies_first`)."""
 
     def build(self) -> Triggers:
         """The triggers; what is wrong is with the reader."""
@@ -136,7 +136,7 @@ class _Builder:
 
     @cached_property
     def _order(self) -> list[str]:
-        """What can be made, upstream first; what is on a cycle or after one is reported elsewhere."""
+        """Nodes that can be materialized, upstream first; nodes on a cycle or after one are reported elsewhere."""
         return topological(self._graph, ())
 
     @cached_property
@@ -150,7 +150,7 @@ class _Builder:
         return found
 
     def _job_settings(self, node: Node) -> NodeSettings:
-        """What holds for the job of a node: the settings without the node's own tags."""
+        """Returns the settings of the job of a node: without the node's own tags."""
         dag = self._dags.of(node)
         said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
         return merged(*said, self._everywhere)
@@ -159,7 +159,7 @@ class _Builder:
 
     @cached_property
     def _own(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
-        """What starts each node by itself: its cron, its files, or what it reads."""
+        """Own trigger of each node: its cron, its files, or its upstreams."""
         return {node: self._owned(self._graph.nodes[node]) for node in self._order}
 
     def _owned(self, node: Node) -> tuple[Owner, Clock | None, PreLoad | None]:
@@ -175,7 +175,7 @@ class _Builder:
         return (_FOLLOWS if follows else "none"), None, preload
 
     def _preload(self, node: Node, settings: NodeSettings) -> PreLoad | None:
-        """What a load waits for; None where it waits for nothing."""
+        """Returns the pre-load policy of a table; None where it waits for nothing."""
         if settings.pre_load_strategy in (None, "none"):
             return None
         said = {
@@ -213,7 +213,7 @@ class _Builder:
         return [up for up in self._graph.upstream[node] if up in self._own]
 
     def _followed(self) -> dict[str, list[str]]:
-        """What each task that follows others watches; takes what runs first into its job (`run_dependencies_first`)."""
+        """Returns the upstreams that each lineage task watches, without those that run first in its job."""
         taken: set[str] = set()
         watched: dict[str, list[str]] = {}
         for node in reversed(self._order):
@@ -231,7 +231,7 @@ class _Builder:
         return {node: watched[node] for node in self._order if node in watched and node not in taken}
 
     def _first(self, node: str) -> tuple[list[str], list[str]]:
-        """What runs before a node in its job, and what is watched instead because something else starts it."""
+        """Returns the upstreams that run before a node in its job, and those with their own trigger, to be watched."""
         first: dict[str, None] = {}
         rest: dict[str, None] = {}
         stack = [node]

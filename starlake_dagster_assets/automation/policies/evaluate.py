@@ -56,7 +56,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class _State:
-    """What a target reads, and which of it is new."""
+    """Updates that a target reads, and which of them are new."""
 
     target: Target
     watch: Watch
@@ -156,7 +156,7 @@ class Evaluator:
         return sorted(node for node in state.watch.present if node not in coming and not self.facts.exists(node))
 
     def _pending_upstreams(self, state: _State, together: Collection[Target] = ()) -> dict[str, str]:
-        """Why each watched node that is about to be materialized is so."""
+        """Returns the watched nodes that are about to be materialized, each with the reason."""
         found: dict[str, str] = {}
         for up in watched(state.watch.condition):
             ups = self.facts.upstream(state.target, up)

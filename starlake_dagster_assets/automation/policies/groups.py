@@ -136,7 +136,7 @@ def _switched(value: Any) -> Any:
 
 
 class LineageSettings(SettingsGroup):
-    """When a task without a schedule runs: what it reads, and which of it must be new.
+    """Lineage triggers of tasks without a schedule: which upstreams must have new updates.
 
     In DAG configurations and tags the options have the same names, `strategy` excepted.
 

@@ -97,14 +97,14 @@ class Upstream:
 
 @dataclass(frozen=True)
 class AllOf:
-    """Every part must hold."""
+    """Condition of which every part must hold."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
 class AnyOf:
-    """One part must hold."""
+    """Condition of which at least one part must hold."""
 
     parts: tuple[Condition, ...]
 
@@ -143,7 +143,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Trigger:
-    """Who makes a node; exactly one owner.
+    """Trigger of a node: exactly one of a schedule, files, upstreams, or none.
 
     Attributes:
         node: Its id.

@@ -63,7 +63,7 @@ class OptionReader:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was found wrong, once."""
+        """Problems that were found, each once."""
         return tuple(self._seen)
 
     def report(self, problem: Problem) -> None:
@@ -235,7 +235,7 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
 
 
 def _kept(texts: Mapping[str, str]) -> tuple[NodeSettings, list[str]]:
-    """What can be read of some texts, and what is wrong with the rest."""
+    """Returns the settings that are valid, and one message per invalid text."""
     try:
         return NodeSettings.model_validate(texts), []
     except ValidationError as error:

@@ -88,7 +88,7 @@ def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
 
 
 def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, str]:
-    """What several runs were given, together.
+    """Merges the options of several runs.
 
     Args:
         runs: The tags of each run, by its id.

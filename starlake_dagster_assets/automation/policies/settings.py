@@ -104,7 +104,7 @@ Status = Literal["STOPPED", "RUNNING"]
 
 
 class NodeSettings(BaseModel):
-    """What can be said of a table or a task. None: not said here, so the next word that says it counts.
+    """Settings of a table or a task. None: not set here, so the next setting in the order of precedence counts.
 
     The same names are options of a DAG configuration (`metadata/dags/*.sl.yml`) and, except those of jobs, tags
     (`pre_load_strategy=ack`) of a table or a task; there, values are texts.
@@ -215,7 +215,7 @@ class NodeSettings(BaseModel):
 
 
 def said_wrong(error: ValidationError) -> list[str]:
-    """What is wrong with values, one sentence each; never the values of `storage_options`, which may be secrets."""
+    """Returns one sentence per invalid value; never the values of `storage_options`, which may be secrets."""
     found: list[str] = []
     for one in error.errors():
         name = ".".join(str(part) for part in one["loc"] if isinstance(part, str))

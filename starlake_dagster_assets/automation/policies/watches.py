@@ -1,4 +1,4 @@
-"""What is watched before a task is made: from what it reads and from its settings to a condition."""
+"""Conditions on the upstreams of tasks, from what the tasks read and from their settings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.definitions.runs import (
     SCHEDULE,
     recorded_interval,
 )
-from starlake_dagster_assets.automation.file_arrivals.places import directory
+from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.interval_checks import appends, reads_interval
 from starlake_dagster_assets.automation.policies.intervals import (

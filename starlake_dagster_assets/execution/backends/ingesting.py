@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from starlake_dagster_assets.automation.file_arrivals.places import is_absolute
+from starlake_dagster_assets.automation.file_arrivals.paths import is_absolute
 from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, mark_of
 from starlake_dagster_assets.engine import areas
 from starlake_dagster_assets.errors import EngineError

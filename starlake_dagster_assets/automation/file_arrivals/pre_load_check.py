@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from starlake_dagster_assets.automation.file_arrivals.looks import FileSet, Look, Watched
-from starlake_dagster_assets.automation.file_arrivals.places import ack_path, directory, rendered
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, FileSet
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory, rendered
 from starlake_dagster_assets.automation.file_arrivals.stores import Store, content_of
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.words import listed, short, span
 from starlake_dagster_assets.execution.outcome import NotReady
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 
-__all__ = ["FirstListings", "Scene"]
+__all__ = ["FirstListings", "PreLoadCheck"]
 
 
 class FirstListings:
@@ -42,7 +42,7 @@ class FirstListings:
 
 
 @dataclass(frozen=True)
-class Scene:
+class PreLoadCheck:
     """Tables of one domain that are waited for by one policy.
 
     Attributes:
@@ -86,7 +86,7 @@ class Scene:
         Raises:
             StoreError: When the directory cannot be read.
         """
-        return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._look(self.tables).sets
+        return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._scan(self.tables).sets
 
     def path(self, text: str) -> str:
         """A path with its variables."""
@@ -121,26 +121,26 @@ class Scene:
         Raises:
             StoreError: When the directory cannot be read.
         """
-        look = self._look(self.tables)
-        remarks = "".join(f"; {remark}" for remark in look.remarks())
+        scan = self._scan(self.tables)
+        remarks = "".join(f"; {remark}" for remark in scan.remarks())
         held = {
-            node: NotReady(f"not ready: no file of it is in {look.place}{remarks}")
-            for node in self.tables.keys() - look.sets.keys() - self._staged()
+            node: NotReady(f"not ready: no file of it is in {scan.place}{remarks}")
+            for node in self.tables.keys() - scan.sets.keys() - self._staged()
         }
-        unstable = self.unstable_tables(look, vouched, first)
+        unstable = self.unstable_tables(scan, vouched, first)
         if not unstable:
             return held
         listed_at = max(first.at(node) for node in unstable)
         if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
-            names = listed([name for node in unstable for name in look.sets[node].names])
+            names = listed([name for node in unstable for name in scan.sets[node].names])
             log(
-                f"{look.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
+                f"{scan.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
                 "to see whether they are still being written (`stable_for`)."
             )
             time.sleep(wait)
-            look = self._look({node: self.tables[node] for node in unstable})
+            scan = self._scan({node: self.tables[node] for node in unstable})
         for node in unstable:
-            if node not in look.sets or look.sets[node].digest != first.digest(node):
+            if node not in scan.sets or scan.sets[node].digest != first.digest(node):
                 within = span(self.pre_load.stable_for)
                 names = listed(first.names(node))
                 held[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
@@ -152,30 +152,30 @@ class Scene:
         Raises:
             StoreError: When the directory cannot be read.
         """
-        self.unstable_tables(self._look(self.tables), vouched, first)
+        self.unstable_tables(self._scan(self.tables), vouched, first)
 
-    def unstable_tables(self, look: Look, vouched: Mapping[str, str], first: FirstListings) -> list[str]:
+    def unstable_tables(self, scan: DirectoryScan, vouched: Mapping[str, str], first: FirstListings) -> list[str]:
         """Returns the ids of the tables whose files may still be written; records the first listing of each."""
         if not self.pre_load.stable_for:
             return []
-        unknown = [node for node, files in look.sets.items() if vouched.get(short(node)) != files.digest]
-        found = [node for node in unknown if not self._is_stable(look, node)]
+        unknown = [node for node, files in scan.sets.items() if vouched.get(short(node)) != files.digest]
+        found = [node for node in unknown if not self._is_stable(scan, node)]
         for node in found:
-            first.note(node, look.sets[node])
+            first.note(node, scan.sets[node])
         return found
 
-    def _is_stable(self, look: Look, node: str) -> bool:
-        written = look.modified(look.sets[node].names)
+    def _is_stable(self, scan: DirectoryScan, node: str) -> bool:
+        written = scan.modified(scan.sets[node].names)
         return written is not None and time.time() - written >= self.pre_load.stable_for
 
-    def _look(self, tables: Mapping[str, Table]) -> Look:
-        watched = Watched(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")
-        return watched.look(time.time(), self.store.listing(self.place))
+    def _scan(self, tables: Mapping[str, Table]) -> DirectoryScan:
+        watched = FileMatcher(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")
+        return watched.scan(time.time(), self.store.listing(self.place))
 
     def _staged(self) -> frozenset[str]:
         """Tables that have files in the stage area already: `load` takes them too."""
         if self.pre_load.strategy == "pending":
             return frozenset()
         place = directory(PreLoad("pending"), self.project, self.domain, self.moment)
-        watched = Watched(self.tables, staged=True)
-        return frozenset(watched.look(time.time(), self.store.listing(place)).sets)
+        watched = FileMatcher(self.tables, staged=True)
+        return frozenset(watched.scan(time.time(), self.store.listing(place)).sets)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.file_arrivals.stores import File, Listing, mark_of, never_modified
+from starlake_dagster_assets.automation.file_arrivals.stores import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.automation.policies.words import listed, short
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.landing import Claim, Landing, acknowledged
 
-__all__ = ["FileSet", "Look", "Watched", "acknowledged_by"]
+__all__ = ["DirectoryScan", "FileMatcher", "FileSet", "acknowledged_by"]
 
 
 @dataclass(frozen=True)
 class FileSet:
-    """Files that belong together.
+    """Files of one table, or one ack file.
 
     Attributes:
         names: Their names.
@@ -36,15 +36,15 @@ class FileSet:
 
     @classmethod
     def of(cls, marks: Mapping[str, str]) -> FileSet:
-        """The set of some files, with the mark of each by its name."""
+        """Returns the set of some files, from the mark of each by its name."""
         told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
         digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls(tuple(marks), digest, tuple(marks.values()))
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen.
+class DirectoryScan:
+    """Files of some tables in a directory at one moment.
 
     Attributes:
         at: When, in seconds since 1970, by our own clock.
@@ -80,11 +80,11 @@ class Look:
 
     @property
     def waited_for(self) -> str:
-        """The place that is waited for, with what of it."""
+        """Ack file, or directory with the tables, that is waited for."""
         return f"ack file {self.ack_path}" if self.ack_path else f"{self.place} ({listed(self.tables)})"
 
     def remarks(self) -> list[str]:
-        """What else an operator should know: a directory that is not there, files that nobody takes."""
+        """Returns notes for an operator: a directory that does not exist, files that match no table."""
         found: list[str] = []
         if self.ack_path and not self.acks:
             found.append("it was answered here" if self.answered else "it is not there")
@@ -103,8 +103,8 @@ class Look:
         return found
 
 
-class Watched:
-    """The tables that one sensor watches, their patterns compiled.
+class FileMatcher:
+    """Tables that one sensor watches, with their compiled patterns.
 
     Args:
         tables: By node id; of one domain.
@@ -120,8 +120,8 @@ class Watched:
         self._others = Landing([table for table in others if id(table) not in known])
         self._staged = staged
 
-    def look(self, at: float, listing: Listing) -> Look:
-        """What is seen of these tables.
+    def scan(self, at: float, listing: DirectoryListing) -> DirectoryScan:
+        """Scans a listing for the files of the tables.
 
         Args:
             at: Now, in seconds since 1970.
@@ -137,7 +137,7 @@ class Watched:
             by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
         sets = {node: FileSet.of(marks) for node, names in by_node.items() if (marks := listing.marks(names))}
         left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
-        return Look(
+        return DirectoryScan(
             at,
             listing.place,
             self.tables,
@@ -148,15 +148,15 @@ class Watched:
             modified=listing.modified,
         )
 
-    def _taken(self, claims: Sequence[Claim], listing: Listing) -> Sequence[Claim]:
-        """What Starlake would take now: `stage` what has its ack file, `load` each file for the first table."""
+    def _taken(self, claims: Sequence[Claim], listing: DirectoryListing) -> Sequence[Claim]:
+        """Returns the files that Starlake would take: `stage` those with their ack, `load` each for the first table."""
         if self._staged:
             first = {claim.name: claim for claim in reversed(claims)}
             # a table that is known by name only has no pattern of its own: it takes no file away from another
             return [claim for claim in claims if claim is first[claim.name] or not claim.table.location.file]
         return acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
 
-    def _unmatched(self, claims: Sequence[Claim], listing: Listing) -> list[str]:
+    def _unmatched(self, claims: Sequence[Claim], listing: DirectoryListing) -> list[str]:
         known = {claim.name for claim in claims} | {claim.ack for claim in claims if claim.ack}
         strange = [name for name in listing.names if name not in known and not name.startswith(".")]
         if not strange:
@@ -167,12 +167,12 @@ class Watched:
 
 
 def acknowledged_by(
-    look: Look, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
-) -> Look:
-    """What strategy `ack` sees: the ack files are what is waited for, the files only say which tables to load.
+    scan: DirectoryScan, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
+) -> DirectoryScan:
+    """Returns the scan for strategy `ack`: it waits for ack files, and the files only decide which tables are loaded.
 
     Args:
-        look: At the directory of the files.
+        scan: At the directory of the files.
         acks: The ack files that are there, by path.
         path: Where the ack file of this moment is waited for.
         others: Names of ack files of dates that are not answered.
@@ -181,6 +181,6 @@ def acknowledged_by(
     sets = {
         one: FileSet((one.rpartition("/")[2],), short(f"{one}\0{mark_of(file)}")) for one, file in sorted(acks.items())
     }
-    loadable = tuple(sorted(look.sets)) or tuple(look.tables)
-    changes = {"sets": sets, "files": look.sets, "loadable": loadable}
-    return replace(look, **changes, acks=acks, ack_path=path, other_acks=others, answered=answered)
+    loadable = tuple(sorted(scan.sets)) or tuple(scan.tables)
+    changes = {"sets": sets, "files": scan.sets, "loadable": loadable}
+    return replace(scan, **changes, acks=acks, ack_path=path, other_acks=others, answered=answered)

@@ -1,4 +1,4 @@
-"""Where files are waited for: paths with variables and dates, rendered anew at each look."""
+"""Paths that files are waited for in: with variables and dates, rendered again at each tick."""
 
 from __future__ import annotations
 
