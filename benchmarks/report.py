@@ -16,7 +16,8 @@ __all__ = ["line", "missed", "publish", "save"]
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 IMAGES = PAGE.parent / "images"
-BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
+PEERS = ("dagster-dbt", "dlt", "starlake-dagster")
+"""Programs that a user would pick instead; the names of their rows begin with `beside <peer>: `."""
 
 
 def missed(entry: Mapping[str, Any]) -> bool:
@@ -51,10 +52,23 @@ def publish(path: Path) -> None:
     names = [row.name for row in rows(quick=False)]
     entries = [entry for entry in _read(path) if entry.get("grown") or _rank(entry["name"], names) < len(names)]
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{_table(entries)}\n{END}{after}", encoding="utf-8")
+    of_peers = [entry for entry in entries if _peer(entry)]
+    others = [entry for entry in entries if not _peer(entry)]
+    text = _replaced(text, "peers", _peer_table(of_peers))
+    PAGE.write_text(_replaced(text, "floors", _table(others)), encoding="utf-8")
     _plots(entries)
+
+
+def _replaced(text: str, name: str, table: str) -> str:
+    """Returns the page with another table between the marks of that name."""
+    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+
+
+def _peer(entry: Mapping[str, Any]) -> str:
+    """The program that an entry compares this package with; "" for a floor."""
+    return next((peer for peer in PEERS if entry["name"].startswith(f"beside {peer}: ")), "")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -109,6 +123,23 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> str:
     body = "".join(f"{_line(entry)}\n" for entry in entries)
     machines = list(dict.fromkeys(entry["machine"] for entry in entries if "machine" in entry))
     return f"{head}{body}\nMeasured on: {'; '.join(machines)}. **Bold**: above what was to be reached."
+
+
+def _peer_table(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The work, both sides, and how much of the peer's cost this package takes."""
+    rows = [
+        f"| {entry['name'].removeprefix(f'beside {_peer(entry)}: ')} | {_peer(entry)} | {_amount(entry, 'ours')} "
+        f"| {_amount(entry, 'beside')} | {_share(entry['ratio'])} |\n"
+        for entry in entries
+        if entry["ratio"] is not None
+    ]
+    return (
+        f"| work | compared with | this package | the other | ratio |\n|---|---|--:|--:|--:|\n{''.join(rows).rstrip()}"
+    )
+
+
+def _share(ratio: float) -> str:
+    return _ratio(ratio) if ratio <= 1 else f"**{_ratio(ratio)}**"
 
 
 def _line(entry: Mapping[str, Any]) -> str:

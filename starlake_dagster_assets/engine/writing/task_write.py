@@ -174,7 +174,7 @@ def _table(job: TaskJob) -> None:
         columns = _incoming(job, exists=exists)
     except duckdb.CatalogException as error:
         raise _unknown_columns(job, error) if not exists and _reads_itself(job) else error from error
-    if kind_of(con, target) is None:
+    if not exists:
         create(con, target, columns)
     _check_columns(job, columns)
     _write(job, columns, exists=exists)
