@@ -14,7 +14,7 @@ from starlake_dagster_assets.execution import inspect
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 
-ACCOUNTS = {word: f"STARLAKE_LIVE_{word.upper()}" for word in ("cloud_run", "fargate", "dataproc")}
+ACCOUNTS = {word: f"STARLAKE_LIVE_{word.upper()}" for word in ("cloud_run", "fargate", "dataproc", "kubernetes")}
 
 
 @pytest.mark.live

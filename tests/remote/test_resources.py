@@ -10,11 +10,18 @@ from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status, Verdict
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
-from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.resources import (
+    DataprocServerless,
+    StarlakeCloudRun,
+    StarlakeDataproc,
+    StarlakeFargate,
+    StarlakeKubernetes,
+)
 
 MAKE = {
     "cloud_run": lambda **fields: StarlakeCloudRun(project="p", job="j", local=True, endpoint="localhost:1", **fields),
     "fargate": lambda **fields: StarlakeFargate(task_definition="t", container="c", subnets="s-1", **fields),
+    "kubernetes": lambda **fields: StarlakeKubernetes(image="i", kubeconfig_file="none", **fields),
     "dataproc": lambda **fields: StarlakeDataproc(project="p", jars="gs://b/j.jar", local=True, **fields),
     "dataproc_serverless": lambda **fields: StarlakeDataproc(
         project="p", jars="gs://b/j.jar", local=True, serverless=DataprocServerless(), **fields
@@ -23,6 +30,7 @@ MAKE = {
 PACKAGES = {
     "cloud_run": ("google.cloud.run_v2", "cloud-run"),
     "fargate": ("boto3", "fargate"),
+    "kubernetes": ("kubernetes", "kubernetes"),
     "dataproc": ("google.cloud.dataproc_v1", "dataproc"),
     "dataproc_serverless": ("google.cloud.storage", "dataproc"),
 }
@@ -39,7 +47,8 @@ def project(tmp_path):
 
 def variables(place, project, **fields):
     environment = MAKE[place](**fields).environment(project, Attempt())
-    return dict(environment.program.env if place.startswith("dataproc") else environment.env)
+    holder = {"dataproc": "program", "kubernetes": "template"}.get(place.removesuffix("_serverless"))
+    return dict(getattr(environment, holder).env if holder else environment.env)
 
 
 AT_ONCE = Policy(settle=0)
@@ -187,6 +196,7 @@ def test_an_unknown_level_is_refused(place, project):
     [
         (lambda: StarlakeDataproc(project="p"), "StarlakeDataproc: `jars` is missing: The Starlake assembly jar"),
         (StarlakeCloudRun, "`project` is missing: .*`job` is missing: "),
+        (StarlakeKubernetes, "StarlakeKubernetes: `image` is missing: "),
         (lambda: StarlakeFargate(task_definition="t", container="c", subnets=""), "`subnets` is missing"),
         (
             lambda: StarlakeCloudRun(project="p", job="j", timeout="soon"),

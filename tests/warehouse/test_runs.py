@@ -10,10 +10,17 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeMetadata, build_definitions
-from starlake_dagster_assets.resources import DataprocServerless, StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
+from starlake_dagster_assets.resources import (
+    DataprocServerless,
+    StarlakeCloudRun,
+    StarlakeDataproc,
+    StarlakeFargate,
+    StarlakeKubernetes,
+)
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.dataproc import FakeDataproc
+from tests.fakes.kubernetes import FakeKubernetes
 from tests.warehouse.bench import WarehouseBench
 
 ALL = StarlakeMetadata(row_counts=True, columns=True, preview=5, samples=5)
@@ -38,6 +45,11 @@ def environment(name: str, bench: WarehouseBench, monkeypatch: pytest.MonkeyPatc
             server = stack.enter_context(FakeCloudRun(argv, environ))
             endpoints = {"endpoint": server.endpoint, "logging_endpoint": server.endpoint}
             yield StarlakeCloudRun(project="p", job="starlake", local=True, **endpoints, **common)
+        elif name == "kubernetes":
+            for variable in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "NO_PROXY", "no_proxy"):
+                monkeypatch.delenv(variable, raising=False)
+            server = stack.enter_context(FakeKubernetes(argv, environ))
+            yield StarlakeKubernetes(image="starlake", kubeconfig_file=server.kubeconfig(bench.root), **common)
         elif name.startswith("dataproc"):
             server = stack.enter_context(FakeDataproc(argv, environ))
             modes = {
@@ -66,7 +78,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
     return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
 
 
-@pytest.mark.parametrize("name", ["process", "console", "fargate", "cloud_run", *DATAPROC])
+@pytest.mark.parametrize("name", ["process", "console", "fargate", "cloud_run", "kubernetes", *DATAPROC])
 def test_what_is_shown_is_what_the_warehouse_holds(name: str, bench: WarehouseBench, monkeypatch: pytest.MonkeyPatch):
     bench.project(
         {"a": "id,v\n1,x\n2,y\n3,z\n", "b": "id,v\n1,x\nno,y\n"},
