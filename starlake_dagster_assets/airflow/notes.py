@@ -58,7 +58,8 @@ def notes_of(
     for key in sorted(lineage.around(lineage.keys[node] for node in home)):
         notes += _of_own(key, lineage, home)
     for environment, nodes in request.environments.parts(home).items():
-        notes += [*_of_checks(request, environment, nodes), *_of_loads(request, environment, nodes)]
+        for of_environment in (_of_checks, _of_loads, _of_transforms):
+            notes += of_environment(request, environment, nodes)
     return tuple(dict.fromkeys([*notes, *_of_dagster(request, home)]))
 
 
@@ -202,6 +203,15 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
         )
     elif loads and request.granularity == "batch":
         yield f"loads of {_few(loads)}: a task makes several tables; it tells of all when a file came for one"
+
+
+def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
+    tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
+    if tasks and not environment_named(environment).dialect().local_files:
+        yield (
+            f"transforms of {_few(tasks)}: Airflow reads neither the log nor the audit of {environment}; exit code 0 "
+            "is the only evidence that they succeeded"
+        )
 
 
 def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:

@@ -73,6 +73,7 @@ def observed(tmp_path, request):
     one.instance.dispose()
 
 
+@pytest.mark.dagster_feature("dagster-airlift")
 def test_a_run_in_airflow_is_a_materialization_with_its_window(observed):
     defs = observed.definitions()
     observed.fake.run(LOAD, {"load_sales_orders": "success"}, TICK, events={EVENT: WINDOW})

@@ -104,8 +104,11 @@ class Sides:
         date = f"2025-03-{10 + day}T05:00:00+00:00"
         self.home.run(HERE / "run_dags.py", date, LOAD, env={**self.variables, "DAGSTER_URL": url})
         with contextlib.closing(sqlite3.connect(self.home.path / "airflow.db")) as found:
-            query = "select state from task_instance where task_id = 'load_sales_orders' and run_id like ?"
-            (state,) = found.execute(query, (f"%{date[:10]}%",)).fetchone()
+            both = "task_instance join dag_run on dag_run.run_id = task_instance.run_id"
+            query = (
+                f"select task_instance.state from {both} where task_id = 'load_sales_orders' order by dag_run.id desc"
+            )
+            (state,) = found.execute(query).fetchone()
             table = "asset_event" if self.home.airflow_.major == 3 else "dataset_event"
             events = [text for (text,) in found.execute(f"select extra from {table} order by timestamp")]
         return state, f"{len(events)} {events[-1] if events else ''}"
@@ -145,7 +148,7 @@ def _answers(url: str) -> bool:
     return False
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)  # five processes of Airflow and Dagster, one after the other
 def test_a_task_moves_to_dagster_and_back(airflow, tmp_path):
     sides = Sides(tmp_path, airflow, days=3)
     with sides.dagster() as url:
