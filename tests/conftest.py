@@ -48,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gone = [path for path in (*WITHOUT_DAGSTER, *WITH_DAGSTER) if not (HERE / path).exists()]
+    if gone:
+        raise pytest.UsageError(f"tests/conftest.py lists what is not there: {', '.join(gone)}")
     if config.getoption("dagster") == "without":
         forbids = HERE / "without_dagster"
         runpy.run_path(str(forbids / "sitecustomize.py"))
