@@ -33,13 +33,17 @@ table:
 
 
 class Bench:
-    """A project of some tables and tasks, a scripted `starlake`, a Dagster instance."""
+    """A project of some tables and tasks, a scripted `starlake`, a Dagster instance in memory, or on disk."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, *, on_disk: bool = False) -> None:
         self.root = work / "project"
         self.scripted = Scripted(work / "scripted")
         (work / "home").mkdir()
-        self.instance = dg.DagsterInstance.local_temp(str(work / "home"), overrides={"telemetry": {"enabled": False}})
+        if on_disk:
+            home, quiet = str(work / "home"), {"telemetry": {"enabled": False}}
+            self.instance = dg.DagsterInstance.local_temp(home, overrides=quiet)
+        else:
+            self.instance = dg.DagsterInstance.ephemeral(str(work / "home"))
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
@@ -75,5 +79,13 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Any:
     made = Bench(tmp_path)
+    with made.instance:
+        yield made
+
+
+@pytest.fixture
+def bench_on_disk(tmp_path: Path) -> Any:
+    """A bench whose instance writes files, for tests that look into them."""
+    made = Bench(tmp_path, on_disk=True)
     with made.instance:
         yield made

@@ -54,9 +54,7 @@ class WarehouseBench:
         self._home.mkdir()
         self.engine = sa.create_engine(self.server.url(self.database), poolclass=sa.NullPool)
         self.scripted.tell(warehouse=self.server.client(self.database))
-        self.instance = dg.DagsterInstance.local_temp(
-            str(self._home), overrides={"telemetry": {"enabled": False}}
-        ).__enter__()
+        self.instance = dg.DagsterInstance.ephemeral(str(self._home)).__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:

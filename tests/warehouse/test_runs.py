@@ -54,7 +54,7 @@ def environment(name: str, bench: WarehouseBench, monkeypatch: pytest.MonkeyPatc
             server = stack.enter_context(FakeDataproc(argv, environ))
             modes = {
                 "dataproc_client": {"deploy_mode": "client"},
-                "dataproc_cluster": {"deploy_mode": "cluster"},
+                "dataproc_cluster": {"deploy_mode": "cluster", "log_settle": 0.2},  # no log ever comes
                 "dataproc_batches": {"serverless": DataprocServerless()},
             }
             endpoints = {"endpoint": server.endpoint, "storage_endpoint": server.gcs.url, "local": True}
