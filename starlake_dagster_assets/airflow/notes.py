@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.plan.lineage import Key, Lineage
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Watch
+from starlake_dagster_assets.automation.policies.model import Clock, Job, LineageWatch, PreLoad, Trigger
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.execution.checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
@@ -137,7 +137,7 @@ def _of_own(key: Key, lineage: Lineage, home: Mapping[str, int]) -> Iterator[str
         yield f"{'/'.join(key)}: an asset of yours that reads {_few(read)}; a DAG of yours can start by their assets"
 
 
-def _of_watch(node: str, watch: Watch | None) -> Iterator[str]:
+def _of_watch(node: str, watch: LineageWatch | None) -> Iterator[str]:
     if watch is None:
         return
     said = {

@@ -135,6 +135,7 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, i
     (next_one,) = it.tick(at(2026, 3, 6, 5))
     assert interval(next_one)[0].startswith("2026-03-05")
     it.run(next_one)
+    assert "each interval that has ended has a run or a materialization" in it.tick(at(2026, 3, 6, 5))
     late = it.tick(at(2026, 3, 9, 5))  # the daemon was away for two days
     assert [interval(one)[0][:10] for one in late] == ["2026-03-06", "2026-03-07", "2026-03-08"]
     for record in instance.get_run_records():

@@ -8,20 +8,20 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, LineageWatch, Triggers, Upstream
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.lineage_sensors.conftest import World, all_of, any_of, watching
 
 pytestmark = pytest.mark.parametrize("kind", ["lineage", "condition"])
 
 ABC = ("sales.a", "sales.b", "sales.c")
-ANY = Watch(any_of(*ABC))
-ALL = Watch(all_of(*ABC))
-PATIENT = Watch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"}))
+ANY = LineageWatch(any_of(*ABC))
+ALL = LineageWatch(all_of(*ABC))
+PATIENT = LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"}))
 CHAIN = {
     "one": (["kpi.x"], ANY),
-    "two": (["kpi.y"], Watch(any_of("kpi.x", "sales.c"))),
-    "three": (["kpi.z"], Watch(any_of("kpi.y", "kpi.x"))),
+    "two": (["kpi.y"], LineageWatch(any_of("kpi.x", "sales.c"))),
+    "three": (["kpi.z"], LineageWatch(any_of("kpi.y", "kpi.x"))),
 }
 
 
@@ -29,17 +29,17 @@ CHAIN = {
     ("watch", "steps", "asked"),
     [
         (ALL, ["a", "c", "b", "a", "b"], "00100"),
-        (Watch(AllOf((Upstream("sales.a"), any_of("sales.b", "sales.c")))), ["b", "c", "a", "a", "c"], "00101"),
-        (Watch(AnyOf((all_of("sales.a", "sales.b"), Upstream("sales.c")))), ["a", "c", "b", "a", "b"], "01010"),
+        (LineageWatch(AllOf((Upstream("sales.a"), any_of("sales.b", "sales.c")))), ["b", "c", "a", "a", "c"], "00101"),
+        (LineageWatch(AnyOf((all_of("sales.a", "sales.b"), Upstream("sales.c")))), ["a", "c", "b", "a", "b"], "01010"),
         (
-            Watch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"})),
+            LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"})),
             ["b", "a", "c", "a"],
             "0101",
         ),
-        (Watch(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
-        (Watch(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
-        (Watch(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
-        (Watch(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
+        (LineageWatch(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
+        (LineageWatch(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
+        (LineageWatch(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
+        (LineageWatch(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
     ],
     ids=["all", "and-or", "or-and", "patient", "present", "cycle", "interval", "gate"],
 )
@@ -139,8 +139,8 @@ def test_a_diamond_is_made_once(world, kind, make):
         [make.table("a")],
         [make.task("x", ["sales.a"]), make.task("y", ["sales.a"]), make.task("z", ["kpi.x", "kpi.y"])],
     )
-    jobs = {name: ([f"kpi.{name}"], Watch(any_of("sales.a"))) for name in "xy"}
-    it: World = world(watching({**jobs, "z": (["kpi.z"], Watch(any_of("kpi.x", "kpi.y")))}, kind), source)
+    jobs = {name: ([f"kpi.{name}"], LineageWatch(any_of("sales.a"))) for name in "xy"}
+    it: World = world(watching({**jobs, "z": (["kpi.z"], LineageWatch(any_of("kpi.x", "kpi.y")))}, kind), source)
     for delivery in (1, 2, 3):
         it.made("sales.a")
         it.by_hand("kpi.x")
@@ -173,7 +173,7 @@ def two(make):
 
 
 def follows(kind, *ups, join=any_of, **more) -> Triggers:
-    return watching({"kpi": (["kpi.x"], Watch(join(*ups), **more))}, kind)
+    return watching({"kpi": (["kpi.x"], LineageWatch(join(*ups), **more))}, kind)
 
 
 def runner() -> FakeRunner:
@@ -191,7 +191,7 @@ def partitions(it: World) -> list[str]:
 
 def test_partitions_wait_for_their_own_upstreams(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], Watch(all_of("sales.a", "sales.b")))}, kind),
+        watching({"kpi": (["kpi.x"], LineageWatch(all_of("sales.a", "sales.b")))}, kind),
         two,
         translator=Daily(),
         runner=runner(),
@@ -220,7 +220,7 @@ def test_a_partition_that_is_updated_during_its_run_is_made_again(world, kind, t
 
 def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], Watch(any_of("sales.a", "sales.b")))}, kind), two, translator=Daily()
+        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a", "sales.b")))}, kind), two, translator=Daily()
     )
     it.by_hand("kpi.x", partition="2024-01-01")
     run = it.in_progress("sales.b", partition="2024-01-02")
@@ -234,7 +234,7 @@ def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two
 @pytest.mark.dagster_feature("Backfills and ranges of partitions")
 def test_of_a_history_the_newest_partition_is_asked_for(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], Watch(any_of("sales.a")))}, kind), two, translator=Daily(), runner=runner()
+        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a")))}, kind), two, translator=Daily(), runner=runner()
     )
     for day in range(1, 9):
         it.made("sales.a", partition=f"2024-01-0{day}")

@@ -7,12 +7,12 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
-from starlake_dagster_assets.automation.policies.model import Job, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.policies.model import Job, LineageWatch, Trigger, Triggers, Upstream
 from tests.lineage_sensors.conftest import World, all_of, any_of, watching
 
 ABC = ("sales.a", "sales.b", "sales.c")
-ANY = Watch(any_of(*ABC))
-ALL = {"kpi": (["kpi.x"], Watch(all_of(*ABC)))}
+ANY = LineageWatch(any_of(*ABC))
+ALL = {"kpi": (["kpi.x"], LineageWatch(all_of(*ABC)))}
 
 
 def test_a_tick_names_what_it_saw_and_what_it_awaits(world):
@@ -44,7 +44,7 @@ def test_the_run_key_is_that_of_the_updates_whatever_the_sensor_is_called(world)
 
 
 def test_the_minimum_interval_is_named(world):
-    it = world(watching({"kpi": (["kpi.x"], Watch(any_of(*ABC), min_interval=3600))}))
+    it = world(watching({"kpi": (["kpi.x"], LineageWatch(any_of(*ABC), min_interval=3600))}))
     it.made("sales.a")
     it.daemon()
     it.made("sales.b")
@@ -53,7 +53,7 @@ def test_the_minimum_interval_is_named(world):
 
 
 def test_each_sensor_targets_its_own_job(world):
-    it = world(watching({"one": (["kpi.x"], ANY), "two": (["kpi.y", "kpi.z"], Watch(any_of("sales.a")))}))
+    it = world(watching({"one": (["kpi.x"], ANY), "two": (["kpi.y", "kpi.z"], LineageWatch(any_of("sales.a")))}))
     assert {name: sensor.job_name for name, sensor in it.sensors.items()} == {
         "one_lineage": "one",
         "two_lineage": "two",
@@ -84,7 +84,7 @@ def test_the_status_is_chosen(world, status):
 
 
 def test_an_upstream_whose_sensor_is_stopped_is_not_waited_for(world):
-    chain = {"one": (["kpi.x"], ANY), "two": (["kpi.y"], Watch(any_of("kpi.x", "sales.c")))}
+    chain = {"one": (["kpi.x"], ANY), "two": (["kpi.y"], LineageWatch(any_of("kpi.x", "sales.c")))}
     it = world(watching(chain))
     it.made("sales.c")
     assert "waits for kpi.x: it is due itself" in it.tick("two_lineage")
@@ -107,7 +107,7 @@ def test_an_asset_of_the_users_own_and_one_of_another_location_are_watched(world
     @dg.asset(key=["own", "model"])
     def model() -> None: ...
 
-    watch = Watch(all_of("crm.people", "own.model", "elsewhere.t"))
+    watch = LineageWatch(all_of("crm.people", "own.model", "elsewhere.t"))
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, extra=[model])
     it.made("crm.people", "elsewhere.t")
     assert "own.model was never materialized" in it.tick()
@@ -126,7 +126,7 @@ HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
 
 def test_a_partitioned_asset_of_another_code_location_is_mapped_where_it_is_declared(world, make):
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    watch = Watch(all_of("ml/scores", "ml/labels"))
+    watch = LineageWatch(all_of("ml/scores", "ml/labels"))
     declared = [dg.AssetSpec(["ml", "scores"], partitions_def=HOURS), dg.AssetSpec("unrelated")]
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, translator=DailyTasks(), extra=declared)
     it.made("ml/scores", partition="2024-01-02-07:00")
@@ -138,14 +138,14 @@ def test_a_partitioned_asset_of_another_code_location_is_mapped_where_it_is_decl
 
 def test_a_partition_of_an_unknown_grid_moves_the_newest_one(world, make):
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("ml/labels")))}), source, translator=DailyTasks())
+    it = world(watching({"kpi": (["kpi.x"], LineageWatch(Upstream("ml/labels")))}), source, translator=DailyTasks())
     it.made("ml/labels", partition="week 7")
     (request,) = it.tick()
     assert request.partition_key == "2024-01-03"
 
 
 def test_the_times_of_events_are_no_interval(world):
-    it = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}))
+    it = world(watching({"kpi": (["kpi.x"], LineageWatch(Upstream("sales.a")))}))
     for _ in range(2):
         it.made("sales.a")
         it.daemon()
@@ -160,7 +160,9 @@ def test_an_unpartitioned_task_follows_the_partitions_of_its_upstream(world, mak
             return dg.DailyPartitionsDefinition("2024-01-01") if node.table else None
 
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    it: World = world(watching({"kpi": (["kpi.x"], Watch(Upstream("sales.a")))}), source, translator=DailyTables())
+    it: World = world(
+        watching({"kpi": (["kpi.x"], LineageWatch(Upstream("sales.a")))}), source, translator=DailyTables()
+    )
     it.made("sales.a", partition="2024-01-02")
     run = it.in_progress("sales.a", partition="2024-01-03")
     assert f"waits for sales.a: run {run}" in it.tick()
@@ -181,7 +183,7 @@ class Odd(StarlakeTranslator):
 def test_partition_keys_arrive_as_they_are(world, make):
     """W26: fractions of seconds, negative offsets, underscores."""
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    watch = Watch(Upstream("sales.a"), all_history=True)
+    watch = LineageWatch(Upstream("sales.a"), all_history=True)
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, translator=Odd())
     keys = ["2024-05-02T06:00:00.123-0500", "a_b", "é:+ T"]
     for key in keys:
@@ -190,7 +192,7 @@ def test_partition_keys_arrive_as_they_are(world, make):
 
 
 def test_sensors_of_a_job_with_two_kinds_of_partitions_make_their_jobs_themselves(sales):
-    watch = Watch(any_of("sales.a"))
+    watch = LineageWatch(any_of("sales.a"))
     triggers = watching({"kpi": (["kpi.x", "kpi.y"], watch)})
     grids = {
         "kpi.x": dg.DailyPartitionsDefinition("2026-01-01"),
@@ -210,7 +212,7 @@ def test_sensors_of_a_job_with_two_kinds_of_partitions_make_their_jobs_themselve
 
 def test_a_tick_without_news_reads_the_assets_once_and_no_runs(world, monkeypatch):
     """W25: no scan of the runs of a job."""
-    it = world(watching({"kpi": (["kpi.x"], ANY), "two": (["kpi.y"], Watch(any_of("kpi.x")))}))
+    it = world(watching({"kpi": (["kpi.x"], ANY), "two": (["kpi.y"], LineageWatch(any_of("kpi.x")))}))
     asked: list[str] = []
     for name in ("get_run_records", "get_asset_records", "get_latest_planned_materialization_info"):
         real = getattr(it.instance, name)

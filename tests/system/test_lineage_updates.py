@@ -19,11 +19,11 @@ import dagster as dg
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, LineageWatch
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
-both = Watch(AllOf((Upstream("starbake.Orders"), Upstream("starbake.Customers"))))
-lines = Watch(Upstream("kpi.order_lines"))
+both = LineageWatch(AllOf((Upstream("starbake.Orders"), Upstream("starbake.Customers"))))
+lines = LineageWatch(Upstream("kpi.order_lines"))
 triggers = Triggers(
     {
         "kpi.order_lines": Trigger("kpi.order_lines", "lineage", "lines", watch=both),

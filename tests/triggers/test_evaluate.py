@@ -10,8 +10,8 @@ import pytest
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded, Skip
-from starlake_dagster_assets.automation.policies.facts import Attempt, Target, Update
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Trigger, Upstream, Watch
+from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, LineageWatch, Trigger, Upstream
 
 
 def all_of(*names: str) -> Condition:
@@ -24,7 +24,7 @@ def any_of(*names: str) -> Condition:
 
 @dataclass
 class World:
-    """Facts: each event has the next number, which is also its time.
+    """LineageFacts: each event has the next number, which is also its time.
 
     Attributes:
         made: The newest materialization of each node; `read` is the number up to which it has read its upstreams.
@@ -33,24 +33,24 @@ class World:
         stopped: Nodes whose sensor is stopped.
     """
 
-    watches: Mapping[str, Watch]
-    made: dict[str, Update] = field(default_factory=dict)
+    watches: Mapping[str, LineageWatch]
+    made: dict[str, UpstreamUpdate] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
+    attempts: dict[str, RunAttempt] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     now: float = 1_000_000
 
-    def updates(self, target: Target) -> Mapping[str, Update]:
+    def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
         return self.made
 
-    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
+    def is_consumed(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> bool:
         return target.node in self.made and update.id <= self.read.get(target.node, 0)
 
-    def attempt(self, target: Target) -> Attempt | None:
+    def attempt(self, target: LineageTarget) -> RunAttempt | None:
         return self.attempts.get(target.node)
 
-    def running(self, target: Target) -> str:
+    def running(self, target: LineageTarget) -> str:
         return f"run of {target.node}" if target.node in self.busy else ""
 
     def exists(self, node: str) -> bool:
@@ -59,24 +59,24 @@ class World:
     def last_run(self, node: str) -> float:
         return float(self.attempts[node].id) if node in self.attempts else 0
 
-    def upstream(self, target: Target, node: str) -> Sequence[Target]:
-        return [Target(node)]
+    def upstream(self, target: LineageTarget, node: str) -> Sequence[LineageTarget]:
+        return [LineageTarget(node)]
 
     def stopped_sensor(self, node: str) -> str | None:
         return f"{node}_lineage" if node in self.stopped else None
 
     def look(self, node: str = "x", together: Sequence[str] = ()) -> RunNeeded | Skip:
         triggers = {name: Trigger(name, "lineage", "job", watch=watch) for name, watch in self.watches.items()}
-        return Evaluator(triggers, self).evaluate(Target(node), {Target(one) for one in together})
+        return Evaluator(triggers, self).evaluate(LineageTarget(node), {LineageTarget(one) for one in together})
 
 
-def updates(**ids: int) -> dict[str, Update]:
-    return {name: Update(number, number, f"run{number}") for name, number in ids.items()}
+def updates(**ids: int) -> dict[str, UpstreamUpdate]:
+    return {name: UpstreamUpdate(number, number, f"run{number}") for name, number in ids.items()}
 
 
-ABC = Watch(all_of("a", "b"))
-ANY = Watch(any_of("a", "b"))
-PATIENT = Watch(all_of("daily", "monthly"), slower=frozenset({"monthly"}))
+ABC = LineageWatch(all_of("a", "b"))
+ANY = LineageWatch(any_of("a", "b"))
+PATIENT = LineageWatch(all_of("daily", "monthly"), slower=frozenset({"monthly"}))
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ PATIENT = Watch(all_of("daily", "monthly"), slower=frozenset({"monthly"}))
         (ABC, {"a": 2, "b": 1, "x": 3}, 1, None),  # `a` came while the run of `x` was at work
         (ANY, {"a": 2, "b": 1, "x": 3}, 1, {"a"}),
         (ANY, {"a": 1}, 0, {"a"}),
-        (Watch(any_of("a", "b"), present=frozenset("ab")), {"a": 1}, 0, None),
-        (Watch(any_of("a", "b"), present=frozenset("a")), {"a": 1}, 0, {"a"}),
+        (LineageWatch(any_of("a", "b"), present=frozenset("ab")), {"a": 1}, 0, None),
+        (LineageWatch(any_of("a", "b"), present=frozenset("a")), {"a": 1}, 0, {"a"}),
         (PATIENT, {"daily": 5}, 0, {"daily"}),
         (PATIENT, {"daily": 5, "monthly": 7, "x": 6}, 5, None),
         (PATIENT, {"daily": 8, "monthly": 7, "x": 6}, 5, {"daily", "monthly"}),
-        (Watch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"a": 1, "c": 2}, 0, {"a", "c"}),
-        (Watch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"b": 1, "c": 2}, 0, None),
+        (LineageWatch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"a": 1, "c": 2}, 0, {"a", "c"}),
+        (LineageWatch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"b": 1, "c": 2}, 0, None),
     ],
 )
 def test_a_target_is_due_when_its_condition_holds_for_what_it_has_not_read(watch, made, read, due):
@@ -109,13 +109,13 @@ def test_a_target_is_due_when_its_condition_holds_for_what_it_has_not_read(watch
     ("attempt", "says"),
     [
         (None, None),
-        (Attempt(1, "r", "failed"), None),  # before the update
-        (Attempt(9, "r", "failed"), "Run r of x failed after the update of a. It is not started again"),
-        (Attempt(9, "r", "canceled"), "Run r of x was canceled after the update of a"),
-        (Attempt(9, "r", "succeeded"), "Run r of x succeeded and materialized nothing after the update of a"),
-        (Attempt(9, "r", "in progress"), "Run r of x is in progress: it was created for the update of a."),
-        (Attempt(3, "run5", "failed"), "Run run5 of x failed after the update of a"),  # it made `a` itself
-        (Attempt(3, "run5", "succeeded"), None),
+        (RunAttempt(1, "r", "failed"), None),  # before the update
+        (RunAttempt(9, "r", "failed"), "Run r of x failed after the update of a. It is not started again"),
+        (RunAttempt(9, "r", "canceled"), "Run r of x was canceled after the update of a"),
+        (RunAttempt(9, "r", "succeeded"), "Run r of x succeeded and materialized nothing after the update of a"),
+        (RunAttempt(9, "r", "in progress"), "Run r of x is in progress: it was created for the update of a."),
+        (RunAttempt(3, "run5", "failed"), "Run run5 of x failed after the update of a"),  # it made `a` itself
+        (RunAttempt(3, "run5", "succeeded"), None),
     ],
 )
 def test_an_update_that_has_its_run_is_left_to_it(attempt, says):
@@ -124,7 +124,7 @@ def test_an_update_that_has_its_run_is_left_to_it(attempt, says):
     assert isinstance(found, RunNeeded) if says is None else says in found.reason
 
 
-CHAIN = {"m": Watch(any_of("a")), "n": Watch(any_of("m")), "x": Watch(any_of("a", "n"))}
+CHAIN = {"m": LineageWatch(any_of("a")), "n": LineageWatch(any_of("m")), "x": LineageWatch(any_of("a", "n"))}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ CHAIN = {"m": Watch(any_of("a")), "n": Watch(any_of("m")), "x": Watch(any_of("a"
         ({"busy": {"m"}, "stopped": {"m"}}, "waits for n"),  # a run of a stopped sensor was started by hand
         ({"stopped": {"n"}}, None),
         ({"stopped": {"m"}}, None),
-        ({"attempts": {"m": Attempt(7, "r", "failed")}}, None),
+        ({"attempts": {"m": RunAttempt(7, "r", "failed")}}, None),
         ({"busy": {"x"}}, "waits for n"),
     ],
 )
@@ -157,7 +157,9 @@ def test_a_stopped_sensor_is_named_in_the_reason():
 def test_one_run_at_a_time_and_the_minimum_interval():
     world = World({"x": ANY}, updates(a=5, x=4), busy={"x"})
     assert "run of x is materializing x and began before that" in world.look().reason
-    world = World({"x": Watch(any_of("a"), min_interval=60)}, updates(a=50), attempts={"x": Attempt(40, "r", "failed")})
+    world = World(
+        {"x": LineageWatch(any_of("a"), min_interval=60)}, updates(a=50), attempts={"x": RunAttempt(40, "r", "failed")}
+    )
     world.now = 60
     assert "the next one may be in 40 s (minimum interval 1 min)" in world.look().reason
     world.now = 100
@@ -175,7 +177,7 @@ def test_a_chain_of_one_run_is_due_together():
 
 
 def test_expressions_in_a_circle_end():
-    world = World({"x": Watch(any_of("y", "a")), "y": Watch(any_of("x", "a"))}, updates(a=1))
+    world = World({"x": LineageWatch(any_of("y", "a")), "y": LineageWatch(any_of("x", "a"))}, updates(a=1))
     assert "waits for y" in world.look().reason
 
 
@@ -184,8 +186,8 @@ DAY = datetime(2024, 5, 2, tzinfo=timezone.utc).timestamp()
 
 @pytest.mark.parametrize(("hour_of_b", "due"), [(2, True), (23.99, True), (24, False), (-1, False)])
 def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, due):
-    watch = Watch(all_of("a", "b"), data_cycle="0 0 * * *")
-    world = World({"x": watch}, {"a": Update(1, DAY + 3_600), "b": Update(2, DAY + hour_of_b * 3_600)})
+    watch = LineageWatch(all_of("a", "b"), data_cycle="0 0 * * *")
+    world = World({"x": watch}, {"a": UpstreamUpdate(1, DAY + 3_600), "b": UpstreamUpdate(2, DAY + hour_of_b * 3_600)})
     found = world.look()
     assert isinstance(found, RunNeeded) is due
     assert due or ("for another cycle" in found.reason and "in the cycle from 2024-05-0" in found.reason)
@@ -193,23 +195,23 @@ def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, due):
 
 @pytest.mark.parametrize(("beyond", "due"), [(True, True), (False, False)])
 def test_freshness_widens_a_cycle(beyond, due):
-    watch = Watch(all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond=beyond)
-    world = World({"x": watch}, {"a": Update(1, DAY + 3_600), "b": Update(2, DAY - 3_600)})
+    watch = LineageWatch(all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond=beyond)
+    world = World({"x": watch}, {"a": UpstreamUpdate(1, DAY + 3_600), "b": UpstreamUpdate(2, DAY - 3_600)})
     assert isinstance(world.look(), RunNeeded) is due
 
 
 @pytest.mark.parametrize(("gate", "due"), [(False, True), (True, False)])
 def test_freshness_is_a_gate_by_option_only(gate, due):
-    world = World({"x": Watch(any_of("a"), freshness={"a": 60}, gate=gate)}, updates(a=1), now=1_000)
+    world = World({"x": LineageWatch(any_of("a"), freshness={"a": 60}, gate=gate)}, updates(a=1), now=1_000)
     found = world.look()
     assert isinstance(found, RunNeeded) is due
     assert due or "which counts for 1 min only" in found.reason
 
 
 def test_what_belongs_to_another_partition_makes_no_run_due_alone():
-    world = World({"x": ANY}, {"a": Update(1, 1, indirect=True)})
+    world = World({"x": ANY}, {"a": UpstreamUpdate(1, 1, indirect=True)})
     assert "for another partition" in world.look().reason
-    world.made["b"] = Update(2, 2)
+    world.made["b"] = UpstreamUpdate(2, 2)
     found = world.look()
     assert isinstance(found, RunNeeded) and set(found.updates) == {"a", "b"}
 
@@ -221,27 +223,32 @@ def test_cycles_are_those_of_the_time_zone_over_a_change_of_the_clock():
 
 def test_long_lists_of_names_are_cut():
     names = [f"t{number:03}" for number in range(500)]
-    found = World({"x": Watch(all_of(*names))}, updates(t000=1)).look()
+    found = World({"x": LineageWatch(all_of(*names))}, updates(t000=1)).look()
     assert isinstance(found, Skip) and len(found.reason) < 700 and "491 more" in found.reason
 
 
 def test_a_chain_of_a_thousand_tasks_is_evaluated_upstream_first():
-    watches = {f"t{number}": Watch(any_of(f"t{number - 1}")) for number in range(1, 1_000)}
+    watches = {f"t{number}": LineageWatch(any_of(f"t{number - 1}")) for number in range(1, 1_000)}
     world = World(watches, updates(t0=1))
     triggers = {name: Trigger(name, "lineage", "job", watch=watch) for name, watch in watches.items()}
     evaluator = Evaluator(triggers, world)
-    assert all(evaluator.pending(Target(f"t{number}")) for number in range(1, 1_000))
+    assert all(evaluator.pending(LineageTarget(f"t{number}")) for number in range(1, 1_000))
 
 
 def test_an_upstream_of_the_same_run_that_was_never_materialized_is_named():
-    found = World({"m": Watch(any_of("a")), "x": Watch(all_of("m", "b"))}, updates(a=1)).look("x", together=["m"])
+    found = World({"m": LineageWatch(any_of("a")), "x": LineageWatch(all_of("m", "b"))}, updates(a=1)).look(
+        "x", together=["m"]
+    )
     assert isinstance(found, Skip) and "Waits for b. Seen: m in the same run." in found.reason
 
 
 def test_an_update_of_an_earlier_cycle_that_is_read_along_is_named():
-    watch = Watch(any_of("a", "b"), data_cycle="0 0 * * *")
+    watch = LineageWatch(any_of("a", "b"), data_cycle="0 0 * * *")
     days = [datetime(2024, 5, one, 12, tzinfo=timezone.utc).timestamp() for one in (2, 3)]
-    made = {name: Update(number, at, f"run{number}") for number, (name, at) in enumerate(zip("ab", days, strict=True))}
+    made = {
+        name: UpstreamUpdate(number, at, f"run{number}")
+        for number, (name, at) in enumerate(zip("ab", days, strict=True))
+    }
     found = World({"x": watch}, made).look()
     assert isinstance(found, RunNeeded) and set(found.updates) == {"a", "b"}
     assert (

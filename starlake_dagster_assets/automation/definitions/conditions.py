@@ -21,8 +21,8 @@ from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags
 from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched
-from starlake_dagster_assets.automation.policies.facts import Target
-from starlake_dagster_assets.automation.policies.model import AnyOf, Trigger, Triggers, Upstream, Watch
+from starlake_dagster_assets.automation.policies.facts import LineageTarget
+from starlake_dagster_assets.automation.policies.model import AnyOf, LineageWatch, Trigger, Triggers, Upstream
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 
@@ -61,7 +61,7 @@ class ConditionScope:
         is_condition = trigger is not None and trigger.owner == "condition" and trigger.watch is not None
         return UpstreamsMoved(self, node) if is_condition else None
 
-    def due(self, node: str, context: Any) -> list[Target]:
+    def due(self, node: str, context: Any) -> list[LineageTarget]:
         """Returns what of a node is due.
 
         Args:
@@ -250,7 +250,7 @@ def with_bound_conditions(
     ids = {**nodes, **{key: name for name, key in others.items()}}
     triggered = triggers.triggers.keys()
     watches = {
-        ids[key]: Watch(
+        ids[key]: LineageWatch(
             AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & triggered
         )
         for key, ups in reads.items()
@@ -274,10 +274,10 @@ def with_bound_conditions(
     return [one.map_asset_specs(bound) if isinstance(one, dg.AssetsDefinition) else one for one in assets], [sensor]
 
 
-def _targets(node: str, subset: Any) -> Iterable[Target]:
+def _targets(node: str, subset: Any) -> Iterable[LineageTarget]:
     if subset.is_empty:
         return []
-    return [Target(node, one.partition_key) for one in subset.expensively_compute_asset_partitions()]
+    return [LineageTarget(node, one.partition_key) for one in subset.expensively_compute_asset_partitions()]
 
 
 def _parts(members: list[Trigger]) -> Iterable[list[Trigger]]:

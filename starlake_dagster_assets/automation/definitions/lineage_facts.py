@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.definitions.lineage_partitions import Pa
 from starlake_dagster_assets.automation.definitions.partitions import time_window
 from starlake_dagster_assets.automation.definitions.runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.automation.policies.evaluate import watched
-from starlake_dagster_assets.automation.policies.facts import Attempt, Target, Update
+from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.words import instant
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
@@ -37,7 +37,7 @@ class _Run:
 
 
 class EventLogFacts:
-    """Facts of one tick about the assets of a project, see `automation.policies.facts.Facts`.
+    """Facts of one tick about the assets of a project, see `automation.policies.facts.LineageFacts`.
 
     Args:
         instance: The instance.
@@ -59,14 +59,14 @@ class EventLogFacts:
         self._triggers, self._stopped = triggers, stopped
         self._tables: dict[str, PartitionTable] = {}
         self._consumed: dict[int, Consumption] = {}
-        self._attempts: dict[Target, Attempt | None] = {}
+        self._attempts: dict[LineageTarget, RunAttempt | None] = {}
         self._known_runs: dict[str, dg.RunRecord] = {}
         self._places: dict[str, Mapping[str, int]] = {}
         self._covers: dict[tuple[str, str], Collection[str] | None] = {}
 
     # --------------------------------------------------------------------------------------- the evaluator's questions
 
-    def updates(self, target: Target) -> Mapping[str, Update]:
+    def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
         """The newest materialization of each watched node, as far as the target reads it."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
@@ -81,7 +81,7 @@ class EventLogFacts:
                 found[node] = replace(update, id=newest, left_out_by=run)
         return found
 
-    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
+    def is_consumed(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> bool:
         """Whether the newest materialization of the target has read an update."""
         if target.partition is None:
             record = self.records.get(target.node)
@@ -91,7 +91,7 @@ class EventLogFacts:
             return False
         return self._consumption(record).includes(self.keys[node], update.id, update.time)
 
-    def attempt(self, target: Target) -> Attempt | None:
+    def attempt(self, target: LineageTarget) -> RunAttempt | None:
         """The newest run that was created to materialize the target."""
         if target not in self._attempts:
             key, partition = self.keys[target.node], target.partition
@@ -100,7 +100,7 @@ class EventLogFacts:
             self._attempts[target] = self._attempt(info) if info is not None else None
         return self._attempts[target]
 
-    def running(self, target: Target) -> str:
+    def running(self, target: LineageTarget) -> str:
         """The run in progress that is still to materialize the target."""
         key = self.keys[target.node]
         return next((run.text for run in self._runs if key in run.keys and self._is_open(run, target)), "")
@@ -116,13 +116,13 @@ class EventLogFacts:
         runs = self._run_records([info.run_id] if info is not None else ()).values()
         return max([record.timestamp if record else 0.0, *(run.create_timestamp.timestamp() for run in runs)])
 
-    def upstream(self, target: Target, node: str) -> Sequence[Target]:
+    def upstream(self, target: LineageTarget, node: str) -> Sequence[LineageTarget]:
         """Returns the node, or the partitions of it, that a target reads."""
         if self.partitions(node) is None:
-            return [Target(node)]
+            return [LineageTarget(node)]
         if target.partition is None:
-            return [Target(node, one) for one in self._active(node)]
-        return [Target(node, one) for one in self.table(target.node).read_by(target.partition, node)]
+            return [LineageTarget(node, one) for one in self._active(node)]
+        return [LineageTarget(node, one) for one in self.table(target.node).read_by(target.partition, node)]
 
     def stopped_sensor(self, node: str) -> str | None:
         """The stopped sensor of a node."""
@@ -130,11 +130,11 @@ class EventLogFacts:
 
     # ------------------------------------------------------------------------------------------- questions of the tick
 
-    def targets(self, node: str) -> list[Target]:
+    def targets(self, node: str) -> list[LineageTarget]:
         """Returns the targets of a node: the node, or its partitions with a new update upstream, oldest first."""
         if self.partitions(node) is None:
-            return [Target(node)]
-        return [Target(node, one) for one in self.table(node).updates]
+            return [LineageTarget(node)]
+        return [LineageTarget(node, one) for one in self.table(node).updates]
 
     def partitions(self, node: str) -> dg.PartitionsDefinition[Any] | None:
         """Returns the partitions definition of a node, as far as this code location defines it."""
@@ -165,10 +165,10 @@ class EventLogFacts:
             self._tables[node] = PartitionTable(self, node)
         return self._tables[node]
 
-    def update(self, node: str, record: Any, *, indirect: bool = False) -> Update:
+    def update(self, node: str, record: Any, *, indirect: bool = False) -> UpstreamUpdate:
         """Converts a record of the event log to the update of a node."""
         window = time_window(self.partitions(node), record.partition_key)
-        return Update(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
+        return UpstreamUpdate(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
 
     def all_history(self, node: str) -> bool:
         """Whether partitions are due for updates from before the first run of a node (`history=all`)."""
@@ -211,7 +211,7 @@ class EventLogFacts:
             self._known_runs.update({one.dagster_run.run_id: one for one in found})
         return {run: self._known_runs[run] for run in ids if run in self._known_runs}
 
-    def _is_open(self, run: _Run, target: Target) -> bool:
+    def _is_open(self, run: _Run, target: LineageTarget) -> bool:
         """Whether a run that plans a node has not materialized it yet."""
         covered = self._covered(run, target.node)
         if target.partition is None or covered is None:
@@ -246,13 +246,13 @@ class EventLogFacts:
                 found.update(dict.fromkeys([""] if covered is None else covered))
         return found
 
-    def _attempt(self, info: Any) -> Attempt | None:
+    def _attempt(self, info: Any) -> RunAttempt | None:
         record = self._run_records([info.run_id]).get(info.run_id)
         if record is None:
             return None
         run = record.dagster_run
         state: Any = _STATES.get(run.status, "failed") if is_over(run) else "in progress"
-        return Attempt(info.storage_id, run.run_id, state)
+        return RunAttempt(info.storage_id, run.run_id, state)
 
 
 def _run(instance: dg.DagsterInstance, record: Any) -> _Run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.facts import Update
+from starlake_dagster_assets.automation.policies.facts import UpstreamUpdate
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
@@ -62,7 +62,7 @@ class PartitionTable:
         return min((records[0].storage_id for records in found if records), default=0)
 
     @cached_property
-    def updates(self) -> Mapping[str, Mapping[str, Update]]:
+    def updates(self) -> Mapping[str, Mapping[str, UpstreamUpdate]]:
         """The newest update of each upstream, by partition that may need a run for them, oldest first."""
         kept = self._candidates()
         records = self._upstream_records(kept)

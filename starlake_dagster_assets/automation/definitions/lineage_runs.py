@@ -9,7 +9,7 @@ from starlake_dagster_assets.automation.definitions.lineage_facts import EventLo
 from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
 from starlake_dagster_assets.automation.definitions.runs import UPSTREAMS
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
-from starlake_dagster_assets.automation.policies.facts import Target
+from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.automation.policies.words import listed, short
 
@@ -81,9 +81,9 @@ class JobPlan:
     evaluator: Evaluator
     nodes: Sequence[str]
     before: Sequence[str] = ()
-    requested: Collection[Target] = ()
-    _due: dict[Target, RunNeeded] = field(default_factory=dict[Target, RunNeeded])
-    _options: dict[Target, Mapping[str, str]] = field(default_factory=dict[Target, Mapping[str, str]])
+    requested: Collection[LineageTarget] = ()
+    _due: dict[LineageTarget, RunNeeded] = field(default_factory=dict[LineageTarget, RunNeeded])
+    _options: dict[LineageTarget, Mapping[str, str]] = field(default_factory=dict[LineageTarget, Mapping[str, str]])
     _reasons: list[str] = field(default_factory=list[str])
 
     @property
@@ -107,7 +107,7 @@ class JobPlan:
             self._reasons.append(f"{left} more runs of partitions follow with the next ticks.")
         return runs[:_MOST_RUNS]
 
-    def evaluate(self, node: str) -> list[Target]:
+    def evaluate(self, node: str) -> list[LineageTarget]:
         """Evaluates one node; what is upstream of it in the same run was evaluated before.
 
         Returns:
@@ -116,7 +116,7 @@ class JobPlan:
         partitioned, targets = self.facts.partitions(node) is not None, self.facts.targets(node)
         together = {*self._due, *self.requested}
         joined = [
-            Target(node, one.partition)
+            LineageTarget(node, one.partition)
             for one in together
             if one.node in self.facts.watched(node) and (one.partition is not None) is partitioned
         ]
@@ -133,7 +133,7 @@ class JobPlan:
         self._due.update({verdict.target: verdict for verdict in found})
         return [verdict.target for verdict in found]
 
-    def _say(self, target: Target, reason: str) -> None:
+    def _say(self, target: LineageTarget, reason: str) -> None:
         alone = len(self.nodes) == 1 and target.partition is None
         self._reasons.append(reason if alone else f"{target}: {reason}")
 
@@ -170,9 +170,9 @@ class JobPlan:
         target = verdict.target
         tags = self.facts.tags(update.run for update in verdict.updates.values())
         of_joined = {
-            f"this run, {up}": self._options[Target(up, target.partition)]
+            f"this run, {up}": self._options[LineageTarget(up, target.partition)]
             for up in sorted(verdict.joined)
-            if Target(up, target.partition) in self._options
+            if LineageTarget(up, target.partition) in self._options
         }
         options, conflict = merged_options({**tags, **of_joined})
         self._options[target] = {CONFLICT: conflict} if conflict else tag_of(options)
@@ -181,8 +181,8 @@ class JobPlan:
         self._say(target, f"waits for {listed(sorted(verdict.joined))}, whose run has other options.")
         return False
 
-    def _by_options(self, targets: Iterable[Target]) -> list[list[Target]]:
-        found: dict[str, list[Target]] = {}
+    def _by_options(self, targets: Iterable[LineageTarget]) -> list[list[LineageTarget]]:
+        found: dict[str, list[LineageTarget]] = {}
         for target in targets:
             found.setdefault(json.dumps(self._options[target], sort_keys=True), []).append(target)
         return list(found.values())
@@ -191,11 +191,11 @@ class JobPlan:
 
     def _partitioned(self) -> list[NeededRun]:
         """Runs of partitions: adjacent ones with the same nodes and options are one, as the backfill policies allow."""
-        by_partition: dict[str, list[Target]] = {}
+        by_partition: dict[str, list[LineageTarget]] = {}
         for target in self._due:
             if target.partition is not None:
                 by_partition.setdefault(target.partition, []).append(target)
-        alike: dict[tuple[Any, ...], dict[str, list[Target]]] = {}
+        alike: dict[tuple[Any, ...], dict[str, list[LineageTarget]]] = {}
         for partition, targets in by_partition.items():
             for some in self._by_options(targets):
                 nodes = tuple(one.node for one in some)
@@ -215,7 +215,7 @@ class JobPlan:
         most = 1 if policy is None else policy.max_partitions_per_run
         return most or len(self._due)
 
-    def _run(self, targets: Sequence[Target], partitions: Sequence[str]) -> NeededRun:
+    def _run(self, targets: Sequence[LineageTarget], partitions: Sequence[str]) -> NeededRun:
         nodes = tuple(dict.fromkeys(target.node for target in targets))
         due = [self._due[target] for target in targets]
         return NeededRun(nodes, partitions, due, self._options[targets[0]])

@@ -11,7 +11,7 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.policies.crons import cron_windows
 from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
-from starlake_dagster_assets.automation.policies.partitions import column_type, partition_column
+from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Node
@@ -212,4 +212,4 @@ def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
             if said not in _SINK_CRONS:
                 raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
             return said
-    return "daily" if column_type(node, types).startswith(("date", "timestamp")) else None
+    return "daily" if partition_column_type(node, types).startswith(("date", "timestamp")) else None

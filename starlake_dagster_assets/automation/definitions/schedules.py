@@ -283,6 +283,8 @@ def nothing_due(clock: Clock, moment: datetime) -> str:
     """Returns the skip reason of a tick that requests no run."""
     at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
     if window_before(clock_windows(clock), moment):
+        if clock.catchup:
+            return f"Nothing to make at {at}: each interval that has ended has a run or a materialization."
         return f"Nothing to make at {at}: no partition has closed since the tick before."
     said = [
         f"{name} is {bound.isoformat()}"

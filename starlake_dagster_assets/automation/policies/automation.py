@@ -26,7 +26,7 @@ from starlake_dagster_assets.automation.policies.settings import (
     PartitionedBy,
     Status,
     TimeZone,
-    said_wrong,
+    validation_messages,
 )
 from starlake_dagster_assets.errors import ProjectError, closest_match
 
@@ -91,7 +91,7 @@ class StarlakeAutomation(BaseModel):
         try:
             super().__init__(status=status, timezone=timezone, name_prefix=name_prefix, **groups)
         except ValidationError as error:
-            wrong += [text for text in said_wrong(error) if text.partition(":")[0] not in GROUPS]
+            wrong += [text for text in validation_messages(error) if text.partition(":")[0] not in GROUPS]
         if wrong:
             raise ProjectError([f"StarlakeAutomation: {text}" for text in wrong])
 
@@ -184,7 +184,9 @@ def _built(name: str, given: dict[str, Any], wrong: list[str]) -> SettingsGroup 
         return GROUPS[name](**given)
     except ProjectError as error:
         cause = cast("ValidationError", error.__cause__)
-        wrong += [f"{name}{': ' if text.startswith('no setting') else '.'}{text}" for text in said_wrong(cause)]
+        wrong += [
+            f"{name}{': ' if text.startswith('no setting') else '.'}{text}" for text in validation_messages(cause)
+        ]
         return None
 
 

@@ -15,22 +15,22 @@ from starlake_dagster_assets.automation.policies.interval_checks import appends_
 from starlake_dagster_assets.automation.policies.jobs import Jobs
 from starlake_dagster_assets.automation.policies.model import (
     Clock,
+    LineageWatch,
     Owner,
     Partitions,
     PreLoad,
     Trigger,
     Triggers,
-    Watch,
 )
 from starlake_dagster_assets.automation.policies.options import OptionReader, merged
 from starlake_dagster_assets.automation.policies.partitions import (
     REASONS,
     Obstacle,
-    column_type,
     finer_than_a_day,
     left_out,
     obstacle,
     partition_column,
+    partition_column_type,
     remedy,
 )
 from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
@@ -120,10 +120,10 @@ class _Builder:
     def build(self) -> Triggers:
         """The triggers; what is wrong is with the reader."""
         self.reader.unknown(self._model.dags.values())
-        clocks = {node: clock.cron for node, (_, clock, _) in self._own.items() if clock is not None}
-        watches = Watches(self._model, self._graph, self._order, self._settings, clocks, self.reader)
+        clocks = {node: clock.cron for node, (_, clock, _) in self._own_triggers.items() if clock is not None}
+        watches = Watches(self._model, self._graph, self._sorted_nodes, self._settings, clocks, self.reader)
         watched = watches.of(self._followed())
-        owners = {node: self._owner(node, watched.get(node)) for node in self._order}
+        owners = {node: self._owner(node, watched.get(node)) for node in self._sorted_nodes}
         for kind, nodes in self._left_out.items():
             self._wrong(nodes[0], left_out(kind, (node.id for node in nodes)), warning=True)
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
@@ -135,14 +135,14 @@ class _Builder:
         return Triggers(triggers, jobs.jobs, self.reader.problems, prefix, chosen.status, chosen.timezone)
 
     @cached_property
-    def _order(self) -> list[str]:
+    def _sorted_nodes(self) -> list[str]:
         """Nodes that can be materialized, upstream first; nodes on a cycle or after one are reported elsewhere."""
         return topological(self._graph, ())
 
     @cached_property
     def _settings(self) -> Mapping[str, NodeSettings]:
         found: dict[str, NodeSettings] = {}
-        for node_id in self._order:
+        for node_id in self._sorted_nodes:
             node = self._graph.nodes[node_id]
             dag = self._dags.of(node)
             said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
@@ -158,9 +158,9 @@ class _Builder:
     # ------------------------------------------------------------------------------------------------ owners
 
     @cached_property
-    def _own(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
+    def _own_triggers(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
         """Own trigger of each node: its cron, its files, or its upstreams."""
-        return {node: self._owned(self._graph.nodes[node]) for node in self._order}
+        return {node: self._owned(self._graph.nodes[node]) for node in self._sorted_nodes}
 
     def _owned(self, node: Node) -> tuple[Owner, Clock | None, PreLoad | None]:
         settings = self._settings[node.id]
@@ -209,34 +209,34 @@ class _Builder:
             self.reader.report_setting(node, "timezone", zone, str(error))
             return "UTC"
 
-    def _made_here(self, node: str) -> list[str]:
-        return [up for up in self._graph.upstream[node] if up in self._own]
+    def _upstreams_here(self, node: str) -> list[str]:
+        return [up for up in self._graph.upstream[node] if up in self._own_triggers]
 
     def _followed(self) -> dict[str, list[str]]:
         """Returns the upstreams that each lineage task watches, without those that run first in its job."""
         taken: set[str] = set()
         watched: dict[str, list[str]] = {}
-        for node in reversed(self._order):
-            owner = self._own[node][0]
+        for node in reversed(self._sorted_nodes):
+            owner = self._own_triggers[node][0]
             if node in taken or owner not in (_FOLLOWS, "schedule"):
                 continue
             if self._settings[node].run_dependencies_first:
-                first, rest = self._first(node)
+                first, rest = self._upstreams_first(node)
                 self._needed[node] = first
                 taken.update(first)
             else:
-                rest = self._made_here(node)
+                rest = self._upstreams_here(node)
             if owner == _FOLLOWS and (rest or has_expression(self._settings[node])):
                 watched[node] = rest
-        return {node: watched[node] for node in self._order if node in watched and node not in taken}
+        return {node: watched[node] for node in self._sorted_nodes if node in watched and node not in taken}
 
-    def _first(self, node: str) -> tuple[list[str], list[str]]:
+    def _upstreams_first(self, node: str) -> tuple[list[str], list[str]]:
         """Returns the upstreams that run before a node in its job, and those with their own trigger, to be watched."""
         first: dict[str, None] = {}
         rest: dict[str, None] = {}
         stack = [node]
         while stack:
-            for up in self._made_here(stack.pop()):
+            for up in self._upstreams_here(stack.pop()):
                 if not self._runs_along(up, node):
                     rest.setdefault(up)
                 elif up not in first:
@@ -246,12 +246,12 @@ class _Builder:
 
     def _runs_along(self, up: str, node: str) -> bool:
         """Whether an upstream can be made in the run of a node: nothing starts it, or the same tick does."""
-        owner, clock, preload = self._own[up]
-        same_tick = owner == "schedule" and clock == self._own[node][1] and preload is None
+        owner, clock, preload = self._own_triggers[up]
+        same_tick = owner == "schedule" and clock == self._own_triggers[node][1] and preload is None
         return owner in (_FOLLOWS, "none") or same_tick
 
-    def _owner(self, node: str, watch: Watch | None) -> Trigger:
-        owner, clock, preload = self._own[node]
+    def _owner(self, node: str, watch: LineageWatch | None) -> Trigger:
+        owner, clock, preload = self._own_triggers[node]
         if owner == _FOLLOWS:
             owner = "none" if watch is None else self._by(node)
         partitions, column = self._partitions(self._graph.nodes[node], clock)
@@ -296,7 +296,7 @@ class _Builder:
         """
         if any(tag.lower().startswith("partition=") for tag in node.tags):
             return False
-        kind = column_type(node, self._model.types)
+        kind = partition_column_type(node, self._model.types)
         return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
 
     def _by(self, node: str) -> Owner:

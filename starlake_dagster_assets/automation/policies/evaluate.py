@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.facts import Attempt, Facts, Target, Update
-from starlake_dagster_assets.automation.policies.model import AllOf, Condition, Trigger, Upstream, Watch
+from starlake_dagster_assets.automation.policies.facts import LineageFacts, LineageTarget, RunAttempt, UpstreamUpdate
+from starlake_dagster_assets.automation.policies.model import AllOf, Condition, LineageWatch, Trigger, Upstream
 from starlake_dagster_assets.automation.policies.words import instant, listed, span
 
 __all__ = [
@@ -35,8 +35,8 @@ class RunNeeded:
         joined: Watched nodes that the same run materializes.
     """
 
-    target: Target
-    updates: Mapping[str, Update]
+    target: LineageTarget
+    updates: Mapping[str, UpstreamUpdate]
     reason: str
     joined: frozenset[str] = frozenset()
 
@@ -58,9 +58,9 @@ class Skip:
 class _State:
     """Updates that a target reads, and which of them are new."""
 
-    target: Target
-    watch: Watch
-    updates: Mapping[str, Update]
+    target: LineageTarget
+    watch: LineageWatch
+    updates: Mapping[str, UpstreamUpdate]
     fresh: frozenset[str]
     cycle: tuple[datetime, datetime] | None
     counted: frozenset[str]
@@ -84,12 +84,12 @@ class Evaluator:
     """
 
     triggers: Mapping[str, Trigger]
-    facts: Facts
+    facts: LineageFacts
     timezone: str = "UTC"
-    _states: dict[Target, _State] = field(default_factory=dict["Target", "_State"])
-    _pending: dict[Target, str] = field(default_factory=dict["Target", str])
+    _states: dict[LineageTarget, _State] = field(default_factory=dict["LineageTarget", "_State"])
+    _pending: dict[LineageTarget, str] = field(default_factory=dict["LineageTarget", str])
 
-    def evaluate(self, target: Target, together: Collection[Target] = ()) -> RunNeeded | Skip:
+    def evaluate(self, target: LineageTarget, together: Collection[LineageTarget] = ()) -> RunNeeded | Skip:
         """Decides whether a run of a target is due.
 
         Args:
@@ -122,18 +122,18 @@ class Evaluator:
         text = f" (and {_seen(state, late)}, of another cycle, not read before)" if late else ""
         return RunNeeded(target, updates, seen + text + self._stopped(state), frozenset(joined))
 
-    def has_update(self, target: Target) -> bool:
+    def has_update(self, target: LineageTarget) -> bool:
         """Whether there is an update that counts and that a target has not read."""
         return bool(self._state(target).counted)
 
-    def pending(self, target: Target) -> str:
+    def pending(self, target: LineageTarget) -> str:
         """Describes why a target is about to be materialized; "" where it is not."""
         if target not in self._pending:
             self._pending[target] = ""  # expressions may watch each other in a circle
             self._pending[target] = self._why_pending(target)
         return self._pending[target]
 
-    def _why_pending(self, target: Target) -> str:
+    def _why_pending(self, target: LineageTarget) -> str:
         if run := self.facts.running(target):
             return f"{run} will still materialize it"
         trigger = self.triggers.get(target.node)
@@ -155,7 +155,7 @@ class Evaluator:
     def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
         return sorted(node for node in state.watch.present if node not in coming and not self.facts.exists(node))
 
-    def _pending_upstreams(self, state: _State, together: Collection[Target] = ()) -> dict[str, str]:
+    def _pending_upstreams(self, state: _State, together: Collection[LineageTarget] = ()) -> dict[str, str]:
         """Returns the watched nodes that are about to be materialized, each with the reason."""
         found: dict[str, str] = {}
         for up in watched(state.watch.condition):
@@ -165,7 +165,7 @@ class Evaluator:
                 found[up] = why
         return found
 
-    def _is_joined(self, state: _State, up: str, together: Collection[Target]) -> bool:
+    def _is_joined(self, state: _State, up: str, together: Collection[LineageTarget]) -> bool:
         """Whether all that a target waits for of an upstream is materialized in its own run."""
         ups = [one for one in self.facts.upstream(state.target, up) if one in together or self.pending(one)]
         return all(one in together and one.partition == state.target.partition for one in ups)
@@ -186,7 +186,7 @@ class Evaluator:
         least = state.watch.min_interval
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
-    def _answer(self, state: _State) -> Attempt | None:
+    def _answer(self, state: _State) -> RunAttempt | None:
         """The run that was created for the updates that count; None where they have none."""
         attempt = self.facts.attempt(state.target)
         if attempt is None:
@@ -207,18 +207,18 @@ class Evaluator:
                 found.append(f"{up} is due too and not waited for: its sensor {sensor} is stopped")
         return f" ({listed(found, ';')})" if found else ""
 
-    def _is_due(self, target: Target, up: str) -> bool:
+    def _is_due(self, target: LineageTarget, up: str) -> bool:
         trigger = self.triggers.get(up)
         if trigger is None or trigger.watch is None or not trigger.is_lineage:
             return False
         return any(self._will_run(self._state(one)) for one in self.facts.upstream(target, up))
 
-    def _state(self, target: Target) -> _State:
+    def _state(self, target: LineageTarget) -> _State:
         if target not in self._states:
             self._states[target] = self._found(target)
         return self._states[target]
 
-    def _found(self, target: Target) -> _State:
+    def _found(self, target: LineageTarget) -> _State:
         watch = self.triggers[target.node].watch
         assert watch is not None
         nodes = watched(watch.condition)
@@ -290,24 +290,24 @@ def _lacking(condition: Condition, counted: Collection[str], patient: frozenset[
     return f"({text})" if len(texts) > 1 else text
 
 
-def _expired(watch: Watch, node: str, update: Update, now: float) -> bool:
+def _expired(watch: LineageWatch, node: str, update: UpstreamUpdate, now: float) -> bool:
     limit = watch.freshness.get(node)
     return limit is not None and now - update.time > limit
 
 
-def _moment(update: Update) -> float:
+def _moment(update: UpstreamUpdate) -> float:
     """The instant that places an update in a cycle: inside its partition, else when it was materialized."""
     return update.window[0].timestamp() if update.window else update.time
 
 
-def _cycle(watch: Watch, moved: Sequence[Update], timezone: str) -> tuple[datetime, datetime] | None:
+def _cycle(watch: LineageWatch, moved: Sequence[UpstreamUpdate], timezone: str) -> tuple[datetime, datetime] | None:
     """The newest cycle in which an upstream has moved."""
     if watch.data_cycle is None or not moved:
         return None
     return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)
 
 
-def _within(watch: Watch, node: str, update: Update, cycle: tuple[datetime, datetime]) -> bool:
+def _within(watch: LineageWatch, node: str, update: UpstreamUpdate, cycle: tuple[datetime, datetime]) -> bool:
     more = watch.freshness.get(node, 0) if watch.beyond else 0
     return cycle[0].timestamp() - more <= _moment(update) < cycle[1].timestamp() + more
 
@@ -324,7 +324,7 @@ def _seen(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -
     return listed(texts)
 
 
-def _answered(state: _State, attempt: Attempt) -> str:
+def _answered(state: _State, attempt: RunAttempt) -> str:
     what = listed(sorted(state.counted))
     if attempt.state == "in progress":
         return f"Run {attempt.run} of {state.target} is in progress: it was created for the update of {what}."

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Attempt", "Facts", "Target", "Update"]
+__all__ = ["LineageFacts", "LineageTarget", "RunAttempt", "UpstreamUpdate"]
 
 
-class Target(NamedTuple):
+class LineageTarget(NamedTuple):
     """A table or task, or one of its partitions."""
 
     node: str
@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Update:
+class UpstreamUpdate:
     """The newest materialization of an upstream, as far as the target reads it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RunAttempt:
     """The newest run that was created to materialize a target.
 
     Attributes:
@@ -58,7 +58,7 @@ class Attempt:
     state: Literal["in progress", "succeeded", "failed", "canceled"]
 
 
-class Facts(Protocol):
+class LineageFacts(Protocol):
     """Facts of the event log that the evaluation of lineage reads."""
 
     @property
@@ -66,19 +66,19 @@ class Facts(Protocol):
         """Seconds since 1970."""
         ...
 
-    def updates(self, target: Target) -> Mapping[str, Update]:
+    def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
         """Returns the newest materialization of each watched node; nodes that were never materialized are left out."""
         ...
 
-    def is_consumed(self, target: Target, node: str, update: Update) -> bool:
+    def is_consumed(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> bool:
         """Whether the newest materialization of the target has read an update of a node."""
         ...
 
-    def attempt(self, target: Target) -> Attempt | None:
+    def attempt(self, target: LineageTarget) -> RunAttempt | None:
         """Returns the newest run that was created to materialize the target."""
         ...
 
-    def running(self, target: Target) -> str:
+    def running(self, target: LineageTarget) -> str:
         """Describes the run in progress that is still to materialize the target; "" where there is none."""
         ...
 
@@ -90,7 +90,7 @@ class Facts(Protocol):
         """Returns when the newest run of a node was created, or its newest materialization; 0 where there is none."""
         ...
 
-    def upstream(self, target: Target, node: str) -> Sequence[Target]:
+    def upstream(self, target: LineageTarget, node: str) -> Sequence[LineageTarget]:
         """Returns what a target reads of a watched node: the node, or its partitions."""
         ...
 

@@ -20,7 +20,7 @@ from starlake_dagster_assets.automation.policies.settings import (
     Strategy,
     Triggering,
     Words,
-    said_wrong,
+    validation_messages,
 )
 from starlake_dagster_assets.errors import ProjectError, closest_match
 
@@ -52,7 +52,7 @@ class SettingsGroup(BaseModel):
             try:
                 super().__init__(**data)
             except ValidationError as error:
-                raise ProjectError([f"{type(self).__name__}: {text}" for text in said_wrong(error)]) from error
+                raise ProjectError([f"{type(self).__name__}: {text}" for text in validation_messages(error)]) from error
 
     @model_validator(mode="before")
     @classmethod

@@ -66,7 +66,7 @@ class Jobs:
         return MappingProxyType({name: self._job(name, self._sorted(nodes)) for name, nodes in sorted(made.items())})
 
     @cached_property
-    def _first(self) -> Mapping[str, str]:
+    def _leaders(self) -> Mapping[str, str]:
         """The node in whose job a node is made that nothing else starts, or the same tick."""
         found: dict[str, str] = {}
         for node, first in self._needed.items():
@@ -81,12 +81,12 @@ class Jobs:
         groups = self._groups()
         names = _named(groups)
         homes = {node: names[key] for key, group in groups.items() for node in group.nodes}
-        return homes | {node: homes[leader] for node, leader in self._first.items()}
+        return homes | {node: homes[leader] for node, leader in self._leaders.items()}
 
     def _groups(self) -> dict[tuple[Hashable, ...], _Group]:
         groups: dict[tuple[Hashable, ...], _Group] = {}
         for node_id, trigger in self._owners.items():
-            if node_id in self._first:
+            if node_id in self._leaders:
                 continue
             node = self._graph.nodes[node_id]
             kind = "load" if node.kind == "table" else "transform"
@@ -111,7 +111,7 @@ class Jobs:
         return tuple(sorted(nodes, key=self._place.__getitem__))
 
     def _job(self, name: str, nodes: tuple[str, ...]) -> Job:
-        own = (node for node in nodes if self._homes[node] == name and node not in self._first)
+        own = (node for node in nodes if self._homes[node] == name and node not in self._leaders)
         home = self._graph.nodes[next(own)]
         dag, settings = self._dags.of(home), self._settings(home)
         alone = dag is None or name == self._prefix + self._dags.file(dag, home)

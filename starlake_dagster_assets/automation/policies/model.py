@@ -17,6 +17,7 @@ __all__ = [
     "Condition",
     "Intervals",
     "Job",
+    "LineageWatch",
     "Owner",
     "Partitions",
     "PreLoad",
@@ -24,7 +25,6 @@ __all__ = [
     "Trigger",
     "Triggers",
     "Upstream",
-    "Watch",
 ]
 
 PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
@@ -113,7 +113,7 @@ Condition = Upstream | AllOf | AnyOf
 
 
 @dataclass(frozen=True)
-class Watch:
+class LineageWatch:
     """Condition on the upstreams of a node before it is materialized.
 
     Attributes:
@@ -164,7 +164,7 @@ class Trigger:
     job: str
     preload: PreLoad | None = None
     clock: Clock | None = None
-    watch: Watch | None = None
+    watch: LineageWatch | None = None
     partitions: Partitions = "none"
     replaced_column: str = ""
     bounds: Clock | None = None

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
-from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings, said_wrong
+from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings, validation_messages
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Node
@@ -139,7 +139,7 @@ class OptionReader:
             return _NOTHING
         key = ("", tuple(said.items()))
         if key not in self._read:
-            found, wrong = _kept(said)
+            found, wrong = _valid_settings(said)
             for text in wrong:
                 self._report_tag(node, f"the tag is no setting: {text}", "bad-option", severity="error")
             self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
@@ -165,7 +165,7 @@ class OptionReader:
         self.report(Problem(file=file, line=line, key="tags", message=message, hint=hint, severity=severity, code=code))
 
     def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
-        found, wrong = _kept(texts)
+        found, wrong = _valid_settings(texts)
         for text in wrong:
             self._wrong(dag, "", text)
         return found
@@ -234,14 +234,14 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
     return ((name.strip(), value.strip()) for name, sign, value in pairs if sign and name.strip())
 
 
-def _kept(texts: Mapping[str, str]) -> tuple[NodeSettings, list[str]]:
+def _valid_settings(texts: Mapping[str, str]) -> tuple[NodeSettings, list[str]]:
     """Returns the settings that are valid, and one message per invalid text."""
     try:
         return NodeSettings.model_validate(texts), []
     except ValidationError as error:
         bad = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
         left = {name: text for name, text in texts.items() if name not in bad} if bad else {}
-        return NodeSettings.model_validate(left), said_wrong(error)
+        return NodeSettings.model_validate(left), validation_messages(error)
 
 
 _NOTHING = NodeSettings()

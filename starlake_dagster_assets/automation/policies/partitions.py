@@ -14,11 +14,11 @@ from starlake_dagster_assets.project.model.values import STRATEGIES
 __all__ = [
     "REASONS",
     "Obstacle",
-    "column_type",
     "finer_than_a_day",
     "left_out",
     "obstacle",
     "partition_column",
+    "partition_column_type",
     "remedy",
 ]
 
@@ -108,7 +108,7 @@ def partition_column(node: Node) -> str:
     return sink.partition[0] if sink is not None and sink.partition else ""
 
 
-def column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
+def partition_column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
     """Returns the primitive type of the first column of `sink.partition`; "" where the project does not describe it.
 
     Args:

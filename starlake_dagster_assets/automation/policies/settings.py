@@ -32,7 +32,7 @@ __all__ = [
     "Triggering",
     "Words",
     "known_timezone",
-    "said_wrong",
+    "validation_messages",
 ]
 
 FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
@@ -214,7 +214,7 @@ class NodeSettings(BaseModel):
         return found
 
 
-def said_wrong(error: ValidationError) -> list[str]:
+def validation_messages(error: ValidationError) -> list[str]:
     """Returns one sentence per invalid value; never the values of `storage_options`, which may be secrets."""
     found: list[str] = []
     for one in error.errors():

@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.policies.expression import (
     named_nodes,
     parse_expression,
 )
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream, Watch
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, LineageWatch, Upstream
 from starlake_dagster_assets.automation.policies.options import OptionReader
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.errors import closest_match
@@ -55,7 +55,7 @@ class Watches:
     clocks: Mapping[str, str]
     reader: OptionReader
 
-    def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, Watch]:
+    def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, LineageWatch]:
         """The watches.
 
         Args:
@@ -75,7 +75,7 @@ class Watches:
                 found[node] = own or min(crons, key=period_of)
         return found
 
-    def _watch(self, node: Node, ups: Sequence[str]) -> Watch:
+    def _watch(self, node: Node, ups: Sequence[str]) -> LineageWatch:
         settings = self.settings[node.id]
         strategy = (settings.dataset_triggering_strategy or "any").strip()
         word = strategy.lower()
@@ -86,7 +86,7 @@ class Watches:
         seen = watched(condition)
         optional, slower = self._optional(node, seen), self._slower(node, seen)
         freshness = {up: limit for up in seen if (limit := self._freshness(up)) is not None}
-        return Watch(
+        return LineageWatch(
             condition,
             optional=optional,
             slower=slower,
