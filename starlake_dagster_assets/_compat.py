@@ -1,4 +1,4 @@
-"""What the installed Dagster can do: the only place that asks, and it asks for the capability, not for a version."""
+"""Capabilities of the installed Dagster, probed here alone, and never by its version."""
 
 import inspect
 import warnings
@@ -55,7 +55,7 @@ def quiet() -> Generator[None, None, None]:
 
 @cache
 def most_kinds() -> int:
-    """How many kinds an asset may have: 3 in Dagster 1.9, more later."""
+    """Returns the largest number of kinds of an asset: 3 in Dagster 1.9, more later."""
     try:
         dg.AssetSpec("probe", kinds={"a", "b", "c", "d"})
     except dg.DagsterInvalidDefinitionError:
@@ -77,7 +77,7 @@ def has_components() -> bool:
 
 @cache  # Dagster merges definitions whose executors are one object
 def in_process_executor() -> dg.ExecutorDefinition:
-    """One process for all steps; where Dagster can, a failed step does not stop those whose inputs are there."""
+    """Returns an executor with one process for all steps; if Dagster can, steps run after an unrelated failure."""
     if not continues_after_failed_steps():
         return dg.in_process_executor
     return dg.in_process_executor.configured(
@@ -87,7 +87,7 @@ def in_process_executor() -> dg.ExecutorDefinition:
 
 @dataclass(frozen=True)
 class TimeWindow:
-    """What `FreshnessPolicy.time_window` says, for a Dagster that does not have it.
+    """Arguments of `FreshnessPolicy.time_window`, for versions of Dagster that do not have it.
 
     Attributes:
         fail_window: How old an asset may become.

@@ -67,7 +67,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
 
 
 def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, Binding]]) -> dict[str, str]:
-    """Where the steps of a project run, by node: as far as one of our resources does it."""
+    """Returns the environment of each node whose step uses a resource of this package."""
     given = defs.resources or {}
     words = {key: word for key, one in given.items() if (word := environment_of(one))}
     found: dict[str, str] = {}

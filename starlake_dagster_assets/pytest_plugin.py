@@ -10,7 +10,7 @@ __all__ = ["starlake", "starlake_runner", "starlake_scripts"]
 
 @pytest.fixture
 def starlake_scripts() -> dict[str, Script]:
-    """What commands print, by the command as typed or by its name; empty until the test fills it."""
+    """Output of commands, by the whole command line or by its name; empty until the test fills it."""
     return {}
 
 

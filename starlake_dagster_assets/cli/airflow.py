@@ -201,7 +201,7 @@ def _as_json(report: ExportReport, check: bool) -> dict[str, Any]:
 
 
 def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, EnvironmentName]]:
-    """Where commands run, and where those of selections do."""
+    """Returns the default environment, and the environment of each selection."""
     from starlake_dagster_assets.airflow.environments import known_environment
 
     everywhere: EnvironmentName | None = None
@@ -222,7 +222,7 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
 
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What is said of triggers and runs, and what of the environment."""
+    """Separates options of triggers and runs from options of the environment."""
     from starlake_dagster_assets.automation.policies.options import known_elsewhere
     from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
     from starlake_dagster_assets.errors import closest_match
@@ -241,7 +241,7 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _loaded(reference: str, option: str) -> Any:
-    """What has that name, made if it is a class or a function."""
+    """Imports the object of a name; calls it if it is a class or a function."""
     module, _, name = reference.partition(":")
     try:
         found: Any = getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""What `starlake-dagster run` shows: lines as they come, a live table on a terminal, or one JSON object."""
+"""Output of `starlake-dagster run`: lines as they come, a live table on a terminal, or one JSON object."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """How many failed."""
+        """Number of tables and tasks that failed."""
         return self.totals["failed"]
 
     @property
     def totals(self) -> dict[str, int]:
-        """How many were materialized, failed and skipped."""
+        """Numbers of tables and tasks that were materialized, failed and skipped."""
         words = [self._words[outcome.status] for outcome in self.outcomes.values()]
         return {word: words.count(word) for word in _COLORS}
 
@@ -131,7 +131,7 @@ class Report:
 
 
 class _Json(Report):
-    """One object at the end."""
+    """Prints one JSON object at the end."""
 
     def end(self) -> None:
         """Prints it."""
@@ -192,7 +192,7 @@ class _Live(Report):
 
 
 def _note(outcome: Outcome) -> str:
-    """What did not go well, on one line."""
+    """Returns the problems of a result on one line."""
     if outcome.status == "materialized":
         broken = [check.expectation.expect for check in outcome.checks if not (check.passed or check.unknown)]
         return f"expectation failed: {', '.join(broken)}" if broken else ""

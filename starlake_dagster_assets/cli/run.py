@@ -40,7 +40,7 @@ _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
 
 
 class Launcher(str, Enum):
-    """How the real program is started; see `StarlakeShell`."""
+    """Ways of starting the Starlake program; see `StarlakeShell`."""
 
     process = "process"
     dagster_shell = "dagster_shell"

@@ -55,7 +55,7 @@ else:
 
 
 class StarlakeProjectParams(BaseModel):
-    """What `dg scaffold defs starlake_dagster_assets.StarlakeProjectComponent` takes."""
+    """Parameters of `dg scaffold defs starlake_dagster_assets.StarlakeProjectComponent`."""
 
     project: str | None = Field(default=None, description="The Starlake project: the directory that holds metadata/.")
     env: str | None = Field(default=None, description="Its environment: env.<NAME>.sl.yml.")
@@ -223,7 +223,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
-        """Where the state is kept; its key names the project's directory and environment."""
+        """Location of the state; its key contains the project's directory and environment."""
         key = f"StarlakeProjectComponent[{self.project.name}{f':{self.env}' if self.env else ''}]"
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 

@@ -36,7 +36,7 @@ class NamedExpectation:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What became of one expectation.
+    """Result of one expectation.
 
     Attributes:
         expectation: Which.

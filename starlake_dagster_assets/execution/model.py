@@ -75,7 +75,7 @@ class Line:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a command ended: its exit code (None when it was cancelled or lost), and seconds."""
+    """End of a command: its exit code (None if it was cancelled or lost) and its duration in seconds."""
 
     exit_code: int | None
     seconds: float

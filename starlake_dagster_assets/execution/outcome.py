@@ -48,7 +48,7 @@ def _plain_spark(node: Node) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class NotReady:
-    """Why a table is not loaded now.
+    """Reason for which a table is not loaded now.
 
     Attributes:
         reason: One sentence.

@@ -1,4 +1,4 @@
-"""What a run needs of a project: its root, its model and its graph."""
+"""The parts of a project that a run needs: its root, its model and its graph."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ProjectSource(Protocol):
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """What is wrong with its files."""
+        """Problems of its files."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What is known of the files of one table while its load is being reported."""
+"""Progress of the files of one table, from the output of its load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["FileState", "TableState"]
 
 
 class FileState(Enum):
-    """How far a file got: announced, summary seen, left behind by the engine (archived), or refused after all."""
+    """Progress of a file: announced, summary seen, archived, or rejected afterwards."""
 
     ANNOUNCED = 1
     SUMMARISED = 2
@@ -19,7 +19,7 @@ class FileState(Enum):
 
 
 class TableState:
-    """One table that was announced.
+    """A table that the output of a load has announced.
 
     Args:
         domain: `load.name`.

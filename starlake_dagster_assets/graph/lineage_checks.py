@@ -1,4 +1,4 @@
-"""What to say about references that are ambiguous, circular or seen otherwise by the engine."""
+"""Problems of references that are ambiguous, circular, or that the Starlake program resolves differently."""
 
 from __future__ import annotations
 

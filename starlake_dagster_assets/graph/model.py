@@ -17,7 +17,7 @@ NodeKind = Literal["table", "task", "external"]
 
 @dataclass(frozen=True)
 class Node:
-    """One asset.
+    """A table or task of the project, which becomes one asset.
 
     Attributes:
         id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`. Where

@@ -18,7 +18,7 @@ _SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", "sys"})
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a name means.
+    """Result of a look-up of a table name.
 
     Attributes:
         node: The id of a known node, None when no node has that name.
@@ -55,7 +55,7 @@ class Names:
             self._add(node)
 
     def resolve(self, name: str, task: Task) -> Resolution:
-        """What a name in the SQL of a task means.
+        """Finds the object that a table name in the SQL of a task refers to.
 
         Args:
             name: As `find_references` gives it.

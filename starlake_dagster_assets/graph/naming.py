@@ -1,4 +1,4 @@
-"""What Dagster says of the nodes of a graph, free of Dagster: for whoever shows the same graph elsewhere."""
+"""Names, descriptions and dependencies that Dagster shows for the nodes of a graph, without Dagster objects."""
 
 from __future__ import annotations
 

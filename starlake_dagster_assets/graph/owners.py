@@ -1,4 +1,4 @@
-"""Who owns a table or a task: what its tags and its `acl` say."""
+"""Owners of a table or task, from its tags and its `acl`."""
 
 from __future__ import annotations
 

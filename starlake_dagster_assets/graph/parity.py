@@ -14,7 +14,7 @@ __all__ = ["EngineNames", "EngineView"]
 
 @dataclass(frozen=True)
 class EngineView:
-    """What the engine makes of one task's SQL.
+    """The tables that the Starlake program finds in the SQL of a task.
 
     Attributes:
         sources: Ids of the load tables and tasks it takes for upstreams, the task itself included if it reads itself.

@@ -48,7 +48,7 @@ def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequenc
 
 
 def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
-    """What selections say of nodes: the first one that has a node counts.
+    """Assigns values to nodes by selections; the first selection that contains a node takes precedence.
 
     Args:
         graph: The graph.
@@ -212,7 +212,7 @@ class _Index:
 
 
 def _names(node: Node) -> list[str]:
-    """What a user may call a node: ids and raw names, with and without the schema."""
+    """Returns the names that a user may give to a node: ids and raw names, with and without the schema."""
     if node.is_files:
         return [node.id]
     names = [node.id, node.key[-1]]

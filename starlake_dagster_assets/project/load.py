@@ -126,7 +126,7 @@ class ProjectLoader:
 
 
 class _Loading:
-    """One load."""
+    """State of one load of a project directory."""
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class _Loading:
         return snapshot.model_copy(update={"problems": tuple(problems)}), frozenset(names), keep
 
     def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[Parsed, bool]:
-        """One file, from the manifest if it is there; and whether what it says may be kept."""
+        """Parses a file, or reads it from the manifest; returns it with whether the manifest may keep it."""
         known = f"{file.path}\0{file.hash}"
         found = manifest.get(known)
         if found is not None and found["context"] == self._parser.context(found["parsed"]["names"]):
@@ -343,7 +343,7 @@ class _Loading:
 
 
 class _Values(Mapping[str, str]):
-    """What the manifest compares of each variable: its value and its stable value."""
+    """Value and stable value of each variable, which the manifest compares."""
 
     def __init__(self, variables: Variables) -> None:
         self._variables = variables

@@ -23,7 +23,7 @@ Execute: TypeAlias = "Callable[[dg.AssetExecutionContext, StarlakeResource], Ite
 
 @dataclass(frozen=True)
 class Fetch:
-    """What is read from the warehouse for each table made.
+    """Metadata that is read from the warehouse for each materialized table.
 
     Attributes:
         row_counts: Its number of rows.
@@ -83,7 +83,7 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
         return StarlakeEventIterator(self._start, replace(self._fetch, preview=rows))
 
     def fetch_samples(self, rows: int = 5) -> "StarlakeEventIterator":
-        """How many rows a failed check shows (5 if this is never called); private columns are hidden as in a preview.
+        """Sets the number of rows that a failed check shows (default: 5); private columns are hidden as in a preview.
 
         Args:
             rows: At most 20; 0 shows none.

@@ -87,7 +87,7 @@ class Samples:
         return dg.MetadataValue.md("\n".join(lines))
 
     def _reason(self, node: Node, text: str) -> tuple[str, str]:
-        """What was wrong with a row, and its file; with `rejectWithValue`, no value of a private column."""
+        """Returns reason and file of a rejected row; with `rejectWithValue`, without values of private columns."""
         told, _, file = text.removeprefix("ERR ->").partition("FILE ->")
         reasons: list[str] = []
         for line in filter(str.strip, told.splitlines()):

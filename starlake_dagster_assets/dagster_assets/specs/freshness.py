@@ -14,7 +14,7 @@ NEVER = timedelta(days=36500)
 
 
 def freshness_policy(node: Node) -> Any:
-    """What `freshness` of a node says; None for nothing, and for what this project does not make.
+    """Returns the freshness policy of a node; None without `freshness`, or if the project does not produce it.
 
     Args:
         node: `metadata.freshness` of a table, `freshness` of a task. Durations that cannot be read are errors of

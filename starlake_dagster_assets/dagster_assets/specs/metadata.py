@@ -1,4 +1,4 @@
-"""What an asset shows before it ever ran: columns, SQL, files, names."""
+"""Metadata of an asset definition: columns, SQL, files, names."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,7 +16,7 @@ __all__ = ["definition_metadata", "describe", "described_schema", "engine_of", "
 
 
 def engine_of(node: Node, project: Project) -> str:
-    """What stores the table: `duckdb`, `bigquery`, …; "" where the project does not say."""
+    """Returns the engine that stores a table: `duckdb`, `bigquery`, …; "" if the project does not declare it."""
     thing = node.task or node.table
     connection = project.connection(thing.connection) if thing is not None else None
     return connection.engine if connection is not None else ""

@@ -1,4 +1,4 @@
-"""What Dagster says of a project, for whoever shows the same graph without it."""
+"""Names, descriptions and dependencies of a translator, for exports that do not use Dagster."""
 
 from collections.abc import Mapping
 from typing import Any

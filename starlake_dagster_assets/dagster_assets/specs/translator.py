@@ -231,7 +231,7 @@ class StarlakeTranslator:
         return [dg.AssetDep(up.key, partition_mapping=partition_mapping(mine, up.partitions_def)) for up in ups]
 
     def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:
-        """What the node reads besides, unknown to the project; nothing by default."""
+        """Returns further dependencies of the node, which the project does not declare; none by default."""
         return ()
 
     def get_group_name(self, node: Node) -> str | None:

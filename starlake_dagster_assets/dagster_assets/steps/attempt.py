@@ -120,7 +120,7 @@ class _EventLedger:
         return tuple(known.values())
 
     def _told(self) -> Iterator[Mapping[str, Any]]:
-        """What was written, oldest first: by the runs that this one repeats, then by this one."""
+        """Yields the recorded facts, oldest first: of the runs that this run repeats, then of this run."""
         for run_id in reversed([*self._runs()]):
             cursor: str | None = None
             while True:

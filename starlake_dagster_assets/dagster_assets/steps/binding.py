@@ -16,7 +16,7 @@ __all__ = ["BINDING", "Binding", "bind", "binding_of"]
 
 @dataclass(frozen=True)
 class Binding:
-    """What a step needs to run its assets.
+    """Everything that a step needs to run its assets.
 
     Attributes:
         source: The project.
@@ -70,7 +70,7 @@ BINDING = "starlake_binding"
 
 
 def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
-    """What a step of these nodes needs.
+    """Returns the binding of a step to its project, its nodes and their translator.
 
     Args:
         translator: Bound to the project.

@@ -1,4 +1,4 @@
-"""Where everything that the commands of a step printed can be read."""
+"""Location of the complete output of the commands of a step."""
 
 import dagster as dg
 
@@ -8,7 +8,7 @@ __all__ = ["compute_log"]
 
 
 def compute_log(context: dg.AssetExecutionContext) -> str:
-    """Where to look for the whole output of a step.
+    """Returns the location of the complete output of a step.
 
     Args:
         context: Of the step.

@@ -83,7 +83,7 @@ class Consumption:
 
     @cached_property
     def started(self) -> datetime:
-        """When the run of the materialization was started; without a run, when it was reported."""
+        """Start of the run of the materialization; the time of the report if it has no run."""
         run = self.update.run_id
         records = self.instance.get_run_records(dg.RunsFilter(run_ids=[run])) if run else ()
         started = records[0].start_time if records else None

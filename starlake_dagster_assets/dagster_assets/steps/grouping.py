@@ -59,7 +59,7 @@ def steps_of(
 
 
 def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
-    """What all nodes of a step have in common: a step of Dagster has one partitions definition and one pool.
+    """Returns the properties that all nodes of a step share: a step has one partitions definition and one pool.
 
     Loads whose partitions are those of their rows run without a partition. In one step with what reads them, Dagster
     would ask the run for the partitions of the tables that are read, and fail.
@@ -97,7 +97,7 @@ def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Split,
 def _floors(
     translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any], kinds: Mapping[str, Hashable]
 ) -> Mapping[str, int]:
-    """How often the way from the beginning of the project to a node leaves its steps.
+    """Counts how often the longest path to each node crosses from one step to another.
 
     That is: through an asset of the user's own, or from nodes of one kind to those of another. What is left and come
     back to cannot be one step.
@@ -130,7 +130,7 @@ def _floors(
 
 
 def _outside(around: Sequence[Any]) -> dict[dg.AssetKey, set[dg.AssetKey]]:
-    """What each asset of the user's own reads; the outputs of one step wait for all that it reads."""
+    """Maps each asset of the user to the assets that it reads; all outputs of a step wait for all of its inputs."""
     found: dict[dg.AssetKey, set[dg.AssetKey]] = {}
     for asset in around:
         if not isinstance(asset, dg.AssetsDefinition):

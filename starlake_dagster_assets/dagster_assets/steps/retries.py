@@ -1,4 +1,4 @@
-"""When a step is tried again: as what failed in it says."""
+"""Retry policy of a step, from the settings of the nodes that failed."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -202,7 +202,7 @@ class DuckDBReader(WarehouseReader):
         return found
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """What becomes of expectations on a table as it is; None when it does not exist. The audit is left alone."""
+        """Evaluates expectations on the rows of a table; None if it does not exist. Writes no audit."""
         from starlake_dagster_assets.engine.writing.expectations import evaluate
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 

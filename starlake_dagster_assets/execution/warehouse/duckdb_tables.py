@@ -19,7 +19,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class Seen:
-    """What was read of a table: kind ("" = it does not exist), name and type of its columns, rows (not of a view)."""
+    """Kind of a table ("" = it does not exist), names and types of its columns, number of rows (not of a view)."""
 
     kind: str = ""
     columns: tuple[tuple[str, str], ...] = ()

@@ -24,7 +24,7 @@ _APPLICATION = "metadata/application.sl.yml"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of the project.
+    """A file of the project.
 
     Attributes:
         path: Posix path relative to the root.

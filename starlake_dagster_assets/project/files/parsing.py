@@ -1,4 +1,4 @@
-"""One file of the project: rendered, parsed, migrated and checked; nothing here looks at another file."""
+"""Parses one file of the project: renders, migrates and validates it, without looking at other files."""
 
 from __future__ import annotations
 

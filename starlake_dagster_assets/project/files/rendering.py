@@ -52,7 +52,7 @@ class _UnknownFunctionError(Exception):
 
 
 class _Nothing(ChainableUndefined):
-    """What an unknown name gives: empty text, whatever is done with it, as in Jinjava."""
+    """Value of an unknown name: empty text in every operation, as in Jinjava."""
 
     def __getattr__(self, name: str) -> _Nothing:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""How single values are spelled in Starlake files: texts, booleans, whole numbers, choices, lists and maps."""
+"""Types of single values in Starlake files: texts, booleans, whole numbers, choices, lists and maps."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _NEVER_EMPTY = frozenset({"dag", "external", "table"})
 
 @dataclass(frozen=True)
 class Parsed:
-    """What one file says.
+    """Content of one file, validated.
 
     Attributes:
         data: What it sets, by Python names; None when it is broken. For SQL: its three sections and its source.
@@ -68,7 +68,7 @@ class Parsed:
     text: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """What the manifest keeps of it."""
+        """Returns the content as JSON, for the manifest."""
         kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "text"}
         return {**kept, "problems": [problem.model_dump(mode="json") for problem in self.problems]}
 
@@ -97,7 +97,7 @@ class Shape:
         self._document = document
 
     def parse(self) -> Parsed:
-        """What the file says, with all that is wrong with it."""
+        """Parses the file; returns its content with all of its problems."""
         value = self._document.value
         if isinstance(value, list) and self._file.kind in _LISTS:  # files of older versions
             value = {self._file.kind: cast("list[object]", value)}
@@ -230,7 +230,7 @@ class Shape:
 
 
 def _pruned(model: type[BaseModel], given: object, key: str, issues: list[Issue]) -> dict[str, Any] | None:
-    """What others depend on without the keys that are wrong, so that one mistake there is one problem."""
+    """Removes wrong keys from values that others inherit, so that one mistake is one problem."""
     data, found = check_shape(model, given, (key,))
     issues += found
     value = given

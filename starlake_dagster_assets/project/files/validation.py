@@ -1,4 +1,4 @@
-"""What pydantic says about a file, said so that a user can act on it."""
+"""Validation errors of pydantic as messages that name the key, the value and the fix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing wrong with a value.
+    """A validation error of one value.
 
     Attributes:
         path: Keys and indices from the top of the document.

@@ -42,7 +42,7 @@ class YamlError(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """One parsed file.
+    """A parsed YAML file.
 
     Attributes:
         value: Mappings, lists, texts and None.
@@ -140,7 +140,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
-    """What the parser says, with where it began and the usual causes."""
+    """Returns the error of the parser, with its position and the usual causes."""
     reason = str(error.problem or error.context or "unreadable text")
     start, end = error.context_mark, error.problem_mark
     if error.context and "single document" in str(error.context):

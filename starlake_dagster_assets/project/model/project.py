@@ -72,7 +72,7 @@ __all__ = [
 
 
 class Written(Frozen):
-    """What tables and tasks have in common: a table of a database is written, described, guarded and checked."""
+    """Common attributes of tables and tasks: the sink, description, access and checks of a table in a database."""
 
     database: str = ""
     attributes: tuple[Attribute, ...] = ()

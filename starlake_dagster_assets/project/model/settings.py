@@ -36,7 +36,7 @@ class Connection(Frozen):
 
     @property
     def engine(self) -> str:
-        """What stores the tables: `duckdb`, `bigquery`, `snowflake`, `postgresql`, …, or `spark`."""
+        """Engine that stores the tables: `duckdb`, `bigquery`, `snowflake`, `postgresql`, …, or `spark`."""
         kind = self.type.lower()
         if kind in {"bigquery", "bq"}:
             return "bigquery"
@@ -108,7 +108,7 @@ class RefOutput(Frozen):
 
 
 class RefRule(Frozen):
-    """One rule of `refs.sl.yml` (3.4)."""
+    """A rule of `refs.sl.yml`."""
 
     input: RefInput
     output: RefOutput
@@ -154,7 +154,7 @@ class Application(Frozen):
 
 
 class TypeDef(Frozen):
-    """One entry of `types/*.sl.yml` or of the packaged list (6.3)."""
+    """An entry of `types/*.sl.yml` or of the packaged list of types."""
 
     name: str
     pattern: str

@@ -58,7 +58,7 @@ def shared(value: Frozen) -> Any:
 
 
 class Location(Frozen):
-    """Where something is written: a posix path relative to the project root, and a 1-based line if known."""
+    """Position in a file: a posix path relative to the project root, and a 1-based line if known."""
 
     file: str
     line: int | None = None

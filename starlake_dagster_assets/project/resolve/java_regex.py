@@ -78,7 +78,7 @@ def java_to_python(pattern: str) -> str:
 
 
 class _Translation:
-    """One walk over a pattern."""
+    """Translates a pattern, character by character."""
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
@@ -226,7 +226,7 @@ def _inside_negative(chars: str) -> str:
 
 
 def _group_end(text: str) -> int:
-    """Where the group that `text` is inside of ends."""
+    """Returns the position at which the group around `text` ends."""
     depth = 0
     skip = False
     in_class = False

@@ -31,7 +31,7 @@ class Claim(NamedTuple):
 
 
 class Landing:
-    """What `stage` looks for in the landing directory of a domain.
+    """Files that `stage` takes from the landing directory of a domain.
 
     Args:
         tables: Tables of one domain.

@@ -11,7 +11,7 @@ __all__ = ["apply_refs", "declared_parts"]
 
 
 def apply_refs(rules: Sequence[RefRule], parts: Sequence[str]) -> tuple[str, str, str] | None:
-    """What the first rule that matches makes of a name.
+    """Rewrites a name by the first rule that matches.
 
     Args:
         rules: The rules, in order.

@@ -1,4 +1,4 @@
-"""What the steps that put files together share."""
+"""Types that the modules of this package share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Analysis", "Analyze", "Resolution"]
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a parser says of one SQL text.
+    """Result of parsing a SQL text.
 
     Attributes:
         references: The names it reads.

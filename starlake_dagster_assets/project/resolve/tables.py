@@ -22,7 +22,7 @@ _EMPTY = Parsed({})
 
 @dataclass(frozen=True)
 class _Item:
-    """One table as a file describes it."""
+    """A table as a file describes it."""
 
     file: SourceFile
     stem: str

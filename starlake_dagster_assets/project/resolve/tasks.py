@@ -23,7 +23,7 @@ Raw = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Item:
-    """One task as its files describe it; `path` is where its keys are, () when there is no YAML."""
+    """A task as its files describe it; `path` is the path of its keys, () without YAML."""
 
     stem: str
     data: Raw
@@ -45,7 +45,7 @@ def resolve_transforms(context: Resolution) -> tuple[TransformDomain, ...]:
 
 
 class _Directory:
-    """One directory below `metadata/transform`."""
+    """A directory below `metadata/transform`."""
 
     def __init__(self, context: Resolution, directory: str, config: SourceFile | None) -> None:
         self._context = context
@@ -171,7 +171,7 @@ class _Directory:
         return tuple(self._default.get(key) or ())
 
     def _target(self, database: str | None, domain: str, table: str) -> tuple[str, str, str]:
-        """Where the task writes, after refs."""
+        """Returns the table that the task writes, after refs."""
         parts = (database, domain, table) if database else (domain, table)
         found = apply_refs(self._context.refs, parts)
         if found is None:
@@ -229,7 +229,7 @@ class _Directory:
 
 @dataclass(frozen=True)
 class _Code:
-    """What a task runs."""
+    """Code of a task: SQL or Python, and the SQL before and after it."""
 
     sql: str | None = None
     source: str | None = None

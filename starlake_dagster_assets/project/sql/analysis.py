@@ -1,4 +1,4 @@
-"""What the SQL of a task reads, parsed once and then kept in the manifest."""
+"""Tables and columns that the SQL of a task reads, parsed once and then kept in the manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Analyzer:
         self._secrets = secrets
 
     def __call__(self, sql: str, dialect: str) -> Analysis:
-        """What a SQL text reads; nothing is raised."""
+        """Returns the references of a SQL text; raises nothing."""
         key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         kept = self._manifest.get(key)
         if isinstance(kept, list):

@@ -24,7 +24,7 @@ SourceColumn = tuple[str, str]
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """One column that a query returns.
+    """A column that a query returns.
 
     Attributes:
         name: As spelled by its alias or by the table it comes from.

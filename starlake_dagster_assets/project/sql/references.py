@@ -64,7 +64,7 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
 
 
 def parse_error(sql: str, dialect: str) -> str | None:
-    """Why a SQL text cannot be parsed.
+    """Returns the reason for which a SQL text cannot be parsed.
 
     Args:
         sql: Rendered SQL.

@@ -18,7 +18,7 @@ UNKNOWN: _Key = ("", "")
 
 @dataclass(frozen=True)
 class Output:
-    """One output column of a scope.
+    """An output column of a scope.
 
     Attributes:
         name: Its name in the qualified tree, lower case.
@@ -102,7 +102,7 @@ class ScopeReader:
             yield from by_name.values()
 
     def _star(self, scope: Any, select: Tree) -> Iterator[Output]:
-        """What is known behind a `*` that reads a table whose columns are not known, then the `*` itself."""
+        """Returns the known columns of a `*` over a table with unknown columns, then the `*` itself."""
         from sqlglot import exp
 
         star = select.this if isinstance(select, exp.Column) else select

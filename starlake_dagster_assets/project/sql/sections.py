@@ -140,7 +140,7 @@ def split_statements(sql: str, dialect: str = "") -> tuple[str, ...]:
 
 
 def never_closed(sql: str, dialect: str = "") -> str | None:
-    """What makes a SQL text broken in any dialect: a quote or a parenthesis that is opened and not closed.
+    """Returns the quote or parenthesis that a SQL text opens and never closes, which is an error in any dialect.
 
     Args:
         sql: Any SQL, without comments.

@@ -30,7 +30,7 @@ _WRITERS = (exp.Insert, exp.Merge, exp.Update, exp.Delete, exp.Create, exp.Drop,
 
 @dataclass(frozen=True)
 class _Scope:
-    """What hides tables at one place of a tree: lower-case names of CTEs, and of relations with arrays."""
+    """Names that hide tables in one scope: lower-case names of CTEs and of relations with arrays."""
 
     ctes: frozenset[str] = frozenset()
     relations: frozenset[str] = frozenset()
