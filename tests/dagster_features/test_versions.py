@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, build_definitions
-from starlake_dagster_assets.doctor.project import project as doctor
+from starlake_dagster_assets.doctor import project as doctor
 from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
 
 pytestmark = [
