@@ -151,7 +151,7 @@ def test_each_command_has_its_own_variables_in_cluster_mode_and_in_batches(serve
 
 @pytest.mark.parametrize(
     ("status", "problem"),
-    [(403, "Check the permissions"), (404, "404"), (503, "storage.objects.list"), (None, "")],
+    [(403, "Check the permissions"), (404, "NotFound"), (503, "storage.objects.list"), (None, "")],
 )
 def test_output_that_cannot_be_read_changes_no_result_and_is_a_warning(server, scripted, status, problem):
     server.gcs.refuses = status
