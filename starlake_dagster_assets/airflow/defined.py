@@ -1,4 +1,4 @@
-"""What can be exported besides a project: what Dagster definitions hold of one."""
+"""A source of an export: a project, or the asset graph that Dagster definitions hold of one."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def notes_of(
     preloads: Mapping[str, PreLoad],
     waits: Mapping[str, Collection[tuple[str, PreLoad]]],
 ) -> tuple[str, ...]:
-    """One sentence for each thing that cannot be said.
+    """Returns one sentence per setting that the exported files cannot express.
 
     Args:
         request: What is exported.
@@ -215,7 +215,7 @@ def _of_transforms(request: Request, environment: EnvironmentName, here: Sequenc
 
 
 def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
-    """What runs elsewhere than in the definitions."""
+    """Yields notes on nodes that run in another environment than in the definitions."""
     found: dict[tuple[str, str], list[str]] = {}
     for node in home:
         there, here = request.environments.dagster.get(node), request.environments.of(node)

@@ -36,7 +36,7 @@ _OWN = ("start_date", "end_date", "retries", "retry_delay")
 
 
 def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[str, Any]:
-    """What the tasks of a DAG have in common: `default_dag_args`, then what is said by name.
+    """Returns the arguments that all tasks of a DAG share: `default_dag_args`, then options with a name.
 
     Args:
         job: What a DAG configuration says.

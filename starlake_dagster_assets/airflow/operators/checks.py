@@ -1,4 +1,4 @@
-"""How a check asks the audit of Starlake: the same in every environment."""
+"""Tasks that query the audit of Starlake for results of expectations, in every environment."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ class CloudRun(Google):
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """What a command is for Cloud Run."""
+        """Helper functions of a file that runs commands on Cloud Run."""
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
-        """Where the job is."""
+        """Arguments of all tasks: location and credentials of the job."""
         found: dict[str, Any] = {
             "project_id": self.value("cloud_run_project_id"),
             "region": self.value("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),

@@ -86,11 +86,11 @@ class Dataproc(Google):
         return [*found, ("SPARK", spark), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """What a command is for Dataproc."""
+        """Helper functions of a file that runs commands on Dataproc."""
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
-        """Where the clusters are."""
+        """Arguments of all tasks: location and credentials of clusters."""
         return {
             "project_id": self.value("dataproc_project_id"),
             "region": self.value("dataproc_region", "europe-west1"),

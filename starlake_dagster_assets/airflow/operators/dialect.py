@@ -177,7 +177,7 @@ class Dialect:
         return any(task.waiting and not task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
 
     def sensor(self, task: TaskSpec) -> Arguments:
-        """How a sensor waits."""
+        """Returns the arguments that decide how a sensor waits."""
         assert task.waiting is not None
         preload = task.waiting.preload
         return [

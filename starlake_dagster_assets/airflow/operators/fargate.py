@@ -42,7 +42,7 @@ class Fargate(Dialect):
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """What a command is for ECS."""
+        """Helper functions of a file that runs commands on ECS."""
         container = {
             "name": self.value("aws_task_definition_container_name"),
             "command": Raw("list(args)"),
@@ -58,7 +58,7 @@ class Fargate(Dialect):
         )
 
     def default_args(self) -> dict[str, Any]:
-        """Where the tasks run."""
+        """Arguments of all tasks: cluster, region and credentials."""
         network = {"subnets": self._ids("aws_task_private_subnets"), "assignPublicIp": "DISABLED"}
         if self.given("aws_task_security_groups"):
             network["securityGroups"] = self._ids("aws_task_security_groups")

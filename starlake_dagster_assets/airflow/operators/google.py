@@ -1,4 +1,4 @@
-"""What Dataproc and Cloud Run share: sensors of Cloud Storage."""
+"""Base of the operators of Dataproc and Cloud Run: sensors of Cloud Storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Google(Dialect):
     """Commands run in Google's cloud, files are in its store."""
 
     def waiting_imports(self) -> list[str]:
-        """What waiting needs."""
+        """Imports of sensors."""
         return self.waiting_operators(_SENSOR)
 
     def waiting(self, task: TaskSpec) -> tuple[str, Arguments]:

@@ -50,7 +50,7 @@ _NO_JOB = Job("", ())
 
 @dataclass(frozen=True)
 class Request:
-    """What is exported, and how.
+    """Nodes to export, with their options.
 
     Attributes:
         project: The project.
@@ -75,7 +75,7 @@ class Request:
     ids: Ids = "starlake"
 
     def audit(self, environment: EnvironmentName) -> Audit | None:
-        """Where tasks of an environment can ask what became of expectations."""
+        """Returns the audit that tasks of an environment can query for results of expectations."""
         return audit_of(self.project, environment, self.options)
 
     @cached_property
@@ -147,7 +147,7 @@ class _Planner:
         )
 
     def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskMaker:
-        """What makes the tasks of an environment."""
+        """Returns the builder of the tasks of an environment."""
         request = self._request
         model = request.project.model
         return TaskMaker(
@@ -172,7 +172,7 @@ class _Planner:
         return {name: arguments_of(node, given.get(name, {}), self._pool) for name, node in self._nodes.items()}
 
     def _environment(self, bundle: Bundle) -> EnvironmentName:
-        """Where the commands of a DAG run: its nodes have that in common."""
+        """Returns the environment of a DAG, which all of its nodes share."""
         return self._request.environments.of(bundle.nodes[0])
 
     @cached_property
@@ -195,7 +195,7 @@ class _Planner:
 
     @cached_property
     def _external(self) -> Mapping[str, External]:
-        """What is read, or reads, and has no task."""
+        """Returns the assets next to the tasks: those that no task writes and that tasks read, or that read from tasks."""
         lineage = self._request.lineage
         made = {self._keys[node] for node in self._nodes}
         read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}
@@ -257,7 +257,7 @@ class _Planner:
 
     @cached_property
     def _preloads(self) -> Mapping[str, PreLoad]:
-        """What each table waits for."""
+        """Returns the pre-load settings of each table."""
         found = {node: trigger.preload for node, trigger in self._triggers.items() if self._nodes[node].table}
         return {node: preload for node, preload in found.items() if preload and preload.strategy != "none"}
 
@@ -305,7 +305,7 @@ class _Planner:
         return (table.domain, self._preloads.get(node)) if table and table.domain in self._mixed else None
 
     def _settings(self, node: str) -> tuple[Hashable, ...]:
-        """What a DAG says once for all of its tasks."""
+        """Returns the settings of a DAG that apply to all of its tasks."""
         job = self._jobs[node]
         common = (job.dag, job.description, job.pool, job.retries, job.retry_delay, job.max_active_runs, job.priority)
         return (*common, job.tags, tuple(sorted(job.options.items())))

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[\w $-]+")
 
 
 def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> Audit | None:
-    """Where results can be asked for: by the connection that is said, or by Google's own for a BigQuery there.
+    """Returns the audit to query: by the given connection, or by Google's own connection for BigQuery.
 
     A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be told from others.
 

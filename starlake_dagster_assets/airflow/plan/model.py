@@ -97,7 +97,7 @@ class AssetRule:
 
 @dataclass(frozen=True)
 class Continuous:
-    """One run after the other: each waits for files."""
+    """A schedule of one run after the other: each waits for files."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Audit:
-    """Where Starlake writes what became of expectations.
+    """Audit table with the results of expectations.
 
     Attributes:
         connection: Id of a connection of Airflow.

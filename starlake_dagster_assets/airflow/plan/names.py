@@ -18,7 +18,7 @@ _SIGNS = {"*": "x", "/": "by", "-": "to", ",": "and", "#": "nth", "?": "x"}
 
 @dataclass(frozen=True)
 class DagWords:
-    """What the name of a DAG may have in it.
+    """Parts of the name of a DAG.
 
     Attributes:
         label: A word for what starts it; "" for assets and for nothing.

@@ -13,7 +13,7 @@ _MANY = 4
 
 
 def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
-    """One statement for all tasks that come after the same ones.
+    """Yields one statement per set of tasks with the same upstream tasks.
 
     Args:
         tasks: In the order of the file.

@@ -277,7 +277,7 @@ def _moment(moment: datetime, timezone: str) -> str:
 
 
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
-    """What Airflow shows of each task; last in the file, so that the DAG is read at a glance."""
+    """Returns the documentation of each task; it is last in the file, so that the DAG comes first."""
     texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     return "\n\n" + "\n".join(texts) if texts else ""
 

@@ -31,7 +31,7 @@ def document(nodes: Sequence[Node]) -> str:
 
 
 def title(nodes: Sequence[Node]) -> str:
-    """What a DAG does, in a few words.
+    """Returns the title of a DAG: its purpose in a few words.
 
     Args:
         nodes: What it makes, at least one.
