@@ -300,7 +300,7 @@ class EnvironmentConformance:
 
 
 class _Case:
-    """One test: an environment, and the program that it starts."""
+    """A test case: an environment, and the program that it starts."""
 
     def __init__(self, suite: EnvironmentConformance, directory: Path) -> None:
         self._suite, self._directory = suite, directory

@@ -1,4 +1,4 @@
-"""What a command says: log lines as the real engine's log4j writes them, and results on stdout."""
+"""Output of a command: log lines as Starlake's log4j writes them, and results on stdout."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Database:
 
 @dataclass
 class Lease:
-    """One use of an open file.
+    """A use of an open database file.
 
     Attributes:
         con: A connection of this use alone: its temporary tables and settings end with it.

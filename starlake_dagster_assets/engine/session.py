@@ -41,7 +41,7 @@ def _unheard(event: Event) -> None:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How the embedded engine runs, beyond what the project says.
+    """Options of the embedded engine that the project does not declare.
 
     Attributes:
         database: DuckDB file used for every connection (`SL_DUCKDB_PATH`); None = the one of each connection, or

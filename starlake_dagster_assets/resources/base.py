@@ -1,4 +1,4 @@
-"""What every Starlake resource shares: running a step, and the names that its options have elsewhere."""
+"""Base class of the Starlake resources: runs steps, and maps the option names of other tools."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +137,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
 
     def policies(self) -> ResultPolicies:
-        """What steps do about unknown results and failed commands."""
+        """Policies of a step for unknown results and failed commands."""
         return ResultPolicies(self.unknown_result, self.failed_command)
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:

@@ -1,4 +1,4 @@
-"""What the resources of remote environments share: variables of the commands, and how executions are watched."""
+"""Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
@@ -96,7 +96,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         return RemoteRunner(self.environment(project, who), who, self.policy(), reader, options, files=files)
 
     def policy(self) -> Policy:
-        """How executions are watched."""
+        """Intervals and deadlines for the polling of executions."""
         return Policy(
             poll=self.poll_interval,
             longest_poll=max(30.0, self.poll_interval),

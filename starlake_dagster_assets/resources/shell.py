@@ -118,7 +118,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         return replace(super().warehouse_access(), local_files=True)
 
     def shell(self, project: ProjectSource) -> ShellRunner:
-        """What starts a process a command, whatever the launcher.
+        """Returns the runner with one process per command.
 
         Raises:
             RunnerError: What the launcher needs is not installed.

@@ -195,7 +195,7 @@ class _Planner:
 
     @cached_property
     def _external(self) -> Mapping[str, External]:
-        """Returns the assets next to the tasks: those that no task writes and that tasks read, or that read from tasks."""
+        """Returns the assets without a task: those that tasks read, and those that read from tasks."""
         lineage = self._request.lineage
         made = {self._keys[node] for node in self._nodes}
         read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}

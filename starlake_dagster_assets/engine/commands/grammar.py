@@ -15,7 +15,7 @@ Kind = Literal["text", "list", "map", "flag", "bool", "int"]
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """An option of a command.
 
     Attributes:
         name: With its dashes left out.
@@ -32,7 +32,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: what it is for, and its options."""
+    """A command: its purpose and its options."""
 
     summary: str
     options: tuple[Option, ...]
@@ -113,7 +113,7 @@ class UsageError(CommandError):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was given, by option."""
+    """Values of a command line, by option."""
 
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]

@@ -274,7 +274,7 @@ def _load_table(
 
 
 def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:
-    """One job a file, or one for all of them when loads are grouped (`application.grouped`, `groupedMax`)."""
+    """Returns one job per file, or one for all files if loads are grouped (`application.grouped`, `groupedMax`)."""
     application = context.project.application
     size = max(1, application.grouped_max) if application.grouped and not table.metadata.write_strategy.types else 1
     for start in range(0, len(files), size):
@@ -308,7 +308,7 @@ def _job(context: _Context, session: Session, passage: Passage, table: Table, en
 
 
 def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *, recovered: bool) -> None:
-    """What follows the commit: the marker line, the expectations that are not recorded yet, the archive."""
+    """Completes a load after its commit: the marker line, expectations that are not recorded yet, the archive."""
     paths = uri(job.entry.files)
     context.journal.info(
         _JOBS.get(job.table.metadata.format, "JsonIngestionJob"),

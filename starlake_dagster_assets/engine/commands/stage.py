@@ -21,7 +21,7 @@ _SOURCE = "IngestionWorkflow"
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why files stay in incoming, and the tables that do not get them."""
+    """Reason for which files stay in incoming, and the tables that do not get them."""
 
     message: str
     tables: tuple[Table, ...]

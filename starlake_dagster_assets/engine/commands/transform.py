@@ -164,7 +164,7 @@ def _run(
 
 
 def _translated(job: TaskJob) -> str:
-    """What DuckDB was given, where it is not what the user wrote."""
+    """Returns the SQL that DuckDB received, if it differs from the user's SQL."""
     where = job.task.sql_location or job.task.location
     if job.session.dialect == "duckdb":
         return f"\n({where})"

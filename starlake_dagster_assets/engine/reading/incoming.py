@@ -1,4 +1,4 @@
-"""What a reader hands to a write strategy: the accepted rows of some files, and what became of the others."""
+"""Input of a write strategy: the accepted rows of some files, and the counts of the rejected ones."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ _LENIENT = f"Z|{_between(':?')}|{_WHOLE}"
 
 @dataclass(frozen=True)
 class DatePattern:
-    r"""One form a date may have.
+    r"""A form that a date may have.
 
     Attributes:
         regex: RE2 syntax, matches the whole text.
@@ -189,7 +189,7 @@ class DatePattern:
 
 @dataclass
 class _Parts:
-    """What a pattern was found to hold while it is being read."""
+    """Parts of a pattern, collected while it is parsed."""
 
     lenient: bool
     regex: str = ""

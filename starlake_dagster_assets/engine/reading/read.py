@@ -82,7 +82,7 @@ def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table
 
 @dataclass(frozen=True)
 class _Reading:
-    """One call of `read_incoming`."""
+    """State of a call of `read_incoming`."""
 
     scratch: Scratch
     project: Project
@@ -104,7 +104,7 @@ class _Reading:
         self.scratch.create_rejects(replay=self.project.application.sink_replay_to_file)
 
     def load(self, file: InputFile, part: int) -> None:
-        """One plain file, by the first way of reading it that works."""
+        """Loads a plain file by the first reader that works."""
         failure = "no way to read it"
         for attempt in sources(self.con, self.table, file):
             source = attempt()

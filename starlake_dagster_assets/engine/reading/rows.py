@@ -38,7 +38,7 @@ _SAME_KIND = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a reader leaves the raw value of an attribute.
+    """Column with the raw value of an attribute.
 
     Attributes:
         sql: SQL of the value.

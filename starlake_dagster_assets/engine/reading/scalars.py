@@ -1,4 +1,4 @@
-"""One scalar value: from its text to a typed value and to the reason why it is refused.
+"""Scalar values: from text to a typed value, or to the reason of its rejection.
 
 The error texts are those of the real engine: ``(int) doesn't match pattern `…` `` and
 ``cannot be converted to `long` with sl type `int` ``.
@@ -34,7 +34,7 @@ _PLAIN_BOOLEAN = r"(?i)true|yes|[y1]|t<-TF->(?i)false|no|[n0]|f"
 
 @dataclass(frozen=True)
 class Scalar:
-    """How texts of one type are read.
+    """Parser of the texts of one type.
 
     Attributes:
         definition: The type.
@@ -280,7 +280,7 @@ def _moment(definition: TypeDef) -> Scalar:
 
 
 def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
-    """What a moment prints as is of the pattern that it prints by, and needs no regular expression."""
+    """Returns SQL for patterns whose parsed moment prints as the text itself, without a regular expression."""
     marker = {"yyyy-MM-dd HH:mm:ss": " ", "yyyy-MM-dd'T'HH:mm:ss": "T"}.get(pattern)
     if marker is None:
         return []

@@ -18,7 +18,7 @@ REFUSALS = (duckdb.Error, UnicodeDecodeError)
 
 @dataclass(frozen=True)
 class Scratch:
-    """Where one reading keeps what it reads, by names of its own.
+    """Temporary tables of one read, with unique names.
 
     Attributes:
         con: The connection, whose temporary tables they are.

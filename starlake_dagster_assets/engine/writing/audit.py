@@ -48,7 +48,7 @@ _PARTITIONS = """CREATE TABLE IF NOT EXISTS {name} (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a row of `audit.audit` says. Counts are -1 where they are not known; names as the engine writes them.
+    """A row of `audit.audit`. Unknown counts are -1; names are those that Starlake writes.
 
     `database` is that of the table, "" for the application's.
     """

@@ -30,7 +30,7 @@ _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of one expectation: the values of its row in `audit.expectations`. `count` 0 means that it held."""
+    """Result of an expectation: the values of its row in `audit.expectations`. `count` 0 means success."""
 
     expectation: Expectation
     name: str

@@ -1,4 +1,4 @@
-"""One load job: the rows of a file (or of all files of a table) into its table, in one transaction."""
+"""Writes the rows of a file (or of all files of a table) into its table, in one transaction."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _write_after_reading(job: LoadJob) -> Counts:
 
 
 def _finished(job: LoadJob, incoming: Incoming) -> Counts:
-    """What follows the commit."""
+    """Completes a load after its commit."""
     job.auditor.committed()
     replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
     return _counts(incoming)

@@ -264,7 +264,7 @@ def leftovers(passage: Passage) -> list[Path]:
 
 
 def orphans(passage: Passage) -> list[Path]:
-    """Where the files were whose tickets were left behind: they have been archived, or never came."""
+    """Returns the former paths of files whose tickets remain: they were archived, or never moved."""
     if not passage.ingesting.is_dir():
         return []
     names = {str(_read(path).get("file", "")) for path in passage.ingesting.glob(".*.ticket")} - {""}

@@ -1,4 +1,4 @@
-"""What one load job works with, and whether it can be done."""
+"""Settings of a load job, and the check that the engine supports them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NATIVE_FORMATS = {"DSV", "JSON", "JSON_FLAT"}
 
 @dataclass(frozen=True)
 class LoadJob:
-    """What one job works with.
+    """Settings and state of a load job.
 
     Attributes:
         session: The connection of the table.

@@ -1,4 +1,4 @@
-"""What a project may ask of a table that the embedded engine does not do: refused by name before data is touched."""
+"""Settings of tables that the embedded engine does not support: named in an error before data is touched."""
 
 from __future__ import annotations
 

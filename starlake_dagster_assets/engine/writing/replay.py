@@ -46,7 +46,7 @@ def replay_rejects(
 
 
 def replay_path(project: Project, table: Table, now: datetime) -> Path:
-    """Where the refused records of a load go: `replay/<domain>/<domain>.<table>.<yyyyMMddHHmmss>.replay`.
+    """Returns the file for rejected records: `replay/<domain>/<domain>.<table>.<yyyyMMddHHmmss>.replay`.
 
     Args:
         project: For the area (`application.area.replay`).

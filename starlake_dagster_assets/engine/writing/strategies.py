@@ -26,7 +26,7 @@ _ORDER = "sl_incoming_position"
 
 @dataclass(frozen=True)
 class Write:
-    """One write.
+    """Arguments of a write strategy.
 
     Attributes:
         con: The connection, in a transaction.
@@ -189,7 +189,7 @@ def _scd2(job: Write) -> int:
 
 
 def _changed(job: Write) -> str:
-    """When an incoming row `i` opens a new version of the current row `t`."""
+    """Returns the condition under which an incoming row `i` opens a new version of the current row `t`."""
     if job.timestamp is not None:
         time = identifier(job.timestamp)
         return f"(t.{time} IS NULL AND i.{time} IS NOT NULL) OR i.{time} > t.{time}"
@@ -198,7 +198,7 @@ def _changed(job: Write) -> str:
 
 
 def _newest(job: Write, name: str) -> str:
-    """One incoming row a key: the newest by timestamp, else the last of the input.
+    """Returns SQL with one incoming row per key: the newest by timestamp, else the last of the input.
 
     That is the input itself where no key comes twice, else a temporary table. The rows themselves stay out of the
     aggregate, so that it fits into little memory.

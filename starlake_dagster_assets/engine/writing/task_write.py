@@ -44,7 +44,7 @@ _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class TaskJob:
-    """What one task works with.
+    """Settings and state of a task.
 
     Attributes:
         session: The connection it reads and writes.
@@ -84,7 +84,7 @@ def query(job: TaskJob) -> str:
 
 
 def compiled(job: TaskJob) -> str:
-    """What `--compile` prints: presql, the query and postsql."""
+    """Returns the output of `--compile`: presql, the query and postsql."""
     return ";\n".join([*job.task.presql, query(job), *job.task.postsql])
 
 

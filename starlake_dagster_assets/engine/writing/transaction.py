@@ -1,4 +1,4 @@
-"""One transaction a table: everything a job writes is committed at once, or not at all."""
+"""Runs a job in one transaction per table: everything is committed at once, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One module a file format: each makes rows of raw cells out of a file."""
+"""Readers of file formats, one module per format: each turns a file into rows of raw cells."""
 
 from __future__ import annotations
 

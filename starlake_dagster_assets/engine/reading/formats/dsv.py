@@ -51,7 +51,7 @@ def dsv_dialect(table: Table) -> Dialect:
 
 @dataclass(frozen=True)
 class DsvFile:
-    """One UTF-8 file of a DSV table.
+    """A UTF-8 file of a DSV table.
 
     Attributes:
         path: The file.
@@ -127,7 +127,7 @@ class DsvFile:
         return dsv_options(self.table).get("header", str(self.table.metadata.with_header)).lower() == "true"
 
     def _names(self) -> tuple[str, ...]:
-        """What each column of the file is called: by the header, else by the attributes in order."""
+        """Returns the names of the columns of the file: from the header, else the attributes in order."""
         first = header_of(self._records(None, None))
         if self._with_header():
             return first

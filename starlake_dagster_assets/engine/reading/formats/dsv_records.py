@@ -23,7 +23,7 @@ _SEAM = '","'
 
 @dataclass(frozen=True)
 class Dialect:
-    """How fields are told apart (`metadata.separator`, `quote`, `escape`, `multiline`); "" = there is none."""
+    """Delimiters of fields (`metadata.separator`, `quote`, `escape`, `multiline`); "" = none."""
 
     separator: str
     quote: str
@@ -272,7 +272,7 @@ class _Splitter:
                 return self._behind(text, closing + 1)
 
     def _behind(self, text: str, position: int) -> int:
-        """Where the separator or the end is behind a closing quote, after spaces."""
+        """Returns the position of the separator or line end after a closing quote and spaces."""
         rest = position
         while rest < len(text) and text[rest] == " " and not text.startswith(self._separator, rest):
             rest += 1

@@ -67,7 +67,7 @@ class _Window:
         return cut and len(self.text) - self.at < _LONGEST
 
     def line(self) -> str:
-        """What is left of the line."""
+        """Returns the rest of the line."""
         while True:
             ends = [end for end in (self.text.find(mark, self.at) for mark in "\n\r") if end >= 0]
             if ends or not self.more():

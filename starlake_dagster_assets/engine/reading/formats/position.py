@@ -17,7 +17,7 @@ __all__ = ["position_cells", "position_sources"]
 
 
 def position_cells(table: Table) -> dict[str, Cell]:
-    """Where each attribute stands in a line; a short line gives what there is of it.
+    """Returns the cell of each attribute by its positions in a line; a short line gives shorter cells.
 
     Raises:
         EngineError: When an attribute has no position, or one that ends before it begins.

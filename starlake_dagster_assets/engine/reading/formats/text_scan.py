@@ -23,7 +23,7 @@ _SPACES = b" \t\r\n\x0b\x0c"
 
 @dataclass(frozen=True)
 class TextScan:
-    """What a UTF-8 file holds.
+    """Features of the text of a UTF-8 file.
 
     Attributes:
         clean: Valid UTF-8 without NUL.

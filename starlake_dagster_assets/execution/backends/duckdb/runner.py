@@ -141,7 +141,7 @@ class EmbeddedRunner:
 
 
 class EmbeddedHandle:
-    """One command that was started; see `RunHandle`."""
+    """A command that was started; see `RunHandle`."""
 
     def __init__(
         self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions, timeout: float | None = None

@@ -1,4 +1,4 @@
-"""One warm JVM for the transforms of a step: `starlake console`, a command a line on its stdin.
+"""A warm JVM for the transforms of a step: `starlake console`, which reads one command per line.
 
 What it answers on stdout was observed: the command again, at most one line of JSON with `exitCode`, and `Time: <n>ms`.
 Only a JSON line with exit code 0 is a success. Its log comes on stderr while a command runs.
@@ -196,7 +196,7 @@ class _Console:
         self._program.stdin.write((" ".join(command.argv) + "\n").encode())
 
     def read(self) -> list[Line]:
-        """What comes within the next moment."""
+        """Returns the lines that arrive within a short time."""
         lines = list(self._pump.read(_POLL_SECONDS))
         if not lines and not self.silent and self._program.wait(0) is not None:
             self._program.kill()  # its supervisor was killed, and something still holds the pipes
@@ -232,7 +232,7 @@ class _Console:
 
 
 class _Answer:
-    """One command that was given to the JVM; see `RunHandle`."""
+    """A command that the JVM runs; see `RunHandle`."""
 
     def __init__(self, runner: ConsoleRunner, console: _Console, command: Command, timeout: float | None) -> None:
         self._runner = runner

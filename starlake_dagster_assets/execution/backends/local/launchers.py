@@ -21,12 +21,12 @@ class Program(Protocol):
 
     @property
     def stdout(self) -> IO[bytes]:
-        """What it prints, unbuffered and without blocking; ends when nothing of its tree is left."""
+        """Standard output, unbuffered and non-blocking; ends with the last process of the tree."""
         ...
 
     @property
     def stderr(self) -> IO[bytes]:
-        """What it says on the other stream, alike."""
+        """Standard error, unbuffered and non-blocking."""
         ...
 
     def stop(self) -> None:

@@ -43,7 +43,7 @@ class Cutter:
         self._rest = rest
 
     def end(self) -> Iterator[Line]:
-        """What is left when the stream has ended."""
+        """Returns the last, unterminated line when the stream has ended."""
         if self._rest:
             yield from self._pieces(self._rest)
         self._rest = b""

@@ -115,7 +115,7 @@ class ShellRunner:
 
     @property
     def directory(self) -> Path:
-        """Where a process works.
+        """Returns the working directory of a process.
 
         Raises:
             RunnerError: It does not exist.
@@ -127,7 +127,7 @@ class ShellRunner:
 
 
 class ShellHandle:
-    """One command that was started; see `RunHandle`.
+    """A command that was started; see `RunHandle`.
 
     Args:
         program: It.
@@ -166,7 +166,7 @@ class ShellHandle:
         self.wait()
 
     def _step(self) -> list[Line]:
-        """What comes within the next moment; one thread at a time."""
+        """Returns the lines that arrive within a short time; one thread at a time."""
         with self._lock:
             if self._result is not None:
                 return []
@@ -214,7 +214,7 @@ class ShellHandle:
 
 
 def how_it_ended(code: int | None) -> str:
-    """What an exit code says of a program that did not end by itself; "" for one that did."""
+    """Returns the signal or error behind an exit code; "" if the program ended by itself."""
     if code is None:
         return "its end was not seen"
     number = -code if code < 0 else code - 128

@@ -27,7 +27,7 @@ _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class CloudRunEnvironment:
-    """Where executions run.
+    """Location of executions: project, region and Cloud Run job.
 
     Attributes:
         project: Google Cloud project.
@@ -126,7 +126,7 @@ class CloudRunEnvironment:
             return
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error means for a call."""
+        """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, ReadQuotaError):
             return Verdict("retry", str(error))
         return gcp_verdict(error)

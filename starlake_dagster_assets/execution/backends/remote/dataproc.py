@@ -35,7 +35,7 @@ _BATCH_STATES: Mapping[str, State] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Program:
-    """What a driver runs.
+    """Program that a Spark driver runs.
 
     Attributes:
         jars: `spark_jar_list`: URIs.
@@ -136,7 +136,7 @@ class DataprocJobs:
         _unless_over(lambda: self._jobs.cancel_job(request={**self.service.place, "job_id": execution}, **CALL))
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error means for a call."""
+        """Classifies an error of a call: whether to repeat it."""
         return gcp_verdict(error)
 
     def refresh(self) -> None:
@@ -249,7 +249,7 @@ class DataprocBatches:
             _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error means for a call."""
+        """Classifies an error of a call: whether to repeat it."""
         return gcp_verdict(error)
 
     def refresh(self) -> None:

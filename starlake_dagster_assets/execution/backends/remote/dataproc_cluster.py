@@ -34,7 +34,7 @@ def label(text: str) -> str:
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """What a cluster is made of; the names and defaults are those of Starlake's DAG options.
+    """Configuration of a cluster; names and defaults are those of Starlake's DAG options.
 
     Attributes:
         name: `dataproc_name`: the run's id follows it.

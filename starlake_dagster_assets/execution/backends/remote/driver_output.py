@@ -1,4 +1,4 @@
-"""What a Dataproc driver prints: objects in a bucket that grow while it runs."""
+"""Output of a Dataproc driver: objects in a bucket that grow while it runs."""
 
 from __future__ import annotations
 

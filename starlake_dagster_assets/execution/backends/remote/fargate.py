@@ -40,7 +40,7 @@ class _NoCapacity(Exception):
 
 @dataclass(frozen=True)
 class FargateEnvironment:
-    """Where tasks run.
+    """Location of tasks: region, cluster, task definition and network.
 
     Attributes:
         task_definition: Family, `family:revision` or ARN.
@@ -220,7 +220,7 @@ class FargateEnvironment:
                 raise
 
     def verdict(self, error: Exception) -> Verdict:
-        """What an error means for a call."""
+        """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, _NoCapacity):
             return Verdict("retry", str(error))
         return aws_verdict(error)
@@ -292,7 +292,7 @@ class FargateEnvironment:
 
     @cached_property
     def _log_options(self) -> Mapping[str, str]:
-        """Where the container's lines go.
+        """Returns the log configuration of the container.
 
         Raises:
             RunnerError: When they go nowhere that can be read.

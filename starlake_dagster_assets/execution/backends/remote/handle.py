@@ -1,4 +1,4 @@
-"""One execution of a remote environment: submitted or adopted, followed, cancelled."""
+"""An execution in a remote environment: submitted or adopted, followed, cancelled."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Owner(Protocol):
 
     @property
     def policy(self) -> Policy:
-        """How executions are watched."""
+        """Intervals and deadlines for the polling of executions."""
         ...
 
     @property
@@ -49,7 +49,7 @@ class Owner(Protocol):
 
 
 class RemoteHandle:
-    """One execution; see `RunHandle`. It has none before one of `submit` and `adopt` was called.
+    """An execution; see `RunHandle`. It has no id before `submit` or `adopt` is called.
 
     Args:
         runner: The runner that made it.

@@ -22,7 +22,7 @@ __all__ = ["RemoteHandle", "RemoteRunner"]
 
 @dataclass
 class _State:
-    """What a runner remembers between commands."""
+    """State of a runner between commands."""
 
     handles: list[RemoteHandle] = field(default_factory=list[RemoteHandle])
     earlier: dict[str, Execution] | None = None
