@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
-from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.commands.source import ProjectSource
 
 __all__ = [
     "ProjectLike",
@@ -139,8 +139,8 @@ def command_options(value: object, function: str) -> dict[str, str]:
         TypeError: As `variables_of`.
         CommandError: When a name or a value cannot be an option; the message has no value.
     """
+    from starlake_dagster_assets.commands.build import options_argument
     from starlake_dagster_assets.errors import CommandError
-    from starlake_dagster_assets.execution.build import options_argument
 
     given = variables_of(value, function)
     try:

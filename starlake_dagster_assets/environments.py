@@ -16,14 +16,14 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission, Verdict
-from starlake_dagster_assets.execution.model import Command, Line
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.operators.dialect import Dialect
+    from starlake_dagster_assets.commands.source import ProjectSource
     from starlake_dagster_assets.doctor.project import Finding
-    from starlake_dagster_assets.execution.source import ProjectSource
     from starlake_dagster_assets.resources.base import StarlakeResource
 
 __all__ = [
@@ -238,9 +238,7 @@ def environment_named(name: str) -> ExecutionEnvironment:
 
 def environment_of(resource: object) -> str | None:
     """Returns the name of the environment of a resource; None if its class is not registered."""
-    from starlake_dagster_assets.resources.variables import at_definition
-
-    bases = type(at_definition(resource)).__mro__
+    bases = getattr(resource, "resource_cls", type(resource)).__mro__  # or the result of `configure_at_launch`
     found: list[tuple[int, str]] = []
     for one in execution_environments().values():
         with suppress(StarlakeError):  # reported where it is used

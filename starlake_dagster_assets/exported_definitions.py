@@ -7,11 +7,11 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.airflow.defined import DefinitionsGraph
+from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
 from starlake_dagster_assets.dagster_assets.specs.naming import naming_of
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding, binding_of
 from starlake_dagster_assets.environments import environment_of
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.execution.source import ProjectSource
 
 __all__ = ["definitions_graph"]
 

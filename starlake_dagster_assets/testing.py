@@ -1,5 +1,6 @@
 """For the tests of your own project: a runner that runs nothing, and a resource that uses it."""
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.execution.backends.fake import (
     FakeRunner,
     FakeWarehouseReader,
@@ -8,7 +9,6 @@ from starlake_dagster_assets.execution.backends.fake import (
     loaded_lines,
 )
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.graph.naming import Naming
 
 __all__ = ["DefinitionsGraph", "NamingSource"]

@@ -17,7 +17,7 @@ _PACKAGE = "starlake_dagster_assets"
 _MODULES = (
     "plural",
     "project/resolve/java_regex",
-    "execution/model",
+    "commands/model",
     "execution/evidence",
     "execution/audit_rows",
     "execution/tracking",

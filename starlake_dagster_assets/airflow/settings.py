@@ -12,8 +12,8 @@ from typing import Any, cast
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
 from starlake_dagster_assets.automation.policies.model import Job
+from starlake_dagster_assets.commands.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.execution.source import ProjectSource, contains_secret, names_secret, secrets_of
 
 __all__ = [
     "DUCKDB_POOL",

@@ -16,9 +16,9 @@ from typing import Any
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
 from starlake_dagster_assets.airflow.runtime.tries import TryRecord, areas_of, say
+from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
-from starlake_dagster_assets.execution.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_uncertain
 

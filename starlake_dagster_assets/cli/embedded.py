@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.commands.model import Line
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions

@@ -23,8 +23,8 @@ from starlake_dagster_assets.cli.options import (
     variables,
 )
 from starlake_dagster_assets.cli.report import report_for
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
-from starlake_dagster_assets.execution.model import Line
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.plural import counted
 
@@ -74,10 +74,10 @@ def run(
 
     Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
     """
+    from starlake_dagster_assets.commands.source import secrets_of
     from starlake_dagster_assets.execution.backends.protocol import is_eager, secrets_held
     from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings
-    from starlake_dagster_assets.execution.source import secrets_of
     from starlake_dagster_assets.graph.select import select as select_nodes
 
     given, chosen_fields = variables(options), variables(fields, "--set")

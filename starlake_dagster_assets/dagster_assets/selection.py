@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
 from starlake_dagster_assets.dagster_assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding, binding_of
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.select import quoted, some
 
 __all__ = ["ProjectOrAssets", "SelectedAssets", "build_starlake_asset_selection", "selected_assets"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from starlake_dagster_assets.commands.source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.environments import environment_named, environment_of
@@ -14,7 +15,6 @@ from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRun
 from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs
 from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL
-from starlake_dagster_assets.execution.source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 

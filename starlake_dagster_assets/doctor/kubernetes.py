@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Command
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.doctor.environment import entry_point, log_level
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.execution.backends.protocol import Attempt
@@ -10,8 +12,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes import Kuberne
 from starlake_dagster_assets.execution.backends.remote.kubernetes_client import answer_of
 from starlake_dagster_assets.execution.backends.remote.kubernetes_state import part_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.model import Command
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 
 __all__ = ["examine_kubernetes"]

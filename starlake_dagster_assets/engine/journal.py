@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from starlake_dagster_assets.execution.model import Line
-from starlake_dagster_assets.execution.source import redact
+from starlake_dagster_assets.commands.model import Line
+from starlake_dagster_assets.commands.source import redact
 
 __all__ = ["Emit", "Journal", "printable"]
 

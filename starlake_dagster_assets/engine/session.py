@@ -15,11 +15,11 @@ from typing import Any, TypeVar, cast
 import duckdb
 from filelock import FileLock, Timeout
 
+from starlake_dagster_assets.commands.model import Event
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.open_databases import Database, Lease, OpenDatabases
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.execution.model import Event
 from starlake_dagster_assets.project.load import ProjectLoader
 from starlake_dagster_assets.project.model.project import Connection, Project
 

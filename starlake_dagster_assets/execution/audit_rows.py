@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.evidence import Expected, Verdict
-from starlake_dagster_assets.execution.model import AuditRow
 
 __all__ = ["file_names", "files_of_row", "is_load_of", "is_of", "is_second_step_of", "message_of", "with_counts"]
 

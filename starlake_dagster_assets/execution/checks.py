@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlake_dagster_assets.execution.model import ExpectationRow
+from starlake_dagster_assets.commands.model import ExpectationRow
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Application, Expectation

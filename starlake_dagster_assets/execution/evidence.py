@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
-from starlake_dagster_assets.execution.model import AuditRow, CommandFailed, CommandSucceeded, Event, RunResult
+from starlake_dagster_assets.commands.model import AuditRow, CommandFailed, CommandSucceeded, Event, RunResult
 
 __all__ = ["Ending", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Generic, TypeVar
 
+from starlake_dagster_assets.commands.model import AuditRow, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.execution.audit_rows import (
     file_names,
     files_of_row,
@@ -16,7 +17,6 @@ from starlake_dagster_assets.execution.audit_rows import (
     with_counts,
 )
 from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, TableFiles, Verdict
-from starlake_dagster_assets.execution.model import AuditRow, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["TABLE_EVENTS", "Facts", "Load", "Named", "TableEvent"]

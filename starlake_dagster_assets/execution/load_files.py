@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from starlake_dagster_assets.commands.model import Event, TableStarted
 from starlake_dagster_assets.execution.evidence import TableFiles
-from starlake_dagster_assets.execution.model import Event, TableStarted
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["AreaReader", "LoadFiles", "LoadedTable"]

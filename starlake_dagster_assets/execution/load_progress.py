@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from starlake_dagster_assets.execution.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
+from starlake_dagster_assets.commands.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 
 __all__ = ["LoadProgress"]
 

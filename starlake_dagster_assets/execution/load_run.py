@@ -6,15 +6,15 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, Verdict
 from starlake_dagster_assets.execution.expected import expected_of
 from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
-from starlake_dagster_assets.execution.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.execution.outcome import FailedCommand, NotReady, Outcome, Settled
 from starlake_dagster_assets.execution.previous_loads import refuse_overwriting, resolve_nothing
 from starlake_dagster_assets.execution.read_budget import ReadBudget

@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from starlake_dagster_assets.execution.errors_in_log import LINE_LIMIT, ErrorLines
-from starlake_dagster_assets.execution.evidence import Log
-from starlake_dagster_assets.execution.model import (
+from starlake_dagster_assets.commands.model import (
     CommandFailed,
     CommandSucceeded,
     Event,
@@ -20,6 +18,8 @@ from starlake_dagster_assets.execution.model import (
     TableLoaded,
     TableStarted,
 )
+from starlake_dagster_assets.execution.errors_in_log import LINE_LIMIT, ErrorLines
+from starlake_dagster_assets.execution.evidence import Log
 from starlake_dagster_assets.execution.tracking import FileState, TableState
 
 __all__ = ["OutputParser", "parse"]

@@ -6,6 +6,19 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from dataclasses import replace
 from typing import TypeVar
 
+from starlake_dagster_assets.commands.model import (
+    AuditRow,
+    Command,
+    CommandFailed,
+    Event,
+    ExpectationRow,
+    FileLoaded,
+    Line,
+    TableFailed,
+    TableLoaded,
+    TableStarted,
+)
+from starlake_dagster_assets.commands.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import (
     ClosingRunner,
@@ -23,23 +36,10 @@ from starlake_dagster_assets.execution.backends.protocol import (
 )
 from starlake_dagster_assets.execution.checks import CheckResult, NamedExpectation, evaluate_now
 from starlake_dagster_assets.execution.evidence import Ending
-from starlake_dagster_assets.execution.model import (
-    AuditRow,
-    Command,
-    CommandFailed,
-    Event,
-    ExpectationRow,
-    FileLoaded,
-    Line,
-    TableFailed,
-    TableLoaded,
-    TableStarted,
-)
 from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reported import ReportedEvents
 from starlake_dagster_assets.execution.samples import MOST_SAMPLES
-from starlake_dagster_assets.execution.source import redact
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Table
 

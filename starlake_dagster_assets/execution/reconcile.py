@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from starlake_dagster_assets.commands.model import AuditRow, TableFailed, TableLoaded
 from starlake_dagster_assets.execution.audit_rows import (
     file_names,
     files_of_row,
@@ -21,7 +22,6 @@ from starlake_dagster_assets.execution.audit_rows import (
 )
 from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Verdict
 from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, Facts, Load, Named, TableEvent
-from starlake_dagster_assets.execution.model import AuditRow, TableFailed, TableLoaded
 from starlake_dagster_assets.execution.row_loss import checked_rows
 from starlake_dagster_assets.plural import first_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
 from starlake_dagster_assets.execution.evidence import Log
-from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
 
 __all__ = ["ReportedEvents"]
 

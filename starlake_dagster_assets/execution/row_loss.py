@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.evidence import Expected, Verdict
-from starlake_dagster_assets.execution.model import AuditRow
 
 __all__ = ["checked_rows"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from starlake_dagster_assets.commands.model import TableFailed
 from starlake_dagster_assets.execution.evidence import Ending
-from starlake_dagster_assets.execution.model import TableFailed
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["staging_failures"]

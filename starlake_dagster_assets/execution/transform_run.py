@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.evidence import Ending
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, Settled
 from starlake_dagster_assets.execution.reconcile import reconcile_transform

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError, closest_match
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.legacy.context import DagContext, DagNode, DagTable

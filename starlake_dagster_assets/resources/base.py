@@ -10,16 +10,16 @@ from pydantic import Field, ValidationError, field_validator
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._arguments import ProjectLike, command_options, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
+from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.dagster_assets.binding import Binding
+from starlake_dagster_assets.dagster_assets.direct import with_run
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
 from starlake_dagster_assets.dagster_assets.steps.attempt import attempt_of, command_attempt_of
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
-from starlake_dagster_assets.dagster_assets.steps.direct import with_run
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.variables import (

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 
 __all__ = ["StarlakeCloudRun"]

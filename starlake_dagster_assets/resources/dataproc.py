@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import dagster as dg
 from pydantic import Field
 
+from starlake_dagster_assets.commands.source import ProjectSource, secrets_of
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
@@ -21,7 +22,6 @@ from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
 )
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
-from starlake_dagster_assets.execution.source import ProjectSource, secrets_of
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.routing import WithoutJobIds
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource

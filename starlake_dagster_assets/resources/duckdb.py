@@ -4,9 +4,9 @@ import re
 
 from pydantic import Field, field_validator
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable

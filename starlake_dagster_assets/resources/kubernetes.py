@@ -7,10 +7,10 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
+from starlake_dagster_assets.commands.source import ProjectSource, secrets_of
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
-from starlake_dagster_assets.execution.source import ProjectSource, secrets_of
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
 
 __all__ = ["StarlakeKubernetes"]

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
+from starlake_dagster_assets.commands.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, log_level
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
-from starlake_dagster_assets.execution.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, inherited, log_level, secret_values
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.resources.pools import duckdb_pool

@@ -12,10 +12,11 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.automation.file_arrivals import pre_load_check, stores
+from starlake_dagster_assets.automation.file_arrivals import pre_load_check
 from starlake_dagster_assets.automation.file_arrivals.guard import GuardedRun
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.commands.model import Command
+from starlake_dagster_assets.execution import file_store as stores
 from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.arrivals.conftest import sales_in, tables

@@ -12,10 +12,10 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
-from starlake_dagster_assets.automation.file_arrivals.stores import StoreError
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.execution.file_store import StoreError
 from tests.arrivals.conftest import sales_in, tables, waiting
 
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED

@@ -9,8 +9,8 @@ import fsspec
 import pytest
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
-from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of, mark_of
 from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.execution.file_store import Store, StoreError, content_of, mark_of
 from tests.arrivals.conftest import sales_in, tables
 from tests.fakes.gcs import FakeGcs
 from tests.fakes.growth import calls

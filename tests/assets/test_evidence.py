@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeProject, StarlakeSteps, build_definitions
+from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 from starlake_dagster_assets.execution.execute import execute
-from starlake_dagster_assets.execution.model import AuditRow
 from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.resources import StarlakeResource
 

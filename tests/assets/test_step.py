@@ -11,7 +11,7 @@ from starlake_dagster_assets import (
     starlake_assets,
 )
 from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
-from starlake_dagster_assets.execution.model import ExpectationRow
+from starlake_dagster_assets.commands.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.testing import FakeRunner, FakeWarehouseReader, Script, fake_starlake, loaded_lines
 
@@ -204,7 +204,7 @@ def test_an_expectation_that_warns_does_not_block_and_one_without_a_row_has_no_r
 
 
 def test_the_audit_turns_a_success_into_a_failure(sales, instance):
-    from starlake_dagster_assets.execution.model import AuditRow
+    from starlake_dagster_assets.commands.model import AuditRow
 
     rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
     runner = FakeRunner({"load": Script(BOTH)}, FakeWarehouseReader(audit_rows=rows))
@@ -415,7 +415,7 @@ def test_tables_are_told_early_and_their_checks_follow(make, instance):
 
 
 def test_what_was_told_early_and_is_contradicted_fails_in_the_end(sales, instance):
-    from starlake_dagster_assets.execution.model import AuditRow
+    from starlake_dagster_assets.commands.model import AuditRow
 
     rows = [AuditRow("", "orders.csv", "sales", "orders", False, 0, 0, 0, 5, "second step failed", "TRANSFORM")]
     runner = FakeRunner({"load": Script(BOTH)}, FakeWarehouseReader(audit_rows=rows))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeMetadata, StarlakeTranslator, build_starlake_assets
-from starlake_dagster_assets.automation.definitions.partitions import PARTITIONS_START, clock_windows, node_partitions
 from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.dagster_assets.specs.partitions import PARTITIONS_START, clock_windows, node_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model.project import Attribute, Metadata, Sink
 from starlake_dagster_assets.project.resolve.schedules import PRESETS

@@ -19,7 +19,7 @@ from starlake_dagster_assets.automation.definitions.run_tags import job_tags
 from starlake_dagster_assets.automation.policies.build import restricted
 from starlake_dagster_assets.automation.policies.model import Clock, Job
 from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER
-from starlake_dagster_assets.dagster_assets.steps.retries import retry_policy
+from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
 from starlake_dagster_assets.project.model.project import Freshness, Metadata
 from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution import build
 
 
 def test_the_commands_are_what_the_program_accepts():

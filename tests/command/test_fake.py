@@ -2,7 +2,7 @@
 
 import pytest
 
-from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.testing import FakeRunner, Script
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
+from starlake_dagster_assets.commands.model import AuditRow, Command
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
 from starlake_dagster_assets.execution.evidence import Evidence
 from starlake_dagster_assets.execution.execute import execute
-from starlake_dagster_assets.execution.model import AuditRow, Command
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 
 INFO = "26/01/01 00:00:00 INFO"

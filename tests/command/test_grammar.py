@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starlake_dagster_assets.commands import build, inspect
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution import build, inspect
 from tests.fakes.scripted_starlake import OPTIONS, Refused, parse
 
 TEXT = st.text(max_size=10)

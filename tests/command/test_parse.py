@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.execution.model import (
+from starlake_dagster_assets.commands.model import (
     CommandFailed,
     CommandSucceeded,
     FileLoaded,

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Log, TableFiles
-from starlake_dagster_assets.execution.model import (
+from starlake_dagster_assets.commands.model import (
     AuditRow,
     CommandFailed,
     CommandSucceeded,
@@ -20,6 +19,7 @@ from starlake_dagster_assets.execution.model import (
     TableLoaded,
     TableStarted,
 )
+from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Log, TableFiles
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import landed, reconcile_load, reconcile_transform
 from tests.command.world import Faults, World, verdicts_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from starlake_dagster_assets.commands.model import AuditRow, RunResult
 from starlake_dagster_assets.execution.evidence import Ending, Expected, TableFiles, Verdict
-from starlake_dagster_assets.execution.model import AuditRow, RunResult
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 

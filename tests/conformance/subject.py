@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, Runner
-from starlake_dagster_assets.execution.model import Command
 from tests.fakes.script import Scripted, alive
 
 __all__ = ["SECRET", "Deed", "Ledger", "Running", "ScriptedRunning", "Subject", "write_project"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.model import Command
 from tests.conformance.subject import SECRET, Deed, Subject, write_project
 
 __all__ = ["SUBJECTS"]

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeProject, build_definitions
+from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded, Line, TableLoaded
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded, Line, TableLoaded
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.resources import StarlakeResource
 from tests.conformance.subject import SECRET, Ledger

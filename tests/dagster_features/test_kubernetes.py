@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, overrides_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.model import Command
 
 RAW = {"container_config": {"resources": {"limits": {"cpu": "1"}}}, "pod_spec_config": {"tolerations": [{"key": "a"}]}}
 TAG = 'dagster-k8s/config={"container_config": {"resources": {"limits": {"memory": "8Gi"}}}'

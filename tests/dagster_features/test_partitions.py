@@ -20,9 +20,9 @@ from starlake_dagster_assets import (
     build_definitions,
     starlake_assets,
 )
-from starlake_dagster_assets.automation.definitions.partition_values import PartitionOfValue
-from starlake_dagster_assets.automation.definitions.partitions import clock_windows
 from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionOfValue
+from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.resources import StarlakeResource

@@ -11,10 +11,10 @@ from dagster_gcp import DataprocResource
 from google.cloud import dataproc_v1
 
 from starlake_dagster_assets import StarlakeMetadata, StarlakeProject, build_starlake_assets
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Attempt
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
 from tests.fakes.dataproc import FakeDataproc
 from tests.fakes.script import Scripted

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from factory import attribute, project, table
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.areas import area, move_file
 from starlake_dagster_assets.engine.commands.stage import stage, stageable
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.execution.model import Line
 from starlake_dagster_assets.project.model.project import Areas, Domain, Location, Project, Table
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.project import load
 
 

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute, options_of
-from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
-from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
-from starlake_dagster_assets.execution.model import (
+from starlake_dagster_assets.commands.model import (
     Command,
     CommandFailed,
     CommandSucceeded,
@@ -22,6 +19,9 @@ from starlake_dagster_assets.execution.model import (
     TableLoaded,
     TableStarted,
 )
+from starlake_dagster_assets.engine.commands.launcher import execute, options_of
+from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
+from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
 from starlake_dagster_assets.execution.reported import ReportedEvents
 
 

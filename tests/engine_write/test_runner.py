@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from starlake_dagster_assets.commands.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.engine import session
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
-from starlake_dagster_assets.execution.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.execution.parse import parse
 from starlake_dagster_assets.project.load import load_project
 

@@ -13,8 +13,8 @@ from itertools import pairwise
 from random import Random
 from threading import Event
 
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow, Line
 from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow, Line
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["Faults", "Killed", "SimulatedReader", "SimulatedService", "SimulatedTime"]

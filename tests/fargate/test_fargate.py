@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
 from starlake_dagster_assets.execution.backends.remote.fargate import OVERRIDES_LIMIT, FargateEnvironment
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
-from starlake_dagster_assets.execution.model import Command
 from tests.fakes.aws import FakeAws
 from tests.fakes.script import alive
 

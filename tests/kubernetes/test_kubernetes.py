@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, job_name
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Submission
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
-from starlake_dagster_assets.execution.model import Command
 from tests.conformance.subject import Ledger
 
 FAST = Policy(

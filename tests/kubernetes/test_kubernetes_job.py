@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from starlake_dagster_assets.commands.model import Command
+from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     CONTAINER,
@@ -14,8 +16,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     visible_values,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.model import Command
-from starlake_dagster_assets.execution.spark import spark_of
 
 LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
 SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!", "partition": "2024-01-01|eu "})

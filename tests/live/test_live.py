@@ -8,9 +8,9 @@ import os
 
 import pytest
 
+from starlake_dagster_assets.commands import inspect
 from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import environment_named
-from starlake_dagster_assets.execution import inspect
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.execute import execute
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project

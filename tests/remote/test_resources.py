@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from starlake_dagster_assets import StarlakeProject
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status, Verdict
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution import build
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.calls import Clock
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status

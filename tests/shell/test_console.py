@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from starlake_dagster_assets.commands.model import Command, CommandFailed, CommandSucceeded
 from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner, speakable
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.protocol import job_id_of
-from starlake_dagster_assets.execution.model import Command, CommandFailed, CommandSucceeded
 from starlake_dagster_assets.execution.parse import parse
 from tests.fakes.script import Scripted, alive
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings, Settled

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starlake_dagster_assets.commands.model import Command, Line
+from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local import pump, shell
 from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.local.launchers import launch
 from starlake_dagster_assets.execution.backends.local.pump import LONGEST, Cutter
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.model import Command, Line
-from starlake_dagster_assets.execution.spark import spark_of
 from tests.fakes.script import Scripted, alive, descendants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,7 +211,7 @@ def test_much_output_in_bounded_memory(scripted: Scripted, launcher: Any) -> Non
     text = f"""
 import os, resource, sys
 from pathlib import Path
-from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.local.{module} import {name}
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 run = ShellRunner({str(scripted.path)!r}, Path({str(scripted.work)!r}), dict(os.environ), launcher={name})
@@ -298,7 +298,7 @@ def test_a_step_that_is_killed_leaves_nothing(scripted: Scripted, launcher: Any)
     text = f"""
 import os
 from pathlib import Path
-from starlake_dagster_assets.execution.model import Command
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.local.{module} import {name}
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 run = ShellRunner({str(scripted.path)!r}, Path({str(scripted.work)!r}), dict(os.environ), launcher={name}, grace=1.0)

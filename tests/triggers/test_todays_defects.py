@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets.automation.definitions import runs
+from starlake_dagster_assets.dagster_assets import runs
 from tests.triggers.conftest import Place, project, table, task, trigger
 
 SENSOR = "transform_kpi_lineage"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
+from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.errors import WarehouseError
-from starlake_dagster_assets.execution.model import AuditRow
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.project.model.project import Expectation
 from tests.warehouse.bench import AUDIT, WarehouseBench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from starlake_dagster_assets.execution.model import AuditRow
+from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.warehouse.routing import RoutingReader, WithoutJobIds
 from starlake_dagster_assets.testing import FakeRunner, FakeWarehouseReader, FakeWitness
 

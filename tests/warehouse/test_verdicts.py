@@ -9,10 +9,10 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import WarehouseError
 from starlake_dagster_assets.execution.backends.fake import FakeHandle, Script, loaded_lines
 from starlake_dagster_assets.execution.execute import execute
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 from starlake_dagster_assets.execution.warehouse.project import warehouse_reader
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader

@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SEN
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text
 from starlake_dagster_assets.airflow.settings import Templates, setting
-from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.commands.source import ProjectSource
 
 __all__ = ["Arguments", "Dialect", "url_parts"]
 

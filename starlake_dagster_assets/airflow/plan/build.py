@@ -37,9 +37,9 @@ from starlake_dagster_assets.airflow.render.documents import sources, tags_of_da
 from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, Templates, default_args, pool_of
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.naming import Naming
 

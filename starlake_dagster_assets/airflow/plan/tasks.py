@@ -14,9 +14,9 @@ from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, T
 from starlake_dagster_assets.airflow.plan.task_arguments import shared_arguments
 from starlake_dagster_assets.airflow.render.documents import document
 from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.execution import build
-from starlake_dagster_assets.execution.spark import spark_of
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model.project import Application

@@ -14,9 +14,9 @@ from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, t
 from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
 from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
 from starlake_dagster_assets.airflow.runtime.tries import TryRecord, say
+from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
-from starlake_dagster_assets.execution.model import RunResult
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 
 __all__ = ["begin_load", "end_load"]

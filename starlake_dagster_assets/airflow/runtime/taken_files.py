@@ -11,10 +11,10 @@ from typing import Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTable
 from starlake_dagster_assets.airflow.runtime.tries import Areas, TableTries, TryRecord
+from starlake_dagster_assets.commands.model import Event, TableFailed
 from starlake_dagster_assets.execution.evidence import Ending, Evidence, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
-from starlake_dagster_assets.execution.model import Event, TableFailed
 from starlake_dagster_assets.plural import first_of
 
 __all__ = ["TakenFiles"]

@@ -5,15 +5,15 @@ from functools import cached_property
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.runs import (
+from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
+from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
+from starlake_dagster_assets.automation.policies.words import short
+from starlake_dagster_assets.dagster_assets.runs import (
     IN_PROGRESS,
     INTERVAL_END,
     is_of_this_location,
     planned_assets,
 )
-from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
-from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
-from starlake_dagster_assets.automation.policies.words import short
 
 __all__ = ["LoadRuns"]
 

@@ -18,8 +18,6 @@ from starlake_dagster_assets.automation.definitions.incoming_files import (
     is_observed,
     observation,
 )
-from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows, time_window, window_before
-from starlake_dagster_assets.automation.definitions.runs import interval_tags, recorded_interval
 from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, acknowledged_by
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
@@ -33,13 +31,15 @@ from starlake_dagster_assets.automation.file_arrivals.evaluate import (
 )
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
-from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, content_of
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
 from starlake_dagster_assets.automation.policies.words import instant, listed, short
+from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.dagster_assets.runs import interval_tags, recorded_interval
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, time_window, window_before
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
-from starlake_dagster_assets.execution.source import ProjectSource
+from starlake_dagster_assets.execution.file_store import Store, StoreError, content_of
 from starlake_dagster_assets.project.model.project import Domain, Table
 
 __all__ = ["ArrivalGroup", "ArrivalSensor"]

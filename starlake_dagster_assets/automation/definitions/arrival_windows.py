@@ -6,9 +6,9 @@ from datetime import datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.definitions.partitions import clock_windows, in_timezone
 from starlake_dagster_assets.automation.file_arrivals.evaluate import Window
 from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows, in_timezone
 
 __all__ = ["missed_windows", "newest_window"]
 

@@ -10,10 +10,10 @@ import dagster as dg
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
-from starlake_dagster_assets.automation.file_arrivals.stores import Store
 from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
 from starlake_dagster_assets.automation.policies.words import short
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.execution.file_store import Store
 
 __all__ = ["build_incoming_files", "by_condition", "file_keys", "is_observed", "observation"]
 

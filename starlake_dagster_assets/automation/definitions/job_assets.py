@@ -9,8 +9,8 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.policies.evaluate import watched
 from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
 __all__ = ["asset_key", "one_grid_each", "unowned_upstreams", "without_own_conditions"]

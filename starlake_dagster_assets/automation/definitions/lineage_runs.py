@@ -7,11 +7,11 @@ from typing import Any
 
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
-from starlake_dagster_assets.automation.definitions.runs import UPSTREAMS
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
 from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.automation.policies.words import listed, short
+from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
 
 __all__ = ["JobPlan", "NeededRun"]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.partitions import time_window
-from starlake_dagster_assets.automation.definitions.runs import (
+from starlake_dagster_assets.dagster_assets.runs import (
     PARTITIONED_BY,
     SCHEDULE,
     declared_interval,
     recorded_interval,
 )
+from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import update_of
 
 __all__ = ["CoveredIntervals"]

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.partitions import clock_windows
 from starlake_dagster_assets.automation.definitions.run_tags import retry_tags_of
 from starlake_dagster_assets.automation.definitions.schedules import ScheduleGroup, tick_requests
 from starlake_dagster_assets.automation.policies.model import Clock
 from starlake_dagster_assets.automation.policies.words import listed
 from starlake_dagster_assets.dagster_assets.decorator import Selection
 from starlake_dagster_assets.dagster_assets.selection import ProjectOrAssets, selected_assets
+from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.errors import StarlakeError
 

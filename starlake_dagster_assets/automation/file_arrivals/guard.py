@@ -15,14 +15,14 @@ from zoneinfo import ZoneInfo
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileSet
 from starlake_dagster_assets.automation.file_arrivals.guard_cli import asked_of_starlake
 from starlake_dagster_assets.automation.file_arrivals.pre_load_check import FirstListings, PreLoadCheck
-from starlake_dagster_assets.automation.file_arrivals.stores import Store
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.backends.protocol import Runner
+from starlake_dagster_assets.execution.file_store import Store
 from starlake_dagster_assets.execution.outcome import NotReady, RunSettings
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Table
 

@@ -10,10 +10,10 @@ from typing import Literal, cast
 from uuid import uuid4
 
 from starlake_dagster_assets.automation.file_arrivals.pre_load_check import PreLoadCheck
-from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError
-from starlake_dagster_assets.execution import build
+from starlake_dagster_assets.commands import build
+from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.execution.backends.protocol import Runner
-from starlake_dagster_assets.execution.model import Command, Line
+from starlake_dagster_assets.execution.file_store import Store, StoreError
 from starlake_dagster_assets.execution.outcome import NotReady, RunSettings
 from starlake_dagster_assets.execution.process import CommandExecutor
 from starlake_dagster_assets.execution.reconcile import Ending

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import StarlakeError, closest_match
+from starlake_dagster_assets.execution.file_store import is_absolute
 from starlake_dagster_assets.project.files.environment import clock
 from starlake_dagster_assets.project.files.rendering import RenderError, render
 from starlake_dagster_assets.project.model.project import Domain, Project
@@ -22,7 +23,6 @@ __all__ = [
     "dated_names",
     "directory",
     "in_codes",
-    "is_absolute",
     "rendered",
 ]
 
@@ -188,11 +188,6 @@ def in_codes(text: str) -> str:
     """
     text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), _ESCAPED.sub(r"\1", text))
     return _BRACES.sub(lambda match: _date_codes(match[1].strip()) or match[0], text)
-
-
-def is_absolute(path: str) -> bool:
-    """Whether a path stands on its own: a URL, or one that begins at the root."""
-    return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
 
 
 def _area(name: str, project: Project, domain: Domain) -> str:

@@ -7,15 +7,15 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._compat import unrecorded_output
-from starlake_dagster_assets.automation.definitions.partition_values import PartitionOfValue
-from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows
-from starlake_dagster_assets.automation.definitions.runs import PARTITIONED_BY
 from starlake_dagster_assets.automation.policies.model import Trigger
 from starlake_dagster_assets.automation.policies.partitions import partition_column
+from starlake_dagster_assets.commands.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
+from starlake_dagster_assets.dagster_assets.runs import PARTITIONED_BY
+from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionOfValue
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.outcome import Outcome
-from starlake_dagster_assets.execution.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["COMPLETE_LOAD", "LoadPartitions"]

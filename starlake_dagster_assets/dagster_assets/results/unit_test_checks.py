@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import output_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Node
 
 if TYPE_CHECKING:

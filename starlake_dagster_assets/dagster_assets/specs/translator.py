@@ -9,19 +9,19 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import instance_of
 from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
-from starlake_dagster_assets.automation.definitions.partitions import node_partitions
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.dagster_assets.specs import metadata as shown
 from starlake_dagster_assets.dagster_assets.specs.freshness import freshness_policy
 from starlake_dagster_assets.dagster_assets.specs.mappings import partition_mapping
 from starlake_dagster_assets.dagster_assets.specs.names import collisions, group_name, key_part, tags_of
+from starlake_dagster_assets.dagster_assets.specs.partitions import node_partitions
+from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
 from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
 from starlake_dagster_assets.dagster_assets.specs.wording import expectation_text
-from starlake_dagster_assets.dagster_assets.steps.retries import retry_policy
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.checks import RESERVED, named_expectations
-from starlake_dagster_assets.execution.source import ProjectSource
-from starlake_dagster_assets.execution.spark import spark_of
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.owners import owners_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.steps.direct import has_no_run
+from starlake_dagster_assets.dagster_assets.direct import has_no_run
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
 
 __all__ = ["attempt_of", "command_attempt_of", "deployment_of", "may_retry"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.steps.binding import BINDING, Binding
-from starlake_dagster_assets.dagster_assets.steps.direct import with_run
+from starlake_dagster_assets.dagster_assets.binding import BINDING, Binding
+from starlake_dagster_assets.dagster_assets.direct import with_run
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.dagster_assets.steps.step_progress import StepProgress
 from starlake_dagster_assets.errors import StarlakeError

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.commands.model import Line
 
 __all__ = ["line_listener"]
 

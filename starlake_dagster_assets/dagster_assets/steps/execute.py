@@ -12,12 +12,15 @@ from starlake_dagster_assets.automation.file_arrivals.guard import GuardedRun
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, options_in, options_of, unknown_sections
+from starlake_dagster_assets.commands.build import options_argument
+from starlake_dagster_assets.commands.partitions import PartitionInfo
+from starlake_dagster_assets.commands.source import secrets_of
+from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import Results
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.problems import Problems
-from starlake_dagster_assets.dagster_assets.results.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.results.standing import cannot
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding
+from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
     previous_jobs,
@@ -25,7 +28,7 @@ from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
     repeats_failed_assets,
     taken_before,
 )
-from starlake_dagster_assets.dagster_assets.steps.retries import retry_of
+from starlake_dagster_assets.dagster_assets.steps.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.steps.step_intervals import StepIntervals
 from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
     options_for,
@@ -38,11 +41,8 @@ from starlake_dagster_assets.dagster_assets.steps.step_progress import RunCall, 
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner, is_eager, secrets_held
-from starlake_dagster_assets.execution.build import options_argument
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
-from starlake_dagster_assets.execution.partitions import PartitionInfo
-from starlake_dagster_assets.execution.source import secrets_of
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["run_step"]

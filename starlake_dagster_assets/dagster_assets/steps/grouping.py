@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.plan import plan
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from starlake_dagster_assets.automation.definitions.partitions import clock_windows
 from starlake_dagster_assets.automation.policies.intervals import Interval
 from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
 
 __all__ = ["interval_of_load"]
 

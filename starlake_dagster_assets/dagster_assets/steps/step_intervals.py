@@ -8,13 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.partitions import in_timezone
-from starlake_dagster_assets.automation.definitions.runs import (
-    DATA_INTERVAL,
-    REQUESTED_AT,
-    SCHEDULE,
-    recorded_interval,
-)
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.interval_checks import appends, reads_interval
@@ -28,13 +21,20 @@ from starlake_dagster_assets.automation.policies.intervals import (
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.dagster_assets.binding import Binding
+from starlake_dagster_assets.dagster_assets.runs import (
+    DATA_INTERVAL,
+    REQUESTED_AT,
+    SCHEDULE,
+    recorded_interval,
+)
+from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
 from starlake_dagster_assets.dagster_assets.steps.appended import (
     FULL_REFRESH,
     AppendedRows,
     append_refused,
     record_time,
 )
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     LEFT_OUT,
     Consumption,

@@ -8,9 +8,10 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import variables_of
-from starlake_dagster_assets.automation.definitions.runs import declared_interval
 from starlake_dagster_assets.automation.policies.model import Trigger
 from starlake_dagster_assets.automation.policies.partitions import remedy
+from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE, PartitionInfo
+from starlake_dagster_assets.dagster_assets.runs import declared_interval
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
     key_reason,
     takes_partition,
@@ -19,7 +20,6 @@ from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
 )
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import partitioned
 from starlake_dagster_assets.execution.outcome import TaskOptions
-from starlake_dagster_assets.execution.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 

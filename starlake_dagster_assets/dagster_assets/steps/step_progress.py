@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding
-from starlake_dagster_assets.dagster_assets.steps.direct import is_direct
+from starlake_dagster_assets.dagster_assets.binding import Binding
+from starlake_dagster_assets.dagster_assets.direct import is_direct
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
 from starlake_dagster_assets.execution.backends.protocol import KeepingRunner, Runner
 from starlake_dagster_assets.execution.checks import RESERVED

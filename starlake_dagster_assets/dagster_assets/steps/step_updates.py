@@ -7,18 +7,18 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.partitions import time_window
-from starlake_dagster_assets.automation.definitions.runs import (
+from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.run_options import OPTIONS
+from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.dagster_assets.binding import Binding
+from starlake_dagster_assets.dagster_assets.runs import (
     PARTITIONED_BY,
     TRIGGER,
     declared_interval,
     recorded_interval,
 )
-from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.intervals import Interval
-from starlake_dagster_assets.automation.policies.run_options import OPTIONS
-from starlake_dagster_assets.automation.policies.words import listed
-from starlake_dagster_assets.dagster_assets.steps.binding import Binding
+from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     Update,

@@ -7,11 +7,11 @@ import shlex
 import time
 from collections.abc import Iterable, Mapping
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS
 from starlake_dagster_assets.engine.commands.launcher import execute
 from starlake_dagster_assets.engine.journal import Emit
 from starlake_dagster_assets.engine.session import EngineOptions
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["console"]
 

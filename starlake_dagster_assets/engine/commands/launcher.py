@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded
+from starlake_dagster_assets.commands.source import secrets_of
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.preload import PreloadRequest, preload, readiness_table
@@ -16,8 +18,6 @@ from starlake_dagster_assets.engine.commands.transform import TransformRequest, 
 from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
-from starlake_dagster_assets.execution.model import CommandFailed, CommandSucceeded
-from starlake_dagster_assets.execution.source import secrets_of
 from starlake_dagster_assets.project.load import ProjectLoader, load_project
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import duckdb
 
 from starlake_dagster_assets.atomic_file import replaced_file
+from starlake_dagster_assets.commands.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
 from starlake_dagster_assets.engine.commands.load_results import LoadResults
 from starlake_dagster_assets.engine.journal import Journal, printable
@@ -24,7 +25,6 @@ from starlake_dagster_assets.engine.writing.ingest import record_others, run_loa
 from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, closest_match
-from starlake_dagster_assets.execution.model import LoadCompleted
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java

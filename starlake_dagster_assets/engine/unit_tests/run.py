@@ -12,6 +12,8 @@ from typing import Literal
 
 import duckdb
 
+from starlake_dagster_assets.commands.model import Line
+from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, transform
@@ -30,8 +32,6 @@ from starlake_dagster_assets.engine.writing.resolve import resolve_names
 from starlake_dagster_assets.engine.writing.sql import run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import scd2_columns
 from starlake_dagster_assets.errors import EngineError, StarlakeError, closest_match
-from starlake_dagster_assets.execution.model import Line
-from starlake_dagster_assets.execution.source import redact, secrets_of
 from starlake_dagster_assets.project.files.rendering import Renderer, RenderError
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model.problems import Problem

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.commands.model import Line
+from starlake_dagster_assets.commands.partitions import added_rows
 from starlake_dagster_assets.engine.error_text import with_file_names
 from starlake_dagster_assets.engine.journal import printable
 from starlake_dagster_assets.engine.reading.ddl import target_columns
@@ -28,8 +30,6 @@ from starlake_dagster_assets.engine.writing.strategies import Write, reads_once,
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.execution.model import Line
-from starlake_dagster_assets.execution.partitions import added_rows
 from starlake_dagster_assets.project.files.rendering import render
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 

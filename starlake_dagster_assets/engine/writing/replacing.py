@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.writing.strategies import Write, insert_rows, spelled
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.execution.partitions import REPLACE_VARIABLE
 
 __all__ = ["Replacement", "replace_partition", "replacement_of"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from starlake_dagster_assets._deprecated import renamed_arguments, warn_deprecated
-from starlake_dagster_assets.execution.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.commands.model import AuditRow, Command, ExpectationRow, Line, RunResult
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Expectation
 

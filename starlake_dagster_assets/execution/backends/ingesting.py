@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from starlake_dagster_assets.automation.file_arrivals.paths import is_absolute
-from starlake_dagster_assets.automation.file_arrivals.stores import Store, StoreError, mark_of
 from starlake_dagster_assets.engine import areas
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.protocol import ReturnedFile
+from starlake_dagster_assets.execution.file_store import Store, StoreError, is_absolute, mark_of
 from starlake_dagster_assets.execution.returned_name import returned_name
 from starlake_dagster_assets.project.model.project import Project, Table
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
-from starlake_dagster_assets.execution.model import Command, Event, Line, RunResult
+from starlake_dagster_assets.commands.model import Command, Event, Line, RunResult
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Table
 

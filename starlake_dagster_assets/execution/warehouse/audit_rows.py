@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 
 __all__ = ["AUDIT", "EXPECTATIONS", "audit_row", "expectation_row", "number"]
 

@@ -7,9 +7,9 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, cast
 
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.errors import QueryError, RunnerError, WarehouseError
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.execution.samples import Sample, failing_rows, limited
 from starlake_dagster_assets.execution.warehouse.audit_rows import AUDIT, EXPECTATIONS, audit_row, expectation_row
 from starlake_dagster_assets.execution.warehouse.connections import table_databases

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.execution.samples import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in

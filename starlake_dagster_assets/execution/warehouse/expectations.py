@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from starlake_dagster_assets.commands.model import ExpectationRow
 from starlake_dagster_assets.errors import QueryError
-from starlake_dagster_assets.execution.model import ExpectationRow
 from starlake_dagster_assets.project.checks.expectations import expectation_sql, expectation_template, macro_call
 from starlake_dagster_assets.project.files.rendering import RenderError
 from starlake_dagster_assets.project.model.project import Expectation, Project

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.execution.samples import Sample
 from starlake_dagster_assets.project.model.project import Expectation
 

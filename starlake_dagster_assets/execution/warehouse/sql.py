@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
+from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.errors import QueryError, StarlakeError, WarehouseError
-from starlake_dagster_assets.execution.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.execution.samples import WINDOW_COLUMN, Sample, failing_rows, limited
-from starlake_dagster_assets.execution.source import redact, secrets_of
 from starlake_dagster_assets.execution.warehouse.audit_rows import (
     AUDIT,
     EXPECTATIONS,

@@ -14,8 +14,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, ClassVar
 
+from starlake_dagster_assets.commands.model import Command, CommandFailed, Event, Line, RunResult
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.model import Command, CommandFailed, Event, Line, RunResult
 from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
 
 if TYPE_CHECKING:

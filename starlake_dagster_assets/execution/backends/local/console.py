@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
+from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.launchers import SupervisedProgram, launch
 from starlake_dagster_assets.execution.backends.local.pump import Pump
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, how_it_ended
 from starlake_dagster_assets.execution.backends.protocol import FileReader, RunHandle, job_id_of
-from starlake_dagster_assets.execution.model import Command, Line, RunResult
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ConsoleRunner", "has_console", "speakable"]

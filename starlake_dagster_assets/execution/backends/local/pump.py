@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Iterator
 from typing import IO, Literal
 
-from starlake_dagster_assets.execution.model import Line
+from starlake_dagster_assets.commands.model import Line
 
 __all__ = ["LONGEST", "Cutter", "Pump"]
 

@@ -14,13 +14,13 @@ from signal import Signals
 from threading import RLock
 from typing import Literal
 
+from starlake_dagster_assets.commands.build import with_options
+from starlake_dagster_assets.commands.model import Command, Line, RunResult
+from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, Program, launch
 from starlake_dagster_assets.execution.backends.local.pump import Pump
-from starlake_dagster_assets.execution.build import with_options
-from starlake_dagster_assets.execution.model import Command, Line, RunResult
-from starlake_dagster_assets.execution.spark import spark_variables
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast, get_args
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, State, Status, Submission
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["find_execution", "read_log", "read_status", "submit_execution"]
 

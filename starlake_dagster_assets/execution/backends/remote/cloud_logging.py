@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["CloudLog"]
 

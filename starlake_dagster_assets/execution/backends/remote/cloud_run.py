@@ -9,11 +9,11 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.cloud_logging import CloudLog
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_client, gcp_verdict
 from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuotaError, reads_of
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["CloudRunEnvironment", "job_warnings"]
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterService, EphemeralClusters, label
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_verdict
 from starlake_dagster_assets.execution.backends.remote.protocol import State, Status, Submission, Verdict
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["DataprocBatches", "DataprocJobs", "Program"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["DriverOutput"]
 

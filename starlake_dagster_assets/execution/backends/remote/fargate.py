@@ -10,11 +10,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.aws import aws_client, aws_error, aws_resources, aws_verdict
 from starlake_dagster_assets.execution.backends.remote.ecs_definition import derived_definition
 from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["FargateEnvironment"]
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from threading import Event
 from typing import Any, Protocol
 
+from starlake_dagster_assets.commands.model import Command, Line, RunResult
+from starlake_dagster_assets.commands.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
 from starlake_dagster_assets.execution.backends.remote.answers import find_execution
@@ -16,8 +18,6 @@ from starlake_dagster_assets.execution.backends.remote.log_following import LogF
 from starlake_dagster_assets.execution.backends.remote.pending import PendingCall
 from starlake_dagster_assets.execution.backends.remote.polling import StatusPoll
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission
-from starlake_dagster_assets.execution.model import Command, Line, RunResult
-from starlake_dagster_assets.execution.source import redact
 
 __all__ = ["Owner", "RemoteHandle"]
 

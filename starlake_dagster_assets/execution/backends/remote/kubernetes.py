@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_client import (
     TIMEOUT,
@@ -41,7 +42,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     unreachable_node,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
-from starlake_dagster_assets.execution.model import Line
 
 __all__ = ["KubernetesEnvironment"]
 

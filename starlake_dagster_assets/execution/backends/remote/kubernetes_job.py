@@ -11,6 +11,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
+from starlake_dagster_assets.commands.source import names_secret
+from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
     KEY,
@@ -22,8 +24,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_value,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.source import names_secret
-from starlake_dagster_assets.execution.spark import spark_variables
 
 __all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
 

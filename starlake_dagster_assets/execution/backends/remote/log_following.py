@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Any
 
+from starlake_dagster_assets.commands.model import Line
+from starlake_dagster_assets.commands.source import redact
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.answers import read_log
 from starlake_dagster_assets.execution.backends.remote.calls import Clock
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Verdict
-from starlake_dagster_assets.execution.model import Line
-from starlake_dagster_assets.execution.source import redact
 
 __all__ = ["LogFollower"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
+from starlake_dagster_assets.commands.model import Command, Line
+from starlake_dagster_assets.commands.source import contains_secret, names_secret
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.model import Command, Line
-from starlake_dagster_assets.execution.source import contains_secret, names_secret
 
 __all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict", "refuse_secrets"]
 

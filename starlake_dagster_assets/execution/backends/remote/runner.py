@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from starlake_dagster_assets.commands.build import with_options
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, FileReader
 from starlake_dagster_assets.execution.backends.remote.calls import Clock
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, refuse_secrets
-from starlake_dagster_assets.execution.build import with_options
-from starlake_dagster_assets.execution.model import Command
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["RemoteHandle", "RemoteRunner"]

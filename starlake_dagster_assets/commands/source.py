@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from starlake_dagster_assets.execution.secret_forms import hidden
+from starlake_dagster_assets.commands.secret_forms import hidden
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Literal
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.model import Command
 
 __all__ = [
     "ARGV_BYTES",

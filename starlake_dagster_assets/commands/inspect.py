@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from starlake_dagster_assets.commands.build import list_argument, path_argument
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.build import list_argument, path_argument
-from starlake_dagster_assets.execution.model import Command
 
 __all__ = ["dag_generate", "freshness", "lineage", "settings", "usage", "validate"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import output_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.execution.source import ProjectSource
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["BINDING", "Binding", "bind", "binding_of"]

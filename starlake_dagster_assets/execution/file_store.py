@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlparse
@@ -222,6 +222,11 @@ class Store:
         with suppress(FileNotFoundError):
             system.rm_file(path)
         return True
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path stands on its own: a URL, or a path that begins at the root."""
+    return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
 
 
 def mark_of(file: File) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output, unrecorded_step_output
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import PreviousAttempts
-from starlake_dagster_assets.dagster_assets.steps.step_outputs import unchanged_output, unrecorded_step_output
 
 __all__ = ["skipped_asset_events"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.model import Command
 
 __all__ = ["spark_of", "spark_variables"]
 
