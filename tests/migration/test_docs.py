@@ -29,7 +29,7 @@ SNOWFLAKES = {"stage_location", "sl_incoming_file_stage", "warehouse", "packages
 
 
 def test_every_option_has_a_row() -> None:
-    rows = PAGE.split("## Option by option")[1].split("## Reference")[0]
+    rows = PAGE.split("## Options")[1].split("## Reference")[0]
     said = re.findall(r"`([\w*]+)`", rows)
     exact, beginnings = set(said), tuple(word[:-1] for word in said if word.endswith("*"))
     resources = (StarlakeShell, StarlakeDataproc, StarlakeCloudRun, StarlakeFargate)
@@ -40,7 +40,7 @@ def test_every_option_has_a_row() -> None:
 
 
 def test_the_tests_of_defects_that_the_page_names_are_there() -> None:
-    rows = PAGE.split("## What went wrong there")[1].split("\n## ")[0]
+    rows = PAGE.split("## Fixed defects")[1].split("\n## ")[0]
     named = set(re.findall(r"`(test_\w+)`", rows))
     tests = Path(__file__).parents[1]
     there = {

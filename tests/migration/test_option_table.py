@@ -1,4 +1,4 @@
-"""Every row of the table "Option by option" in docs/migration.md has a check here: of its effect, or of none."""
+"""Every row of the table "Options" in docs/migration.md has a check here: of its effect, or of none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc
 from tests.migration.test_docs import PAGE
 from tests.triggers.conftest import dag, project, table, task
 
-SECTION = PAGE.split("## Option by option")[1].split("## Reference")[0]
+SECTION = PAGE.split("## Options")[1].split("## Reference")[0]
 ROWS = [
     cells
     for line in SECTION.splitlines()
