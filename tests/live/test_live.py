@@ -1,6 +1,7 @@
 """One test per cloud, with an account of yours: `pytest -m live tests/live`.
 
-`STARLAKE_LIVE_CLOUD_RUN`, `…_FARGATE`, `…_DATAPROC` and `…_KUBERNETES` have the fields of the resource as JSON. Each runs the preflight and one harmless command (`settings`), and sees its end in the log.
+`STARLAKE_LIVE_CLOUD_RUN`, `…_FARGATE`, `…_DATAPROC` and `…_KUBERNETES` have the fields of the resource as JSON.
+Each runs the preflight and one harmless command (`settings`), and sees its end in the log.
 """
 
 import json
