@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from starlake_dagster_assets.environments import Command, Environment, Line, Policy, Status, Submission, Verdict
+from starlake_dagster_assets.environments import Command, Environment, ErrorClass, Line, Policy, Status, Submission
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
@@ -256,11 +256,11 @@ class EnvironmentConformance:
     # --------------------------------------------------------------------------------------------------- errors
 
     def test_classified_errors(self, conformance: _Case) -> None:
-        """`verdict` classifies every error, and never raises."""
+        """`classify_error` classifies every error, and never raises."""
         for error in (ValueError("x"), OSError("x"), TimeoutError("x"), KeyError("x")):
-            verdict = conformance.environment.verdict(error)
-            assert isinstance(verdict, Verdict) and verdict.text
-            assert verdict.kind in ("retry", "ambiguous", "denied", "fatal")
+            error_class = conformance.environment.classify_error(error)
+            assert isinstance(error_class, ErrorClass) and error_class.text
+            assert error_class.kind in ("retry", "ambiguous", "denied", "fatal")
         conformance.environment.refresh()
         conformance.environment.close()
         conformance.environment.close()

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.errors import StarlakeError, closest_match
-from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import (
+    Environment,
+    ErrorClass,
+    Policy,
+    Status,
+    Submission,
+)
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.operators.dialect import Dialect
@@ -31,12 +37,12 @@ __all__ = [
     "GROUP",
     "Command",
     "Environment",
+    "ErrorClass",
     "ExecutionEnvironment",
     "Line",
     "Policy",
     "Status",
     "Submission",
-    "Verdict",
     "environment_named",
     "environment_of",
     "environments_table",

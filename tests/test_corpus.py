@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 
 CORPUS = Path(__file__).parent / "corpus"
 Step = dict[str, Any]
@@ -542,7 +542,7 @@ def _arrive(source: Path, root: Path, now: float) -> None:
 def _command(command: str, root: Path, environ: Mapping[str, str]) -> Step:
     lines: list[str] = []
     argv = command.replace("$ROOT", str(root)).split(" ")
-    code = execute(argv, environ, lambda line: lines.append(line.text))
+    code = execute_command(argv, environ, lambda line: lines.append(line.text))
     assert not any("Traceback" in line for line in lines), lines
     return {"command": command, "exit": code}
 

@@ -11,7 +11,7 @@ import duckdb
 
 from benchmarks.generator import APPLICATION
 from benchmarks.measure import Meter
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 
 COLUMNS = (
     ("id", "long", "BIGINT", "i"),
@@ -166,10 +166,10 @@ def _load(root: Path, file: Path, meter: Meter | None = None) -> None:
     lines: list[str] = []
     environ = {"SL_ROOT": str(root)}
     if meter is None:
-        code = execute(["load"], environ, lambda line: lines.append(line.text))
+        code = execute_command(["load"], environ, lambda line: lines.append(line.text))
     else:
         with meter("ours"):
-            code = execute(["load"], environ, lambda line: lines.append(line.text))
+            code = execute_command(["load"], environ, lambda line: lines.append(line.text))
     if code:
         raise AssertionError("\n".join(lines))
 

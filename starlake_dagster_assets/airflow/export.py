@@ -19,7 +19,7 @@ from starlake_dagster_assets.airflow.plan.ids import Ids
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan.peer_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states
-from starlake_dagster_assets.airflow.render.dag_file import MARKER, render
+from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
 from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
 from starlake_dagster_assets.automation.policies.build import build_triggers
@@ -156,7 +156,7 @@ def export_airflow(
     )
     plan, worker = plan_dags(request), helper(MARKER)
     dags = [replace(dag, embedded=task_groups) for dag in plan.dags]
-    files = {f"{dag.id}.py": render(dag, source, worker.name) for dag in dags}
+    files = {f"{dag.id}.py": render_dag_file(dag, source, worker.name) for dag in dags}
     files[f"{worker.name}.py"] = worker.text
     switches, notes = proxied_states(dags, folder.read)
     files |= switches

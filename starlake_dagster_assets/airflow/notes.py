@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files
-from starlake_dagster_assets.airflow.plan.lineage import Key, Lineage
+from starlake_dagster_assets.airflow.plan.lineage import ExportLineage, Key
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
@@ -93,7 +93,7 @@ class _Ordered:
         return False
 
 
-def _of_outside(node: str, key: Key, lineage: Lineage) -> str:
+def _of_outside(node: str, key: Key, lineage: ExportLineage) -> str:
     behind = lineage.behind(key)
     more = f"; nor is what it reads, {_few(behind)}" if behind else ""
     return f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for{more}"
@@ -129,7 +129,7 @@ def pool_notes(
     )
 
 
-def _of_own(key: Key, lineage: Lineage, home: Mapping[str, int]) -> Iterator[str]:
+def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterator[str]:
     """An asset of the user's own that comes after the project: a DAG of theirs may make it."""
     nodes = [lineage.nodes[one] for one in lineage.own.get(key, ()) if one in lineage.nodes]
     read = [node for node in nodes if node in home]

@@ -30,10 +30,10 @@ def refusals(
     if engine == "starlake":
         return
     try:
-        from starlake_dagster_assets.engine.commands.launcher import options_of
+        from starlake_dagster_assets.engine.commands.launcher import engine_options
     except ImportError:  # without the extra `duckdb` there is no embedded engine
         return
-    checks = _Checks(project, options_of(os.environ))
+    checks = _Checks(project, engine_options(os.environ))
     asked: list[tuple[Table | Task, Callable[[], None]]] = [
         *((table, lambda table=table: checks.table(table)) for table in project.tables),
         *((task, lambda task=task: checks.task(task)) for task in project.tasks),
@@ -83,11 +83,11 @@ class _Checks:
             )
 
     def task(self, task: Task) -> None:
-        from starlake_dagster_assets.engine.commands.transform import check_task
+        from starlake_dagster_assets.engine.commands.transform import validate_task
         from starlake_dagster_assets.engine.session import database_path
 
         database_path(self._project, task.connection, self._options)
-        check_task(self._project, task, self._options)
+        validate_task(self._project, task, self._options)
 
 
 def _problem(thing: Table | Task, text: str, *, is_chosen: bool) -> Problem:

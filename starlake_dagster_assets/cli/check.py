@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, one_of, variables
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, one_of, parse_variables
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.problems import Problem
 
@@ -64,7 +64,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Lists everything that is wrong with a project; exit code 1 when there is an error."""
-    found = _findings(project, env, variables(options), engine.value, portable=portable)
+    found = _findings(project, env, parse_variables(options), engine.value, portable=portable)
     if as_json:
         _print_json(found)
     else:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, environment_name, opened, variables
-from starlake_dagster_assets.cli.run import resource_of
+from starlake_dagster_assets.cli.options import Env, environment_name, opened, parse_variables
+from starlake_dagster_assets.cli.run import resource_for_environment
 
 __all__ = ["register"]
 
@@ -54,7 +54,7 @@ def doctor(
     else:
         from starlake_dagster_assets.doctor.environment import examine_environment
 
-        resource = resource_of(environment, variables(fields, "--set"))
+        resource = resource_for_environment(environment, parse_variables(fields, "--set"))
         findings = examine_environment(resource, opened(project or Path(), env=env))
     for finding in findings:
         found.append(finding)

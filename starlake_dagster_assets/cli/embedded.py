@@ -34,13 +34,13 @@ def embedded(context: typer.Context) -> None:
     Reads `SL_ROOT`, `SL_ENV`, `SL_LOADER` and the other variables of the real program from the environment.
     """
     from starlake_dagster_assets.engine.commands.console import console
-    from starlake_dagster_assets.engine.commands.launcher import execute, options_of
+    from starlake_dagster_assets.engine.commands.launcher import engine_options, execute_command
 
     argv = list(context.args)
     environ = dict(os.environ)
     if argv[:1] == ["console"]:
         sys.exit(console(iter(sys.stdin.readline, ""), environ, _emit))
-    sys.exit(execute(argv, environ, _emit, _stoppable(options_of(environ))))
+    sys.exit(execute_command(argv, environ, _emit, _stoppable(engine_options(environ))))
 
 
 def _stoppable(options: EngineOptions) -> EngineOptions:

@@ -22,7 +22,7 @@ __all__ = [
     "environment_name",
     "one_of",
     "opened",
-    "variables",
+    "parse_variables",
 ]
 
 ProjectDirectory = Annotated[
@@ -48,7 +48,7 @@ Exclude = Annotated[
 ]
 
 
-def variables(texts: list[str] | None, option: str = "--option") -> dict[str, str]:
+def parse_variables(texts: list[str] | None, option: str = "--option") -> dict[str, str]:
     """The pairs of an option that may be repeated.
 
     Args:

@@ -17,7 +17,7 @@ from starlake_dagster_assets.execution.outcome import Outcome
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.plural import counted
 
-__all__ = ["Report", "report_for"]
+__all__ = ["RunReport", "report_for"]
 
 _WORDS = {"materialized": "materialized", "failed": "failed", "nothing": "skipped", "skipped": "skipped"}
 _UNKNOWN = {"fail": "failed", "warn": "skipped"}
@@ -28,7 +28,7 @@ _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
 @contextmanager
 def report_for(
     names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool, unknown_result: str = "fail"
-) -> Generator[Report, None, None]:
+) -> Generator[RunReport, None, None]:
     """The report of a run, closed when it is over: totals are printed even when the run is interrupted.
 
     Args:
@@ -46,7 +46,7 @@ def report_for(
         report.end()
 
 
-class Report:
+class RunReport:
     """Remembers what became of each table and task.
 
     Args:
@@ -130,7 +130,7 @@ class Report:
         return f"{made} materialized, {totals['failed']} failed, {totals['skipped']} skipped"
 
 
-class _Json(Report):
+class _Json(RunReport):
     """Prints one JSON object at the end."""
 
     def end(self) -> None:
@@ -138,7 +138,7 @@ class _Json(Report):
         print(json.dumps({"assets": [self.json(one) for one in self.outcomes.values()], **self.totals}, indent=2))
 
 
-class _Lines(Report):
+class _Lines(RunReport):
     """A line a table as it becomes known, then the totals: for files and pipes."""
 
     def begin(self) -> None:
@@ -159,7 +159,7 @@ class _Lines(Report):
         print(f"{text}  {note}".rstrip(), flush=True)
 
 
-class _Live(Report):
+class _Live(RunReport):
     """A bar while it runs, what failed as it fails, then a table of everything: for a terminal."""
 
     def begin(self) -> None:

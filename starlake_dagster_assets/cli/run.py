@@ -20,7 +20,7 @@ from starlake_dagster_assets.cli.options import (
     environment_name,
     one_of,
     opened,
-    variables,
+    parse_variables,
 )
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.commands.model import Line
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["register", "resource_of"]
+__all__ = ["register", "resource_for_environment"]
 
 
 _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
 """Directories whose files concern tables and tasks only."""
 
 
-class Launcher(str, Enum):
+class LauncherChoice(str, Enum):
     """Ways of starting the Starlake program; see `StarlakeShell`."""
 
     process = "process"
@@ -66,7 +66,9 @@ def run(
     database: Annotated[Path | None, typer.Option(help="DuckDB file; the connection's own by default.")] = None,
     transpile_from: Annotated[str | None, typer.Option(help="SQL dialect of the project, such as bigquery.")] = None,
     starlake: Annotated[str | None, typer.Option(help="The program; SL_STARLAKE_PATH by default.")] = None,
-    launcher: Annotated[Launcher | None, typer.Option(help="How the program is started.", **one_of(Launcher))] = None,
+    launcher: Annotated[
+        LauncherChoice | None, typer.Option(help="How the program is started.", **one_of(LauncherChoice))
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints (stderr).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -80,12 +82,12 @@ def run(
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.graph.select import select as select_nodes
 
-    given, chosen_fields = variables(options), variables(fields, "--set")
+    given, chosen_fields = parse_variables(options), parse_variables(fields, "--set")
     source = opened(project, env=env, options=given, on_error="skip")
     broken = _report_errors(source)
     chosen = select_nodes(source.graph, select or "*", exclude or None)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
-    resource = resource_of(environment, {**local, **chosen_fields})
+    resource = resource_for_environment(environment, {**local, **chosen_fields})
     runner, policies = resource.runner(source), resource.policies()
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
@@ -134,7 +136,7 @@ def _report_errors(source: StarlakeProject) -> int:
     return len(errors)
 
 
-def resource_of(environment: str, fields: Mapping[str, Any]) -> StarlakeResource:
+def resource_for_environment(environment: str, fields: Mapping[str, Any]) -> StarlakeResource:
     """Returns the resource of an environment, from the fields that were given; None is a field that was not.
 
     Args:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, variables
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, parse_variables
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.unit_tests.run import UnitTestResult
@@ -51,7 +51,7 @@ def run(
     selection = TestSelection(load, transform, domain, table, test)
     tests = select_unit_tests(find_unit_tests(root), selection)
     results = list[Any]()
-    for result in run_unit_tests(root, tests, env=env, options=variables(options)):
+    for result in run_unit_tests(root, tests, env=env, options=parse_variables(options)):
         results.append(result)
         if not as_json:
             _print(result)

@@ -9,10 +9,10 @@ from starlake_dagster_assets.commands.build import list_argument, path_argument
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError
 
-__all__ = ["dag_generate", "freshness", "lineage", "settings", "usage", "validate"]
+__all__ = ["dag_generate", "freshness", "help_command", "lineage", "settings", "validate"]
 
 
-def usage(name: Literal["stage", "preload", "load", "transform"]) -> Command:
+def help_command(name: Literal["stage", "preload", "load", "transform"]) -> Command:
     """`<command> --help`: its options on stdout; 1 where this version has no such command."""
     return Command(name, ("--help",))
 

@@ -28,11 +28,11 @@ __all__ = [
     "automation_type",
     "environment_type",
     "former_attributes",
+    "metadata_attribute",
     "metadata_type",
     "resolve_automation",
     "resolve_environment",
     "resolve_environments",
-    "resolve_metadata",
     "resolve_steps",
     "steps_type",
 ]
@@ -106,7 +106,7 @@ def metadata_type() -> Any:
     return cast("Any", create_model)("metadata", __base__=dg.Model, __doc__=_first_line(StarlakeMetadata), **fields)
 
 
-def resolve_metadata(context: dg.ResolutionContext, model: Any) -> StarlakeMetadata:
+def metadata_attribute(context: dg.ResolutionContext, model: Any) -> StarlakeMetadata:
     """Returns the options of the YAML attribute `metadata`."""
     return StarlakeMetadata(**cast("Any", context).resolve_value(model.model_dump(exclude_unset=True)))
 

@@ -25,11 +25,11 @@ from starlake_dagster_assets.component.attributes import (
     automation_type,
     environment_type,
     former_attributes,
+    metadata_attribute,
     metadata_type,
     resolve_automation,
     resolve_environment,
     resolve_environments,
-    resolve_metadata,
     resolve_steps,
     steps_type,
 )
@@ -174,7 +174,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     metadata: Annotated[
         StarlakeMetadata,
         dg.Resolver(
-            resolve_metadata,
+            metadata_attribute,
             model_field_type=metadata_type(),
             description="Metadata that is read from the warehouse after each load and transform, see StarlakeMetadata.",
             examples=[{"preview": 5}],

@@ -24,7 +24,7 @@ __all__ = [
     "examine_dataproc",
     "examine_environment",
     "examine_fargate",
-    "log_level",
+    "log_level_findings",
 ]
 
 _JOB_PERMISSIONS = ("run.jobs.get", "run.jobs.run", "run.jobs.runWithOverrides")
@@ -79,7 +79,7 @@ def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any
     except StarlakeError as error:
         return Finding("error", topic, str(error), f"Needed: {permission}"), None
     except Exception as error:
-        return Finding("error", topic, str(environment.verdict(error).text), f"Needed: {permission}"), None
+        return Finding("error", topic, str(environment.classify_error(error).text), f"Needed: {permission}"), None
 
 
 def entry_point(command: Sequence[str], advice: str) -> Finding:
@@ -93,7 +93,7 @@ def entry_point(command: Sequence[str], advice: str) -> Finding:
     return Finding("warning", "entry point", f"{' '.join(command)} does not end with starlake", advice)
 
 
-def log_level(value: str | None) -> Iterator[Finding]:
+def log_level_findings(value: str | None) -> Iterator[Finding]:
     """Yields a warning where the `SL_LOG_LEVEL` of a service hides the lines of tables."""
     if value is not None and value.lower() not in _SHOWN:
         text = f"SL_LOG_LEVEL is {value} there; each command sets another one"
@@ -151,7 +151,7 @@ def _cloud_run_job(environment: CloudRunEnvironment, job: Any) -> Iterator[Findi
         yield Finding("error", "container", f"no container {environment.container}; the job has {names}", "")
     for container in chosen:
         yield entry_point(list(container.command), "gcloud run jobs update JOB --command starlake --args ''")
-        yield from log_level(next((pair.value for pair in container.env if pair.name == "SL_LOG_LEVEL"), None))
+        yield from log_level_findings(next((pair.value for pair in container.env if pair.name == "SL_LOG_LEVEL"), None))
 
 
 # ----------------------------------------------------------------------------------------------------- Fargate
@@ -181,7 +181,7 @@ def _fargate(environment: FargateEnvironment) -> Iterator[Finding]:
         yield Finding("error", "container", f"no container {environment.container}; the definition has {names}", "")
         return
     yield entry_point(chosen.get("entryPoint", []), 'Set "entryPoint": ["starlake"] in the task definition.')
-    yield from log_level(
+    yield from log_level_findings(
         next((pair["value"] for pair in chosen.get("environment", []) if pair["name"] == "SL_LOG_LEVEL"), None)
     )
     yield from _fargate_log(chosen, logs)

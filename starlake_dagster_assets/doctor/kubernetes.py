@@ -5,7 +5,7 @@ from typing import Any
 
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.commands.source import ProjectSource
-from starlake_dagster_assets.doctor.environment import entry_point, log_level
+from starlake_dagster_assets.doctor.environment import entry_point, log_level_findings
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
@@ -37,7 +37,7 @@ def examine_kubernetes(resource: StarlakeRemoteResource, project: ProjectSource)
     try:
         lacking = [one for one in (*_NEEDED, _EVENTS) if not _allowed(environment, namespace, one)]
     except Exception as error:
-        text = str(environment.verdict(error).text)
+        text = str(environment.classify_error(error).text)
         yield Finding("error", "permissions", text, "Give credentials that the API server knows.")
     else:
         yield from _permissions(lacking)
@@ -48,7 +48,7 @@ def examine_kubernetes(resource: StarlakeRemoteResource, project: ProjectSource)
         container.get("command", ()), 'Set k8s_config={"container_config": {"command": ["starlake"]}}, or none of it.'
     )
     level = next((one.get("value") for one in container.get("env", ()) if one["name"] == "SL_LOG_LEVEL"), None)
-    yield from log_level(level)
+    yield from log_level_findings(level)
     yield _memory(container)
     yield Finding("ok", "retries", "backoffLimit 0, restartPolicy Never: Kubernetes runs no command a second time")
 
@@ -75,7 +75,9 @@ def _dry_run(environment: KubernetesEnvironment, namespace: str) -> Finding:
     try:
         answer_of(environment.clients()[0].create_namespaced_job, namespace, job, dry_run="All")
     except Exception as error:
-        return Finding("error", "job", str(environment.verdict(error).text), "Change the fields of the resource.")
+        return Finding(
+            "error", "job", str(environment.classify_error(error).text), "Change the fields of the resource."
+        )
     return Finding("ok", "job", "a Job passes validation and admission (dry run)")
 
 

@@ -211,7 +211,7 @@ def _starlake(program: str, runner: Runner) -> Iterator[Finding]:
 
 
 def _features(runner: ShellRunner) -> Iterator[Finding]:
-    lines, code = _run(runner, inspect.usage("stage"))
+    lines, code = _run(runner, inspect.help_command("stage"))
     if code == 0:
         yield Finding("ok", "feature stage", "there")
     else:
@@ -221,7 +221,7 @@ def _features(runner: ShellRunner) -> Iterator[Finding]:
         yield Finding("ok", "feature console", "there: launcher='console' runs the transforms of a step over one JVM")
     else:
         yield Finding("ok", "feature console", "not there: launcher='console' takes a process a transform")
-    lines, _ = _run(runner, inspect.usage("preload"))
+    lines, _ = _run(runner, inspect.help_command("preload"))
     if any("--notReadySentinel" in line for line in lines):
         yield Finding("ok", "feature notReadySentinel", "there: `preload` tells files that are not there from a crash")
     else:

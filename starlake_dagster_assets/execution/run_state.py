@@ -16,11 +16,11 @@ from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, Ru
 from starlake_dagster_assets.execution.process import CommandExecutor
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Execution", "RunState"]
+__all__ = ["CommandRun", "RunState"]
 
 
 @dataclass(frozen=True)
-class Execution:
+class CommandRun:
     """A command as typed, the job id of its audit rows, its duration for one node, and its exit code."""
 
     command: str
@@ -62,11 +62,11 @@ class RunState:
         """Logs once which expectations have no result."""
         self._expectations.warn()
 
-    def execution(self, command: Command, seconds: float) -> Execution:
+    def execution(self, command: Command, seconds: float) -> CommandRun:
         """Returns facts about the last command."""
         typed = self.executor.redact(shlex.join(("starlake", *command.argv)))
         job_id = self.executor.job_id or command.job_id
-        return Execution(typed, job_id, seconds, self.executor.ending.exit_code)
+        return CommandRun(typed, job_id, seconds, self.executor.ending.exit_code)
 
     def expectations(self, node: Node) -> Sequence[NamedExpectation]:
         """Returns the expectations of a table or task."""
@@ -88,7 +88,7 @@ class RunState:
                 self.unusable[item.node.id] = why[item.status]
             yield item
 
-    def outcome(self, node: Node, verdict: Verdict, ran: Execution, *, settled: bool) -> Outcome:
+    def outcome(self, node: Node, verdict: Verdict, ran: CommandRun, *, settled: bool) -> Outcome:
         """Returns the outcome of a verdict, with the results of expectations.
 
         Args:

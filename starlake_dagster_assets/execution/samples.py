@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import SqlError, Tree, child_with, parse_statements
 
-__all__ = ["MOST_SAMPLES", "WINDOW_COLUMN", "FailingRows", "Sample", "counts_rows", "failing_rows", "limited"]
+__all__ = ["MOST_SAMPLES", "WINDOW_COLUMN", "FailingRows", "Sample", "counts_rows", "failing_rows", "with_limit"]
 
 MOST_SAMPLES = 20
 """Rows that a check may show, at most: they are kept in Dagster's event log."""
@@ -237,7 +237,7 @@ def _duplicates(query: Tree, keys: Sequence[Any]) -> Any:
     return rows
 
 
-def limited(sql: str, dialect: str, limit: int) -> str:
+def with_limit(sql: str, dialect: str, limit: int) -> str:
     """Returns a query with a limit, as its dialect writes it."""
     statements: Any = parse_statements(sql, dialect)
     return str(statements[0].limit(limit).sql(dialect=dialect))

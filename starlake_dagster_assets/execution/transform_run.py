@@ -10,7 +10,7 @@ from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.evidence import Ending
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, Settled
 from starlake_dagster_assets.execution.reconcile import reconcile_transform
-from starlake_dagster_assets.execution.run_state import Execution, RunState
+from starlake_dagster_assets.execution.run_state import CommandRun, RunState
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Task
 
@@ -24,7 +24,7 @@ class _Unsettled:
     node: Node
     task: Task
     ending: Ending
-    ran: Execution
+    ran: CommandRun
     is_reported: bool
 
 

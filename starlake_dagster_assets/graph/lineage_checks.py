@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.graph.names import Resolution
+from starlake_dagster_assets.graph.names import NameResolution
 from starlake_dagster_assets.graph.nodes import node_file
 from starlake_dagster_assets.graph.parity import EngineView
 from starlake_dagster_assets.project.model.problems import Problem
@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.model.project import Task
 __all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "raw_name", "self_reference"]
 
 
-def ambiguous(node: Node, task: Task, name: str, meant: Resolution, nodes: Mapping[str, Node]) -> Problem:
+def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: Mapping[str, Node]) -> Problem:
     """The warning for an unqualified name that several tables have.
 
     Args:

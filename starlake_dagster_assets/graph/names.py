@@ -11,13 +11,13 @@ from starlake_dagster_assets.project.model.project import RefRule, Task
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
 from starlake_dagster_assets.project.sql.references import split_name
 
-__all__ = ["Names", "Resolution"]
+__all__ = ["NameResolution", "Names"]
 
 _SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", "sys"})
 
 
 @dataclass(frozen=True)
-class Resolution:
+class NameResolution:
     """Result of a look-up of a table name.
 
     Attributes:
@@ -54,7 +54,7 @@ class Names:
         for node in nodes:
             self._add(node)
 
-    def resolve(self, name: str, task: Task) -> Resolution:
+    def resolve(self, name: str, task: Task) -> NameResolution:
         """Finds the object that a table name in the SQL of a task refers to.
 
         Args:
@@ -66,22 +66,22 @@ class Names:
         """
         stream = self._streams.get(name.lower())
         if stream:
-            return Resolution(node=stream)
+            return NameResolution(node=stream)
         spelled = split_name(name)
         renamed = apply_refs(self._rules, spelled) if self._rules else None
         parts = tuple(part for part in renamed or () if part) or spelled
         if not all(parts[-2:]):
-            return Resolution()
+            return NameResolution()
         if len(parts) == 1:
             return self._unqualified(parts[0], task.domain)
         domain, table = parts[-2:]
         if domain.lower() in _SYSTEM_SCHEMAS:
-            return Resolution()
+            return NameResolution()
         found = self._final.get((domain.lower(), table.lower())) or self._streams.get(table.lower())
         raw = self._raw.get(f"{domain}.{table}".lower())
         if found or raw in self._tasks:
-            return Resolution(node=found or raw)
-        return Resolution(unknown=(domain, table), renamed=raw)
+            return NameResolution(node=found or raw)
+        return NameResolution(unknown=(domain, table), renamed=raw)
 
     def declared(self, name: str) -> str | None:
         """The node that a user means by an id or a raw name, or None."""
@@ -104,19 +104,19 @@ class Names:
             self._streams.setdefault(stream.lower().rsplit(".", 1)[-1], node.id)
             self._streams.setdefault(stream.lower(), node.id)
 
-    def _unqualified(self, table: str, domain: str) -> Resolution:
+    def _unqualified(self, table: str, domain: str) -> NameResolution:
         found = self._tables.get(table.lower(), [])
         own = self._final.get((domain.lower(), table.lower()))
         if len(found) > 1:
-            return Resolution(node=own, candidates=tuple(found), unknown=None if own else (domain, table))
+            return NameResolution(node=own, candidates=tuple(found), unknown=None if own else (domain, table))
         if found:
-            return Resolution(node=found[0])
+            return NameResolution(node=found[0])
         stems = self._stems.get(table.lower(), [])
         if len(stems) == 1:
-            return Resolution(node=stems[0])
+            return NameResolution(node=stems[0])
         if own or stems:
-            return Resolution(node=own, candidates=tuple(stems), unknown=None if own else (domain, table))
+            return NameResolution(node=own, candidates=tuple(stems), unknown=None if own else (domain, table))
         described = self._described.get(table.lower(), [])
         if len(described) == 1:
-            return Resolution(node=described[0])
-        return Resolution(unknown=(domain, table), candidates=tuple(described))
+            return NameResolution(node=described[0])
+        return NameResolution(unknown=(domain, table), candidates=tuple(described))

@@ -19,7 +19,7 @@ from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeEr
 from starlake_dagster_assets.legacy.context import DagContext
 from starlake_dagster_assets.legacy.file import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
-from starlake_dagster_assets.legacy.project import DagProject, variables_of
+from starlake_dagster_assets.legacy.project import DagProject, environment_variables
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["definitions_from_dag_context"]
@@ -163,6 +163,6 @@ def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Map
                 problems.append(context.problem(f"options.{name}", text))
     if problems:
         raise ProjectError(problems)
-    variables = variables_of(contexts)
+    variables = environment_variables(contexts)
     given = {name: value for name, (value, _) in found.items()}
     return {**given, "sl_env_var": json.dumps(dict(variables))} if variables else given

@@ -20,7 +20,7 @@ from starlake_dagster_assets.legacy.names import project_of_names
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Location, Project, Table, Task
 
-__all__ = ["DagProject", "Part", "variables_of"]
+__all__ = ["DagProject", "Part", "environment_variables"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class DagProject:
         self.parts = tuple(_parts(contexts))
         self._base = base
         if base is None:
-            said = variables_of(contexts)
+            said = environment_variables(contexts)
             where = root or said.get("SL_ROOT")
             if where is None:
                 hint = "Give `project`, or `root`."
@@ -284,7 +284,7 @@ class DagProject:
         return context.problem(said.path, f"{name} is no {kind} of the project in {self._root}.", hint, "unknown-node")
 
 
-def variables_of(contexts: Iterable[DagContext]) -> Mapping[str, str]:
+def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:
     """The variables of `sl_env_var`.
 
     Args:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, is_secret_name, secret_values
+from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, is_secret_name, likely_secrets
 from starlake_dagster_assets.project.checks.refs import check_refs
 from starlake_dagster_assets.project.files.application import forced_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.files.discovery import SourceFile, Sources, read_sources
@@ -26,9 +26,9 @@ from starlake_dagster_assets.project.files.rendering import Renderer, mentioned
 from starlake_dagster_assets.project.files.shape import Parsed
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
-from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.broken import without_broken
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 from starlake_dagster_assets.project.resolve.tables import resolve_domains, resolve_externals
 from starlake_dagster_assets.project.resolve.tasks import resolve_transforms
 from starlake_dagster_assets.project.resolve.types_file import resolve_types
@@ -196,7 +196,7 @@ class _Loading:
         context = _Values(self._variables)
         snapshot = manifest.project(key, context)
         if snapshot is None:
-            secrets = secret_values(self._variables.values, self._application)
+            secrets = likely_secrets(self._variables.values, self._application)
             snapshot, names, keep = self._resolve(manifest, secrets)
             manifest.save()
             if keep:
@@ -253,14 +253,14 @@ class _Loading:
                 self._parsed[file.path] = parsed
                 names.update(parsed.names)
                 keep = keep and kept
-        report = Report(self._line)
+        report = ProblemReport(self._line)
         refs = self._refs()
         application = self._application.model_copy(update={"refs": refs})
         check_refs(refs, "metadata/refs.sl.yml" if self._sources.of("refs") else _APPLICATION, report)
         types = [
             (file.path, (self._parsed[file.path].data or {}).get("types") or ()) for file in self._sources.of("types")
         ]
-        resolution = Resolution(
+        resolution = ParsedProject(
             sources=self._sources,
             parsed=self._parsed,
             application=application,
@@ -305,7 +305,7 @@ class _Loading:
         file = self._sources.files.get(path)
         return self._parser.line(file, keys) if file and keys else 1
 
-    def _check_application(self, application: Application, resolution: Resolution) -> None:
+    def _check_application(self, application: Application, resolution: ParsedProject) -> None:
         at = ("application",)
         names = {
             "connectionRef": application.connection_ref,

@@ -13,7 +13,7 @@ from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, 
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import Attempt
-from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, Program
+from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, SparkProgram
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     ClusterPlan,
     ClusterService,
@@ -206,7 +206,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         for part in ("properties", "metadata"):
             values = self._dumped("ephemeral").get(part, {})
             refuse_visible_secrets(f"ephemeral.{part}", values, secrets, self.secret_advice)
-        program = Program(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
+        program = SparkProgram(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()
         if self._dumped("serverless"):

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.commands.source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, log_level
+from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
@@ -113,7 +113,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: When one holds a secret, by its name or its value.
         """
         refuse_visible_secrets("env", self.env, secrets_of(project.model), self.secret_advice)
-        level = log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
+        level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
 

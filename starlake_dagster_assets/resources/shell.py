@@ -12,7 +12,12 @@ from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, inherited, log_level, secret_values
+from starlake_dagster_assets.execution.backends.local.shell_env import (
+    DROPPED,
+    inherited,
+    required_log_level,
+    secret_values,
+)
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
@@ -131,7 +136,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         mine = inherited(os.environ, self.include_env_vars)
         environ = {**mine, **{name: value for name, value in self.env.items() if name not in DROPPED}}
         environ["SL_ROOT"] = str(Path(project.root).absolute())
-        environ["SL_LOG_LEVEL"] = log_level(self.log_level, environ.get("SL_LOG_LEVEL"))
+        environ["SL_LOG_LEVEL"] = required_log_level(self.log_level, environ.get("SL_LOG_LEVEL"))
         if project.env is not None:
             environ["SL_ENV"] = project.env
         return ShellRunner(

@@ -9,8 +9,8 @@ from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
 from starlake_dagster_assets.airflow.operators.checks import Checks
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Audit, TaskSpec
-from starlake_dagster_assets.airflow.render.source import literal
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditTable, TaskSpec
+from starlake_dagster_assets.airflow.render.source import python_literal
 from starlake_dagster_assets.airflow.runtime import macros
 from starlake_dagster_assets.project.model.project import Connection, Expectation
 from tests.airflow.projects import Source
@@ -37,12 +37,12 @@ def tasks_of(report) -> dict[str, TaskSpec]:
 
 def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
-    checks = Checks(Audit("warehouse", TABLE), warns=False)
+    checks = Checks(AuditTable("warehouse", TABLE), warns=False)
     (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
     names = {"all_held": macros.all_held, **dict(checks.constants())}
     run = "manual__2025-01-01T00:00:00+00:00"
     context = {"dag": type("Dag", (), {"dag_id": "d"}), "run_id": run, "job_id": macros.job_id}
-    return Environment().from_string(eval(literal(asked), names)).render(context)
+    return Environment().from_string(eval(python_literal(asked), names)).render(context)
 
 
 # ------------------------------------------------------------------------------------------------ what holds what

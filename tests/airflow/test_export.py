@@ -28,7 +28,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
-from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, literal, text_block
+from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
@@ -584,7 +584,7 @@ def test_the_map_and_the_pools_are_written_beside(project, tmp_path):
 
 @given(st.text())
 def test_any_text_is_a_literal_that_python_and_jinja_read_back(text):
-    assert ast.literal_eval(literal(text)) == text
+    assert ast.literal_eval(python_literal(text)) == text
     assert ast.literal_eval(text_block(text)) == text
     plain = text.replace("\r", "")
     engine = Environment(keep_trailing_newline=True)

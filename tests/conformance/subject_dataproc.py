@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
-from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, Program
+from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, SparkProgram
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     ClusterPlan,
     ClusterService,
@@ -25,7 +25,7 @@ from tests.fakes.dataproc import FakeDataproc
 
 __all__ = ["SUBJECTS"]
 
-Make = Callable[[ClusterService, Program, DriverOutput, Attempt], Any]
+Make = Callable[[ClusterService, SparkProgram, DriverOutput, Attempt], Any]
 
 
 def opened(make: Make, submitting: str, looking: str) -> Callable[[Path, pytest.MonkeyPatch], Any]:
@@ -33,7 +33,7 @@ def opened(make: Make, submitting: str, looking: str) -> Callable[[Path, pytest.
     def open_(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunning]:
         def runner(attempt: Attempt, timeout: float | None) -> Runner:
             service = ClusterService("p", "europe-west1", endpoint=server.endpoint, local=True)
-            program = Program(("gs://b/starlake.jar",), env={"SL_LOG_LEVEL": "info"})
+            program = SparkProgram(("gs://b/starlake.jar",), env={"SL_LOG_LEVEL": "info"})
             output = DriverOutput("p", endpoint=server.gcs.url)
             return RemoteRunner(make(service, program, output, attempt), attempt, policy(timeout))
 
@@ -54,12 +54,12 @@ def opened(make: Make, submitting: str, looking: str) -> Callable[[Path, pytest.
     return open_
 
 
-def jobs(service: ClusterService, program: Program, output: DriverOutput, attempt: Attempt) -> DataprocJobs:
+def jobs(service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: Attempt) -> DataprocJobs:
     made = EphemeralClusters(service, ClusterPlan(), attempt.run_id, poll=0.01)
     return DataprocJobs(service, program, output, made)
 
 
-def batches(service: ClusterService, program: Program, output: DriverOutput, attempt: Attempt) -> DataprocBatches:
+def batches(service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: Attempt) -> DataprocBatches:
     return DataprocBatches(service, program, output)
 
 

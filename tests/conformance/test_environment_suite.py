@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram
-from starlake_dagster_assets.environments import Environment, Line, Status, Verdict
+from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Status
 from tests.conformance.subject_extending import Faulty
 from tests.environments.example import loaded
 
@@ -86,7 +86,7 @@ class Broken:
     def _cancel_nothing(self, execution: str) -> None:
         return None
 
-    def _verdict_of_none(self, error: Exception) -> Verdict | None:
+    def _verdict_of_none(self, error: Exception) -> ErrorClass | None:
         return None
 
 

@@ -5,14 +5,14 @@ import csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.reading.formats.dsv_records import Dialect, plain_line, records
+from starlake_dagster_assets.engine.reading.formats.dsv_records import DsvDialect, plain_line, records
 
-DIALECTS = [Dialect(",", '"', "\\"), Dialect(";", "'", "'"), Dialect("|", "", ""), Dialect(",", '"', '"')]
+DIALECTS = [DsvDialect(",", '"', "\\"), DsvDialect(";", "'", "'"), DsvDialect("|", "", ""), DsvDialect(",", '"', '"')]
 
 
 @given(st.text(alphabet="ab ,;|\"'\\\t\0", max_size=14), st.sampled_from(DIALECTS), st.integers(2, 4))
 @settings(max_examples=400, deadline=None)
-def test_plain_lines_have_the_fields_of_the_careful_way(text: str, dialect: Dialect, width: int) -> None:
+def test_plain_lines_have_the_fields_of_the_careful_way(text: str, dialect: DsvDialect, width: int) -> None:
     plain = plain_line(dialect, width)
     assert plain is not None
     found = plain(text + "\n")

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from factory import Read, attribute, project, table, written
 
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 from starlake_dagster_assets.engine.writing.replay import replay_path, write_replay
 from starlake_dagster_assets.project.model.project import Position, Project, Table
 
@@ -99,7 +99,7 @@ def test_the_load_command_writes_it(tmp_path: Path) -> None:
     written(stage / "t1.csv", "id\n1\nx\n")
     written(stage / "t2.csv", "id\n2\n")
     lines: list[str] = []
-    assert execute(["load"], {"SL_ROOT": str(tmp_path)}, lambda line: lines.append(line.text)) == 0, lines
+    assert execute_command(["load"], {"SL_ROOT": str(tmp_path)}, lambda line: lines.append(line.text)) == 0, lines
     (file,) = (tmp_path / "datasets" / "replay" / "d").iterdir()
     assert file.read_text() == "id\nx\n"
     assert file.name[:4] == "d.t."

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from factory import written
 
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 
 APPLICATION = (
     "version: 1\napplication:\n  connectionRef: duckdb\n  connections:\n    duckdb:\n"
@@ -31,7 +31,7 @@ def project_of(root: Path, domain: str, **tables: str) -> None:
 
 def run(root: Path, *argv: str) -> tuple[int, str]:
     lines: list[str] = []
-    code = execute(list(argv), {"SL_ROOT": str(root)}, lambda line: lines.append(line.text))
+    code = execute_command(list(argv), {"SL_ROOT": str(root)}, lambda line: lines.append(line.text))
     return code, "\n".join(lines)
 
 

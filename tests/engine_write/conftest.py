@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 
 APPLICATION = """
 version: 1
@@ -82,7 +82,7 @@ class Workbench:
         """Runs a command; what it prints is kept until the next one."""
         self.stdout, self.stderr = [], []
         streams = {"stdout": self.stdout, "stderr": self.stderr}
-        return execute(argv, {**self.environ, **environ}, lambda line: streams[line.stream].append(line.text))
+        return execute_command(argv, {**self.environ, **environ}, lambda line: streams[line.stream].append(line.text))
 
     def ok(self, *argv: str, **environ: str) -> None:
         assert self.run(*argv, **environ) == 0, "\n".join(self.stderr)

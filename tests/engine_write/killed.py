@@ -9,7 +9,7 @@ from importlib import import_module
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 
 ENGINE = "starlake_dagster_assets.engine"
 
@@ -28,7 +28,7 @@ def command(argv: list[str], environ: Mapping[str, str], point: tuple[str, str, 
     if point is not None:
         _prepare(*point)
     ready.set()
-    execute(argv, environ, lambda line: None)
+    execute_command(argv, environ, lambda line: None)
 
 
 def _prepare(when: str, module: str, name: str, times: int) -> None:

@@ -19,7 +19,7 @@ from starlake_dagster_assets.commands.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.engine.commands.launcher import execute, options_of
+from starlake_dagster_assets.engine.commands.launcher import engine_options, execute_command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
 from starlake_dagster_assets.execution.reported import ReportedEvents
@@ -28,8 +28,8 @@ from starlake_dagster_assets.execution.reported import ReportedEvents
 def reported(bench: Any, *argv: str) -> list[Event]:
     events: list[Event] = []
     lines: list[str] = []
-    options = replace(options_of(bench.environ), report=events.append)
-    execute(argv, bench.environ, lambda line: lines.append(line.text), options)
+    options = replace(engine_options(bench.environ), report=events.append)
+    execute_command(argv, bench.environ, lambda line: lines.append(line.text), options)
     assert all(sign.isprintable() for line in lines for sign in line if sign != "\t"), lines
     return events
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, write
+from starlake_dagster_assets.engine.writing.strategies import Write, validate_strategy, write
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import WriteStrategy
 
@@ -193,8 +193,8 @@ def test_what_cannot_be_written_is_refused_by_name(
     strategy: WriteStrategy, partition: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(EngineError, match=says):
-        check_strategy(strategy, partition, COLUMNS, [])
+        validate_strategy(strategy, partition, COLUMNS, [])
 
 
 def test_names_of_own_templates_are_known() -> None:
-    check_strategy(WriteStrategy(type="My_Merge"), (), COLUMNS, ["my_merge"])
+    validate_strategy(WriteStrategy(type="My_Merge"), (), COLUMNS, ["my_merge"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.unit_tests.comparison import compare, insert_rows
+from starlake_dagster_assets.engine.unit_tests.comparison import compare, insert_texts
 from starlake_dagster_assets.engine.unit_tests.files import read_rows
 
 COMPARED = [
@@ -81,5 +81,5 @@ def test_a_value_that_a_column_cannot_hold_is_shown_as_it_is_written(tmp_path: P
 def test_a_row_that_a_given_table_cannot_hold_is_named() -> None:
     with duckdb.connect() as con:
         con.execute("CREATE TABLE t (id BIGINT)")
-        (value,) = insert_rows(con, "t", {"id": "BIGINT"}, [["1"], ["1.6"]])
+        (value,) = insert_texts(con, "t", {"id": "BIGINT"}, [["1"], ["1.6"]])
     assert str(value) == "row 2: the column id (BIGINT) cannot hold '1.6' exactly: it would be 2"

@@ -14,7 +14,7 @@ from random import Random
 from threading import Event
 
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow, Line
-from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["Faults", "Killed", "SimulatedReader", "SimulatedService", "SimulatedTime"]
@@ -188,9 +188,9 @@ class SimulatedService:
             one.end, one.cancelled = self.time.now, True
             one.lines = [(moment, text) for moment, text in one.lines if moment <= self.time.now]
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         kind = getattr(error, "kind", "fatal")
-        return Verdict(kind, f"{kind} error")
+        return ErrorClass(kind, f"{kind} error")
 
     def refresh(self) -> None:
         self.time.alive()

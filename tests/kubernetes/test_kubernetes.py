@@ -106,9 +106,9 @@ def test_what_an_answer_means(server, environment, code, message, kind, said):
     server.fail("CreateJob", code, message)
     with pytest.raises(Exception) as raised:
         one.submit(SUBMISSION)
-    verdict = one.verdict(raised.value)
-    assert (verdict.kind, said in verdict.text) == (kind, True), verdict
-    assert "{" not in verdict.text, "no raw body"
+    error_class = one.classify_error(raised.value)
+    assert (error_class.kind, said in error_class.text) == (kind, True), error_class
+    assert "{" not in error_class.text, "no raw body"
 
 
 def test_a_text_of_a_proxy_is_no_status(server, environment):
@@ -116,7 +116,7 @@ def test_a_text_of_a_proxy_is_no_status(server, environment):
     server.fail("GetJob", 502, plain=True)
     with pytest.raises(Exception) as raised:
         one.find(SUBMISSION)
-    assert one.verdict(raised.value).kind == "ambiguous"
+    assert one.classify_error(raised.value).kind == "ambiguous"
 
 
 def test_a_server_that_is_not_there(server, environment):
@@ -124,7 +124,7 @@ def test_a_server_that_is_not_there(server, environment):
     server.close()
     with pytest.raises(Exception) as raised:
         one.find(SUBMISSION)
-    assert one.verdict(raised.value).kind == "retry"
+    assert one.classify_error(raised.value).kind == "retry"
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -293,7 +293,7 @@ def test_a_job_that_ends_meanwhile_is_not_deleted(server, scripted, environment,
     monkeypatch.setattr(KubernetesEnvironment, "_pods", lambda self, *names: [])
     with pytest.raises(Exception, match="precondition") as raised:
         one.cancel(execution)
-    assert one.verdict(raised.value).kind == "retry"
+    assert one.classify_error(raised.value).kind == "retry"
     monkeypatch.undo()
     one.cancel(execution)
     assert one.status(execution).state == "succeeded"
@@ -367,7 +367,7 @@ def test_a_new_token_is_read_from_the_kubeconfig(server, tmp_path):
     one = KubernetesEnvironment(JobTemplate("starlake"), kubeconfig_file=path)
     with pytest.raises(Exception) as raised:
         one.find(SUBMISSION)
-    assert one.verdict(raised.value).kind == "denied"
+    assert one.classify_error(raised.value).kind == "denied"
     server.kubeconfig(tmp_path, token="new")
     one.refresh()
     assert one.find(SUBMISSION) is None

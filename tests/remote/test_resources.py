@@ -8,7 +8,7 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Attempt
-from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.resources import (
     DataprocServerless,
@@ -73,8 +73,8 @@ class Remembering:
     def logs(self, execution, cursor):
         return (), None
 
-    def verdict(self, error):
-        return Verdict("fatal", str(error))
+    def classify_error(self, error):
+        return ErrorClass("fatal", str(error))
 
 
 @EVERY

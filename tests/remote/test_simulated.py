@@ -10,7 +10,7 @@ import pytest
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution import outcome as outcomes
 from starlake_dagster_assets.execution.backends.protocol import Attempt
-from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.execute import execute
@@ -97,7 +97,7 @@ class Run:
 
     def _attempt(self, number: int) -> None:
         policy = Policy(poll=5, outage=600, starting=300, grace=60, settle=60, longest_pause=10)
-        clock = Clock(self.time.read, self.time.pause)
+        clock = TimeSource(self.time.read, self.time.pause)
         runner = RemoteRunner(
             self.service, Attempt("run", "step", number, ledger=self.ledger), policy, self.reader, clock=clock
         )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from starlake_dagster_assets import StarlakeSteps
 from starlake_dagster_assets.cli import run
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.local.shell_env import inherited, log_level, secret_values
+from starlake_dagster_assets.execution.backends.local.shell_env import inherited, required_log_level, secret_values
 from starlake_dagster_assets.execution.warehouse import duckdb
 from starlake_dagster_assets.resources import StarlakeShell
 
@@ -279,7 +279,12 @@ def test_what_is_inherited() -> None:
 
 
 def test_the_level_never_hides_the_markers(bench: Any, monkeypatch: Any) -> None:
-    assert [log_level("info", level) for level in (None, "error", "DEBUG", "off")] == ["info", "info", "debug", "info"]
+    assert [required_log_level("info", level) for level in (None, "error", "DEBUG", "off")] == [
+        "info",
+        "info",
+        "debug",
+        "info",
+    ]
     bench.project(["a"])
     monkeypatch.setenv("SL_LOG_LEVEL", "error")
     monkeypatch.setenv("SL_HTTP_PORT", "8080")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlake_dagster_assets.airflow.plan.model import Audit, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import AuditTable, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw
 
 __all__ = ["JOB_ID", "Checks"]
@@ -27,7 +27,7 @@ class Checks:
         warns: Whether some of them hold nothing back.
     """
 
-    audit: Audit
+    audit: AuditTable
     warns: bool
     reserved = ("AUDIT", "all_held")
 

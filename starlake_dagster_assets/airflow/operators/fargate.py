@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
-from starlake_dagster_assets.airflow.render.source import Call, Raw, literal
+from starlake_dagster_assets.airflow.render.source import Call, Raw, python_literal
 
 __all__ = ["Fargate"]
 
@@ -54,7 +54,7 @@ class Fargate(Dialect):
             _TASK,
             "def starlake(*args):\n"
             '    """The overrides of the task that runs a command of Starlake."""\n'
-            f"    return {literal(overrides, 4, 11)}\n",
+            f"    return {python_literal(overrides, 4, 11)}\n",
         )
 
     def default_args(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
-from starlake_dagster_assets.airflow.render.source import Raw, literal
+from starlake_dagster_assets.airflow.render.source import Raw, python_literal
 
 __all__ = ["Kubernetes"]
 
@@ -35,10 +35,10 @@ class Kubernetes(Dialect):
         """Returns the constants for environment variables, Secrets and resources."""
         found: list[tuple[str, Any]] = [("ENV", self.env)]
         if names := self._secrets:
-            found.append(("SECRETS", [Raw(f'Secret("env", None, {literal(name)})') for name in names]))
+            found.append(("SECRETS", [Raw(f'Secret("env", None, {python_literal(name)})') for name in names]))
         if requests := self._resources:
             limits = {name: value for name, value in requests.items() if name == "memory"}
-            words = f"requests={literal(requests)}, limits={literal(limits)}"
+            words = f"requests={python_literal(requests)}, limits={python_literal(limits)}"
             found.append(("RESOURCES", Raw(f"k8s.V1ResourceRequirements({words})")))
         return [*found, *self.root]
 

@@ -14,11 +14,11 @@ from starlake_dagster_assets.airflow.plan.events import DagEvents
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files, Start, bundles, reduced, without_covered
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
-from starlake_dagster_assets.airflow.plan.lineage import Key, Lineage, lineage_of
+from starlake_dagster_assets.airflow.plan.lineage import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
     AssetRule,
-    Audit,
+    AuditTable,
     Continuous,
     DagSpec,
     EnvironmentName,
@@ -33,7 +33,7 @@ from starlake_dagster_assets.airflow.plan.peer_ids import peer_names, with_peer_
 from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
-from starlake_dagster_assets.airflow.render.documents import sources, tags_of_dag, title
+from starlake_dagster_assets.airflow.render.documents import source_files, tags_of_dag, title
 from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, Templates, default_args, pool_of
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
@@ -74,12 +74,12 @@ class Request:
     granularity: Granularity = "task"
     ids: Ids = "starlake"
 
-    def audit(self, environment: EnvironmentName) -> Audit | None:
+    def audit(self, environment: EnvironmentName) -> AuditTable | None:
         """Returns the audit that tasks of an environment can query for results of expectations."""
         return audit_of(self.project, environment, self.options)
 
     @cached_property
-    def lineage(self) -> Lineage:
+    def lineage(self) -> ExportLineage:
         """The edges that Dagster has."""
         return lineage_of(self.project.graph, self.naming)
 
@@ -364,7 +364,7 @@ class _Planner:
         return DagSpec(
             id=name,
             title=job.description or title(nodes),
-            sources=sources(nodes),
+            sources=source_files(nodes),
             schedule=self._schedule(bundle),
             timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
             start_date=(clock.start if clock else None) or request.options.start_date,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Ids", "asset_uri", "dag_id", "task_id", "unique", "variables", "word"]
+__all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "task_id", "unique"]
 
 _LONGEST = 240
 """Airflow refuses ids of 250 characters; prefixes of our own come before some."""
@@ -23,7 +23,7 @@ _WORD = re.compile(r"\w")
 Ids = Literal["starlake", "starlake-airflow", "asset"]
 
 
-def word(text: str) -> str:
+def id_part(text: str) -> str:
     """A part of an id, as starlake-airflow writes it: `$` becomes `S`, whatever else is refused `_`.
 
     Letters of non-Latin scripts stay: Airflow accepts them.
@@ -52,7 +52,7 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
     """
     form = template or ("x-starlake://{key}" if ids == "asset" else "{name}")
     path = "/".join(quote(part, safe="") for part in key)
-    return form.replace("{key}", path).replace("{name}", quote(word("_".join(key[-2:])).lower(), safe=""))
+    return form.replace("{key}", path).replace("{name}", quote(id_part("_".join(key[-2:])).lower(), safe=""))
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
@@ -61,8 +61,8 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
     `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
     """
     if ids == "asset":
-        return "__".join(word(part) for part in key)
-    name = word(node.raw)
+        return "__".join(id_part(part) for part in key)
+    name = id_part(node.raw)
     return f"load_{name}" if node.kind == "table" else f"{name}_task"
 
 
@@ -108,7 +108,7 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
         raise ProjectError(problems)
 
 
-def variables(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+def python_names(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
     """A Python name for each task id: the id itself where it is one.
 
     Args:

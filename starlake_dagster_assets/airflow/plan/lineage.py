@@ -9,13 +9,13 @@ from functools import cached_property
 from starlake_dagster_assets.graph.model import Edge, Graph
 from starlake_dagster_assets.graph.naming import Naming
 
-__all__ = ["Key", "Lineage", "lineage_of"]
+__all__ = ["ExportLineage", "Key", "lineage_of"]
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Lineage:
+class ExportLineage:
     """A graph and what lies around it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Lineage:
         return tuple(sorted(found))
 
 
-def lineage_of(graph: Graph, naming: Naming) -> Lineage:
+def lineage_of(graph: Graph, naming: Naming) -> ExportLineage:
     """The edges of a project where something else has a say.
 
     Args:
@@ -91,4 +91,4 @@ def lineage_of(graph: Graph, naming: Naming) -> Lineage:
             ups = {nodes[key] for key in reads if key in nodes} - {node}
             edges += [known.get((up, node)) or Edge(up, node, "declared") for up in ups]
         graph = replace(graph, edges=tuple(sorted(edges)))
-    return Lineage(graph, keys, outside, naming.own)
+    return ExportLineage(graph, keys, outside, naming.own)

@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
 __all__ = [
     "AirflowOptions",
     "AssetRule",
-    "Audit",
+    "AuditTable",
     "Continuous",
     "DagSpec",
     "EnvironmentName",
@@ -165,7 +165,7 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditTable:
     """Audit table with the results of expectations.
 
     Attributes:
@@ -220,7 +220,7 @@ class DagSpec:
     tasks: tuple[TaskSpec, ...]
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     variables_prefix: str = ""
-    audit: Audit | None = None
+    audit: AuditTable | None = None
     environment: EnvironmentName = "shell"
     prefix_groups: bool = False
     embedded: bool = False

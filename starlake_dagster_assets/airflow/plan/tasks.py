@@ -9,7 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.plan.expectations import checked
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, is_any
-from starlake_dagster_assets.airflow.plan.ids import word
+from starlake_dagster_assets.airflow.plan.ids import id_part
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
 from starlake_dagster_assets.airflow.plan.task_arguments import shared_arguments
 from starlake_dagster_assets.airflow.render.documents import document
@@ -62,7 +62,7 @@ class TaskMaker:
     def task_of(self, node: Node) -> str:
         """The id of the task that makes a node."""
         if self.granularity == "batch" and node.table:
-            return f"load_{word(node.table.domain)}"
+            return f"load_{id_part(node.table.domain)}"
         return self.ids[node.id]
 
     def gate_of(self, node: Node) -> str:
@@ -96,18 +96,18 @@ class TaskMaker:
         found = [
             task
             for domain, members in domains.items()
-            for task in self._domain(domain, members, () if alone else (word(domain),))
+            for task in self._domain(domain, members, () if alone else (id_part(domain),))
         ]
         inside = set(bundle.nodes)
         for schema in sorted(schemas):
-            groups = () if alone else (f"{word(schema)}_transform",)
+            groups = () if alone else (f"{id_part(schema)}_transform",)
             members = [node for node in transforms if node.domain == schema]
             made = [(self._transform(node, bundle, inside, groups), node) for node in members]
             found += [task for transform, node in made for task in self._with(transform, [node])]
         return [*found, *_ends(found, finished)]
 
     def _domain(self, domain: str, nodes: list[Node], around: tuple[str, ...]) -> list[TaskSpec]:
-        name = word(domain)
+        name = id_part(domain)
         stems = tuple(node.table.stem for node in nodes if node.table)
         first = (*around, f"pre_load_{name}")
         tasks: list[TaskSpec] = []

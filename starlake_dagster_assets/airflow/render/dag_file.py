@@ -8,18 +8,18 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.operators import Checks, Dialect
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
-from starlake_dagster_assets.airflow.plan.ids import variables
+from starlake_dagster_assets.airflow.plan.ids import python_names
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.task_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import statement, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
-from starlake_dagster_assets.airflow.render.source import Call, Raw, call, literal, text_block
+from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import Clock
 from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
 
-__all__ = ["MARKER", "render"]
+__all__ = ["MARKER", "render_dag_file"]
 
 MARKER = "# Exported by `starlake-dagster airflow export`: changes made here are lost."
 
@@ -49,7 +49,7 @@ _RESERVED = (
 )
 
 
-def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
+def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     """The source of a DAG file.
 
     Args:
@@ -74,8 +74,8 @@ def render(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
     constants = [*dialect.constants()]
     constants += checks.constants() if checks else []
-    head.append("\n".join(f"{name} = {literal(value, used=len(name) + 3)}" for name, value in constants))
-    names = variables([task.id for task in dag.tasks], taken | _imported(objects))
+    head.append("\n".join(f"{name} = {python_literal(value, used=len(name) + 3)}" for name, value in constants))
+    names = python_names([task.id for task in dag.tasks], taken | _imported(objects))
     body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
     parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
     return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
@@ -133,7 +133,7 @@ def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapp
     documents = [f"        {names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     lines = [
         f"SCHEDULE = {_schedule(dag.schedule)}\n\n",
-        f"def task_group(group_id={literal(dag.id)}):",
+        f"def task_group(group_id={python_literal(dag.id)}):",
         '    """Adds the tasks of this file to the DAG around the call, and returns their group."""',
         f"    with {_exploded('TaskGroup', arguments, 4)} as group:",
         "        embed(group)",
@@ -187,7 +187,7 @@ def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, *, pre
     while common < min(len(opened), len(wanted)) and opened[common] == wanted[common]:
         common += 1
     return [
-        f"{'    ' * (depth + level)}with TaskGroup(group_id={literal(wanted[level])}{more}):"
+        f"{'    ' * (depth + level)}with TaskGroup(group_id={python_literal(wanted[level])}{more}):"
         for level in range(common, len(wanted))
     ]
 
@@ -229,7 +229,7 @@ def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, de
     arguments: list[tuple[str, Any]] = [("task_id", task.id.rpartition(".")[2]), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:
-            arguments.append((key, [Raw(f"Asset({literal(uri)})") for uri in uris]))
+            arguments.append((key, [Raw(f"Asset({python_literal(uri)})") for uri in uris]))
     if task.owner:
         arguments.append(("owner", task.owner))
     if task.follows is not None:
@@ -244,7 +244,7 @@ def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, de
 
 def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> str:
     pad = " " * (indent + 4)
-    lines = [f"{pad}{key}={literal(one, indent + 4, indent + 6 + len(key))},\n" for key, one in arguments]
+    lines = [f"{pad}{key}={python_literal(one, indent + 4, indent + 6 + len(key))},\n" for key, one in arguments]
     return f"{name}(\n{''.join(lines)}{' ' * indent})"
 
 
@@ -261,19 +261,19 @@ def _schedule(schedule: Clock | AssetRule | Continuous | None) -> str:
 
 def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
     if isinstance(rule, str):
-        return f"Asset({literal(rule)})"
+        return f"Asset({python_literal(rule)})"
     parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
     return f"{line}{rule.word} ".join(parts)
 
 
 def _moment(moment: datetime, timezone: str) -> str:
     if moment.tzinfo is not None:
-        return f"pendulum.parse({literal(moment.isoformat())})"
+        return f"pendulum.parse({python_literal(moment.isoformat())})"
     parts = [moment.year, moment.month, moment.day]
     clock = [moment.hour, moment.minute, moment.second]
     while clock and not clock[-1]:
         clock.pop()
-    return f"pendulum.datetime({', '.join(map(str, parts + clock))}, tz={literal(timezone)})"
+    return f"pendulum.datetime({', '.join(map(str, parts + clock))}, tz={python_literal(timezone)})"
 
 
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from starlake_dagster_assets.graph.owners import OWN_TAGS
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Attribute
 
-__all__ = ["document", "sources", "tags_of_dag", "title"]
+__all__ = ["document", "source_files", "tags_of_dag", "title"]
 
 _FEW = 4
 _MANY = 24
@@ -47,7 +47,7 @@ def title(nodes: Sequence[Node]) -> str:
     return ", then ".join(text if not number else text[0].lower() + text[1:] for number, text in enumerate(phases))
 
 
-def sources(nodes: Sequence[Node]) -> tuple[str, ...]:
+def source_files(nodes: Sequence[Node]) -> tuple[str, ...]:
     """The files of the project that describe the nodes, sorted; their directories where they are many."""
     found: set[str] = set()
     for node in nodes:

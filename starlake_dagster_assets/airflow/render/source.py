@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-__all__ = ["Call", "Raw", "call", "jinja", "jinja_text", "literal", "text_block"]
+__all__ = ["Call", "Raw", "call", "jinja", "jinja_text", "python_literal", "text_block"]
 
 _WIDTH = 88
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069\u2028\u2029]")
@@ -44,7 +44,7 @@ def jinja_text(text: str) -> str:
     return f"'{text}'" if plain else "'" + "".join(f"\\U{ord(char):08x}" for char in text) + "'"
 
 
-def literal(value: Any, indent: int = 0, used: int = 0) -> str:
+def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
     """A value as Python source.
 
     Args:
@@ -86,15 +86,15 @@ def text_block(text: str) -> str:
 
 def _key(key: Any) -> str:
     """The beginning of an item of a mapping; a `Raw` key is a mapping whose items go before."""
-    return f"**{key}" if isinstance(key, Raw) else f"{literal(key)}: "
+    return f"**{key}" if isinstance(key, Raw) else f"{python_literal(key)}: "
 
 
 def _wrapped(left: str, right: str, items: Sequence[tuple[str, Any]], indent: int, used: int) -> str:
-    flat = left + ", ".join(before + literal(one, used=-(10**9)) for before, one in items) + right
+    flat = left + ", ".join(before + python_literal(one, used=-(10**9)) for before, one in items) + right
     if not items or ("\n" not in flat and used + len(flat) <= _WIDTH):
         return flat
     pad = " " * (indent + 4)
-    lines = [f"{pad}{before}{literal(one, indent + 4, indent + 5 + len(before))},\n" for before, one in items]
+    lines = [f"{pad}{before}{python_literal(one, indent + 4, indent + 5 + len(before))},\n" for before, one in items]
     return f"{left}\n{''.join(lines)}{' ' * indent}{right}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTable
-from starlake_dagster_assets.airflow.runtime.tries import Areas, TableTries, TryRecord
+from starlake_dagster_assets.airflow.runtime.tries import LoadAreas, TableTries, TryRecord
 from starlake_dagster_assets.commands.model import Event, TableFailed
 from starlake_dagster_assets.execution.evidence import Ending, Evidence, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
@@ -31,7 +31,7 @@ class TakenFiles:
         spec: The tables of the load.
     """
 
-    def __init__(self, record: TryRecord, areas: Areas, spec: LoadSpec) -> None:
+    def __init__(self, record: TryRecord, areas: LoadAreas, spec: LoadSpec) -> None:
         self._record, self._areas, self._requested, self._domain = record, areas, spec.requested, spec.domain
         self._tries = {stem: record.tables.get(stem) or TableTries() for stem in spec.requested}
 

@@ -20,7 +20,7 @@ from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.execution.load_files import AreaReader
 from starlake_dagster_assets.execution.returned_name import returned_name
 
-__all__ = ["Areas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
+__all__ = ["LoadAreas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
 
 _KEPT_DAYS = 30
 
@@ -47,7 +47,7 @@ class RecordFile(Protocol):
         ...
 
 
-class Areas(AreaReader, Protocol):
+class LoadAreas(AreaReader, Protocol):
     """The areas of a project on the disk of a worker, or in an object store."""
 
     @property
@@ -247,7 +247,7 @@ class TryRecord:
     listing: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
-    def of(cls, attempt: str, areas: Areas, *, resume: bool = False) -> TryRecord:
+    def of(cls, attempt: str, areas: LoadAreas, *, resume: bool = False) -> TryRecord:
         """Reads the record that earlier tries of a task instance left.
 
         Args:

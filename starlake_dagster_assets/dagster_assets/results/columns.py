@@ -11,7 +11,7 @@ from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTran
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Lineage", "warehouse_schema"]
+__all__ = ["TaskColumnLineage", "warehouse_schema"]
 
 
 def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
@@ -32,7 +32,7 @@ def _column(name: str, kind: str, told: dg.TableColumn | None) -> dg.TableColumn
     return dg.TableColumn(name, type=kind, description=told.description, constraints=told.constraints)
 
 
-class Lineage:
+class TaskColumnLineage:
     """Which columns of which assets the columns of tasks are made of; worked out on first use, once a step.
 
     Args:

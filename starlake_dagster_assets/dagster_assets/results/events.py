@@ -9,7 +9,7 @@ from starlake_dagster_assets.automation.policies.partitions import partition_col
 from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.checks import drift_result, expectation_results, rejected_result
-from starlake_dagster_assets.dagster_assets.results.columns import Lineage, warehouse_schema
+from starlake_dagster_assets.dagster_assets.results.columns import TaskColumnLineage, warehouse_schema
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.partition_results import LoadPartitions
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
@@ -62,7 +62,7 @@ class Results:
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
         self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
-        self._lineage = Lineage(binding.translator, self._keys)
+        self._lineage = TaskColumnLineage(binding.translator, self._keys)
         self._private = PrivateColumns(lambda: self._lineage.columns, binding.translator.graph, binding.source.model)
         self._samples = Samples(self._reader, self._private, binding.source.model, fetch.samples)
         self._settings, self._partition = settings, settings.partition

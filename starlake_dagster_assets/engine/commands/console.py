@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS
-from starlake_dagster_assets.engine.commands.launcher import execute
+from starlake_dagster_assets.engine.commands.launcher import execute_command
 from starlake_dagster_assets.engine.journal import Emit
 from starlake_dagster_assets.engine.session import EngineOptions
 
@@ -70,7 +70,7 @@ def _answer(text: str, environ: Mapping[str, str], emit: Emit, options: EngineOp
     except ValueError as error:
         emit(Line(f"{text}: {error}", "stderr"))
         return
-    code = execute(argv, environ, take, options)
+    code = execute_command(argv, environ, take, options)
     if argv[0] not in _KNOWN:
         emit(Line(f"Unknown command {argv[0]}", "stdout"))
     elif not any("Invalid task name" in line for line in errors):

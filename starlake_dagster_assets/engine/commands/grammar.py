@@ -31,7 +31,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandGrammar:
     """A command: its purpose and its options."""
 
     summary: str
@@ -45,12 +45,12 @@ def _refused(*names: str, kind: Kind = "text") -> tuple[Option, ...]:
     return tuple(Option(name, kind, done=False) for name in names)
 
 
-COMMANDS: Mapping[str, Command] = {
-    "stage": Command(
+COMMANDS: Mapping[str, CommandGrammar] = {
+    "stage": CommandGrammar(
         "Move the files of the incoming directories to the stage area.",
         (Option("domains", "list"), Option("tables", "list"), *_COMMON),
     ),
-    "preload": Command(
+    "preload": CommandGrammar(
         "Check for new files in the landing area and prepare them for loading.",
         (
             Option("domain", required=True),
@@ -61,7 +61,7 @@ COMMANDS: Mapping[str, Command] = {
             *_COMMON,
         ),
     ),
-    "load": Command(
+    "load": CommandGrammar(
         "Load the files of the stage area into their tables.",
         (
             Option("domains", "list"),
@@ -74,7 +74,7 @@ COMMANDS: Mapping[str, Command] = {
             *_COMMON,
         ),
     ),
-    "transform": Command(
+    "transform": CommandGrammar(
         "Run a task.",
         (
             Option("name", required=True),
@@ -91,8 +91,8 @@ COMMANDS: Mapping[str, Command] = {
             *_COMMON,
         ),
     ),
-    "settings": Command("Test a connection.", (Option("test-connection"), *_COMMON)),
-    "validate": Command("List what is wrong with the project.", (Option("reload", "flag"), *_COMMON)),
+    "settings": CommandGrammar("Test a connection.", (Option("test-connection"), *_COMMON)),
+    "validate": CommandGrammar("List what is wrong with the project.", (Option("reload", "flag"), *_COMMON)),
 }
 _ALIASES = {"load": {"include": "tables", "schemas": "tables"}}
 

@@ -12,9 +12,9 @@ from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceed
 from starlake_dagster_assets.commands.source import secrets_of
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
-from starlake_dagster_assets.engine.commands.preload import PreloadRequest, preload, readiness_table
-from starlake_dagster_assets.engine.commands.stage import stage
-from starlake_dagster_assets.engine.commands.transform import TransformRequest, transform
+from starlake_dagster_assets.engine.commands.preload import PreloadRequest, readiness_table, run_preload
+from starlake_dagster_assets.engine.commands.stage import run_stage
+from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
 from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
@@ -22,7 +22,7 @@ from starlake_dagster_assets.project.load import ProjectLoader, load_project
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["execute", "options_of"]
+__all__ = ["engine_options", "execute_command"]
 
 _ALIASES = {"job": "transform"}
 _RULE = "-" * 50
@@ -38,7 +38,9 @@ class _Call:
     environ: Mapping[str, str]
 
 
-def execute(argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options: EngineOptions | None = None) -> int:
+def execute_command(
+    argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options: EngineOptions | None = None
+) -> int:
     """Runs one Starlake command.
 
     Args:
@@ -69,11 +71,11 @@ def execute(argv: Sequence[str], environ: Mapping[str, str], emit: Emit, options
         _rejected(error, journal)
         (options or EngineOptions()).report(CommandFailed(str(error)))
         return 1
-    call = _Call(command, arguments, text, journal, options or options_of(environ), environ)
+    call = _Call(command, arguments, text, journal, options or engine_options(environ), environ)
     return _guarded(call)
 
 
-def options_of(environ: Mapping[str, str]) -> EngineOptions:
+def engine_options(environ: Mapping[str, str]) -> EngineOptions:
     """Settings of the engine from the environment.
 
     These are `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`), `SL_DUCKDB_PATH`, `SL_ALL_REJECTED` and `SL_QUARANTINE_AFTER`.
@@ -140,7 +142,7 @@ def _fatal(problem: Problem) -> bool:
 def _stage(call: _Call) -> int:
     project = _load_project(call)
     arguments, rest = call.arguments, _number(call.environ, "SL_STAGE_REST_SECONDS")
-    stage(project, arguments.items("domains"), arguments.items("tables"), call.journal, call.options.report, rest)
+    run_stage(project, arguments.items("domains"), arguments.items("tables"), call.journal, call.options.report, rest)
     return _succeeded(call)
 
 
@@ -153,7 +155,7 @@ def _preload(call: _Call) -> int:
         arguments.text("globalAckFilePath"),
         arguments.text("notReadySentinel"),
     )
-    found = preload(_load_project(call), request, call.journal)
+    found = run_preload(_load_project(call), request, call.journal)
     if found.ready and not found.tables:
         return _succeeded(call)
     if not found.ready and request.sentinel is not None:
@@ -188,7 +190,7 @@ def _transform(call: _Call) -> int:
         recursive="recursive" in arguments.flags,
         compile="compile" in arguments.flags,
     )
-    transform(_load_project(call), request, call.journal, call.options, call.environ)
+    run_transform(_load_project(call), request, call.journal, call.options, call.environ)
     return _succeeded(call)
 
 

@@ -20,7 +20,7 @@ from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
-from starlake_dagster_assets.engine.writing.audit import Auditor, job_id
+from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
 from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
 from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
@@ -300,7 +300,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
 
 def _job(context: _Context, session: Session, passage: Passage, table: Table, entry: Entry) -> LoadJob:
     default = f"{passage.domain}-{table.name}-{entry.files[0].name}"
-    name = job_id(context.project, context.environ, default)
+    name = audit_job_id(context.project, context.environ, default)
     auditor = Auditor(session, context.project, name, context.request.scheduled)
     strategy = table.metadata.write_strategy
     tolerant = context.options.may_reject_all

@@ -14,7 +14,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["PreloadRequest", "Readiness", "preload", "readiness_table"]
+__all__ = ["PreloadRequest", "Readiness", "readiness_table", "run_preload"]
 
 _SOURCE = "PreLoadCmd$"
 
@@ -46,7 +46,7 @@ class Readiness:
     tables: tuple[tuple[str, int], ...] = ()
 
 
-def preload(project: Project, request: PreloadRequest, journal: Journal) -> Readiness:
+def run_preload(project: Project, request: PreloadRequest, journal: Journal) -> Readiness:
     """Tests a domain; has no effect but the removal of the ack file that was waited for.
 
     Args:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.landing import Landing, acknowledged
 
-__all__ = ["stage", "stageable"]
+__all__ = ["run_stage", "stageable"]
 
 _SOURCE = "IngestionWorkflow"
 
@@ -36,7 +36,7 @@ class _Arrival:
     ack: Path | None
 
 
-def stage(
+def run_stage(
     project: Project,
     domains: Sequence[str] | None,
     tables: Sequence[str] | None,

@@ -10,19 +10,19 @@ import duckdb
 from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
-from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome, job_id
+from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord, audit_job_id
 from starlake_dagster_assets.engine.writing.expectations import ExpectationError
-from starlake_dagster_assets.engine.writing.export import export
+from starlake_dagster_assets.engine.writing.export import export_rows
 from starlake_dagster_assets.engine.writing.refusals import check_schema, check_task_sink
 from starlake_dagster_assets.engine.writing.replacing import replacement_of
-from starlake_dagster_assets.engine.writing.strategies import check_strategy
+from starlake_dagster_assets.engine.writing.strategies import validate_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 from starlake_dagster_assets.project.sql.statements import ONE_STATEMENT, second_statement, several_statements
 
-__all__ = ["TransformRequest", "UnknownTaskError", "check_task", "transform"]
+__all__ = ["TransformRequest", "UnknownTaskError", "run_transform", "validate_task"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class UnknownTaskError(EngineError):
     """No task has that name."""
 
 
-def transform(
+def run_transform(
     project: Project, request: TransformRequest, journal: Journal, options: EngineOptions, environ: Mapping[str, str]
 ) -> None:
     """Runs a task, or with `recursive` the tasks it depends on and then itself.
@@ -59,7 +59,7 @@ def transform(
     task = _find(project, request.name)
     tasks = _upstream(project, task) if request.recursive else [task]
     for item in tasks:
-        check_task(project, item, options)
+        validate_task(project, item, options)
     for item in tasks:
         if options.cancelled.is_set():
             raise EngineError("cancelled")
@@ -95,7 +95,7 @@ def _upstream(project: Project, task: Task) -> list[Task]:
     return ordered
 
 
-def check_task(project: Project, task: Task, options: EngineOptions) -> None:
+def validate_task(project: Project, task: Task, options: EngineOptions) -> None:
     """Refuses by name what the embedded engine does not do, before anything is written."""
     if task.python is not None:
         raise EngineError(
@@ -110,7 +110,7 @@ def check_task(project: Project, task: Task, options: EngineOptions) -> None:
         check_task_sink(task, connection)
     if task.parse_sql and task.sink.materialized_view == "TABLE":
         try:
-            check_strategy(task.write_strategy, task.sink.partition, None, template_names(project.root, "duckdb"))
+            validate_strategy(task.write_strategy, task.sink.partition, None, template_names(project.root, "duckdb"))
         except EngineError as error:
             raise EngineError(f"{task.location}: {error}") from error
     if task.write_strategy.types:
@@ -137,17 +137,19 @@ def _run(
     environ: Mapping[str, str],
 ) -> None:
     with open_session(project, task.run_connection, journal, options) as session:
-        auditor = Auditor(session, project, job_id(project, environ, task.raw), request.scheduled)
+        auditor = Auditor(session, project, audit_job_id(project, environ, task.raw), request.scheduled)
         replaced = replacement_of(environ)
         job = TaskJob(session, project, task, auditor, journal, request.truncate, replaced)
         if request.compile:
             journal.out(compiled(job))
             return
         journal.info("IngestionWorkflow", f"Transforming {task.raw} into {task.id}")
-        outcome = Outcome(task.stem, task.domain, task.table, success=True, step="TRANSFORM", database=task.database)
+        outcome = AuditRecord(
+            task.stem, task.domain, task.table, success=True, step="TRANSFORM", database=task.database
+        )
         try:
             check_schema(session.con, task.domain, task.location)
-            if task.sink.format is not None and export(job, outcome):
+            if task.sink.format is not None and export_rows(job, outcome):
                 return
             run_task(job, outcome)
         except duckdb.InterruptException as error:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.engine.reading.privacy import is_sql, sql_of
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
-__all__ = ["FILE_COLUMN", "computed_select", "failing_rows", "is_computed"]
+__all__ = ["FILE_COLUMN", "computed_select", "is_computed", "rows_with_failing_expression"]
 
 _ROW = "sl_row"
 
@@ -55,7 +55,9 @@ def computed_select(
     return f"SELECT {wanted} FROM ({layers.sql})"
 
 
-def failing_rows(con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, paths: str) -> str:
+def rows_with_failing_expression(
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, paths: str
+) -> str:
     """Returns the SELECT of the rows for which an expression of `computed_select` fails.
 
     Returns:

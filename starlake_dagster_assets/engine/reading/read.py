@@ -13,7 +13,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.archives import plain_files
-from starlake_dagster_assets.engine.reading.computed import computed_select, failing_rows
+from starlake_dagster_assets.engine.reading.computed import computed_select, rows_with_failing_expression
 from starlake_dagster_assets.engine.reading.ddl import column_type, duplicate_names, target_columns
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
 from starlake_dagster_assets.engine.reading.incoming import Incoming
@@ -193,7 +193,7 @@ class _Reading:
         """Rejects the rows for which an expression fails; returns whether these rows can be identified."""
         failing = self.name("failing")
         try:
-            select = failing_rows(self.con, self.project, self.table, rows, paths)
+            select = rows_with_failing_expression(self.con, self.project, self.table, rows, paths)
         except EngineError:
             return False
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE {failing} AS {select}")

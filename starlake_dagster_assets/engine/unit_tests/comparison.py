@@ -11,11 +11,11 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.reading.patterns import python_function
 from starlake_dagster_assets.engine.unit_tests.files import Rows
-from starlake_dagster_assets.engine.unit_tests.values import canonical_json, is_exact, is_nested, nested_text
+from starlake_dagster_assets.engine.unit_tests.values import canonical_json, is_exact, is_nested_or_union, nested_text
 from starlake_dagster_assets.engine.writing.first_run import described
 from starlake_dagster_assets.errors import EngineError
 
-__all__ = ["ChangedRow", "Difference", "InexactValue", "compare", "insert_rows"]
+__all__ = ["ChangedRow", "Difference", "InexactValue", "compare", "insert_texts"]
 
 _SHOWN = 10
 _ACTUAL = "sl_test_actual"
@@ -144,13 +144,13 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows)
     definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_EXPECTED} ({definition})")
     rows = [[row[index] for index in positions] for row in expected.rows]
-    inexact = insert_rows(con, f"temp.{_EXPECTED}", columns, rows)
+    inexact = insert_texts(con, f"temp.{_EXPECTED}", columns, rows)
     missing_rows = (*(tuple(rows[value.row - 1]) for value in inexact), *_except(con, _EXPECTED, _ACTUAL, columns))
     unexpected_rows = _except(con, _ACTUAL, _EXPECTED, columns)
     return Difference(name, tuple(columns), missing, unexpected, *_paired(missing_rows, unexpected_rows))
 
 
-def insert_rows(
+def insert_texts(
     con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], rows: Sequence[Sequence[str | None]]
 ) -> tuple[InexactValue, ...]:
     """Inserts rows of texts into columns of a table, converted to their types.
@@ -170,14 +170,14 @@ def insert_rows(
     listed = ", ".join(identifier(name) for name in types)
     values = ", ".join(_converted(f"${number}", kind) for number, kind in enumerate(types.values(), start=1))
     python = ", ".join(
-        f"({_converted(f'${number}', kind)}){'' if is_nested(kind) else '::VARCHAR'}"
+        f"({_converted(f'${number}', kind)}){'' if is_nested_or_union(kind) else '::VARCHAR'}"
         for number, kind in enumerate(types.values(), start=1)
     )
     inexact = list[InexactValue]()
     for number, row in enumerate(rows, start=1):
         texts: list[str | None] = []
         for kind, text in zip(types.values(), row, strict=True):
-            texts.append(_nested_text(con, text, kind) if text is not None and is_nested(kind) else text)
+            texts.append(_nested_text(con, text, kind) if text is not None and is_nested_or_union(kind) else text)
         found = con.execute(f"SELECT {python}", texts).fetchall()[0]
         wrong = next(_inexact(number, types, row, found), None)
         if wrong is None:
@@ -210,7 +210,11 @@ def _nested_text(con: duckdb.DuckDBPyConnection, text: str, kind: str) -> str:
 def _converted(text: str, kind: str) -> str:
     """Returns the SQL that converts a text to a type; nested values are JSON, or written as DuckDB prints them."""
     plain = f"TRY_CAST({text}::VARCHAR AS {kind})"
-    return f"coalesce(TRY_CAST(TRY_CAST({text}::VARCHAR AS JSON) AS {kind}), {plain})" if is_nested(kind) else plain
+    return (
+        f"coalesce(TRY_CAST(TRY_CAST({text}::VARCHAR AS JSON) AS {kind}), {plain})"
+        if is_nested_or_union(kind)
+        else plain
+    )
 
 
 def _except(con: duckdb.DuckDBPyConnection, left: str, right: str, columns: Mapping[str, str]) -> tuple[Row, ...]:

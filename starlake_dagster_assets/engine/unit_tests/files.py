@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.files.rendering import substitute
 from starlake_dagster_assets.project.files.yaml_io import YamlError, parse_yaml
 
-__all__ = ["Expected", "Given", "Rows", "TestFiles", "read_rows", "variables_of"]
+__all__ = ["ExpectedRows", "Given", "Rows", "TestFiles", "read_rows", "unit_test_variables"]
 
 _DATA = (".csv", ".json")
 _INCOMING = "_incoming."
@@ -34,7 +34,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedRows:
     """An expected result: the file of its rows, and the query that returns them; None = all rows of the target."""
 
     name: str
@@ -58,7 +58,7 @@ class TestFiles:
     given: tuple[Given, ...]
     incoming: tuple[tuple[str, Path], ...]
     scripts: tuple[Path, ...]
-    expected: tuple[Expected, ...]
+    expected: tuple[ExpectedRows, ...]
 
     @staticmethod
     def of(test: UnitTest) -> TestFiles:
@@ -102,7 +102,7 @@ def read_rows(file: Path) -> Rows:
         raise EngineError(f"cannot read {file.name}: {error}") from error
 
 
-def variables_of(test: UnitTest, variables: dict[str, str]) -> dict[str, str]:
+def unit_test_variables(test: UnitTest, variables: dict[str, str]) -> dict[str, str]:
     """Returns the variables of the `env.sl.yml` files of a test; those of a deeper level take precedence.
 
     Args:
@@ -137,12 +137,12 @@ def _given(path: Path) -> Given:
     return Given(schema, table, path)
 
 
-def _expected(files: Sequence[Path]) -> Iterable[Expected]:
+def _expected(files: Sequence[Path]) -> Iterable[ExpectedRows]:
     queries = {path.stem: path for path in files if path.suffix == ".sql"}
     for path in files:
         if path.suffix in _DATA and _is_expected(path.stem):
             query = queries.get(path.stem)
-            yield Expected(path.stem, path, query.read_text(encoding="utf-8") if query else None)
+            yield ExpectedRows(path.stem, path, query.read_text(encoding="utf-8") if query else None)
 
 
 def _is_expected(stem: str) -> bool:

@@ -16,16 +16,16 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
-from starlake_dagster_assets.engine.commands.transform import TransformRequest, transform
+from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
 from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
 from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers, temporary_directory
 from starlake_dagster_assets.engine.session import EngineOptions, Session, open_session
-from starlake_dagster_assets.engine.unit_tests.comparison import Difference, compare, insert_rows
+from starlake_dagster_assets.engine.unit_tests.comparison import Difference, compare, insert_texts
 from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest, names_of
-from starlake_dagster_assets.engine.unit_tests.files import Given, TestFiles, read_rows, variables_of
+from starlake_dagster_assets.engine.unit_tests.files import Given, TestFiles, read_rows, unit_test_variables
 from starlake_dagster_assets.engine.unit_tests.isolation import isolated_options, isolated_project
 from starlake_dagster_assets.engine.unit_tests.values import is_exact
 from starlake_dagster_assets.engine.writing.resolve import resolve_names
@@ -156,7 +156,7 @@ class _Runs:
 
     def _run(self, test: UnitTest, folder: Path) -> tuple[list[Difference], tuple[str, ...]]:
         files = TestFiles.of(test)
-        variables = variables_of(test, dict(self._project(self._options)[0].variables))
+        variables = unit_test_variables(test, dict(self._project(self._options)[0].variables))
         original, problems = self._project({**variables, **self._options})
         project, settings = isolated_project(original, folder), isolated_options(original, folder)
         target = _target(project, problems, test)
@@ -222,7 +222,7 @@ def _create(session: Session, project: Project, given: Given) -> None:
     session.con.execute(f"CREATE TABLE {name} ({definition})")
     types = {column.name.lower(): column.type for column in columns}
     try:
-        inexact = insert_rows(session.con, name, {column: types[column.lower()] for column in rows.columns}, rows.rows)
+        inexact = insert_texts(session.con, name, {column: types[column.lower()] for column in rows.columns}, rows.rows)
     except EngineError as error:
         raise EngineError(f"{given.file.name}: {error}") from error
     if inexact:
@@ -277,7 +277,7 @@ def _keeps(text: str, kind: str, printed: str | None) -> bool:
 def _execute(project: Project, target: _Target, files: TestFiles, journal: Journal, settings: EngineOptions) -> None:
     item = target.item
     if isinstance(item, Task):
-        transform(project, TransformRequest(item.raw), journal, settings, {})
+        run_transform(project, TransformRequest(item.raw), journal, settings, {})
         return
     stage = area(project, "stage", item.domain_name)
     stage.mkdir(parents=True)

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from decimal import Context, Decimal, DecimalException
 from typing import Any, cast
 
-__all__ = ["Number", "canonical_json", "is_exact", "is_nested", "json_text", "nested_text", "parse_json"]
+__all__ = ["Number", "canonical_json", "is_exact", "is_nested_or_union", "json_text", "nested_text", "parse_json"]
 
 _NUMBERS = ("DECIMAL", "FLOAT", "DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _UNSIGNED = tuple(f"U{name}" for name in _NUMBERS[3:])
@@ -63,7 +63,7 @@ def canonical_json(text: str) -> str:
     return json_text(_normalized(parse_json(text)))
 
 
-def is_nested(kind: str) -> bool:
+def is_nested_or_union(kind: str) -> bool:
     """Whether a DuckDB type is a list, a struct, a map or a union."""
     return kind.startswith(_NESTED) or kind.endswith("]")
 
@@ -79,7 +79,7 @@ def is_exact(text: str, kind: str, printed: str, value: Any) -> bool:
     """
     if text == printed:
         return True
-    if is_nested(kind):
+    if is_nested_or_union(kind):
         try:
             return _same(parse_json(text), value)
         except ValueError:

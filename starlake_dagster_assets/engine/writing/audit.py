@@ -21,7 +21,7 @@ from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["Auditor", "Outcome", "job_id"]
+__all__ = ["AuditRecord", "Auditor", "audit_job_id"]
 
 _MESSAGE_LIMIT = 8000
 
@@ -47,7 +47,7 @@ _PARTITIONS = """CREATE TABLE IF NOT EXISTS {name} (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AuditRecord:
     """A row of `audit.audit`. Unknown counts are -1; names are those that Starlake writes.
 
     `database` is that of the table, "" for the application's.
@@ -65,7 +65,7 @@ class Outcome:
     database: str = ""
 
 
-def job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
+def audit_job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
     """JOBID: `SL_JOB_ID`, else the variable named by `application.jobIdEnvName`, else a text of its own.
 
     Args:
@@ -110,7 +110,7 @@ class Auditor:
         """To be called when the caller's transaction was given up."""
         self._waiting = []
 
-    def failed(self, outcome: Outcome, reasons: Callable[[], None], journal: Journal) -> None:
+    def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: Journal) -> None:
         """Adds the row of a job that failed, once its transaction is given up.
 
         An audit that cannot be written is told of and no more: the failure itself is what the user has to see.
@@ -130,7 +130,7 @@ class Auditor:
         except duckdb.Error as error:
             journal.warn("Audit", f"the failure of {outcome.domain}.{outcome.schema} is not in the audit: {error}")
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: AuditRecord) -> None:
         """Adds a row to `audit.audit`, unless `application.audit.active` is false."""
         if self._project.application.audit.active:
             self._soon(lambda: self._record(outcome))
@@ -202,7 +202,7 @@ class Auditor:
         else:
             write()
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, outcome: AuditRecord) -> None:
         application = self._project.application
         self._insert(
             self._ensure("audit", _AUDIT),

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.writing.audit import Outcome
+from starlake_dagster_assets.engine.writing.audit import AuditRecord
 from starlake_dagster_assets.engine.writing.refusals import is_export
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, query
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
 
-__all__ = ["export"]
+__all__ = ["export_rows"]
 
 
-def export(job: TaskJob, outcome: Outcome) -> bool:
+def export_rows(job: TaskJob, outcome: AuditRecord) -> bool:
     """Writes the file of an export task; replaces an earlier one only when the new one is whole.
 
     Returns:
@@ -34,7 +34,7 @@ def export(job: TaskJob, outcome: Outcome) -> bool:
     return True
 
 
-def _body(job: TaskJob, part: Path, outcome: Outcome) -> None:
+def _body(job: TaskJob, part: Path, outcome: AuditRecord) -> None:
     create_schema(job.session.con, job.target)
     separator = _option(job, "separator", "delimiter") or ","
     header = (_option(job, "header", "withHeader") or "true").lower()

@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
 from starlake_dagster_assets.engine.reading.scratch import count, discard
 from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
-from starlake_dagster_assets.engine.writing.audit import Outcome
+from starlake_dagster_assets.engine.writing.audit import AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
@@ -298,7 +298,7 @@ def _audit(job: LoadJob, incoming: Incoming, added: int) -> None:
     table, counts = job.table, _counts(incoming)
     if job.native:
         names = (table.final_name, table.final_domain, table.final_name)
-        job.auditor.record(Outcome(*names, success=True, step="TRANSFORM", database=table.database))
+        job.auditor.record(AuditRecord(*names, success=True, step="TRANSFORM", database=table.database))
         if not counts.rejected:
             counts = Counts(added, added, -1)
     if incoming.rejected or not job.native:
@@ -308,8 +308,8 @@ def _audit(job: LoadJob, incoming: Incoming, added: int) -> None:
         job.auditor.record(_outcome(job, counts, success=True, message="success"))
 
 
-def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> Outcome:
-    return Outcome(
+def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> AuditRecord:
+    return AuditRecord(
         paths=uri(job.entry.files),
         domain=job.table.domain_name,
         schema=job.table.name,

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor
 from starlake_dagster_assets.engine.writing.ingesting import Entry
 from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
 from starlake_dagster_assets.engine.writing.schema_sync import Target
-from starlake_dagster_assets.engine.writing.strategies import check_strategy
+from starlake_dagster_assets.engine.writing.strategies import validate_strategy
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, Table, WriteStrategy
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
@@ -71,6 +71,6 @@ def check_load(
     check_readable(session.con, project, table, patterns)
     names = [column.name for column in target_columns(table, project)]
     try:
-        check_strategy(strategy, table.metadata.sink.partition, names, template_names(project.root, "duckdb"))
+        validate_strategy(strategy, table.metadata.sink.partition, names, template_names(project.root, "duckdb"))
     except EngineError as error:
         raise EngineError(f"{table.location}: {error}") from error

@@ -18,7 +18,7 @@ from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Application, WriteStrategy
 from starlake_dagster_assets.project.model.values import STRATEGIES
 
-__all__ = ["Write", "check_strategy", "insert_rows", "reads_once", "scd2_columns", "spelled", "write"]
+__all__ = ["Write", "insert_rows", "reads_once", "scd2_columns", "spelled", "validate_strategy", "write"]
 
 _KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
 _ORDER = "sl_incoming_position"
@@ -66,7 +66,7 @@ class Write:
         return spelled(name, self.columns) if name else None
 
 
-def check_strategy(
+def validate_strategy(
     strategy: WriteStrategy, partition: Sequence[str], columns: Sequence[str] | None, custom: Sequence[str]
 ) -> None:
     """Refuses what cannot be written, before anything is touched.

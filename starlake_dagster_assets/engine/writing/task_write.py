@@ -14,7 +14,7 @@ from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.session import Session
-from starlake_dagster_assets.engine.writing.audit import Auditor, Outcome
+from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
 from starlake_dagster_assets.engine.writing.replacing import Replacement, replace_partition
@@ -29,7 +29,7 @@ from starlake_dagster_assets.engine.writing.schema_sync import (
     kind_of,
 )
 from starlake_dagster_assets.engine.writing.sql import default_schema, run_script, translated
-from starlake_dagster_assets.engine.writing.strategies import Write, check_strategy, scd2_columns, write
+from starlake_dagster_assets.engine.writing.strategies import Write, scd2_columns, validate_strategy, write
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
 from starlake_dagster_assets.errors import EngineError
@@ -88,7 +88,7 @@ def compiled(job: TaskJob) -> str:
     return ";\n".join([*job.task.presql, query(job), *job.task.postsql])
 
 
-def run_task(job: TaskJob, outcome: Outcome) -> None:
+def run_task(job: TaskJob, outcome: AuditRecord) -> None:
     """Runs a task in one transaction: presql, write, postsql, expectations that block, audit; then the others.
 
     Raises:
@@ -107,7 +107,7 @@ def expect(job: TaskJob, checked: Sequence[Checked]) -> None:
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
 
 
-def _body(job: TaskJob, outcome: Outcome) -> None:
+def _body(job: TaskJob, outcome: AuditRecord) -> None:
     if job.project.application.create_schema_if_not_exists:
         create_schema(job.session.con, job.target)
     with default_schema(job.session, job.target):
@@ -199,7 +199,7 @@ def _incoming(job: TaskJob, *, exists: bool) -> tuple[Column, ...]:
 def _check_columns(job: TaskJob, columns: Sequence[Column]) -> None:
     names = [column.name for column in columns]
     try:
-        check_strategy(
+        validate_strategy(
             job.task.write_strategy, job.task.sink.partition, names, template_names(job.project.root, "duckdb")
         )
     except EngineError as error:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.errors import QueryError, RunnerError, WarehouseError
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
-from starlake_dagster_assets.execution.samples import Sample, failing_rows, limited
+from starlake_dagster_assets.execution.samples import Sample, failing_rows, with_limit
 from starlake_dagster_assets.execution.warehouse.audit_rows import AUDIT, EXPECTATIONS, audit_row, expectation_row
 from starlake_dagster_assets.execution.warehouse.connections import table_databases
 from starlake_dagster_assets.execution.warehouse.expectations import evaluate_expectations
@@ -114,7 +114,7 @@ class BigQueryReader(WarehouseReader):
         if wanted is None:
             return None
         counted = int(self._query(sql)[0][0])
-        rows = self._query(limited(wanted.sql, "bigquery", limit))
+        rows = self._query(with_limit(wanted.sql, "bigquery", limit))
         columns = list(rows[0].keys()) if rows else []
         return Sample(counted, columns, as_texts(row.values() for row in rows), wanted.renamed, wanted.tables)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.errors import QueryError, StarlakeError, WarehouseError
-from starlake_dagster_assets.execution.samples import WINDOW_COLUMN, Sample, failing_rows, limited
+from starlake_dagster_assets.execution.samples import WINDOW_COLUMN, Sample, failing_rows, with_limit
 from starlake_dagster_assets.execution.warehouse.audit_rows import (
     AUDIT,
     EXPECTATIONS,
@@ -158,7 +158,7 @@ class SqlReader(WarehouseReader):
             return None
         with self._open() as con:
             counted = self._run(con, sql).scalar()
-            result = self._run(con, limited(wanted.sql, self._connection.dialect, limit))
+            result = self._run(con, with_limit(wanted.sql, self._connection.dialect, limit))
             columns, rows = list(result.keys()), result.fetchmany(limit)
         kept = [index for index, name in enumerate(columns) if name != WINDOW_COLUMN]
         shown = [[row[index] for index in kept] for row in rows]

@@ -25,7 +25,7 @@ from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Domain, ExternalTable, Macro, TypeDef
 from starlake_dagster_assets.project.model.project import TransformDomain as Transforms
 
-__all__ = ["Manifest", "Snapshot", "is_secret_name", "secret_values"]
+__all__ = ["Manifest", "Snapshot", "is_secret_name", "likely_secrets"]
 
 _FORMAT = "2"
 _DEPENDENCIES = ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml")
@@ -160,7 +160,7 @@ def is_secret_name(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
-def secret_values(variables: Mapping[str, str], application: Application) -> frozenset[str]:
+def likely_secrets(variables: Mapping[str, str], application: Application) -> frozenset[str]:
     """The values of variables and connection options that are likely to be secrets."""
     options = [item for connection in application.connections.values() for item in connection.options.items()]
     found = {value for name, value in [*variables.items(), *options] if is_secret_name(name)}

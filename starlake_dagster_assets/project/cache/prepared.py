@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.cache.manifest import is_secret_name, secret_values
+from starlake_dagster_assets.project.cache.manifest import is_secret_name, likely_secrets
 from starlake_dagster_assets.project.files.application import SETTINGS
 from starlake_dagster_assets.project.files.discovery import read_sources
 from starlake_dagster_assets.project.files.environment import CLOCK, RUN, clock
@@ -140,7 +140,7 @@ def _counts(name: str) -> bool:
 
 def _portable(project: Project, texts: Iterable[str]) -> Any:
     """The project without its root and without what is secret."""
-    secrets = secret_values(project.variables, project.application)
+    secrets = likely_secrets(project.variables, project.application)
     written = "\n".join(texts)
     # what stands in a file for everybody to read is no secret, and hiding it would garble names
     hidden = sorted((one for one in secrets if one not in written), key=len, reverse=True)

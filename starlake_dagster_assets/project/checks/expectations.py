@@ -9,7 +9,7 @@ from typing import Any
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.files.rendering import RenderError, render
 from starlake_dagster_assets.project.model.project import Project
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 
 __all__ = [
     "called_macro",
@@ -78,7 +78,7 @@ def expectation_sql(template: str, expect: str, variables: Mapping[str, str], ta
     return re.sub("sl_this", lambda _: table, text, flags=re.IGNORECASE) if "sl_this" in text else text
 
 
-def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: Resolution) -> None:
+def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: ParsedProject) -> None:
     """Reports the calls of unknown macros: such an expectation fails at each run, with no row looked at.
 
     Args:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlake_dagster_assets.project.model.project import RefRule
-from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["check_refs"]
 
 
-def check_refs(rules: Sequence[RefRule], file: str, report: Report) -> None:
+def check_refs(rules: Sequence[RefRule], file: str, report: ProblemReport) -> None:
     """Reports patterns that are no regular expressions.
 
     Args:

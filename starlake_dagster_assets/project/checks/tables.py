@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.model.project import Attribute, Domain, Tab
 from starlake_dagster_assets.project.model.values import STRATEGIES
 from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
 __all__ = ["PRIVACY", "check_domain", "check_domains", "check_freshness", "check_strategy", "check_table"]
@@ -32,7 +32,7 @@ _KEYED = frozenset({"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN
 _ALMOST = {"OVERWRITE_BY_KEY": "UPSERT_BY_KEY", "OVERWRITE_BY_KEY_AND_TIMESTAMP": "UPSERT_BY_KEY_AND_TIMESTAMP"}
 
 
-def check_domains(domains: Sequence[Domain], context: Resolution) -> None:
+def check_domains(domains: Sequence[Domain], context: ParsedProject) -> None:
     """Two domains of one name, or of one directory with tables of one pattern."""
     by_name: dict[str, Domain] = {}
     patterns: dict[tuple[str, str], Table] = {}
@@ -48,7 +48,7 @@ def check_domains(domains: Sequence[Domain], context: Resolution) -> None:
                 context.report.error(table.location.file, ("table", "pattern"), message, "duplicate-pattern")
 
 
-def check_domain(domain: Domain, metadata: dict[str, Any], context: Resolution) -> None:
+def check_domain(domain: Domain, metadata: dict[str, Any], context: ParsedProject) -> None:
     """A domain's name, connection and DAG."""
     file = domain.location.file
     if domain.name != domain.directory:
@@ -63,7 +63,7 @@ def check_domain(domain: Domain, metadata: dict[str, Any], context: Resolution) 
     _names(context, file, ("load", "name"), "domain", domain.name, _DOMAIN_NAME)
 
 
-def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Resolution) -> None:
+def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
     """Everything about one table.
 
     Args:
@@ -100,7 +100,7 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Reso
     _streams(table, path, context)
 
 
-def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: KeyPath, context: Resolution) -> None:
+def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: KeyPath, context: ParsedProject) -> None:
     """Reports keys that a write strategy lacks, and names that no strategy has."""
     report = context.report
     kinds = [*strategy.types] if strategy.types else [strategy.type]
@@ -123,7 +123,7 @@ def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: Ke
         report.error(file, (*path, "endTs"), "`startTs` and `endTs` are the same column.", "scd2-columns")
 
 
-def _check_template(kind: str, connection: str, file: str, path: KeyPath, context: Resolution) -> None:
+def _check_template(kind: str, connection: str, file: str, path: KeyPath, context: ParsedProject) -> None:
     """Reports a strategy that neither Starlake nor a template of the project has: every write of the table fails."""
     used = context.application.connections.get(connection)
     engine = used.engine if used else "*"
@@ -137,7 +137,7 @@ def _check_template(kind: str, connection: str, file: str, path: KeyPath, contex
     context.report.error(file, (*path, "type"), message, UNKNOWN_STRATEGY, hint)
 
 
-def _attributes(table: Table, path: KeyPath, context: Resolution) -> None:
+def _attributes(table: Table, path: KeyPath, context: ParsedProject) -> None:
     names: dict[str, str] = {}
     scripted = False
     for index, attribute in enumerate(table.attributes):
@@ -163,7 +163,7 @@ def _walk(attributes: Iterable[Attribute], path: KeyPath) -> Iterator[tuple[KeyP
         yield from _walk(attribute.attributes, (*path, index, "attributes"))
 
 
-def _attribute(attribute: Attribute, file: str, path: KeyPath, context: Resolution) -> None:
+def _attribute(attribute: Attribute, file: str, path: KeyPath, context: ParsedProject) -> None:
     report = context.report
     if attribute.type not in context.types:
         close = closest_match(attribute.type, context.types)
@@ -190,7 +190,7 @@ def _attribute(attribute: Attribute, file: str, path: KeyPath, context: Resoluti
         report.error(file, (*path, "privacy"), f"unknown privacy `{attribute.privacy}`.", "unknown-privacy", hint)
 
 
-def _columns(table: Table, path: KeyPath, context: Resolution) -> None:
+def _columns(table: Table, path: KeyPath, context: ParsedProject) -> None:
     """Keys, partitions and primary keys must be final names of stored columns."""
     known = {attribute.final_name.lower() for attribute in table.attributes if not attribute.ignore}
     strategy, at = table.metadata.write_strategy, (*path, "metadata")
@@ -211,7 +211,7 @@ def _columns(table: Table, path: KeyPath, context: Resolution) -> None:
                 context.report.warning(table.location.file, (*path, "attributes"), message, "scd2-columns")
 
 
-def _unknown_column(name: str, table: Table, where: KeyPath, context: Resolution) -> None:
+def _unknown_column(name: str, table: Table, where: KeyPath, context: ParsedProject) -> None:
     finals = [attribute.final_name for attribute in table.attributes if not attribute.ignore]
     renamed = next((item.rename for item in table.attributes if item.rename and item.name == name), None)
     close = renamed or closest_match(name, finals)
@@ -220,7 +220,7 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: Resolution
     context.report.error(table.location.file, where, message, "unknown-column", hint)
 
 
-def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Resolution) -> None:
+def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: ParsedProject) -> None:
     """Durations that nobody can read, and a warning that would come after the error."""
     said: dict[str, timedelta] = {}
     for key in ("warn", "error"):
@@ -238,7 +238,7 @@ def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Re
         context.report.warning(file, (*path, "freshness", "warn"), message, "freshness-order", hint)
 
 
-def _streams(table: Table, path: KeyPath, context: Resolution) -> None:
+def _streams(table: Table, path: KeyPath, context: ParsedProject) -> None:
     start = f"{table.final_domain}_{table.final_name}".lower()
     raw = f"{table.domain_name}_{table.name}".lower()
     for name in table.streams:
@@ -247,7 +247,7 @@ def _streams(table: Table, path: KeyPath, context: Resolution) -> None:
             context.report.warning(table.location.file, (*path, "streams"), message, "stream-name")
 
 
-def _names(context: Resolution, file: str, path: KeyPath, kind: str, name: str, pattern: re.Pattern[str]) -> None:
+def _names(context: ParsedProject, file: str, path: KeyPath, kind: str, name: str, pattern: re.Pattern[str]) -> None:
     if not pattern.fullmatch(name):
         message = f"`{name}` is not the kind of {kind} name that Starlake's `validate` accepts ({pattern.pattern})."
         context.report.warning(file, path, message, f"{kind}-name-pattern")

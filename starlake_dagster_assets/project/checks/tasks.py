@@ -10,7 +10,7 @@ from starlake_dagster_assets.project.checks.expectations import check_expectatio
 from starlake_dagster_assets.project.checks.tables import check_freshness, check_strategy
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Task
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 from starlake_dagster_assets.project.sql.sections import never_closed
 
 __all__ = ["check_config", "check_sql", "check_task"]
@@ -21,7 +21,7 @@ _DOMAIN_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{1,100}", re.ASCII)
 _TASK_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,256}", re.ASCII)
 
 
-def check_config(file: str, default: dict[str, Any], context: Resolution) -> None:
+def check_config(file: str, default: dict[str, Any], context: ParsedProject) -> None:
     """`transform.default`: its connections, DAG and schedule, reported once for all tasks."""
     at = ("transform", "default")
     context.check_connection(default.get("connection_ref"), file, (*at, "connectionRef"))
@@ -32,7 +32,7 @@ def check_config(file: str, default: dict[str, Any], context: Resolution) -> Non
     check_expectations(default, file, at, context)
 
 
-def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolution) -> None:
+def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
     """Everything about one task.
 
     Args:
@@ -66,7 +66,7 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: Resolut
     _types(task, path, context)
 
 
-def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, context: Resolution) -> None:
+def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, context: ParsedProject) -> None:
     """SQL that the parser refuses.
 
     What no dialect reads is an error; else the references are those of the engine's own expressions, with a warning.
@@ -88,13 +88,13 @@ def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, cont
     context.report.warning(file, path, message, "unparsable-sql", hint)
 
 
-def _partition(task: Task, path: KeyPath, context: Resolution) -> None:
+def _partition(task: Task, path: KeyPath, context: ParsedProject) -> None:
     if task.write_strategy.type == "OVERWRITE_BY_PARTITION" and not task.sink.partition:
         message = "OVERWRITE_BY_PARTITION needs `sink.partition`: the column whose values are replaced."
         context.report.error(task.location.file, (*path, "writeStrategy"), message, "missing-partition")
 
 
-def _types(task: Task, path: KeyPath, context: Resolution) -> None:
+def _types(task: Task, path: KeyPath, context: ParsedProject) -> None:
     for index, attribute in enumerate(task.attributes):
         if attribute.type not in context.types:
             close = closest_match(attribute.type, context.types)

@@ -15,7 +15,7 @@ from jinja2 import nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["MOST_CHARACTERS", "LimitError", "LimitedEnvironment", "limited"]
+__all__ = ["MOST_CHARACTERS", "LimitError", "LimitedEnvironment", "template_limits"]
 
 MOST_CHARACTERS = 10_000_000
 """Maximum number of characters of a rendered text, and of each value in a template."""
@@ -69,7 +69,7 @@ _BUDGET: ContextVar[_Budget | None] = ContextVar("starlake_jinja_budget", defaul
 
 
 @contextmanager
-def limited() -> Generator[None]:
+def template_limits() -> Generator[None]:
     """Limits the templates that are rendered within the block, in total."""
     if _BUDGET.get() is not None:
         yield

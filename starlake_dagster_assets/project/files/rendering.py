@@ -14,7 +14,12 @@ from jinja2.loaders import ChoiceLoader, DictLoader, FileSystemLoader
 from jinja2.utils import missing
 
 from starlake_dagster_assets.errors import closest_match
-from starlake_dagster_assets.project.files.jinja_limits import MOST_CHARACTERS, LimitedEnvironment, LimitError, limited
+from starlake_dagster_assets.project.files.jinja_limits import (
+    MOST_CHARACTERS,
+    LimitedEnvironment,
+    LimitError,
+    template_limits,
+)
 
 __all__ = ["RenderError", "Renderer", "mentioned", "printed", "render", "source_line", "substitute", "uses_macros"]
 
@@ -259,7 +264,7 @@ class Renderer:
         # Jinja reads `{{ a-b }}` as a difference: a variable of that very name goes first
         text = substitute(text, {name: value for name, value in variables.items() if not name.isidentifier()})
         try:
-            with limited():
+            with template_limits():
                 return self._generated(text, variables)
         except TemplateSyntaxError as error:
             raise RenderError(f"Jinja: {error.message}", error.lineno) from None

@@ -7,12 +7,12 @@ from typing import Literal
 
 from starlake_dagster_assets.project.model.problems import Problem
 
-__all__ = ["Report"]
+__all__ = ["ProblemReport"]
 
 KeyPath = tuple[str | int, ...]
 
 
-class Report:
+class ProblemReport:
     """Gathers problems.
 
     Args:

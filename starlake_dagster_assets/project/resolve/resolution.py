@@ -9,10 +9,10 @@ from starlake_dagster_assets.project.files.discovery import SourceFile, Sources
 from starlake_dagster_assets.project.files.shape import Parsed
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE
 from starlake_dagster_assets.project.model.project import Application, RefRule, TypeDef
-from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.schedules import cron_of
 
-__all__ = ["Analysis", "Analyze", "Resolution"]
+__all__ = ["Analysis", "Analyze", "ParsedProject"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ Analyze = Callable[[str, str], Analysis]
 
 
 @dataclass(frozen=True)
-class Resolution:
+class ParsedProject:
     """All files parsed, and what they are resolved with.
 
     Attributes:
@@ -53,7 +53,7 @@ class Resolution:
     application: Application
     types: Mapping[str, TypeDef]
     macros: frozenset[str]
-    report: Report
+    report: ProblemReport
     analyze: Analyze
     root: str
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.project.files.shape import Parsed
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Table
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_metadata, resolve_metadata
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 
 __all__ = ["resolve_domains", "resolve_externals"]
 
@@ -32,7 +32,7 @@ class _Item:
     path: tuple[str | int, ...]
 
 
-def resolve_domains(context: Resolution) -> tuple[Domain, ...]:
+def resolve_domains(context: ParsedProject) -> tuple[Domain, ...]:
     """The load domains, by directory; a domain without tables is left out with a warning."""
     configs = {file.domain: file for file in context.sources.of("load")}
     tables = context.by_domain("table")
@@ -47,7 +47,7 @@ def resolve_domains(context: Resolution) -> tuple[Domain, ...]:
     return tuple(found)
 
 
-def resolve_externals(context: Resolution) -> tuple[ExternalTable, ...]:
+def resolve_externals(context: ParsedProject) -> tuple[ExternalTable, ...]:
     """The tables below `metadata/external`, by final names."""
     configs = {file.domain: context.parsed[file.path].data or {} for file in context.sources.of("external_config")}
     found: list[ExternalTable] = []
@@ -70,7 +70,7 @@ def resolve_externals(context: Resolution) -> tuple[ExternalTable, ...]:
     return tuple(found)
 
 
-def _domain(context: Resolution, directory: str, config: SourceFile | None, files: list[SourceFile]) -> Domain:
+def _domain(context: ParsedProject, directory: str, config: SourceFile | None, files: list[SourceFile]) -> Domain:
     parsed = context.parsed[config.path] if config else _EMPTY
     data = parsed.data or {}
     metadata = part(data, "metadata")
@@ -99,7 +99,9 @@ def _domain(context: Resolution, directory: str, config: SourceFile | None, file
     return domain.model_copy(update={"tables": tuple(tables)})
 
 
-def _items(context: Resolution, config: SourceFile | None, parsed: Parsed, files: list[SourceFile]) -> Iterator[_Item]:
+def _items(
+    context: ParsedProject, config: SourceFile | None, parsed: Parsed, files: list[SourceFile]
+) -> Iterator[_Item]:
     stems = {file.stem.lower() for file in files}
     for file in files:
         own = context.parsed[file.path]
@@ -115,7 +117,7 @@ def _items(context: Resolution, config: SourceFile | None, parsed: Parsed, files
         yield _Item(config, data["name"], data, item["line"], parsed.digest, path)
 
 
-def _table(context: Resolution, domain: Domain, config: Raw, item: _Item, config_digest: str) -> Table:
+def _table(context: ParsedProject, domain: Domain, config: Raw, item: _Item, config_digest: str) -> Table:
     data = item.data
     own = part(data, "metadata")
     metadata = resolve_metadata(merge_metadata(part(config, "metadata"), own), context.application)

@@ -13,7 +13,7 @@ from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Location, Task, TransformDomain
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_task, sink_of, strategy
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
-from starlake_dagster_assets.project.resolve.resolution import Resolution
+from starlake_dagster_assets.project.resolve.resolution import ParsedProject
 from starlake_dagster_assets.project.sql.sections import made_for_session, split_statements, strip_comments
 
 __all__ = ["resolve_transforms"]
@@ -35,7 +35,7 @@ class _Item:
     yaml: bool
 
 
-def resolve_transforms(context: Resolution) -> tuple[TransformDomain, ...]:
+def resolve_transforms(context: ParsedProject) -> tuple[TransformDomain, ...]:
     """The transform domains, by directory, each with its tasks by file name."""
     configs = {file.domain: file for file in context.sources.of("transform")}
     groups = [context.by_domain(kind) for kind in ("task", "sql", "python")]
@@ -47,7 +47,7 @@ def resolve_transforms(context: Resolution) -> tuple[TransformDomain, ...]:
 class _Directory:
     """A directory below `metadata/transform`."""
 
-    def __init__(self, context: Resolution, directory: str, config: SourceFile | None) -> None:
+    def __init__(self, context: ParsedProject, directory: str, config: SourceFile | None) -> None:
         self._context = context
         self._directory = directory
         self._config = config

@@ -10,7 +10,7 @@ from starlake_dagster_assets.project.files.schema import TypesFile
 from starlake_dagster_assets.project.files.validation import check_shape
 from starlake_dagster_assets.project.files.yaml_io import parse_yaml
 from starlake_dagster_assets.project.model.project import TypeDef
-from starlake_dagster_assets.project.model.report import Report
+from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["packaged_types", "resolve_types"]
@@ -44,7 +44,7 @@ def packaged_types() -> dict[str, TypeDef]:
     return {**found, "struct": TypeDef(name="struct", pattern="", primitive_type="struct")}
 
 
-def resolve_types(own: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], report: Report) -> dict[str, TypeDef]:
+def resolve_types(own: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], report: ProblemReport) -> dict[str, TypeDef]:
     """Puts the project's types over the packaged ones.
 
     Args:
@@ -74,7 +74,7 @@ def _with_duckdb(kind: TypeDef, packaged: Mapping[str, TypeDef]) -> TypeDef:
     return kind.model_copy(update={"ddl_mapping": {**kind.ddl_mapping, "duckdb": ddl}})
 
 
-def _check(kind: TypeDef, file: str, index: int, report: Report) -> None:
+def _check(kind: TypeDef, file: str, index: int, report: ProblemReport) -> None:
     if kind.primitive_type in _NOT_REGEX:
         return
     parts = kind.pattern.split("<-TF->")

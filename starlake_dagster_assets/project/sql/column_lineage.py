@@ -186,13 +186,13 @@ def _isolate(query: Tree, dialect: str) -> dict[str, str]:
     """Gives each table that is read a name of one part; returns these with the names as spelled."""
     from sqlglot import exp
 
-    from starlake_dagster_assets.project.sql.tables import real_tables, table_name
+    from starlake_dagster_assets.project.sql.tables import real_tables, spelled_name
 
     name_tables_of_functions(query)
     stand_ins: dict[str, str] = {}
     prefixes: set[tuple[str, str]] = set()
     for table in list(real_tables(query, dialect)):
-        spelled = table_name(table)
+        spelled = spelled_name(table)
         if table.db:
             prefixes.add((table.db.lower(), table.name.lower()))
         stand_in = stand_ins.setdefault(spelled, f"_sl_table_{len(stand_ins)}")

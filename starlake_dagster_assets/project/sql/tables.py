@@ -15,7 +15,7 @@ from sqlglot import exp
 from starlake_dagster_assets.project.sql.parsing import Tree, child_with
 from starlake_dagster_assets.project.sql.rewriting import name_tables_of_functions
 
-__all__ = ["real_tables", "table_name", "tables_read"]
+__all__ = ["real_tables", "spelled_name", "tables_read"]
 
 _FILE = re.compile(
     r"://|/|\\|^@|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|orc|avro|xlsx|db|duckdb)(\.\w+)?$", re.IGNORECASE
@@ -52,7 +52,7 @@ def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
     names: list[str] = []
     for statement in statements:
         name_tables_of_functions(statement)
-        names += [table_name(table) for table in sorted(real_tables(statement, dialect), key=_position)]
+        names += [spelled_name(table) for table in sorted(real_tables(statement, dialect), key=_position)]
     return tuple(dict.fromkeys(names))
 
 
@@ -78,7 +78,7 @@ def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
         todo += [(child, inner) for child in children]
 
 
-def table_name(table: Tree) -> str:
+def spelled_name(table: Tree) -> str:
     """The dotted name of a table as spelled, without quotes; a part that holds a dot keeps them."""
     return ".".join(_parts(table))
 

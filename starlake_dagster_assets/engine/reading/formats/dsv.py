@@ -10,10 +10,16 @@ from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.formats.dsv_records import Dialect, Record, header_of, plain_line, records
+from starlake_dagster_assets.engine.reading.formats.dsv_records import (
+    DsvDialect,
+    Record,
+    header_of,
+    plain_line,
+    records,
+)
 from starlake_dagster_assets.engine.reading.formats.dsv_writing import header_text, record_sql
 from starlake_dagster_assets.engine.reading.formats.options import dsv_options
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, csv_table, printable, write_plain
+from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, csv_table, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import TextScan, open_text, scan_text
 from starlake_dagster_assets.engine.reading.rows import Cell
@@ -28,7 +34,7 @@ _MIB = 1 << 20
 _TEXT = "sl_text"
 
 
-def dsv_dialect(table: Table) -> Dialect:
+def dsv_dialect(table: Table) -> DsvDialect:
     """The dialect of a table (`metadata.separator`, `quote`, `escape`, `multiline`, `options`).
 
     Raises:
@@ -46,7 +52,7 @@ def dsv_dialect(table: Table) -> Dialect:
     if not separator or separator in (quote, "\n", "\r"):
         raise EngineError(f"table '{table.raw}': metadata.separator cannot be {separator!r}")
     multiline = options.get("multiline", str(metadata.multiline)).lower() == "true"
-    return Dialect(separator, quote, escape, multiline, options.get("comment", ""))
+    return DsvDialect(separator, quote, escape, multiline, options.get("comment", ""))
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class DsvFile:
 
     path: Path
     table: Table
-    dialect: Dialect
+    dialect: DsvDialect
     shown: str
 
     def fast(self) -> Source | None:
@@ -197,11 +203,11 @@ class DsvFile:
 def _plain_row(record: Record) -> str | tuple[str | None, ...]:
     """A record as `write_plain` takes it: reason, text of what was refused, fields."""
     if record.reason is not None:
-        return (record.reason, printable(record.text))
+        return (record.reason, replace_undecodable(record.text))
     return (None, None, *record.fields) if record.fields else f",,{record.text}"
 
 
-def _suspects(dialect: Dialect) -> frozenset[bytes]:
+def _suspects(dialect: DsvDialect) -> frozenset[bytes]:
     """Without any of these there is nothing to misread; to find them costs far less than to find a pattern."""
     quote, escape = dialect.quote.encode(), dialect.escape.encode()
     if not quote:
@@ -209,7 +215,7 @@ def _suspects(dialect: Dialect) -> frozenset[bytes]:
     return frozenset({b" " + quote, b"\t" + quote, escape} - {quote, b""})
 
 
-def _misread(path: Path, dialect: Dialect) -> Iterator[bool]:
+def _misread(path: Path, dialect: DsvDialect) -> Iterator[bool]:
     """True for each piece of the file where DuckDB drops what is data: spaces at a quote, an escape of nothing."""
     quote, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
     pattern = rb"(?:" + separator + rb"|[\r\n]|" + quote + rb")[ \t]+" + quote

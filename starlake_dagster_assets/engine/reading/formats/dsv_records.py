@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE
 from starlake_dagster_assets.errors import EngineError
 
-__all__ = ["Dialect", "Record", "header_of", "plain_line", "records"]
+__all__ = ["DsvDialect", "Record", "header_of", "plain_line", "records"]
 
 _LONGEST = 64 << 20
 """Characters that a record may have; more of them are a quote that was never meant to be open."""
@@ -22,7 +22,7 @@ _SEAM = '","'
 
 
 @dataclass(frozen=True)
-class Dialect:
+class DsvDialect:
     """Delimiters of fields (`metadata.separator`, `quote`, `escape`, `multiline`); "" = none."""
 
     separator: str
@@ -62,7 +62,7 @@ class _Lines:
 
 
 def records(
-    lines: Iterable[str], dialect: Dialect, width: int | None, plain: Callable[[str], Record | None] | None = None
+    lines: Iterable[str], dialect: DsvDialect, width: int | None, plain: Callable[[str], Record | None] | None = None
 ) -> Iterator[Record]:
     """Split lines into records.
 
@@ -93,7 +93,7 @@ def header_of(found: Iterator[Record]) -> tuple[str, ...]:
     return tuple((field or "").strip() for field in first.fields) if first else ()
 
 
-def plain_line(dialect: Dialect, width: int) -> Callable[[str], Record | None] | None:
+def plain_line(dialect: DsvDialect, width: int) -> Callable[[str], Record | None] | None:
     """Recognizes lines that hold nothing but fields, and quotes them without taking them apart.
 
     Args:
@@ -143,7 +143,7 @@ def _requoted(pieces: list[str], separator: str, seams: int) -> str | None:
     return "".join(texts)
 
 
-def _record(line: str, source: _Lines, dialect: Dialect, width: int | None) -> Record:
+def _record(line: str, source: _Lines, dialect: DsvDialect, width: int | None) -> Record:
     """The record that begins with a line; with `multiline`, up to its own end, whatever is wrong in it."""
     splitter, taken, size, first = _Splitter(dialect), list[str](), len(line), source.number
     ended = splitter.feed(line)
@@ -197,7 +197,7 @@ class _Splitter:
         broken: Whether a closing quote is followed by more text; the record then ends with its line.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: DsvDialect) -> None:
         self.fields: list[str] = []
         self.broken = False
         self._separator = dialect.separator

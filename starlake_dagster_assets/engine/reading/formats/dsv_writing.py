@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.formats.dsv_records import Dialect
+from starlake_dagster_assets.engine.reading.formats.dsv_records import DsvDialect
 
 __all__ = ["header_text", "record_sql"]
 
 
-def record_sql(columns: Sequence[str], dialect: Dialect) -> str:
+def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
     """SQL of the text of a record.
 
     Args:
@@ -24,7 +24,7 @@ def record_sql(columns: Sequence[str], dialect: Dialect) -> str:
     return f"concat_ws({literal(dialect.separator)}, {', '.join(fields)})"
 
 
-def header_text(names: Sequence[str], dialect: Dialect) -> str:
+def header_text(names: Sequence[str], dialect: DsvDialect) -> str:
     """The header line of such records, without its end."""
     special, mark = re.compile(_special(dialect)), dialect.quote
     return dialect.separator.join(
@@ -33,7 +33,7 @@ def header_text(names: Sequence[str], dialect: Dialect) -> str:
     )
 
 
-def _field(column: str, dialect: Dialect) -> str:
+def _field(column: str, dialect: DsvDialect) -> str:
     quote, escape = dialect.quote, dialect.escape
     if not quote:
         return column
@@ -47,7 +47,7 @@ def _field(column: str, dialect: Dialect) -> str:
     )
 
 
-def _special(dialect: Dialect) -> str:
+def _special(dialect: DsvDialect) -> str:
     """A pattern of texts that must stand in quotes."""
     signs = [dialect.separator[0], dialect.quote, dialect.escape, "\n", "\r"]
     return "|".join(["[" + "".join(re.escape(sign) for sign in signs if sign) + "]", r"^\s", r"\s$"])

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.reading.formats.json_documents import array_
 from starlake_dagster_assets.engine.reading.formats.json_numbers import protect_numbers
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, fast_lines
 from starlake_dagster_assets.engine.reading.formats.options import check_options
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, printable, write_plain
+from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
 from starlake_dagster_assets.engine.reading.rows import Cell
@@ -150,6 +150,6 @@ def json_sources(
 def _judged(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
     for text in texts:
         if "\0" in text or UNREADABLE in text or _SURROGATE.search(text):
-            yield NOT_TEXT, printable(text)
+            yield NOT_TEXT, replace_undecodable(text)
         else:
             yield None, text

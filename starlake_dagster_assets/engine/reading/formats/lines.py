@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.formats.plain_csv import csv_table, printable, write_plain
+from starlake_dagster_assets.engine.reading.formats.plain_csv import csv_table, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text, scan_text
 
 __all__ = ["LINE", "NOT_TEXT", "careful_lines", "fast_lines"]
@@ -69,6 +69,6 @@ def _rows(path: Path, keep_blank: bool) -> Iterator[tuple[str | None, str | None
         if not (text if keep_blank else text.strip(_SPACES)):
             continue
         if "\0" in text or UNREADABLE in text:
-            yield NOT_TEXT, printable(text)
+            yield NOT_TEXT, replace_undecodable(text)
         else:
             yield None, text

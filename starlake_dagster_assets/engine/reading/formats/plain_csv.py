@@ -9,7 +9,7 @@ from pathlib import Path
 from starlake_dagster_assets.engine.quoting import literal, path_literal
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE
 
-__all__ = ["REASON", "csv_table", "printable", "write_plain"]
+__all__ = ["REASON", "csv_table", "replace_undecodable", "write_plain"]
 
 REASON = "sl_reason"
 """First column: why the record could not be read, null for the others."""
@@ -48,7 +48,7 @@ def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Seque
     return csv_table(target, (REASON, *columns), options), count
 
 
-def printable(text: str) -> str:
+def replace_undecodable(text: str) -> str:
     """A text that DuckDB takes: what stands for bytes that are not text becomes a replacement character."""
     return _UNPRINTABLE.sub("\ufffd", text)
 

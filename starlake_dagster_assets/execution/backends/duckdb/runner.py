@@ -123,9 +123,9 @@ class EmbeddedRunner:
 
     def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
         """Settings of the engine for a command with that environment."""
-        from starlake_dagster_assets.engine.commands.launcher import options_of
+        from starlake_dagster_assets.engine.commands.launcher import engine_options
 
-        chosen = options_of({**os.environ, **env})
+        chosen = engine_options({**os.environ, **env})
         return replace(
             chosen,
             database=self.database or chosen.database,
@@ -204,12 +204,12 @@ class EmbeddedHandle:
             self._connections[:] = [connection]
 
     def _run(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
-        from starlake_dagster_assets.engine.commands.launcher import execute
+        from starlake_dagster_assets.engine.commands.launcher import execute_command
 
         started = time.monotonic()
         code: int | None = None
         try:
-            code = execute(argv, environ, self._queue.put, options)
+            code = execute_command(argv, environ, self._queue.put, options)
         except BaseException as error:
             text = f"{type(error).__name__}: {error}"
             self._queue.put(Line(f"ERROR Main: {text}"))

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from starlake_dagster_assets.commands.source import names_secret
 
-__all__ = ["ALWAYS", "DROPPED", "inherited", "log_level", "secret_values"]
+__all__ = ["ALWAYS", "DROPPED", "inherited", "required_log_level", "secret_values"]
 
 ALWAYS: Sequence[str] = (
     *(
@@ -50,7 +50,7 @@ def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict
     return {name: value for name, value in kept.items() if name not in DROPPED}
 
 
-def log_level(field: str, variable: str | None) -> str:
+def required_log_level(field: str, variable: str | None) -> str:
     """`SL_LOG_LEVEL`: what shows at least the lines of level `info`, without which no table is told as it lands.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.protocol import Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
 __all__ = ["aws_client", "aws_error", "aws_resources", "aws_verdict"]
 
@@ -90,7 +90,7 @@ def aws_resources(error: Exception) -> Sequence[str]:
     return tuple(cast("Mapping[str, Any]", getattr(error, "response", None) or {}).get("resourceIds", ()))
 
 
-def aws_verdict(error: Exception) -> Verdict:
+def aws_verdict(error: Exception) -> ErrorClass:
     """Whether a call that failed may be made again, and whether it may have taken effect."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -98,21 +98,21 @@ def aws_verdict(error: Exception) -> Verdict:
         code = aws_error(error)
         status = int(_answer(error, "ResponseMetadata").get("HTTPStatusCode", 400))
         if code in _AGAIN or status == 429:
-            return Verdict("retry", f"AWS is throttling ({code}): {error}")
+            return ErrorClass("retry", f"AWS is throttling ({code}): {error}")
         if code in _DENIED or status in (401, 403):
-            return Verdict("denied", f"AWS refused the call ({code}): {error}")
+            return ErrorClass("denied", f"AWS refused the call ({code}): {error}")
         if status < 500 and any(word in str(error).lower() for word in _WORDS):
-            return Verdict("retry", f"AWS has no room or is throttling ({code}): {error}")
-        return Verdict("ambiguous" if status >= 500 else "fatal", str(error))
+            return ErrorClass("retry", f"AWS has no room or is throttling ({code}): {error}")
+        return ErrorClass("ambiguous" if status >= 500 else "fatal", str(error))
     if isinstance(error, BotoCoreError):
         name = type(error).__name__
         if name in _CREDENTIALS:
-            return Verdict("denied", f"AWS credentials: {error}")
+            return ErrorClass("denied", f"AWS credentials: {error}")
         if name in _UNSENT:
-            return Verdict("retry", str(error))
+            return ErrorClass("retry", str(error))
         sent = name.endswith(("TimeoutError", "ClosedError", "HTTPClientError", "ConnectionError"))
-        return Verdict("ambiguous" if sent else "fatal", str(error))
-    return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", str(error))
+        return ErrorClass("ambiguous" if sent else "fatal", str(error))
+    return ErrorClass("ambiguous" if isinstance(error, OSError) else "fatal", str(error))
 
 
 def _answer(error: Exception, part: str) -> Mapping[str, Any]:

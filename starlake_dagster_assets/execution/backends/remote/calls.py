@@ -14,7 +14,7 @@ from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.remote.answers import find_execution, submit_execution
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Submission
 
-__all__ = ["Calls", "Clock"]
+__all__ = ["Calls", "TimeSource"]
 
 _T = TypeVar("_T")
 _DENIED = 3
@@ -22,7 +22,7 @@ _DENIED = 3
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeSource:
     """Time, so that tests need not wait: seconds that only go forward, and a pause that an event ends."""
 
     now: Callable[[], float] = time.monotonic
@@ -40,7 +40,7 @@ class Calls:
     """
 
     def __init__(
-        self, environment: Environment, policy: Policy, clock: Clock, warn: Callable[[str], None] = lambda _: None
+        self, environment: Environment, policy: Policy, clock: TimeSource, warn: Callable[[str], None] = lambda _: None
     ) -> None:
         self._environment = environment
         self._policy = policy
@@ -80,7 +80,7 @@ class Calls:
             try:
                 return submit_execution(self._environment, submission)
             except Exception as error:
-                if not isinstance(error, RunnerError) and self._environment.verdict(error).kind == "ambiguous":
+                if not isinstance(error, RunnerError) and self._environment.classify_error(error).kind == "ambiguous":
                     uncertain = self._clock.now()
                 raise
 
@@ -129,14 +129,14 @@ class Calls:
             nonlocal denied
             if not isinstance(error, Exception) or isinstance(error, RunnerError):
                 return False
-            verdict = self._environment.verdict(error)
-            if verdict.kind == "denied":
+            error_class = self._environment.classify_error(error)
+            if error_class.kind == "denied":
                 denied += 1
                 self._environment.refresh()
                 return denied < _DENIED
-            if verdict.kind == "fatal":
+            if error_class.kind == "fatal":
                 return False
-            self._note(verdict.text)
+            self._note(error_class.text)
             return True
 
         return again
@@ -150,8 +150,8 @@ class Calls:
     def _error(self, error: Exception, seconds: float) -> RunnerError:
         if isinstance(error, RunnerError):
             return error
-        verdict = self._environment.verdict(error)
-        if verdict.kind in ("fatal", "denied"):
-            return RunnerError(f"{self._environment.name}: {verdict.text}")
+        error_class = self._environment.classify_error(error)
+        if error_class.kind in ("fatal", "denied"):
+            return RunnerError(f"{self._environment.name}: {error_class.text}")
         name = self._environment.name
-        return UnreachableError(f"{name} does not answer after {seconds:.0f} seconds: {verdict.text}")
+        return UnreachableError(f"{name} does not answer after {seconds:.0f} seconds: {error_class.text}")

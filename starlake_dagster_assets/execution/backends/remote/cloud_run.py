@@ -12,7 +12,7 @@ from typing import Any
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.cloud_logging import CloudLog
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_client, gcp_verdict
-from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuotaError, reads_of
 
 __all__ = ["CloudRunEnvironment", "job_warnings"]
@@ -125,10 +125,10 @@ class CloudRunEnvironment:
         except (FailedPrecondition, NotFound):
             return
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, ReadQuotaError):
-            return Verdict("retry", str(error))
+            return ErrorClass("retry", str(error))
         return gcp_verdict(error)
 
     def refresh(self) -> None:
@@ -163,7 +163,7 @@ class CloudRunEnvironment:
         try:
             template = self._jobs.get_job(name=self._job_name, **CALL).template.template
         except Exception as error:
-            if self.verdict(error).kind in ("retry", "ambiguous"):
+            if self.classify_error(error).kind in ("retry", "ambiguous"):
                 raise
         else:
             found = job_warnings(self.job, template, timeout)

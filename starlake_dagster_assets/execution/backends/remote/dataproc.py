@@ -13,9 +13,9 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterService, EphemeralClusters, label
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_verdict
-from starlake_dagster_assets.execution.backends.remote.protocol import State, Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, State, Status, Submission
 
-__all__ = ["DataprocBatches", "DataprocJobs", "Program"]
+__all__ = ["DataprocBatches", "DataprocJobs", "SparkProgram"]
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _JOB_STATES: Mapping[str, State] = MappingProxyType(
@@ -34,7 +34,7 @@ _BATCH_STATES: Mapping[str, State] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Program:
+class SparkProgram:
     """Program that a Spark driver runs.
 
     Attributes:
@@ -73,7 +73,7 @@ class DataprocJobs:
     """
 
     service: ClusterService
-    program: Program
+    program: SparkProgram
     output: DriverOutput
     cluster: str | EphemeralClusters
     deploy_mode: Literal["client", "cluster"] = "client"
@@ -135,7 +135,7 @@ class DataprocJobs:
         """CancelJob; one that is over is no error."""
         _unless_over(lambda: self._jobs.cancel_job(request={**self.service.place, "job_id": execution}, **CALL))
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
         return gcp_verdict(error)
 
@@ -183,7 +183,7 @@ class DataprocBatches:
     """
 
     service: ClusterService
-    program: Program
+    program: SparkProgram
     output: DriverOutput
     version: str | None = None
     subnet: str | None = None
@@ -248,7 +248,7 @@ class DataprocBatches:
         if batch is not None:
             _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
         return gcp_verdict(error)
 

@@ -14,7 +14,7 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.aws import aws_client, aws_error, aws_resources, aws_verdict
 from starlake_dagster_assets.execution.backends.remote.ecs_definition import derived_definition
-from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 
 __all__ = ["FargateEnvironment"]
 
@@ -219,10 +219,10 @@ class FargateEnvironment:
             if aws_error(error) != "InvalidParameterException":
                 raise
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, _NoCapacity):
-            return Verdict("retry", str(error))
+            return ErrorClass("retry", str(error))
         return aws_verdict(error)
 
     def refresh(self) -> None:

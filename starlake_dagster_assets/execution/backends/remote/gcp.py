@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.protocol import Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
 __all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_http_client", "gcp_verdict"]
 
@@ -79,7 +79,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
     return make(project=project, credentials=anonymous(), client_options={"api_endpoint": endpoint})
 
 
-def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> Verdict:
+def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> ErrorClass:
     """Whether a call that failed may be made again, and whether it may have taken effect."""
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
@@ -87,17 +87,17 @@ def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limi
     text = str(getattr(error, "message", "") or error)
     if isinstance(error, (api.ResourceExhausted, api.TooManyRequests)):
         said = any(word in text.lower() for word in quota)
-        return Verdict("retry", text if said else f"quota: {text}")
+        return ErrorClass("retry", text if said else f"quota: {text}")
     if isinstance(error, api.Aborted):
-        return Verdict("retry", text)
+        return ErrorClass("retry", text)
     if isinstance(error, (api.ServerError, api.RetryError, api.Cancelled)):
-        return Verdict("ambiguous", text)
+        return ErrorClass("ambiguous", text)
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
-        return Verdict("denied", f"{type(error).__name__}: {text} Check the permissions of the service account.")
+        return ErrorClass("denied", f"{type(error).__name__}: {text} Check the permissions of the service account.")
     if isinstance(error, api.GoogleAPICallError):
-        return Verdict("fatal", f"{type(error).__name__}: {text}")
+        return ErrorClass("fatal", f"{type(error).__name__}: {text}")
     if isinstance(error, auth.TransportError):
-        return Verdict("retry", text)
+        return ErrorClass("retry", text)
     if isinstance(error, auth.GoogleAuthError):
-        return Verdict("denied", f"Google Cloud credentials: {text}")
-    return Verdict("ambiguous" if isinstance(error, OSError) else "fatal", text)
+        return ErrorClass("denied", f"Google Cloud credentials: {text}")
+    return ErrorClass("ambiguous" if isinstance(error, OSError) else "fatal", text)

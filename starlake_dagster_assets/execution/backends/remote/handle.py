@@ -13,7 +13,7 @@ from starlake_dagster_assets.commands.source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
 from starlake_dagster_assets.execution.backends.remote.answers import find_execution
-from starlake_dagster_assets.execution.backends.remote.calls import Calls, Clock
+from starlake_dagster_assets.execution.backends.remote.calls import Calls, TimeSource
 from starlake_dagster_assets.execution.backends.remote.log_following import LogFollower
 from starlake_dagster_assets.execution.backends.remote.pending import PendingCall
 from starlake_dagster_assets.execution.backends.remote.polling import StatusPoll
@@ -43,7 +43,7 @@ class Owner(Protocol):
         ...
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> TimeSource:
         """Time."""
         ...
 

@@ -41,7 +41,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     part_of,
     unreachable_node,
 )
-from starlake_dagster_assets.execution.backends.remote.protocol import Status, Submission, Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 
 __all__ = ["KubernetesEnvironment"]
 
@@ -205,10 +205,10 @@ class KubernetesEnvironment:
                 raise
         self._watch(execution).deleted = True
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call."""
         if isinstance(error, LogUnavailableError):
-            return Verdict("retry", f"the node does not give the log: {error}")
+            return ErrorClass("retry", f"the node does not give the log: {error}")
         return kubernetes_verdict(error)
 
     def refresh(self) -> None:

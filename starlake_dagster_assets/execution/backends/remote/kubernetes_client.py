@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.protocol import Verdict
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
 __all__ = ["TIMEOUT", "answer_of", "api_client", "current_namespace", "kubernetes_status", "kubernetes_verdict"]
 
@@ -111,34 +111,34 @@ def _object(body: str | None) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
-def kubernetes_verdict(error: Exception) -> Verdict:
+def kubernetes_verdict(error: Exception) -> ErrorClass:
     """Classifies the error of a call: whether to repeat it, and whether it may have taken effect."""
     status = kubernetes_status(error)
     if status:
         return _answered(status)
     names = [one.__name__ for one in type(error).__mro__]
     if any(name in _UNSENT for name in names):
-        return Verdict("retry", f"the API server cannot be reached: {error}")
+        return ErrorClass("retry", f"the API server cannot be reached: {error}")
     if any(name in _AMBIGUOUS for name in names) or isinstance(error, OSError):
-        return Verdict("ambiguous", f"the API server did not answer: {error}")
-    return Verdict("fatal", f"{type(error).__name__}: {error}")
+        return ErrorClass("ambiguous", f"the API server did not answer: {error}")
+    return ErrorClass("fatal", f"{type(error).__name__}: {error}")
 
 
-def _answered(status: Mapping[str, Any]) -> Verdict:
+def _answered(status: Mapping[str, Any]) -> ErrorClass:
     code, reason, message = int(status["code"]), str(status["reason"]), str(status["message"])
     text = f"{message} ({code} {reason})".strip()
     if code == 0:
-        return Verdict("fatal", f"the connection to the API server is not secure: {message}")
+        return ErrorClass("fatal", f"the connection to the API server is not secure: {message}")
     if code == 401:
-        return Verdict("denied", f"the credentials are expired or not known: {text}")
+        return ErrorClass("denied", f"the credentials are expired or not known: {text}")
     if code in (403, 422) and any(word in message.lower() for word in _LATER):
-        return Verdict("retry", f"there is no room at the moment: {text}")
+        return ErrorClass("retry", f"there is no room at the moment: {text}")
     if code == 403 and _PERMISSION.search(message):
-        return Verdict("denied", f"a permission is missing: {text}")
+        return ErrorClass("denied", f"a permission is missing: {text}")
     if code in (403, 422) or (code == 400 and "admission webhook" in message):
-        return Verdict("fatal", f"the API server refused it: {text}")
+        return ErrorClass("fatal", f"the API server refused it: {text}")
     if code == 429:
-        return Verdict("retry", f"the API server is throttling: {text}")
+        return ErrorClass("retry", f"the API server is throttling: {text}")
     if code in (409, 410):
-        return Verdict("retry", f"it changed in the meantime: {text}")
-    return Verdict("ambiguous" if code >= 500 else "fatal", text)
+        return ErrorClass("retry", f"it changed in the meantime: {text}")
+    return ErrorClass("ambiguous" if code >= 500 else "fatal", text)

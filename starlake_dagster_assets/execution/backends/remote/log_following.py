@@ -12,8 +12,8 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.source import redact
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.answers import read_log
-from starlake_dagster_assets.execution.backends.remote.calls import Clock
-from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Verdict
+from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, ErrorClass, Policy
 
 __all__ = ["LogFollower"]
 
@@ -39,7 +39,7 @@ class LogFollower:
     """
 
     def __init__(
-        self, environment: Environment, execution: str, policy: Policy, clock: Clock, secrets: frozenset[str]
+        self, environment: Environment, execution: str, policy: Policy, clock: TimeSource, secrets: frozenset[str]
     ) -> None:
         self._environment = environment
         self._execution = execution
@@ -50,7 +50,7 @@ class LogFollower:
         self._given: Counter[int] = Counter()
         self._ended = self._unreadable = self._worked = False
         self._failures = 0
-        self._refusal: Verdict | None = None
+        self._refusal: ErrorClass | None = None
         self._not_before = float("-inf")
         self._warned: set[str] = set()
 
@@ -146,9 +146,9 @@ class LogFollower:
         self._failures += 1
         if isinstance(error, RunnerError):  # there is no such log
             self._unreadable = True
-            self._refusal = Verdict("fatal", str(error))
+            self._refusal = ErrorClass("fatal", str(error))
         else:
-            self._refusal = self._environment.verdict(error)
+            self._refusal = self._environment.classify_error(error)
             if self._refusal.kind == "denied":
                 self._environment.refresh()
             pause = min(_LONGEST, self._policy.poll * 2 ** min(self._failures, 10))

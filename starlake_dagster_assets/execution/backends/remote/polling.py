@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.remote.answers import read_status
-from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status
 
 __all__ = ["StatusPoll"]
@@ -24,7 +24,9 @@ class StatusPoll:
         url: Where a person looks at it.
     """
 
-    def __init__(self, environment: Environment, execution: str, policy: Policy, clock: Clock, url: str = "") -> None:
+    def __init__(
+        self, environment: Environment, execution: str, policy: Policy, clock: TimeSource, url: str = ""
+    ) -> None:
         self._environment = environment
         self._execution = execution
         self._policy = policy
@@ -77,8 +79,8 @@ class StatusPoll:
 
     def _refused(self, error: Exception) -> None:
         now = self._clock.now()
-        verdict = None if isinstance(error, RunnerError) else self._environment.verdict(error)
-        text = str(error) if verdict is None else verdict.text
+        error_class = None if isinstance(error, RunnerError) else self._environment.classify_error(error)
+        text = str(error) if error_class is None else error_class.text
         if self._unreadable is None:
             self._unreadable = now
         seconds = now - self._unreadable
@@ -87,8 +89,8 @@ class StatusPoll:
                 f"{self._environment.name}: the state of {self._execution} is unknown for {seconds:.0f} seconds: "
                 f"{text} Nothing was cancelled: it may go on, and a retry of the step adopts it. {self._url}".rstrip()
             ) from error
-        denied = verdict is not None and verdict.kind == "denied"
-        stays = denied or verdict is None
+        denied = error_class is not None and error_class.kind == "denied"
+        stays = denied or error_class is None
         if denied:
             self._environment.refresh()
         if not self._warned and (stays or seconds >= _PATIENCE):

@@ -11,7 +11,7 @@ from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.source import contains_secret, names_secret
 from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["Environment", "Policy", "State", "Status", "Submission", "Verdict", "refuse_secrets"]
+__all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "refuse_secret_options"]
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
 
@@ -69,7 +69,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ErrorClass:
     """Meaning of an error of a call.
 
     Attributes:
@@ -111,7 +111,7 @@ class Policy:
 
 
 class Environment(Protocol):
-    """A service that runs commands. Every call may fail; `verdict` says what the failure means.
+    """A service that runs commands. Every call may fail; `error_class` says what the failure means.
 
     One whose attribute `is_idempotent` is true takes the same submission twice for one.
     """
@@ -141,7 +141,7 @@ class Environment(Protocol):
         """Asks the service to end an execution; one that has ended is no error."""
         ...
 
-    def verdict(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of one of these calls."""
         ...
 
@@ -154,7 +154,7 @@ class Environment(Protocol):
         ...
 
 
-def refuse_secrets(command: Command, environment: str) -> None:
+def refuse_secret_options(command: Command, environment: str) -> None:
     """Raises where an option holds a secret: what an execution was told can be read by whoever may look at it.
 
     Args:

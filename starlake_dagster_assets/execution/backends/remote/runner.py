@@ -12,9 +12,9 @@ from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, FileReader
-from starlake_dagster_assets.execution.backends.remote.calls import Clock
+from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
-from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, refuse_secrets
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, refuse_secret_options
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["RemoteHandle", "RemoteRunner"]
@@ -54,7 +54,7 @@ class RemoteRunner:
     policy: Policy = field(default_factory=Policy)
     reader: WarehouseReader | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    clock: Clock = field(default_factory=Clock)
+    clock: TimeSource = field(default_factory=TimeSource)
     files: FileReader | None = None
     _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
 
@@ -102,7 +102,7 @@ class RemoteRunner:
             whole = with_options(command, self.options)
         except CommandError as error:
             raise RunnerError(str(error)) from error
-        refuse_secrets(whole, self.environment.name)
+        refuse_secret_options(whole, self.environment.name)
         same = [one for one in earlier.values() if one.argv == whole.argv]
         if same and (adopted := RemoteHandle(self, whole).adopt_if_useful(earlier.pop(same[-1].job_id))):
             return adopted
@@ -142,7 +142,7 @@ class RemoteRunner:
         try:
             self.environment.close()
         except Exception as error:
-            text = str(error) if isinstance(error, RunnerError) else self.environment.verdict(error).text
+            text = str(error) if isinstance(error, RunnerError) else self.environment.classify_error(error).text
             problems.append(
                 f"{name}: close failed: {text} The results of the step stand. Next: release in the service what the "
                 "environment holds between commands."
