@@ -27,6 +27,7 @@ MODULES = {
     "azure": "adlfs",
     "gcp": "dagster_gcp",
     "aws": "dagster_aws",
+    "airlift": "dagster_airlift.core",
 }
 WAREHOUSES = {"bigquery", "databricks", "mysql", "oracle", "postgres", "redshift", "snowflake", "sqlserver"}
 """Extras whose drivers tests/warehouse uses."""
