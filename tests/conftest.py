@@ -7,6 +7,7 @@ import runpy
 import signal
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Undoes two settings of the surroundings; forbids Dagster to the tests that run without it.
+    """Undoes two settings of the surroundings; forbids Dagster to the tests that run without it; asks for no speed.
 
     A shell starts programs in the background with SIGINT ignored: Dagster then ignores SIGTERM too. Container images
     forbid Python to keep compiled modules: each of the hundreds of processes of the tests then compiles Dagster again.
@@ -48,6 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(ModuleNotFoundError):  # the versions between the oldest and the newest run no such tests
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("any_machine")
     gone = [path for path in (*WITHOUT_DAGSTER, *WITH_DAGSTER) if not (HERE / path).exists()]
     if gone:
         raise pytest.UsageError(f"tests/conftest.py lists what is not there: {', '.join(gone)}")

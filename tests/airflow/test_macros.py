@@ -161,3 +161,22 @@ def test_the_event_of_a_dag_names_what_was_updated():
         else:
             macros.tell_updates(**found)
             assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
+
+
+def test_the_manifest_is_in_the_folder_of_the_dag_else_next_to_the_module(tmp_path, monkeypatch):
+    """Python imports the module once per process, from the first folder that has it."""
+    for folder in ("one", "two", "both"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one" / "a.manifest.json").write_text('{"files": ["d.py", "other.py"]}')
+    (tmp_path / "two" / "b.manifest.json").write_text('{"files": ["d.py"]}')
+    monkeypatch.setattr(macros, "__file__", str(tmp_path / "one" / "starlake_worker.py"))
+    found = context()
+
+    def manifest_of(folder: str, file: str = "") -> str:
+        found["dag"].fileloc = str(tmp_path / folder / "d.py")
+        return macros.manifest(found, file)
+
+    assert manifest_of("two") == str(tmp_path / "two" / "b.manifest.json")
+    assert manifest_of("both") == str(tmp_path / "one" / "a.manifest.json")
+    assert manifest_of("two", "other.py") == str(tmp_path / "one" / "a.manifest.json")
+    assert manifest_of("two", "missing.py") == ""

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-__all__ = ["Call", "Scripted", "alive", "descendants"]
+__all__ = ["Call", "Scripted", "alive", "descendants", "wait_for_end"]
 
 PROGRAM = Path(__file__).with_name("scripted_starlake.py")
 
@@ -123,6 +124,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Waits for the end of a process: a container closes its log shortly before its last process is gone."""
+    while alive(pid):
+        Event().wait(0.01)
 
 
 def descendants(pid: int) -> set[int]:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.execution.backends.remote.fargate import OVERRIDES_
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.fakes.aws import FakeAws
-from tests.fakes.script import alive
+from tests.fakes.script import wait_for_end
 
 FAST = Policy(
     poll=0.02, longest_poll=0.05, starting=20, outage=20, grace=0.2, longest_pause=0.02, settle=0.4, cancelling=10
@@ -146,7 +146,7 @@ def test_cancelling_stops_the_process(aws, scripted):
     handle.cancel()
     assert handle.wait().cancelled
     assert aws.count("StopTask") == 1
-    assert not alive(scripted.calls()[0].pid)
+    wait_for_end(scripted.calls()[0].pid)
 
 
 def test_a_timeout_stops_the_task_and_is_no_success(aws, scripted):
@@ -155,7 +155,7 @@ def test_a_timeout_stops_the_task_and_is_no_success(aws, scripted):
     handle = runner(aws, policy=policy).start(LOAD)
     assert any("not over after 0.5 seconds" in text for text in texts(handle))
     assert handle.wait().exit_code is None
-    assert not alive(scripted.calls()[0].pid)
+    wait_for_end(scripted.calls()[0].pid)
 
 
 def test_a_lost_answer_runs_once(aws, scripted):

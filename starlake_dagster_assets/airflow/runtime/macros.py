@@ -160,9 +160,12 @@ def manifest(context: Any, file: str = "") -> str:
         file: The file; that of the DAG by default.
     """
     file = file or f"{context['dag'].dag_id}.py"
-    for path in sorted(Path(__file__).parent.glob("*.manifest.json")):
-        if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
-            return str(path)
+    # Python imports this module once, from one of the folders that have it: the folder of the DAG decides
+    places = (getattr(context["dag"], "fileloc", None) or __file__, __file__)
+    for folder in dict.fromkeys(Path(place).parent for place in places):
+        for path in sorted(folder.glob("*.manifest.json")):
+            if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
+                return str(path)
     return ""
 
 
