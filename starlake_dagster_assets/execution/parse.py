@@ -1,6 +1,6 @@
 """From the lines of a Starlake process to events: a state machine without clock, files or processes.
 
-The markers are those of the observed page; an unknown log format gives no table events, so that the audit decides.
+The markers are those that Starlake 1.6 prints; an unknown log format gives no table events, so that the audit decides.
 """
 
 from __future__ import annotations

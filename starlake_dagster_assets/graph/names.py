@@ -1,4 +1,4 @@
-"""From a name that SQL spells to the object it means: the rules of 3.2 and 3.3, done as the warehouse does."""
+"""Resolves table names in SQL to objects of the project, as the warehouse resolves them."""
 
 from __future__ import annotations
 

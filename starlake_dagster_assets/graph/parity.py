@@ -1,4 +1,4 @@
-"""The edges that the engine itself would find: its two regular expressions and its own look-up (3.1, 3.2)."""
+"""Edges that the Starlake program finds, by its two regular expressions and its own look-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`starlake preload` as the guard of a run: "not ready" and "crashed" kept apart (rule 3 of the observed page)."""
+"""`starlake preload` as the guard of a run: "not ready" and "crashed" are told apart."""
 
 from __future__ import annotations
 

@@ -147,9 +147,9 @@ class Task(Written):
     """Directory below `metadata/transform`."""
     stem: str
     domain: str
-    """`task.domain`, by default the transform domain (after refs, 3.4)."""
+    """`task.domain`, by default the transform domain (after refs)."""
     table: str
-    """`task.table`, by default the stem (after refs, 3.4)."""
+    """`task.table`, by default the stem (after refs)."""
     sql: str | None = None
     """The main SQL, rendered, without comments; None for Python tasks."""
     source_sql: str | None = None
@@ -168,7 +168,7 @@ class Task(Written):
     references: tuple[str, ...] = ()
     """Dotted names the SQL reads, by the parser, as spelled, CTEs left out, in order of appearance."""
     parity_references: tuple[str, ...] = ()
-    """What the engine's own regular expressions find (3.1)."""
+    """References that the regular expressions of the Starlake program find."""
     sql_location: Location | None = None
 
     @property
@@ -217,7 +217,7 @@ class Macro(Frozen):
 
 
 class DagConfig(Frozen):
-    """`dags/<name>.sl.yml` (2.9). Values are not rendered here: their variables belong to the DAG."""
+    """`dags/<name>.sl.yml`. Values are not rendered here: their variables belong to the DAG."""
 
     name: str
     template: str
@@ -235,7 +235,7 @@ class Project(Frozen):
     env: str | None
     """`SL_ENV`."""
     variables: Mapping[str, str] = Field(repr=False)
-    """All variables in force (2.8), for what is rendered at run time; may hold secrets, never logged or cached."""
+    """All variables in force, for what is rendered at run time; may hold secrets, never logged or cached."""
     application: Application
     types: Mapping[str, TypeDef]
     domains: tuple[Domain, ...] = ()

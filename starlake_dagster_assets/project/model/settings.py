@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Connection(Frozen):
-    """`application.connections.<name>` (2.7)."""
+    """`application.connections.<name>`."""
 
     name: str
     type: str
@@ -115,7 +115,7 @@ class RefRule(Frozen):
 
 
 class Application(Frozen):
-    """`application.sl.yml`: what bears on the graph or on a run (2.7)."""
+    """`application.sl.yml`: the keys that the graph or a run depends on."""
 
     connections: Mapping[str, Connection] = Field(default_factory=dict, repr=False)
     connection_ref: str = ""

@@ -179,7 +179,7 @@ class Attribute:
 
 
 class Metadata(Frozen):
-    """`metadata` of a table after the domain's was merged under it and the defaults were filled in (2.3)."""
+    """`metadata` of a table, merged with that of its domain and with the defaults."""
 
     format: Format = "DSV"
     encoding: str = "UTF-8"

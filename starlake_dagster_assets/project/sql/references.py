@@ -1,4 +1,4 @@
-"""Which tables a SQL text reads: by a real parser, and as the engine's own regular expressions see it (3.1)."""
+"""Tables that a SQL text reads: by a parser, and by the regular expressions of the Starlake program."""
 
 from __future__ import annotations
 
