@@ -1,7 +1,7 @@
 """The command line `starlake-dagster`: one module a command, imported when the program starts.
 
-Exit codes: 0 done; 1 the project, or something that was run, is not as it should be; 2 the command was not understood;
-3 a fault of this program; 130 interrupted.
+Exit codes: 0 success; 1 problems of the project, or failures of a run; 2 invalid arguments; 3 internal error;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="starlake-dagster",
     help="Starlake projects as Dagster assets: check them, look at them, run them, deploy them.",
-    epilog="Exit codes: 0 done, 1 something is wrong or failed, 2 not understood, 3 a fault of this program, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 success, 1 problems or failures, 2 invalid arguments, 3 internal error, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -72,7 +72,7 @@ def export(
     select: Select = None,
     exclude: Exclude = None,
     split: Annotated[
-        _Split, typer.Option(help="What the nodes of a DAG share besides their start.", **one_of(_Split))
+        _Split, typer.Option(help="What else the nodes of a DAG share, next to their trigger.", **one_of(_Split))
     ] = _Split.domain,
     granularity: Annotated[
         _Granularity, typer.Option(help="A load a table, or a domain.", **one_of(_Granularity))

@@ -49,7 +49,7 @@ def show_graph(
     as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into a file instead.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Show incoming files too.")] = False,
-    parity: Annotated[bool, typer.Option("--parity", help="Edges as the engine's own expressions find them.")] = False,
+    parity: Annotated[bool, typer.Option("--parity", help="Edges that the Starlake program finds.")] = False,
     partial: _Partial = False,
 ) -> None:
     """Prints the graph of tables and tasks: who reads whom. A graph with cycles is printed, with exit code 1."""

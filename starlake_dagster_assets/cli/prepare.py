@@ -24,7 +24,7 @@ def prepare(
     env: Env = None,
     options: Options = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; PROJECT.manifest.json beside the project by default.")
+        Path | None, typer.Option("--out", "-o", help="The file; PROJECT.manifest.json next to the project by default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

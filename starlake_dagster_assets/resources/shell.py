@@ -54,12 +54,12 @@ class StarlakeShell(StarlakeWarehouseResource):
     )
     include_env_vars: list[str] | None = Field(
         default=None,
-        description="Variables that are inherited (sl_include_env_vars), as names or patterns such as PG*, beside what "
+        description="Variables that are inherited (sl_include_env_vars), as names or patterns such as PG*, plus what "
         "a JVM, Starlake and the clouds' credentials need; all by default, as with `*`.",
     )
     secrets: list[str] = Field(
         default_factory=list,
-        description="Names of variables whose values are never shown, beside those given by EnvVar and those whose "
+        description="Names of variables whose values are never shown, next to those given by EnvVar and those whose "
         "names say it.",
     )
     cwd: str | None = Field(default=None, description="Directory of the processes; the project's by default.")

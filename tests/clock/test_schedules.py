@@ -38,7 +38,7 @@ def test_one_schedule_for_each_job_and_clock_in_the_time_zone_of_the_project(wor
     schedule = it.schedules["load_schedule"]
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * *", PARIS)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    assert schedule.description == "Makes sales.customers and sales.orders at 0 5 * * * (Europe/Paris)."
+    assert schedule.description == "Materializes sales.customers and sales.orders at 0 5 * * * (Europe/Paris)."
 
 
 def test_two_clocks_of_a_job_are_two_schedules_named_by_their_presets(world, make):

@@ -123,10 +123,10 @@ def test_a_tick_makes_what_it_reads_first_in_one_run(locate):
 def test_a_schedule_says_whom_it_does_not_wait_for(locate):
     location = locate(chain(schedule="daily"))
     said = location.repository.get_schedule_def("transform_kpi_daily_schedule").description
-    assert said.startswith("Makes kpi.x at 0 0 * * * (UTC). sales.a may be made at the same time, by other runs")
+    assert said.startswith("Materializes kpi.x at 0 0 * * * (UTC). sales.a may be materialized at the same time by")
     other = locate(project([table("a", "0 5 * * *")], [task("x", ["sales.a"], "daily")]))
     said = other.repository.get_schedule_def("transform_kpi_daily_schedule").description
-    assert said == "Makes kpi.x at 0 0 * * * (UTC)."
+    assert said == "Materializes kpi.x at 0 0 * * * (UTC)."
 
 
 def test_a_selection_has_the_jobs_of_its_nodes(instance):

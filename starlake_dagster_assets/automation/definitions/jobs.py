@@ -62,4 +62,4 @@ def _tags(job: Job) -> Mapping[str, str]:
 
 
 def _described(job: Job) -> str:
-    return job.description or f"Makes {', '.join(job.nodes[:20])}{' and more' if len(job.nodes) > 20 else ''}."
+    return job.description or f"Materializes {', '.join(job.nodes[:20])}{' and more' if len(job.nodes) > 20 else ''}."

@@ -175,11 +175,11 @@ def _schedule(
         yield from tick_requests(context, group, keys, tags)
 
     nodes = ", ".join(group.nodes)
-    description = f"Makes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
+    description = f"Materializes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
     if group.beside:
         description += (
-            f" {listed(group.beside)} may be made at the same time, by other runs that it does not wait for: "
-            "a later cron, none at all, or run_dependencies_first (for the same cron) puts them first."
+            f" {listed(group.beside)} may be materialized at the same time by other runs; the schedule does not wait "
+            "for them. To run them first, choose a later cron, no cron, or run_dependencies_first (for the same cron)."
         )
     return dg.ScheduleDefinition(
         name=group.name,
