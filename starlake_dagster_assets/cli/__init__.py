@@ -43,8 +43,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        print(f"fault: {type(error).__name__}: {error}", file=sys.stderr)
-        print("This is a fault of starlake-dagster: `starlake-dagster --debug …` shows where.", file=sys.stderr)
+        print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("This is a bug of starlake-dagster: `starlake-dagster --debug …` shows where.", file=sys.stderr)
         sys.exit(3)
 
 

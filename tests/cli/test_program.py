@@ -101,7 +101,7 @@ def test_a_fault_of_the_program_says_so_and_ends_with_3(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3
-    assert capsys.readouterr().err.startswith("fault: ZeroDivisionError: one by nothing\n")
+    assert capsys.readouterr().err.startswith("internal error: ZeroDivisionError: one by nothing\n")
 
 
 @pytest.mark.parametrize(

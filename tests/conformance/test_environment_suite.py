@@ -86,7 +86,7 @@ class Broken:
     def _cancel_nothing(self, execution: str) -> None:
         return None
 
-    def _verdict_of_none(self, error: Exception) -> ErrorClass | None:
+    def _classify_error_of_none(self, error: Exception) -> ErrorClass | None:
         return None
 
 
@@ -103,7 +103,7 @@ BROKEN = {
     "logs_without_end": "test_success",
     "find_nothing": "test_find",
     "cancel_nothing": "test_cancel",
-    "verdict_of_none": "test_classified_errors",
+    "classify_error_of_none": "test_classified_errors",
 }
 
 
