@@ -1,4 +1,4 @@
-"""The command line `starlake-dagster`: one module a command, imported when the program starts.
+"""The command line `starlake-dagster`: one module per command, imported when the program starts.
 
 Exit codes: 0 success; 1 problems of the project, or failures of a run; 2 invalid arguments; 3 internal error;
 130 interrupted.

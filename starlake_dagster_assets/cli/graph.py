@@ -74,7 +74,7 @@ def list_nodes(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of lines.")] = False,
     partial: _Partial = False,
 ) -> None:
-    """Prints one line a table or task: id, kind, raw name, schedule, file."""
+    """Prints one line per table or task: id, kind, raw name, schedule, file."""
     graph, failed = _read(project, env, partial)
     if failed:
         raise typer.Exit(1)

@@ -139,7 +139,7 @@ class _Json(RunReport):
 
 
 class _Lines(RunReport):
-    """A line a table as it becomes known, then the totals: for files and pipes."""
+    """Prints one line per table as its result is known, then the totals: for files and pipes."""
 
     def begin(self) -> None:
         """Prints the names of the columns."""

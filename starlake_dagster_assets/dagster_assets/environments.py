@@ -1,4 +1,4 @@
-"""Which resource runs which nodes, where a project has several."""
+"""Assigns nodes to resources, for projects with several."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache

@@ -32,7 +32,7 @@ _TIMES = ("mtime", "updated", "last_modified", "LastModified", "created")
 
 
 class StoreError(StarlakeError):
-    """A place that cannot be looked at: nobody knows whether files are there."""
+    """A directory that cannot be listed, so that it is unknown whether it has files."""
 
 
 class File(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which nodes run in one step: groups whose dependencies on each other form no cycle."""
+"""Groups nodes so that the dependencies between the groups form no cycle."""
 
 from __future__ import annotations
 

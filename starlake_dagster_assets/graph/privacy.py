@@ -1,4 +1,4 @@
-"""Which columns must not be shown to people: those with `privacy`, and what is made of them."""
+"""Columns that must not be shown: those with `privacy`, and columns that are computed from them."""
 
 from __future__ import annotations
 

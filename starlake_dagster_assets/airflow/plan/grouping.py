@@ -1,4 +1,4 @@
-"""Which nodes share a DAG: those that start together, and what follows them alone."""
+"""Groups nodes into DAGs: nodes with the same trigger, and nodes that only follow these."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _told_not_ready(
 
 
 def _taken(store: Store, sentinel: str) -> bool:
-    """Whether the sentinel is there; it is removed. Where nobody here can read it, the load itself finds no file."""
+    """Whether the sentinel is there; it is removed. If it cannot be read here, the load itself finds no file."""
     with suppress(StoreError):
         found = store.file(sentinel) is not None
         store.remove(sentinel)

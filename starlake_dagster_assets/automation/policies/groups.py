@@ -80,7 +80,7 @@ class SettingsGroup(BaseModel):
 
 
 class PreLoadSettings(SettingsGroup):
-    """Which files a load waits for, and how its sensor looks at them.
+    """Files that a load waits for, and how its sensor lists them.
 
     In DAG configurations and tags the options have the names in parentheses, where these differ.
 

@@ -1,4 +1,4 @@
-"""Which nodes run together, and the name of the job: by DAG configuration and file, else by domain and trigger."""
+"""Groups nodes into jobs and names them: by DAG configuration and file, else by domain and trigger."""
 
 from __future__ import annotations
 

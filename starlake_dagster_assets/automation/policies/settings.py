@@ -199,7 +199,7 @@ class NodeSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        """The former name of an option, and a hint for a name that nobody knows."""
+        """Returns the present name of an option, and a hint for an unknown name."""
         if not isinstance(data, Mapping):
             return data
         found = dict(cast("Mapping[str, Any]", data))

@@ -33,7 +33,7 @@ def _column(name: str, kind: str, told: dg.TableColumn | None) -> dg.TableColumn
 
 
 class TaskColumnLineage:
-    """Which columns of which assets the columns of tasks are made of; worked out on first use, once a step.
+    """Column lineage of tasks by asset keys; computed on first use, once per step.
 
     Args:
         translator: Bound to the project.

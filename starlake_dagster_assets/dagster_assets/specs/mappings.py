@@ -1,4 +1,4 @@
-"""Which partitions of what is read belong to a partition of what is made."""
+"""Partition mappings between an asset and the assets that it reads."""
 
 from typing import Any, cast
 

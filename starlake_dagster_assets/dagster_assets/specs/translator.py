@@ -315,7 +315,7 @@ class StarlakeTranslator:
         return job.pool if job is not None else None
 
     def get_pre_load(self, node: Node) -> PreLoad | None:
-        """Which files a load waits for, and who looks at them once more in the run; what its trigger says."""
+        """Returns the files that a load waits for and the guard in its run, from its trigger."""
         return self.trigger(node).preload
 
     def get_spark_config(self, node: Node) -> Mapping[str, str]:
@@ -337,7 +337,7 @@ class StarlakeTranslator:
         return {}
 
     def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
-        """A check an expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
+        """Returns one check per expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
         if node.kind == "external":
             return ()
         key, switches = self.spec(node).key, self.switches

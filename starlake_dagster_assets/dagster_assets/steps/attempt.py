@@ -1,4 +1,4 @@
-"""Which attempt of which step asks for commands, and the run's event log as the memory of what it started."""
+"""The attempt of a step that runs commands, and the run's event log, where it records what it started."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

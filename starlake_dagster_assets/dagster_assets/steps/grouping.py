@@ -1,4 +1,4 @@
-"""Which assets share a step: so few steps as the way of running, partitions, pools and the user's own assets allow."""
+"""Groups assets into steps: as few as resources, partitions, pools and the user's own assets allow."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter

@@ -1,4 +1,4 @@
-"""`starlake console`: commands on stdin, one a line; for each an echo, at most one JSON line, and its time."""
+"""`starlake console`: one command per line of stdin; for each an echo, at most one JSON line, and its duration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `transform` command: tasks into tables, views and files, one transaction a task."""
+"""The `transform` command: tasks into tables, views and files, one transaction per task."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Judged:
 
     @property
     def error(self) -> str:
-        """Over `rows`: the errors of a row, one a line, or NULL."""
+        """Over `rows`: the errors of a row, one per line, or NULL."""
         errors = [item.error for item in self.typed if item.error != "NULL"]
         joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
         return f"coalesce({self.source.reason}, {joined})" if self.source.reason != "NULL" else joined

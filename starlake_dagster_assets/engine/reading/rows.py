@@ -299,7 +299,7 @@ def _no_privacy(attribute: Attribute) -> bool:
 
 
 def _joined(errors: list[str]) -> str:
-    """The errors that there are, one a line, or NULL."""
+    """Joins errors, one per line; NULL without an error."""
     present = [error for error in errors if error != "NULL"]
     return f"nullif(concat_ws(chr(10), {', '.join(present)}), '')" if present else "NULL"
 

@@ -1,4 +1,4 @@
-"""Adaptive write strategies (`writeStrategy.types`): one condition a strategy, exactly one true for a file."""
+"""Adaptive write strategies (`writeStrategy.types`): one condition per strategy, exactly one true for a file."""
 
 from __future__ import annotations
 

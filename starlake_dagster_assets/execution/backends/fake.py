@@ -136,7 +136,7 @@ class FakeHandle:
 
 
 class FakeRunner:
-    """Plays a script a command.
+    """Plays one script per command.
 
     Args:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from

@@ -106,7 +106,7 @@ class HoldingRunner(Protocol):
 
     @property
     def holding(self) -> bool:
-        """Whether nobody else can read the warehouse now."""
+        """Whether no other process can read the warehouse now."""
         ...
 
     def release(self) -> None:
@@ -190,7 +190,7 @@ def is_eager(runner: Runner) -> bool:
 
 
 def secrets_held(runner: Runner) -> frozenset[str]:
-    """Values that the commands of a runner know and nobody may see: its attribute `secrets`."""
+    """Returns the secret values that the commands of a runner know: its attribute `secrets`."""
     return frozenset(getattr(runner, "secrets", ()))
 
 
@@ -233,7 +233,7 @@ class Ledger(Protocol):
 
 
 class _NoLedger:
-    """Remembers nothing: outside Dagster nobody could ask again."""
+    """Records nothing: outside Dagster no later attempt reads it."""
 
     def record(self, execution: Execution) -> None:
         """Drops it."""

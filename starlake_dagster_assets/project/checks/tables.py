@@ -221,7 +221,7 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: ParsedProj
 
 
 def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: ParsedProject) -> None:
-    """Durations that nobody can read, and a warning that would come after the error."""
+    """Checks `freshness`: durations that cannot be parsed, and warnings that would come after the error."""
     said: dict[str, timedelta] = {}
     for key in ("warn", "error"):
         value = found.get(key)

@@ -1,4 +1,4 @@
-"""Which files make a project, and their bytes."""
+"""Finds and reads the files of a project."""
 
 from __future__ import annotations
 

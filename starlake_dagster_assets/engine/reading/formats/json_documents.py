@@ -1,4 +1,4 @@
-"""JSON texts found in a stream: one a line, several a line, or one over several lines; and the elements of an array."""
+"""Finds JSON texts in a stream: one or several per line, or one over several lines; and the elements of an array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON (`format: JSON`, `JSON_FLAT`; `array: true`): one row a document, or one row an element of an array."""
+"""JSON (`format: JSON`, `JSON_FLAT`; `array: true`): one row per document, or per element of an array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reader reads which format, and the refusal of those that are not files."""
+"""Readers of formats by name; formats that are not files are an error."""
 
 from __future__ import annotations
 

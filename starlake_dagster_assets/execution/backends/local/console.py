@@ -96,7 +96,7 @@ class ConsoleRunner:
 
     @property
     def holding(self) -> bool:
-        """Whether a JVM is up that nobody else can read the warehouse beside."""
+        """Whether a running JVM keeps all other processes from reading the warehouse."""
         return self._exclusive and self._console is not None
 
     def warehouse_reader(self) -> WarehouseReader | None:

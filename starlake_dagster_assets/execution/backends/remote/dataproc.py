@@ -146,7 +146,7 @@ class DataprocJobs:
         self.output.refresh()
 
     def close(self) -> None:
-        """The cluster of the run goes when nobody needs it any more."""
+        """Deletes the cluster of the run once no step needs it."""
         if isinstance(self.cluster, EphemeralClusters):
             self.cluster.close()
 
