@@ -18,7 +18,7 @@ from starlake_dagster_assets.airflow.plan.build import Request, plan_dags
 from starlake_dagster_assets.airflow.plan.ids import Ids
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
 from starlake_dagster_assets.airflow.plan.peer_ids import former_ids
-from starlake_dagster_assets.airflow.proxied_state import proxied_states
+from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
 from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
@@ -163,6 +163,7 @@ def export_airflow(
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     refuse_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
+    notes += removed_switches(changes.removed, folder.read)
     if not check:
         folder.write(files, changes)
     return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)

@@ -10,7 +10,7 @@ import yaml
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.errors import ProjectError
 
-__all__ = ["DIRECTORY", "proxied_states", "switchable_tasks"]
+__all__ = ["DIRECTORY", "proxied_states", "removed_switches", "switchable_tasks"]
 
 DIRECTORY = "proxied_state"
 """Folder of the switches, next to the DAG files."""
@@ -50,8 +50,31 @@ def proxied_states(
         lines = [f"  - id: {_quoted(task.id)}\n    proxied: {_word(known.get(task.id, False))}\n" for task in tasks]
         files[name] = "tasks:\n" + "".join(lines)
         gone = sorted(task for task, on in known.items() if on and task not in {one.id for one in tasks})
-        notes += [f"{dag.id}: the task {task} was switched to Dagster and is no longer exported" for task in gone]
+        notes += [_no_longer(dag.id, task) for task in gone]
     return files, tuple(notes)
+
+
+def removed_switches(removed: Sequence[str], read: Callable[[str], str | None]) -> tuple[str, ...]:
+    """Returns notes on switches in files that an export removes, because it no longer has their DAGs.
+
+    Args:
+        removed: Names of all files that are removed.
+        read: Returns the text of a file of the folder; None where there is none.
+
+    Raises:
+        ProjectError: A file is not of this format.
+    """
+    return tuple(
+        _no_longer(name.removeprefix(f"{DIRECTORY}/").removesuffix(".yaml"), task)
+        for name in removed
+        if name.startswith(f"{DIRECTORY}/")
+        for task, on in sorted(_switches(name, read(name)).items())
+        if on
+    )
+
+
+def _no_longer(dag: str, task: str) -> str:
+    return f"{dag}: the task {task} was switched to Dagster and is no longer exported"
 
 
 def _switches(name: str, text: str | None) -> Mapping[str, bool]:

@@ -43,8 +43,10 @@ def test_an_export_keeps_the_switches_that_are_set(tmp_path):
     gone = "starlake_load_sales_cron_0_5_x_x_x: the task load_sales_items was switched to Dagster and is no longer"
     assert any(note.startswith(gone) for note in report.notes)
 
-    assert STATE in export_airflow(shop("orders"), tmp_path, name="shop").removed
-    assert not state.exists()
+    state.write_text(state.read_text().replace("false", "true"))
+    report = export_airflow(shop("orders"), tmp_path, name="shop")
+    assert STATE in report.removed and not state.exists()
+    assert any("the task load_sales_orders was switched to Dagster and is no longer" in note for note in report.notes)
 
 
 def test_without_the_option_a_file_has_nothing_of_it(tmp_path):
