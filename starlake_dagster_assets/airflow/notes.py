@@ -52,6 +52,9 @@ def notes_of(
         if late:
             why = "starts with its DAG" if triggers[node].watch else f"starts by {_how(found[home[node]])}"
             notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
+        gone = [up for up in graph.upstream[node] if up not in home and graph.nodes[up].kind != "external"]
+        if gone:
+            notes.append(f"{node}: it does not wait for {', '.join(gone)}, which this export does not contain")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits[request.environments.of(node)])

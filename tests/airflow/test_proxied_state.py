@@ -80,3 +80,8 @@ def test_a_file_that_cannot_be_read_is_an_error_and_stays(tmp_path, text):
 def test_task_groups_cannot_be_switched(tmp_path):
     with pytest.raises(ValueError, match="task_groups and airlift"):
         export_airflow(shop("orders"), tmp_path, options=AIRLIFT, task_groups=True)
+
+
+def test_what_an_export_leaves_out_is_not_waited_for_and_the_export_says_so(tmp_path):
+    report = export_airflow(shop("orders", "items"), tmp_path, exclude="sales.orders")
+    assert "kpi.sums: it does not wait for sales.orders, which this export does not contain" in report.notes
