@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Set
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -198,7 +198,7 @@ def open_session(
     path = database_path(project, name, options)
     connection = _connection(project, name)
     with ExitStack() as held:
-        lease = held.enter_context(_lease(path, project, connection, journal, options))
+        lease = held.enter_context(_lease(path, project, journal, options))
         con = lease.con
         if options.opened is not None:
             options.opened(con)
@@ -212,11 +212,8 @@ def open_session(
         yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog), lease)
 
 
-@contextmanager
-def _lease(
-    path: Path, project: Project, connection: Connection, journal: Journal, options: EngineOptions
-) -> Generator[Lease]:
-    """Opens a file, or takes it from those that are open; `preActions` want a database of their own."""
+def _lease(path: Path, project: Project, journal: Journal, options: EngineOptions) -> AbstractContextManager[Lease]:
+    """Returns a use of a file, which is opened unless it is open already."""
     started = time.monotonic()
 
     def opening(stack: ExitStack) -> Database:
@@ -226,10 +223,8 @@ def _lease(
         _configure(database.con, options)
         return database
 
-    with (options.databases or OpenDatabases()).use(
-        path, opening, lambda: _check_wait(path, started, options)
-    ) as lease:
-        yield lease
+    databases = options.databases or OpenDatabases()
+    return databases.use(path, opening, lambda: _check_wait(path, started, options))
 
 
 def _connection(project: Project, name: str) -> Connection:

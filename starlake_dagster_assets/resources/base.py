@@ -193,9 +193,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         call = step.call(nodes, given, None if config is None else LaunchSettings.of(config))
 
         def start(fetch: Fetch) -> Iterator[StarlakeEvent]:
-            from starlake_dagster_assets.dagster_assets.steps.execute import (
-                run_step,  # a code location defines steps and runs none
-            )
+            # a code location defines steps and runs none
+            from starlake_dagster_assets.dagster_assets.steps.execute import run_step
 
             call.started = True
             call.runner = self.runner(step.binding.source, attempt_of(context))

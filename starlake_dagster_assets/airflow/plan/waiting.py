@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.render.source import jinja
 from starlake_dagster_assets.airflow.settings import Templates
-from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, in_codes, is_absolute
+from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, in_codes
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.execution.file_store import is_absolute
 from starlake_dagster_assets.project.model.project import Domain
 
 __all__ = ["waiting_for"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -107,13 +106,14 @@ class Manifest:
         except ValueError:  # a file's name that is not UTF-8
             return
         used = sorted(names)
-        self._known = (key, tuple(used), _context(used, context), snapshot)
+        values = _context(used, context)
+        self._known = (key, tuple(used), values, snapshot)
         header = {
             "stamp": self._stamp,
             "key": key,
             "sum": _digest(body),
             "names": used,
-            "context": _context(used, context),
+            "context": values,
         }
         _write(self._project_path, json.dumps(header).encode() + b"\n" + body)
 
@@ -172,31 +172,18 @@ def _context(names: Iterable[str], values: Mapping[str, str]) -> str:
 
 
 @cache
-def _version(package: str) -> str:
-    """The installed version; the file system is searched for it."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
 def _stamp() -> str:
-    """Changes with anything that changes what a load makes of the same files."""
+    """Changes with anything that changes what a load makes of the same files; the same for the life of a process."""
     parts = [_FORMAT]
-    parts += [f"{package}={_version(package)}" for package in _DEPENDENCIES]
-    own = sorted(
-        (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
-        for package in _packages(Path(__file__).parents[1])
-        for entry in os.scandir(package)
-        if not entry.is_dir()
-    )
-    return _hash([*parts, repr(own)])
-
-
-def _packages(root: Path) -> list[Path]:
-    """Returns a package and the packages in it, without the caches of the interpreter."""
-    with os.scandir(root) as entries:
-        return [root, *(Path(entry.path) for entry in entries if entry.is_dir() and entry.name != "__pycache__")]
+    for package in _DEPENDENCIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            parts.append(f"{package}={metadata.version(package)}")
+    root = Path(__file__).parents[1]
+    for path in sorted(root.rglob("*")):
+        if path.suffix != ".pyc" and path.is_file():
+            stat = path.stat()
+            parts.append(f"{path.relative_to(root)} {stat.st_mtime_ns} {stat.st_size}")
+    return _hash(parts)
 
 
 def _write(path: Path, content: bytes) -> None:

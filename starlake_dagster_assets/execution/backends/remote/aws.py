@@ -8,7 +8,7 @@ from typing import Any, cast
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
-__all__ = ["aws_client", "aws_error", "aws_resources", "aws_verdict"]
+__all__ = ["aws_client", "aws_error", "aws_resources", "classify_aws_error"]
 
 _AGAIN = frozenset(
     {
@@ -90,7 +90,7 @@ def aws_resources(error: Exception) -> Sequence[str]:
     return tuple(cast("Mapping[str, Any]", getattr(error, "response", None) or {}).get("resourceIds", ()))
 
 
-def aws_verdict(error: Exception) -> ErrorClass:
+def classify_aws_error(error: Exception) -> ErrorClass:
     """Whether a call that failed may be made again, and whether it may have taken effect."""
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.cloud_logging import CloudLog
-from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_client, gcp_verdict
+from starlake_dagster_assets.execution.backends.remote.gcp import CALL, classify_gcp_error, gcp_client
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuotaError, reads_of
 
@@ -129,7 +129,7 @@ class CloudRunEnvironment:
         """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, ReadQuotaError):
             return ErrorClass("retry", str(error))
-        return gcp_verdict(error)
+        return classify_gcp_error(error)
 
     def refresh(self) -> None:
         """Makes new clients, with the credentials that are valid now."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterService, EphemeralClusters, label
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
-from starlake_dagster_assets.execution.backends.remote.gcp import CALL, gcp_verdict
+from starlake_dagster_assets.execution.backends.remote.gcp import CALL, classify_gcp_error
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, State, Status, Submission
 
 __all__ = ["DataprocBatches", "DataprocJobs", "SparkProgram"]
@@ -137,7 +137,7 @@ class DataprocJobs:
 
     def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
-        return gcp_verdict(error)
+        return classify_gcp_error(error)
 
     def refresh(self) -> None:
         """Makes new clients, with the credentials that are valid now."""
@@ -250,7 +250,7 @@ class DataprocBatches:
 
     def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
-        return gcp_verdict(error)
+        return classify_gcp_error(error)
 
     def refresh(self) -> None:
         """Makes new clients, with the credentials that are valid now."""

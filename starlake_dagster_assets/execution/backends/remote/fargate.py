@@ -12,7 +12,12 @@ from typing import Any
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.aws import aws_client, aws_error, aws_resources, aws_verdict
+from starlake_dagster_assets.execution.backends.remote.aws import (
+    aws_client,
+    aws_error,
+    aws_resources,
+    classify_aws_error,
+)
 from starlake_dagster_assets.execution.backends.remote.ecs_definition import derived_definition
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 
@@ -223,7 +228,7 @@ class FargateEnvironment:
         """Classifies an error of a call: whether to repeat it."""
         if isinstance(error, _NoCapacity):
             return ErrorClass("retry", str(error))
-        return aws_verdict(error)
+        return classify_aws_error(error)
 
     def refresh(self) -> None:
         """Makes new clients, with the credentials that are valid now."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
-__all__ = ["CALL", "gcp_client", "gcp_credentials", "gcp_http_client", "gcp_verdict"]
+__all__ = ["CALL", "classify_gcp_error", "gcp_client", "gcp_credentials", "gcp_http_client"]
 
 _T = TypeVar("_T")
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -79,7 +79,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
     return make(project=project, credentials=anonymous(), client_options={"api_endpoint": endpoint})
 
 
-def gcp_verdict(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> ErrorClass:
+def classify_gcp_error(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> ErrorClass:
     """Whether a call that failed may be made again, and whether it may have taken effect."""
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth

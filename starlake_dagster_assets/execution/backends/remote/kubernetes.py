@@ -15,9 +15,9 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_client import 
     TIMEOUT,
     answer_of,
     api_client,
+    classify_kubernetes_error,
     current_namespace,
     kubernetes_status,
-    kubernetes_verdict,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     CONTAINER,
@@ -209,7 +209,7 @@ class KubernetesEnvironment:
         """Classifies an error of a call."""
         if isinstance(error, LogUnavailableError):
             return ErrorClass("retry", f"the node does not give the log: {error}")
-        return kubernetes_verdict(error)
+        return classify_kubernetes_error(error)
 
     def refresh(self) -> None:
         """Makes new clients, with the credentials that are valid now."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass
 
-__all__ = ["TIMEOUT", "answer_of", "api_client", "current_namespace", "kubernetes_status", "kubernetes_verdict"]
+__all__ = ["TIMEOUT", "answer_of", "api_client", "classify_kubernetes_error", "current_namespace", "kubernetes_status"]
 
 TIMEOUT = (5, 20)
 """Timeouts in seconds: for a connection, and for an answer."""
@@ -111,7 +111,7 @@ def _object(body: str | None) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
-def kubernetes_verdict(error: Exception) -> ErrorClass:
+def classify_kubernetes_error(error: Exception) -> ErrorClass:
     """Classifies the error of a call: whether to repeat it, and whether it may have taken effect."""
     status = kubernetes_status(error)
     if status:
