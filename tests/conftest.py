@@ -1,4 +1,4 @@
-"""What holds for the tests of several rooms."""
+"""Options and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-NOT_YET_FIXED = {"arrivals", "clock", "lineage_sensors", "triggers"}
-"""Rooms whose tests themselves use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
+EXPERIMENTAL = "automation"
+"""Directory whose tests use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
 WITHOUT_DAGSTER = (
     "checking/test_problems.py",
-    "command",
-    "engine_read",
-    "engine_write",
+    "commands",
+    "engine",
+    "execution",
     "graph/test_build.py",
     "graph/test_columns.py",
     "graph/test_plan.py",
     "graph/test_select.py",
-    "lineage",
     "project",
     "test_corpus.py",
 )
 """Directories and files of tests that no version of Dagster concerns: they run once, and its import is forbidden."""
-WITH_DAGSTER = ("command/test_fake.py", "engine_write/test_kill_dagster.py")
-"""Files of these directories that need it all the same."""
+WITH_DAGSTER = ("engine/commands/test_kill_dagster.py", "execution/backends", "execution/warehouse")
+"""Directories and files below these that need Dagster."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "only the tests that need Dagster (with), or only the others, to which its import is forbidden (without)"
-    parser.addoption("--dagster", choices=("with", "without"), help=told)
+    text = "only the tests that need Dagster (with), or only the others, to which its import is forbidden (without)"
+    parser.addoption("--dagster", choices=("with", "without"), help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,13 +66,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     chosen = config.getoption("dagster")
     if chosen is None or HERE not in collection_path.parents:
         return None
-    listed = [HERE / path for path in WITHOUT_DAGSTER]
-    inside = any(path == collection_path or path in collection_path.parents for path in listed)
-    inside = inside and collection_path.relative_to(HERE).as_posix() not in WITH_DAGSTER
+    inside = _is_below(collection_path, WITHOUT_DAGSTER) and not _is_below(collection_path, WITH_DAGSTER)
     if collection_path.is_dir():
-        around = any(collection_path in path.parents for path in listed)
+        around = any(collection_path in (HERE / path).parents for path in WITHOUT_DAGSTER)
         return (chosen == "without" and not (inside or around)) or None
     return (inside == (chosen == "with")) or None
+
+
+def _is_below(path: Path, listed: tuple[str, ...]) -> bool:
+    return any(HERE / name in (path, *path.parents) for name in listed)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
     for item in items:
-        if HERE in item.path.parents and item.path.relative_to(HERE).parts[0] in NOT_YET_FIXED:
+        if HERE / EXPERIMENTAL in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore:.* (is|are) experimental"))
 
 

@@ -10,8 +10,8 @@ import pytest
 from starlake_dagster_assets import build_definitions
 from starlake_dagster_assets.automation import upstreams_updated
 from starlake_dagster_assets.automation.policies.model import LineageWatch
-from tests.assets.conftest import make_source, make_table, make_task
-from tests.lineage_sensors.conftest import World, any_of, watching
+from tests.automation.definitions.lineage_sensors.conftest import World, any_of, watching
+from tests.dagster_assets.conftest import make_source, make_table, make_task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
 

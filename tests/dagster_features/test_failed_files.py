@@ -4,7 +4,7 @@ import dagster as dg
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets.execution.load_files import LoadFiles
-from tests.assets.conftest import make_table
+from tests.dagster_assets.conftest import make_table
 from tests.dagster_features import projects
 
 

@@ -13,7 +13,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, _compat
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.docs.running import EXAMPLE, Reader, Wrong
-from tests.migration import generated
+from tests.legacy import generated
 
 # Dagster's own loading of components uses what it calls a preview and beta
 pytestmark = [

@@ -6,8 +6,8 @@ import pytest
 
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.resources import StarlakeDataproc, StarlakeFargate
-from tests.warehouse.bench import AUDIT, WarehouseBench
-from tests.warehouse.conftest import bench, postgres_server  # noqa: F401 - fixtures
+from tests.execution.warehouse.bench import AUDIT, WarehouseBench
+from tests.execution.warehouse.conftest import bench, postgres_server  # noqa: F401 - fixtures
 
 
 def found(resource, source) -> list[tuple[str, str]]:

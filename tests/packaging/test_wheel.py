@@ -30,7 +30,7 @@ MODULES = {
     "airlift": "dagster_airlift.core",
 }
 WAREHOUSES = {"bigquery", "databricks", "mysql", "oracle", "postgres", "redshift", "snowflake", "sqlserver"}
-"""Extras whose drivers tests/warehouse uses."""
+"""Extras whose drivers tests/execution/warehouse uses."""
 NEEDED = """
 from pathlib import Path
 from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeKubernetes

@@ -1,6 +1,6 @@
 """Functions and forms of SQL that mean the same in DuckDB once sqlglot has translated them; all others are refused.
 
-`tests/engine_write/test_transpile.py` runs the translation of each and compares it with the documented result.
+`tests/engine/writing/test_transpile.py` runs the translation of each and compares it with the documented result.
 """
 
 from __future__ import annotations

@@ -1,0 +1,271 @@
+"""The same scenarios by lineage sensors and by conditions: what is asked for, how often, and after what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, LineageWatch, Triggers, Upstream
+from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
+from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
+
+pytestmark = pytest.mark.parametrize("kind", ["lineage", "condition"])
+
+ABC = ("sales.a", "sales.b", "sales.c")
+ANY = LineageWatch(any_of(*ABC))
+ALL = LineageWatch(all_of(*ABC))
+PATIENT = LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"}))
+CHAIN = {
+    "one": (["kpi.x"], ANY),
+    "two": (["kpi.y"], LineageWatch(any_of("kpi.x", "sales.c"))),
+    "three": (["kpi.z"], LineageWatch(any_of("kpi.y", "kpi.x"))),
+}
+
+
+@pytest.mark.parametrize(
+    ("watch", "steps", "asked"),
+    [
+        (ALL, ["a", "c", "b", "a", "b"], "00100"),
+        (LineageWatch(AllOf((Upstream("sales.a"), any_of("sales.b", "sales.c")))), ["b", "c", "a", "a", "c"], "00101"),
+        (LineageWatch(AnyOf((all_of("sales.a", "sales.b"), Upstream("sales.c")))), ["a", "c", "b", "a", "b"], "01010"),
+        (
+            LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"})),
+            ["b", "a", "c", "a"],
+            "0101",
+        ),
+        (LineageWatch(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
+        (LineageWatch(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
+        (LineageWatch(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
+        (LineageWatch(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
+    ],
+    ids=["all", "and-or", "or-and", "patient", "present", "cycle", "interval", "gate"],
+)
+def test_policies(world, kind, watch, steps, asked):
+    it: World = world(watching({"kpi": (["kpi.x"], watch)}, kind))
+    found = ""
+    for name in steps:
+        it.made(f"sales.{name}")
+        found += str(len(it.daemon()))
+    assert found == asked
+
+
+@pytest.mark.dagster_feature("Automation conditions on tasks")
+def test_a_chain_over_jobs_is_made_once_per_delivery(world, kind):
+    it: World = world(watching(CHAIN, kind))
+    for delivery in (1, 2):
+        it.made(*ABC)
+        it.quiet()
+        assert [it.count(key) for key in ("kpi.x", "kpi.y", "kpi.z")] == [delivery] * 3
+
+
+def test_a_chain_of_one_job_is_one_run(world, kind):
+    triggers = {node: replace(one, job="kpi") for node, one in watching(CHAIN, kind).triggers.items()}
+    it: World = world(Triggers(triggers, {"kpi": Job("kpi", tuple(triggers))}))
+    it.made(*ABC)
+    assert it.daemon() == [{"kpi/x", "kpi/y", "kpi/z"}]
+    assert it.daemon() == [] and it.count("kpi.z") == 1
+
+
+def test_all_that_is_due_of_a_job_is_one_run(world, kind):
+    triggers = watching({"kpi": (["kpi.x", "kpi.y"], ANY)}, kind)
+    it: World = world(triggers)
+    it.made("sales.a")
+    assert it.daemon() == [{"kpi/x", "kpi/y"}]
+
+
+@pytest.mark.dagster_feature("Materializations by hand and sensors of tasks")
+def test_what_a_person_materializes_is_not_made_again(world, kind):
+    it: World = world(watching(CHAIN, kind))
+    assert it.by_hand("sales.a", "sales.b", "sales.c", "kpi.x", "kpi.y", "kpi.z").success
+    assert it.requests() == []
+    it.made("sales.a")
+    it.by_hand("kpi.x")
+    (asked,) = it.daemon()
+    assert "kpi/y" in asked and "kpi/x" not in asked, "the next one follows; kpi.x has read it"
+
+
+@pytest.mark.dagster_feature("Cursors of sensors of tasks")
+def test_a_new_sensor_remembers_as_much_as_the_old_one(world, kind):
+    it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
+    it.made("sales.a")
+    it.daemon()
+    again: World = world(watching({"renamed": (["kpi.x"], ANY), "added": (["kpi.y"], ANY)}, kind))
+    assert again.daemon() == [{"kpi/y"}]
+
+
+def test_a_failed_run_is_not_repeated_and_a_newer_update_is_used(world, kind):
+    scripts = {"transform --name kpi.x": Script(["26/01/01 ERROR Main: broken"], exit_code=1)}
+    it: World = world(watching({"kpi": (["kpi.x"], ALL)}, kind), runner=FakeRunner(scripts))
+    it.made(*ABC)
+    it.daemon()
+    assert len(it.asked) == 1 and it.count("kpi.x") == 0
+    assert it.requests() == []
+    if kind == "lineage":
+        run = it.instance.get_runs()[0].run_id
+        assert f"Run {run} of kpi.x failed after the update of sales.a, sales.b and sales.c" in it.reason
+    scripts.clear()
+    it.made("sales.b")
+    it.daemon()
+    assert it.count("kpi.x") == 1 and it.requests() == []
+
+
+def test_a_run_that_will_make_more_is_waited_for(world, kind):
+    it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
+    run = it.in_progress("sales.a", "sales.b")
+    it.in_run(run, "sales.a")
+    assert it.requests() == []
+    assert kind == "condition" or f"waits for sales.b: run {run} (started since" in it.reason
+    it.in_run(run, "sales.b")
+    assert it.daemon() == [{"kpi/x"}]
+
+
+@pytest.mark.parametrize("end", ["PIPELINE_SUCCESS", "PIPELINE_FAILURE", "PIPELINE_CANCELED"])
+def test_an_update_during_a_run_is_used_by_the_next_one(world, kind, end):
+    it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
+    it.made("sales.a")
+    run = it.in_progress("kpi.x")
+    it.made("sales.b")
+    assert it.requests() == [], "one run at a time"
+    it.ends(run, end)
+    assert it.daemon() == [{"kpi/x"}]
+    assert it.daemon() == []
+
+
+def test_a_diamond_is_made_once(world, kind, make):
+    source = make.source(
+        [make.table("a")],
+        [make.task("x", ["sales.a"]), make.task("y", ["sales.a"]), make.task("z", ["kpi.x", "kpi.y"])],
+    )
+    jobs = {name: ([f"kpi.{name}"], LineageWatch(any_of("sales.a"))) for name in "xy"}
+    it: World = world(watching({**jobs, "z": (["kpi.z"], LineageWatch(any_of("kpi.x", "kpi.y")))}, kind), source)
+    for delivery in (1, 2, 3):
+        it.made("sales.a")
+        it.by_hand("kpi.x")
+        it.quiet()
+        assert it.count("kpi.z") == delivery
+
+
+def test_observations_are_not_materializations(world, kind):
+    it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
+    it.instance.report_runless_asset_event(dg.AssetObservation(dg.AssetKey(["sales", "a"])))
+    assert it.requests() == []
+
+
+# ---------------------------------------------------------------------------------------------------------- partitions
+
+
+class Daily(StarlakeTranslator):
+    def get_partitions_def(self, node):
+        return dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-02-01")
+
+
+class DailyTasks(StarlakeTranslator):
+    def get_partitions_def(self, node):
+        return dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04") if node.task else None
+
+
+@pytest.fixture
+def two(make):
+    return make.source([make.table("a"), make.table("b")], [make.task("x", ["sales.a", "sales.b"])])
+
+
+def follows(kind, *ups, join=any_of, **more) -> Triggers:
+    return watching({"kpi": (["kpi.x"], LineageWatch(join(*ups), **more))}, kind)
+
+
+def runner() -> FakeRunner:
+    return FakeRunner({"load": Script([line for name in "ab" for line in loaded_lines("sales", name)])})
+
+
+def partitions(it: World) -> list[str]:
+    """The partitions that are asked for; those of a range by its ends."""
+    found = []
+    for _, request in it.requests():
+        ends = [request.tags.get(f"dagster/asset_partition_range_{side}") for side in ("start", "end")]
+        found.append(request.partition_key or "...".join(filter(None, ends)))
+    return found
+
+
+def test_partitions_wait_for_their_own_upstreams(world, kind, two):
+    it: World = world(
+        watching({"kpi": (["kpi.x"], LineageWatch(all_of("sales.a", "sales.b")))}, kind),
+        two,
+        translator=Daily(),
+        runner=runner(),
+    )
+    it.made("sales.a", partition="2024-01-02")
+    it.made("sales.b", partition="2024-01-03")
+    assert it.requests() == []
+    it.made("sales.b", partition="2024-01-02")
+    it.daemon()
+    it.made("sales.a", partition="2024-01-03")
+    assert partitions(it) == ["2024-01-03"]
+    it.daemon()
+    assert it.requests() == [] and it.count("kpi.x") == 2
+
+
+def test_a_partition_that_is_updated_during_its_run_is_made_again(world, kind, two):
+    it: World = world(follows(kind, "sales.a"), two, translator=Daily())
+    it.made("sales.a", partition="2024-01-02")
+    run = it.in_progress("kpi.x", partition="2024-01-02")
+    it.made("sales.a", partition="2024-01-02")
+    assert it.requests() == []
+    it.in_run(run, "kpi.x", "2024-01-02", read={"sales/a": 1})
+    it.ends(run)
+    assert partitions(it) == ["2024-01-02"]
+
+
+def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two):
+    it: World = world(
+        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a", "sales.b")))}, kind), two, translator=Daily()
+    )
+    it.by_hand("kpi.x", partition="2024-01-01")
+    run = it.in_progress("sales.b", partition="2024-01-02")
+    it.made("sales.a", partition="2024-01-02")
+    it.made("sales.a", partition="2024-01-04")
+    assert partitions(it) == ["2024-01-04"]
+    it.in_run(run, "sales.b", "2024-01-02")
+    assert partitions(it) == ["2024-01-02", "2024-01-04"]
+
+
+@pytest.mark.dagster_feature("Backfills and ranges of partitions")
+def test_of_a_history_the_newest_partition_is_asked_for(world, kind, two):
+    it: World = world(
+        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a")))}, kind), two, translator=Daily(), runner=runner()
+    )
+    for day in range(1, 9):
+        it.made("sales.a", partition=f"2024-01-0{day}")
+    assert partitions(it) == ["2024-01-08"]
+    it.daemon()
+    assert it.requests() == []
+    assert (
+        kind == "condition" or "7 older partitions were never materialized, from 2024-01-01 to 2024-01-07" in it.reason
+    )
+    it.made("sales.a", partition="2024-01-03")
+    it.made("sales.a", partition="2024-01-08")
+    assert partitions(it) == ["2024-01-03", "2024-01-08"]
+
+
+@pytest.mark.dagster_feature("Backfills and ranges of partitions")
+def test_all_of_a_history_by_option(world, kind, two):
+    triggers = follows(kind, "sales.a", all_history=True)
+    it: World = world(triggers, two, translator=Daily(), runner=runner())
+    for day in (1, 2, 3, 5):
+        it.made("sales.a", partition=f"2024-01-0{day}")
+    if kind == "lineage":
+        assert partitions(it) == ["2024-01-01...2024-01-03", "2024-01-05"], "Dagster makes ranges of conditions itself"
+    it.daemon()
+    assert it.requests() == [] and it.count("kpi.x") == 4
+
+
+def test_an_upstream_without_partitions_moves_the_newest_one(world, kind, two):
+    it: World = world(follows(kind, "sales.a"), two, translator=DailyTasks())
+    it.made("sales.a")
+    assert partitions(it) == ["2024-01-03"]
+    it.daemon()
+    assert it.requests() == []
+    it.made("sales.a")
+    assert partitions(it) == ["2024-01-03"]
