@@ -36,6 +36,7 @@ _MODULES = (
     "airflow/runtime/taken_files",
     "airflow/runtime/store_areas",
     "airflow/runtime/cloud_load",
+    "airflow/runtime/cloud_transform",
     "airflow/worker",
 )
 _HEAD = '''\

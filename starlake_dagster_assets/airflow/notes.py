@@ -210,10 +210,12 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
 
 def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
-    if tasks and not environment_named(environment).dialect().local_files:
+    dialect = environment_named(environment).dialect()
+    if tasks and not dialect.local_files and request.audit(environment) is None:
+        asks = dialect.has_job_ids and request.project.model.application.audit.active
+        why = "with --checks they query the audit" if asks else "no task can query the audit"
         yield (
-            f"transforms of {_few(tasks)}: Airflow reads neither the log nor the audit of {environment}; exit code 0 "
-            "is the only evidence that they succeeded"
+            f"transforms of {_few(tasks)} on {environment}: exit code 0 is the only evidence that they succeeded; {why}"
         )
 
 

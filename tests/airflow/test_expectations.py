@@ -9,7 +9,7 @@ from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
 from starlake_dagster_assets.airflow.operators.checks import Checks
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditTable, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import python_literal
 from starlake_dagster_assets.airflow.runtime import macros
 from starlake_dagster_assets.project.model.project import Connection, Expectation
@@ -37,7 +37,7 @@ def tasks_of(report) -> dict[str, TaskSpec]:
 
 def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
-    checks = Checks(AuditTable("warehouse", TABLE), warns=False)
+    checks = Checks(AuditSchema("warehouse", "audit"), warns=False)
     (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
     names = {"all_held": macros.all_held, **dict(checks.constants())}
     run = "manual__2025-01-01T00:00:00+00:00"
@@ -96,10 +96,10 @@ def test_checks_are_where_the_audit_can_be_asked(tmp_path, environment, engine, 
 
 
 def test_an_audit_of_another_name_is_quoted_and_one_that_no_query_can_name_is_not_asked(tmp_path):
-    for domain, found in (("my-audit", '"my-audit".expectations'), ('a"b', None)):
+    for domain, found in (("my-audit", '"my-audit"'), ('a"b', None)):
         audit = source().model.application.audit.model_copy(update={"domain": domain})
         report = export_airflow(source(audit=audit), tmp_path, options=AirflowOptions(checks="w"))
-        assert {dag.audit.table for dag in report.plan.dags if dag.audit} == ({found} if found else set())
+        assert {dag.audit.name for dag in report.plan.dags if dag.audit} == ({found} if found else set())
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_all_expectations_hold_by_their_newest_result(rows, held):
         warehouse.execute("create schema audit")
         columns = "jobid text, domain text, schema text, timestamp timestamp, params text, success bool"
         warehouse.execute(f"create table {TABLE} ({columns})")
-        job = "d.load.manual__2025-01-01T00:00:00+00:00"
+        job = "d.load.manual__2025-01-01T00:00:00+00:00/{}"
         for params, hour, success in [*rows, (BLOCKS, 9, False), (WARNS, 9, True)]:
-            of = job if (params, hour, success) in rows else "d.load.another_run"
+            of = job.format(hour) if (params, hour, success) in rows else "d.load.another_run"
             moment = f"2025-01-01 {hour:02}:00:00"
             warehouse.execute(
                 f"insert into {TABLE} values (?, 'sales', 'orders', ?, ?, ?)", [of, moment, params, success]

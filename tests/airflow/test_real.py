@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pytest
@@ -27,7 +29,9 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.export import ExportReport
+from starlake_dagster_assets.airflow.operators import Dialect, either
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
+from starlake_dagster_assets.airflow.render.source import Raw
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.airflow.test_peer_ids import RECORDED, shop
@@ -38,7 +42,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
 RANDOM = 24
-DATE = "2025-03-10T06:00:00+00:00"
+DATE, LATER = "2025-03-10T06:00:00+00:00", "2025-03-11T06:00:00+00:00"
 
 
 @pytest.fixture(scope="module", params=sorted(AIRFLOWS), ids=lambda major: f"airflow{major}")
@@ -375,6 +379,57 @@ def test_a_load_that_fails_is_tried_again_and_the_run_is_green_only_if_all_files
     assert states == {dag: ["failed" if dag.startswith("bad") else "success"] for dag in ends}
     archived = {path.name for path in (tmp_path / "part" / "shop" / "datasets" / "archive" / "sales").iterdir()}
     assert archived == {"orders-1.csv", "orders-2.csv"}
+
+
+@dataclass(frozen=True)
+class Remote(Dialect):
+    """A cloud whose service is a process of the worker, of which Airflow knows nothing but the exit code."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT")
+
+    @property
+    def imports(self):
+        return [either("operators.bash", "BashOperator", "operators.bash")]
+
+    def constants(self):
+        return [("ENV", self.env), *self.root]
+
+    def task(self, task):
+        line = shlex.join(["exec", "{{ var.value.starlake_path }}", *self.arguments(task)])
+        return "BashOperator", [("bash_command", line), ("env", Raw("ENV")), ("append_env", True), *self.judged(task)]
+
+
+def test_a_transform_in_a_cloud_succeeds_by_its_row_in_the_audit(airflow, tmp_path, monkeypatch):
+    monkeypatch.setattr("starlake_dagster_assets.airflow.operators.cloud_run.CloudRun", Remote)
+    root, database = tmp_path / "shop", tmp_path / "shop" / "duckdb.db"
+    connections = {"main": {"type": "jdbc", "options": {"url": f"jdbc:duckdb:{database}"}}}
+    sql = root / "metadata" / "transform" / "kpi" / "sums.sql"
+    sql.parent.mkdir(parents=True)
+    sql.write_text("select 1 as n")
+    application = {"connectionRef": "main", "connections": connections}
+    (root / "metadata" / "application.sl.yml").write_text(json.dumps({"version": 1, "application": application}))
+    scripted = Scripted(tmp_path / "scripted", {"engine": "embedded"})
+    project = StarlakeProject(root, cache_dir=tmp_path / "cache")
+    once = StarlakeAutomation(jobs=JobSettings(retries=0))
+    plan = export_airflow(
+        project, tmp_path / "dags", environment="cloud_run", automation=once, options=AirflowOptions(checks="w")
+    ).plan
+    (dag,) = [one.id for one in plan.dags]
+    home = airflow.home(tmp_path / "home", tmp_path / "dags")
+    duckdb_file = json.dumps({"conn_type": "duckdb", "host": str(database)})
+    env = {**_variables(scripted, root), "AIRFLOW_CONN_W": duckdb_file}
+    home.run(HERE / "run_dags.py", DATE, dag, env=env)
+    with duckdb.connect(str(database)) as warehouse:
+        ((job, success),) = warehouse.execute("select jobid, success from audit.audit").fetchall()
+    assert (job.startswith(f"{dag}.kpi_sums_task."), job.endswith("/1"), success) == (True, True, True)
+    # programs that end with exit code 0, without a row or with that of a failure
+    masked = tmp_path / "masked"
+    masked.write_text(f'#!/bin/sh\n"{scripted.path}" "$@"\nexit 0\n')
+    for program, text in (("/bin/true", "select 1 as n"), (masked, "select nonsense from nowhere")):
+        masked.chmod(0o755)
+        sql.write_text(text)
+        with pytest.raises(AssertionError, match=r"kpi.sums: (unknown: the command ended|failed: )"):
+            home.run(HERE / "run_dags.py", LATER, dag, env={**env, "AIRFLOW_VAR_STARLAKE_PATH": str(program)})
 
 
 # ----------------------------------------------------------------------------------------------------- helpers

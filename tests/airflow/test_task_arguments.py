@@ -99,12 +99,3 @@ def test_a_batch_has_the_arguments_that_its_tables_share(tmp_path):
     assert exported(tmp_path, tables("airflow.queue=large"), granularity="batch")["load_sales"]["queue"] == "large"
     with pytest.raises(ProjectError, match=r"load_sales: loads .* whose Airflow arguments differ"):
         export_airflow(tables("airflow.queue=small"), tmp_path, granularity="batch")
-
-
-@pytest.mark.parametrize("environment", ["shell", "cloud_run", "dataproc", "fargate", "kubernetes"])
-def test_transforms_whose_exit_code_is_the_only_evidence_are_listed(tmp_path, environment):
-    notes = export_airflow(shop(), tmp_path, environment=environment).notes
-    told = [note for note in notes if note.startswith("transforms of kpi.sums: ")]
-    assert [f"audit of {environment}; exit code 0 is the only evidence" in note for note in told] == (
-        [] if environment == "shell" else [True]
-    )

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlake_dagster_assets.airflow.plan.model import AuditTable, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw
 
 __all__ = ["JOB_ID", "Checks"]
 
 JOB_ID = "{{ job_id() }}"
-"""`SL_JOB_ID` of every command: by it the rows in the audit tell which task of which run wrote them."""
+"""`SL_JOB_ID` of every command, which identifies its rows in the audit: DAG, task, run and try."""
 
 _ALTERED = " \t\n\r'\"`{}\\"
 """What Starlake alters when it writes a text into its audit: both sides are compared without it."""
@@ -23,13 +23,13 @@ class Checks:
     """The words of the checks of a DAG.
 
     Attributes:
-        audit: Where they ask.
+        audit: The audit that they query.
         warns: Whether some of them hold nothing back.
     """
 
-    audit: AuditTable
+    audit: AuditSchema
     warns: bool
-    reserved = ("AUDIT", "all_held")
+    reserved = ("EXPECTATIONS", "all_held")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -41,13 +41,16 @@ class Checks:
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """The table of the results of expectations."""
-        return [("AUDIT", self.audit.table)]
+        return [("EXPECTATIONS", f"{self.audit.name}.expectations")]
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
         """The operator of a check, and the arguments that are its own; a second try would find the same."""
         texts: list[str] = [_plain(text) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
-        own: list[tuple[str, Any]] = [("sql", Call("all_held", [Raw("AUDIT"), task.checks, *texts])), ("retries", 0)]
+        own: list[tuple[str, Any]] = [
+            ("sql", Call("all_held", [Raw("EXPECTATIONS"), task.checks, *texts])),
+            ("retries", 0),
+        ]
         if self.audit.bigquery:
             return "BigQueryCheckOperator", [("gcp_conn_id", self.audit.connection), ("use_legacy_sql", False), *own]
         return "SQLCheckOperator", [("conn_id", self.audit.connection), *own]

@@ -150,7 +150,9 @@ class Dialect:
         return "{{ manifest('" + f"{self.dag.id}.py" + "') }}" if self.dag.embedded else "{{ manifest() }}"
 
     def judged(self, task: TaskSpec) -> Arguments:
-        """Returns the arguments by which the files of a load in a cloud decide its result."""
+        """Returns the arguments by which the files decide the result of a load, and the audit that of a transform."""
+        if task.audited:
+            return [("post_execute", Call("end_transform", [*task.audited, Raw("**AUDIT")]))]
         if task.kind != "load":
             return []
         given = dict(zip(task.argv[1::2], task.argv[2::2], strict=True))

@@ -18,7 +18,7 @@ from starlake_dagster_assets.airflow.plan.lineage import ExportLineage, Key, lin
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
     AssetRule,
-    AuditTable,
+    AuditSchema,
     Continuous,
     DagSpec,
     EnvironmentName,
@@ -74,7 +74,7 @@ class Request:
     granularity: Granularity = "task"
     ids: Ids = "starlake"
 
-    def audit(self, environment: EnvironmentName) -> AuditTable | None:
+    def audit(self, environment: EnvironmentName) -> AuditSchema | None:
         """Returns the audit that tasks of an environment can query for results of expectations."""
         return audit_of(self.project, environment, self.options)
 
@@ -376,7 +376,7 @@ class _Planner:
             tasks=tuple(tasks),
             settings={**request.options.settings, **job.options},
             variables_prefix=request.options.variables_prefix,
-            audit=request.audit(where) if any(task.checks for task in tasks) else None,
+            audit=request.audit(where) if any(task.checks or task.audited for task in tasks) else None,
             environment=where,
             airlift=request.options.airlift,
             airlift_operator=request.options.airlift_operator,

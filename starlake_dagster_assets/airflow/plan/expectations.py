@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditTable, EnvironmentName
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, EnvironmentName
 from starlake_dagster_assets.commands.source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.execution.checks import named_expectations
@@ -17,7 +17,7 @@ __all__ = ["audit_of", "checked"]
 _NAME = re.compile(r"[\w $-]+")
 
 
-def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> AuditTable | None:
+def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> AuditSchema | None:
     """Returns the audit to query: by the given connection, or by Google's own connection for BigQuery.
 
     A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be told from others.
@@ -25,7 +25,7 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     Args:
         project: The project.
         environment: Where commands run.
-        options: `checks` says the connection.
+        options: `checks` is the connection.
     """
     application = project.model.application
     stored = project.model.connection(application.audit.connection or application.connection_ref)
@@ -35,12 +35,12 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     if connection is None or not dialect.has_job_ids or not application.audit.active:
         return None
     audit = application.audit
-    parts = [part for part in (audit.database, audit.domain, "expectations") if part]
+    parts = [part for part in (audit.database, audit.domain) if part]
     quote = "`" if bigquery else '"'
     if not all(_NAME.fullmatch(part) for part in parts):
         return None
     name = ".".join(part if part.isidentifier() and part.isascii() else f"{quote}{part}{quote}" for part in parts)
-    return AuditTable(connection, name, bigquery)
+    return AuditSchema(connection, name, bigquery)
 
 
 def checked(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:

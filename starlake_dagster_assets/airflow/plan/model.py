@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
 __all__ = [
     "AirflowOptions",
     "AssetRule",
-    "AuditTable",
+    "AuditSchema",
     "Continuous",
     "DagSpec",
     "EnvironmentName",
@@ -51,9 +51,9 @@ class AirflowOptions:
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
         variables_prefix: Begins the names of the Airflow variables that the DAGs read (`starlake_root`,
             `dataproc_region`, …), so that several projects have variables of their own.
-        checks: Connection of Airflow to the warehouse, by which tasks ask the audit what became of expectations. None =
-            `google_cloud_default` where the audit is in BigQuery and commands run on Cloud Run; else there are no such
-            tasks.
+        checks: Connection of Airflow to the warehouse, by which tasks query the audit for results of expectations, and
+            in a cloud for results of transforms. None = `google_cloud_default` if the audit is in BigQuery and commands
+            run on Cloud Run; otherwise no task queries the audit.
         uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
             starlake-airflow gives to it.
         airlift: Whether each task can be switched to Dagster, by dagster-airlift and `proxied_state/<DAG id>.yaml`.
@@ -140,6 +140,8 @@ class TaskSpec:
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.
         idle: For them: the task may have found no file for a table, and left no result of it.
+        audited: For `transform`: schema and name of the table whose row in the audit decides the result; None where the
+            command itself decides.
         follows: URIs of which one must have been updated, and each materialized before; None = no such condition.
         arguments: Arguments of the operator from tags and the translator.
     """
@@ -160,23 +162,29 @@ class TaskSpec:
     checks: str = ""
     expectations: tuple[str, ...] = ()
     idle: bool = False
+    audited: tuple[str, str] | None = None
     follows: tuple[str, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
-class AuditTable:
-    """Audit table with the results of expectations.
+class AuditSchema:
+    """The schema of the audit tables, which tasks query.
 
     Attributes:
         connection: Id of a connection of Airflow.
-        table: Name of the table, as SQL.
-        bigquery: Whether it is BigQuery, which has an operator of its own.
+        name: Name of the schema, as SQL.
+        bigquery: Whether it is in BigQuery, which has an operator and a hook of its own.
     """
 
     connection: str
-    table: str
+    name: str
     bigquery: bool = False
+
+    @property
+    def arguments(self) -> Mapping[str, str]:
+        """The connection and the table of executed commands, as `end_transform` takes them."""
+        return {"gcp_conn_id" if self.bigquery else "conn_id": self.connection, "table": f"{self.name}.audit"}
 
 
 @dataclass(frozen=True)
@@ -198,7 +206,7 @@ class DagSpec:
         tasks: In an order in which they could run.
         settings: Options of the environment.
         variables_prefix: Prefix of the names of Airflow variables.
-        audit: Where its checks ask; None where it has none.
+        audit: The audit that its tasks query; None where they query none.
         environment: Where its commands run.
         prefix_groups: Whether ids of tasks begin with those of their groups.
         embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
@@ -220,7 +228,7 @@ class DagSpec:
     tasks: tuple[TaskSpec, ...]
     settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
     variables_prefix: str = ""
-    audit: AuditTable | None = None
+    audit: AuditSchema | None = None
     environment: EnvironmentName = "shell"
     prefix_groups: bool = False
     embedded: bool = False

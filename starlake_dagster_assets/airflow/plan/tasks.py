@@ -25,6 +25,7 @@ __all__ = ["TaskMaker", "no_duplicates"]
 
 _CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
 _RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
+_EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor the audit.\n"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class TaskMaker:
         granularity: A task a table, or one for all tables of a domain in a DAG.
         options: `--options` of a transform, by node id.
         rules: The rule under which each node runs once others have moved.
-        application: What an expectation without `failOnError` means, where results can be asked for; else None.
-        silent: Whether a load that finds no file succeeds, because nobody can tell.
+        application: The meaning of an expectation without `failOnError`; None where no task can query the audit.
+        silent: Whether commands run in a cloud, where no task reads their log.
         arguments: Arguments of the operators, by node id.
     """
 
@@ -169,8 +170,9 @@ class TaskMaker:
             inlets=self._inlets(node),
             outlets=(self.uris[node.id],),
             groups=groups,
-            doc=document([node]),
+            doc=(document([node]) + (_EXIT_CODE_ONLY if self.silent and not self.application else "")).lstrip(),
             owner=_owner([node]),
+            audited=(node.task.domain, node.task.table) if self.silent and self.application and node.task else None,
             trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
             follows=self._follows(node.id),
             options=self.options.get(node.id, {}),

@@ -34,6 +34,7 @@ _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _CHECKS = ("check", "warn")
 _ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
 _RESERVED = (
+    "AUDIT",
     "Asset",
     "CronDataIntervalTimetable",
     "DAG",
@@ -58,13 +59,15 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
         helper: Name of the shared module, in the same folder.
     """
     dialect = environment_named(dag.environment).dialect()(dag, project)
-    checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit else None
+    asks = dag.audit is not None and any(task.checks for task in dag.tasks)
+    checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
     shared = [*([] if dag.embedded else ["MACROS"]), *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
     shared += ["tell_updates"] if "finish" in kinds else []
     shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
+    shared += ["end_transform"] if any(task.audited for task in dag.tasks) else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
     taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
     taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
@@ -73,6 +76,7 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
     constants = [*dialect.constants()]
+    constants += [("AUDIT", dag.audit.arguments)] if dag.audit and "end_transform" in shared else []
     constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {python_literal(value, used=len(name) + 3)}" for name, value in constants))
     names = python_names([task.id for task in dag.tasks], taken | _imported(objects))

@@ -32,6 +32,8 @@ __all__ = [
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 _WINDOW = ("sl_start_date", "sl_end_date")
+_NOT_SQL = {ord(char): None for char in "'\\"}
+"""Characters that end a literal of SQL."""
 
 
 @pass_context
@@ -134,8 +136,15 @@ def dated(context: Any, codes: str) -> str:
 
 @pass_context
 def job_id(context: Any, task_id: str | None = None) -> str:
-    """Returns the JOBID of the commands of a task of this run in Starlake's audit."""
-    return f"{context['dag'].dag_id}.{task_id or context['task'].task_id}.{context['run_id']}"
+    """Returns the JOBID of the command of this try in Starlake's audit.
+
+    Args:
+        context: The context of the run.
+        task_id: Another task: the beginning of the JOBIDs of all of its tries.
+    """
+    number = "" if task_id else context["ti"].try_number
+    name = f"{context['dag'].dag_id}.{task_id or context['task'].task_id}.{context['run_id']}/{number}"
+    return name.translate(_NOT_SQL)
 
 
 @pass_context
@@ -315,7 +324,7 @@ def all_held(table: str, task_id: str, *expectations: str, idle: bool = False) -
                     PARTITION BY domain, schema, params ORDER BY timestamp DESC
                 ) AS age
             FROM {table}
-            WHERE jobid = '{{{{ job_id('{task_id}') }}}}'
+            WHERE substr(jobid, 1, {{{{ job_id('{task_id}')|length }}}}) = '{{{{ job_id('{task_id}') }}}}'
                 AND translate(params, {altered}, '') IN ({texts})
         ) AS results
         WHERE age = 1
