@@ -109,14 +109,14 @@ def has_freshness_policies() -> bool:
 
 
 def time_window_policy(fail_window: timedelta, warn_window: timedelta | None = None) -> Any:
-    """A `FreshnessPolicy.time_window`, or a `TimeWindow` where Dagster has none."""
+    """Returns a `FreshnessPolicy.time_window`, or a `TimeWindow` where Dagster has none."""
     if not has_freshness_policies():
         return TimeWindow(fail_window, warn_window)
     return cast("Any", dg).FreshnessPolicy.time_window(fail_window=fail_window, warn_window=warn_window)
 
 
 def register_library(name: str, version: str) -> None:
-    """Tells Dagster that this package is loaded, so that its version is shown beside the code location."""
+    """Tells Dagster that this package is loaded, so that its version is shown with the code location."""
     registry = getattr(dg, "DagsterLibraryRegistry", None)
     if registry is None:  # Dagster 1.9 has it in a private module only
         registry = import_module("dagster._core.libraries").DagsterLibraryRegistry
@@ -149,7 +149,7 @@ def is_blocking(evaluation: Any, specs: Iterable[dg.AssetCheckSpec]) -> bool:
 
 @cache
 def retry_tags() -> dict[str, str]:
-    """The tags of a job whose retries by the daemon repeat only the assets that its run did not materialize.
+    """Returns the tags of a job whose retries by the daemon repeat only the assets that its run did not materialize.
 
     Empty where Dagster cannot: its retries then repeat the steps that failed, and each step leaves out what is there.
     """

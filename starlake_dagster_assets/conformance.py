@@ -136,7 +136,7 @@ class EnvironmentConformance:
     # ------------------------------------------------------------------------------------------------ results
 
     def test_success(self, conformance: _Case) -> None:
-        """A program that ends with 0 has succeeded, and its whole log was read."""
+        """Tests that a program that ends with 0 has succeeded, and its whole log was read."""
         handle = conformance.start()
         lines = [line.text for line in handle.lines()]
         assert handle.wait().exit_code == 0
@@ -144,7 +144,7 @@ class EnvironmentConformance:
         assert handle.log_problem == "", "the end marker of the log was not read"
 
     def test_failure(self, conformance: _Case) -> None:
-        """A program that ends with 1 has failed, with its exit code and its lines."""
+        """Tests that a program that ends with 1 has failed, with its exit code and its lines."""
         conformance.program.behave("failure")
         handle = conformance.start()
         lines = [line.text for line in handle.lines()]
@@ -152,7 +152,7 @@ class EnvironmentConformance:
         assert any("orders.csv is not readable" in line for line in lines), lines
 
     def test_command_and_variables(self, conformance: _Case) -> None:
-        """The program gets the arguments of the command, its variables and the log level."""
+        """Tests that the program gets the arguments of the command, its variables and the log level."""
         assert conformance.start().wait().exit_code == 0
         (run,) = conformance.program.runs()
         assert tuple(run["argv"]) == conformance.command().argv
@@ -160,7 +160,7 @@ class EnvironmentConformance:
         assert run["env"].get("SL_LOG_LEVEL") == "info", "self.variables(project) must reach the program"
 
     def test_states_are_those_of_the_protocol(self, conformance: _Case) -> None:
-        """An execution is pending or running while its program runs; an id that does not exist is lost."""
+        """Tests that an execution is pending or running while its program runs, and an unknown id is lost."""
         conformance.program.behave("wait")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
@@ -175,7 +175,7 @@ class EnvironmentConformance:
     # ---------------------------------------------------------------------------------------------------- log
 
     def test_each_line_once(self, conformance: _Case) -> None:
-        """Lines are whole, in order, and each is read once, whatever the cursor is."""
+        """Tests that lines are whole, in order, and read once, from any cursor."""
         conformance.program.behave("lines")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
@@ -197,7 +197,7 @@ class EnvironmentConformance:
     # ---------------------------------------------------------------------------------------------- one execution
 
     def test_find(self, conformance: _Case) -> None:
-        """`find` returns the execution with a key, while it runs and afterwards, and None for another key."""
+        """Tests that `find` returns the execution of a key, while it runs and afterwards, and None for another key."""
         environment, submission = conformance.environment, conformance.submission()
         assert environment.find(submission) is None
         execution = environment.submit(submission)
@@ -207,7 +207,7 @@ class EnvironmentConformance:
         assert environment.find(conformance.submission("job-2")) is None
 
     def test_idempotency(self, conformance: _Case) -> None:
-        """If the environment is idempotent, the same key is submitted once."""
+        """Tests that the same key is submitted once, if the environment is idempotent."""
         environment = conformance.environment
         if not getattr(environment, "is_idempotent", False):
             pytest.skip("the environment is not idempotent: the loop calls `find` instead")
@@ -217,14 +217,14 @@ class EnvironmentConformance:
         assert len(conformance.program.runs()) == 1
 
     def test_interrupted_before_it_is_submitted(self, conformance: _Case) -> None:
-        """`submit` calls `submission.confirm()` before it starts anything."""
+        """Tests that `submit` calls `submission.confirm()` before it starts anything."""
         submission = Submission(conformance.command(), "job-1", wanted=lambda: False)
         with pytest.raises(Exception, match="interrupted before it was submitted"):
             conformance.environment.submit(submission)
         assert not conformance.program.runs()
 
     def test_another_process_takes_over(self, conformance: _Case) -> None:
-        """A new object of the environment finds and follows an execution to its end."""
+        """Tests that a new object of the environment finds and follows an execution to its end."""
         conformance.program.behave("wait")
         execution = conformance.environment.submit(conformance.submission())
         other = conformance.reopened()
@@ -237,7 +237,7 @@ class EnvironmentConformance:
     # ------------------------------------------------------------------------------------------------ cancelling
 
     def test_cancel(self, conformance: _Case) -> None:
-        """A cancelled execution ends with everything that it started, and is never a success."""
+        """Tests that a cancelled execution ends with everything that it started, and is never a success."""
         conformance.program.behave("hang")
         handle = conformance.start()
         next(line for line in handle.lines() if "Ingest resolved" in line.text)
@@ -246,7 +246,7 @@ class EnvironmentConformance:
         conformance.until(lambda: not conformance.program.is_running())
 
     def test_cancel_of_what_has_ended(self, conformance: _Case) -> None:
-        """To cancel an execution that has ended is no error, and changes nothing."""
+        """Tests that cancelling an execution that has ended is no error, and changes nothing."""
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
         status = conformance.ended(execution)
@@ -256,7 +256,7 @@ class EnvironmentConformance:
     # --------------------------------------------------------------------------------------------------- errors
 
     def test_classified_errors(self, conformance: _Case) -> None:
-        """`classify_error` classifies every error, and never raises."""
+        """Tests that `classify_error` classifies every error, and never raises."""
         for error in (ValueError("x"), OSError("x"), TimeoutError("x"), KeyError("x")):
             error_class = conformance.environment.classify_error(error)
             assert isinstance(error_class, ErrorClass) and error_class.text
@@ -266,25 +266,25 @@ class EnvironmentConformance:
         conformance.environment.close()
 
     def test_throttled(self, conformance: _Case) -> None:
-        """A submission that is refused for now is repeated, and starts one execution."""
+        """Tests that a throttled submission is repeated, and starts one execution."""
         conformance.fail("throttled")
         assert conformance.start().wait().exit_code == 0
         assert len(conformance.program.runs()) == 1
 
     def test_lost_answer(self, conformance: _Case) -> None:
-        """A submission whose answer is lost starts one execution."""
+        """Tests that a submission whose answer is lost starts one execution."""
         conformance.fail("lost_answer")
         assert conformance.start().wait().exit_code == 0
         assert len(conformance.program.runs()) == 1
 
     def test_outage(self, conformance: _Case) -> None:
-        """An outage while the program runs changes no result."""
+        """Tests that an outage while the program runs changes no result."""
         handle = conformance.start()
         conformance.fail("outage")
         assert handle.wait().exit_code == 0
 
     def test_endless_outage(self, conformance: _Case) -> None:
-        """An outage that does not end cancels nothing, and gives no result."""
+        """Tests that an outage that does not end cancels nothing, and gives no result."""
         conformance.program.behave("wait")
         handle = conformance.start()
         conformance.until(conformance.program.is_running)

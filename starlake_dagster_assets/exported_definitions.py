@@ -101,6 +101,6 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
 
 
 def _node(spec: dg.AssetSpec, binding: Binding) -> str | None:
-    """The node of a spec."""
+    """Returns the node of a spec."""
     known = binding.nodes.get(spec.key)
     return known.id if known is not None else None

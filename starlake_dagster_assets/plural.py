@@ -8,7 +8,7 @@ __all__ = ["counted", "first_of"]
 
 
 def counted(number: int, thing: str) -> str:
-    """A number and what it counts.
+    """Returns a number and what it counts.
 
     Args:
         number: How many.

@@ -10,17 +10,17 @@ __all__ = ["starlake", "starlake_runner", "starlake_scripts"]
 
 @pytest.fixture
 def starlake_scripts() -> dict[str, Script]:
-    """Output of commands, by the whole command line or by its name; empty until the test fills it."""
+    """Returns outputs of commands, by the whole command line or by its name; empty until the test fills it."""
     return {}
 
 
 @pytest.fixture
 def starlake_runner(starlake_scripts: dict[str, Script]) -> FakeRunner:
-    """The runner that plays the scripts; `commands` are those that it was given."""
+    """Returns the runner that plays the scripts and records its `commands`."""
     return FakeRunner(starlake_scripts)
 
 
 @pytest.fixture
 def starlake(starlake_runner: FakeRunner) -> StarlakeResource:
-    """The resource for the key `starlake`."""
+    """Returns the resource for the key `starlake`."""
     return fake_starlake(starlake_runner)

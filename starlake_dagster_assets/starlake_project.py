@@ -139,7 +139,7 @@ class StarlakeProject:
         return path
 
     def prepare_if_dev(self) -> None:
-        """`prepare` under `dagster dev` and `dg dev`, so that a change of the project is seen; nothing elsewhere.
+        """Calls `prepare` under `dagster dev` and `dg dev`, so that changes of the project are seen.
 
         Raises:
             ProjectError: As `prepare`.

@@ -15,7 +15,7 @@ __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_s
 
 
 def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
-    """A resource whose commands are played by a runner of the test.
+    """Returns a resource whose commands are played by a runner of the test.
 
     Args:
         runner: The runner; one that lets everything succeed by default.
@@ -33,10 +33,10 @@ def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
     chosen: Runner = runner or FakeRunner()
 
     class Fake(StarlakeResource):
-        """Dagster makes resources anew from their fields for every run: the runner is held by the class."""
+        """Resource that plays scripts. Dagster rebuilds resources for every run, so the class holds the runner."""
 
         def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
-            """The runner of the test."""
+            """Returns the runner of the test."""
             return chosen
 
     return Fake()

@@ -21,7 +21,7 @@ class NamingSource(Protocol):
     """Something that names the nodes of a project; `StarlakeTranslator` is one."""
 
     def naming(self, source: ProjectSource) -> Naming:
-        """The names of a project's nodes."""
+        """Returns the names of a project's nodes."""
         ...
 
 

@@ -81,7 +81,7 @@ class _Ordered:
             yield from found[home].nodes if bundle.gated and homes.count(home) > 1 else (name,)
 
     def before(self, first: str, then: str) -> bool:
-        """Through task dependencies, the assets that start a DAG, and what those come after in turn."""
+        """Whether an asset is updated before another, through task dependencies and the assets that start DAGs."""
         seen, stack = {then}, [then]
         while stack:
             node = stack.pop()
@@ -133,7 +133,7 @@ def pool_notes(
 
 
 def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterator[str]:
-    """An asset of the user's own that comes after the project: a DAG of theirs may make it."""
+    """Yields a note if the user's own assets that follow the project can be made by a DAG of theirs."""
     nodes = [lineage.nodes[one] for one in lineage.own.get(key, ()) if one in lineage.nodes]
     read = [node for node in nodes if node in home]
     if read:
@@ -179,7 +179,7 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
 
 
 def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
-    """Starlake runs expectations inside the command: a load may fail by them, a transform never does."""
+    """Yields notes on expectations that no exported task checks: loads may fail by them, transforms never do."""
     application, inside = request.project.model.application, frozenset(here)
     nodes = [node for name, node in request.project.graph.nodes.items() if name in inside]
     if request.audit(environment) is not None:

@@ -16,7 +16,7 @@ _HOMES = ("application.", "env.")
 
 
 def refuse_secrets(files: Mapping[str, str], project: ProjectSource, plan: Plan, options: Mapping[str, str]) -> None:
-    """Raises an error for texts that contain a secret, whatever option or file of the project it came from.
+    """Raises an error for texts that contain a secret, from any option or file of the project.
 
     Args:
         files: Texts by name.

@@ -67,7 +67,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
 
 
 def pool_of(project: ProjectSource) -> str | None:
-    """The pool that a project needs: a DuckDB file has one writer."""
+    """Returns the pool that a project needs: a DuckDB file has one writer."""
     application = project.model.application
     used = {application.connection_ref, application.audit.connection} | {
         thing.connection for thing in (*project.model.tables, *project.model.tasks)
@@ -77,7 +77,7 @@ def pool_of(project: ProjectSource) -> str | None:
 
 
 def setting(settings: Mapping[str, str], *names: str) -> str | None:
-    """The first of some options that is given."""
+    """Returns the first of several options that is given."""
     return next((settings[name] for name in names if settings.get(name)), None)
 
 
@@ -161,7 +161,7 @@ def _env_var(settings: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def _mapping(option: str, options: Mapping[str, str]) -> Mapping[str, Any]:
-    """The JSON mapping that an option is; an empty one where it is not given."""
+    """Returns the JSON mapping that an option contains; an empty one if the option is not given."""
     text = options.get(option, "").strip()
     if not text:
         return {}

@@ -114,7 +114,7 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def _blank(text: str) -> str:
-    """The text with spaces instead of comments."""
+    """Returns the text with spaces instead of comments."""
     return _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 

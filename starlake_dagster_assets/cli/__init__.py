@@ -27,7 +27,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: runs a command; an error is one message on stderr, with a traceback after `--debug` only."""
+    """Runs a command of the program; an error is one message on stderr, with a traceback after `--debug` only."""
     _register()
     debug = "--debug" in sys.argv[1:2]
     try:

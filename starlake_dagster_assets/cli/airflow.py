@@ -168,7 +168,7 @@ def export(
 
 
 def _source(project: Path | None, env: str | None, definitions: str | None) -> Any:
-    """A project, or what definitions hold of one."""
+    """Returns a project, or the graph of definitions."""
     if definitions is None:
         return opened(project or Path(), env=env)
     given = opened(project, env=env) if project else None

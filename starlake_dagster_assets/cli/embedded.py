@@ -44,7 +44,7 @@ def embedded(context: typer.Context) -> None:
 
 
 def _stoppable(options: EngineOptions) -> EngineOptions:
-    """SIGINT and SIGTERM stop the command as a cancelled run does: rolled back, the file back in stage, exit code 1."""
+    """Turns SIGINT and SIGTERM into a cancelled run: rolled back, the file back in stage, exit code 1."""
     cancelled, connections = Event(), list[Any]()
 
     def insist() -> None:

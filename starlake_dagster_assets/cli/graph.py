@@ -102,14 +102,14 @@ def _row(node: Node) -> dict[str, Any]:
 
 
 def _selected(graph: Graph, selection: list[str] | None, exclude: list[str] | None) -> frozenset[str] | None:
-    """The ids chosen; None for all, incoming files included."""
+    """Returns the selected ids; None for all, incoming files included."""
     if selection is None and not exclude:
         return None
     return select(graph, selection or "*", exclude)
 
 
 def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
-    """The graph, and whether it has cycles that are not to be passed over.
+    """Returns the graph, and whether it has cycles that make the command fail.
 
     Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
     """

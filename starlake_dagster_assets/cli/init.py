@@ -60,6 +60,6 @@ def init(
 
 
 def _example() -> Path:
-    """The example: inside an installed package, beside one that is developed."""
+    """Returns the example project: inside an installed package, or next to the package in a source checkout."""
     places = (_PACKAGE / "example_project", _PACKAGE.parent / "example_project")
     return next(place for place in places if (place / "definitions.py").exists())

@@ -49,7 +49,7 @@ Exclude = Annotated[
 
 
 def parse_variables(texts: list[str] | None, option: str = "--option") -> dict[str, str]:
-    """The pairs of an option that may be repeated.
+    """Returns the pairs of an option that may be repeated.
 
     Args:
         texts: `NAME=VALUE` each.
@@ -97,7 +97,7 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
 
 
 def opened(root: Path, **settings: Any) -> StarlakeProject:
-    """A project, as `StarlakeProject` takes it.
+    """Returns a project, as `StarlakeProject` takes it.
 
     Raises:
         ProjectError: When there is no project.

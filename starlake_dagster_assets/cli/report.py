@@ -29,7 +29,7 @@ _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
 def report_for(
     names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool, unknown_result: str = "fail"
 ) -> Generator[RunReport, None, None]:
-    """The report of a run, closed when it is over: totals are printed even when the run is interrupted.
+    """Opens the report of a run and closes it at the end: totals are printed even if the run is interrupted.
 
     Args:
         names: What will be told, in order.
@@ -63,7 +63,7 @@ class RunReport:
         self._reader = reader
 
     def begin(self) -> None:
-        """Before the first outcome."""
+        """Starts the report, before the first outcome."""
 
     def add(self, outcome: Outcome) -> None:
         """Takes an outcome."""
@@ -79,7 +79,7 @@ class RunReport:
         """Shows an outcome."""
 
     def end(self) -> None:
-        """After the last one."""
+        """Ends the report, after the last outcome."""
 
     @property
     def failed(self) -> int:
@@ -98,7 +98,7 @@ class RunReport:
         return ["-" if count is None else str(count) for count in counts] + [f"{outcome.seconds:.2f}"]
 
     def json(self, outcome: Outcome) -> dict[str, Any]:
-        """An outcome for a machine."""
+        """Returns an outcome as a JSON object."""
         return {
             "id": outcome.node.id,
             "kind": outcome.node.kind,
@@ -114,7 +114,7 @@ class RunReport:
         }
 
     def _count(self, outcome: Outcome) -> int | None:
-        """The rows of a task's result, once the warehouse can be read; those that a load accepted."""
+        """Returns the rows of a task's result, if the warehouse can be read; for a load, those accepted."""
         node = outcome.node
         if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._reader is None:
             return outcome.accepted

@@ -44,7 +44,7 @@ def stage(
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
 ) -> Command:
-    """`stage`: moves the incoming files of a domain to its stage area.
+    """Builds `stage`, which moves the incoming files of a domain to its stage area.
 
     Args:
         domain: Directory name below `metadata/load`.
@@ -75,7 +75,7 @@ def load(
     spark: Mapping[str, str] = _NO_ENV,
     overrides: tuple[str, ...] = (),
 ) -> Command:
-    """`load`: loads the staged files of some tables of one domain, in one process.
+    """Builds `load`, which loads the staged files of some tables of one domain, in one process.
 
     Args:
         domain: Directory name below `metadata/load`.
@@ -119,7 +119,7 @@ def transform(
     spark: Mapping[str, str] = _NO_ENV,
     overrides: tuple[str, ...] = (),
 ) -> Command:
-    """`transform`: runs one task; never `--recursive`, whose exit code says nothing.
+    """Builds `transform`, which runs one task; never with `--recursive`, whose exit code says nothing.
 
     Args:
         name: `<task domain>.<file stem>`.
@@ -162,7 +162,7 @@ def preload(
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
 ) -> Command:
-    """`preload`: asks whether the files of a domain are there. It has no `--scheduledDate`.
+    """Builds `preload`, which reports whether the files of a domain are there. It has no `--scheduledDate`.
 
     Args:
         domain: Directory name below `metadata/load`.
@@ -199,7 +199,7 @@ def preload(
 
 
 def scheduled_date_text(moment: datetime) -> str:
-    """A moment as `--scheduledDate` takes it: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
+    """Returns a moment in the form of `--scheduledDate`: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
 
     Raises:
         CommandError: When the moment has no time zone.
@@ -210,7 +210,7 @@ def scheduled_date_text(moment: datetime) -> str:
 
 
 def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ...]:
-    """An option whose value is a list; nothing where there are no names, because an empty list names nothing.
+    """Returns an option whose value is a list; nothing for an empty list, which would name no table.
 
     Raises:
         CommandError: When a name cannot be said, or the names do not fit one argument.
@@ -222,7 +222,7 @@ def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ..
 
 
 def path_argument(option: str, path: str | None) -> tuple[str, ...]:
-    """An option whose value is a path or URI; nothing where there is none.
+    """Returns an option whose value is a path or URI; nothing without a path.
 
     Raises:
         CommandError: When it is empty, begins an option or holds a control character.
@@ -243,7 +243,7 @@ def _scheduled(moment: datetime | None) -> tuple[str, ...]:
 
 
 def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
-    """`--options` and its value; nothing where there are no options.
+    """Returns `--options` and its value; nothing without options.
 
     Raises:
         CommandError: When an option cannot be said.
@@ -263,7 +263,7 @@ def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
 
 
 def with_options(command: Command, options: Mapping[str, str]) -> Command:
-    """The command with more `--options`, such as the project's own variables; what it says itself wins.
+    """Returns the command with more `--options`, such as the project's own variables; its own options win.
 
     Raises:
         CommandError: When an option cannot be said.

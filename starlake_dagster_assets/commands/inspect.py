@@ -13,12 +13,12 @@ __all__ = ["dag_generate", "freshness", "help_command", "lineage", "settings", "
 
 
 def help_command(name: Literal["stage", "preload", "load", "transform"]) -> Command:
-    """`<command> --help`: its options on stdout; 1 where this version has no such command."""
+    """Builds `<command> --help`: its options on stdout; exit code 1 if this version has no such command."""
     return Command(name, ("--help",))
 
 
 def validate(*, reload: bool = False) -> Command:
-    """`validate`: the project and its connections. Its lines tell what it found, whatever it returns.
+    """Builds `validate`, which checks the project and its connections. Its lines say what it found, not its exit code.
 
     Args:
         reload: `--reload`: reads the project anew.
@@ -27,7 +27,7 @@ def validate(*, reload: bool = False) -> Command:
 
 
 def settings(connection: str | None = None) -> Command:
-    """`settings`: starts and reads the settings; prints nothing but for a connection.
+    """Builds `settings`, which starts and reads the settings; it prints nothing except for a connection.
 
     Args:
         connection: `--test-connection`: opens it and prints `SUCCESS: …` or `ERROR: …`; 0 in both cases.
@@ -39,7 +39,7 @@ def settings(connection: str | None = None) -> Command:
 
 
 def lineage(task: str | None = None, *, output: str | None = None) -> Command:
-    """`lineage`: the dependencies that the engine itself sees, as JSON.
+    """Builds `lineage`, which prints the dependencies that the engine itself sees, as JSON.
 
     Args:
         task: `<domain>.<name>`; all tasks by default.
@@ -54,7 +54,7 @@ def lineage(task: str | None = None, *, output: str | None = None) -> Command:
 
 
 def freshness(tables: Sequence[str] = ()) -> Command:
-    """`freshness`: when tables were last made, as the audit says; 1 when one is too old.
+    """Builds `freshness`: when tables were last written, by the audit; exit code 1 if one is too old.
 
     Args:
         tables: `domain.table` or `domain`; all by default.
@@ -66,7 +66,7 @@ def freshness(tables: Sequence[str] = ()) -> Command:
 
 
 def dag_generate(output: str, *, tags: Sequence[str] = (), tasks: bool = True, domains: bool = True) -> Command:
-    """`dag-generate`: the DAG files of the peers.
+    """Builds `dag-generate`, which writes the DAG files of starlake-dagster and starlake-airflow.
 
     Args:
         output: `--outputDir`.

@@ -140,12 +140,12 @@ class TableFailed:
 
 @dataclass(frozen=True)
 class LoadCompleted:
-    """A load went through all tables: one of which nothing was said had no file. Reported by the embedded engine."""
+    """A load that processed all tables: a table without an event had no file. Reported by the embedded engine."""
 
 
 @dataclass(frozen=True)
 class CommandSucceeded:
-    """The program said so and returned 0."""
+    """A command that reported success and returned 0."""
 
 
 @dataclass(frozen=True)

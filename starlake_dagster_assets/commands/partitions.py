@@ -40,7 +40,7 @@ class PartitionInfo:
         return () if self.window is not None else self.keys
 
     def variables(self) -> Mapping[str, str]:
-        """The variables of SQL: `sl_partition_key`, the same as `partition_key`, and `sl_partition_<dimension>`."""
+        """Returns the variables of SQL: `sl_partition_key`, also as `partition_key`, and `sl_partition_<dimension>`."""
         if self.key is None:
             return {}
         named = {f"sl_partition_{name}": key for name, key in self.dimensions.items()}

@@ -25,7 +25,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def spark_of(tags: Iterable[str]) -> Mapping[str, str]:
-    """The properties that tags such as `spark_executor_memory=8g` or `spark.sql.shuffle.partitions=400` say.
+    """Returns the properties in tags such as `spark_executor_memory=8g` or `spark.sql.shuffle.partitions=400`.
 
     Args:
         tags: `tags` of a table or task.

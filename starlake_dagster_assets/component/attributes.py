@@ -46,7 +46,7 @@ class _Fields(dg.Model):
 
 @cache
 def environment_type() -> Any:
-    """The type of the YAML attribute: a mapping with `type` and the fields of that resource."""
+    """Returns the type of the YAML attribute: a mapping with `type` and the fields of that resource."""
     models: list[type[_Fields]] = []
     for kind, one in execution_environments().items():
         with suppress(StarlakeError):  # another package: `doctor` reports it
@@ -55,7 +55,7 @@ def environment_type() -> Any:
 
 
 def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeResource:
-    """The resource that YAML describes.
+    """Returns the resource that YAML describes.
 
     Args:
         context: Resolves `{{ … }}`.
@@ -71,7 +71,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
 
 
 def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) -> dict[str, StarlakeResource]:
-    """The resources that YAML describes, by selection.
+    """Returns the resources that YAML describes, by selection.
 
     Args:
         context: Resolves `{{ … }}`.
@@ -85,13 +85,13 @@ def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) 
 
 @cache
 def automation_type() -> Any:
-    """The type of the YAML attribute: `StarlakeAutomation`, in groups or by the names of DAG configurations."""
+    """Returns the type of the YAML attribute: `StarlakeAutomation`, in groups or by the names of DAG configurations."""
     fields: dict[str, Any] = dict.fromkeys([*StarlakeAutomation.model_fields, *FLAT_NAMES], (Any, None))
     return cast("Any", create_model)("automation", __base__=_Fields, __doc__=StarlakeAutomation.__doc__, **fields)
 
 
 def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAutomation:
-    """The settings that YAML gives.
+    """Returns the settings that YAML gives.
 
     Raises:
         ProjectError: When a setting is not known, or its value cannot be read.
@@ -101,7 +101,7 @@ def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAut
 
 @cache
 def metadata_type() -> Any:
-    """The type of the YAML attribute: the fields of `StarlakeMetadata`."""
+    """Returns the type of the YAML attribute: the fields of `StarlakeMetadata`."""
     fields: dict[str, Any] = {one.name: (one.type, one.default) for one in dataclass_fields(StarlakeMetadata)}
     return cast("Any", create_model)("metadata", __base__=dg.Model, __doc__=_first_line(StarlakeMetadata), **fields)
 
@@ -113,7 +113,7 @@ def metadata_attribute(context: dg.ResolutionContext, model: Any) -> StarlakeMet
 
 @cache
 def steps_type() -> Any:
-    """The type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` that YAML can express."""
+    """Returns the type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` for YAML."""
     fields: dict[str, Any] = {
         "split": (Split, "auto"),
         "pool": (str | None, None),
@@ -151,7 +151,7 @@ def _first_line(kind: type[Any]) -> str:
 
 
 def _secret(value: Any) -> Any:
-    """The value with each `{env: NAME}` in it made a variable."""
+    """Returns the value with each `{env: NAME}` in it as an environment variable."""
     if isinstance(value, dict):
         held = cast("dict[str, Any]", value)
         if list(held) == ["env"] and isinstance(held["env"], str):

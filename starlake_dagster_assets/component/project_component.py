@@ -66,7 +66,7 @@ class StarlakeProjectScaffolder(dg.Scaffolder[StarlakeProjectParams]):
 
     @classmethod
     def get_scaffold_params(cls) -> type[StarlakeProjectParams]:
-        """The options of the command."""
+        """Returns the options of the command."""
         return StarlakeProjectParams
 
     def scaffold(self, request: dg.ScaffoldRequest[StarlakeProjectParams]) -> None:
@@ -85,7 +85,7 @@ class StarlakeProjectScaffolder(dg.Scaffolder[StarlakeProjectParams]):
 
 
 def _directory(context: dg.ResolutionContext, value: str) -> Path:
-    """A path, from the YAML file where it is relative."""
+    """Returns a path; a relative one is resolved from the YAML file."""
     return context.resolve_source_relative_path(cast("Any", context).resolve_value(value, as_type=str))
 
 
@@ -200,7 +200,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     # ------------------------------------------------------------------------------------------ to be overridden
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """The spec of a table, a task, an external table or the files of a table, `translation` applied.
+        """Returns the spec of a table, a task, an external table or the files of a table, `translation` applied.
 
         Args:
             node: What it is in the project.
@@ -236,7 +236,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         self._project(None).prepare(state_path)
 
     def build_defs_from_state(self, context: dg.ComponentLoadContext, state_path: Path | None) -> dg.Definitions:
-        """The definitions of the project as the state has it.
+        """Returns the definitions of the project as the state has it.
 
         Raises:
             ProjectError: When there is no state, or one of another environment, other options or another version.
@@ -276,12 +276,12 @@ class ComponentTranslator(StarlakeTranslator):
         self._component = component
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """The spec that the component gives."""
+        """Returns the spec that the component gives."""
         self._component.translator = self  # the copy that knows the project
         return self._component.get_asset_spec(node)
 
     def translated(self, node: Node) -> dg.AssetSpec:
-        """The spec that the project gives, with the attributes of `translation`."""
+        """Returns the spec that the project gives, with the attributes of `translation`."""
         spec = super().get_asset_spec(node)
         translation = self._component.translation
         return translation(spec, node) if translation is not None else spec

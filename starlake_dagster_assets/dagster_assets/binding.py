@@ -16,7 +16,7 @@ __all__ = ["BINDING", "Binding", "bind", "binding_of"]
 
 @dataclass(frozen=True)
 class Binding:
-    """Everything that a step needs to run its assets.
+    """The project, nodes, keys and checks that a step needs to run its assets.
 
     Attributes:
         source: The project.
@@ -99,7 +99,7 @@ def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
 
 
 def _free(check: dg.AssetCheckSpec, asset: str, taken: set[str]) -> dg.AssetCheckSpec:
-    """The check under a name whose output no asset and no other check of the step has."""
+    """Returns the check under a name whose output no asset and no other check of the step has."""
     name, number = check.name, 2
     while f"{asset}_{name}" in taken:
         name, number = f"{check.name}_{number}", number + 1

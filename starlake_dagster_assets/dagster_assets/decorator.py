@@ -253,7 +253,7 @@ def materialize(
     options: TaskOptions | None = None,
     metadata: StarlakeMetadata | None = None,
 ) -> Iterator[StarlakeEvent]:
-    """The body of the steps of `build_starlake_assets`: runs what a step selects.
+    """Runs what a step selects: the body of the steps of `build_starlake_assets`.
 
     Args:
         context: Of the step.
@@ -291,7 +291,7 @@ def _words(selection: Selection) -> Sequence[str]:
 def external_specs(
     project: ProjectSource, translator: StarlakeTranslator, nodes: Collection[str]
 ) -> list[dg.AssetSpec]:
-    """The specs of what the nodes read and the project does not make: incoming files, external tables.
+    """Returns the specs of what the nodes read and the project does not produce: incoming files, external tables.
 
     Args:
         project: The project.
@@ -304,7 +304,7 @@ def external_specs(
 
 
 def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Selection | None) -> tuple[str, ...]:
-    """The tables and tasks of a selection, in topological order.
+    """Returns the tables and tasks of a selection, in topological order.
 
     Raises:
         SelectionError: When there is none.

@@ -71,7 +71,7 @@ def named_environments(environments: object, resource_key: str) -> tuple[dict[st
 def resource_keys(
     project: ProjectSource, chosen: Sequence[str], environments: Mapping[str, str], resource_key: str
 ) -> dict[str, str]:
-    """The key of the resource that runs each node.
+    """Returns the key of the resource that runs each node.
 
     Args:
         project: The project.

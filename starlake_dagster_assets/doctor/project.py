@@ -254,7 +254,7 @@ def _project_there(project: Project, runner: Runner) -> Iterator[Finding]:
 
 
 def _run(runner: Runner, command: Command, *, printed: bool = False) -> tuple[Sequence[str], int | None]:
-    """The lines of a command, of stdout alone where only what it printed matters, and its exit code."""
+    """Returns the lines of a command (of stdout alone, if only its output matters) and its exit code."""
     try:
         handle = runner.start(command)
         lines = [line.text for line in handle.lines() if line.stream == "stdout" or not printed]

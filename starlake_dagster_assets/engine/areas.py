@@ -23,7 +23,7 @@ AreaName = Literal["incoming", "stage", "unresolved", "archive", "ingesting", "r
 
 
 def area(project: Project, name: AreaName, domain: str) -> Path:
-    """The directory of an area for one domain; it need not exist.
+    """Returns the directory of an area for one domain; it need not exist.
 
     Args:
         project: Holds `datasets` and `application.area`.
@@ -43,7 +43,7 @@ def area(project: Project, name: AreaName, domain: str) -> Path:
 
 
 def incoming_directory(project: Project, domain: Domain) -> Path:
-    """The landing directory of a domain (`metadata.directory`).
+    """Returns the landing directory of a domain (`metadata.directory`).
 
     Raises:
         EngineError: When the domain has none, or it is not on a local disk.
@@ -57,7 +57,7 @@ def incoming_directory(project: Project, domain: Domain) -> Path:
 
 
 def local_path(value: str, project: Project, what: str) -> Path:
-    """A path or `file:` URL as an absolute path; relative ones start at the project's root.
+    """Returns a path or `file:` URL as an absolute path; relative ones start at the project's root.
 
     Args:
         value: As written.
@@ -99,7 +99,7 @@ def list_files(folder: Path) -> Listing:
 
 
 def free_name(path: Path) -> Path:
-    """The path, with a number before its suffix where there is a file of that name already."""
+    """Returns the path, with a number before its suffix if that file exists already."""
     if not os.path.lexists(path):
         return path
     ending = next((end for end in (".tar.gz",) if path.name.lower().endswith(end)), path.suffix)
@@ -115,7 +115,7 @@ def free_name(path: Path) -> Path:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Move a file so that the target is never seen half written, also across file systems.
+    """Moves a file so that the target is never seen half written, also across file systems.
 
     Args:
         source: The file.

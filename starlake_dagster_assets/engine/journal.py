@@ -15,7 +15,7 @@ Emit = Callable[[Line], None]
 
 
 class Journal:
-    """Writes log lines (stderr) and results (stdout) to whoever runs the command.
+    """Writes log lines (stderr) and results (stdout) to the caller of the command.
 
     Args:
         emit: Receives each line, in order.
@@ -30,11 +30,11 @@ class Journal:
         self._secrets |= secrets
 
     def redact(self, text: str) -> str:
-        """The text without what is hidden."""
+        """Returns the text without the hidden values."""
         return redact(text, self._secrets)
 
     def within(self, emit: Emit) -> Journal:
-        """A journal for another receiver that hides the same."""
+        """Returns a journal for another receiver that hides the same values."""
         inner = Journal(emit)
         inner.hide(self._secrets)
         return inner
@@ -48,24 +48,24 @@ class Journal:
         self._receive(replace(line, text=self.redact(line.text)) if self._secrets else line)
 
     def info(self, source: str, text: str) -> None:
-        """A log line of level INFO; `source` is the engine's class name, which parsers know."""
+        """Writes a log line of level INFO; `source` is the engine's class name, which parsers know."""
         self._log("INFO", source, text)
 
     def warn(self, source: str, text: str) -> None:
-        """A log line of level WARN."""
+        """Writes a log line of level WARN."""
         self._log("WARN", source, text)
 
     def error(self, source: str, text: str, *, before: str = "") -> None:
-        """A log line of level ERROR; `before` is put in front of it, on the same line."""
+        """Writes a log line of level ERROR; `before` is put in front of it, on the same line."""
         self._log("ERROR", source, text, before)
 
     def out(self, text: str) -> None:
-        """A result: each of its lines goes to stdout."""
+        """Writes a result: each of its lines goes to stdout."""
         for line in text.split("\n"):
             self._emit(Line(line, "stdout"))
 
     def err(self, text: str) -> None:
-        """Text without log head on stderr."""
+        """Writes text without a log head to stderr."""
         for line in text.split("\n"):
             self._emit(Line(line, "stderr"))
 
@@ -78,5 +78,5 @@ class Journal:
 
 
 def printable(name: object) -> str:
-    """A name for a line of text: control characters, line ends and what is no text are escaped."""
+    """Returns a name for a line of text: control characters, line ends and invalid characters are escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(name))

@@ -110,7 +110,7 @@ class Session:
 
 
 def database_path(project: Project, name: str, options: EngineOptions) -> Path:
-    """The DuckDB file of a Starlake connection.
+    """Returns the DuckDB file of a Starlake connection.
 
     Args:
         project: The project, for `application.connections` and the data root.
@@ -266,7 +266,7 @@ def _attach_audit(
 
 
 def _substitute_path(project: Project, connection: Connection, options: EngineOptions) -> Path:
-    """The local file that stands for a warehouse, where the user asked for one."""
+    """Returns the local file that replaces a warehouse, if the user configured one."""
     if options.transpile_from is None and not options.duckdb_mode:
         raise EngineError(
             f"connection {connection.name!r} is {connection.engine}: the embedded engine only writes DuckDB. "
@@ -340,7 +340,7 @@ def _schemas(project: Project) -> Set[str]:
 
 
 def _free(name: str, taken: Set[str]) -> str:
-    """The name, with a number where it is taken."""
+    """Returns the name, with a number if it is taken."""
     return next(text for text in (name, *(f"{name}_{number}" for number in range(len(taken)))) if text not in taken)
 
 

@@ -58,7 +58,7 @@ class CheckResult:
 
 
 def named_expectations(node: Node, application: Application) -> tuple[NamedExpectation, ...]:
-    """The expectations of a table or task under names that are valid and unique on it.
+    """Returns the expectations of a table or task under names that are valid and unique on it.
 
     Args:
         node: A table or task.
@@ -135,7 +135,7 @@ def _names(node: Node) -> set[tuple[str, str]]:
 
 
 def _words(text: str) -> str:
-    """The text without what the engine alters when it writes it into the audit: quotes, braces, space."""
+    """Returns the text without the characters that the engine alters in the audit: quotes, braces, space."""
     return _ALTERED.sub("", text)
 
 

@@ -60,7 +60,7 @@ def execute(
 
 
 def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
-    """The order of a run.
+    """Returns the order of a run.
 
     Args:
         graph: The project's graph.

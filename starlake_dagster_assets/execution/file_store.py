@@ -52,7 +52,7 @@ class File(NamedTuple):
 
 
 def never_modified(names: Sequence[str]) -> float | None:
-    """No time of modification is known."""
+    """Returns None: no time of modification is known."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Store:
         return self._asked(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
 
     def consume(self, path: str, seen: str) -> bool:
-        """Deletes a file that was answered, unless it has been put there anew since.
+        """Deletes a file that was answered, unless it was written again since.
 
         Args:
             path: Absolute path or URL.
@@ -127,7 +127,7 @@ class Store:
         return self._asked(path, lambda: _local_consume(local, seen) if local else self._remote_consume(path, seen))
 
     def remove(self, path: str) -> None:
-        """Deletes a file, whatever it is; nothing where it is not there.
+        """Deletes a file, if it exists.
 
         Raises:
             StoreError: When it cannot be deleted.
@@ -138,7 +138,7 @@ class Store:
     # ---------------------------------------------------------------------------------------------- remote
 
     def _asked(self, place: str, question: Callable[[], _T]) -> _T:
-        """The answer of a store, in a thread that a dead network cannot make us wait for."""
+        """Returns the answer of a store, in a thread so that a dead network cannot block the caller."""
         answer: list[Any] = []
 
         def ask() -> None:
@@ -230,7 +230,7 @@ def is_absolute(path: str) -> bool:
 
 
 def mark_of(file: File) -> str:
-    """Size and stamp as text: another one whenever the file is written or put there anew."""
+    """Returns size and stamp as text, which changes whenever the file is written again."""
     return f"{file.size}\0{file.stamp}"
 
 
@@ -255,7 +255,7 @@ def _local_listing(folder: Path) -> DirectoryListing:
     written: dict[str, float] = {}
 
     def marks(names: Sequence[str]) -> dict[str, str]:
-        """`mark_of` each, without an object per file: there may be tens of thousands at each tick."""
+        """Returns `mark_of` per file, without an object per file: there may be tens of thousands per tick."""
         found: dict[str, str] = {}
         handle = os.open(folder, os.O_RDONLY)  # the path is resolved once, not once a file
         try:
@@ -313,7 +313,7 @@ def _local_consume(path: Path, seen: str) -> bool:
 
 
 def _reach(system: Any, path: str, place: str) -> None:
-    """Nothing there, or no such bucket? The clients answer both with `FileNotFoundError`."""
+    """Raises an error if a bucket does not exist, which clients report like a missing file (`FileNotFoundError`)."""
     bucket = path.strip("/").partition("/")[0]
     protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
     if _EXTRAS.keys() & set(protocols) and not system.exists(bucket):

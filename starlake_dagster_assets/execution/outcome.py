@@ -42,7 +42,7 @@ def _no_overrides(node: Node) -> tuple[str, ...]:
 
 
 def _plain_spark(node: Node) -> Mapping[str, str]:
-    """No Spark property."""
+    """Returns no Spark properties."""
     return _EMPTY
 
 
@@ -216,7 +216,7 @@ class RunSettings:
     not_ready: Callable[[Sequence[Node]], Mapping[str, NotReady]] = _all_ready
 
     def task_options(self, node: Node) -> Mapping[str, str]:
-        """The options of a transform: the user's, and the window's where there is one."""
+        """Returns the options of a transform: the user's, and those of the data interval, if any."""
         given = self.options(node) if callable(self.options) else self.options
         given = {**(self.partition.variables() if self.partition is not None else {}), **given}
         interval = self.interval(node)
@@ -232,10 +232,10 @@ class RunSettings:
         return {**window, **given}
 
     def interval(self, node: Node) -> tuple[datetime, datetime] | None:
-        """The data interval of a table or task; None where it has none."""
+        """Returns the data interval of a table or task; None if it has none."""
         return self.intervals.get(node.id) or self.window
 
     def scheduled(self, node: Node) -> datetime | None:
-        """The moment of `--scheduledDate`: as set, else the end of the data interval."""
+        """Returns the moment of `--scheduledDate`: as set, else the end of the data interval."""
         interval = self.interval(node)
         return self.scheduled_date or (interval[1] if interval is not None else None)

@@ -43,7 +43,7 @@ _PATHS = re.compile(r",\s*(?=[A-Za-z][\w+.-]*:/|/)")
 
 
 def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
-    """All events of a command that has ended.
+    """Yields all events of a command that has ended.
 
     Args:
         lines: Its lines, both streams, in the order in which they came.

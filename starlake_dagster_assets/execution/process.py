@@ -98,7 +98,7 @@ class CommandExecutor:
             self._runner.release()
 
     def redact(self, text: str) -> str:
-        """The text without secrets."""
+        """Returns the text without secrets."""
         return redact(text, self._secrets)
 
     def complete(self, command: Command) -> Ending:
@@ -168,12 +168,12 @@ class CommandExecutor:
                 self.warn(str(error))
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """The audit rows of a command; None where they cannot be read, or are not written."""
+        """Returns the audit rows of a command; None if they cannot be read, or are not written."""
         reader = self._reader
         return None if reader is None or not self._audited else self._ask(lambda: reader.audit(job_id))
 
     def last_load(self, table: Table) -> Sequence[AuditRow]:
-        """The LOAD rows of the newest load of a table; none where they cannot be read."""
+        """Returns the LOAD rows of the newest load of a table; none if they cannot be read."""
         reader = self._reader
         if reader is None or not self._audited:
             return ()
@@ -237,7 +237,7 @@ class CommandExecutor:
 
 
 def _hidden(line: Line, secrets: frozenset[str]) -> Line:
-    """The line without secrets."""
+    """Returns the line without secrets."""
     if not secrets:
         return line
     raw = line.raw

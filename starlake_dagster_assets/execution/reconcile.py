@@ -168,7 +168,7 @@ def _verdict(facts: Facts) -> Verdict:
 
 
 def _failed_in_audit(facts: Facts) -> Verdict | None:
-    """A row that reports a failure overrides the log: the engine can ignore the failure of its final write."""
+    """Returns a failure reported by an audit row, over the log: the engine can ignore a failed final write."""
     rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
     if not rejected:
         return None
@@ -178,7 +178,7 @@ def _failed_in_audit(facts: Facts) -> Verdict | None:
 
 
 def _failed_in_log(facts: Facts) -> Verdict | None:
-    """An error that the program logged while it worked on the table."""
+    """Returns a failure that the program logged while it worked on the table."""
     failed = facts.failed
     if failed is None or not failed.reported or not (facts.log.lossless or facts.log.ended):
         return None
@@ -191,7 +191,7 @@ def _failed_in_log(facts: Facts) -> Verdict | None:
 
 
 def _loaded_in_audit(facts: Facts) -> Verdict | None:
-    """Each file has its own row; a load that replaces rows leaves a row of its final write alone."""
+    """Returns a success by the audit row of each file; a load that replaces rows has one row for its final write."""
     if not _covered(facts):
         return None
     return facts.verdict(Evidence.AUDIT)
@@ -208,7 +208,7 @@ def _covered(facts: Facts) -> bool:
 
 
 def _by_files(facts: Facts) -> Verdict | None:
-    """A file that went to `archive` was loaded, one in `ingesting` was not."""
+    """Returns a result by file locations: a file in `archive` was loaded, one in `ingesting` was not."""
     files = facts.files
     if files is None:
         return None
@@ -234,7 +234,7 @@ def _by_files(facts: Facts) -> Verdict | None:
 
 
 def _nothing_in_audit(facts: Facts) -> Verdict | None:
-    """A load that ended well, or walked through all tables, and left no row of this one."""
+    """Returns "no file" if a load ended well, or processed all tables, and left no audit row of this one."""
     if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
         return None
     if facts.ending.clean or (facts.log.walked and facts.ending.rows):
@@ -243,7 +243,7 @@ def _nothing_in_audit(facts: Facts) -> Verdict | None:
 
 
 def _failed_without_rows(facts: Facts) -> Verdict | None:
-    """The audit can be read and does not have the rows that a load of the table leaves."""
+    """Returns a failure if the audit is readable and lacks the rows that a load of the table leaves."""
     if not facts.load.credible:
         return None
     landed_files = file_names([row for row in facts.rows if row.success])
@@ -271,7 +271,7 @@ def _by_log(facts: Facts) -> Verdict | None:
 
 
 def _unannounced(facts: Facts) -> Verdict | None:
-    """No line names the table."""
+    """Returns a result for a table that no log line names."""
     log, listed = facts.log, facts.listed
     if not facts.is_without_file:
         return None

@@ -148,7 +148,7 @@ class RunState:
 
 
 def _without_name(node: Node, reason: str) -> str:
-    """The reason without the name of the node before it, which messages have already."""
+    """Returns the reason without the node's name in front, which messages contain already."""
     for name in (node.raw, node.id):
         reason = reason.removeprefix(f"{name}: ") if name else reason
     return reason

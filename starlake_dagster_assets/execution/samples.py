@@ -81,7 +81,7 @@ def counts_rows(sql: str, dialect: str) -> bool:
 
 
 def _query(sql: str, dialect: str) -> Any:
-    """The query of one column and one row; None for other SQL."""
+    """Returns the query of one column and one row; None for other SQL."""
     from sqlglot import exp
 
     try:
@@ -102,7 +102,7 @@ def _rows_of(tree: Tree) -> Any:
 
 
 def _verdict(query: Tree, value: Tree) -> Any:
-    """The rows behind a verdict: 0 means that the expectation holds."""
+    """Returns the rows behind a result: 0 means that the expectation holds."""
     from sqlglot import exp
 
     value = _bare(value)
@@ -125,7 +125,7 @@ def _verdict(query: Tree, value: Tree) -> Any:
 
 
 def _rows_where(query: Tree, condition: Tree, *, holds: bool) -> Any:
-    """The rows because of which a condition holds, or does not hold; None where no row is at fault."""
+    """Returns the rows because of which a condition holds, or does not hold; None if it depends on no row."""
     from sqlglot import exp
 
     condition = _bare(condition)
@@ -154,7 +154,7 @@ def _rows_where(query: Tree, condition: Tree, *, holds: bool) -> Any:
 
 
 def _shown(query: Tree) -> Any:
-    """The rows of the query within `EXISTS`, with all of their columns where they are not grouped."""
+    """Returns the rows of the query within `EXISTS`, with all of their columns if they are not grouped."""
     from sqlglot import exp
 
     if isinstance(query, exp.Subquery):
@@ -172,7 +172,7 @@ def _shown(query: Tree) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """An expression without casts and parentheses."""
+    """Returns an expression without casts and parentheses."""
     from sqlglot import exp
 
     while isinstance(value, (exp.Paren, exp.Cast)):
@@ -193,7 +193,7 @@ def _is_number(value: Any, number: int) -> bool:
 
 
 def _counted(query: Tree, value: Any) -> Any:
-    """The rows that an expression of a query counts; None where it does not count rows."""
+    """Returns the rows that an expression of a query counts; None if it does not count rows."""
     from sqlglot import exp
 
     value = _bare(value)
@@ -251,7 +251,7 @@ def _is_count(value: Tree) -> bool:
 
 
 def _counted_case(value: Tree) -> Any:
-    """The condition of `sum(case when … then 1 else 0 end)` or `count(case when … then 1 end)`; None elsewhere."""
+    """Returns the condition of `sum(case when … then 1 else 0 end)` or `count(case when … then 1 end)`; else None."""
     from sqlglot import exp
 
     inner = _bare(value.this)

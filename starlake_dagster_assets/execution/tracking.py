@@ -105,18 +105,18 @@ class TableState:
         return self.files.get(name) in (FileState.ANNOUNCED, FileState.SUMMARISED)
 
     def confirm(self, name: str) -> None:
-        """The engine archived or deleted the file; counts are not known where it gave no summary."""
+        """Confirms a file that the engine archived or deleted; counts are unknown if it gave no summary."""
         if self.files.get(name) is FileState.ANNOUNCED:
             self._counts = [None, None, None]
         self.files[name] = FileState.CONFIRMED
         self._archived.add(name)
 
     def confirm_all(self) -> None:
-        """The engine went on to another table without an error."""
+        """Confirms all files, since the engine went on to another table without an error."""
         self.files = dict.fromkeys(self.files, FileState.CONFIRMED)
 
     def refuse(self, error: str) -> None:
-        """The engine reported an error while it worked on this table."""
+        """Records an error that the engine reported while it worked on this table."""
         if error and error not in self.errors:
             self.errors.append(error)
         for name in self.unconfirmed:

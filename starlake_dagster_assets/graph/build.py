@@ -53,7 +53,7 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
 
 
 def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
-    """The upstreams named by `dagster_deps=a.b;c.d` tags (separators: `;`, `|`, `,` and white space)."""
+    """Yields the upstreams named by `dagster_deps=a.b;c.d` tags (separators: `;`, `|`, `,` and white space)."""
     for tag in tags:
         found = _DECLARED.fullmatch(tag)
         if found:
@@ -61,7 +61,7 @@ def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
 
 
 def parity_edges(graph: Graph) -> tuple[Edge, ...]:
-    """The edges between load tables and tasks that the engine's own regular expressions find, sorted."""
+    """Returns the edges between load tables and tasks that the engine's own regular expressions find, sorted."""
     made = (node for node in graph.nodes.values() if node.kind != "external")
     engine = EngineNames(sorted(made, key=lambda node: node.raw))
     found = [
@@ -125,7 +125,7 @@ class _Builder:
                 self._edge(one, node.id, "declared")
 
     def _declared(self, source: str, name: str) -> tuple[str, ...]:
-        """All writers of a table, or the one task whose own name is declared."""
+        """Returns all writers of a table, or the one task whose own name is declared."""
         return (source,) if source.lower() == name.lower() else self._writers.get(source, (source,))
 
     def add_files(self) -> None:

@@ -42,7 +42,7 @@ class ColumnLineage:
         self._queries: dict[str, QualifiedQuery] | None = {} if keep_queries else None
 
     def columns(self, node_id: str) -> _Columns:
-        """The columns of a node by their final names, each with its type or None.
+        """Returns the columns of a node by their final names, each with its type or None.
 
         Args:
             node_id: Any node's id.
@@ -56,7 +56,7 @@ class ColumnLineage:
         return self._columns.get(node_id, ())
 
     def lineage(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """For each output column of a task, the columns of other nodes (or of itself) that its value is made of.
+        """Returns, per output column of a task, the columns of nodes from which its value is computed.
 
         Args:
             node_id: Any node's id.
@@ -106,7 +106,7 @@ class ColumnLineage:
         return (self._queries or {}).get(node_id)
 
     def _unread(self, node_id: str) -> Iterator[str]:
-        """The nodes whose columns are still to be read, upstreams first; cycles are cut where they close."""
+        """Yields the nodes whose columns are not read yet, upstreams first; cycles are cut where they close."""
         todo: list[tuple[str, bool]] = [(node_id, False)]
         entered: set[str] = set()
         while todo:

@@ -44,7 +44,7 @@ def _cover(successors: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]
 
 
 def _shortest(successors: Mapping[str, Sequence[str]], start: str, end: str) -> list[str]:
-    """The shortest path within one component, where there always is one."""
+    """Returns the shortest path within one component, which always exists."""
     before: dict[str, str | None] = {start: None}
     queue = deque([start])
     while end not in before:
@@ -62,7 +62,7 @@ def _shortest(successors: Mapping[str, Sequence[str]], start: str, end: str) -> 
 
 
 def _components(successors: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Tarjan's strongly connected components with a stack of its own."""
+    """Yields strongly connected components by Tarjan's algorithm, with an explicit stack."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

@@ -13,7 +13,7 @@ __all__ = ["to_html"]
 
 _ROW, _WIDEST, _LETTER, _GAP, _MARGIN = 34, 44, 7.2, 90, 24
 _SWEEPS = 4
-"""How often the order within columns is improved: enough for a graph of hundreds, quick for one of thousands."""
+"""Number of passes that improve the order in columns: enough for hundreds of nodes, fast for thousands."""
 _COLORS = {
     "table": ("#e8f0fe", "#3b6fd4"),
     "task": ("#fdf3dc", "#c98a1b"),
@@ -46,7 +46,7 @@ svg.classList.add('chosen');nodes.forEach(n=>n.dataset.name.toLowerCase().includ
 
 
 def to_html(shown: View) -> str:
-    """A page that a browser opens as it is: columns from left to right, a click shows what a node depends on."""
+    """Returns a self-contained HTML page: columns from left to right, a click highlights the upstreams of a node."""
     kinds = {node.id: "files" if node.is_files else "view" if node.is_view else node.kind for node in shown.nodes}
     columns = _ordered(_columns(shown), shown)
     widths = [min(_WIDEST, max(len(name) for name in column)) * _LETTER + 24 for column in columns]
@@ -76,7 +76,7 @@ def to_html(shown: View) -> str:
 
 
 def _columns(shown: View) -> list[list[str]]:
-    """Each node in the column after the last of those that it reads; nodes of a circle where their first one is."""
+    """Returns each node in the column after its last upstream; nodes of a cycle in that of their first one."""
     reads: dict[str, set[str]] = {node.id: set() for node in shown.nodes}
     for source, target in shown.edges:
         reads[target].add(source)
@@ -94,7 +94,7 @@ def _columns(shown: View) -> list[list[str]]:
 
 
 def _ordered(columns: list[list[str]], shown: View) -> list[list[str]]:
-    """The columns with each node near the middle of its neighbours, so that few edges cross."""
+    """Returns the columns with each node near the middle of its neighbours, so that few edges cross."""
     near: dict[str, list[str]] = {node.id: [] for node in shown.nodes}
     for source, target in shown.edges:
         near[source].append(target)

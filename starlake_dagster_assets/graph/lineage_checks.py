@@ -16,7 +16,7 @@ __all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "raw_name", "sel
 
 
 def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: Mapping[str, Node]) -> Problem:
-    """The warning for an unqualified name that several tables have.
+    """Returns the warning for an unqualified name that several tables have.
 
     Args:
         node: The task's node.
@@ -39,7 +39,7 @@ def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: M
 
 
 def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
-    """The warning for SQL that reads a renamed load table by the name of its files.
+    """Returns the warning for SQL that reads a renamed load table by the name of its files.
 
     Args:
         node: The task's node.
@@ -60,7 +60,7 @@ def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
 
 
 def self_reference(node: Node, task: Task, name: str) -> Problem:
-    """The warning for a task that reads the table it writes."""
+    """Returns the warning for a task that reads the table it writes."""
     file, line = _place(node, task, name)
     return Problem(
         file=file,
@@ -73,7 +73,7 @@ def self_reference(node: Node, task: Task, name: str) -> Problem:
 
 
 def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
-    """The error for nodes that wait for each other.
+    """Returns the error for nodes that wait for each other.
 
     Args:
         cycle: Ids along it, from the smallest.
@@ -91,7 +91,7 @@ def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
 
 
 def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engine: EngineView) -> list[Problem]:
-    """The warnings for edges that the engine's own DAGs would lack or invent, and for names it fails on.
+    """Returns the warnings for edges that the engine's own DAGs lack or invent, and for names at which it fails.
 
     Args:
         node: The task's node.
@@ -132,7 +132,7 @@ def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engi
 
 
 def _place(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
-    """The SQL file of a task, and the line where a name stands, as far as the text tells."""
+    """Returns the SQL file of a task, and the line of a name in it, if the text has it."""
     location = task.sql_location or task.location
     last = name.rsplit(".", 1)[-1].strip('"') if name else ""
     if last and task.source_sql:

@@ -84,7 +84,7 @@ class Names:
         return NameResolution(unknown=(domain, table), renamed=raw)
 
     def declared(self, name: str) -> str | None:
-        """The node that a user means by an id or a raw name, or None."""
+        """Returns the node that a user means by an id or a raw name; None if there is none."""
         parts = tuple(part.lower() for part in split_name(name))
         return self._final.get(parts[-2:]) or self._raw.get(name.lower())
 

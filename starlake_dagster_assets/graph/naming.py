@@ -14,7 +14,7 @@ _Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Naming:
-    """Names and groups of the nodes; whatever is missing is the project's own.
+    """Names and groups of the nodes; missing ones default to the project's own.
 
     Attributes:
         keys: Asset key by node id.

@@ -31,7 +31,7 @@ class NodeSet:
 
 
 def collect_nodes(project: Project) -> NodeSet:
-    """All nodes that the project's own files describe.
+    """Returns all nodes that the project's own files describe.
 
     Args:
         project: The resolved project.
@@ -67,7 +67,7 @@ def collect_nodes(project: Project) -> NodeSet:
 
 
 def node_file(node: Node) -> Location:
-    """The file that describes a node: its SQL for a task that has one, else its YAML."""
+    """Returns the file that describes a node: its SQL for a task that has one, else its YAML."""
     if node.task:
         return node.task.sql_location or node.task.location
     described: Table | ExternalTable | None = node.table or node.external

@@ -51,7 +51,7 @@ class EngineNames:
                 self._streams.setdefault(stream.lower(), node.id)
 
     def view(self, task: Task) -> EngineView:
-        """The upstreams of a task by `task.parity_references`; none when its SQL is not parsed (`parseSQL: false`)."""
+        """Returns the upstreams of a task by `task.parity_references`; none if `parseSQL` is false."""
         sources: set[str] = set()
         failures: list[str] = []
         for name in task.parity_references if task.parse_sql else ():

@@ -120,7 +120,7 @@ def argv_chunks(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, .
 
 
 def _domain_of(node: Node) -> tuple[str, str]:
-    """The kind of a group and the domain, in the order in which groups are opened."""
+    """Returns the kind of a group and the domain, in the order in which groups are opened."""
     if node.table:
         return "load", node.table.domain
     return "transform", node.task.domain.lower() if node.task else node.domain
@@ -172,7 +172,7 @@ class _Planner:
         self._reach(index, before - {index})
 
     def groups(self) -> Iterator[Group]:
-        """The groups of wanted nodes, in an order in which they can run."""
+        """Yields the groups of wanted nodes, in an order in which they can run."""
         kept = [index for index, group in enumerate(self._open) if group.kind]
         # an ancestor has strictly fewer ancestors
         kept.sort(key=lambda index: (self._open[index].ancestors.bit_count(), index))

@@ -17,7 +17,7 @@ _DYNAMIC = re.compile(r"\bquery\s*\(|\bquery_table\s*\(\s*[^'\s]", re.IGNORECASE
 
 
 class PrivateColumns:
-    """Answers whether a column may be shown; where nobody can tell what it is made of, it may not.
+    """Decides whether a column may be shown; a column of unknown origin may not.
 
     Args:
         lineage: Gives the column lineage of the project's graph; asked when a column needs it.

@@ -47,13 +47,13 @@ def view(graph: Graph, selection: Collection[str] | None = None, *, files: bool 
 
 
 def to_json(shown: View) -> str:
-    """`{"nodes": [{"id", "kind", "raw", "key"}], "edges": [[upstream, downstream]]}`, sorted."""
+    """Returns `{"nodes": [{"id", "kind", "raw", "key"}], "edges": [[upstream, downstream]]}`, sorted."""
     nodes = [{"id": n.id, "kind": n.kind, "raw": n.raw or n.id, "key": list(n.key)} for n in shown.nodes]
     return json.dumps({"nodes": nodes, "edges": [list(pair) for pair in shown.edges]}, ensure_ascii=False, indent=2)
 
 
 def to_mermaid(shown: View) -> str:
-    """A Mermaid flow chart, one subgraph a schema: cylinders are load tables, slanted boxes views."""
+    """Returns a Mermaid flow chart, one subgraph per schema: cylinders are load tables, slanted boxes views."""
     short = {node.id: f"n{number}" for number, node in enumerate(shown.nodes)}
     schemas: dict[str, list[Node]] = {}
     for node in shown.nodes:
@@ -70,7 +70,7 @@ def to_mermaid(shown: View) -> str:
 
 
 def to_text(shown: View) -> str:
-    """A tree from the sources down; what was already shown is not unfolded again.
+    """Returns a tree from the sources down; a node that was shown already is not expanded again.
 
     Below 40 levels it goes on at the margin, so that its size is bounded by that of the graph.
     """
@@ -94,7 +94,7 @@ def to_text(shown: View) -> str:
 def _branch(
     start: str, following: dict[str, list[str]], by_id: dict[str, Node], seen: set[str], later: deque[str]
 ) -> Iterator[str]:
-    """The lines of one tree; nodes that are too deep for it are added to `later`."""
+    """Yields the lines of one tree; nodes that are too deep for it are added to `later`."""
     todo: list[tuple[str, str, str]] = [(start, "", "")]
     while todo:
         name, lead, indent = todo.pop()

@@ -26,7 +26,7 @@ _KINDS: Mapping[str, Callable[[Node], bool]] = {
 
 
 def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> frozenset[str]:
-    """The nodes that an expression names.
+    """Returns the nodes that an expression names.
 
     White space is union, a comma is intersection. A term is `domain:x`, `tag:x` (also `tag:key=value`),
     `kind:table|task|view|external|files`, or a name: `table`, `schema.table` or a raw name, with `*` and `?`; case does
@@ -129,7 +129,7 @@ def _term(index: _Index, term: str, item: str) -> set[str]:
 
 
 def _walk(neighbours: Mapping[str, Sequence[str]], start: set[str], steps: str | None) -> set[str]:
-    """All ids within so many steps: None is none, "" is no limit."""
+    """Returns all ids within a number of steps: None for no step, "" for no limit."""
     limit = 0 if steps is None else len(neighbours) if not steps else int(steps)
     seen, frontier = set(start), set(start)
     while frontier and limit > 0:
@@ -150,7 +150,7 @@ class _Index:
                 self._ids[name.lower()].add(node.id)
 
     def atom(self, atom: str) -> set[str]:
-        """The ids that one word names, without the neighbours."""
+        """Returns the ids that one word of an expression names, without the neighbours."""
         method, colon, value = atom.partition(":")
         if not colon:
             return self._named(atom)

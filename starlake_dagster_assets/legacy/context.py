@@ -82,7 +82,7 @@ class DagNode:
         return (self.kind, self.name.lower())
 
     def with_more(self, other: DagNode) -> DagNode:
-        """This node, and what another place says of it that is not said here."""
+        """Returns this node with the values of another for the same node that it lacks."""
         return DagNode(
             self.name,
             self.kind,
@@ -125,5 +125,5 @@ class DagContext:
     environment: str | None = None
 
     def problem(self, path: str, message: str, hint: str = "", code: str = "dag-context") -> Problem:
-        """A problem of this file's literals."""
+        """Returns a problem of this file's literals."""
         return Problem(file=self.file or self.name, line=self.line, key=path, message=message, hint=hint, code=code)

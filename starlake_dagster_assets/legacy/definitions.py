@@ -43,7 +43,7 @@ def definitions_from_dag_context(
     automation: StarlakeAutomation | None = None,
     **settings: Any,
 ) -> dg.Definitions:
-    """The tables and tasks of DAG files as assets, with their jobs, schedules and sensors.
+    """Returns the tables and tasks of DAG files as assets, with their jobs, schedules and sensors.
 
     Each schedule of a load file, and each transform file, is a job of that name. Nothing of a file is run.
 
@@ -127,7 +127,7 @@ def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
 
 
 def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResource:
-    """The resource that the options of all files describe.
+    """Returns the resource that the options of all files describe.
 
     Raises:
         ProjectError: When they describe two, or not a whole one.
@@ -152,7 +152,7 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
 
 
 def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Mapping[str, str]:
-    """The options that the resource knows, which must be the same in all files that say them."""
+    """Returns the options that the resource knows, which must be equal in all files that set them."""
     found: dict[str, tuple[str, DagContext]] = {}
     problems: list[object] = []
     for context in contexts:

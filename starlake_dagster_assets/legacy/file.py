@@ -98,7 +98,7 @@ def _read(file: Path) -> DagContext | None:
 
 
 def _variables(tree: ast.Module) -> tuple[_Values, dict[str, int]]:
-    """The variables that the module assigns, and where."""
+    """Returns the variables that the module assigns, and their lines."""
     values, lines = _Values(), dict[str, int]()
     for statement in tree.body:
         targets = statement.targets if isinstance(statement, ast.Assign) else []
@@ -119,7 +119,7 @@ class _Values(dict[str, Any]):
 
 
 def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
-    """The value of an expression, as far as it can be had without running anything."""
+    """Returns the value of an expression, as far as it can be computed without running anything."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):

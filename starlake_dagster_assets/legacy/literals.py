@@ -1,4 +1,4 @@
-"""Reads the literals of a DAG file into a `DagContext`; what has another shape is told by its path."""
+"""Reader of the literals of a DAG file into a `DagContext`; unexpected shapes are reported by their path."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ def read_dag_context(
 
 
 def _said(value: Any) -> Any:
-    """A text; none for what the templates write where there is nothing."""
+    """Returns a text; none for what the templates write instead of a missing value."""
     return None if isinstance(value, str) and value.strip() in ("", "None") else value
 
 
 def _named(value: Any) -> Any:
-    """A name alone stands for an item that has only a name."""
+    """Returns an item; a name alone becomes an item that has only a name."""
     return {"name": value} if isinstance(value, str) else value
 
 
 def _listed(value: Any) -> Any:
-    """A list; a set of names in the order of the alphabet, since its own order changes from process to process."""
+    """Returns a list; sets are sorted by name, since their order differs between processes."""
     return sorted(cast("Iterable[str]", value)) if isinstance(value, (set, frozenset)) else value
 
 
@@ -144,7 +144,7 @@ class _Reader:
         self.nodes: dict[tuple[str, str], DagNode] = {}
 
     def schedules(self, literal: Any) -> tuple[DagSchedule, ...]:
-        """The items of `schedules`."""
+        """Returns the items of `schedules`."""
         items = [
             self._shaped(_Schedule, f"schedules[{index}]", item)
             for index, item in enumerate(self._items("schedules", literal))
@@ -166,7 +166,7 @@ class _Reader:
         return DagSchedule(item.schedule, self.cron(f"{path}.cron", item.cron), tables)
 
     def roots(self, literal: Any) -> tuple[tuple[str, str], ...]:
-        """The keys of the tasks that the file runs; `nodes` holds the trees below."""
+        """Returns the keys of the tasks that the file runs; `nodes` holds the trees below."""
         items = self._items("dependencies", literal)
         roots = [self._node(f"dependencies[{index}]", item) for index, item in enumerate(items)]
         stack = [one for one in reversed(roots) if one]
@@ -198,7 +198,7 @@ class _Reader:
         self.nodes[node.key] = first.with_more(replace(node, reads=tuple(reads)))
 
     def task_options(self, literal: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-        """The variables of single transforms."""
+        """Returns the variables of single transforms."""
         found: dict[str, Mapping[str, str]] = {}
         for name, value in literal.items():
             given: Any = cast("Mapping[str, Any]", value).get("options") if isinstance(value, Mapping) else value
@@ -218,7 +218,7 @@ class _Reader:
         return {key.strip(): text.strip() for key, equals, text in pairs if equals}
 
     def cron(self, path: str, value: Any) -> str | None:
-        """A cron expression of five fields; None for none."""
+        """Returns a cron expression of five fields; None for none."""
         try:
             return cron_of(_said(value), PRESETS)
         except (ValueError, AttributeError) as error:
@@ -226,7 +226,7 @@ class _Reader:
             return None
 
     def environment(self, value: str | None) -> str | None:
-        """The environment that an enum's text or a template's name says."""
+        """Returns the environment named by an enum's text or by a template."""
         if not value:
             return None
         name = value.removesuffix(".py.j2").rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower()
@@ -242,7 +242,7 @@ class _Reader:
         self.problems.append(self._context.problem(path, message, hint))
 
     def mapping(self, path: str, literal: Any) -> Mapping[str, Any]:
-        """A dictionary by texts; none for None."""
+        """Returns a dictionary with text keys; empty for None."""
         if literal is None:
             return {}
         if isinstance(literal, Mapping):
@@ -289,13 +289,13 @@ class _Reader:
 
 
 def _options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options without those of single transforms, and without those that say nothing."""
+    """Returns the options without those of single transforms, and without empty ones."""
     tasks = _task_entries(options)
     return {key: one for key, one in options.items() if key not in tasks and one is not None}
 
 
 def _task_entries(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"domain.task": {"options": ...}}` among the options, as the generated files merge `jobs` into them."""
+    """Returns `{"domain.task": {"options": ...}}` among the options, as the generated files merge `jobs` into them."""
     return {key: one for key, one in options.items() if "." in key and isinstance(one, Mapping)}
 
 

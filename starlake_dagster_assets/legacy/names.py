@@ -28,7 +28,7 @@ _NOWHERE = Location(file="")
 def project_of_names(
     contexts: Sequence[DagContext], root: Path, env: str | None, variables: Mapping[str, str]
 ) -> Project:
-    """The project that DAG files let one guess.
+    """Returns the project that can be inferred from DAG files.
 
     Args:
         contexts: The files.
@@ -88,7 +88,7 @@ class _Names:
         self._by_name.setdefault(table.raw.lower(), table.id.lower())
 
     def domains(self, datasets: str) -> Iterable[Domain]:
-        """The load domains; files come in where `imported` looks for them, as it was with these DAG files."""
+        """Yields the load domains; files arrive where `imported` looks for them, as with these DAG files before."""
         crons = {node.name.lower(): node for key, node in self._nodes.items() if key[0] == "table"}
         found: dict[str, list[Table]] = {}
         for name, table in self._tables.items():
@@ -107,7 +107,7 @@ class _Names:
             )
 
     def transforms(self) -> Iterable[TransformDomain]:
-        """The transform domains.
+        """Yields the transform domains.
 
         Raises:
             ProjectError: When a task writes into another domain than that of its name.
@@ -136,7 +136,7 @@ class _Names:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Schema and table; a database before them does not count."""
+    """Returns schema and table; a database before them is ignored."""
     *_, domain, table = name.split(".")
     return domain, table
 

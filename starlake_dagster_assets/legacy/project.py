@@ -50,7 +50,7 @@ class Part:
         return text.strip().lower() in {"true", "1", "yes", "on"}
 
     def cron_of(self, said: DagTable | DagNode) -> str | None:
-        """A task's own cron counts: the generator gave a file the cron of its first task."""
+        """Returns the cron of a node: its own, or else that of the file, which is the cron of its first task."""
         return (said.cron if isinstance(said, DagNode) else None) or self.cron
 
 
@@ -168,7 +168,7 @@ class DagProject:
         return replace(self._base.graph, nodes=MappingProxyType(nodes))
 
     def _table(self, table: Table) -> Table:
-        """The table with the schedule and the DAG configuration of its file."""
+        """Returns the table with the schedule and the DAG configuration of its file."""
         node = self._ids["table", table.raw]
         if node not in self._found:
             own: dict[str, Any] = {"dag_ref": None}
@@ -190,7 +190,7 @@ class DagProject:
 
     @cached_property
     def _dependencies(self) -> frozenset[str]:
-        """Ids of what the jobs of files with `load_dependencies` run first, whatever schedule the project gives it."""
+        """Ids that the jobs of files with `load_dependencies` run first, regardless of their schedules."""
         upstream: Mapping[str, tuple[str, ...]] = self._base.graph.upstream if self._base is not None else {}
         stack = [node for node, (part, _) in self._found.items() if part.runs_dependencies]
         found: set[str] = set()
@@ -218,7 +218,7 @@ class DagProject:
     # ------------------------------------------------------------------------------------------------- names
 
     def _id(self, said: DagTable | DagNode) -> str | None:
-        """The id of the node that a literal names."""
+        """Returns the id of the node that a literal names."""
         if isinstance(said, DagNode):
             kind, raw, final = "task", said.name, said.sink
         else:
@@ -250,7 +250,7 @@ class DagProject:
         return found | {key: node.id for key, node in graph.by_raw.items()}
 
     def _nodes(self) -> Mapping[str, tuple[Part, str | None]]:
-        """The part that runs each node, and by which cron.
+        """Returns the part that runs each node, and by which cron.
 
         Raises:
             ProjectError: Names what the project does not have, and what two schedules have.
@@ -285,7 +285,7 @@ class DagProject:
 
 
 def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:
-    """The variables of `sl_env_var`.
+    """Returns the variables of `sl_env_var`.
 
     Args:
         contexts: The files.

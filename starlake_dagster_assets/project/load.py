@@ -179,7 +179,7 @@ class _Loading:
         self._application_refs: list[dict[str, Any]] = data.get("refs") or []
 
     def settings_names(self) -> frozenset[str]:
-        """The variables that the application and the env files mention."""
+        """Returns the variables that the application and the env files mention."""
         files = [file for kind in _SETTINGS for file in self._sources.of(kind)]
         return frozenset(name for file in files for name in mentioned(file.content.decode("utf-8", "replace")))
 
@@ -232,7 +232,7 @@ class _Loading:
         return resolve_refs(self._application_refs)
 
     def _key(self) -> str:
-        """A hash of all files and of the settings that the resolved objects depend on."""
+        """Returns a hash of all files and of the settings that the resolved objects depend on."""
         digest = blake2b(digest_size=16)
         for path, file in self._sources.files.items():
             if file.kind not in _SETTINGS:

@@ -82,7 +82,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
     @classmethod
     def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
-        """The resource that the options of a DAG configuration describe.
+        """Returns the resource that the options of a DAG configuration describe.
 
         Args:
             options: `options` of `dags/<name>.sl.yml`, texts. Those that are no business of this environment are left
@@ -122,7 +122,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         return resolved(self)
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
-        """The runner of a project.
+        """Returns the runner of a project.
 
         Args:
             project: The project whose commands are run.
@@ -141,7 +141,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         return ResultPolicies(self.unknown_result, self.failed_command)
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
-        """Sensors that the environment needs beside the assets, such as one that sweeps up; none by default.
+        """Returns sensors that the environment needs, such as one that deletes lost clusters; none by default.
 
         Args:
             resource_key: Key of this resource in the definitions.
@@ -154,7 +154,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         return False
 
     def pool(self, project: ProjectSource) -> str | None:
-        """The concurrency pool of the steps, where what they write must not be written by two runs; none by default."""
+        """Returns the concurrency pool of the steps, if two runs must not write at the same time; none by default."""
         return None
 
     def run(
@@ -271,7 +271,7 @@ def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | 
 
 
 def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields by their own names.
+    """Returns the fields by their own names.
 
     Raises:
         RunnerError: A name is unknown, or one field is given by two names with different values.
@@ -348,5 +348,5 @@ def _title(cls: type[Any]) -> str:
 
 
 def _read(cls: type[Any], field: str, value: Any) -> Any:
-    """The value of a field; a text for a list or a mapping is read."""
+    """Returns the value of a field; a text for a list or a mapping is parsed."""
     return read_text(cls, field, value) if isinstance(value, str) and not is_variable(value) else value

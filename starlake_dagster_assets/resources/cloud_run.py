@@ -48,7 +48,7 @@ class StarlakeCloudRun(StarlakeGoogleResource):
     )
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
-        """Cloud Run.
+        """Returns the environment that runs commands on Cloud Run.
 
         Raises:
             RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.

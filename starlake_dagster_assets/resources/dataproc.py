@@ -1,4 +1,4 @@
-"""Google Cloud Dataproc as a Dagster resource: an existing cluster, a cluster a run, or Serverless batches."""
+"""Google Cloud Dataproc as a Dagster resource: an existing cluster, a cluster per run, or Serverless batches."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
         "spark.dynamicAllocation.maxExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
     }
 )
-"""What Dataproc Serverless documents for Spark properties of batches."""
+"""Limits that Dataproc Serverless documents for Spark properties of batches."""
 
 
 class DataprocCluster(ResourceConfig):
@@ -175,7 +175,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
     @classmethod
     def from_dataproc_resource(cls, resource: Any, **fields: Any) -> "StarlakeDataproc":
-        """The settings of a `DataprocResource` of dagster-gcp.
+        """Returns the settings of a `DataprocResource` of dagster-gcp.
 
         Args:
             resource: Its `project_id`, `region` and `cluster_name` are taken: the cluster must be there.
@@ -223,7 +223,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return DataprocJobs(service, program, output, cluster, self.deploy_mode)
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
-        """For clusters that are made for runs: one that deletes those whose run has ended."""
+        """Returns, for clusters created per run, a sensor that deletes those whose run has ended."""
         if self.cluster is not None or self._dumped("serverless") or "serverless" in self.from_environment:
             return ()
         from starlake_dagster_assets.resources.dataproc_sweeper import build_sweeper
@@ -290,7 +290,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return ClusterPlan(bucket=self.bucket, **self._dumped("ephemeral"))
 
     def _dumped(self, name: str) -> dict[str, Any]:
-        """The fields of a nested configuration; none where it is not given."""
+        """Returns the fields of a nested configuration; none if it is not given."""
         config: ResourceConfig | dict[str, Any] | None = getattr(self, name)
         return config.values() if isinstance(config, ResourceConfig) else {**(config or {})}
 

@@ -10,7 +10,7 @@ __all__ = ["build_sweeper"]
 
 @cache  # definitions that share a resource share its sensor too: Dagster merges identical sensors only
 def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval: int = 60) -> dg.SensorDefinition:
-    """A sensor that sweeps with a resource.
+    """Returns a sensor that sweeps with a resource.
 
     Args:
         resource_key: Key of the resource in the definitions.

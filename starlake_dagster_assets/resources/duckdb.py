@@ -39,7 +39,7 @@ class StarlakeDuckDB(StarlakeResource):
         return value
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
-        """The embedded runner.
+        """Returns the embedded runner.
 
         Raises:
             RunnerError: When duckdb is not installed.
@@ -56,9 +56,9 @@ class StarlakeDuckDB(StarlakeResource):
         )
 
     def single_writer(self, project: ProjectSource) -> bool:
-        """True: a DuckDB file has one writer."""
+        """Returns True: a DuckDB file has one writer."""
         return True
 
     def pool(self, project: ProjectSource) -> str | None:
-        """`starlake_duckdb_<file name>`: with a limit of 1, no two runs write the file at once."""
+        """Returns `starlake_duckdb_<file name>`: with a limit of 1, no two runs write the file at once."""
         return duckdb_pool(project, self.database)

@@ -68,7 +68,7 @@ class StarlakeFargate(StarlakeRemoteResource):
     endpoint_url: str | None = Field(default=None, description="Of the services; AWS' own by default.")
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
-        """ECS.
+        """Returns the environment that runs commands on ECS.
 
         Raises:
             RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.

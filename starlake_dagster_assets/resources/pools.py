@@ -12,7 +12,7 @@ __all__ = ["duckdb_pool"]
 
 
 def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | None:
-    """`starlake_duckdb_<file name>`: the same for every project that writes the file, wherever it is mounted.
+    """Returns `starlake_duckdb_<file name>`: the same for every project that writes the file, on any mount.
 
     Args:
         project: The project.

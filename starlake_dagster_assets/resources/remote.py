@@ -68,7 +68,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
-        """The service that runs commands.
+        """Returns the service that runs commands.
 
         Args:
             project: The project whose commands are run.
@@ -80,7 +80,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         raise RunnerError("This resource does not say where commands run: override environment(project, attempt).")
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
-        """The runner of a project.
+        """Returns the runner of a project.
 
         Raises:
             RunnerError: When the environment is not there.
@@ -107,7 +107,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         )
 
     def variables(self, project: ProjectSource) -> Mapping[str, str]:
-        """The environment variables of every command.
+        """Returns the environment variables of every command.
 
         Raises:
             RunnerError: When one holds a secret, by its name or its value.

@@ -93,12 +93,12 @@ class StarlakeShell(StarlakeWarehouseResource):
         return super().configure_at_launch(**_with_secrets(kwargs))
 
     def __repr_args__(self) -> Any:
-        """The fields without the values of variables."""
+        """Returns the fields without the values of variables."""
         for name, value in super().__repr_args__():
             yield name, dict.fromkeys(self.env, "***") if name == "env" else value
 
     def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
-        """The runner of the chosen launcher.
+        """Returns the runner of the chosen launcher.
 
         Raises:
             RunnerError: What the launcher needs is not installed.
@@ -115,7 +115,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         return writes_duckdb_file(project.model)
 
     def pool(self, project: ProjectSource) -> str | None:
-        """`starlake_duckdb_<file name>`, where the project writes a DuckDB file."""
+        """Returns `starlake_duckdb_<file name>` if the project writes a DuckDB file."""
         return duckdb_pool(project)
 
     def warehouse_access(self) -> WarehouseAccess:

@@ -1,4 +1,4 @@
-"""Access of a resource to the warehouse of its project, whatever runs the commands."""
+"""Access of a resource to the warehouse of its project, in every execution environment."""
 
 from typing import Any, cast
 
@@ -50,6 +50,6 @@ class StarlakeWarehouseResource(StarlakeResource):
         return WarehouseAccess(urls=self.warehouse_urls, resource=resource)
 
     def __repr_args__(self) -> Any:
-        """The fields without the values of URLs."""
+        """Returns the fields without the values of URLs."""
         for name, value in super().__repr_args__():
             yield name, dict.fromkeys(self.warehouse_urls, "***") if name == "warehouse_urls" else value

@@ -15,7 +15,7 @@ JOB_ID = "{{ job_id() }}"
 """`SL_JOB_ID` of every command, which identifies its rows in the audit: DAG, task, run and try."""
 
 _ALTERED = " \t\n\r'\"`{}\\"
-"""What Starlake alters when it writes a text into its audit: both sides are compared without it."""
+"""Characters that Starlake alters when it writes a text into its audit: both sides are compared without them."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Checks:
         return [f"from {module} import (\n    BigQueryCheckOperator,\n)"]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The table of the results of expectations."""
+        """Returns the constant with the table of the results of expectations."""
         return [("EXPECTATIONS", f"{self.audit.name}.expectations")]
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
-        """The operator of a check, and the arguments that are its own; a second try would find the same."""
+        """Returns the operator of a check and its own arguments; a check is not retried."""
         texts: list[str] = [_plain(text) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [

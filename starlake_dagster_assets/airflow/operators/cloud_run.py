@@ -34,11 +34,11 @@ class CloudRun(Google):
         return [f"from {module} import (\n    CloudRunExecuteJobOperator,\n)", *self.waiting_imports()]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The environment variables."""
+        """Returns the environment variables."""
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """Helper functions of a file that runs commands on Cloud Run."""
+        """Returns the helper functions of a file that runs commands on Cloud Run."""
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class CloudRun(Google):
         return found
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task."""
+        """Returns the operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
         if self.alone(task):

@@ -72,7 +72,7 @@ class Dataproc(Google):
         return [block, *waiting]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The cluster, the program, and Spark."""
+        """Returns the constants for the cluster, the program and Spark."""
         found: list[tuple[str, Any]] = [("CLUSTER", self._cluster_name())]
         if not self.given("cluster_id"):
             found.append(("CLUSTER_CONFIG", self._cluster_config()))
@@ -86,7 +86,7 @@ class Dataproc(Google):
         return [*found, ("SPARK", spark), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """Helper functions of a file that runs commands on Dataproc."""
+        """Returns the helper functions of a file that runs commands on Dataproc."""
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Dataproc(Google):
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task."""
+        """Returns the operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
         if self.alone(task):
@@ -128,7 +128,7 @@ class Dataproc(Google):
         return f"{stem.strip('-')}-{own}-{{{{ dag_run.start_date.strftime('%Y%m%d%H%M%S') }}}}"
 
     def _cluster_config(self) -> dict[str, Any]:
-        """As the resource of the same name asks for it."""
+        """Returns the configuration of the cluster, as the resource `StarlakeDataproc` builds it."""
         given: dict[str, Any] = {name: value for name in _TEXTS if (value := self.given(f"dataproc_{name}"))}
         given |= {name: int(value) for name in _NUMBERS if (value := self.given(f"dataproc_{name}"))}
         metadata = self.given("dataproc_cluster_metadata")

@@ -22,7 +22,7 @@ DATE = "{{ window()[1] }}+0000"
 
 
 def url_parts(url: str) -> tuple[str, str]:
-    """Bucket and path of the URL of an object store."""
+    """Returns bucket and path of the URL of an object store."""
     bucket, _, path = url.partition("://")[2].partition("/")
     return bucket, path
 
@@ -65,7 +65,7 @@ class Dialect:
         return {}
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task, and the arguments that are its own."""
+        """Returns the operator of a task and its own arguments."""
         raise NotImplementedError
 
     @property
@@ -84,7 +84,7 @@ class Dialect:
         return Templates(self.project, self.dag.variables_prefix)
 
     def value(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
-        """A setting as a template: the Airflow variable of that name, by default what the options say.
+        """Returns a setting as a template: the Airflow variable of that name, with the option as its default.
 
         Args:
             name: Of the variable, and of the option.
@@ -95,7 +95,7 @@ class Dialect:
         return self._templates.variable(name, known)
 
     def given(self, *names: str) -> str | None:
-        """An option, or None."""
+        """Returns an option of the DAG; None if it is not given."""
         return setting(self.dag.settings, *names)
 
     @cached_property
@@ -106,7 +106,7 @@ class Dialect:
         return {"SL_ROOT": self._templates.root(self.dag.settings), "SL_LOG_LEVEL": "info", **said, **job}
 
     def arguments(self, task: TaskSpec) -> list[str]:
-        """The argument list of a task, as templates."""
+        """Returns the argument list of a task, as templates."""
         found = [jinja(arg) for arg in task.argv]
         if task.waiting is not None and "--globalAckFilePath" in found:
             found[found.index("--globalAckFilePath") + 1] = task.waiting.ack
@@ -117,7 +117,7 @@ class Dialect:
         return found
 
     def options(self, task: TaskSpec) -> str:
-        """`--options` of a transform, as a template."""
+        """Returns the `--options` of a transform, as a template."""
         more = ",".join(f"{name}={value}" for name, value in task.options.items())
         return "{{ options(" + (jinja_text(more) if more else "") + ") }}"
 

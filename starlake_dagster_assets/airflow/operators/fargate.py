@@ -38,11 +38,11 @@ class Fargate(Dialect):
         return [*found, *self.waiting_operators(_SENSOR)]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The environment variables."""
+        """Returns the environment variables."""
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
-        """Helper functions of a file that runs commands on ECS."""
+        """Returns the helper functions of a file that runs commands on ECS."""
         container = {
             "name": self.value("aws_task_definition_container_name"),
             "command": Raw("list(args)"),
@@ -73,7 +73,7 @@ class Fargate(Dialect):
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task."""
+        """Returns the operator of a task."""
         if task.kind == "wait" and task.waiting is not None:
             if task.waiting.ack:
                 return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]

@@ -21,7 +21,7 @@ class Google(Dialect):
         return self.waiting_operators(_SENSOR)
 
     def waiting(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The sensor of a task that waits."""
+        """Returns the sensor of a task that waits."""
         assert task.waiting is not None
         if task.waiting.ack:
             bucket, path = url_parts(task.waiting.ack)

@@ -33,7 +33,7 @@ class Shell(Dialect):
         return found
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """The environment and one command line a kind of command."""
+        """Returns the environment, and one command line per kind of command."""
         starlake = self.value("starlake_path", "starlake", options=["SL_STARLAKE_PATH"])
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
         env = {"STARLAKE": starlake}
@@ -55,11 +55,11 @@ class Shell(Dialect):
         return ("files_are_there",) if self.waits() else ()
 
     def default_args(self) -> dict[str, Any]:
-        """`PATH` and the like stay."""
+        """Returns the argument that keeps variables such as `PATH`."""
         return {"append_env": True}
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """The operator of a task."""
+        """Returns the operator of a task."""
         if task.kind == "start":
             return "EmptyOperator", []
         if task.kind == "wait":
@@ -79,7 +79,7 @@ class Shell(Dialect):
 
 
 def _command(task: TaskSpec) -> str:
-    """The command line of a kind of command, as Python text."""
+    """Returns the command line of a kind of command, as Python source."""
     flags = [*task.argv[1::2]]
     flags += ["--scheduledDate"] if task.kind in ("load", "transform") else []
     flags += ["--options"] if task.kind == "transform" else []

@@ -6,7 +6,7 @@ __all__ = ["EMPTY", "PYTHON", "PYTHON_SENSOR", "either"]
 
 
 def either(module: str, name: str, former: str) -> str:
-    """An import that Airflow 3 has in its standard provider, and Airflow 2 has at home."""
+    """Returns an import of a name from the standard provider in Airflow 3, and from Airflow itself in Airflow 2."""
     return (
         f"try:\n    from airflow.providers.standard.{module} import {name}\n"
         f"except ImportError:  # Airflow 2\n    from airflow.{former} import {name}"

@@ -85,7 +85,7 @@ class Request:
 
 
 def plan_dags(request: Request) -> Plan:
-    """The DAGs of a project.
+    """Returns the DAGs of a project.
 
     Raises:
         ProjectError: For names that collide and circles, each by name.
@@ -235,7 +235,7 @@ class _Planner:
         return {node: own[self._leader(node, own)] for node in own}
 
     def _leader(self, node: str, own: Mapping[str, Start]) -> str:
-        """The node in whose DAG a node is made: itself, or the nearest that has it made first."""
+        """Returns the node whose DAG makes a node: itself, or the closest downstream node with a trigger."""
         if self._triggers[node].owner != "none":
             return node
         inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
@@ -271,7 +271,7 @@ class _Planner:
         return frozenset(domain for domain, found in seen.items() if len(found) > 1)
 
     def _order(self) -> list[str]:
-        """Upstream first, by what is read and by what is waited for."""
+        """Returns the nodes in topological order, by what they read and what they wait for."""
         sorter: TopologicalSorter[str] = TopologicalSorter()
         for node in self._nodes:
             rule = self._rules.get(node)
@@ -337,7 +337,7 @@ class _Planner:
         return found
 
     def _job_file(self, node: str) -> str | None:
-        """The file of the DAG configuration of a node, without its suffix."""
+        """Returns the file of the DAG configuration of a node, without its suffix."""
         job = self._jobs[node]
         return job.name if job.dag else None
 
@@ -348,7 +348,7 @@ class _Planner:
         return DagWords(self._label(bundle), self._file(bundle), self._environment(bundle))
 
     def _label(self, bundle: Bundle) -> str:
-        """A word for what starts a DAG."""
+        """Returns a word for the trigger of a DAG."""
         if isinstance(bundle.start, Clock):
             return spoken(bundle.start.cron, self._request.project.model.application.schedule_presets)
         return "files" if isinstance(bundle.start, Files) else ""

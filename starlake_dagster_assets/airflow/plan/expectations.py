@@ -44,7 +44,7 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
 
 
 def checked(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:
-    """The expectations of nodes that block, or those that do not.
+    """Returns the expectations of nodes that block, or those that do not block.
 
     Args:
         nodes: What one task makes. A text that blocks one of them blocks all: the rows of one task are asked for.

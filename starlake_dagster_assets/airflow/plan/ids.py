@@ -24,7 +24,7 @@ Ids = Literal["starlake", "starlake-airflow", "asset"]
 
 
 def id_part(text: str) -> str:
-    """A part of an id, as starlake-airflow writes it: `$` becomes `S`, whatever else is refused `_`.
+    """Returns a part of an id, as starlake-airflow writes it: `$` becomes `S`, other invalid characters `_`.
 
     Letters of non-Latin scripts stay: Airflow accepts them.
 
@@ -42,7 +42,7 @@ def _is_kept(char: str) -> bool:
 
 
 def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
-    """The URI of an asset: that of starlake-airflow's datasets (`<domain>_<table>`), or one made of the asset key.
+    """Returns the URI of an asset: starlake-airflow's (`<domain>_<table>`), or one built from the asset key.
 
     A scheme without `x-` would import every provider at each parse; Airflow 2 refuses what is not ASCII.
 
@@ -56,7 +56,7 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
-    """The id of the task that makes a node.
+    """Returns the id of the task that makes a node.
 
     `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
     """
@@ -67,7 +67,7 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 
 
 def dag_id(parts: Iterable[str]) -> str:
-    """A DAG id, which is also the name of a file: small letters, digits and `_`.
+    """Returns a DAG id, which is also the name of a file: lower-case letters, digits and `_`.
 
     A part with letters of a non-Latin script gets a short hash in their place.
 
@@ -109,7 +109,7 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
 
 
 def python_names(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
-    """A Python name for each task id: the id itself where it is one.
+    """Returns a Python name for each task id: the id itself where it is valid.
 
     Args:
         ids: Task ids.

@@ -36,7 +36,7 @@ class ExportLineage:
         return {key: node for node, key in self.keys.items()}
 
     def around(self, made: Iterable[Key]) -> frozenset[Key]:
-        """The assets that are not of the project and that read something, or are read, through their like alone.
+        """Returns the assets outside the project that are connected with given nodes through such assets alone.
 
         Args:
             made: Keys of the nodes that are looked from.
@@ -71,7 +71,7 @@ class ExportLineage:
 
 
 def lineage_of(graph: Graph, naming: Naming) -> ExportLineage:
-    """The edges of a project where something else has a say.
+    """Returns the edges of a project, with those that a naming declares in place of its own.
 
     Args:
         graph: The project's own.

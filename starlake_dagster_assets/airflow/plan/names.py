@@ -32,7 +32,7 @@ class DagWords:
 
 
 def spoken(cron: str, presets: Mapping[str, str]) -> str:
-    """A cron expression as a word: the name of its preset, else its fields.
+    """Returns a cron expression as a word: the name of its preset, or else its fields.
 
     Examples:
         >>> spoken("0 5 * * *", {"morning": "0 5 * * *"}), spoken("*/15 6-18 * * 1-5", {})
@@ -53,7 +53,7 @@ def bundle_names(
     words: Callable[[Bundle], DagWords],
     groups: Mapping[str, str],
 ) -> list[str]:
-    """A name for each DAG.
+    """Returns a name for each DAG.
 
     Args:
         found: The DAGs.

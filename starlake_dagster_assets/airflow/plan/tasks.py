@@ -61,13 +61,13 @@ class TaskMaker:
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def task_of(self, node: Node) -> str:
-        """The id of the task that makes a node."""
+        """Returns the id of the task that makes a node."""
         if self.granularity == "batch" and node.table:
             return f"load_{id_part(node.table.domain)}"
         return self.ids[node.id]
 
     def gate_of(self, node: Node) -> str:
-        """The id of the task after which a node is good: the check of what blocks it, else the one that makes it."""
+        """Returns the id of the task after which a node is valid: its blocking check, or else its own task."""
         return self._gates.get(self.task_of(node), self.task_of(node))
 
     @cached_property
@@ -131,7 +131,7 @@ class TaskMaker:
         return [*tasks, *(task for load, batch in zip(loads, batches, strict=True) for task in self._with(load, batch))]
 
     def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:
-        """A task and its checks: the outlets belong to the one that holds them back."""
+        """Yields a task and its checks; the outlets belong to the check that withholds them."""
         gate = self._gates.get(task.id)
         yield replace(task, outlets=()) if gate else task
         if self.application is None:
@@ -181,7 +181,7 @@ class TaskMaker:
         )
 
     def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:
-        """A skipped upstream (no file came) holds only what waits for it."""
+        """Returns the trigger rule of a task: a skipped upstream (no file came) stops only what waits for it."""
         rule = self.rules.get(node)
         if rule is None or bundle.gated:
             return _RULES["clock"]

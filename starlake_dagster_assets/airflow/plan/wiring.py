@@ -52,7 +52,7 @@ def statement(before: Sequence[str], then: Sequence[str]) -> str:
 
 
 def _statement(left: str | list[str], right: list[str]) -> str:
-    """`a >> b`, `a >> [b, c]`, `[a, b] >> c`, cut into lines where it is long."""
+    """Returns `a >> b`, `a >> [b, c]` or `[a, b] >> c`, split into lines if it is long."""
     first = left if isinstance(left, str) else _flat(left)
     then = right[0] if len(right) == 1 else _flat(right)
     line = f"{first} >> {then}"

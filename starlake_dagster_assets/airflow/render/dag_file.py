@@ -51,7 +51,7 @@ _RESERVED = (
 
 
 def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
-    """The source of a DAG file.
+    """Returns the source of a DAG file.
 
     Args:
         dag: The DAG.
@@ -128,7 +128,7 @@ def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[
 
 
 def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], _: bool) -> str:
-    """The schedule for a DAG of the user, and the function that adds the tasks to it."""
+    """Returns the schedule for a DAG of the user, and the function that adds the tasks to it."""
     arguments: list[tuple[str, Any]] = [
         ("group_id", Raw("group_id")),
         ("prefix_group_id", Raw("False")),
@@ -197,7 +197,7 @@ def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, *, pre
 
 
 def _cluster(around: Any) -> list[str]:
-    """The cluster is made once files are there, and deleted whatever happens."""
+    """Returns the tasks that create the cluster once files are there, and delete it in any case."""
     (setup, maker, how), (teardown, remover, who) = around
     return [
         f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",

@@ -20,7 +20,7 @@ _LONGEST_TAG = 100
 
 
 def document(nodes: Sequence[Node]) -> str:
-    """The Markdown of a task; empty where the nodes have nothing but a name.
+    """Returns the Markdown of a task; empty if the nodes have only a name.
 
     Args:
         nodes: What it makes.
@@ -48,7 +48,7 @@ def title(nodes: Sequence[Node]) -> str:
 
 
 def source_files(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """The files of the project that describe the nodes, sorted; their directories where they are many."""
+    """Returns the files of the project that describe the nodes, sorted; their directories if there are many."""
     found: set[str] = set()
     for node in nodes:
         made = node.task or node.table

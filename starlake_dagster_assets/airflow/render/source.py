@@ -33,19 +33,19 @@ class Call:
 
 
 def jinja(text: str) -> str:
-    """A text as a template of Airflow that renders to it, and that no operator takes for the name of a file."""
+    """Returns a template of Airflow that renders to a text, and that no operator takes for the name of a file."""
     escaped = _TEMPLATE.sub("{{ '{' }}", text)
     return escaped + "{{ '' }}" if _FILE.search(escaped) else escaped
 
 
 def jinja_text(text: str) -> str:
-    """A text as a literal inside a Jinja expression: only what cannot end it is written as it stands."""
+    """Returns a text as a literal inside a Jinja expression; characters that could end it are escaped."""
     plain = all(char.isascii() and (char.isalnum() or char in _PLAIN) for char in text)
     return f"'{text}'" if plain else "'" + "".join(f"\\U{ord(char):08x}" for char in text) + "'"
 
 
 def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
-    """A value as Python source.
+    """Returns a value as Python source.
 
     Args:
         value: Texts, numbers, None, durations, sequences, mappings and `Raw`.
@@ -70,12 +70,12 @@ def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
 
 
 def call(name: str, arguments: Sequence[tuple[str, Any]], indent: int = 0, used: int = 0) -> str:
-    """A call; an argument without a name is positional."""
+    """Returns a call as Python source; an argument without a name is positional."""
     return _wrapped(f"{name}(", ")", [(f"{key}=" if key else "", one) for key, one in arguments], indent, used)
 
 
 def text_block(text: str) -> str:
-    """A text of several lines between triple quotes."""
+    """Returns a text of several lines between triple quotes."""
     body = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     body = _CONTROL.sub(_escape, body)
     body = re.sub(r"[ \t]+(?=\n|$)", lambda match: "".join(f"\\x{ord(char):02x}" for char in match[0]), body)
@@ -85,7 +85,7 @@ def text_block(text: str) -> str:
 
 
 def _key(key: Any) -> str:
-    """The beginning of an item of a mapping; a `Raw` key is a mapping whose items go before."""
+    """Returns the start of an item of a mapping; a `Raw` key is a mapping that is unpacked."""
     return f"**{key}" if isinstance(key, Raw) else f"{python_literal(key)}: "
 
 

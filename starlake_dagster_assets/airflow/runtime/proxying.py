@@ -156,4 +156,4 @@ def _gate(task: Any) -> Callable[[Any], None] | None:
 
 
 def _do_nothing(context: Any) -> None:
-    """The `execute` of a task whose work Dagster does."""
+    """Stands in for the `execute` of a task whose work Dagster does."""

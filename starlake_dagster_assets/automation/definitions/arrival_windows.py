@@ -58,7 +58,7 @@ def missed_windows(
 
 
 def _ticks(clock: Clock, first: float, before: float) -> Iterator[datetime]:
-    """The ticks from one moment until before another."""
+    """Yields the ticks from one moment until before another."""
     windows = clock_windows(clock)
     at = datetime.fromtimestamp(first, ZoneInfo(clock.timezone))
     while (found := windows.get_next_partition_window(at, respect_bounds=False)) and found.start.timestamp() < before:

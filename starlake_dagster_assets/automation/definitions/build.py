@@ -1,4 +1,4 @@
-"""Everything that starts the assets of a project: jobs, sensors and schedules."""
+"""All jobs, sensors and schedules that start the assets of a project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def build_automation(
     automation: StarlakeAutomation | None = None,
     translator: StarlakeTranslator | None = None,
 ) -> Automation:
-    """The jobs of a project and what starts them.
+    """Returns the jobs of a project, with the sensors and schedules that start them.
 
     Args:
         project: The project, or the path of its directory.

@@ -87,7 +87,7 @@ class ConditionScope:
         return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
 
     def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
-        """The facts of one evaluation of all conditions."""
+        """Returns the facts of one evaluation of all conditions."""
         if self._last is None or self._last[0]() is not view:
             states = SensorStates(view.instance, self._triggers, self.keys)
             facts = EventLogFacts(view.instance, view.asset_graph, self._triggers, self.keys, states.stopped)

@@ -23,7 +23,7 @@ def build_freshness_checks(
     prefix: str = "",
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> tuple[list[dg.AssetChecksDefinition], list[dg.SensorDefinition]]:
-    """The checks of the nodes that have a freshness, and the sensor that runs them.
+    """Returns the checks of the nodes that have a freshness, and the sensor that runs them.
 
     An asset has one check: of `error` (severity ERROR), else of `warn` (severity WARN).
 

@@ -17,7 +17,7 @@ __all__ = ["asset_key", "one_grid_each", "unowned_upstreams", "without_own_condi
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
-    """The asset key of a node; of an id outside of the project, its parts.
+    """Returns the asset key of a node; for an id outside the project, its parts.
 
     Args:
         translator: Bound to the project.
@@ -56,7 +56,7 @@ def unowned_upstreams(
 
 
 def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
-    """The triggers with each job cut where its nodes are partitioned differently: a job of Dagster has one kind.
+    """Returns the triggers with jobs split by partitions definition: a job of Dagster has only one.
 
     Unpartitioned nodes keep the name of the job, the others have that of a preset or a hash in theirs.
 
@@ -83,7 +83,7 @@ def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Trigger
 
 
 def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
-    """The triggers without the watches of nodes that have an `AutomationCondition` of the translator's own.
+    """Returns the triggers without the watches of nodes whose `AutomationCondition` comes from the translator.
 
     Args:
         translator: Bound to the project.

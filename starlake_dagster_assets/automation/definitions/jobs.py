@@ -22,7 +22,7 @@ DAG = "starlake/dag"
 def build_jobs(
     project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> dict[str, Any]:
-    """The jobs of a project, to be started by its sensors and schedules, or by hand.
+    """Returns the jobs of a project, to be started by its sensors and schedules, or by hand.
 
     Args:
         project: The project, or the path of its directory.

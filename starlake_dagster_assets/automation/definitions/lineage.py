@@ -104,7 +104,7 @@ def build_lineage_sensors(
 def lineage_scopes(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator, owner: str = "lineage"
 ) -> list[LineageScope]:
-    """The tasks that lineage starts, by job.
+    """Returns the tasks that lineage starts, by job.
 
     Args:
         project: The project.

@@ -67,7 +67,7 @@ class EventLogFacts:
     # --------------------------------------------------------------------------------------- the evaluator's questions
 
     def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
-        """The newest materialization of each watched node, as far as the target reads it."""
+        """Returns the newest materialization of each watched node, as far as the target reads it."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
         materialization, nodes = self.records.get(target.node), self.watched(target.node)
@@ -92,7 +92,7 @@ class EventLogFacts:
         return self._consumption(record).includes(self.keys[node], update.id, update.time)
 
     def attempt(self, target: LineageTarget) -> RunAttempt | None:
-        """The newest run that was created to materialize the target."""
+        """Returns the newest run that was created to materialize the target."""
         if target not in self._attempts:
             key, partition = self.keys[target.node], target.partition
             is_known = partition is None or partition in self.table(target.node).planned
@@ -101,7 +101,7 @@ class EventLogFacts:
         return self._attempts[target]
 
     def running(self, target: LineageTarget) -> str:
-        """The run in progress that is still to materialize the target."""
+        """Returns the run in progress that is still to materialize the target."""
         key = self.keys[target.node]
         return next((run.text for run in self._runs if key in run.keys and self._is_open(run, target)), "")
 
@@ -125,7 +125,7 @@ class EventLogFacts:
         return [LineageTarget(node, one) for one in self.table(target.node).read_by(target.partition, node)]
 
     def stopped_sensor(self, node: str) -> str | None:
-        """The stopped sensor of a node."""
+        """Returns the stopped sensor of a node."""
         return self._stopped(node)
 
     # ------------------------------------------------------------------------------------------- questions of the tick
@@ -152,7 +152,7 @@ class EventLogFacts:
             return False
 
     def places(self, node: str) -> Mapping[str, int]:
-        """The partitions of a node in their order."""
+        """Returns the position of each partition of a node in their order."""
         if node not in self._places:
             definition = self.partitions(node)
             keys = definition.get_partition_keys(dynamic_partitions_store=self.instance) if definition else ()
@@ -160,7 +160,7 @@ class EventLogFacts:
         return self._places[node]
 
     def table(self, node: str) -> PartitionTable:
-        """The partitions of a node that has some."""
+        """Returns the partitions of a partitioned node."""
         if node not in self._tables:
             self._tables[node] = PartitionTable(self, node)
         return self._tables[node]
@@ -176,17 +176,17 @@ class EventLogFacts:
         return trigger is not None and trigger.watch is not None and trigger.watch.all_history
 
     def watched(self, node: str) -> Sequence[str]:
-        """The nodes that a node watches."""
+        """Returns the nodes that a node watches."""
         trigger = self._triggers.triggers.get(node)
         return watched(trigger.watch.condition) if trigger is not None and trigger.watch is not None else ()
 
     def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
-        """The tags of runs, by their ids; those of deleted runs are left out."""
+        """Returns the tags of runs, by their ids; those of deleted runs are left out."""
         return {run: record.dagster_run.tags for run, record in self._run_records(runs).items()}
 
     @cached_property
     def records(self) -> Mapping[str, Any]:
-        """The newest materialization of each node, in one call whatever their number."""
+        """Newest materialization of each node, read in one call for any number of nodes."""
         nodes = {key: node for node, key in self.keys.items()}
         return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
 
@@ -220,7 +220,7 @@ class EventLogFacts:
         return target.partition in covered and not self.table(target.node).is_made_since_planned(target.partition)
 
     def _covered(self, run: _Run, node: str) -> Collection[str] | None:
-        """The partitions of a node that a run materializes; None for a run without partitions."""
+        """Returns the partitions of a node that a run materializes; None for a run without partitions."""
         if (run.id, node) not in self._covers:
             self._covers[run.id, node] = self._partitions_of(run.tags, node)
         return self._covers[run.id, node]
@@ -238,7 +238,7 @@ class EventLogFacts:
         return {key for key, place in places.items() if places[start] <= place <= places[end]}
 
     def _active(self, node: str) -> Collection[str]:
-        """The partitions of a node with something new upstream, or with a run in progress."""
+        """Returns the partitions of a node with something new upstream, or with a run in progress."""
         found = dict.fromkeys(self.table(node).updates)
         for run in self._runs:
             if self.keys[node] in run.keys:

@@ -86,7 +86,7 @@ class PartitionTable:
         return partition in self.planned and self.made.get(partition, 0) > self.planned[partition]
 
     def read_by(self, partition: str, node: str) -> Collection[str]:
-        """The partitions of an upstream that a partition reads, as far as they were planned or materialized."""
+        """Returns the partitions of an upstream that a partition reads, as far as they were planned or materialized."""
         if self._is_same(node):
             return [partition]
         table = self._facts.table(node)
@@ -95,7 +95,7 @@ class PartitionTable:
     # ------------------------------------------------------------------------------------------------------ candidates
 
     def _candidates(self) -> list[str]:
-        """The partitions with an update that they may not have read: those without a run for it come first."""
+        """Returns the partitions with an update that they may not have read; those without a run for it come first."""
         since = 0 if self._facts.all_history(self._node) else self.first
         found: list[tuple[bool, str]] = []
         older: list[str] = []
@@ -145,7 +145,7 @@ class PartitionTable:
         return found
 
     def _by_partition(self, node: str) -> Mapping[str, int]:
-        """The newest materializations of an upstream by partition; nothing for one without partitions."""
+        """Returns the newest materializations of an upstream by partition; empty for an unpartitioned one."""
         record = self._facts.records.get(node)
         if record is None or (self._facts.partitions(node) is None and record.partition_key is None):
             return {}
@@ -156,7 +156,7 @@ class PartitionTable:
     # --------------------------------------------------------------------------------------------------------- mapping
 
     def _mapped(self, node: str, upstream: str) -> Collection[str]:
-        """The partitions that read a partition of an upstream."""
+        """Returns the partitions that read a partition of an upstream."""
         known = self._facts.partitions(node)
         if known is None:  # of another code location that is not declared here: only the name is known
             record = self._facts.records[node]
@@ -197,7 +197,7 @@ class PartitionTable:
         return self._facts.has_partition(self._node, partition)
 
     def _closed_at(self, moment: float) -> str | None:
-        """The newest partition that was complete at a moment; of partitions other than time windows, the last one."""
+        """Returns the newest partition that was complete at a moment; without time windows, the last partition."""
         windows = self.definition
         if not isinstance(windows, _Windows):
             return next(reversed(list(self._facts.places(self._node))), None)

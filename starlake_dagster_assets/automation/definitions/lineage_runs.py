@@ -39,7 +39,7 @@ class NeededRun:
 
     @property
     def key(self) -> str:
-        """Run key: the same for the same targets and updates, whatever the sensor is called."""
+        """Run key: the same for the same targets and updates, independent of the sensor's name."""
         ids = sorted((str(one.target), sorted(update.id for update in one.updates.values())) for one in self.due)
         newest = max((number for _, numbers in ids for number in numbers), default=0)
         return f"lineage:{newest}:{short(json.dumps(ids))}"
@@ -148,7 +148,7 @@ class JobPlan:
             )
 
     def _first_only(self, node: str, found: list[RunNeeded]) -> list[RunNeeded]:
-        """The partitions of the newest update of a node that was never materialized; others are left to a backfill."""
+        """Returns the partitions of the newest update of a node that was never materialized, without older ones."""
         table = self.facts.table(node)
         if table.first or self.facts.all_history(node) or len(found) < 2:
             return found

@@ -14,7 +14,7 @@ PRIORITY = "dagster/priority"
 
 
 def most_runs_tag(most: int) -> str:
-    """The key of the run tag of jobs that may have so many runs at a time (`max_active_runs`); its value is the job.
+    """Returns the key of the tag that limits the runs of a job (`max_active_runs`); the tag's value is the job.
 
     One rule in `tag_concurrency_limits` of `dagster.yaml`, with `applyLimitPerUniqueValue`, limits all such jobs.
     """
@@ -22,7 +22,7 @@ def most_runs_tag(most: int) -> str:
 
 
 def job_tags(job: Job) -> dict[str, str]:
-    """The tags of a job and its runs.
+    """Returns the tags of a job and its runs.
 
     Args:
         job: `priority_weight` becomes `dagster/priority`, `max_active_runs` see `most_runs_tag`, `tags` tags of their
@@ -37,7 +37,7 @@ def job_tags(job: Job) -> dict[str, str]:
 
 
 def retry_tags_of(nodes: Iterable[Node]) -> dict[str, str]:
-    """The tags that make retries of a run by the daemon select only the assets that the run did not materialize.
+    """Returns the tags with which retries by the daemon select only the assets that the run did not materialize.
 
     Args:
         nodes: Of the job. With a load among them there are no tags: a load can fail after some of its rows are

@@ -25,7 +25,7 @@ _Span = tuple[float, float]
 
 
 class CoveredIntervals:
-    """Data intervals that some assets have a run or a materialization for, whatever schedule, job or user started it.
+    """Data intervals for which some assets have a run or a materialization, from any schedule, job or user.
 
     Runs and materializations are found by asset, in the event log: renamed schedules, jobs and code locations, and
     several schedules for one asset, need no special rule. A failed run counts if a schedule requested it: it is

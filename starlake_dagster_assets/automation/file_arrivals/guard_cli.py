@@ -1,4 +1,4 @@
-"""`starlake preload` as the guard of a run: "not ready" and "crashed" are told apart."""
+"""`starlake preload` as the guard of a run; it distinguishes "not ready" from "crashed"."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[
 def _told_not_ready(
     lines: list[str], ending: Ending, loadable: Mapping[str, bool], store: Store, sentinel: str
 ) -> bool:
-    """Whether the program said that nothing is there, rather than that it crashed."""
+    """Whether the program reported that there are no files, as opposed to a crash."""
     if ending.clean:
         return _taken(store, sentinel) or any(_WROTE in line for line in lines)
     if ending.result is None or ending.result.exit_code != 1:

@@ -46,7 +46,7 @@ _STRFTIME = re.compile(r"%[YymdHMSj]")
 
 
 def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
-    """The directory that `imported` or `pending` looks at, and that is listed for `ack`.
+    """Returns the directory in which `imported` or `pending` looks for files, and which is listed for `ack`.
 
     Files of a domain without a directory of its own are put into the stage area by others: `ack` lists that.
 
@@ -96,7 +96,7 @@ def areas(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime)
 
 
 def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
-    """The file that `ack` waits for (`global_ack_file_path`).
+    """Returns the file that `ack` waits for (`global_ack_file_path`).
 
     Args:
         pre_load: Its strategy and path.
@@ -114,7 +114,7 @@ def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: dateti
 def ack_paths(
     pre_load: PreLoad, project: Project, domain: Domain, moment: datetime, *, before: int = 0, after: int = 0
 ) -> list[str]:
-    """The ack files that are answered at a moment, oldest first: also those of neighbouring dates.
+    """Returns the ack files that are answered at a moment, oldest first, including those of neighbouring dates.
 
     A path that names the hour has neighbouring hours instead of days.
 
@@ -146,7 +146,7 @@ def dated_names(pre_load: PreLoad, project: Project, domain: Domain, moment: dat
 
 
 def rendered(text: str, project: Project, domain: Domain, moment: datetime, option: str) -> str:
-    """A path with its variables and dates.
+    """Returns a path with its variables and dates filled in.
 
     Args:
         text: May hold `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
@@ -178,7 +178,7 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
 
 
 def in_codes(text: str) -> str:
-    """A path with its dates in the codes of strftime, whichever way they are written; the rest as it stands.
+    """Returns a path with its dates as strftime codes, in either notation; the rest is unchanged.
 
     Examples:
         >>> in_codes("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")

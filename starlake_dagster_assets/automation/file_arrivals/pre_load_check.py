@@ -89,7 +89,7 @@ class PreLoadCheck:
         return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._scan(self.tables).sets
 
     def path(self, text: str) -> str:
-        """A path with its variables."""
+        """Returns a path with its variables filled in."""
         return rendered(text, self.project, self.domain, self.moment, "path")
 
     def acknowledged(self) -> Mapping[str, NotReady]:

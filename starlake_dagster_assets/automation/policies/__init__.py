@@ -1,1 +1,1 @@
-"""Triggers of tables and tasks: decided here once, said by Dagster's sensors and schedules and by Airflow's DAGs."""
+"""Triggers of tables and tasks: determined here once, for Dagster's sensors and schedules and for Airflow's DAGs."""

@@ -98,7 +98,7 @@ class StarlakeAutomation(BaseModel):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The settings by their former names."""
+            """Returns the settings by their former names."""
             if name in FLAT_NAMES:
                 group, field = FLAT_NAMES[name]
                 warn_deprecated(f"`StarlakeAutomation.{name}`", f"`StarlakeAutomation.{group}.{field}`")
@@ -107,7 +107,7 @@ class StarlakeAutomation(BaseModel):
 
     @classmethod
     def off(cls) -> StarlakeAutomation:
-        """Nothing starts by itself; the jobs are there, to be started by hand."""
+        """Returns settings with which nothing starts by itself; jobs exist and can be started by hand."""
         return cls(lineage=False, schedules=False, pre_load=False)
 
     @classmethod
@@ -159,7 +159,7 @@ def settings_of(automation: object, function: str) -> StarlakeAutomation:
 
 
 def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The groups with the settings that were given outside of them, and what is wrong."""
+    """Returns the groups with the settings given outside of them, and the problems found."""
     wrong: list[str] = []
     fields: dict[str, dict[str, Any]] = {}
     for name, value in groups.items():
@@ -179,7 +179,7 @@ def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict
 
 
 def _built(name: str, given: dict[str, Any], wrong: list[str]) -> SettingsGroup | None:
-    """A group of its fields; None, and what is wrong, where they cannot be read."""
+    """Returns a group with its fields; None, and the problems, if they cannot be read."""
     try:
         return GROUPS[name](**given)
     except ProjectError as error:

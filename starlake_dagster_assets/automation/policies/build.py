@@ -92,7 +92,7 @@ def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
 
 
 def restricted(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
-    """The triggers of some nodes; jobs make those alone, and jobs of nothing are left out.
+    """Returns the triggers of some nodes; jobs are reduced to them, and empty jobs are left out.
 
     Args:
         triggers: Of the project.
@@ -118,7 +118,7 @@ class _Builder:
         """Upstreams that run first in the job of a node (`run_dependencies_first`)."""
 
     def build(self) -> Triggers:
-        """The triggers; what is wrong is with the reader."""
+        """Returns the triggers; the option reader has collected the problems."""
         self.reader.unknown(self._model.dags.values())
         clocks = {node: clock.cron for node, (_, clock, _) in self._own_triggers.items() if clock is not None}
         watches = Watches(self._model, self._graph, self._sorted_nodes, self._settings, clocks, self.reader)

@@ -17,7 +17,7 @@ _SUFFIX = re.compile(r"\.(?:py|sql)$", re.IGNORECASE)
 
 
 def word(text: str) -> str:
-    """A name of letters, digits and underscores; accents are dropped.
+    """Returns a name of letters, digits and underscores; accents are dropped.
 
     Examples:
         >>> word("dags/été-2.py")
@@ -41,19 +41,19 @@ class Dags:
         self._task_labels = _labels(task.schedule for task in project.tasks)
 
     def of(self, node: Node) -> DagConfig | None:
-        """`dagRef` of a table (else of its domain), of a task (else of `transform.default`), else of the project."""
+        """Returns the DAG configuration that `dagRef` of the node, its domain or default, or the project names."""
         name = node.task.dag_ref if node.task else node.table.metadata.dag_ref if node.table else None
         return self._project.dags.get(name or "")
 
     def label(self, node: Node) -> str:
-        """The schedule of a node as Starlake names it: a preset, `cron1`, `cron2`, … for others, or `None`."""
+        """Returns the schedule of a node as Starlake names it: a preset, `cron1`, `cron2`, … for others, or `None`."""
         if node.task is not None:
             return self._task_labels.get(node.task.schedule or "", "None")
         schedule = node.table.metadata.schedule if node.table else None
         return self._labels.get(schedule or "", "None")
 
     def variables(self, node: Node) -> Mapping[str, str]:
-        """The variables of `filename`, `comment` and options for a node."""
+        """Returns the variables of `filename`, `comment` and options for a node."""
         common = {"schedule": self.label(node), "sl_project_id": "-1"}
         if node.task is not None:
             task = node.task
@@ -66,22 +66,22 @@ class Dags:
         return {**common, **finals, "domain": table.domain_name, "table": table.name}
 
     def file(self, dag: DagConfig, node: Node) -> str:
-        """The name of the DAG file of a node, without its suffix, as the name of a job."""
+        """Returns the name of the DAG file of a node, without its suffix, as the name of a job."""
         return word(self.stem(dag, node)) or word(dag.name) or "dag"
 
     def stem(self, dag: DagConfig, node: Node) -> str:
-        """The name of the DAG file of a node, without its suffix, as it stands."""
+        """Returns the name of the DAG file of a node, without its suffix, unchanged."""
         text = self._reader.rendered(dag, "filename", dag.filename, self.variables(node))
         return _SUFFIX.sub("", text.strip()).replace("_-1", "")
 
     def comment(self, dag: DagConfig, node: Node) -> str | None:
-        """The comment of a DAG configuration, for a node."""
+        """Returns the comment of a DAG configuration, for a node."""
         text = self._reader.rendered(dag, "comment", dag.comment or "", self.variables(node))
         return text.strip() or None
 
 
 def _labels(schedules: Iterable[str | None]) -> dict[str, str]:
-    """The name of each schedule: of a preset its own, of an expression a number, by first appearance."""
+    """Returns the name of each schedule: the preset's name, or a number by first appearance for an expression."""
     found: dict[str, str] = {}
     number = 0
     for schedule in schedules:

@@ -187,7 +187,7 @@ class Evaluator:
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
     def _answer(self, state: _State) -> RunAttempt | None:
-        """The run that was created for the updates that count; None where they have none."""
+        """Returns the run that was created for the updates that count; None if there is none."""
         attempt = self.facts.attempt(state.target)
         if attempt is None:
             return None
@@ -199,7 +199,7 @@ class Evaluator:
         return attempt
 
     def _stopped(self, state: _State) -> str:
-        """A sentence about upstreams that are due and not waited for, since nothing starts them."""
+        """Returns a sentence about upstreams that are due and not waited for, since nothing starts them."""
         found: list[str] = []
         for up in watched(state.watch.condition):
             sensor = self.facts.stopped_sensor(up) if self._is_due(state.target, up) else None
@@ -260,14 +260,14 @@ class Evaluator:
 
 
 def watched(condition: Condition) -> tuple[str, ...]:
-    """The nodes of a condition, sorted."""
+    """Returns the nodes of a condition, sorted."""
     if isinstance(condition, Upstream):
         return (condition.node,)
     return tuple(sorted({node for part in condition.parts for node in watched(part)}))
 
 
 def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:
-    """True, False, or None for what is neither needed nor there: an optional or slower upstream that has not moved."""
+    """Returns whether a condition holds; None for optional or slower upstreams without an update."""
     if isinstance(condition, Upstream):
         if condition.node in counted:
             return True
@@ -278,7 +278,7 @@ def _truth(condition: Condition, counted: Collection[str], patient: frozenset[st
 
 
 def _lacking(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> str:
-    """The part of a condition that does not hold, as text."""
+    """Returns the part of a condition that does not hold, as text."""
     if isinstance(condition, Upstream):
         return condition.node
     open_parts = [part for part in condition.parts if _truth(part, counted, patient) is not True]
@@ -296,12 +296,12 @@ def _expired(watch: LineageWatch, node: str, update: UpstreamUpdate, now: float)
 
 
 def _moment(update: UpstreamUpdate) -> float:
-    """The instant that places an update in a cycle: inside its partition, else when it was materialized."""
+    """Returns the instant that places an update in a cycle: inside its partition, or else its materialization."""
     return update.window[0].timestamp() if update.window else update.time
 
 
 def _cycle(watch: LineageWatch, moved: Sequence[UpstreamUpdate], timezone: str) -> tuple[datetime, datetime] | None:
-    """The newest cycle in which an upstream has moved."""
+    """Returns the newest cycle with an update of an upstream."""
     if watch.data_cycle is None or not moved:
         return None
     return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)

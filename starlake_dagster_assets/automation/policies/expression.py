@@ -31,7 +31,7 @@ class ExpressionError(StarlakeError):
 
 
 def parse_expression(text: str, names: Mapping[str, str]) -> Condition:
-    """The condition that an expression means; `&` binds closer than `|`, as in Python.
+    """Returns the condition of an expression; `&` binds closer than `|`, as in Python.
 
     Args:
         text: Names joined by `&`, `|` and parentheses; a name with other characters stands between quotes.
@@ -57,7 +57,7 @@ def parse_expression(text: str, names: Mapping[str, str]) -> Condition:
 
 
 def named_nodes(ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Node id by lower-case name; a name that two nodes have stands for neither.
+    """Returns node ids by lower-case name; a name that two nodes share stands for neither.
 
     Args:
         ids: The other names of each node, by its id.
@@ -126,7 +126,7 @@ class _Parser:
         return joined(AllOf, parts)
 
     def _one(self, depth: int) -> Condition:
-        """A name, or an expression between parentheses."""
+        """Returns a name, or an expression between parentheses."""
         token = self.peek()
         if depth > _DEEPEST:
             raise ExpressionError(self._text, token.position, f"more than {_DEEPEST} parentheses within each other")
@@ -153,7 +153,7 @@ class _Parser:
 
 
 def joined(kind: type[AllOf] | type[AnyOf], parts: Sequence[Condition]) -> Condition:
-    """Parts as one condition: parts of the same kind are opened, repeated ones said once, a single one stands alone."""
+    """Returns parts as one condition, without duplicates; nested parts of the same kind are merged."""
     flat: dict[Condition, None] = {}
     for part in parts:
         flat.update(dict.fromkeys(part.parts if isinstance(part, kind) else [part]))

@@ -68,7 +68,7 @@ class SettingsGroup(BaseModel):
 
     @classmethod
     def fields_of(cls, value: object) -> dict[str, Any] | None:
-        """The fields of a group as it may be written: an instance, a mapping, or the value of one; else None."""
+        """Returns the fields of a group from an instance, a mapping, or the value of one field; else None."""
         if isinstance(value, cls):
             return {name: getattr(value, name) for name in value.model_fields_set}
         if isinstance(value, Mapping):
@@ -126,12 +126,12 @@ class PreLoadSettings(SettingsGroup):
 
 
 def _names(data: Any) -> set[str]:
-    """The names of settings."""
+    """Returns the names of the settings."""
     return set(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else set()
 
 
 def _switched(value: Any) -> Any:
-    """True and False as kinds of triggers."""
+    """Returns True and False as kinds of triggers, and other values unchanged."""
     return ("sensor" if value else "none") if isinstance(value, bool) else value
 
 

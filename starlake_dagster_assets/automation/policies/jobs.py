@@ -54,7 +54,7 @@ class Jobs:
         self._place = {node: place for place, node in enumerate(owners)}
 
     def of(self, node: str) -> str:
-        """The name of the job of a node."""
+        """Returns the name of the job of a node."""
         return self._homes[node]
 
     @cached_property
@@ -133,7 +133,7 @@ class Jobs:
 
 
 def _named(groups: Mapping[tuple[Hashable, ...], _Group]) -> dict[tuple[Hashable, ...], str]:
-    """A name for each group: that of its file alone where the file has one trigger, else with what starts it."""
+    """Returns a name for each group: its file's name, followed by the trigger if the file has several."""
     files: dict[tuple[str, str | None], int] = {}
     for group in groups.values():
         files[group.base, group.dag] = files.get((group.base, group.dag), 0) + 1

@@ -47,7 +47,7 @@ def known_elsewhere() -> frozenset[str]:
 
 
 class OptionReader:
-    """Reads what is said of the nodes of a project; gathers what is wrong on the way.
+    """Reads the settings of the nodes of a project, and collects the problems.
 
     Args:
         project: The project.
@@ -100,7 +100,7 @@ class OptionReader:
                 self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
 
     def of_dag(self, dag: DagConfig, variables: Mapping[str, str]) -> NodeSettings:
-        """The settings that a DAG configuration says of a node.
+        """Returns the settings that a DAG configuration gives a node.
 
         Args:
             dag: The configuration.
@@ -119,7 +119,7 @@ class OptionReader:
         return self._read[key]
 
     def rendered(self, dag: DagConfig, name: str, text: str, variables: Mapping[str, str]) -> str:
-        """A value with its variables replaced; one that is no template as it stands, reported."""
+        """Returns a value with its variables replaced; a value that is no template is reported and unchanged."""
         if "{" not in text:
             return text
         try:
@@ -129,7 +129,7 @@ class OptionReader:
             return ""
 
     def of_tags(self, node: Node) -> NodeSettings:
-        """The settings among the tags of a node; a later tag wins over an earlier one."""
+        """Returns the settings among the tags of a node; later tags override earlier ones."""
         pairs = [(key.strip(), value.strip()) for key, sign, value in (tag.partition("=") for tag in node.tags) if sign]
         for name, _ in pairs:
             if name not in _IN_TAGS:
@@ -205,7 +205,7 @@ def merged(*said: NodeSettings) -> NodeSettings:
 
 
 def task_options(project: Project, node: Node) -> Mapping[str, str]:
-    """The variables that its DAG configuration gives to one task: `"<domain.task>": {"options": "k=v,…"}`.
+    """Returns the variables that its DAG configuration gives to one task: `"<domain.task>": {"options": "k=v,…"}`.
 
     Args:
         project: The project.
@@ -224,7 +224,7 @@ def task_options(project: Project, node: Node) -> Mapping[str, str]:
 
 
 def _pairs(text: str) -> Iterable[tuple[str, str]]:
-    """`k=v,…`, bare or as the `options` of a JSON mapping."""
+    """Yields the pairs of `k=v,…`, as plain text or as the `options` of a JSON mapping."""
     try:
         found = json.loads(text)
     except ValueError:

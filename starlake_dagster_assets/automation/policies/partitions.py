@@ -103,7 +103,7 @@ def remedy(kind: Obstacle) -> str:
 
 
 def partition_column(node: Node) -> str:
-    """The first column of `sink.partition`; "" where there is none."""
+    """Returns the first column of `sink.partition`; "" if there is none."""
     sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
     return sink.partition[0] if sink is not None and sink.partition else ""
 

@@ -35,7 +35,7 @@ _EXPECTED = '{"all": {"name": "value"}, "<domain>.<task>": {"name": "value"}}'
 
 
 def options_in(tags: Mapping[str, str]) -> RunOptions:
-    """The variables in the tags of a run.
+    """Returns the variables in the tags of a run.
 
     Args:
         tags: Of the run; `starlake/options` is read. Numbers and booleans count as their text.
@@ -60,7 +60,7 @@ def options_in(tags: Mapping[str, str]) -> RunOptions:
 
 
 def options_of(options: RunOptions, task: str) -> dict[str, str]:
-    """The variables of one task: those of `all`, then its own.
+    """Returns the variables of one task: those of `all`, then its own.
 
     Args:
         options: Of the run.
@@ -70,7 +70,7 @@ def options_of(options: RunOptions, task: str) -> dict[str, str]:
 
 
 def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
-    """A sentence for each section that names no task of the project: it may be meant for another project downstream.
+    """Returns a sentence per section that names no task of the project: another project downstream may have it.
 
     Args:
         options: Of the run.
@@ -120,7 +120,7 @@ def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, s
 
 
 def tag_of(options: RunOptions) -> dict[str, str]:
-    """The run tag that says some variables.
+    """Returns the run tag that holds some variables.
 
     Args:
         options: By section: `all`, or `<domain>.<task>`.

@@ -40,7 +40,7 @@ FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
 
 
 def _words(value: Any) -> Any:
-    """A list, or a text as DAG configurations have it: `a, b`, `a b`, `["a", "b"]` or `['a', 'b']`."""
+    """Returns a list, also from the notations of DAG configurations: `a, b`, `a b`, `["a", "b"]` or `['a', 'b']`."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -57,7 +57,7 @@ def _lower(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
-    """A date or an instant; a text of a date alone is its first instant."""
+    """Returns a date or an instant; a date without a time is its first instant."""
     if not isinstance(value, str):
         return value
     text = re.sub(r"Z$", "+00:00", value.strip())

@@ -56,7 +56,7 @@ class Watches:
     reader: OptionReader
 
     def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, LineageWatch]:
-        """The watches.
+        """Returns the watches of the tasks whose condition names an upstream.
 
         Args:
             followed: What each task follows of what it reads, by node id.

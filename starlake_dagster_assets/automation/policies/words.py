@@ -12,7 +12,7 @@ _MOST_NAMED = 8
 
 
 def listed(texts: Sequence[str], word: str = "and") -> str:
-    """A list as people say it, of eight at most: `a, b and 3 more`; with the word `;` it is joined by semicolons."""
+    """Returns a list as text, of at most eight items: `a, b and 3 more`; with the word `;`, joined by semicolons."""
     shown = list(texts[:_MOST_NAMED])
     if len(texts) > _MOST_NAMED:
         shown.append(f"{len(texts) - _MOST_NAMED} more")
@@ -38,5 +38,5 @@ def span(seconds: float) -> str:
 
 
 def short(text: str) -> str:
-    """A text as twelve characters, for cursors and keys."""
+    """Returns a text as twelve characters, for cursors and keys."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -15,7 +15,7 @@ __all__ = ["TaskColumnLineage", "warehouse_schema"]
 
 
 def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
-    """The columns of the warehouse, with the comments and the keys of the project.
+    """Returns the columns of the warehouse, with the comments and the keys of the project.
 
     Args:
         node: The table or task.
@@ -45,7 +45,7 @@ class TaskColumnLineage:
         self._keys = keys
 
     def of(self, node: Node) -> dg.TableColumnLineage | None:
-        """The lineage of a task; None for a loaded table, and where nothing is known."""
+        """Returns the lineage of a task; None for a loaded table, and if nothing is known."""
         if node.task is None or not (found := self.columns.lineage(node.id)):
             return None
         with quiet():

@@ -30,6 +30,6 @@ def compute_log(context: dg.AssetExecutionContext) -> str:
 
 
 def _path(context: dg.AssetExecutionContext, key: str) -> str:
-    """The file on this machine where the instance keeps its logs there; "" elsewhere."""
+    """Returns the log file of the instance on this machine; "" if its logs are elsewhere."""
     local = getattr(context.instance.compute_log_manager, "get_captured_local_path", None)
     return "" if local is None else str(local([context.run.run_id, "compute_logs", key], "out"))

@@ -83,7 +83,7 @@ class Results:
         self._loads.read_before(list(nodes))
 
     def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
-        """The events of an outcome, or those left over once its command has ended."""
+        """Yields the events of an outcome, or those left over once its command has ended."""
         if isinstance(item, Settled):
             yield from self._late_checks(item.outcome)
             yield from self._late_metadata(item.outcome.node)
@@ -186,7 +186,7 @@ class Results:
         return {"starlake/partition_note": text}
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[Any]:
-        """The checks and the output of a table that got no new file."""
+        """Yields the checks and the output of a table that got no new file."""
         if item.checks:
             yield from self._selected(expectation_results(item, key, self._samples))
         if self._columns_of(item.node):
@@ -253,7 +253,7 @@ class Results:
             yield result
 
     def _selected(self, results: Iterator[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
-        """The results that the run asked for, under the names that the checks have in this step."""
+        """Yields the results that the run selected, under the names that the checks have in this step."""
         for result in results:
             spec = self._binding.checks[_key(result)].get(result.check_name or "")
             if spec is None or spec.key not in self._context.selected_asset_check_keys:
@@ -323,7 +323,7 @@ class Results:
 
 
 def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
-    """The files that a load took and that failed, where an observation tells of such; else none."""
+    """Returns the files that a load took and that failed, if an observation lists them; else none."""
     if not is_failure(observation):
         return ()
     return tuple(name for name in _text(observation, _FILES).split(", ") if name)

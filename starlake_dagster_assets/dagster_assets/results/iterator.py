@@ -44,7 +44,7 @@ class Fetch:
             raise ValueError(f"`samples` is a number of rows from 0 to {MOST_SAMPLES}, not {self.samples}.")
 
     def __bool__(self) -> bool:
-        """Whether tables are told only once the warehouse can be read."""
+        """Whether anything is fetched, so that results wait until the warehouse can be read."""
         return self.row_counts or self.columns or self.preview > 0
 
 

@@ -112,7 +112,7 @@ def _text(outcome: Outcome) -> str:
 
 
 def _cut(command: str) -> str:
-    """The command without the middle of a list of hundreds of tables."""
+    """Returns the command with a list of hundreds of tables shortened."""
     return command if len(command) <= _LONGEST else f"{command[:_LONGEST]} … {command[-_HEAD:]}"
 
 

@@ -1,4 +1,4 @@
-"""Checks run without their assets: what can be said of a table as it stands."""
+"""Checks run without their assets: results from the table as it is."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -10,7 +10,7 @@ from starlake_dagster_assets.project.resolve.durations import duration
 __all__ = ["NEVER", "freshness_policy"]
 
 NEVER = timedelta(days=36500)
-"""How old an asset may become that has `warn` and no `error`: it is warned about and never fails."""
+"""Age limit of an asset that has `warn` and no `error`: it is warned about and never fails."""
 
 
 def freshness_policy(node: Node) -> Any:

@@ -10,7 +10,7 @@ __all__ = ["partition_mapping"]
 
 
 def partition_mapping(mine: dg.PartitionsDefinition[Any] | None, read: dg.PartitionsDefinition[Any] | None) -> Any:
-    """The mapping between two partitions definitions.
+    """Returns the mapping between two partitions definitions.
 
     Args:
         mine: Of the node that is made; None = unpartitioned.

@@ -23,7 +23,7 @@ def engine_of(node: Node, project: Project) -> str:
 
 
 def table_name(node: Node) -> str:
-    """`[database.]schema.table` by final names."""
+    """Returns `[database.]schema.table` by final names."""
     database = (node.task.database if node.task else node.table.database if node.table else "") or ""
     name = ".".join(node.target) if node.task else node.id
     return f"{database}.{name}" if database else name
@@ -46,7 +46,7 @@ def describe(node: Node, *, with_sql: bool = True) -> str | None:
 
 
 def definition_metadata(node: Node, project: Project, root: Path | None) -> dict[str, Any]:
-    """The metadata of an asset's definition.
+    """Returns the metadata of an asset's definition.
 
     Args:
         node: The table, task, external table or set of files.
@@ -93,7 +93,7 @@ def _settings(node: Node) -> Mapping[str, Any]:
 
 
 def described_schema(node: Node) -> dg.TableSchema | None:
-    """The columns that the project describes: type, comment, keys, privacy; None where it describes none."""
+    """Returns the columns that the project describes: type, comment, keys, privacy; None if it describes none."""
     thing = node.task or node.external or node.table
     if thing is None or not thing.attributes:
         return None

@@ -18,7 +18,7 @@ _LONGEST_TAG = 63
 
 
 def key_part(text: str) -> str:
-    """A part of an asset key: accents dropped, other refused characters become `_`.
+    """Returns a part of an asset key: accents dropped, other refused characters become `_`.
 
     Examples:
         >>> key_part("café$2024"), key_part("a-b.c")
@@ -28,17 +28,17 @@ def key_part(text: str) -> str:
 
 
 def group_name(text: str) -> str:
-    """A group: letters, digits and `_`, valid in every supported Dagster."""
+    """Returns a group name: letters, digits and `_`, valid in every supported Dagster."""
     return _WORD.sub("_", _plain(text)) or "default"
 
 
 def output_name(key: dg.AssetKey) -> str:
-    """The name that Dagster gives to the output of an asset: two assets with the same one cannot live together."""
+    """Returns the name that Dagster gives to the output of an asset; two assets must not share one."""
     return "__".join(key.path).replace("-", "_").replace(".", "_")
 
 
 def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
-    """Starlake's tags as Dagster's: `k=v` gives `k: v`, a plain one an empty value; tags of our own are left out.
+    """Returns Starlake's tags as Dagster's: `k=v` gives `k: v`, a plain one an empty value; settings are left out.
 
     Examples:
         >>> dict(tags_of(["pii", "team=données", "owner=a@b.com"]))

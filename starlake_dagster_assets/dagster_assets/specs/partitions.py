@@ -39,7 +39,7 @@ _Windows = dg.TimeWindowPartitionsDefinition
 
 
 def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, dg.TimeWindowPartitionsDefinition]:
-    """The partitions of the nodes whose trigger asks for them, by node id.
+    """Returns the partitions of the nodes whose trigger asks for them, by node id.
 
     `cron` partitions those that have a clock. `sink` partitions those whose first `sink.partition` column is a date or
     a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` says it where the type does not.
@@ -79,7 +79,7 @@ def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
 
 @lru_cache(maxsize=1024)
 def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
-    """The data intervals of a clock as partitions: one from each tick to the next.
+    """Returns the data intervals of a clock as partitions: one from each tick to the next.
 
     The hour that a night of autumn has twice carries its offset in its key the second time.
 
@@ -125,7 +125,7 @@ def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] |
 
 
 def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
-    """The last window that has closed at a moment; None when none has within the bounds of the partitions."""
+    """Returns the last window that has closed at a moment; None if none has, within the bounds of the partitions."""
     found = windows.get_prev_partition_window(moment, respect_bounds=False)
     if found is None or found.start.timestamp() < windows.start.timestamp():
         return None

@@ -12,7 +12,7 @@ __all__ = ["as_table", "may_be_shown", "one_line"]
 _HIDDEN = "***"
 _LONGEST = 60
 _SIGNS = re.compile(r"[\\|<>\[\]`*~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What Markdown would not show as it is; an underscore within a word it does."""
+"""Characters that Markdown does not show as they are; it shows an underscore within a word."""
 
 
 def may_be_shown(node: Node) -> bool:
@@ -42,7 +42,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """A text on one line of Markdown, not too long, that cannot end its cell or become a link or a tag."""
+    """Returns a text on one line of Markdown, shortened, that cannot end its cell or become a link or a tag."""
     short = " ".join(text.split())
     if short == _HIDDEN:
         return short

@@ -10,11 +10,11 @@ from starlake_dagster_assets.dagster_assets.direct import is_direct
 __all__ = ["RETRY_DELAY", "retry_of", "retry_policy"]
 
 RETRY_DELAY = 300.0
-"""`retry_delay` where only `retries` is said, in seconds, as in Starlake's own orchestration."""
+"""`retry_delay` in seconds if only `retries` is set, as in Starlake's own orchestration."""
 
 
 def retry_policy(retries: int | None, delay: float | None) -> dg.RetryPolicy | None:
-    """The policy of a node: the time between two attempts doubles, and varies by chance.
+    """Returns the policy of a node: the time between two attempts doubles, and varies by chance.
 
     Args:
         retries: `retries`; None or 0 = never.
@@ -33,7 +33,7 @@ def retry_policy(retries: int | None, delay: float | None) -> dg.RetryPolicy | N
 def retry_of(
     context: dg.AssetExecutionContext, policies: Iterable[dg.RetryPolicy | None], error: Exception
 ) -> dg.RetryRequested | None:
-    """The retry that a step asks for after an error, while something that failed has one left.
+    """Returns the retry that a step requests after an error, while a failed asset has one left.
 
     Args:
         context: Of the step. Where the step or its job has a policy, Dagster itself retries and this gives None.

@@ -30,7 +30,7 @@ from starlake_dagster_assets.project.model.project import Project
 __all__ = ["External", "StarlakeTranslator", "bound_translator"]
 
 External = Literal["dependencies", "specs", "without_files"]
-"""How incoming files and external tables appear in the asset graph."""
+"""Whether and how incoming files and external tables appear in the asset graph."""
 
 _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
@@ -62,7 +62,7 @@ class StarlakeTranslator:
             self.settings = instance_of(settings, wanted, "StarlakeTranslator", "settings", example)
 
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
-        """A copy that knows the project and remembers its specs; the original is left as it is.
+        """Returns a copy that knows the project and caches its specs; the original is unchanged.
 
         A translator that is already bound to this very project, and knows the triggers that are given, is given back.
 
@@ -136,11 +136,11 @@ class StarlakeTranslator:
         return known or Trigger(node.id, "none", "")
 
     def job(self, node: Node) -> Job | None:
-        """The job that a node is started in; None where the translator was bound without triggers."""
+        """Returns the job that starts a node; None if the translator was bound without triggers."""
         return self._triggers.jobs.get(self.trigger(node).job) if self._triggers is not None else None
 
     def spec(self, node: Node) -> dg.AssetSpec:
-        """`get_asset_spec`, asked once for each node."""
+        """Returns `get_asset_spec` of a node, which is called once per node."""
         known = self._specs.get(node.id)
         if known is None:
             known = self._specs[node.id] = self._reference(node) or self.get_asset_spec(node)
@@ -159,7 +159,7 @@ class StarlakeTranslator:
         return not (node.is_files and self._external == "without_files")
 
     def specs(self) -> Mapping[str, dg.AssetSpec]:
-        """The specs of the whole project by node id.
+        """Returns the specs of the whole project by node id.
 
         Raises:
             ProjectError: When two nodes would become the same asset.
@@ -188,7 +188,7 @@ class StarlakeTranslator:
     # --------------------------------------------------------------------------------------------- the seam
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """The whole spec of a node.
+        """Returns the whole spec of a node.
 
         Args:
             node: A table, a task, an external table, or the incoming files of a table.
@@ -220,7 +220,7 @@ class StarlakeTranslator:
     # -------------------------------------------------------------------------------------------- the hooks
 
     def get_asset_key(self, node: Node) -> dg.AssetKey:
-        """`[schema, table]` by final names, characters that Dagster refuses replaced."""
+        """Returns `[schema, table]` by final names, with the characters replaced that Dagster rejects."""
         return dg.AssetKey([key_part(part) for part in node.key])
 
     def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
@@ -235,23 +235,23 @@ class StarlakeTranslator:
         return ()
 
     def get_group_name(self, node: Node) -> str | None:
-        """The schema."""
+        """Returns the schema."""
         return group_name(node.table.final_domain if node.is_files and node.table else node.domain)
 
     def get_description(self, node: Node) -> str | None:
-        """The comment and the SQL."""
+        """Returns the comment and the SQL."""
         return shown.describe(node, with_sql=self.switches.enable_sql_in_description)
 
     def get_tags(self, node: Node) -> Mapping[str, str]:
-        """Starlake's tags."""
+        """Returns Starlake's tags."""
         return tags_of(node.tags)
 
     def get_owners(self, node: Node) -> Sequence[str]:
-        """`owner=…` tags and the e-mail addresses of `acl`."""
+        """Returns the `owner=…` tags and the e-mail addresses of `acl`."""
         return owners_of(node)
 
     def get_kinds(self, node: Node) -> set[str]:
-        """`starlake`, the warehouse, and `table`, `task` or `view`; for files `file` and their format."""
+        """Returns `starlake`, the warehouse, and `table`, `task` or `view`; for files `file` and their format."""
         if node.is_files and node.table is not None:
             return {"file", {"DSV": "csv", "JSON_FLAT": "json"}.get(node.table.metadata.format, "file").lower()}
         engine = shown.engine_of(node, self.project)
@@ -266,12 +266,12 @@ class StarlakeTranslator:
         return shown.definition_metadata(node, self.project, root)
 
     def get_code_version(self, node: Node) -> str | None:
-        """A hash of the YAML, the SQL and the macros; None for what this project does not make or describe."""
+        """Returns a hash of the YAML, the SQL and the macros; None for nodes that the project does not describe."""
         thing = None if node.kind == "external" else node.task or node.table
         return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
-        """That its upstreams have moved, where `triggering` is `condition`; else None."""
+        """Returns the condition that upstreams have updates, if `triggering` is `condition`; else None."""
         if self.trigger(node).owner != "condition" or self._triggers is None:
             return None
         if self._conditions is None:
@@ -282,7 +282,7 @@ class StarlakeTranslator:
         return scope.of(node.id)
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
-        """By the cron of its schedule or the column of its sink, as `partitions` says; else unpartitioned."""
+        """Returns partitions by the cron of the schedule or the column of the sink, as `partitions` says; else None."""
         if self._triggers is None:
             return None
         if self._partitions is None:  # all at once: the bad crons of a project are one error
@@ -290,7 +290,7 @@ class StarlakeTranslator:
         return (self._partitions or {}).get(node.id)
 
     def get_freshness_policy(self, node: Node) -> Any:
-        """`freshness`: `warn` and `error` of a table or task.
+        """Returns the policy for `freshness`: `warn` and `error` of a table or task.
 
         Returns:
             A `dagster.FreshnessPolicy`; None where nothing is said. For a Dagster that has none, what
@@ -299,7 +299,7 @@ class StarlakeTranslator:
         return freshness_policy(node)
 
     def get_retry_policy(self, node: Node) -> dg.RetryPolicy | None:
-        """`retries` and `retry_delay` of the node's DAG configuration or of the project's automation.
+        """Returns the policy for `retries` and `retry_delay` of the DAG configuration or the project's automation.
 
         A step is retried as long as something that failed in it has a retry left.
         """
@@ -307,7 +307,7 @@ class StarlakeTranslator:
         return retry_policy(job.retries, job.retry_delay) if job is not None else None
 
     def get_pool(self, node: Node) -> str | None:
-        """`default_pool` of the node's DAG configuration or of the project's automation.
+        """Returns the `default_pool` of the node's DAG configuration or the project's automation.
 
         A step has one pool: nodes of different pools are made in steps of their own.
         """
@@ -319,7 +319,7 @@ class StarlakeTranslator:
         return self.trigger(node).preload
 
     def get_spark_config(self, node: Node) -> Mapping[str, str]:
-        """Spark properties, where commands run on Spark: what the tags say. Tables that share them load together."""
+        """Returns the Spark properties in the tags, if commands run on Spark. Tables that share them load together."""
         return spark_of(node.tags)
 
     def get_environment_config(self, node: Node) -> Mapping[str, Any]:
@@ -383,7 +383,7 @@ def bound_translator(
 
 
 def _upstream_first(graph: Graph) -> Iterable[Node]:
-    """Every node after those it reads, without recursion; nodes of a circle come in any order."""
+    """Yields every node after those that it reads, without recursion; nodes of a cycle come in any order."""
     done: set[str] = set()
     for start in graph.nodes:
         stack = [(start, False)]

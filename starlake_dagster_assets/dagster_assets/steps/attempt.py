@@ -21,7 +21,7 @@ _ENDED = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
 def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
-    """The attempt that a context belongs to, with a ledger in the event log of its run."""
+    """Returns the attempt that a context belongs to, with a ledger in the event log of its run."""
     run, step = context.run, context.assets_def.op.name
     labels = {"job": run.job_name, "deployment": deployment_of(context.instance)}
     if context.has_partition_key:
@@ -33,7 +33,7 @@ def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
 
 
 def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> Attempt:
-    """The attempt of an op or asset that runs a single command.
+    """Returns the attempt of an op or asset that runs a single command.
 
     Args:
         context: Of the op or asset; None, or a context without a run, gives an attempt of no run.

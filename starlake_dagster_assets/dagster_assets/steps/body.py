@@ -33,7 +33,7 @@ def current_step() -> StepProgress:
 
 
 def running_step() -> StepProgress | None:
-    """The step whose body is running; None elsewhere."""
+    """Returns the step whose body is running; None outside of one."""
     return _CURRENT.get()
 
 

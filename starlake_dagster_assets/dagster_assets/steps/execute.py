@@ -276,7 +276,7 @@ class _Held:
         self.events: list[StarlakeEvent] = []
 
     def back(self, events: Iterator[StarlakeEvent]) -> Iterator[StarlakeEvent]:
-        """The events but those that are held."""
+        """Yields the events except those that are withheld."""
         for event in events:
             if isinstance(event, dg.AssetCheckResult) and not event.passed and self._blocks(event):
                 self.events.append(event)

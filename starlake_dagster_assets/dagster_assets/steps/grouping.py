@@ -16,7 +16,7 @@ __all__ = ["FEW", "Split", "Step", "steps_of"]
 
 Split = Literal["auto", "project", "group", "task"]
 FEW = 500
-"""Assets that are one step by default: Dagster makes every job anew of all assets of a step that it takes part of."""
+"""Largest number of assets in one step by default: each job that selects a part rebuilds all assets of its step."""
 
 Step = tuple[str, tuple[str, ...]]
 """A name, and node ids in topological order."""
@@ -71,7 +71,7 @@ def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
 
 
 def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str, str]:
-    """The job that runs each node; empty where the translator knows of no jobs."""
+    """Returns the job that runs each node; empty if the translator was bound without triggers."""
     triggers = translator.triggers
     if triggers is None or any(node not in triggers.triggers for node in chosen):
         return _NOWHERE

@@ -80,7 +80,7 @@ def _answer(text: str, environ: Mapping[str, str], emit: Emit, options: EngineOp
 
 
 def _message(errors: list[str]) -> list[str]:
-    """The error of a command: what follows the log head of its last words."""
+    """Returns the error of a command: the text after the log head of its last message."""
     if not errors:
         return []
     first, *rest = errors

@@ -121,16 +121,16 @@ class Arguments:
     variables: Mapping[str, str]
 
     def text(self, name: str) -> str | None:
-        """An option's text, None when it was not given."""
+        """Returns an option's text; None if it was not given."""
         return self.texts.get(name)
 
     def items(self, name: str) -> tuple[str, ...] | None:
-        """An option's list, None when it was not given."""
+        """Returns an option's list; None if it was not given."""
         return self.lists.get(name)
 
 
 def usage(command: str) -> str:
-    """The help of a command."""
+    """Returns the help of a command."""
     spec = COMMANDS[command]
     shown = {"list": " value1,value2,value3 ...", "map": " k1=v1,k2=v2...", "flag": "", "bool": " true|false"}
     lines = [f"  --{option.name}{shown.get(option.kind, ' <value>')}" for option in spec.options]

@@ -108,7 +108,7 @@ def _guarded(call: _Call) -> int:
 
 
 def _failed(call: _Call, message: str) -> None:
-    """The engine writes its last words and the log line after them on one line."""
+    """Writes the last message of a failed command and the log line after it on one line, as the engine does."""
     before = f"Starlake failed to execute command with args {call.text}"
     call.journal.error("Main", message, before=before)
     call.journal.err(f'Exception in thread "main" {message}')
@@ -120,7 +120,7 @@ def _load_project(call: _Call) -> Project:
 
 
 def _read_project(call: _Call) -> tuple[Project, Sequence[Problem]]:
-    """The project, and the problems of the tables and tasks that are left out of it."""
+    """Returns the project, and the problems of the tables and tasks that are left out of it."""
     root = _root(call.environ)
     env = call.environ.get("SL_ENV") or None
     loader = call.options.loader or ProjectLoader(root)
@@ -135,7 +135,7 @@ def _read_project(call: _Call) -> tuple[Project, Sequence[Problem]]:
 
 
 def _fatal(problem: Problem) -> bool:
-    """Whether a problem stops every command: not one of a table or a task, which is left out, or of a schedule."""
+    """Whether a problem stops every command, unlike those of schedules and of tables and tasks that are left out."""
     return problem.stops_object and not problem.file.startswith(("metadata/transform/", "metadata/load/"))
 
 

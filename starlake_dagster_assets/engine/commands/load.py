@@ -172,7 +172,7 @@ def _warn_unknown_tables(context: _Context, domains: Sequence[tuple[Domain, list
 
 
 def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]) -> None:
-    """`--files`: each goes to the stage of the first domain with a table for it, or of the only domain."""
+    """Copies the files of `--files` to the stage of the first domain with a matching table, or of the only domain."""
     for text in context.request.files:
         file = Path(text.removeprefix("file:"))
         file = file if file.is_absolute() else Path(context.project.root) / file
@@ -257,7 +257,7 @@ def _load_table(
     landed: Sequence[tuple[Entry, Counts]],
     files: Sequence[Path],
 ) -> None:
-    """Announces the files of a table and loads them; those that landed before are told again, and archived."""
+    """Announces the files of a table and loads them; files that landed before are reported again, and archived."""
     named = [*(file for entry, _ in landed for file in entry.files), *files]
     names = ",".join(printable(file.name) for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")

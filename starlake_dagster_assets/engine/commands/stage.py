@@ -76,7 +76,7 @@ def run_stage(
 
 
 def stageable(project: Project, domain: Domain, table: Table) -> tuple[Path, ...]:
-    """The files of one table that `stage` would move now; nothing is changed.
+    """Returns the files of one table that `stage` would move now; nothing is changed.
 
     Args:
         project: The project.
@@ -139,7 +139,7 @@ def _arrivals(folder: Path, listing: Listing, tables: Sequence[Table]) -> list[_
 
 
 def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[_Arrival], list[_Failure]]:
-    """The files that one table wants, and why others stay: two tables want them."""
+    """Returns the files that exactly one table matches, and the failures of files that two tables match."""
     owners: dict[Path, list[Table]] = {}
     for item in arrivals:
         owners.setdefault(item.path, []).append(item.table)
@@ -168,7 +168,7 @@ def _rests(item: _Arrival, seconds: float, journal: Journal) -> bool:
 
 
 def _is_free(item: _Arrival, target: Path, journal: Journal) -> bool:
-    """False where a file of that name still waits in stage: it is loaded first, the newer one stays where it is."""
+    """Whether no file of that name waits in stage; otherwise that file is loaded first and the newer one stays."""
     waiting = target / item.path.name
     if not waiting.exists():
         return True

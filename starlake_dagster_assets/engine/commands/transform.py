@@ -75,7 +75,7 @@ def _find(project: Project, name: str) -> Task:
 
 
 def _upstream(project: Project, task: Task) -> list[Task]:
-    """The tasks a task reads, before itself; a task that reads itself, or a cycle, is followed once."""
+    """Returns the tasks that a task reads, followed by the task itself; cycles are followed once."""
     by_id: dict[str, Task] = {}
     for item in project.tasks:
         for name in (item.id, item.raw):

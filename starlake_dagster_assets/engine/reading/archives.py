@@ -1,4 +1,4 @@
-"""Compressed files become plain ones: `.gz`, `.zip`, `.tgz` and `.tar.gz`, each member a file of its own."""
+"""Decompression of files: `.gz`, `.zip`, `.tgz` and `.tar.gz`, each member as a separate file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BUFFER = 1 << 20
 
 
 def plain_files(path: Path, work: Path) -> Iterator[Path]:
-    """The plain files that a file stands for, one after the other, in bounded memory.
+    """Yields the plain files in a file, one at a time, in bounded memory.
 
     Args:
         path: A file; its suffix tells whether it is compressed.

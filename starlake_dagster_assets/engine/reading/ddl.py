@@ -29,7 +29,7 @@ BY_PRIMITIVE = {
 
 
 def type_of(attribute: Attribute, project: Project) -> TypeDef:
-    """The type an attribute names (`attributes[].type`).
+    """Returns the type an attribute names (`attributes[].type`).
 
     Args:
         attribute: The attribute; not a struct.
@@ -50,7 +50,7 @@ def type_of(attribute: Attribute, project: Project) -> TypeDef:
 
 
 def scalar_ddl(definition: TypeDef) -> str:
-    """The DuckDB type of a scalar: `ddlMapping.duckdb`, else by primitive type; a bare DECIMAL has room for 38 digits.
+    """Returns the DuckDB type of a scalar: `ddlMapping.duckdb`, or by primitive type; a bare DECIMAL has 38 digits.
 
     Args:
         definition: The type; `zone` of a decimal is `precision,scale`.
@@ -79,7 +79,7 @@ def scalar_ddl(definition: TypeDef) -> str:
 
 
 def column_type(attribute: Attribute, project: Project) -> str:
-    """The DuckDB type of a column.
+    """Returns the DuckDB type of a column.
 
     Args:
         attribute: A scalar, a struct (`attributes`) or an array of either (`array: true`).
@@ -105,12 +105,12 @@ def column_type(attribute: Attribute, project: Project) -> str:
 
 
 def stored_attributes(table: Table) -> tuple[Attribute, ...]:
-    """The attributes that reach the target: those without `ignore: true`, in order."""
+    """Returns the attributes that reach the target: those without `ignore: true`, in order."""
     return tuple(attribute for attribute in table.attributes if not attribute.ignore)
 
 
 def target_columns(table: Table, project: Project) -> tuple[Column, ...]:
-    """The columns of a load target: final names and DuckDB types, in the order of the YAML.
+    """Returns the columns of a load target: final names and DuckDB types, in the order of the YAML.
 
     Args:
         table: The load table.
@@ -131,7 +131,7 @@ def target_columns(table: Table, project: Project) -> tuple[Column, ...]:
 
 
 def duplicate_names(names: Iterable[str], where: str) -> None:
-    """Refuse names that DuckDB cannot tell apart.
+    """Raises an error for names that DuckDB cannot tell apart.
 
     Args:
         names: Column names.

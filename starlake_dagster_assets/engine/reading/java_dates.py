@@ -108,7 +108,7 @@ class DatePattern:
     groups: Mapping[str, int]
 
     def local(self, text: str) -> str:
-        """SQL of the moment that a clock on the wall shows, as TIMESTAMP; NULL for an impossible one.
+        """Returns SQL of the local time, as TIMESTAMP; NULL for an impossible one.
 
         Args:
             text: SQL of a text that matches.
@@ -116,7 +116,7 @@ class DatePattern:
         return f"TRY_CAST({self._written(text)} AS TIMESTAMP)"
 
     def instant(self, text: str) -> str:
-        """SQL of the moment by its own offset or zone, as TIMESTAMPTZ; NULL for an impossible one.
+        """Returns SQL of the moment by its own offset or zone, as TIMESTAMPTZ; NULL for an impossible one.
 
         Args:
             text: SQL of a text that matches; the pattern is zoned.
@@ -148,7 +148,7 @@ class DatePattern:
         return f"2000 + {self._number(text, 'yy')}" if "yy" in self.groups else self._number(text, name)
 
     def _date(self, text: str) -> str:
-        """SQL of the day; NULL where the calendar has no day with all of these fields."""
+        """Returns SQL of the day; NULL if the calendar has no day with all of these fields."""
         at = self.groups
         if "Y" in at:
             year, week = self._number(text, "Y"), self._number(text, "w")
@@ -209,7 +209,7 @@ class _Parts:
 
 
 def date_patterns(pattern: str, type_name: str, *, any_case: bool = False) -> tuple[DatePattern, ...]:
-    """Read a Java date pattern or the name of a formatter (`types[].pattern`).
+    """Parses a Java date pattern or the name of a formatter (`types[].pattern`).
 
     Args:
         pattern: `yyyy-MM-dd`, `dd.MM.yyyy HH:mm`, `ISO_DATE_TIME`, …; optional parts stand in brackets.
@@ -240,7 +240,7 @@ def date_patterns(pattern: str, type_name: str, *, any_case: bool = False) -> tu
 
 
 def _expand(pattern: str, type_name: str) -> list[str]:
-    """The pattern with each optional section in and out; brackets inside quotes are text."""
+    """Returns the pattern with each optional section included and left out; brackets inside quotes are text."""
     depth, start, quoted = 0, -1, False
     if pattern.count("[") > _MAX_OPTIONAL:
         raise EngineError(f"type '{type_name}': more than {_MAX_OPTIONAL} optional sections in pattern '{pattern}'")
@@ -371,7 +371,7 @@ def _zone(parts: _Parts, letter: str, run: str) -> bool:
 
 
 def _iso(at: Mapping[str, int]) -> str:
-    """The replacement that writes the fields as a local moment of ISO 8601."""
+    """Returns the replacement that writes the fields as a local moment of ISO 8601."""
 
     def group(name: str, missing: str) -> str:
         return f"\\{at[name]}" if name in at else missing

@@ -17,7 +17,7 @@ __all__ = ["Patterns", "python_function"]
 
 _ANYTHING = {".*", "(?s).*", ".*?"}
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\\[hHvVRXGZ1-9kpP]|\[[^\]]*\[|\(\?[a-zA-Z]*[xudU]")
-"""What RE2 refuses, or reads in another way than Java does."""
+"""Constructs that RE2 rejects, or reads differently from Java."""
 
 
 class Patterns:
@@ -32,7 +32,7 @@ class Patterns:
         self._known: dict[str, bool] = {}
 
     def full_match(self, text: str, pattern: str, type_name: str) -> str:
-        """A condition that holds where the whole text matches, as `java.util.regex` does with DOTALL.
+        """Returns a condition that holds if the whole text matches, as `java.util.regex` does with DOTALL.
 
         Args:
             text: SQL of the text; must not be NULL.
@@ -80,7 +80,7 @@ class Patterns:
 def python_function(
     con: duckdb.DuckDBPyConnection, name: str, function: Callable[[str], object], returns: str, what: str
 ) -> None:
-    """Register a function of one text, once a connection.
+    """Registers a function of one text, once per connection.
 
     Args:
         con: The connection.

@@ -66,14 +66,14 @@ def shown_error(error: Exception, table: Table) -> str:
 
 
 def sql_of(text: str) -> str:
-    """The expression of `SQL: <expression>`; the prefix may be missing (`attributes[].script`)."""
+    """Returns the expression of `SQL: <expression>`; the prefix may be missing (`attributes[].script`)."""
     return _SQL.sub("", text, count=1).strip()
 
 
 def apply_privacy(
     con: duckdb.DuckDBPyConnection, text: str, privacy: str, options: Mapping[str, str], where: str
 ) -> str | None:
-    """The text as the privacy key lets it be stored.
+    """Returns a text with a privacy key applied.
 
     Args:
         con: The connection; sha512 is registered on it.

@@ -32,7 +32,7 @@ __all__ = ["check_readable", "read_incoming"]
 def check_readable(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, patterns: Patterns | None = None
 ) -> None:
-    """Refuse a table that the engine cannot read, before any file is moved.
+    """Raises an error for a table that the engine cannot read, before any file is moved.
 
     Args:
         con: Any connection: patterns are tried on it.
@@ -50,7 +50,7 @@ def check_readable(
 
 
 def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path]) -> Incoming:
-    """Read files of one table.
+    """Reads files of one table.
 
     Args:
         con: An open connection without a transaction under way. Temporary tables are made on it; see `discard`.
@@ -128,7 +128,7 @@ class _Reading:
         raise EngineError(f"{file.shown}: cannot be read as {self.table.metadata.format}: {failure}")
 
     def _insert(self, judged: Judged, part: int) -> int:
-        """All rows of a source, right or wrong; returns how many there are."""
+        """Inserts all rows of a source, accepted or rejected, and returns their number."""
         columns = [*(f"sl_v{index}" for index in range(len(judged.typed))), judged.right, str(part)]
         return inserted(self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {judged.rows}")
 

@@ -103,7 +103,7 @@ class RowCompiler:
         self._with_value = project.application.reject_with_value
 
     def compile(self, cells: Mapping[str, Cell]) -> tuple[Typed, ...]:
-        """Every attribute that is read from the file, in order.
+        """Returns every attribute that is read from the file, in order.
 
         Args:
             cells: Raw values by the file's names; an attribute that the file lacks is absent. Where no name is that of
@@ -201,7 +201,7 @@ class RowCompiler:
         return f"({message} || ': ' || coalesce({value}, 'NULL'))" if shown else f"({message})"
 
     def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> Typed:
-        """A value that the file types as the attribute wants it: no pattern to match, only a range."""
+        """Returns a value that the file types as the attribute does: only its range is tested, no pattern."""
         if attribute.default is not None and not attribute.required:
             raw = f"coalesce({raw}, {kind.value(literal(attribute.default))})"
         if not _no_privacy(attribute):

@@ -56,7 +56,7 @@ class Scalar:
     likely: Callable[[str, str], str] | None = None
 
     def accepted(self, text: str, value: str) -> str:
-        """SQL that holds for a text that is accepted; the value is looked at first, being the cheaper test.
+        """Returns SQL that holds for an accepted text; the value is tested first, because that is cheaper.
 
         Args:
             text: SQL of the text.
@@ -80,7 +80,7 @@ class Scalar:
         return self.definition.primitive_type in {"string", "variant"}
 
     def refusal(self, text: str) -> str:
-        """SQL of the reason why a text that is not NULL is refused, or of NULL.
+        """Returns SQL of the reason why a text that is not NULL is rejected, or of NULL.
 
         Args:
             text: SQL of the text.
@@ -102,7 +102,7 @@ class Scalar:
 
 
 def scalar(definition: TypeDef, patterns: Patterns) -> Scalar:
-    """Compile a type (`types[]`).
+    """Compiles a type (`types[]`).
 
     Args:
         definition: The type.
@@ -144,7 +144,7 @@ def _string(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 
 def _variant(definition: TypeDef, patterns: Patterns) -> Scalar:
-    """Any text: what is JSON is kept as it is, anything else becomes a JSON string."""
+    """Returns a scalar of any text: valid JSON stays as it is, anything else becomes a JSON string."""
     ddl = scalar_ddl(definition)
 
     def matches(text: str) -> str:
@@ -205,7 +205,7 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:
-    """A number written in a locale (`zone: fr_FR`) as DuckDB writes it."""
+    """Returns a number written in a locale (`zone: fr_FR`) as DuckDB writes it."""
     language = zone.replace("-", "_").split("_")[0].lower()
     if language in _DECIMAL_COMMA:
         return f"replace(regexp_replace({text}, '[.\\s\u00a0\u202f'']', '', 'g'), ',', '.')"
@@ -292,7 +292,7 @@ def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
 
 
 def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: bool) -> str:
-    """A text that matches a form as the column's type; a date is the one that is written, whatever its offset."""
+    """Returns a text that matches a form as the column's type; a date ignores its offset."""
     if not form.zoned or is_date:
         return _as_target(form.local(text), ddl, zone)
     instant = form.instant(text)
@@ -300,7 +300,7 @@ def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: boo
 
 
 def _as_target(moment: str, ddl: str, zone: str | None) -> str:
-    """A local moment as the column's type; it is of the type's zone, by default UTC."""
+    """Returns a local moment as the column's type, in the type's zone, by default UTC."""
     if zone and zone.upper() not in {"UTC", "Z"} and ddl.upper() != "DATE":
         instant = f"(({moment}) AT TIME ZONE {literal(zone)})"
         return instant if _with_zone(ddl) else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.reading.incoming import Incoming
 __all__ = ["REFUSALS", "Scratch", "count", "discard", "inserted"]
 
 REFUSALS = (duckdb.Error, UnicodeDecodeError)
-"""What DuckDB raises where it refuses a file: it quotes a piece of it, and may cut that in the middle of a letter."""
+"""Errors with which DuckDB rejects a file: they quote a piece of it, which may be cut inside a character."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scratch:
     token: str = field(default_factory=lambda: uuid4().hex[:12])
 
     def name(self, suffix: str) -> str:
-        """The quoted name of a table or view: rows, rejects, computed or accepted."""
+        """Returns the quoted name of a table or view: rows, rejects, computed or accepted."""
         return qualified("temp", "main", f"sl_incoming_{self.token}_{suffix}")
 
     def create_rejects(self, *, replay: bool) -> str:
@@ -39,19 +39,19 @@ class Scratch:
         return name
 
     def drop(self) -> None:
-        """Drops whatever there is of them."""
+        """Drops the temporary tables and views, as far as they exist."""
         self.con.execute(f"DROP VIEW IF EXISTS {self.name('accepted')}")
         for suffix in ("computed", "failing", "rejects", "rows"):
             self.con.execute(f"DROP TABLE IF EXISTS {self.name(suffix)}")
 
 
 def discard(con: duckdb.DuckDBPyConnection, incoming: Incoming) -> None:
-    """Drop the temporary tables of a reading; to be called when its rows were written or given up."""
+    """Drops the temporary tables of a reading, once its rows were written or abandoned."""
     Scratch(con, incoming.relation.split("sl_incoming_")[1].split("_")[0]).drop()
 
 
 def count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
-    """The number of rows of a table expression, which a WHERE may follow."""
+    """Returns the number of rows of a table expression, which a WHERE may follow."""
     return int(con.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
 
 

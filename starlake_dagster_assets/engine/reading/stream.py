@@ -75,7 +75,7 @@ class Stream:
 def stream_incoming(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: Path
 ) -> Generator[Stream | None]:
-    """The rows that `read_incoming` would give, by the same SQL.
+    """Opens the rows that `read_incoming` would return, by the same SQL.
 
     Args:
         con: An open connection without a transaction; the block may begin one.
@@ -104,7 +104,7 @@ def stream_incoming(
 
 
 def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain: InputFile) -> Stream | None:
-    """By the first way to read the file, if it can be used."""
+    """Returns the stream of the first way to read the file, if it can be used."""
     source = next(sources(scratch.con, table, plain))()
     if source is None or source.expected_rows is None:
         return None

@@ -32,7 +32,7 @@ def check_adaptive(strategy: WriteStrategy) -> None:
 
 
 def strategy_for(table: Table, application: Application, file: Path) -> WriteStrategy:
-    """The strategy for one file.
+    """Returns the strategy for one file.
 
     Args:
         table: For `writeStrategy` and `pattern`.

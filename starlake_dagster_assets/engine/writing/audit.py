@@ -66,7 +66,7 @@ class AuditRecord:
 
 
 def audit_job_id(project: Project, environ: Mapping[str, str], default: str) -> str:
-    """JOBID: `SL_JOB_ID`, else the variable named by `application.jobIdEnvName`, else a text of its own.
+    """Returns the JOBID: `SL_JOB_ID`, else the variable named by `application.jobIdEnvName`, else a new one.
 
     Args:
         project: For `jobIdEnvName`.
@@ -101,13 +101,13 @@ class Auditor:
         self._waiting: list[Callable[[], None]] = []
 
     def committed(self) -> None:
-        """To be called after the caller's commit: writes what could not be written within its transaction."""
+        """Writes what could not be written within the caller's transaction; called after its commit."""
         waiting, self._waiting = self._waiting, []
         for write in waiting:
             write()
 
     def rolled_back(self) -> None:
-        """To be called when the caller's transaction was given up."""
+        """Discards what belongs to the caller's transaction; called when it was rolled back."""
         self._waiting = []
 
     def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: Journal) -> None:
@@ -165,7 +165,7 @@ class Auditor:
         return self._job
 
     def loaded_since(self, paths: str, moment: datetime) -> tuple[int, int, int] | None:
-        """The counts of the newest successful LOAD row of these paths.
+        """Returns the counts of the newest successful LOAD row of these paths.
 
         Args:
             paths: The files, as `PATHS` has them.
@@ -269,7 +269,7 @@ def _plain(message: str) -> str:
 
 
 def _scheduled(session: Session, text: str | None) -> datetime | None:
-    """`--scheduledDate` in UTC, whatever offset it is written with; quotes go, as in the engine."""
+    """Returns `--scheduledDate` in UTC, from any offset; quotes are removed, as in the engine."""
     if text is None:
         return None
     try:

@@ -70,7 +70,7 @@ def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Exp
 
 
 def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
-    """Those that are recorded only."""
+    """Returns the expectations that are only recorded."""
     held = blocking(project, expectations)
     return tuple(item for item in expectations if item not in held)
 

@@ -49,7 +49,7 @@ def _body(job: TaskJob, part: Path, outcome: AuditRecord) -> None:
 
 
 def _option(job: TaskJob, *names: str) -> str | None:
-    """An option of the sink, under any of its names, with or without `csv:`."""
+    """Returns an option of the sink, under any of its names, with or without `csv:`."""
     options = job.task.sink.options
     return next((text for name in names for text in (options.get(f"csv:{name}"), options.get(name)) if text), None)
 

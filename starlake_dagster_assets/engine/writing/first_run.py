@@ -58,7 +58,7 @@ def described(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
 
 
 def _settled(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[Column, ...]:
-    """The columns of a query that reads its own table: those with which the query returns the same columns again."""
+    """Returns the columns of a query that reads its own table: those with which it returns the same columns again."""
     guesses = _names(con, target, sql) or (("sl_unknown", None),)
     for kind in _KINDS:
         columns = _with_stand_in(con, target, sql, [Column(name, known or kind) for name, known in guesses])
@@ -87,7 +87,7 @@ def _with_stand_in(
 
 
 def _names(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[tuple[str, str | None], ...]:
-    """The names of the query's columns, with the types that are known; of a UNION those of the side that has them."""
+    """Returns the names of the query's columns and the known types; for a UNION, those of the side that has them."""
     for side in _sides(sql):
         found = described(con, side)
         if found:
@@ -104,7 +104,7 @@ def _names(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[tu
 
 
 def _sides(sql: str) -> list[str]:
-    """The sides of a set operation, each with the WITH clause of the whole."""
+    """Returns the sides of a set operation, each with the WITH clause of the whole."""
     try:
         tree: Any = sqlglot.parse_one(sql, read="duckdb")
     except (SqlglotError, ValueError, RecursionError):

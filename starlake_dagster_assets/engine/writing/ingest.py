@@ -92,7 +92,7 @@ def _may_stream(job: LoadJob) -> bool:
 
 
 def _write_as_read(job: LoadJob) -> Counts | None:
-    """Writes rows while they are read, in one go; None, and nothing is done or told, where that does not work."""
+    """Writes rows while they are read, in one pass; None, without any effect, if that does not work."""
     con, told = job.session.con, list[Line]()
     within = replace(job, journal=job.journal.within(told.append))
     with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
@@ -122,7 +122,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
 
 
 def _write_after_reading(job: LoadJob) -> Counts:
-    """Reading stays outside of the transaction: it tries ways of parsing, and a refusal would end it."""
+    """Writes rows after reading them outside the transaction, which a failed attempt to parse would end."""
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
 
     def put(existed: bool) -> Incoming:
@@ -172,7 +172,7 @@ def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
 
 
 def _first_reason(job: LoadJob, incoming: Incoming) -> str:
-    """Returns why the first row was rejected; with `rejectWithValue`, whose values may be private, where it is told."""
+    """Returns why the first row was rejected; with `rejectWithValue`, which adds private values, where to look."""
     if job.project.application.reject_with_value:
         return "; the reasons are in audit.rejected"
     found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()
@@ -204,7 +204,7 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
 
 
 def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:
-    """All of one transaction; `put` writes the rows, told whether the table was there, and says what they are."""
+    """Runs all of one transaction; `put` writes the rows, given whether the table existed, and returns them."""
     con = job.session.con
     if job.project.application.create_schema_if_not_exists:
         create_schema(con, job.target)
@@ -271,7 +271,7 @@ def _write(
 
 
 def _script(job: LoadJob, statements: Sequence[str]) -> None:
-    """`presql` or `postsql` of a table; `SL_THIS` in them is a view of it."""
+    """Runs `presql` or `postsql` of a table; `SL_THIS` in them is a view of it."""
     if not any("sl_this" in statement.lower() for statement in statements):
         return _run_all(job, statements)
     job.session.con.execute(f"CREATE OR REPLACE TEMP VIEW SL_THIS AS SELECT * FROM {job.target.name}")

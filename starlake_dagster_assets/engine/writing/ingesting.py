@@ -82,7 +82,7 @@ class Entry:
             session.con.execute(f"CREATE TABLE {self.marker.name} AS SELECT {values}")
 
     def committed(self, session: Session) -> Counts | None:
-        """The counts of the job when its rows were committed, else None."""
+        """Returns the counts of the job if its rows were committed, else None."""
         if self.marker is None or kind_of(session.con, self.marker) is None:
             return None
         row = session.con.execute(f"SELECT * FROM {self.marker.name}").fetchall()[0]
@@ -120,7 +120,7 @@ class Passage:
 
     @property
     def quarantine(self) -> Path:
-        """`quarantine/<domain>`, beside the other areas of the data: files that failed again and again."""
+        """Directory `quarantine/<domain>`, next to the other areas: files that failed repeatedly."""
         return local_path(self.project.application.datasets, self.project, "datasets") / "quarantine" / self.domain
 
     @property
@@ -285,7 +285,7 @@ def _stamp(file: Path) -> _Stamp | None:
 
 
 def _ticket(file: Path) -> Path:
-    """Of a length of its own: that of a file's name has a limit."""
+    """Returns the path of a file's ticket; its name has a fixed length, since that of file names is limited."""
     return file.with_name(f".{sha256(os.fsencode(file.name)).hexdigest()[:32]}.ticket")
 
 
@@ -295,7 +295,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _entries(files: Iterable[Path]) -> list[Entry]:
-    """Files by the job that their tickets name, in order; a file without one is a job of its own."""
+    """Returns files grouped by the job in their tickets, in order; a file without a ticket is a separate job."""
     found: dict[object, tuple[list[tuple[Path, _Stamp | None]], Target | None]] = {}
     for file in files:
         ticket = _read(_ticket(file))
@@ -326,7 +326,7 @@ def _stamp_of(ticket: Mapping[str, Any]) -> _Stamp | None:
 
 
 def _loaded_by_the_engine(entry: Entry, auditor: Auditor) -> Counts | None:
-    """Without a ticket of ours: a move sets the change time of a file, and the real engine's job starts after it."""
+    """Returns the counts of a file without a ticket that the real engine loaded, by its move and the audit."""
     entered = datetime.fromtimestamp(int(entry.files[0].stat().st_ctime), timezone.utc).replace(tzinfo=None)
     counts = auditor.loaded_since(uri(entry.files), entered)
     return Counts(*counts) if counts else None

@@ -111,7 +111,7 @@ def _write(path: Path, header: str | None, lines: Iterator[str], table: Table) -
 
 
 def _free(path: Path) -> Path:
-    """The path, or the first with a number that is not taken."""
+    """Returns the path, or the first one with a number that is free."""
     number, found = 1, path
     while found.exists():
         number += 1

@@ -42,7 +42,7 @@ class Target:
 
 
 def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
-    """`BASE TABLE`, `VIEW`, or None when there is nothing of that name."""
+    """Returns `BASE TABLE`, `VIEW`, or None if there is nothing of that name."""
     if (target.schema.lower(), target.table.lower()) in list_views(con, _catalog(target)):
         return "VIEW"
     return None if column_types(con, target.name) is None else "BASE TABLE"

@@ -49,7 +49,7 @@ def translated(session: Session, sql: str) -> str:
 
 @contextmanager
 def default_schema(session: Session, target: Target) -> Generator[None]:
-    """Unqualified names mean tables of the target's schema within the block, as after the engine's `USE`.
+    """Resolves unqualified names in the target's schema within the block, as after the engine's `USE`.
 
     When the block fails, the end of its transaction goes back.
     """

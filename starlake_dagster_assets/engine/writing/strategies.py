@@ -169,7 +169,7 @@ def _upsert_by_key_and_timestamp(job: Write) -> int:
 
 
 def _scd2(job: Write) -> int:
-    """Closes the current row of each key that changed and opens a new one; one row a key, the newest."""
+    """Closes the current row of each changed key and opens a new one; the newest row per key counts."""
     source = _newest(job, "sl_scd2")
     match = _match(job, source, job.key)
     start, end, now = identifier(job.start), identifier(job.end), f"TIMESTAMP {literal(job.now.isoformat(sep=' '))}"
@@ -243,7 +243,7 @@ def _drop(job: Write, source: str) -> None:
 
 
 def _match(job: Write, source: str, columns: Sequence[str]) -> str:
-    """That a row `i` of the source and a row `t` have the same key.
+    """Returns the condition that a row `i` of the source and a row `t` have the same key.
 
     Where the source has no null `=` means the same, and DuckDB then reads of the table only what may match.
     """
@@ -260,7 +260,7 @@ def _list(columns: Sequence[str]) -> str:
 
 
 def spelled(name: str, columns: Sequence[str]) -> str:
-    """The column's own spelling: names compare regardless of case, as in DuckDB."""
+    """Returns the column's own spelling: names compare regardless of case, as in DuckDB."""
     for column in columns:
         if column.lower() == name.lower():
             return column

@@ -62,19 +62,19 @@ class FakeWarehouseReader(WarehouseReader):
     supports_concurrent_reads: bool = False
 
     def audit(self, job_id: str) -> Sequence[AuditRow]:
-        """The rows of that job."""
+        """Returns the rows of that job."""
         return [row for row in self.audit_rows if row.job_id in ("", job_id)]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow]:
-        """The rows of that job."""
+        """Returns the rows of that job."""
         return [row for row in self.expectation_rows if row.job_id in ("", job_id)]
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
-        """The columns given for the table."""
+        """Returns the columns given for the table."""
         return self.tables.get((schema, table), [])
 
     def row_count(self, schema: str, table: str) -> int | None:
-        """The count given for the table."""
+        """Returns the count given for the table."""
         return self.counts.get((schema, table))
 
 
@@ -82,16 +82,16 @@ class _EveryExpectationHolds(WarehouseReader):
     """A warehouse in which every expectation holds; everything else is unknown."""
 
     def audit(self, job_id: str) -> None:
-        """Unknown."""
+        """Returns None: unknown."""
 
     def expectations(self, job_id: str) -> None:
-        """Unknown."""
+        """Returns None: unknown."""
 
     def columns(self, schema: str, table: str) -> None:
-        """Unknown."""
+        """Returns None: unknown."""
 
     def row_count(self, schema: str, table: str) -> None:
-        """Unknown."""
+        """Returns None: unknown."""
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow]:
         """Returns a successful result per expectation."""
@@ -118,7 +118,7 @@ class FakeHandle:
         self.cancelled = False
 
     def lines(self) -> Iterator[Line]:
-        """The scripted lines, then the scripted error."""
+        """Yields the scripted lines, then raises the scripted error."""
         for text in self._script.lines:
             if self.cancelled:
                 return
@@ -127,7 +127,7 @@ class FakeHandle:
             raise self._script.error
 
     def wait(self) -> RunResult:
-        """The scripted exit code."""
+        """Returns the scripted exit code."""
         return RunResult(None if self.cancelled else self._script.exit_code, 0.0, self.cancelled)
 
     def cancel(self) -> None:
@@ -195,7 +195,7 @@ class FakeRunner:
 def loaded_lines(
     domain: str, table: str, *, file: str = "", found: int | None = None, accepted: int = 1, rejected: int = 0
 ) -> list[str]:
-    """The lines of a load of one file.
+    """Returns the lines of a load of one file.
 
     Args:
         domain: `load.name`.

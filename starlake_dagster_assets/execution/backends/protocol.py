@@ -62,7 +62,7 @@ class ReportingHandle(Protocol):
 
 
 def job_id_of(handle: RunHandle, command: Command) -> str:
-    """The job id that the audit rows carry: of the execution that a handle adopted, else of the command itself."""
+    """Returns the job id in the audit rows: of the execution that a handle adopted, else of the command itself."""
     return str(getattr(handle, "job_id", "") or command.job_id)
 
 
@@ -143,7 +143,7 @@ class FileReader(Protocol):
     """Lists the files of loads in the areas of `SL_DATASETS`: the attribute `files` of a runner; optional."""
 
     failure: str
-    """Why they cannot be listed; empty while they can."""
+    """Reason why they cannot be listed; empty while they can."""
 
     def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None where they cannot be listed.
@@ -182,7 +182,7 @@ def runs_program(runner: Runner) -> bool:
 
 
 def is_eager(runner: Runner) -> bool:
-    """Whether a table is told as it lands rather than when its command has ended: a true attribute `eager`.
+    """Whether results are yielded as tables land instead of when the command has ended: a true attribute `eager`.
 
     What the warehouse knows of it is then told later.
     """

@@ -43,7 +43,7 @@ def duckdb_file_names(project: Project) -> tuple[str, ...]:
 
 
 def duckdb_file(connection: Connection) -> str:
-    """The name, without directories, of the DuckDB file of a connection; "" where it has none."""
+    """Returns the name, without directories, of the DuckDB file of a connection; "" if it has none."""
     url = connection.options.get("url", "")
     path = url[len("jdbc:duckdb:") :]
     elsewhere = path.lower().startswith((":memory:", "md:")) or "ducklake:" in url.lower()

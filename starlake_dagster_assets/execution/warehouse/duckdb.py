@@ -69,7 +69,7 @@ class DuckDBReader(WarehouseReader):
         return None if rows is None else [ExpectationRow(*row) for row in rows]
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
-        """At most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
+        """Returns at most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
         rows = self._of(job_id).get("rejected", ())
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
@@ -100,11 +100,11 @@ class DuckDBReader(WarehouseReader):
         return None
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
-        """Name and DuckDB type of each column of a table or view; empty when it does not exist."""
+        """Returns name and DuckDB type of each column of a table or view; empty if it does not exist."""
         return list(self._look(schema, table).columns)
 
     def row_count(self, schema: str, table: str) -> int | None:
-        """The number of rows of a table or view; None when it does not exist."""
+        """Returns the number of rows of a table or view; None if it does not exist."""
         seen = self._look(schema, table)
         if seen.kind != "VIEW":
             return seen.rows
@@ -115,7 +115,7 @@ class DuckDBReader(WarehouseReader):
         return next(counts, None)
 
     def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
-        """At most `limit` rows of a table or view as texts; none where it does not exist."""
+        """Returns at most `limit` rows of a table or view as texts; none if it does not exist."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         target = Target(schema, table)
@@ -126,7 +126,7 @@ class DuckDBReader(WarehouseReader):
         return []
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """At most `limit` rows that the query of an expectation counts, now; None where it does not say which."""
+        """Returns at most `limit` rows that the query of an expectation counts now; None if it does not say which."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
         from starlake_dagster_assets.engine.writing.sql import translated
         from starlake_dagster_assets.execution.samples import failing_rows
@@ -145,7 +145,7 @@ class DuckDBReader(WarehouseReader):
         return None
 
     def _look(self, schema: str, table: str) -> Seen:
-        """A table, and with it all of the newest command; kept while the files are as they were.
+        """Returns the facts of a table, read with all tables of the newest command; kept while the files are unchanged.
 
         Opening a file costs more than reading it, so it is not opened for each table of a load.
         """
@@ -164,7 +164,7 @@ class DuckDBReader(WarehouseReader):
         return self._seen[name]
 
     def _audited(self) -> set[Name]:
-        """The tables that the audit rows of the newest command name, loaded ones by their final names as well."""
+        """Returns the tables in the audit rows of the newest command, loaded ones also by their final names."""
         named = {name_of(domain, table) for _, _, domain, table, *_ in self._left.get("audit", ())}
         return named | {self._final[name] for name in named & self._final.keys()}
 
@@ -239,7 +239,7 @@ class DuckDBReader(WarehouseReader):
             yield session.con
 
     def _sessions(self) -> Iterator[Session]:
-        """Each existing DuckDB file of the project."""
+        """Yields a session per existing DuckDB file of the project."""
         from starlake_dagster_assets.engine.journal import Journal
         from starlake_dagster_assets.engine.session import open_session
 
@@ -251,7 +251,7 @@ class DuckDBReader(WarehouseReader):
                     yield session
 
     def _files(self) -> Mapping[Path, str]:
-        """The DuckDB files of the project, which need not exist, with a connection that names each."""
+        """Returns the DuckDB files of the project, which need not exist, each with the name of a connection."""
         from starlake_dagster_assets.engine.session import database_path
 
         paths: dict[Path, str] = {}

@@ -27,12 +27,12 @@ class Seen:
 
 
 def name_of(schema: str, table: str) -> Name:
-    """The name under which a table is looked for."""
+    """Returns the name under which a table is looked for."""
     return schema.lower(), table.lower()
 
 
 def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, Seen]:
-    """Those of some tables and views that a file has.
+    """Returns the tables and views, of those wanted, that a file has.
 
     Args:
         con: A connection to the file.
@@ -53,5 +53,5 @@ def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, See
 
 
 def count_rows(con: DuckDBPyConnection, table: str) -> int:
-    """The rows of a table or view, by its quoted name."""
+    """Returns the rows of a table or view, by its quoted name."""
     return int(con.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

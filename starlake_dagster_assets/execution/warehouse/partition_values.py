@@ -16,7 +16,7 @@ _QUARTER = QUARTER_SECONDS // 60
 
 
 def find_column(columns: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | None:
-    """Returns name and type of a column, whatever the case of its name; None where there is no such column."""
+    """Returns name and type of a column, regardless of case; None if it does not exist."""
     return next((one for one in columns if one[0].lower() == name.lower()), None)
 
 
@@ -35,7 +35,7 @@ def sum_by_value(rows: Iterable[Sequence[Any]], offset: str = "") -> Mapping[str
 
 
 def _text(value: Any) -> str | None:
-    """A value as text: dates in ISO 8601, moments cut to a quarter of an hour, booleans as SQL writes them."""
+    """Returns a value as text: dates in ISO 8601, moments cut to a quarter of an hour, booleans as SQL writes them."""
     if value is None:
         return None
     if isinstance(value, datetime):

@@ -73,7 +73,7 @@ def warehouse_reader(project: Project, access: WarehouseAccess | None = None) ->
 
 
 def _readers(project: Project, access: WarehouseAccess) -> dict[str, WarehouseReader | None]:
-    """The reader of each connection; all DuckDB files of a project have one."""
+    """Returns the reader of each connection; all DuckDB files of a project share one."""
     files = duckdb_reader(project) if access.local_files else None
     found: dict[str, WarehouseReader | None] = {}
     for name in sorted(used_connections(project)):

@@ -23,7 +23,7 @@ class RedshiftDialect(PGDialect_psycopg2):
     supports_statement_cache = True
 
     def _set_backslash_escapes(self, connection: Any) -> None:
-        """Redshift has no `standard_conforming_strings`; SQLAlchemy keeps this hook for it."""
+        """Does nothing: Redshift has no `standard_conforming_strings`, which SQLAlchemy would read here."""
         self._backslash_escapes = False
 
     def has_table(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> bool:
@@ -40,7 +40,7 @@ class RedshiftDialect(PGDialect_psycopg2):
 
 
 def _type(name: str) -> Any:
-    """The type of a column; one that is only shown keeps its name."""
+    """Returns the type of a column; a type that is only shown keeps its name."""
     kind = _TYPES.get(name.lower())
     if kind is not None:
         return kind()
@@ -56,5 +56,5 @@ class _Named(sa.types.UserDefinedType[Any]):
         self.name = name
 
     def get_col_spec(self, **kw: Any) -> str:
-        """The name as the warehouse gives it."""
+        """Returns the name as the warehouse gives it."""
         return self.name.upper()

@@ -196,7 +196,7 @@ class SqlReader(WarehouseReader):
     # ---------------------------------------------------------------------------------------------------- details
 
     def _two_rows(self, con: SqlConnection, sql: str) -> Sequence[Sequence[Any]]:
-        """At most two rows of a query.
+        """Returns at most two rows of a query.
 
         Raises:
             QueryError: The warehouse refused the query; the connection can be used again.
@@ -216,7 +216,7 @@ class SqlReader(WarehouseReader):
         return con.execution_options(no_parameters=True).exec_driver_sql(sql)
 
     def _table(self, con: SqlConnection, schema: str, table: str) -> TableClause | None:
-        """A table or view with its columns, whatever the case of its names; None where it does not exist."""
+        """Returns a table or view with its columns, regardless of case; None if it does not exist."""
         import sqlalchemy as sa
         from sqlalchemy.exc import NoSuchTableError
 
@@ -232,7 +232,7 @@ class SqlReader(WarehouseReader):
         return sa.table(name[1], *(sa.column(one["name"], one["type"]) for one in columns), schema=name[0])
 
     def _find(self, inspector: Any, schema: str, table: str) -> tuple[str, str] | None:
-        """The names as the warehouse has them: as they are, in lower or upper case, else by its own lists."""
+        """Returns the names as the warehouse spells them: unchanged, in lower or upper case, or from its own lists."""
         database = self._databases.get((schema.lower(), table.lower()), "")
         prefix = f"{database}." if database and inspector.dialect.name in _CATALOGS else ""
         spelled = [(schema, table), (schema.lower(), table.lower()), (schema.upper(), table.upper())]
@@ -248,7 +248,7 @@ class SqlReader(WarehouseReader):
         return None
 
     def _type(self, kind: Any) -> str:
-        """The type of a column as its dialect writes it; "" where SQLAlchemy does not know it."""
+        """Returns the type of a column as its dialect writes it; "" if SQLAlchemy does not know it."""
         import sqlalchemy as sa
 
         if isinstance(kind, sa.types.NullType):
@@ -257,7 +257,7 @@ class SqlReader(WarehouseReader):
 
     @contextmanager
     def _open(self) -> Generator[SqlConnection]:
-        """A connection for a few queries, rolled back at the end.
+        """Opens a connection for a few queries, rolled back at the end.
 
         Raises:
             WarehouseError: Whatever the driver raised, without secrets.
@@ -271,7 +271,7 @@ class SqlReader(WarehouseReader):
             raise WarehouseError(f"connection {self._connection.name!r}: {self._text(error)}") from None
 
     def _connected(self) -> SqlConnection:
-        """A connection; a server that did not answer is not asked again at once, or each table would wait for it."""
+        """Returns a connection; a server that did not answer is not tried again at once for every table."""
         if self._down is not None and time.monotonic() - self._down[0] < _PAUSE_SECONDS:
             raise WarehouseError(self._down[1])
         try:
@@ -312,7 +312,7 @@ def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
 
 
 def _as_text(day: Any, dialect: str) -> Any:
-    """A date as text where that is ISO 8601: Python has no date `infinity`."""
+    """Returns a date as ISO 8601 text: Python has no date `infinity`."""
     import sqlalchemy as sa
 
     return sa.cast(day, sa.String) if dialect == "postgresql" else day

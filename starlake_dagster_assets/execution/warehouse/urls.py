@@ -1,4 +1,4 @@
-"""SQLAlchemy URLs of Starlake connections: from a JDBC URL and the options beside it."""
+"""SQLAlchemy URLs of Starlake connections: from a JDBC URL and its options."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def engine_url(connection: Connection) -> URL:
 
 
 def _standard(name: str, connection: Connection) -> URL:
-    """`jdbc:<engine>://host:port/database?key=value`."""
+    """Parses `jdbc:<engine>://host:port/database?key=value`."""
     from sqlalchemy.engine import URL
 
     base, query = _split(_rest(connection), "?")
@@ -105,7 +105,7 @@ def _standard(name: str, connection: Connection) -> URL:
 
 
 def _sqlserver(name: str, connection: Connection) -> URL:
-    """`jdbc:sqlserver://host:port;databaseName=db;user=…;password=…`."""
+    """Parses `jdbc:sqlserver://host:port;databaseName=db;user=…;password=…`."""
     from sqlalchemy.engine import URL
 
     base, query = _semicolons(_rest(connection))
@@ -117,7 +117,7 @@ def _sqlserver(name: str, connection: Connection) -> URL:
 
 
 def _oracle(name: str, connection: Connection) -> URL:
-    """`jdbc:oracle:thin:@//host:port/service` or `…@host:port:sid`."""
+    """Parses `jdbc:oracle:thin:@//host:port/service` or `…@host:port:sid`."""
     from sqlalchemy.engine import URL
 
     found = _ORACLE.fullmatch(_rest(connection))
@@ -155,7 +155,7 @@ def _snowflake(name: str, connection: Connection) -> URL:
 
 
 def _databricks(name: str, connection: Connection) -> URL:
-    """`jdbc:databricks://host:443/default;httpPath=…;UID=token;PWD=…`."""
+    """Parses `jdbc:databricks://host:443/default;httpPath=…;UID=token;PWD=…`."""
     from sqlalchemy.engine import URL
 
     options = _databricks_options(connection.options)
@@ -168,7 +168,7 @@ def _databricks(name: str, connection: Connection) -> URL:
 
 
 def _databricks_options(options: _Options) -> dict[str, str]:
-    """Host, `httpPath` and login of a Databricks SQL warehouse; none where a connection has no such URL."""
+    """Returns host, `httpPath` and login of a Databricks SQL warehouse; none if the connection has no such URL."""
     match = _JDBC.fullmatch(options.get("url", ""))
     if match is None:
         return {}
@@ -195,7 +195,7 @@ def _engine(connection: Connection) -> str:
 
 
 def _rest(connection: Connection) -> str:
-    """A JDBC URL without `jdbc:<engine>:`."""
+    """Returns a JDBC URL without `jdbc:<engine>:`."""
     match = _JDBC.fullmatch(connection.options.get("url", ""))
     if match is None:
         raise _unreadable(connection, "a url such as jdbc:postgresql://host:5432/database")
@@ -222,7 +222,7 @@ def _location(base: str) -> tuple[str, str]:
 
 
 def _login(hosts: str) -> tuple[str | None, str | None, str]:
-    """User and password before `@`, which JDBC does not define and some drivers accept."""
+    """Splits off user and password before `@`, which JDBC does not define and some drivers accept."""
     login, sign, host = hosts.rpartition("@")
     user, _, password = login.partition(":")
     return (unquote(user) or None, unquote(password) or None, host) if sign else (None, None, hosts)
@@ -249,7 +249,7 @@ def _port(host: str, connection: Connection) -> tuple[str, int | None]:
 
 
 def _libpq(query: Mapping[str, str]) -> dict[str, str]:
-    """The settings that libpq shares with the JDBC driver."""
+    """Returns the settings that libpq shares with the JDBC driver."""
     found = {key: value for key, value in query.items() if key in _LIBPQ}
     if "sslmode" not in found and query.get("ssl", "false").lower() not in ("false", ""):
         found["sslmode"] = "require"

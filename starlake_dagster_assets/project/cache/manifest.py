@@ -50,7 +50,7 @@ class Snapshot(BaseModel):
 
 
 class Manifest:
-    """The cache of one project in one environment; whatever is wrong with its files, they are as if absent.
+    """Cache of one project in one environment; damaged files count as missing.
 
     Args:
         directory: Where its files are; made when first written.
@@ -76,7 +76,7 @@ class Manifest:
         return None if self._known is None else self._known[1]
 
     def project(self, key: str, context: Mapping[str, str]) -> Snapshot | None:
-        """The resolved project, if nothing it depends on has changed.
+        """Returns the resolved project, if nothing it depends on has changed.
 
         Args:
             key: A hash of all files and settings.
@@ -125,7 +125,7 @@ class Manifest:
     # --------------------------------------------------------------------------------------------- single files
 
     def get(self, key: str) -> Any:
-        """An entry of an earlier load, or None."""
+        """Returns an entry of an earlier load, or None."""
         found = self._read().get(key)
         if found is not None:
             self._used[key] = found
@@ -161,7 +161,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def likely_secrets(variables: Mapping[str, str], application: Application) -> frozenset[str]:
-    """The values of variables and connection options that are likely to be secrets."""
+    """Returns the values of variables and connection options that are likely to be secrets."""
     options = [item for connection in application.connections.values() for item in connection.options.items()]
     found = {value for name, value in [*variables.items(), *options] if is_secret_name(name)}
     return frozenset(value for value in found if len(value) >= 4 and value.lower() not in {"true", "false", "none"})

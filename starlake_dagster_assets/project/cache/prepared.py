@@ -139,7 +139,7 @@ def _counts(name: str) -> bool:
 
 
 def _portable(project: Project, texts: Iterable[str]) -> Any:
-    """The project without its root and without what is secret."""
+    """Returns the project without its root and its secrets."""
     secrets = likely_secrets(project.variables, project.application)
     written = "\n".join(texts)
     # what stands in a file for everybody to read is no secret, and hiding it would garble names
@@ -181,7 +181,7 @@ def _replaced(text: str, hidden: Iterable[str], root: str) -> str:
 
 
 _AFTER = ("", "/", "'", '"', " ", ";", ",", ")", "?", "\n")
-"""What may stand after the root in a text."""
+"""Characters that can follow the root in a text."""
 
 
 @cache

@@ -26,7 +26,7 @@ _COMMENT = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")|--[^\n]*|/\*.*?\*/"
 
 
 def macro_call(expect: str) -> str:
-    """The call of an expectation, without the category before the name of its macro."""
+    """Returns the call of an expectation, without the category before the name of its macro."""
     return _CATEGORY.sub("", expect).strip()
 
 

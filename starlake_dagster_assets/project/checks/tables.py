@@ -33,7 +33,7 @@ _ALMOST = {"OVERWRITE_BY_KEY": "UPSERT_BY_KEY", "OVERWRITE_BY_KEY_AND_TIMESTAMP"
 
 
 def check_domains(domains: Sequence[Domain], context: ParsedProject) -> None:
-    """Two domains of one name, or of one directory with tables of one pattern."""
+    """Checks for two domains of one name, or of one directory with tables of the same pattern."""
     by_name: dict[str, Domain] = {}
     patterns: dict[tuple[str, str], Table] = {}
     for domain in domains:
@@ -49,7 +49,7 @@ def check_domains(domains: Sequence[Domain], context: ParsedProject) -> None:
 
 
 def check_domain(domain: Domain, metadata: dict[str, Any], context: ParsedProject) -> None:
-    """A domain's name, connection and DAG."""
+    """Checks a domain's name, connection and DAG."""
     file = domain.location.file
     if domain.name != domain.directory:
         message = f"the name `{domain.name}` differs from the directory `{domain.directory}`."
@@ -64,7 +64,7 @@ def check_domain(domain: Domain, metadata: dict[str, Any], context: ParsedProjec
 
 
 def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
-    """Everything about one table.
+    """Checks everything about one table.
 
     Args:
         table: The resolved table.

@@ -22,7 +22,7 @@ _TASK_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,256}", re.ASCII)
 
 
 def check_config(file: str, default: dict[str, Any], context: ParsedProject) -> None:
-    """`transform.default`: its connections, DAG and schedule, reported once for all tasks."""
+    """Checks the connections, DAG and schedule of `transform.default`, once for all tasks."""
     at = ("transform", "default")
     context.check_connection(default.get("connection_ref"), file, (*at, "connectionRef"))
     context.check_connection(part(default, "sink").get("connection_ref"), file, (*at, "sink", "connectionRef"))
@@ -33,7 +33,7 @@ def check_config(file: str, default: dict[str, Any], context: ParsedProject) -> 
 
 
 def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
-    """Everything about one task.
+    """Checks everything about one task.
 
     Args:
         task: The resolved task.
@@ -67,7 +67,7 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: ParsedP
 
 
 def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, context: ParsedProject) -> None:
-    """SQL that the parser refuses.
+    """Reports SQL that the parser rejects.
 
     What no dialect reads is an error; else the references are those of the engine's own expressions, with a warning.
 

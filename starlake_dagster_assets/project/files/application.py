@@ -56,7 +56,7 @@ SETTINGS = frozenset(
 def resolve_application(
     root: Path, data: Mapping[str, Any], environ: Mapping[str, str], location: Location | None
 ) -> Application:
-    """The application's settings: the file, then `SL_*` variables, then defaults.
+    """Returns the application's settings: the file, then `SL_*` variables, then defaults.
 
     Args:
         root: The project's root.
@@ -100,12 +100,12 @@ def resolve_application(
 
 
 def resolve_refs(entries: list[dict[str, Any]]) -> tuple[RefRule, ...]:
-    """The rules of `refs.sl.yml`, or of `application.refs` where that file is absent."""
+    """Returns the rules of `refs.sl.yml`, or of `application.refs` if that file does not exist."""
     return tuple(RefRule.model_validate(entry) for entry in entries)
 
 
 def forced_variables(root: Path, application: Application, data: Mapping[str, Any]) -> dict[str, str]:
-    """Step 6 of the variables: paths and area names as the settings have them.
+    """Returns step 6 of the variables: paths and area names by the settings.
 
     Args:
         root: The project's root.
@@ -167,7 +167,7 @@ def _expectations(data: Mapping[str, Any], environ: Mapping[str, str]) -> Expect
 
 
 def _base(root: Path, path: str) -> str:
-    """An absolute path or a URL; a bare path starts at the root."""
+    """Returns an absolute path or a URL; a bare path starts at the root."""
     return path if "://" in path else (root / path).as_posix()
 
 

@@ -54,7 +54,7 @@ class Sources:
     problems: tuple[Problem, ...]
 
     def of(self, kind: str) -> list[SourceFile]:
-        """The files of one kind, by path."""
+        """Returns the files of one kind, by path."""
         return self._by_kind.get(kind, [])
 
     @cached_property
@@ -107,7 +107,7 @@ def _not_a_project(root: Path) -> str:
 
 
 def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], problems: list[Problem]) -> Iterator[str]:
-    """The files below a directory; `above` are the directories it is in, so that a link to one of them ends there."""
+    """Yields the files below a directory; `above` are the directories around it, at which a link ends."""
     try:
         status = os.stat(directory)
         with os.scandir(directory) as entries:
@@ -150,7 +150,7 @@ def _unreadable(path: str, reason: str) -> Problem:
 
 
 def _place(path: str) -> tuple[str, str, str] | None:
-    """Kind, domain and stem of a file; None for one that is nothing to us, kind `ignored` for a likely mistake."""
+    """Returns kind, domain and stem of a file; None for an unrelated file, kind `ignored` for a likely mistake."""
     parts = path.split("/")[1:]
     name = parts[-1]
     if len(parts) == 1:

@@ -73,7 +73,7 @@ class Variables:
 
 
 def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str = "") -> str | None:
-    """The name of the environment.
+    """Returns the name of the environment.
 
     Args:
         asked: What the caller asked for.
@@ -112,7 +112,7 @@ def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files:
 
 
 def clock(now: datetime) -> dict[str, str]:
-    """The date variables of one moment.
+    """Returns the date variables of one moment.
 
     Args:
         now: The moment, with a time zone.

@@ -76,7 +76,7 @@ def _content(kind: str, content: Raw) -> Raw:
 
 
 def _inline_tables(found: Raw) -> None:
-    """Tables inside `load` move beside it; the caller takes them as tables of the domain."""
+    """Moves tables inside `load` next to it; the caller takes them as tables of the domain."""
     content = cast("Raw", found["load"]) if isinstance(found["load"], dict) else {}
     for key in ("tables", "schemas"):
         if key in content:
@@ -148,7 +148,7 @@ def _write(value: object) -> str:
 
 
 def _metadata(content: Raw, *, keep_upsert: bool = False) -> Raw:
-    """Write modes, sinks and strategies of `metadata`, and of tasks, where upserts keep their name."""
+    """Migrates write modes, sinks and strategies of `metadata`, and of tasks, whose upserts keep their name."""
     found = dict(content)
     found.pop("mode", None)
     write = found.pop("write", None)

@@ -65,19 +65,19 @@ class FileParser:
         )
 
     def digest_of(self, source: str, names: Iterable[str], *, macros: bool) -> str:
-        """A hash of a source and of the stable values of the variables it reads."""
+        """Returns a hash of a source and of the stable values of the variables it reads."""
         stable = self._variables.stable
         used = [f"{name}\0{stable[name]}\0" for name in sorted(names) if name in stable]
         return _hash([source, "\0", *used, self.macro_hash if macros else ""])
 
     def context(self, names: Iterable[str]) -> str:
-        """A hash of everything outside a file that its parse depends on."""
+        """Returns a hash of everything outside a file that its parse depends on."""
         values, stable = self._variables.values, self._variables.stable
         used = [f"{name}\0{values.get(name)!r}\0{stable.get(name)!r}\0" for name in sorted(names)]
         return _hash([self.macro_hash, *used])
 
     def rendered(self, file: SourceFile) -> str:
-        """The rendered text of a file that parsed before; "" when it does not render."""
+        """Returns the rendered text of a file that parsed before; "" if it does not render."""
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         if file.kind in _UNRENDERED:
             return source
@@ -87,7 +87,7 @@ class FileParser:
             return ""
 
     def line(self, file: SourceFile, path: tuple[str | int, ...]) -> int | None:
-        """The line of a key of a file, in the file as it is written."""
+        """Returns the line of a key in the file as it is written."""
         text = self.rendered(file)
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         return source_line(source, text, key_line(text, path)) if text else None
@@ -112,7 +112,7 @@ class FileParser:
         return problem
 
     def _probe(self, source: str) -> str:
-        """SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" when there is none."""
+        """Returns SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" without any."""
         values = self._variables.values
         unset = {name: "NULL" for name in printed(source) if not values.get(name)}
         try:

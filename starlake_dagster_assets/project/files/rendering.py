@@ -130,7 +130,7 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
 
 
 def mentioned(text: str) -> frozenset[str]:
-    """The names that a template may read: whatever looks like a name inside `{{ }}`, `{% %}` and `${ }`.
+    """Returns the names that a template may read: all that look like a name inside `{{ }}`, `{% %}` and `${ }`.
 
     Args:
         text: An unrendered text.
@@ -148,7 +148,7 @@ def mentioned(text: str) -> frozenset[str]:
 
 
 def printed(text: str) -> frozenset[str]:
-    """The names that a template prints as they are: `{{ x }}` and `${x}`.
+    """Returns the names that a template prints unchanged: `{{ x }}` and `${x}`.
 
     Args:
         text: An unrendered text.
@@ -169,7 +169,7 @@ def uses_macros(text: str, macros: Mapping[str, str]) -> bool:
 
 
 def source_line(source: str, rendered: str, line: int | None) -> int | None:
-    """The line of the source that a line of its rendered text comes from.
+    """Returns the line of the source from which a line of its rendered text comes.
 
     Args:
         source: The file as it is.

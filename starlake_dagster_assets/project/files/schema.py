@@ -65,7 +65,7 @@ PRIMITIVES = (
 
 
 def _strategy(value: object) -> object:
-    """The engine's own strategies in upper case, any other word as written: the name of a template."""
+    """Returns the engine's own strategies in upper case, and any other name, that of a template, unchanged."""
     if isinstance(value, str) and value.strip().upper() in STRATEGIES:
         return value.strip().upper()
     return value
@@ -224,7 +224,7 @@ class TableFile(FileModel):
 
 
 class ExternalTableFile(TableFile):
-    """A table below `external/`: nobody loads it, so it needs no pattern."""
+    """A table below `external/`: the project does not load it, so it needs no pattern."""
 
     pattern: Text = ""  # pyright: ignore[reportIncompatibleVariableOverride]
     attributes: tuple[AttributeFile, ...] = ()
@@ -330,7 +330,7 @@ class RefsFile(FileModel):
 
 
 def _written_out(options: Any) -> Any:
-    """The options of one task (`"<domain.task>": {"options": "k=v"}`) as the JSON that they stand for."""
+    """Returns the options of one task (`"<domain.task>": {"options": "k=v"}`) as the JSON that they stand for."""
     if not isinstance(options, dict):
         return options
     found = cast("dict[str, Any]", options)

@@ -88,7 +88,7 @@ def _kind(value: object) -> str:
 
 
 def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Callable[[object], str]:
-    """A validator for one of some words, regardless of case.
+    """Returns a validator for one of several words, regardless of case.
 
     Args:
         values: The words, as they are kept.

@@ -53,12 +53,12 @@ def check_shape(model: type[BaseModel], data: object, prefix: Path) -> tuple[dic
 
 
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys of a kind of mapping, as they are spelled in files."""
+    """Returns the keys of a kind of mapping, as they are spelled in files."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def part(found: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A mapping inside of what a file sets, empty where it sets none."""
+    """Returns a mapping inside the values of a file, empty if the file sets none."""
     value = found.get(key)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
@@ -94,7 +94,7 @@ def _unknown(path: Path, name: str, known: Sequence[str], prefix: Path) -> Issue
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """The kind of mapping that a path leads to."""
+    """Returns the kind of mapping at a path."""
     current: type[BaseModel] | None = model
     inner: Any = None
     for part in path:

@@ -189,7 +189,7 @@ class _Builder:
         self._open: set[int] = set()
 
     def build(self, node: yaml.Node, path: tuple[str, ...]) -> object:
-        """The value of a node; `path` leads to it."""
+        """Returns the value of the node at `path`."""
         self._count += 1
         if self._count > _MAX_NODES:
             raise YamlError(_TOO_LARGE, _line(node))

@@ -193,7 +193,7 @@ class TransformDomain(Frozen):
 
 
 class ExternalTable(Frozen):
-    """A table described below `metadata/external`: read by tasks, loaded by nobody here."""
+    """A table described below `metadata/external`: tasks read it, the project does not load it."""
 
     domain: str
     name: str
@@ -255,7 +255,7 @@ class Project(Frozen):
         return tuple(task for domain in self.transforms for task in domain.tasks)
 
     def connection(self, name: str) -> Connection | None:
-        """The connection of that name, or None."""
+        """Returns the connection of that name, or None."""
         return self.application.connections.get(name)
 
     def dialect(self, connection: str) -> str:

@@ -53,7 +53,7 @@ class Frozen(BaseModel):
 
 
 def shared(value: Frozen) -> Any:
-    """A default that all objects have in common: pydantic copies one that holds a mapping, for each of them."""
+    """Returns a default that all objects share: pydantic copies a default that holds a mapping for each of them."""
     return Field(default_factory=lambda: value)
 
 

@@ -14,7 +14,7 @@ _TEXT = re.compile(
 
 
 def duration(text: str) -> timedelta | None:
-    """The duration that a text says.
+    """Returns the duration that a text means.
 
     Args:
         text: A number, then days, hours or minutes, also as `d`, `h`, `min` or `m`. Seconds are refused, by Starlake's

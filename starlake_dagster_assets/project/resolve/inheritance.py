@@ -19,7 +19,7 @@ _EMPTY_FORMATS = {"JSON_ARRAY": "JSON"}
 
 
 def merge_metadata(domain: Raw, table: Raw) -> dict[str, Any]:
-    """`metadata` of a table over that of its domain: whole values, key by key.
+    """Returns `metadata` of a table over that of its domain: whole values, key by key.
 
     Args:
         domain: What `load.metadata` sets.
@@ -58,7 +58,7 @@ def resolve_metadata(found: Raw, application: Application) -> Metadata:
 
 
 def strategy(found: Raw, application: Application) -> WriteStrategy:
-    """A write strategy, with the project's SCD2 columns where the strategy is SCD2 and names none."""
+    """Returns a write strategy; SCD2 without columns gets the project's."""
     values = dict(found)
     if values.get("type") == "SCD2":
         values["start_ts"] = values.get("start_ts") or application.scd2_start_timestamp
@@ -69,7 +69,7 @@ def strategy(found: Raw, application: Application) -> WriteStrategy:
 
 
 def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
-    """A task over `transform.default`, once.
+    """Returns a task merged over `transform.default`.
 
     Args:
         default: What `transform.default` sets.
@@ -106,7 +106,7 @@ def acls(found: Any) -> tuple[Acl, ...]:
 
 
 def sink_of(found: Raw) -> Sink:
-    """The sink of a task."""
+    """Returns the sink of a task."""
     return Sink.model_validate(part(found, "sink"))
 
 

@@ -44,7 +44,7 @@ class Landing:
         """Whether some table waits for ack files."""
 
     def claims(self, names: Iterable[str]) -> list[Claim]:
-        """The files that tables want, whether their ack file is there or not.
+        """Returns the files that match tables, with or without their ack file.
 
         Args:
             names: File names, without directories. Hidden ones are passed over, as Starlake does.
@@ -63,7 +63,7 @@ class Landing:
 
 
 def acknowledged(claims: Iterable[Claim], is_there: Callable[[str], bool]) -> list[Claim]:
-    """Those of the claims that `stage` takes now.
+    """Returns those of the claims that `stage` takes now.
 
     Args:
         claims: Files that tables want.
@@ -73,7 +73,7 @@ def acknowledged(claims: Iterable[Claim], is_there: Callable[[str], bool]) -> li
 
 
 def _extension(table: Table) -> str:
-    """`metadata.ack` of the table, the domain's already merged under it, without a leading dot; "" = none."""
+    """Returns `metadata.ack` of the table, merged over its domain's, without a leading dot; "" if it has none."""
     return (table.metadata.ack or "").strip().lstrip(".")
 
 

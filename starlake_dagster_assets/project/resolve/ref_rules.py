@@ -32,7 +32,7 @@ def apply_refs(rules: Sequence[RefRule], parts: Sequence[str]) -> tuple[str, str
 
 
 def declared_parts(rule: RefInput) -> tuple[str, ...]:
-    """The patterns that a rule declares, from the database to the table."""
+    """Returns the patterns that a rule declares, from the database to the table."""
     return (*(part for part in (rule.database, rule.domain) if part is not None), rule.table)
 
 

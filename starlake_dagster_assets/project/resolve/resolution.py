@@ -63,14 +63,14 @@ class ParsedProject:
         return self.application.refs
 
     def by_domain(self, kind: str) -> dict[str, list[SourceFile]]:
-        """The files of one kind, by directory, in order."""
+        """Returns the files of one kind, by directory, in order."""
         found: dict[str, list[SourceFile]] = {}
         for file in self.sources.of(kind):
             found.setdefault(file.domain, []).append(file)
         return found
 
     def cron(self, schedule: str | None, file: str, path: tuple[str | int, ...]) -> str | None:
-        """The cron expression of a schedule; a wrong one is reported at `file` and `path`."""
+        """Returns the cron expression of a schedule; an invalid one is reported at `file` and `path`."""
         try:
             return cron_of(schedule, self.application.schedule_presets)
         except ValueError as error:

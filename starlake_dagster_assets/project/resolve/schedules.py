@@ -33,7 +33,7 @@ _LAST = re.compile(r"(?:L|\?|\w+#[1-5]|[Ll]?\w{1,3}L)", re.IGNORECASE)
 
 
 def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
-    """The cron expression of a schedule.
+    """Returns the cron expression of a schedule.
 
     Args:
         schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name. A cron of Quartz

@@ -33,7 +33,7 @@ class _Item:
 
 
 def resolve_domains(context: ParsedProject) -> tuple[Domain, ...]:
-    """The load domains, by directory; a domain without tables is left out with a warning."""
+    """Returns the load domains, by directory; a domain without tables is left out with a warning."""
     configs = {file.domain: file for file in context.sources.of("load")}
     tables = context.by_domain("table")
     found: list[Domain] = []
@@ -48,7 +48,7 @@ def resolve_domains(context: ParsedProject) -> tuple[Domain, ...]:
 
 
 def resolve_externals(context: ParsedProject) -> tuple[ExternalTable, ...]:
-    """The tables below `metadata/external`, by final names."""
+    """Returns the tables below `metadata/external`, by final names."""
     configs = {file.domain: context.parsed[file.path].data or {} for file in context.sources.of("external_config")}
     found: list[ExternalTable] = []
     for file in context.sources.of("external"):

@@ -36,7 +36,7 @@ class _Item:
 
 
 def resolve_transforms(context: ParsedProject) -> tuple[TransformDomain, ...]:
-    """The transform domains, by directory, each with its tasks by file name."""
+    """Returns the transform domains, by directory, each with its tasks by file name."""
     configs = {file.domain: file for file in context.sources.of("transform")}
     groups = [context.by_domain(kind) for kind in ("task", "sql", "python")]
     directories = sorted(set(configs).union(*groups))
@@ -56,7 +56,7 @@ class _Directory:
         self._default: Raw = part(self._data, "default")
 
     def resolve(self, groups: list[dict[str, list[SourceFile]]]) -> TransformDomain:
-        """The domain, with what can be resolved of its tasks."""
+        """Returns the domain with the tasks that can be resolved."""
         files, sqls, pythons = (group.get(self._directory, []) for group in groups)
         commands: dict[str, SourceFile] = {}
         for file in [*pythons, *sorted(sqls, key=lambda file: file.path.endswith(".sql"))]:
@@ -242,5 +242,5 @@ class _Code:
 
 
 def _relative(path: str, root: str) -> str:
-    """A Python file as the YAML names it, relative to the root where it is below it."""
+    """Returns a Python file as the YAML names it, relative to the root if it is below it."""
     return path.removeprefix("file://").removeprefix(f"{root}/").removeprefix("./")

@@ -34,7 +34,7 @@ _NOT_REGEX = frozenset({"date", "timestamp", "struct", "variant"})
 
 
 def packaged_types() -> dict[str, TypeDef]:
-    """The types that need no file in a project, by name."""
+    """Returns the types that need no file in a project, by name."""
     text = files("starlake_dagster_assets.project.resolve").joinpath(_RESOURCE).read_text("utf-8")
     value = cast("dict[str, object]", parse_yaml(text).value)
     data, issues = check_shape(TypesFile, {"types": value["types"]}, ())

@@ -44,7 +44,7 @@ class SqlError(Exception):
 
 
 def sql_dialects(dialect: str) -> tuple[str, ...]:
-    """The dialects to try for a connection's dialect: itself where sqlglot knows it, else the likely ones.
+    """Returns the dialects to try for a connection's dialect: itself if sqlglot knows it, else the likely ones.
 
     Args:
         dialect: A name such as `duckdb` or `bigquery`; "" or an unknown name when the connection does not tell.
@@ -82,7 +82,7 @@ def parse_statements(sql: str, dialect: str) -> list[Tree]:
 
 
 def child_with(node: Tree) -> Tree | None:
-    """The `WITH` clause of a statement or query (its name in sqlglot changed between releases)."""
+    """Returns the `WITH` clause of a statement or query (its name in sqlglot changed between releases)."""
     found: Any = node.args.get("with_") or node.args.get("with")
     return found
 

@@ -23,7 +23,7 @@ _CONTROL = "".join(map(chr, range(33)))
 
 
 def find_references(sql: str, dialect: str) -> tuple[str, ...]:
-    """The tables and views that a SQL text reads.
+    """Returns the tables and views that a SQL text reads.
 
     CTEs (within their scope), table functions, files, correlated arrays and the targets of `INSERT`, `MERGE` and
     `CREATE` are no references. SQL that cannot be parsed is read by
@@ -45,7 +45,7 @@ def find_references(sql: str, dialect: str) -> tuple[str, ...]:
 
 
 def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None]:
-    """`find_references` and `parse_error` at the price of one parse.
+    """Returns the results of `find_references` and `parse_error` at the cost of one parse.
 
     Args:
         sql: Rendered SQL, any number of statements.
@@ -81,7 +81,7 @@ def parse_error(sql: str, dialect: str) -> str | None:
 
 
 def parity_references(sql: str) -> tuple[str, ...]:
-    """The names that the engine's two regular expressions find, with all that they miss and invent.
+    """Returns the names that the engine's two regular expressions find, with everything that they miss and invent.
 
     Args:
         sql: The task's main SQL, rendered, without comments.
@@ -106,7 +106,7 @@ def parity_references(sql: str) -> tuple[str, ...]:
 
 
 def split_name(name: str) -> tuple[str, ...]:
-    """The parts of a dotted name; dots within double quotes belong to the part.
+    """Returns the parts of a dotted name; dots within double quotes belong to the part.
 
     Args:
         name: Such as `a.b` or `a."b.c"`.

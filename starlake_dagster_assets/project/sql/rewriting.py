@@ -49,7 +49,7 @@ def write_out_stars(query: Tree, known: _Known, fields: Callable[[str, str], Seq
 
 
 def _sources(select: Tree) -> dict[str, str]:
-    """The tables in the FROM clause by their aliases; "" for a subquery."""
+    """Returns the tables in the FROM clause by their aliases; "" for a subquery."""
     from sqlglot import exp
 
     clause: Any = select.args.get("from_") or select.args.get("from")

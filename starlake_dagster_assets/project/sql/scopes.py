@@ -50,7 +50,7 @@ class ScopeReader:
         self._open: set[int] = set()
 
     def outputs(self, scope: Any) -> tuple[Output, ...]:
-        """The output columns of a scope of `sqlglot.optimizer.scope`; a recursive CTE sees none of itself."""
+        """Returns the output columns of a scope of `sqlglot.optimizer.scope`; a recursive CTE sees none of itself."""
         key = id(scope.expression)  # a recursive CTE sees its first part through a scope of its own
         if key in self._open:
             return ()
@@ -141,7 +141,7 @@ class ScopeReader:
         return Output(name, spelled or behind.spelled, sources, behind.type, behind.is_copy)
 
     def _sources(self, scope: Any, value: Tree) -> Iterator[_Key]:
-        """The base columns in an expression; those of a subquery are what the subquery returns."""
+        """Yields the base columns in an expression; those of a subquery are the ones that it returns."""
         from sqlglot import exp
 
         inner = {id(sub.expression): sub for sub in scope.subquery_scopes}
@@ -187,7 +187,7 @@ class ScopeReader:
         return column != table.alias_or_name if known is None else column in known
 
     def _behind(self, scope: Any, column: Tree) -> Output | None:
-        """The output of a CTE or subquery that a column means; None for a column of a table."""
+        """Returns the output of a CTE or subquery to which a column refers; None for a column of a table."""
         from sqlglot import exp
 
         source = self._source(scope, column)
@@ -196,7 +196,7 @@ class ScopeReader:
         return next((output for output in self.outputs(source) if output.name == column.name), None)
 
     def _source(self, scope: Any, column: Tree) -> Any:
-        """The table or scope that a column comes from, here or in an outer query; None when that cannot be told."""
+        """Returns the table or scope of a column, here or in an outer query; None if it cannot be determined."""
         if not column.table:
             sources = list(scope.sources.values())
             unknown = [source for source in sources if not self._is_known(source)]
@@ -217,7 +217,7 @@ class ScopeReader:
 
 
 def _sides(scope: Any) -> list[Any]:
-    """The scopes of the two sides of a UNION (their name in sqlglot changed between releases)."""
+    """Returns the scopes of the two sides of a UNION (their name in sqlglot changed between releases)."""
     return getattr(scope, "set_operation_scopes", None) or getattr(scope, "union_scopes", None) or []
 
 
@@ -251,7 +251,7 @@ def own_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
 
 
 def _is_untraceable(node: Tree) -> bool:
-    """Whether a part of an expression stands for columns that cannot be told: a whole row, `#1`, a method."""
+    """Whether a part of an expression means columns that cannot be determined: a whole row, `#1`, a method."""
     from sqlglot import exp
 
     whole = tuple(getattr(exp, name) for name in ("TableColumn", "PositionalColumn") if hasattr(exp, name))

@@ -165,7 +165,7 @@ def never_closed(sql: str, dialect: str = "") -> str | None:
 
 
 def made_for_session(sql: str) -> frozenset[str]:
-    """The temporary tables and views that a SQL text makes: their names without schema, in lower case.
+    """Returns the temporary tables and views that a SQL text creates: their names without schema, in lower case.
 
     Args:
         sql: Any SQL, without comments.

@@ -40,7 +40,7 @@ class _Scope:
 
 
 def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
-    """The dotted names of the tables that statements read.
+    """Returns the dotted names of the tables that statements read.
 
     Args:
         statements: Parsed statements.
@@ -57,7 +57,7 @@ def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
 
 
 def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
-    """The tables that a statement reads, CTEs and what else hides them left out.
+    """Yields the tables that a statement reads, without CTEs and other names that hide them.
 
     Args:
         statement: One parsed statement.
@@ -79,12 +79,12 @@ def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
 
 
 def spelled_name(table: Tree) -> str:
-    """The dotted name of a table as spelled, without quotes; a part that holds a dot keeps them."""
+    """Returns the dotted name of a table as spelled, without quotes; a part that contains a dot keeps them."""
     return ".".join(_parts(table))
 
 
 def _children(node: Tree, scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> tuple[list[Tree], _Scope]:
-    """The children that may read tables, and their scope; CTEs, each with its own, go straight to the list."""
+    """Returns the children that may read tables, and their scope; CTEs, each with its own, go straight to the list."""
     clause = child_with(node)
     inner = scope
     if clause is not None:
@@ -112,7 +112,7 @@ def _is_recursive(clause: Tree, cte: Any) -> bool:
 
 
 def _target(node: Tree) -> Any:
-    """The child that a statement writes or describes rather than reads."""
+    """Returns the child that a statement writes or describes rather than reads."""
     if isinstance(node, _WRITERS):
         written: Any = node.args.get("this")
         return written if isinstance(written, (exp.Table, exp.Schema, exp.UserDefinedFunction)) else None

@@ -1,4 +1,4 @@
-"""Readers of file formats, one module per format: each turns a file into rows of raw cells."""
+"""Readers of file formats, one module per format; each turns a file into rows of raw cells."""
 
 from __future__ import annotations
 

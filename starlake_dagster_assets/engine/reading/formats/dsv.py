@@ -35,7 +35,7 @@ _TEXT = "sl_text"
 
 
 def dsv_dialect(table: Table) -> DsvDialect:
-    """The dialect of a table (`metadata.separator`, `quote`, `escape`, `multiline`, `options`).
+    """Returns the dialect of a table (`metadata.separator`, `quote`, `escape`, `multiline`, `options`).
 
     Raises:
         EngineError: When quote or escape is longer than a character, or an option is not known.
@@ -72,7 +72,7 @@ class DsvFile:
     shown: str
 
     def fast(self) -> Source | None:
-        """The file as DuckDB parses it, or None when it must not be trusted with it."""
+        """Returns the file as DuckDB parses it; None if DuckDB could misread it."""
         quote = self.dialect.quote.encode()
         wanted = {byte for byte in (quote, self.dialect.escape.encode(), b"\r") if len(byte) == 1}
         scan = scan_text(self.path, frozenset({*wanted, *_suspects(self.dialect)}))
@@ -106,7 +106,7 @@ class DsvFile:
         )
 
     def careful(self, target: Path) -> Source:
-        """The file parsed record by record into a plain CSV that DuckDB cannot misread.
+        """Returns the file parsed record by record into a plain CSV that DuckDB cannot misread.
 
         Args:
             target: Where the plain CSV goes; `sl_reason` is its first column.
@@ -190,7 +190,7 @@ class DsvFile:
         return scan.found.isdisjoint(_suspects(self.dialect)) or not any(_misread(self.path, self.dialect))
 
     def _ends_with_escape(self) -> bool:
-        """DuckDB takes a quote that is open at the end of the file for closed there after an escape."""
+        """Whether the file ends with an escape in an open quote, which DuckDB takes for closed."""
         with self.path.open("rb") as file:
             file.seek(max(self.path.stat().st_size - 8, 0))
             return file.read().rstrip(b"\r\n \t").endswith(self.dialect.escape.encode())
@@ -201,14 +201,14 @@ class DsvFile:
 
 
 def _plain_row(record: Record) -> str | tuple[str | None, ...]:
-    """A record as `write_plain` takes it: reason, text of what was refused, fields."""
+    """Returns a record as `write_plain` takes it: reason, rejected text, fields."""
     if record.reason is not None:
         return (record.reason, replace_undecodable(record.text))
     return (None, None, *record.fields) if record.fields else f",,{record.text}"
 
 
 def _suspects(dialect: DsvDialect) -> frozenset[bytes]:
-    """Without any of these there is nothing to misread; to find them costs far less than to find a pattern."""
+    """Returns the bytes without which nothing can be misread; they are found faster than a pattern."""
     quote, escape = dialect.quote.encode(), dialect.escape.encode()
     if not quote:
         return frozenset()
@@ -216,7 +216,7 @@ def _suspects(dialect: DsvDialect) -> frozenset[bytes]:
 
 
 def _misread(path: Path, dialect: DsvDialect) -> Iterator[bool]:
-    """True for each piece of the file where DuckDB drops what is data: spaces at a quote, an escape of nothing."""
+    """Yields, per piece of the file, whether DuckDB drops data in it: spaces at a quote, an escape of nothing."""
     quote, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
     pattern = rb"(?:" + separator + rb"|[\r\n]|" + quote + rb")[ \t]+" + quote
     if dialect.escape and dialect.escape != dialect.quote:

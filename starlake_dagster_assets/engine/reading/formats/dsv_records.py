@@ -50,7 +50,7 @@ class _Lines:
         self.number = 0
 
     def take(self) -> str | None:
-        """The next line, or None at the end."""
+        """Returns the next line; None at the end."""
         line = self._waiting.popleft() if self._waiting else next(self._source, None)
         self.number += line is not None
         return line
@@ -64,7 +64,7 @@ class _Lines:
 def records(
     lines: Iterable[str], dialect: DsvDialect, width: int | None, plain: Callable[[str], Record | None] | None = None
 ) -> Iterator[Record]:
-    """Split lines into records.
+    """Splits lines into records.
 
     Args:
         lines: Lines with their ends.
@@ -88,7 +88,7 @@ def records(
 
 
 def header_of(found: Iterator[Record]) -> tuple[str, ...]:
-    """The fields of the first record, without the spaces around them; none when there is no record."""
+    """Returns the fields of the first record, without the spaces around them; none if there is no record."""
     first = next(found, None)
     return tuple((field or "").strip() for field in first.fields) if first else ()
 
@@ -124,7 +124,7 @@ def plain_line(dialect: DsvDialect, width: int) -> Callable[[str], Record | None
 
 
 def _requoted(pieces: list[str], separator: str, seams: int) -> str | None:
-    """The fields of a line cut at its quotes, all quoted; None where a quote does not stand at the edge of a field."""
+    """Returns the fields of a line cut at its quotes, all quoted; None if a quote is not at the edge of a field."""
     first, last, between = pieces[0], pieces[-1], pieces[2:-1:2]
     if len(pieces) % 2 == 0 or sum(piece.count(separator) for piece in pieces[::2]) != seams:
         return None
@@ -144,7 +144,7 @@ def _requoted(pieces: list[str], separator: str, seams: int) -> str | None:
 
 
 def _record(line: str, source: _Lines, dialect: DsvDialect, width: int | None) -> Record:
-    """The record that begins with a line; with `multiline`, up to its own end, whatever is wrong in it."""
+    """Returns the record that starts with a line; with `multiline` up to its own end, also if it is invalid."""
     splitter, taken, size, first = _Splitter(dialect), list[str](), len(line), source.number
     ended = splitter.feed(line)
     while not ended:

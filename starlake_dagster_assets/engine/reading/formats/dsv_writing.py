@@ -12,7 +12,7 @@ __all__ = ["header_text", "record_sql"]
 
 
 def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
-    """SQL of the text of a record.
+    """Returns SQL of the text of a record.
 
     Args:
         columns: SQL of its fields, which are texts; NULL is written as nothing.
@@ -25,7 +25,7 @@ def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
 
 
 def header_text(names: Sequence[str], dialect: DsvDialect) -> str:
-    """The header line of such records, without its end."""
+    """Returns the header line of such records, without its end."""
     special, mark = re.compile(_special(dialect)), dialect.quote
     return dialect.separator.join(
         f"{mark}{name.replace(mark, (dialect.escape or mark) + mark)}{mark}" if mark and special.search(name) else name
@@ -48,6 +48,6 @@ def _field(column: str, dialect: DsvDialect) -> str:
 
 
 def _special(dialect: DsvDialect) -> str:
-    """A pattern of texts that must stand in quotes."""
+    """Returns a pattern of texts that must be quoted."""
     signs = [dialect.separator[0], dialect.quote, dialect.escape, "\n", "\r"]
     return "|".join(["[" + "".join(re.escape(sign) for sign in signs if sign) + "]", r"^\s", r"\s$"])

@@ -47,7 +47,7 @@ class _Window:
                 return ""
 
     def value(self) -> tuple[str, object] | None:
-        """The JSON value that begins here: its text and what it is; None when there is none."""
+        """Returns the JSON value that starts here: its text and its kind; None if there is none."""
         while True:
             try:
                 found, end = _DECODER.raw_decode(self.text, self.at)
@@ -77,7 +77,7 @@ class _Window:
 
 
 def documents(pieces: Iterable[str]) -> Iterator[str]:
-    """The documents of a stream.
+    """Yields the documents of a stream.
 
     Args:
         pieces: The text, in pieces of any size.
@@ -98,7 +98,7 @@ def documents(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def array_elements(pieces: Iterable[str], where: str) -> Iterator[str]:
-    """The elements of one array that a stream holds, without holding it whole.
+    """Yields the elements of the one array in a stream, in bounded memory.
 
     Args:
         pieces: The text, in pieces of any size.

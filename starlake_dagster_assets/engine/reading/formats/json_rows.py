@@ -25,12 +25,12 @@ _OPTIONS: Mapping[str, str] = {"multiline": "multiline", "format": "format", "ma
 
 
 def json_options(table: Table) -> dict[str, str]:
-    """The options of a JSON table; none changes how it is read."""
+    """Returns the options of a JSON table; none changes how it is read."""
     return check_options(table, _OPTIONS)
 
 
 def json_cells(table: Table) -> dict[str, Cell]:
-    """The top-level attributes as columns of `json_table`."""
+    """Returns the top-level attributes as columns of `json_table`."""
     cells: dict[str, Cell] = {}
     for index, item in enumerate(_read(table), start=1):
         if _is_scalar(item):
@@ -44,7 +44,7 @@ def json_cells(table: Table) -> dict[str, Cell]:
 
 
 def json_table(rows: str, document: str, reason: str, table: Table) -> str:
-    """A table expression with the attributes: scalars as lists of texts and kinds, so that a document is parsed once.
+    """Returns a table expression with the attributes: scalars as lists of texts and kinds, in one parse per document.
 
     Args:
         rows: A table expression.
@@ -78,7 +78,7 @@ def _is_scalar(attribute: Attribute) -> bool:
 
 
 def json_columns(path: Path, lines: int, table: Table) -> Source:
-    """A file of one object a line, taken apart by DuckDB's own reader, which refuses a file with any other line.
+    """Returns a file of one object per line as DuckDB's own reader parses it; that reader fails at any other line.
 
     It gives the values as they stand in the documents, but does not keep the documents.
     """
@@ -102,14 +102,14 @@ def _column(value: str, text: str, attribute: Attribute) -> Cell:
 
 
 def _text(value: str) -> str:
-    """A JSON value as `json_extract_string` gives it; only strings have to be taken apart for it."""
+    """Returns a JSON value as `json_extract_string` does; only strings have to be parsed for it."""
     return f"CASE WHEN prefix({value}::VARCHAR, '\"') THEN {value} ->> '$' ELSE {value}::VARCHAR END"
 
 
 def json_sources(
     path: Path, shown: str, work: Path, table: Table, *, replay: bool
 ) -> Iterator[Callable[[], Source | None]]:
-    """The ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
+    """Yields the ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
     numbers = protect_numbers(path, work)
     lines = None if table.metadata.array else fast_lines(numbers.path, keep_blank=False)
     line = numbers.restored(LINE)

@@ -20,7 +20,7 @@ _SPACES = " \t\r\n\x0b\x0c"
 
 
 def fast_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int] | None:
-    """The lines of a file as DuckDB splits them.
+    """Returns the lines of a file as DuckDB splits them.
 
     Args:
         path: A UTF-8 file.
@@ -49,7 +49,7 @@ def fast_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[s
 
 
 def careful_lines(path: Path, target: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int]:
-    """The same, line by line in Python, with a reason for lines that are not text.
+    """Returns the lines split in Python, with a reason for lines that are not text.
 
     Args:
         path: The file.

@@ -49,11 +49,11 @@ HARMLESS = frozenset(
         "unescapedquotehandling",
     }
 )
-"""Options that change nothing here: types come from the attributes, and bad rows are always told apart."""
+"""Options that change nothing here: types come from the attributes, and rejected rows are always separated."""
 
 
 def check_options(table: Table, known: Mapping[str, str]) -> dict[str, str]:
-    """The options of a table, by the names its reader gives them.
+    """Returns the options of a table, by the names its reader gives them.
 
     Args:
         table: The table.
@@ -81,5 +81,5 @@ def check_options(table: Table, known: Mapping[str, str]) -> dict[str, str]:
 
 
 def dsv_options(table: Table) -> dict[str, str]:
-    """The options of a DSV table: separator, quote, escape, header, multiline, comment."""
+    """Returns the options of a DSV table: separator, quote, escape, header, multiline, comment."""
     return check_options(table, _DSV)

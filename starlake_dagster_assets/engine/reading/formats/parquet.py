@@ -16,7 +16,7 @@ __all__ = ["parquet_sources"]
 
 
 def parquet_sources(con: duckdb.DuckDBPyConnection, path: Path, shown: str) -> Iterator[Callable[[], Source | None]]:
-    """The way to read a file; see `registry.sources`."""
+    """Yields the way to read a file; see `registry.sources`."""
 
     def read() -> Source:
         sql = f"read_parquet({path_literal(path)})"

@@ -19,13 +19,13 @@ _UNPRINTABLE = re.compile(f"[\0{UNREADABLE}\ud800-\udfff]")
 
 
 def csv_table(path: Path, columns: Sequence[str], options: Sequence[str]) -> str:
-    """`read_csv` of one file whose columns are all text and whose dialect is told, never guessed."""
+    """Returns `read_csv` of one file whose columns are all text, with an explicit dialect instead of a guessed one."""
     types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
     return f"read_csv({path_literal(path)}, columns={{{types}}}, auto_detect=false, {', '.join(options)})"
 
 
 def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Sequence[str | None]]) -> tuple[str, int]:
-    """Write rows and say how DuckDB reads them.
+    """Writes rows, and returns how DuckDB reads them.
 
     Args:
         target: The file to write.
@@ -49,7 +49,7 @@ def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Seque
 
 
 def replace_undecodable(text: str) -> str:
-    """A text that DuckDB takes: what stands for bytes that are not text becomes a replacement character."""
+    """Returns a text that DuckDB accepts: undecodable bytes become a replacement character."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 

@@ -37,7 +37,7 @@ def position_cells(table: Table) -> dict[str, Cell]:
 
 
 def position_sources(path: Path, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
-    """The ways to read a file; see `registry.sources`."""
+    """Yields the ways to read a file; see `registry.sources`."""
     cells, headed = position_cells(table), table.metadata.with_header
     header = next((line.rstrip("\r\n") for line in open_text(path)), None) if headed else None
 

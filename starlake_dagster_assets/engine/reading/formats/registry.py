@@ -44,7 +44,7 @@ Attempt = Callable[[], "Source | None"]
 
 
 def check_format(table: Table) -> None:
-    """Refuse what cannot be read, before anything is touched.
+    """Raises an error for a format or option that cannot be read, before any file is touched.
 
     Raises:
         EngineError: When the format, an option, the dialect or the encoding is not supported.
@@ -60,7 +60,7 @@ def check_format(table: Table) -> None:
 
 
 def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
-    """The ways to read a file, the fastest first; a way that gives None, fails or miscounts gives way to the next.
+    """Yields the ways to read a file, the fastest first; the next one follows if one is None, fails or miscounts.
 
     Args:
         con: The connection that will run the SQL.
@@ -116,7 +116,7 @@ def _check_options(table: Table) -> None:
 
 
 def _codec(table: Table) -> str:
-    """The Python name of `metadata.encoding`."""
+    """Returns the Python name of `metadata.encoding`."""
     encoding = table.metadata.encoding.strip() or "UTF-8"
     try:
         return codecs.lookup(encoding).name
@@ -125,7 +125,7 @@ def _codec(table: Table) -> str:
 
 
 def _as_utf8(table: Table, file: InputFile) -> InputFile:
-    """The file itself, or a copy in UTF-8 of a text in another encoding."""
+    """Returns the file itself, or a UTF-8 copy of a text in another encoding."""
     codec = _codec(table)
     if table.metadata.format in {"PARQUET", "XML", "TEXT_XML"}:
         return file

@@ -43,7 +43,7 @@ class TextScan:
 
 
 def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
-    """Read a file once, in bounded memory.
+    """Reads a file once, in bounded memory, and returns what was found in it.
 
     Args:
         path: The file.
@@ -157,7 +157,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 
 
 def open_text(path: Path, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines of a file with their ends (LF, CR, CR LF); bytes that are not text become `UNREADABLE`."""
+    """Yields the lines of a file with their ends (LF, CR, CR LF); undecodable bytes become `UNREADABLE`."""
     codecs.register_error("starlake-mark", _mark)
     with path.open("r", encoding=encoding, errors="starlake-mark", newline="") as file:
         first = True
@@ -167,7 +167,7 @@ def open_text(path: Path, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def to_utf8(path: Path, encoding: str, target: Path) -> None:
-    """Write a file again as UTF-8, in bounded memory.
+    """Writes a file again as UTF-8, in bounded memory.
 
     Args:
         path: The file.

@@ -35,12 +35,12 @@ _OPTIONS: Mapping[str, str] = {
 
 
 def xml_options(table: Table) -> dict[str, str]:
-    """The options of an XML table: rowTag, attributePrefix, valueTag, excludeAttribute."""
+    """Returns the options of an XML table: rowTag, attributePrefix, valueTag, excludeAttribute."""
     return check_options(table, _OPTIONS)
 
 
 def xml_sources(path: Path, shown: str, work: Path, table: Table) -> Iterator[Callable[[], Source | None]]:
-    """The way to read a file; see `registry.sources`."""
+    """Yields the way to read a file; see `registry.sources`."""
 
     def read() -> Source:
         rows, count = write_plain(work / "rows.csv", (LINE,), _documents(path, shown, table))
@@ -121,7 +121,7 @@ class _RowReader:
         raise ValueError(f"the file declares the entity '{name}', which is not allowed")
 
     def taken(self, attributes: Sequence[Attribute]) -> Iterator[tuple[None, str]]:
-        """The rows found so far, in the shape the attributes ask for."""
+        """Yields the rows found so far, in the shape the attributes ask for."""
         rows, self._rows = self._rows, []
         for row in rows:
             yield None, json.dumps(_shaped(row, attributes, self._prefix, self._value), ensure_ascii=False)

@@ -22,7 +22,7 @@ def embedded_runner(
     threads: int | None = None,
     timeout: float | None = None,
 ) -> Runner:
-    """The runner of the embedded engine for a project.
+    """Returns the runner of the embedded engine for a project.
 
     Args:
         root: The project (`SL_ROOT`).

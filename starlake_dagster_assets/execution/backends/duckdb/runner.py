@@ -87,7 +87,7 @@ class EmbeddedRunner:
         self._loader.close()
 
     def warehouse_reader(self) -> DuckDBReader:
-        """The reader of the audit tables of the same file: one for all who ask, so that it knows what was just run."""
+        """Returns the reader of the audit tables of the same file; all callers share it, so it knows the last run."""
         return self._reader
 
     @cached_property
@@ -111,7 +111,7 @@ class EmbeddedRunner:
         return self._loader.load(env=self.env, options=self.options, environ=environ)[0]
 
     def environ_of(self, command: Command | None) -> Mapping[str, str]:
-        """The environment of a command, or of none."""
+        """Returns the environment of a command, or of none."""
         environ = {**os.environ, "SL_ROOT": str(Path(self.root).absolute())}
         if self.env is not None:
             environ["SL_ENV"] = self.env

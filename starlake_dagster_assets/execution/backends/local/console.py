@@ -26,7 +26,7 @@ __all__ = ["ConsoleRunner", "has_console", "speakable"]
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 15.0
 _LIVES = 2
-"""How many may die in a step."""
+"""Number of JVMs that may die in a step."""
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _TIME = re.compile(r"^(?:> )?Time: ?\d+ ?ms\s*$")
 _OWN = {"SL_JOB_ID"}
@@ -44,7 +44,7 @@ def speakable(command: Command) -> bool:
 
 
 def has_console(shell: ShellRunner) -> bool:
-    """Whether this version of the program has a console: one is started, and told to end.
+    """Whether this version of the program has a console; one is started and stopped for that.
 
     Raises:
         RunnerError: The program cannot be started.
@@ -67,7 +67,7 @@ def has_console(shell: ShellRunner) -> bool:
 
 
 class ConsoleRunner:
-    """Runs transforms over one JVM; other commands, and those that it cannot be told, get a process each.
+    """Runs transforms over one JVM; other commands, and those that the console cannot run, get a process each.
 
     The JVM is started with the first transform, once more when it died, and ends with the step or as soon as a process
     needs the warehouse. `SL_JOB_ID` is that of its first command for all of them: audit rows are found by it and by the
@@ -100,7 +100,7 @@ class ConsoleRunner:
         return self._exclusive and self._console is not None
 
     def warehouse_reader(self) -> WarehouseReader | None:
-        """The reader of the audit tables."""
+        """Returns the reader of the audit tables."""
         return self._shell.warehouse_reader()
 
     @property
@@ -284,7 +284,7 @@ class _Answer:
         return shown
 
     def _take(self, line: Line) -> list[Line]:
-        """The lines to show for one that came: an answer is shown as what it says."""
+        """Returns the lines to show for a line that came: an answer is shown as its contents."""
         if line.text.startswith("Unknown command console") or line.text.endswith("Unknown command --> console"):
             self._unknown = True
         if self._result is not None or line.stream == "stderr":
@@ -304,7 +304,7 @@ class _Answer:
         return []
 
     def _end(self) -> list[Line]:
-        """The verdict, in the words of a process."""
+        """Returns the result, in the form of a process's output."""
         code = 1 if self._code is None else self._code
         self._result = RunResult(code, time.monotonic() - self._began)
         if code == 0:
@@ -314,7 +314,7 @@ class _Answer:
         ]
 
     def _lost(self, seconds: float) -> list[Line]:
-        """The JVM is gone: a command that it never took is done elsewhere, any other one has failed."""
+        """Returns the lines after the JVM ended: a command that it never took runs elsewhere, any other one failed."""
         code = self._console.code()
         self._runner.give_up(unknown=self._unknown)
         how = "there is no console in this Starlake" if self._unknown else how_it_ended(code) or f"exit code {code}"
@@ -335,7 +335,7 @@ def _error(logger: str, text: str) -> Line:
 
 
 def _answer(text: str) -> Mapping[str, Any] | None:
-    """The JSON line of an answer; None for any other line."""
+    """Returns the JSON line of an answer; None for any other line."""
     if not text.startswith("{") or '"exitCode"' not in text:
         return None
     try:

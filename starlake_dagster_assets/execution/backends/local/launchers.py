@@ -95,7 +95,7 @@ def launch(
 
 
 def supervised(argv: Sequence[str], control: str, grace: float) -> list[str]:
-    """The argument list that runs a program under the supervisor."""
+    """Returns the argument list that runs a program under the supervisor."""
     return [sys.executable, "-I", "-S", supervisor.PATH, control, f"{grace:g}", *argv]
 
 

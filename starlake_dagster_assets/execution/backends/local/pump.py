@@ -32,7 +32,7 @@ class Cutter:
         self._rest = b""
 
     def take(self, chunk: bytes) -> Iterator[Line]:
-        """The lines that some bytes complete."""
+        """Yields the lines that some bytes complete."""
         whole, end, rest = (self._rest + chunk).rpartition(b"\n")
         if end:
             for raw in whole.split(b"\n"):
@@ -85,7 +85,7 @@ class Pump:
         return not self._open
 
     def read(self, timeout: float) -> Iterator[Line]:
-        """The lines that come within so many seconds; returns after the first that came, and what came with them."""
+        """Yields the lines that arrive within so many seconds; returns after the first and those that came with it."""
         if self.ended or not self._selector.select(timeout):
             return
         for number in list(self._open):
@@ -110,7 +110,7 @@ class Pump:
 
 
 def _cut(raw: bytes) -> tuple[bytes, bytes]:
-    """A piece of the longest size, not in the middle of a character, and the rest."""
+    """Returns a piece of the longest size that does not split a character, and the rest."""
     at = LONGEST
     while at > LONGEST - 4 and raw[at] & 0xC0 == 0x80:
         at -= 1

@@ -66,7 +66,7 @@ class ShellRunner:
     lossless_log = True
     """The lines come through pipes."""
     eager = True
-    """A JVM takes its time: a table is told as it lands, and what the warehouse knows of it once it has ended."""
+    """Tables are reported as they land, since a JVM takes its time; facts of the warehouse follow at its end."""
 
     def start(self, command: Command) -> ShellHandle:
         """Starts a process.
@@ -83,7 +83,7 @@ class ShellRunner:
         return self.reader
 
     def argv(self, command: Command) -> list[str]:
-        """The program and the arguments of a command.
+        """Returns the program and the arguments of a command.
 
         Raises:
             RunnerError: See `start`.
@@ -103,7 +103,7 @@ class ShellRunner:
         return [find_program(self.starlake, self.environ), name, *args]
 
     def environ_of(self, command: Command) -> dict[str, str]:
-        """The environment of a command."""
+        """Returns the environment of a command."""
         job = {"SL_JOB_ID": command.job_id} if command.job_id else {}
         spark: Mapping[str, str] = spark_variables(command, self.environ) if self.uses_spark else {}
         return {**self.environ, **dict(command.env), **spark, **job}
@@ -225,7 +225,7 @@ def how_it_ended(code: int | None) -> str:
 
 
 def find_program(name: str, environ: Mapping[str, str]) -> str:
-    """The absolute path of a program.
+    """Returns the absolute path of a program.
 
     Raises:
         RunnerError: It is not there, or cannot be executed.

@@ -35,11 +35,11 @@ DROPPED = ("SL_HTTP_PORT",)
 _VERBOSE = ("info", "debug", "trace", "all")
 _SHORTEST = 4
 _SHORTEST_INHERITED = 8
-"""What is inherited is not chosen by the user of the resource: short words, such as `true`, would blot out the log."""
+"""Minimal length of inherited secrets: short values, such as `true`, would blot out the log."""
 
 
 def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict[str, str]:
-    """The part of an environment that a Starlake process gets.
+    """Returns the part of an environment that a Starlake process gets.
 
     Args:
         environ: Of this process.
@@ -51,7 +51,7 @@ def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict
 
 
 def required_log_level(field: str, variable: str | None) -> str:
-    """`SL_LOG_LEVEL`: what shows at least the lines of level `info`, without which no table is told as it lands.
+    """Returns `SL_LOG_LEVEL`, raised to `info` if needed: without its lines no table is reported as it lands.
 
     Args:
         field: Of the resource; its default, `info`, leaves the word to the variable.

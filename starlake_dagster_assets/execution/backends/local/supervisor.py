@@ -1,4 +1,4 @@
-"""Stands between a step and a program, and ends the program's whole tree when it is told to or when the step is gone.
+"""Supervises a program for a step: ends the program's whole process tree on request, or when the step is gone.
 
 A script of the standard library alone, started as `python -I -S supervisor.py <control> <grace> <program> <argument>…`.
 `control` is a file descriptor or the path of a pipe that the step holds open: a byte on it, or its end, stops the tree.
@@ -132,12 +132,12 @@ class _Tree:
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes that a process started, and theirs; none where `/proc` does not tell."""
+    """Returns the processes that a process started, and their descendants; none without `/proc`."""
     return _closure({pid}, {child: parent for child, parent, _ in _processes()}) - {pid}
 
 
 def members(session: int) -> set[int]:
-    """The processes of a session, zombies left out; none where `/proc` does not tell."""
+    """Returns the processes of a session, without zombies; none without `/proc`."""
     return {pid for pid, _, of in _processes() if of == session}
 
 
@@ -148,7 +148,7 @@ def _closure(known: set[int], parents: dict[int, int]) -> set[int]:
 
 
 def _processes() -> list[tuple[int, int, int]]:
-    """Pid, parent and session of all that run."""
+    """Returns pid, parent and session of all running processes."""
     found: list[tuple[int, int, int]] = []
     try:
         names = [name for name in os.listdir("/proc") if name.isdigit()]

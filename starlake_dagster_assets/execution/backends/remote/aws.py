@@ -63,7 +63,7 @@ _CREDENTIALS = (
 
 
 def aws_client(service: str, region: str, profile: str | None, endpoint_url: str | None) -> Any:
-    """A client that makes one call an attempt: when to try again is decided by who knows what the call did.
+    """Returns a client that makes one call per attempt: the caller decides whether to retry.
 
     Raises:
         RunnerError: When the profile is not there.
@@ -81,7 +81,7 @@ def aws_client(service: str, region: str, profile: str | None, endpoint_url: str
 
 
 def aws_error(error: Exception) -> str:
-    """The code of an AWS answer; "" for any other error."""
+    """Returns the code of an AWS answer; "" for any other error."""
     return str(_answer(error, "Error").get("Code", ""))
 
 

@@ -64,14 +64,14 @@ class Calls:
         return self._repeated(call, self._policy.outage if within is None else within)
 
     def submit(self, submission: Submission) -> str:
-        """Starts one execution, whatever happens on the way.
+        """Starts exactly one execution, also after failures on the way.
 
         Raises:
             RunnerError: When the environment refuses it.
             UnreachableError: When it did not work in time.
         """
         uncertain: float | None = None
-        """When an answer was lost."""
+        """Moment at which an answer was lost."""
 
         def once() -> str:
             nonlocal uncertain

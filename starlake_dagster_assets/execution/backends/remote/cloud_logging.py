@@ -37,7 +37,7 @@ class CloudLog:
     quota: ReadQuota | None = None
 
     def after(self, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """The lines after a cursor, and the next cursor."""
+        """Returns the lines after a cursor, and the next cursor."""
         latest, seen = _read(cursor)
         query = self.query
         if latest is not None:

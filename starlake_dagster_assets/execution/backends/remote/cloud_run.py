@@ -60,7 +60,7 @@ class CloudRunEnvironment:
     # --------------------------------------------------------------------------------------------- executions
 
     def submit(self, submission: Submission) -> str:
-        """RunJob: gives the name of the execution."""
+        """Calls RunJob, and returns the name of the execution."""
         self._check(submission.timeout)
         env = {**self.env, **submission.command.env, _KEY: submission.key}
         override: dict[str, Any] = {
@@ -81,7 +81,7 @@ class CloudRunEnvironment:
         return str(operation.metadata.name)
 
     def find(self, submission: Submission) -> str | None:
-        """The execution with the key of a submission, among the newest."""
+        """Returns the execution with the key of a submission, among the newest."""
         listed = self._executions.list_executions(request={"parent": self._job_name, "page_size": _RECENT}, **CALL)
         for execution in islice(listed, _RECENT):
             for container in execution.template.containers:
@@ -90,7 +90,7 @@ class CloudRunEnvironment:
         return None
 
     def status(self, execution: str) -> Status:
-        """GetExecution; the exit code comes from its task."""
+        """Calls GetExecution; the exit code comes from its task."""
         from google.api_core.exceptions import NotFound
 
         url = self.url(execution)
@@ -110,14 +110,14 @@ class CloudRunEnvironment:
         return Status("failed", code, why or reason or "the execution failed", url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """Cloud Logging, as far as it has come."""
+        """Reads the entries in Cloud Logging so far."""
         lines, following = self._log(execution).after(cursor)
         told = [*self._warnings, *lines]
         self._warnings.clear()
         return told, following
 
     def cancel(self, execution: str) -> None:
-        """CancelExecution; one that is over is no error."""
+        """Calls CancelExecution; an execution that is over is no error."""
         from google.api_core.exceptions import FailedPrecondition, NotFound
 
         try:
@@ -137,10 +137,10 @@ class CloudRunEnvironment:
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Nothing is held between commands."""
+        """Does nothing: nothing is held between commands."""
 
     def url(self, execution: str) -> str:
-        """The execution's page in the Google Cloud console."""
+        """Returns the execution's page in the Google Cloud console."""
         short = execution.rpartition("/")[2]
         place = f"https://console.cloud.google.com/run/jobs/executions/details/{self.region}/{short}/logs"
         return f"{place}?project={self.project}"

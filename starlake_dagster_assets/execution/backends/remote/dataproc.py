@@ -55,7 +55,7 @@ class SparkProgram:
         return {"main_class": self.main_class, "jar_file_uris": list(self.jars), "args": argv}
 
     def variables(self, submission: Submission) -> dict[str, str]:
-        """The environment variables of a command."""
+        """Returns the environment variables of a command."""
         return {**self.env, **submission.command.env}
 
 
@@ -83,7 +83,7 @@ class DataprocJobs:
     is_idempotent = True
 
     def submit(self, submission: Submission) -> str:
-        """SubmitJob under an id made from the key: a second submission finds the first."""
+        """Calls SubmitJob under an id built from the key: a second submission finds the first."""
         from google.api_core.exceptions import AlreadyExists
 
         name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure(submission.wanted)
@@ -111,12 +111,12 @@ class DataprocJobs:
         return job_id
 
     def find(self, submission: Submission) -> str | None:
-        """The job of a key."""
+        """Returns the job of a key."""
         job_id = _id(submission.key)
         return job_id if self._get(job_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """GetJob."""
+        """Calls GetJob."""
         url = self.url(execution)
         job = self._get(execution)
         if job is None:
@@ -124,7 +124,7 @@ class DataprocJobs:
         return _status(_JOB_STATES.get(job.status.state.name, "running"), job.status.details, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """The driver's output, as far as it is written."""
+        """Returns the driver's output so far."""
         job = self._get(execution)
         if job is None or not job.driver_output_resource_uri:
             return (), cursor
@@ -132,7 +132,7 @@ class DataprocJobs:
         return self.output.after(job.driver_output_resource_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """CancelJob; one that is over is no error."""
+        """Calls CancelJob; a job that is over is no error."""
         _unless_over(lambda: self._jobs.cancel_job(request={**self.service.place, "job_id": execution}, **CALL))
 
     def classify_error(self, error: Exception) -> ErrorClass:
@@ -151,7 +151,7 @@ class DataprocJobs:
             self.cluster.close()
 
     def url(self, execution: str) -> str:
-        """The job's page in the Google Cloud console."""
+        """Returns the job's page in the Google Cloud console."""
         place = f"https://console.cloud.google.com/dataproc/jobs/{execution}/monitoring"
         return f"{place}?region={self.service.region}&project={self.service.project}"
 
@@ -196,7 +196,7 @@ class DataprocBatches:
     is_idempotent = True
 
     def submit(self, submission: Submission) -> str:
-        """CreateBatch under an id made from the key: a second submission finds the first."""
+        """Calls CreateBatch under an id built from the key: a second submission finds the first."""
         from google.api_core.exceptions import AlreadyExists
 
         batch_id = _id(submission.key)
@@ -222,12 +222,12 @@ class DataprocBatches:
         return batch_id
 
     def find(self, submission: Submission) -> str | None:
-        """The batch of a key."""
+        """Returns the batch of a key."""
         batch_id = _id(submission.key)
         return batch_id if self._get(batch_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """GetBatch."""
+        """Calls GetBatch."""
         url = self.url(execution)
         batch = self._get(execution)
         if batch is None:
@@ -235,7 +235,7 @@ class DataprocBatches:
         return _status(_BATCH_STATES.get(batch.state.name, "running"), batch.state_message, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """The driver's output, as far as it is written."""
+        """Returns the driver's output so far."""
         batch = self._get(execution)
         if batch is None or not batch.runtime_info.output_uri:
             return (), cursor
@@ -243,7 +243,7 @@ class DataprocBatches:
         return self.output.after(batch.runtime_info.output_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """There is no CancelBatch: its operation is cancelled; one that is over is no error."""
+        """Cancels the operation of a batch, since there is no CancelBatch; one that is over is no error."""
         batch = self._get(execution)
         if batch is not None:
             _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))
@@ -259,10 +259,10 @@ class DataprocBatches:
         self.output.refresh()
 
     def close(self) -> None:
-        """Nothing is held between commands."""
+        """Does nothing: nothing is held between commands."""
 
     def url(self, execution: str) -> str:
-        """The batch's page in the Google Cloud console."""
+        """Returns the batch's page in the Google Cloud console."""
         place = f"https://console.cloud.google.com/dataproc/batches/{self.service.region}/{execution}/monitoring"
         return f"{place}?project={self.service.project}"
 
@@ -297,7 +297,7 @@ def _labels(submission: Submission) -> dict[str, str]:
 
 
 def _status(state: State, details: Any, url: str) -> Status:
-    """Dataproc tells no exit code: 1 stands for a driver that failed."""
+    """Returns a status with exit code 1 for a failed driver: Dataproc reports no exit code."""
     return Status(
         state,
         {"succeeded": 0, "failed": 1}.get(state),
@@ -307,7 +307,7 @@ def _status(state: State, details: Any, url: str) -> Status:
 
 
 def _known(call: Callable[[], Any]) -> Any:
-    """The answer; None when there is no such thing."""
+    """Returns the answer of a call; None if the object does not exist."""
     from google.api_core.exceptions import NotFound
 
     try:

@@ -28,7 +28,7 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def label(text: str) -> str:
-    """A text as a label of Google Cloud: small letters, digits, `-` and `_`, at most 63."""
+    """Returns a text as a label of Google Cloud: lower-case letters, digits, `-` and `_`, at most 63."""
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
 
 
@@ -75,13 +75,13 @@ class ClusterPlan:
     create_timeout: float = 900
 
     def cluster_name(self, run_id: str) -> str:
-        """The cluster of a run: the same in each of its processes."""
+        """Returns the name of the cluster of a run: the same in each of its processes."""
         tail = re.sub(r"[^a-z0-9]", "", run_id.lower())[:12]
         stem = re.sub(r"[^a-z0-9-]", "-", self.name.lower()).strip("-")[: _NAME - 1 - len(tail)]
         return f"{stem if stem[:1].isalpha() else 'sl-' + stem}-{tail}"
 
     def cluster(self, project: str, run_id: str, labels: Mapping[str, str], env: Mapping[str, str]) -> dict[str, Any]:
-        """The request's `Cluster`.
+        """Returns the request's `Cluster`.
 
         Args:
             project: Google Cloud project.
@@ -100,7 +100,7 @@ class ClusterPlan:
         }
 
     def config(self, env: Mapping[str, str]) -> dict[str, Any]:
-        """The request's `ClusterConfig`.
+        """Returns the request's `ClusterConfig`.
 
         Args:
             env: Environment variables of every driver and executor (`spark-env:`).
@@ -172,7 +172,7 @@ class ClusterService:
     local: bool = False
 
     def client(self, name: str) -> Any:
-        """A client of Dataproc, by its class' name."""
+        """Returns a client of Dataproc, by the name of its class."""
         from google.cloud import dataproc_v1
 
         endpoint = self.endpoint or f"{self.region}-dataproc.googleapis.com:443"
@@ -194,7 +194,7 @@ class ClusterService:
         self.__dict__.pop("clusters", None)
 
     def get(self, name: str) -> Any:
-        """A cluster; None when there is none."""
+        """Returns a cluster; None if it does not exist."""
         from google.api_core.exceptions import NotFound
 
         try:

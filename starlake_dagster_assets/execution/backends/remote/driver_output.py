@@ -31,7 +31,7 @@ class DriverOutput:
     endpoint: str | None = None
 
     def after(self, uri: str, cursor: str | None, *, over: bool) -> tuple[Sequence[Line], str | None]:
-        """The whole lines after a cursor, and the next cursor.
+        """Returns the whole lines after a cursor, and the next cursor.
 
         Args:
             uri: `gs://bucket/…/driveroutput`: what the names of the objects begin with.

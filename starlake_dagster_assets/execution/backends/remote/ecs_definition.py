@@ -25,7 +25,7 @@ _ANSWERED = frozenset(
         "taskDefinitionArn",
     }
 )
-"""What ECS adds to a task definition, and does not accept in a registration."""
+"""Fields that ECS adds to a task definition, and does not accept in a registration."""
 
 
 def derived_definition(ecs: Any, definition: str, container: str, secrets: Mapping[str, str]) -> str:

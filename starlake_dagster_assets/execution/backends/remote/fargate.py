@@ -89,7 +89,7 @@ class FargateEnvironment:
     # --------------------------------------------------------------------------------------------- executions
 
     def submit(self, submission: Submission) -> str:
-        """RunTask: gives the ARN of the task.
+        """Calls RunTask, and returns the ARN of the task.
 
         Raises:
             RunnerError: When the overrides are too long, or ECS refuses to start the task.
@@ -118,7 +118,7 @@ class FargateEnvironment:
         raise RunnerError(f"ECS did not start the task on cluster {self.cluster!r}: {reason or 'no reason was given'}")
 
     def find(self, submission: Submission) -> str | None:
-        """The task that carries the key of a submission (`startedBy`), running or stopped.
+        """Returns the task that carries the key of a submission (`startedBy`), running or stopped.
 
         ListTasks takes `startedBy` as its only filter and then lists running tasks; stopped ones are described.
         """
@@ -171,7 +171,7 @@ class FargateEnvironment:
         }
 
     def status(self, execution: str) -> Status:
-        """DescribeTasks: only exit code 0 of the container is success."""
+        """Calls DescribeTasks: only exit code 0 of the container is success."""
         answer = self._ecs.describe_tasks(cluster=self.cluster, tasks=[execution])
         url = self.url(execution)
         if not answer["tasks"]:
@@ -199,7 +199,7 @@ class FargateEnvironment:
         return Status("failed", int(code), _killed(int(code)) or reason, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """GetLogEvents of the container's stream, from where the cursor stands to what is there now."""
+        """Calls GetLogEvents of the container's stream, from the cursor to its current end."""
         stream = self._stream(execution)
         lines: list[Line] = [*self._warnings]
         self._warnings.clear()
@@ -217,7 +217,7 @@ class FargateEnvironment:
             cursor = page["nextForwardToken"]
 
     def cancel(self, execution: str) -> None:
-        """StopTask; a task that is over or forgotten is no error."""
+        """Calls StopTask; a task that is over or forgotten is no error."""
         try:
             self._ecs.stop_task(cluster=self.cluster, task=execution, reason="cancelled by Dagster")
         except Exception as error:
@@ -236,7 +236,7 @@ class FargateEnvironment:
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Nothing is held between commands."""
+        """Does nothing: nothing is held between commands."""
 
     # ------------------------------------------------------------------------------------------------ wording
 
@@ -247,7 +247,7 @@ class FargateEnvironment:
         return max(256, OVERRIDES_LIMIT - len(sample) - 1536)
 
     def url(self, execution: str) -> str:
-        """The task's page in the AWS console."""
+        """Returns the task's page in the AWS console."""
         cluster = self.cluster.rpartition("/")[2]
         host = f"https://{self.region}.console.aws.amazon.com"
         return f"{host}/ecs/v2/clusters/{cluster}/tasks/{_id(execution)}/logs?region={self.region}"
@@ -272,7 +272,7 @@ class FargateEnvironment:
         return {"subnets": list(self.subnets), **groups, "assignPublicIp": public}
 
     def _token(self, key: str) -> str:
-        """Idempotency of RunTask; another one after an answer that started nothing."""
+        """Returns the idempotency token of RunTask; another one after an answer that started nothing."""
         return f"{_started_by(key)}-{self._launches.get(key, 0)}"
 
     def _stream(self, execution: str) -> Mapping[str, str]:
@@ -327,7 +327,7 @@ class FargateEnvironment:
 
 
 def _started_by(key: str) -> str:
-    """At most 36 characters, the same for the same key."""
+    """Returns a text of at most 36 characters that is the same for the same key."""
     return f"sl-{uuid.uuid5(uuid.NAMESPACE_URL, key).hex}"
 
 

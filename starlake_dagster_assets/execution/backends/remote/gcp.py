@@ -18,7 +18,7 @@ CALL: dict[str, Any] = {"retry": None, "timeout": 15}
 
 
 def gcp_credentials(impersonate: str | None) -> Any:
-    """Application default credentials, or those of a service account that they may impersonate.
+    """Returns application default credentials, or those of a service account that they may impersonate.
 
     Args:
         impersonate: E-mail address of the service account.
@@ -43,7 +43,7 @@ def gcp_credentials(impersonate: str | None) -> Any:
 
 
 def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate: str | None) -> _T:
-    """A client.
+    """Returns a client.
 
     Args:
         kind: Its class, of a gRPC service.
@@ -62,7 +62,7 @@ def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate
 
 
 def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None, impersonate: str | None) -> _T:
-    """A client of an HTTP service, such as Cloud Storage or BigQuery.
+    """Returns a client of an HTTP service, such as Cloud Storage or BigQuery.
 
     Args:
         kind: Its class.

@@ -68,7 +68,7 @@ class RemoteHandle:
         self._lost_sight = False
         self._execution = Execution(runner.environment.name, "", command.argv, command.job_id)
         self.log_problem = ""
-        """Why the log may lack lines; "" while its end is not known, and where it is complete."""
+        """Reason why the log may lack lines; "" while its end is not known, and if it is complete."""
 
     @property
     def job_id(self) -> str:

@@ -155,7 +155,7 @@ class Environment(Protocol):
 
 
 def refuse_secret_options(command: Command, environment: str) -> None:
-    """Raises where an option holds a secret: what an execution was told can be read by whoever may look at it.
+    """Raises an error if an option holds a secret: the arguments of an execution are visible in the service.
 
     Args:
         command: On its way.

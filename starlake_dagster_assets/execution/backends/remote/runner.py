@@ -74,7 +74,7 @@ class RemoteRunner:
         return getattr(self.environment, "overrides_of", None)
 
     def unfinished(self) -> Sequence[Command]:
-        """Returns the commands of earlier attempts of the step whose results nobody reported, oldest first.
+        """Returns the commands of earlier attempts of the step whose results were not reported, oldest first.
 
         `start` of one of them follows its execution again instead of submitting it.
         """
@@ -114,7 +114,7 @@ class RemoteRunner:
         return handle.submit()
 
     def _earlier(self) -> dict[str, Execution]:
-        """Returns the executions of earlier attempts that nobody reported, by job id; oldest first."""
+        """Returns the executions of earlier attempts that were not reported, by job id; oldest first."""
         if self._state.earlier is None:
             found = self.attempt.ledger.unfinished(self.environment.name)
             self._state.earlier = {one.job_id: one for one in found}
