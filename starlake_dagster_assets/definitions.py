@@ -107,6 +107,9 @@ def build_definitions(
     keys, others = named_environments(environments or {}, cut.resource_key)
     places = {cut.resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
     known = {key: at_definition(where) for key, where in places.items()}
+    for where in places.values():
+        if not hasattr(where, "resource_cls"):  # else run config has some of its fields
+            where.validate_against(project)
     triggers = _triggers(project, automation, rest.get("triggers"))
     bound = bound_translator(translator, project, "build_definitions", triggers).with_external(_validated(external))
     extra = items_of(extra_assets, "build_definitions", "extra_assets", "[weekly_report]")

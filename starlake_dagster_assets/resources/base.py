@@ -77,6 +77,8 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         except ValidationError as error:
             raise RunnerError(f"{_title(type(self))}: {invalid_fields(error)}.") from None
 
+    null_is_unset: ClassVar[bool] = False
+    """Whether a key without a value in a mapping of raw configuration is the same as no key."""
     option_variables: ClassVar[Mapping[str, str]] = {}
     """Environment variable by the field that Starlake's own packages take from it where no option says it."""
 
@@ -135,6 +137,16 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             RunnerError: When the environment is not there.
         """
         raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
+
+    def validate_against(self, project: ProjectSource) -> None:
+        """Validates the fields that are known when definitions are built against the project; reaches no service.
+
+        Args:
+            project: The project whose commands will run.
+
+        Raises:
+            RunnerError: When a field is not valid.
+        """
 
     def policies(self) -> ResultPolicies:
         """Policies of a step for unknown results and failed commands."""
@@ -296,27 +308,30 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
             raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
         inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
-    read = {name: _read(cls, name, value) for name, value in fields.items()}
-    for name, value in read.items():
-        if path := _mistaken_for_variable(name, value):
-            raise RunnerError(
-                f"{title}: `{path}` is the only key of its mapping, and Dagster takes such a mapping for an "
-                "environment variable. Next: set another key next to it, or give text."
-            )
-    return read
+    return {name: _keep_from_variables(cls, name, _read(cls, name, value)) for name, value in fields.items()}
 
 
-def _mistaken_for_variable(path: str, value: object) -> str:
-    """Returns the path of a mapping that Dagster would take for an `EnvVar` and fail; "" if there is none."""
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, object]", value)
-        if [*items] == ["env"] and not isinstance(items["env"], str) and not is_variable(items["env"]):
-            return f"{path}.env"
-        return next(filter(None, (_mistaken_for_variable(f"{path}.{key}", one) for key, one in items.items())), "")
+def _keep_from_variables(cls: type[StarlakeResource], path: str, value: Any) -> Any:
+    """Returns a value without the mappings that Dagster would take for an `EnvVar`: those with the only key `env`.
+
+    Raises:
+        RunnerError: When there is one, and a key without a value next to it would change its meaning.
+    """
     if isinstance(value, list):
-        below = enumerate(cast("list[object]", value))
-        return next(filter(None, (_mistaken_for_variable(f"{path}[{number}]", one) for number, one in below)), "")
-    return ""
+        items = enumerate(cast("list[object]", value))
+        return [_keep_from_variables(cls, f"{path}[{number}]", item) for number, item in items]
+    if not isinstance(value, Mapping):
+        return value
+    pairs = cast("Mapping[str, object]", value)
+    kept = {key: _keep_from_variables(cls, f"{path}.{key}", item) for key, item in pairs.items()}
+    if [*kept] != ["env"] or isinstance(kept["env"], str) or is_variable(kept["env"]):
+        return kept
+    if cls.null_is_unset:
+        return {**kept, "name": None}
+    raise RunnerError(
+        f"{_title(cls)}: `{path}.env` is the only key of its mapping, and Dagster takes such a mapping for an "
+        "environment variable. Next: set another key next to it, or give text."
+    )
 
 
 def _refuse_missing(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:

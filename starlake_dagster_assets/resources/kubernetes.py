@@ -1,19 +1,28 @@
 """Kubernetes as a Dagster resource."""
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, ClassVar, cast
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from starlake_dagster_assets.commands.source import ProjectSource, secrets_of
+from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
+from starlake_dagster_assets.resources.variables import with_placeholders
+
+if TYPE_CHECKING:
+    from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
 
 __all__ = ["StarlakeKubernetes"]
+
+_CONTEXT = (
+    *("env_config_maps", "env_secrets", "image_pull_policy", "labels", "resources", "service_account_name"),
+    *("volume_mounts", "volumes"),
+)
+"""Fields that `dagster_k8s` has under the same names."""
 
 
 class StarlakeKubernetes(StarlakeRemoteResource):
@@ -32,6 +41,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     """
 
     option_names: ClassVar[Mapping[str, str]] = {"sl_env_var": "env"}
+    null_is_unset: ClassVar[bool] = True
     secret_advice: ClassVar[str] = (
         'Pass a reference instead: `secrets={"NAME": "SECRET:KEY"}`, or a whole Secret in `env_secrets`.'
     )
@@ -95,16 +105,17 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     context: str | None = Field(default=None, description="Context of the kubeconfig; the current one by default.")
 
     def __init__(self, **data: Any) -> None:
-        if "k8s_config" in data:
-            data = {**data, "k8s_config": _with_two_keys(data["k8s_config"])}
         super().__init__(**data)
+        self._validate()
 
-    @classmethod
-    def configure_at_launch(cls, **kwargs: Any) -> Any:
-        """Returns the resource with the fields given here; run config has the others."""
-        if "k8s_config" in kwargs:
-            kwargs = {**kwargs, "k8s_config": _with_two_keys(kwargs["k8s_config"])}
-        return super().configure_at_launch(**kwargs)
+    def validate_against(self, project: ProjectSource) -> None:
+        """Validates all fields against the project, as far as they are known when definitions are built.
+
+        Raises:
+            RunnerError: When a value that anyone who can read Jobs can read is a secret of the project.
+        """
+        super().validate_against(project)
+        self._validate(secrets_of(project.model))
 
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Returns the environment that submits and watches Jobs.
@@ -114,26 +125,11 @@ class StarlakeKubernetes(StarlakeRemoteResource):
                 can read Jobs can read looks like a secret.
         """
         from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, visible_values
 
         need("kubernetes", "kubernetes", "dagster_k8s")
-        template = JobTemplate(
-            image=self.image,
-            env=self.variables(project),
-            secrets=self.secrets,
-            context=self._container_context(),
-            pod_spec=self._pod_spec(),
-            annotations=self.annotations,
-            ttl_seconds_after_finished=self.ttl_seconds_after_finished,
-            active_deadline_seconds=self.active_deadline_seconds,
-            k8s_config=self.k8s_config,
-        )
-        known = secrets_of(project.model)
-        template.validate(known)
-        for where, values in visible_values(template).items():
-            refuse_visible_secrets(where, values, known, self.secret_advice)
+        self._validate(secrets_of(project.model))
         return KubernetesEnvironment(
-            template,
+            self._template({name: getattr(self, name) for name in type(self).model_fields}, self.variables(project)),
             self.namespace,
             kubeconfig_file=self.kubeconfig_file,
             context=self.context,
@@ -141,38 +137,41 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             start_timeout=self.start_timeout,
         )
 
-    def _container_context(self) -> Mapping[str, Any]:
-        """Returns the fields that `dagster_k8s` has under the same names."""
-        return {
-            "env_config_maps": self.env_config_maps,
-            "env_secrets": self.env_secrets,
-            "image_pull_policy": self.image_pull_policy,
-            "image_pull_secrets": [{"name": name} for name in self.image_pull_secrets],
-            "labels": self.labels,
-            "resources": self.resources,
-            "service_account_name": self.service_account_name,
-            "volume_mounts": self.volume_mounts,
-            "volumes": self.volumes,
-        }
+    def _validate(self, known_secrets: Collection[str] = ()) -> None:
+        """Validates the fields, except those that are variables.
 
-    def _pod_spec(self) -> Mapping[str, Any]:
-        given = {"affinity": self.affinity, "node_selector": self.node_selector, "tolerations": self.tolerations}
-        return {name: value for name, value in given.items() if value}
+        Raises:
+            RunnerError: Names the path, what was found, what was expected, and the next step.
+        """
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import UNKNOWN, validate_names
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import visible_texts
 
+        fields = with_placeholders(self, UNKNOWN)
+        try:
+            template = self._template(fields, {})
+            template.validate(known_secrets)
+            validate_names({}, {"namespace": fields["namespace"] or ()}, known_secrets)
+            for one in visible_texts(template):
+                refuse_visible_secrets(
+                    one.path, {one.name: one.text}, known_secrets, self.secret_advice, by_name=one.is_variable
+                )
+        except RunnerError as error:
+            raise RunnerError(f"StarlakeKubernetes: {error}") from error
 
-def _with_two_keys(config: Any) -> Any:
-    """Returns raw configuration whose `container_config` has another key next to `env`.
+    def _template(self, fields: Mapping[str, Any], env: Mapping[str, str]) -> "JobTemplate":
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
 
-    Dagster takes a mapping with the only key `env` for an environment variable. The other key has the value that
-    Kubernetes uses by default.
-    """
-    if isinstance(config, str):
-        with suppress(ValueError):  # reported with the name of the field
-            config = json.loads(config)
-    if not isinstance(config, Mapping):
-        return config
-    sections = cast("Mapping[str, Any]", config)
-    container = sections.get("container_config")
-    if not isinstance(container, Mapping) or [*cast("Mapping[str, Any]", container)] != ["env"]:
-        return sections
-    return {**sections, "container_config": {**cast("Mapping[str, Any]", container), "stdin": False}}
+        pulling = fields["image_pull_secrets"]
+        context = {name: fields[name] for name in _CONTEXT}
+        pod_spec = {name: fields[name] for name in ("affinity", "node_selector", "tolerations") if fields[name]}
+        return JobTemplate(
+            image=fields["image"],
+            env=env,
+            secrets=fields["secrets"],
+            context={**context, "image_pull_secrets": [{"name": name} for name in pulling]},
+            pod_spec=pod_spec,
+            annotations=fields["annotations"],
+            ttl_seconds_after_finished=fields["ttl_seconds_after_finished"],
+            active_deadline_seconds=fields["active_deadline_seconds"],
+            k8s_config=fields["k8s_config"],
+        )

@@ -11,6 +11,7 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
+from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]
@@ -67,6 +68,16 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             kind: type[Any] = type(self)
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
 
+    def validate_against(self, project: ProjectSource) -> None:
+        """Validates the variables of commands.
+
+        Raises:
+            RunnerError: When one holds a secret, by its name or its value.
+        """
+        super().validate_against(project)
+        known = {name: "" if is_variable(value) else value for name, value in self.env.items()}
+        refuse_visible_secrets("env", known, secrets_of(project.model), self.secret_advice)
+
     def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
         """Returns the service that runs commands.
 
@@ -118,7 +129,9 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
 
 
-def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collection[str], advice: str) -> None:
+def refuse_visible_secrets(
+    what: str, values: Mapping[str, str], secrets: Collection[str], advice: str, *, by_name: bool = True
+) -> None:
     """Raises where a value that anyone who may look at an execution can read holds a secret.
 
     Args:
@@ -126,14 +139,16 @@ def refuse_visible_secrets(what: str, values: Mapping[str, str], secrets: Collec
         values: Values by name.
         secrets: Values that are known to be secret.
         advice: Last sentence of the error: the next step.
+        by_name: Whether a name such as `PGPASSWORD` is reason enough.
 
     Raises:
         RunnerError: Names the value, and does not show it.
     """
     for name, value in values.items():
         key_of_tool = "/" in name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
-        by_name = names_secret(name) and not key_of_tool and not value.startswith(("gsm://", "projects/", "arn:"))
-        if not by_name and not contains_secret(value, secrets):
+        is_reference = value.startswith(("gsm://", "projects/", "arn:"))
+        suspicious = by_name and names_secret(name) and not key_of_tool and not is_reference
+        if not suspicious and not contains_secret(value, secrets):
             continue
-        reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"
+        reason = "looks like a secret" if suspicious else "has a secret or a URL with a password in its value"
         raise RunnerError(f"{what} `{name}` {reason}, and anyone who may look at an execution could read it. {advice}")

@@ -6,7 +6,7 @@ Dagster reads variables for `str`, `int` and `bool`, also within lists and mappi
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import dagster as dg
@@ -27,6 +27,7 @@ __all__ = [
     "pass_variable",
     "read_text",
     "resolved",
+    "with_placeholders",
 ]
 
 _Config = TypeVar("_Config", bound=dg.Config)
@@ -69,8 +70,8 @@ def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = Fal
             if field.is_required():  # a placeholder until the value is known
                 shown = f"${{{names[name]}}}"
                 fields[name] = shown if str in members else [shown]
-        elif isinstance(value, Mapping) and (every or any(get_args(member)[1:] == (Any,) for member in members)):
-            fields[name] = _without_variables(cast("Mapping[str, Any]", value), name, names)
+        elif (isinstance(value, Mapping) and every) or any(map(_is_raw, members)):
+            fields[name] = _without_variables(value, name, names)
     return {**fields, FROM_ENVIRONMENT: names} if names else fields
 
 
@@ -111,8 +112,13 @@ def resolved(config: _Config) -> _Config:
 
 def invalid_fields(error: ValidationError) -> str:
     """Returns the invalid fields of an error with the reason for each, and without their values."""
-    found = {f"`{'.'.join(map(str, one['loc']))}` {_reason(one['msg'])}": None for one in error.errors()}
+    found = {f"`{_path(one['loc'])}` {_reason(one['msg'])}": None for one in error.errors()}
     return "; ".join(found)
+
+
+def _path(parts: Sequence[int | str]) -> str:
+    """Returns the path of a value, such as `volumes[0].name`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
 def _reason(text: str) -> str:
@@ -151,6 +157,40 @@ def at_definition(resource: Any) -> Any:
     names: Mapping[str, str] = resource.data.get(FROM_ENVIRONMENT) or {}
     variables = {name: dg.EnvVar(variable) for name, variable in names.items() if "/" not in name}
     return cls.model_construct(**{**resource.data, **variables})
+
+
+def with_placeholders(config: Any, placeholder: object) -> dict[str, Any]:
+    """Returns all fields of a configuration, with a placeholder for each value within them that is a variable.
+
+    A field that is a variable itself has its default; None if it has none.
+
+    Args:
+        config: A resource or a nested configuration.
+        placeholder: The value to use.
+    """
+    known = cast("Mapping[str, Any]", cast("Any", type(config)).model_fields)
+    fields: dict[str, Any] = {name: getattr(config, name) for name in known}
+    variables = {name for name, value in fields.items() if is_variable(value)}
+    for path in getattr(config, FROM_ENVIRONMENT, {}):
+        name, _, below = path.partition("/")
+        if below:
+            fields[name] = _with(fields[name] or {}, below, placeholder)
+        else:
+            variables.add(name)
+    defaults = {
+        name: None if one.is_required() else one.get_default(call_default_factory=True) for name, one in known.items()
+    }
+    return {name: defaults[name] if name in variables else _replaced(fields[name], placeholder) for name in known}
+
+
+def _replaced(value: Any, placeholder: object) -> Any:
+    """Returns a value with a placeholder for each variable."""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value).items()
+        return {name: _replaced(item, placeholder) for name, item in items}
+    if isinstance(value, list):
+        return [_replaced(item, placeholder) for item in cast("list[Any]", value)]
+    return placeholder if is_variable(value) else value
 
 
 def is_complete(resource: Any) -> bool:
@@ -219,19 +259,33 @@ def _name(variable: Any) -> str:
     return variable.env_var_name if isinstance(variable, dg.EnvVar) else variable.name
 
 
-def _without_variables(value: Mapping[str, Any], path: str, names: dict[str, str]) -> dict[str, Any]:
-    """Returns the mapping without its variables; adds their names by path to `names`."""
+def _is_raw(annotation: Any) -> bool:
+    """Whether a field is a mapping with values of any type, or a list of such mappings."""
+    inner = get_args(annotation)
+    return inner[1:] == (Any,) or (get_origin(annotation) is list and _is_raw(inner[0]))
+
+
+def _without_variables(value: Any, path: str, names: dict[str, str]) -> Any:
+    """Returns a value without the variables of its mappings; adds their names by path to `names`."""
+    if isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+        return [_without_variables(item, f"{path}/{number}", names) for number, item in items]
+    if not isinstance(value, Mapping):
+        return value
     kept: dict[str, Any] = {}
-    for key, one in value.items():
-        below = f"{path}/{key}"
+    for key, one in cast("Mapping[str, Any]", value).items():
         if is_variable(one):
-            names[below] = _name(one)
+            names[f"{path}/{key}"] = _name(one)
         else:
-            kept[key] = _without_variables(cast("Any", one), below, names) if isinstance(one, Mapping) else one
+            kept[key] = _without_variables(one, f"{path}/{key}", names)
     return kept
 
 
-def _with(value: Mapping[str, Any], path: str, text: str) -> dict[str, Any]:
-    """Returns the mapping with a text at a path."""
+def _with(value: Any, path: str, item: object) -> Any:
+    """Returns a mapping or list with an item at a path."""
     name, _, below = path.partition("/")
-    return {**value, name: _with(value.get(name) or {}, below, text) if below else text}
+    if isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+        return [(_with(one, below, item) if below else item) if str(number) == name else one for number, one in items]
+    pairs = cast("Mapping[str, Any]", value)
+    return {**pairs, name: _with(pairs.get(name) or {}, below, item) if below else item}

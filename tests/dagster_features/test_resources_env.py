@@ -30,6 +30,21 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
     "fargate": {"task_definition": "t", "container": "c", "subnets": ["s"]},
     "kubernetes": {"image": "starlake"},
 }
+VALID: Mapping[str, Mapping[str, Any]] = {
+    "kubernetes": {
+        "secrets": {"A": "warehouse:password"},
+        "resources": {"limits": {"memory": "4Gi"}},
+        "volumes": [{"name": "lake"}],
+        "volume_mounts": [{"name": "lake", "mountPath": "/lake"}],
+        "tolerations": [{"key": "batch"}],
+        "affinity": {"nodeAffinity": {}},
+        "k8s_config": {"container_config": {"stdin": True}},
+        "image_pull_policy": "Always",
+        "namespace": "data",
+        "service_account_name": "starlake",
+    }
+}
+"""Values by field, of resources that validate them when they are constructed."""
 PARTS = {"ephemeral": DataprocCluster, "serverless": DataprocServerless}
 
 
@@ -81,6 +96,8 @@ def at_run(resource: Any, config: Mapping[str, Any] | None = None) -> Any:
 def test_every_field_of_every_resource(monkeypatch, kind):
     cls = environment_named(kind).resource_class()
     samples = {name: sample(cls.model_fields[name].annotation) for name in fields(cls)}
+    valid = VALID.get(kind, {})
+    samples |= {name: (one if isinstance(one, str) else json.dumps(one), one) for name, one in valid.items()}
     expected = {name: value for name, (_, value) in samples.items()}
     for name, (text, _) in samples.items():
         monkeypatch.setenv(f"V_{name}", text)

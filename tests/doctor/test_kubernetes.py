@@ -5,7 +5,7 @@ import pytest
 from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.resources import StarlakeKubernetes
 from starlake_dagster_assets.starlake_project import StarlakeProject
-from tests.conformance.subject import write_project
+from tests.conformance.subject import SECRET, write_project
 from tests.fakes.kubernetes import FakeKubernetes
 
 MEMORY = {"resources": {"limits": {"memory": "4Gi"}}}
@@ -38,7 +38,7 @@ def denied(*what):
             "warning",
             "does not end with starlake",
         ),
-        ({"secrets": {"A": "b"}}, denied(), "environment", "error", "not `SECRET:KEY`"),
+        ({"env_secrets": [SECRET]}, denied(), "environment", "error", "is a secret of the project"),
     ],
 )
 def test_what_is_found(tmp_path, monkeypatch, fields, arrange, topic, level, words):

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
 
 __all__ = [
     "KEY",
     "MIN_TTL",
     "SECTIONS",
+    "UNKNOWN",
+    "validate_annotations",
     "validate_config",
     "validate_labels",
     "validate_names",
+    "validate_quantities",
     "validate_reserved",
     "validate_value",
+    "without_nulls",
 ]
 
+UNKNOWN: Final = object()
+"""Placeholder of a value that is read from the environment when a run starts: it is set, and may be anything."""
 KEY = "starlake.ai/key"
 """Annotation with the key of a submission."""
 MIN_TTL = 600
@@ -72,7 +79,21 @@ _DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _COLLECTION = re.compile(r"(list|dict)[\[(](?:[^,]*, *)?(.*)[\])]")
-_REQUIRED = re.compile(r"Invalid value for `(\w+)`")
+_QUANTITY = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+_TYPE_WORDS: Mapping[str, str] = MappingProxyType(
+    {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}
+)
+_NEXT_NAME = "Next: give the `metadata.name` of an object in the namespace of the Jobs."
+
+
+def without_nulls(value: Any) -> Any:
+    """Returns a value without the keys of its mappings that have no value, which Kubernetes treats as not set."""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {name: without_nulls(item) for name, item in items if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in cast("list[object]", value)]
+    return value
 
 
 def validate_config(path: str, values: Mapping[str, Any]) -> None:
@@ -83,14 +104,21 @@ def validate_config(path: str, values: Mapping[str, Any]) -> None:
         values: The configuration.
 
     Raises:
-        RunnerError: When a section or a field is unknown, or a value has another type; suggests the closest name.
+        RunnerError: When a section or a field is unknown, a value has another type, or a key cannot be set; suggests
+            the closest name.
     """
     for section, value in values.items():
         if section not in SECTIONS:
             raise RunnerError(f"{path} has no section `{section}`{_hint(section, SECTIONS)}")
+        if value is UNKNOWN:
+            continue
         if section == "merge_behavior" and value not in ("DEEP", "SHALLOW"):
             raise RunnerError(f"{path}.merge_behavior is {value!r}; expected DEEP or SHALLOW.")
         validate_value(f"{path}.{section}", SECTIONS[section], value, partial=True)
+    validate_reserved(path, values)
+    resources = _found(values, "container_config", "resources")
+    if resources is not None:
+        validate_quantities(f"{path}.{resources[0]}", resources[1])
 
 
 def validate_value(path: str, kind: str, value: object, *, partial: bool = False) -> None:
@@ -105,14 +133,14 @@ def validate_value(path: str, kind: str, value: object, *, partial: bool = False
     Raises:
         RunnerError: Names the path, what was found, and the closest name.
     """
-    if value is None or kind in ("object", "datetime"):
+    if value is None or value is UNKNOWN or kind in ("object", "datetime"):
         return
     if found := _COLLECTION.fullmatch(kind):
         shape, inner = found.groups()
         items = _members(path, shape, value)
         for below, item in items:
             validate_value(below, inner, item)
-    elif kind.startswith("V"):
+    elif kind[:1].isupper():
         _validate_model(path, kind, value, partial=partial)
     else:
         _validate_scalar(path, kind, value)
@@ -127,31 +155,37 @@ def _members(path: str, shape: str, value: object) -> list[tuple[str, object]]:
 
 
 def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> None:
-    import kubernetes.client
-
     if not isinstance(value, Mapping):
         raise RunnerError(f"{path} is {_shown(value)}; expected a mapping ({kind.removeprefix('V1')}).")
-    library: Any = kubernetes.client
-    model: Any = getattr(library, kind)
-    names: Mapping[str, str] = model.attribute_map
-    snake = {camel: name for name, camel in names.items()} | {name: name for name in names}
-    given: dict[str, object] = {}
-    for name, item in cast("Mapping[str, object]", value).items():
-        if name not in snake:
-            known = names.values() if any(char.isupper() for char in name) else names
-            raise RunnerError(f"{path}.{name}: Kubernetes has no such field{_hint(name, known)}")
-        if snake[name] in given:
-            raise RunnerError(f"{path} has `{name}` twice, in camel case and in snake case; keep one of them.")
-        given[snake[name]] = item
-        validate_value(f"{path}.{name}", model.openapi_types[snake[name]], item)
-    if partial:
+    schema = schema_of(kind)
+    if schema is None:  # of another version of the client: the API server validates it
         return
-    try:
-        model(**given)
-    except ValueError as error:
-        required = _REQUIRED.search(str(error))
-        reason = f"`{names.get(required[1], required[1])}` is missing" if required else str(error)
-        raise RunnerError(f"{path}: {reason}; Kubernetes requires it.") from error
+    client_names = {camel: name for name, camel in schema.names.items()} | {name: name for name in schema.names}
+    given: dict[str, str] = {}
+    for name, item in cast("Mapping[str, object]", value).items():
+        if name not in client_names:
+            known = schema.names.values() if any(char.isupper() for char in name) else schema.names
+            raise RunnerError(f"{path}.{name}: Kubernetes has no such field{_hint(name, known)}")
+        field = client_names[name]
+        if field in given:
+            raise RunnerError(f"{path} has `{given[field]}` and `{name}`, which are the same field; keep one of them.")
+        if item is not None:
+            given[field] = name
+        validate_value(f"{path}.{name}", schema.types[field], item)
+    if not partial and (missing := sorted(schema.required - {*given})):
+        raise RunnerError(_missing_text(path, schema, missing, [*given.values()]))
+
+
+def _missing_text(path: str, schema: ObjectSchema, missing: Sequence[str], given: Sequence[str]) -> str:
+    """Returns the message about required fields that are missing, with names as the user writes them."""
+    snake_case = any("_" in name for name in given)
+    shown = [f"`{name if snake_case else schema.names[name]}`" for name in missing]
+    found = f"has {', '.join(f'`{name}`' for name in given)}" if given else "is empty"
+    kinds = [_TYPE_WORDS.get(schema.types[name], "") for name in missing]
+    kind = f" ({kinds[0]})" if len(missing) == 1 and kinds[0] else ""
+    names = " and ".join(shown)
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{path} {found}; {names} {verb} missing, and Kubernetes requires it. Next: add {names}{kind} to {path}."
 
 
 def _validate_scalar(path: str, kind: str, value: object) -> None:
@@ -162,39 +196,70 @@ def _validate_scalar(path: str, kind: str, value: object) -> None:
         "str": isinstance(value, str | int | float) and not isinstance(value, bool),
     }
     if not fits.get(kind, True):
-        expected = {"bool": "true or false", "int": "a whole number", "float": "a number"}.get(kind, "text")
-        raise RunnerError(f"{path} is {_shown(value)}; expected {expected}.")
+        raise RunnerError(f"{path} is {_shown(value)}; expected {_TYPE_WORDS[kind]}.")
 
 
-def validate_reserved(path: str, config: Any) -> None:
+def validate_quantities(path: str, resources: object) -> None:
+    """Validates the quantities of requests and limits.
+
+    Args:
+        path: Path of the resources, such as `resources`.
+        resources: Requests and limits.
+
+    Raises:
+        RunnerError: Names the quantity, and what was found.
+    """
+    for kind in ("requests", "limits"):
+        found: object = cast("Mapping[str, object]", resources).get(kind) if isinstance(resources, Mapping) else None
+        for name, value in cast("Mapping[str, object]", found).items() if isinstance(found, Mapping) else ():
+            if value is not UNKNOWN and not _QUANTITY.fullmatch(str(value)):
+                raise RunnerError(
+                    f"{path}.{kind}[{name}] is {str(value)[:40]!r}; expected a quantity of Kubernetes. "
+                    "Next: write it such as `500m`, `2` or `16Gi`."
+                )
+
+
+def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
     """Validates that a raw configuration leaves alone what identifies a Job and runs it exactly once.
 
     Args:
         path: Where it comes from, such as `k8s_config`.
-        config: A `UserDefinedDagsterK8sConfig`.
+        config: The sections.
 
     Raises:
         RunnerError: Names the key, and what to set instead.
     """
     for section, names in _RESERVED.items():
         for name, reason in names.items():
-            if name in getattr(config, section):
-                raise RunnerError(f"{path}.{section}.{name} cannot be set: {reason}.")
-    for section, name, value, reason in _FIXED:
-        given = getattr(config, section).get(name, value)
-        if given != value:
-            raise RunnerError(f"{path}.{section}.{name} is {given!r}, and it must be {value!r}: {reason}")
-    seconds = config.job_spec_config.get("ttl_seconds_after_finished", MIN_TTL)
-    if seconds is None or int(seconds) < MIN_TTL:
+            if given := _found(config, section, name):
+                raise RunnerError(f"{path}.{given[0]} cannot be set: {reason}.")
+    for section, name, expected, reason in _FIXED:
+        given = _found(config, section, name)
+        if given and given[1] not in (expected, str(expected), UNKNOWN):
+            raise RunnerError(f"{path}.{given[0]} is {given[1]!r}, and it must be {expected!r}: {reason}")
+    ttl = _found(config, "job_spec_config", "ttl_seconds_after_finished")
+    if ttl and ttl[1] is not UNKNOWN and int(cast("Any", ttl[1])) < MIN_TTL:
         raise RunnerError(
-            f"{path}.job_spec_config.ttl_seconds_after_finished is {seconds}; it must be at least {MIN_TTL}, because "
-            "the result of a finished Job is read in that time."
+            f"{path}.{ttl[0]} is {ttl[1]}; it must be at least {MIN_TTL}, because the result of a finished Job is read "
+            "in that time."
         )
     for section in ("job_metadata", "pod_template_spec_metadata"):
-        metadata = getattr(config, section)
-        validate_labels(f"{path}.{section}.labels", metadata.get("labels") or {})
-        if KEY in (metadata.get("annotations") or {}):
-            raise RunnerError(f"{path}.{section}.annotations[{KEY}] cannot be set: it identifies the command.")
+        for kind, validate in (("labels", validate_labels), ("annotations", validate_annotations)):
+            given = _found(config, section, kind)
+            if given and isinstance(given[1], Mapping):
+                validate(f"{path}.{given[0]}", cast("Mapping[str, object]", given[1]))
+
+
+def _found(config: Mapping[str, Any], section: str, name: str) -> tuple[str, object] | None:
+    """Returns path and value of a field in snake case or camel case, as it is written; None if it is not set."""
+    values: object = config.get(section)
+    if isinstance(values, Mapping):
+        first, *others = name.split("_")
+        for key in (name, first + "".join(word.title() for word in others)):
+            value = cast("Mapping[str, object]", values).get(key)
+            if value is not None:
+                return f"{section}.{key}", value
+    return None
 
 
 def validate_labels(path: str, labels: Mapping[str, object]) -> None:
@@ -204,12 +269,10 @@ def validate_labels(path: str, labels: Mapping[str, object]) -> None:
         RunnerError: Names the label, and does not show its value.
     """
     for name, value in labels.items():
-        prefix, slash, last = name.rpartition("/")
         if _OWN_LABELS.fullmatch(name):
             raise RunnerError(f"{path}[{name}] cannot be set: it is a label by which the Jobs of a run are found.")
-        if not _LABEL_NAME.fullmatch(last) or (slash and not _DNS_NAME.fullmatch(prefix)):
-            raise RunnerError(f"{path}[{name}] is not a valid key of a label; expected letters, digits, `-`, `_`, `.`.")
-        text = str(value or "")
+        _validate_key(f"{path}[{name}]", name, "a label")
+        text = "" if value is None or value is UNKNOWN else str(value)
         if text and not _LABEL_NAME.fullmatch(text):
             raise RunnerError(
                 f"{path}[{name}] has an invalid value ({len(text)} characters); expected at most 63 letters, digits, "
@@ -217,20 +280,43 @@ def validate_labels(path: str, labels: Mapping[str, object]) -> None:
             )
 
 
+def validate_annotations(path: str, annotations: Mapping[str, object]) -> None:
+    """Validates the keys of annotations.
+
+    Raises:
+        RunnerError: Names the annotation, and does not show its value.
+    """
+    for name in annotations:
+        if name == KEY:
+            raise RunnerError(f"{path}[{KEY}] cannot be set: it identifies the command.")
+        _validate_key(f"{path}[{name}]", name, "an annotation")
+
+
+def _validate_key(path: str, name: str, what: str) -> None:
+    prefix, slash, last = name.rpartition("/")
+    if not _LABEL_NAME.fullmatch(last) or (slash and not _DNS_NAME.fullmatch(prefix)):
+        raise RunnerError(
+            f"{path} is not a valid key of {what}; expected letters, digits, `-`, `_`, `.`, and a domain with a `/` "
+            "before them or none."
+        )
+
+
 def validate_names(
-    secrets: Mapping[str, str], names: Mapping[str, Collection[str]], known_secrets: Collection[str] = ()
+    secrets: Mapping[str, str], names: Mapping[str, Collection[str] | str], known_secrets: Collection[str] = ()
 ) -> None:
     """Validates references to Secrets and names of other objects; a value that is a secret itself is never sent.
 
     Args:
         secrets: `SECRET:KEY` by environment variable.
-        names: Names of objects, by field.
+        names: Names of objects, by field: one name, or a list of names.
         known_secrets: Values that are known to be secret.
 
     Raises:
         RunnerError: Names the field, and does not show the value.
     """
     for variable, reference in secrets.items():
+        if reference is UNKNOWN:
+            continue
         name, _, key = reference.partition(":")
         valid = _is_dns_name(name) and _DATA_KEY.fullmatch(key) and len(key) <= 253
         if not valid or {name, key, reference} & {*known_secrets}:
@@ -239,13 +325,21 @@ def validate_names(
                 f"digits, `-`, `.`) and one of its keys; found {len(reference)} characters. The value of the secret "
                 f"itself does not belong here: create a Secret with `kubectl create secret generic`."
             )
+    for path, name in _with_paths(names):
+        if name in known_secrets:
+            raise RunnerError(f"{path} is a secret of the project, and anyone who can read Jobs sees it. {_NEXT_NAME}")
+        if not _is_dns_name(name):
+            raise RunnerError(
+                f"{path} is not the name of an object in Kubernetes; found {len(name)} characters, expected lower-case "
+                f"letters, digits, `-` and `.`. {_NEXT_NAME}"
+            )
+
+
+def _with_paths(names: Mapping[str, Collection[str] | str]) -> Iterator[tuple[str, str]]:
     for field, given in names.items():
-        for number, name in enumerate(given):
-            if not _is_dns_name(name) or name in known_secrets:
-                raise RunnerError(
-                    f"{field}[{number}] is not the name of an object in Kubernetes (lower-case letters, digits, `-`, "
-                    f"`.`); found {len(name)} characters."
-                )
+        for path, name in [(field, given)] if isinstance(given, str) else _members(field, "list", given):
+            if name is not UNKNOWN:
+                yield path, cast("str", name)
 
 
 def _is_dns_name(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -17,15 +17,18 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
     KEY,
     SECTIONS,
+    UNKNOWN,
+    validate_annotations,
     validate_config,
     validate_labels,
     validate_names,
-    validate_reserved,
+    validate_quantities,
     validate_value,
+    without_nulls,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
-__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of", "visible_values"]
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "VisibleText", "job_name", "overrides_of", "visible_texts"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
@@ -44,6 +47,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Types of the fields in the Kubernetes API."""
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
@@ -87,15 +91,21 @@ class JobTemplate:
         Raises:
             RunnerError: Names the field, what was found, and the closest name.
         """
-        names = {name: self.context.get(name) or () for name in ("env_secrets", "env_config_maps")}
+        names: dict[str, Any] = {name: self.context.get(name) or () for name in ("env_secrets", "env_config_maps")}
         pulling: Sequence[Mapping[str, str]] = self.context.get("image_pull_secrets") or ()
         names["image_pull_secrets"] = [one["name"] for one in pulling]
         if account := self.context.get("service_account_name"):
-            names["service_account_name"] = [account]
+            names["service_account_name"] = account
         validate_names(self.secrets, names, known_secrets)
         validate_labels("labels", self.context.get("labels") or {})
+        validate_annotations("annotations", self.annotations)
+        policy = self.context.get("image_pull_policy")
+        if policy not in (None, UNKNOWN, *_PULL_POLICIES):
+            expected = ", ".join(_PULL_POLICIES)
+            raise RunnerError(f"image_pull_policy is {policy!r}; expected one of {expected}.")
         for name, kind in _FIELDS.items():
             validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
+        validate_quantities("resources", self.context.get("resources"))
         validate_config("k8s_config", self.k8s_config)
 
     def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
@@ -151,13 +161,13 @@ class JobTemplate:
         raws = [_object(text) for text in overrides]
         for raw in raws:
             validate_config(_TAG, raw)
-            pairs = raw.get("container_config", {}).get("env", ())
-            if named := [pair["name"] for pair in pairs if pair.get("value") and names_secret(pair["name"])]:
-                raise RunnerError(
-                    f"the setting of a table has the variable `{named[0]}`, which looks like a secret, and anyone who "
-                    "may look at a Job could read it. Pass a reference (`valueFrom`) instead."
-                )
-        return _merge(self._merged, _TAG, *raws)
+            for one in _texts("", _TAG, raw):
+                if one.is_variable and one.text and names_secret(one.name) and "/" not in one.name:
+                    raise RunnerError(
+                        f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
+                        "read it. Next: pass a reference (`valueFrom`) instead."
+                    )
+        return _merge(self._merged, *raws)
 
     @cached_property
     def _merged(self) -> Any:
@@ -168,17 +178,17 @@ class JobTemplate:
             "container_config": {"name": CONTAINER},
             "job_metadata": metadata,
             "job_spec_config": spec,
-            "pod_spec_config": dict(self.pod_spec),
+            "pod_spec_config": without_nulls(self.pod_spec),
             "pod_template_spec_metadata": metadata,
         }
         from dagster_k8s.container_context import K8sContainerContext
 
         context: Any = K8sContainerContext
         try:
-            below = context(**self.context, run_k8s_config=_config(fields)).run_k8s_config
+            below = context(**without_nulls(self.context), run_k8s_config=_config(fields)).run_k8s_config
         except Exception as error:
             raise _not_valid(error) from error
-        return _merge(below, "k8s_config", self.k8s_config)
+        return _merge(below, self.k8s_config)
 
     def sections(self) -> Mapping[str, Mapping[str, Any]]:
         """Returns the merged configuration of container, Pod and Job, by section.
@@ -196,26 +206,51 @@ def job_name(submission: Submission) -> str:
     return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
 
 
-def visible_values(template: JobTemplate) -> Mapping[str, Mapping[str, str]]:
-    """Returns the values of a template that anyone who can read Jobs can read, by location and name."""
-    sections = template.sections()
-    containers = [sections["container_config"]]
-    for kind in ("containers", "init_containers"):
-        containers += sections["pod_spec_config"].get(kind, ())
-    pairs = [pair for each in containers for pair in each.get("env", ()) if pair.get("value")]
-    words = [str(word) for each in containers for kind in ("command", "args") for word in each.get(kind, ())]
-    metadata = [sections[name] for name in ("job_metadata", "pod_template_spec_metadata")]
-    return {
-        "k8s_config: env": {str(pair["name"]): str(pair["value"]) for pair in pairs},
-        "command": {str(number): word for number, word in enumerate(words, start=1)},
-        "annotations": _texts(metadata, "annotations"),
-        "labels": _texts(metadata, "labels"),
-    }
+@dataclass(frozen=True)
+class VisibleText:
+    """A text that anyone who can read Jobs can read.
+
+    Attributes:
+        path: Path of the mapping that has it, such as `k8s_config.container_config`.
+        name: Its key, or the name of the variable.
+        text: The text.
+        is_variable: Whether the name says what it holds: of environment variables, labels and annotations.
+    """
+
+    path: str
+    name: str
+    text: str
+    is_variable: bool = False
 
 
-def _texts(metadata: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, str]:
-    found: Sequence[Mapping[str, Any]] = [one.get(kind) or _NOTHING for one in metadata]
-    return {name: str(value) for one in found for name, value in one.items()}
+def visible_texts(template: JobTemplate) -> Iterator[VisibleText]:
+    """Yields the texts of a template that anyone who can read Jobs can read, without its variables `env`."""
+    parts = {**template.context, **template.pod_spec, "annotations": template.annotations}
+    for name, value in {"image": template.image, **parts, "k8s_config": template.k8s_config}.items():
+        yield from _texts("", name, value)
+
+
+def _texts(path: str, name: str, value: object) -> Iterator[VisibleText]:
+    here = f"{path}.{name}".removeprefix(".")
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value)
+        if isinstance(items.get("name"), str) and "value" in items:
+            yield VisibleText(here.rpartition("[")[0], str(items["name"]), _text(items["value"]), is_variable=True)
+            return
+        for key, item in items.items():
+            if name in ("labels", "annotations"):
+                yield VisibleText(here, key, _text(item), is_variable=True)
+            else:
+                yield from _texts(here, key, item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(cast("Sequence[object]", value)):
+            yield from _texts(path, f"{name}[{number}]", item)
+    elif text := _text(value):
+        yield VisibleText(path or name, name, text)
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value is UNKNOWN else str(value)
 
 
 def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
@@ -248,19 +283,15 @@ def _object(text: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", found)
 
 
-def _merge(below: Any, path: str, *raws: Mapping[str, Any]) -> Any:
-    """Merges raw configurations of one origin over another one, in order."""
+def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:
+    """Merges raw configurations over another one, in order."""
     from dagster_k8s.container_context import K8sContainerContext
 
     context: Any = K8sContainerContext
     try:
         merged = context(run_k8s_config=below)
         for raw in raws:
-            config = _config(raw)
-            validate_reserved(path, config)
-            merged = merged.merge(context(run_k8s_config=config))
-    except RunnerError:
-        raise
+            merged = merged.merge(context(run_k8s_config=_config(raw)))
     except Exception as error:
         raise _not_valid(error) from error
     return merged.run_k8s_config
@@ -270,7 +301,7 @@ def _config(values: Mapping[str, Any]) -> Any:
     from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
     config: Any = UserDefinedDagsterK8sConfig
-    return config.from_dict(dict(values))
+    return config.from_dict(without_nulls(values))
 
 
 def _plain(job: Any) -> dict[str, Any]:

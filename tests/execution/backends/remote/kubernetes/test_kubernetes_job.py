@@ -1,6 +1,6 @@
 """The Job of a command: fields and raw configuration as they are sent, and what is refused."""
 
-import json
+import re
 
 import pytest
 
@@ -13,8 +13,9 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     JobTemplate,
     job_name,
     overrides_of,
-    visible_values,
+    visible_texts,
 )
+from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import schema_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
 LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
@@ -168,7 +169,7 @@ def test_raw_configuration_is_merged_over_the_fields():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"k8s_config": {"job_spec_config": {"backoffLimit": 3}}}, "job_spec_config.backoff_limit is 3"),
+        ({"k8s_config": {"job_spec_config": {"backoffLimit": 3}}}, "job_spec_config.backoffLimit is 3"),
         ({"k8s_config": {"pod_spec_config": {"restart_policy": "OnFailure"}}}, "`RetryPolicy`"),
         ({"k8s_config": {"job_spec_config": {"completions": 2}}}, "a command runs once"),
         ({"k8s_config": {"job_spec_config": {"podFailurePolicy": {"rules": []}}}}, "never by Kubernetes"),
@@ -183,14 +184,40 @@ def test_raw_configuration_is_merged_over_the_fields():
             {"k8s_config": {"pod_spec_config": {"containers": [{"name": "s", "env": [{"nam": "x"}]}]}}},
             "k8s_config.pod_spec_config.containers[0].env[0].nam: Kubernetes has no such field; did you mean `name`?",
         ),
-        ({"k8s_config": {"container_config": {"env": [{"value": "x"}]}}}, "env[0]: `name` is missing"),
+        (
+            {"k8s_config": {"container_config": {"env": [{"value": "x"}]}}},
+            "env[0] has `value`; `name` is missing, and Kubernetes requires it. Next: add `name` (text) to k8s_config.",
+        ),
+        ({"context": {"volumes": [{}]}}, "volumes[0] is empty; `name` is missing"),
+        ({"context": {"volume_mounts": [{"name": "v"}]}}, "volume_mounts[0] has `name`; `mountPath` is missing"),
+        ({"context": {"volume_mounts": [{"sub_path": "v"}]}}, "`mount_path` and `name` are missing"),
+        ({"context": {"volume_mounts": [{"name": "v", "mountPath": None}]}}, "`mountPath` is missing"),
+        (
+            {
+                "k8s_config": {
+                    "container_config": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}
+                }
+            },
+            "env[0].valueFrom.secretKeyRef has `name`; `key` is missing",
+        ),
+        ({"k8s_config": {"container_config": {"ports": [{}]}}}, "Next: add `containerPort` (a whole number) to"),
+        ({"context": {"resources": {"limits": {"memory": "16 GB"}}}}, "resources.limits[memory] is '16 GB'; expected"),
+        (
+            {"k8s_config": {"container_config": {"resources": {"requests": {"cpu": "two"}}}}},
+            "k8s_config.container_config.resources.requests[cpu] is 'two'; expected a quantity",
+        ),
+        ({"context": {"image_pull_policy": "always"}}, "image_pull_policy is 'always'; expected one of Always"),
+        ({"annotations": {"my note": "x"}}, "annotations[my note] is not a valid key of an annotation"),
         ({"k8s_config": {"container_config": {"env": {"A": "x"}}}}, "env is a mapping; expected a list."),
         ({"k8s_config": {"container_config": "starlake"}}, "container_config is text; expected a mapping (Container)"),
         ({"k8s_config": {"container_config": {"stdin": "false"}}}, "stdin is text; expected true or false."),
         ({"k8s_config": {"pod_spec_config": {"nodeSelector": {"a": True}}}}, "nodeSelector[a] is true; expected text"),
         ({"k8s_config": {"job_spec_config": {"ttlSecondsAfterFinished": "x"}}}, "expected a whole number."),
         ({"k8s_config": {"merge_behavior": "shallow"}}, "'shallow'; expected DEEP or SHALLOW"),
-        ({"k8s_config": {"pod_spec_config": {"hostIPC": True, "host_ipc": True}}}, "has `host_ipc` twice"),
+        (
+            {"k8s_config": {"pod_spec_config": {"hostIPC": True, "host_ipc": True}}},
+            "has `hostIPC` and `host_ipc`, which are",
+        ),
         ({"context": {"volumes": [{"nam": "x"}]}}, "volumes[0].nam: Kubernetes has no such field; did you mean `name`"),
         ({"context": {"resources": {"limit": {"cpu": 1}}}}, "resources.limit: Kubernetes has no such field"),
         ({"pod_spec": {"tolerations": [{"keys": "x"}]}}, "tolerations[0].keys: Kubernetes has no such field"),
@@ -236,11 +263,46 @@ def test_what_anyone_can_read():
         "pod_spec_config": {"initContainers": [side]},
         "job_metadata": {"annotations": {"note": "n"}, "labels": {"team": "data"}},
     }
-    found = visible_values(JobTemplate("starlake", k8s_config=raw))
-    assert found["k8s_config: env"] == {"A": "1", "B": "2"}
-    assert [*found["command"].values()] == ["starlake", "--url", "x"]
-    assert (found["annotations"], found["labels"]) == ({"note": "n"}, {"team": "data"})
-    assert "secretKeyRef" not in json.dumps({name: dict(values) for name, values in found.items()})
+    context = {"volumes": [{"name": "v", "secret": {"secretName": "w"}}]}
+    found = [*visible_texts(JobTemplate("starlake", context=context, k8s_config=raw))]
+    assert {(one.path, one.name, one.text) for one in found if one.is_variable} == {
+        ("k8s_config.container_config.env", "A", "1"),
+        ("k8s_config.pod_spec_config.initContainers[0].env", "B", "2"),
+        ("k8s_config.job_metadata.annotations", "note", "n"),
+        ("k8s_config.job_metadata.labels", "team", "data"),
+    }
+    others = {(one.path, one.name): one.text for one in found if not one.is_variable}
+    assert others["k8s_config.container_config", "command[0]"] == "starlake"
+    assert others["k8s_config.pod_spec_config.initContainers[0]", "args[0]"] == "--url"
+    assert others["volumes[0].secret", "secretName"] == "w"
+
+
+def test_the_fields_are_those_of_the_installed_client():
+    import kubernetes.client
+
+    kinds, todo = {}, ["V1JobSpec", "V1ObjectMeta"]
+    while todo:
+        kind = todo.pop()
+        if kind not in kinds:
+            kinds[kind] = schema = schema_of(kind)
+            assert schema is not None, kind
+            todo += [name for text in schema.types.values() for name in re.findall(r"[A-Z]\w+", text)]
+    assert len(kinds) > 90
+    for kind, schema in kinds.items():
+        model = getattr(kubernetes.client, kind)
+        assert (schema.names, schema.types) == (model.attribute_map, model.openapi_types), kind
+        filled = dict.fromkeys(schema.required, "x")
+        model(**filled)
+        for name in schema.required:
+            with pytest.raises(ValueError, match=name):
+                model(**{**filled, name: None})
+
+
+def test_keys_without_a_value_are_not_set():
+    raw = {"container_config": {"volumeMounts": None, "stdin": True}, "pod_spec_config": None}
+    job = built(k8s_config=raw, context={"volumes": [{"name": "v", "secret": None}]})
+    assert job["spec"]["template"]["spec"]["volumes"] == [{"name": "v"}]
+    assert job["spec"]["template"]["spec"]["containers"][0]["stdin"] is True
 
 
 @pytest.mark.parametrize(
@@ -294,11 +356,14 @@ def test_the_settings_of_a_table_are_merged_over_those_of_the_resource():
     [
         ("no json", "expected a JSON object, found 'no json'"),
         ("[1]", "expected a JSON object"),
-        ('{"pod_spec_config": {"restartPolicy": "Always"}}', "dagster-k8s/config.pod_spec_config.restart_policy is"),
+        ('{"pod_spec_config": {"restartPolicy": "Always"}}', "dagster-k8s/config.pod_spec_config.restartPolicy is"),
         ('{"job_spec_config": {"ttlSecondsAfterFinished": 1}}', "it must be at least 600"),
         ('{"job_metadata": {"labels": {"dagster/run-id": "x"}}}', "labels[dagster/run-id] cannot be set"),
         ('{"container_config": {"imag": "x"}}', "dagster-k8s/config.container_config.imag: Kubernetes has no such"),
-        ('{"container_config": {"env": [{"name": "PGPASSWORD", "value": "x"}]}}', "`PGPASSWORD`, which looks like"),
+        (
+            '{"container_config": {"env": [{"name": "PGPASSWORD", "value": "x"}]}}',
+            "env `PGPASSWORD` of a table looks like a secret",
+        ),
     ],
 )
 def test_settings_of_a_table_that_cannot_be(text, said):

@@ -22,7 +22,7 @@ def project(tmp_path):
 def environment(project, **fields):
     from starlake_dagster_assets.execution.backends.protocol import Attempt
 
-    return StarlakeKubernetes(image="starlake:1.6.0", **fields).environment(project, Attempt())
+    return StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields}).environment(project, Attempt())
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def environment(project, **fields):
         ({"env": {"URL": "postgresql://me:x@db/x"}}, "env `URL` has a secret or a URL with a password"),
         (
             {"k8s_config": {"container_config": {"env": [{"name": "A", "value": SECRET}]}}},
-            "k8s_config: env `A` has a secret",
+            "k8s_config.container_config.env `A` has a secret",
         ),
         ({"annotations": {"note": SECRET}}, "annotations `note` has a secret"),
         ({"annotations": {"my-token": "x"}}, "annotations `my-token` looks like a secret"),
@@ -42,7 +42,16 @@ def environment(project, **fields):
             {"k8s_config": {"pod_template_spec_metadata": {"labels": {"note": SECRET}}}},
             "labels `note` has a secret",
         ),
-        ({"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}}, "command `2` has a secret"),
+        (
+            {"volumes": [{"name": "v", "secret": {"secretName": SECRET}}]},
+            "volumes[0].secret `secretName` has a secret",
+        ),
+        ({"tolerations": [{"key": SECRET}]}, "tolerations[0] `key` has a secret"),
+        ({"image": f"registry/{SECRET}"}, "image `image` has a secret"),
+        (
+            {"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}},
+            "k8s_config.container_config `command[1]` has a secret",
+        ),
     ],
 )
 def test_a_secret_is_a_reference(project, fields, said):
@@ -61,10 +70,10 @@ def test_a_secret_is_a_reference(project, fields, said):
         ({"tolerations": [{"kye": "x"}]}, "tolerations[0].kye: Kubernetes has no such field; did you mean `key`?"),
         ({"secrets": {"PGPASSWORD": f"{SECRET}:word"}}, "secrets: the reference of PGPASSWORD is not `SECRET:KEY`"),
         ({"secrets": {"PGPASSWORD": f"warehouse:{SECRET}"}}, "secrets: the reference of PGPASSWORD is not"),
-        ({"env_secrets": [SECRET]}, "env_secrets[0] is not the name of an object"),
-        ({"resources": {"env": {"cpu": "1"}}}, "`resources.env` is the only key of its mapping"),
-        ({"affinity": {"env": ["x"]}}, "`affinity.env` is the only key of its mapping"),
-        ({"k8s_config": {"env": [{"name": "A"}]}}, "`k8s_config.env` is the only key of its mapping"),
+        ({"env_secrets": [SECRET]}, "env_secrets[0] is a secret of the project, and anyone"),
+        ({"resources": {"env": {"cpu": "1"}}}, "resources.env: Kubernetes has no such field"),
+        ({"affinity": {"env": ["x"]}}, "affinity.env: Kubernetes has no such field"),
+        ({"k8s_config": {"env": [{"name": "A"}]}}, "k8s_config has no section `env`"),
     ],
 )
 def test_what_is_refused_before_anything_runs(project, fields, said):
@@ -93,6 +102,55 @@ def test_the_variables_of_the_container_may_be_all_of_the_raw_configuration(proj
     resolve = getattr(definitions, "resolve_job_def", definitions.get_job_def)
     with dg.DagsterInstance.ephemeral() as instance:
         assert resolve("job").execute_in_process(instance=instance).success
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"volume_mounts": [{"name": "v"}]}, "StarlakeKubernetes: volume_mounts[0] has `name`; `mountPath` is missing"),
+        ({"volumes": [None]}, "`volumes[0]` should be a valid dictionary"),
+        ({"k8s_config": {"job_spec_config": {"backoffLimit": 3}}}, "k8s_config.job_spec_config.backoffLimit is 3"),
+        ({"annotations": {"my-token": "x"}}, "annotations `my-token` looks like a secret"),
+        ({"namespace": "Data X"}, "namespace is not the name of an object"),
+        ({"service_account_name": "A b"}, "service_account_name is not the name of an object"),
+        ({"volumes": [{"name": dg.EnvVar("V")}, {}]}, "volumes[1] is empty; `name` is missing"),
+    ],
+)
+def test_fields_are_validated_when_the_resource_is_constructed(fields, said):
+    with pytest.raises(RunnerError) as error:
+        StarlakeKubernetes(image="starlake:1.6.0", **fields)
+    assert said in str(error.value)
+
+
+def test_secrets_of_the_project_are_refused_when_definitions_are_built(project):
+    resource = StarlakeKubernetes(image="starlake:1.6.0", volumes=[{"name": "v", "secret": {"secretName": SECRET}}])
+    with pytest.raises(RunnerError, match="secretName"):
+        build_definitions(project, starlake=resource)
+
+
+def test_variables_are_validated_when_they_are_read(monkeypatch):
+    raw = {"container_config": {"image_pull_policy": dg.EnvVar("P"), "securityContext": {"runAsUser": dg.EnvVar("U")}}}
+    resource = StarlakeKubernetes(
+        image=dg.EnvVar("IMAGE"),
+        namespace=dg.EnvVar("SPACE"),
+        volumes=[{"name": dg.EnvVar("V")}],
+        k8s_config=raw,
+        resources={"limits": {"memory": dg.EnvVar("MEMORY")}},
+    )
+    names = {"IMAGE": "i", "SPACE": "data", "V": "lake", "P": "Always", "U": "7", "MEMORY": "4Gi"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    with resource.process_config_and_initialize_cm() as ready:
+        assert (ready.volumes, ready.resources) == ([{"name": "lake"}], {"limits": {"memory": "4Gi"}})
+    monkeypatch.setenv("MEMORY", "4 GB")
+    with pytest.raises(RunnerError, match="expected a quantity"), resource.process_config_and_initialize_cm():
+        pass
+
+
+@pytest.mark.parametrize("raw", [{"container_config": None}, {"pod_spec_config": None}, {}])
+def test_a_section_without_a_value_is_not_set(project, raw):
+    made = environment(project, k8s_config=raw)
+    assert made.template.sections()["pod_spec_config"] == {}
 
 
 def test_annotations_of_tools_are_no_secrets(project):
