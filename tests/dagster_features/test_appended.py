@@ -9,6 +9,8 @@ import pytest
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets.dagster_assets.steps import step_intervals
+from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
+from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -26,6 +28,9 @@ FILES = {
         "{% if sl_end_date %} and day < cast('{{ sl_end_date }}' as date){% endif %}"
     ),
 }
+
+REPLACE = "version: 1\ntask:\n  writeStrategy: {type: OVERWRITE_BY_PARTITION}\n  sink: {partition: [day]}\n"
+SINK = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
 
 
 def day(number, last=0):
@@ -199,8 +204,7 @@ def test_a_load_after_an_outage_is_read_as_a_whole(tmp_path, partitions, by, mon
 
 @FEATURE
 def test_a_partition_that_gets_more_rows_is_not_appended_again(world):
-    sink = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
-    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + sink)
+    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + SINK)
     world.define(partitions="sink")
     world.load([1, 3])
     assert [world.run(), world.run(), world.rows()] == ["", "", [1, 2]]
@@ -219,8 +223,7 @@ def test_a_partition_that_gets_more_rows_is_not_appended_again(world):
 def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags, monkeypatch):
     now = datetime(2025, 3, 5, 20, tzinfo=timezone.utc).timestamp()
     monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
-    sink = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
-    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + sink)
+    (world.root / "metadata/load/sales/orders.sl.yml").write_text(FILES["metadata/load/sales/orders.sl.yml"] + SINK)
     merge = "version: 1\ntask:\n  writeStrategy: {type: UPSERT_BY_KEY, key: [id]}\n"
     (world.root / "metadata/transform/kpi/app.sl.yml").write_text(merge)
     world.define(partitions="sink")
@@ -229,23 +232,58 @@ def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags,
 
 
 @OUTAGE
-@pytest.mark.parametrize(("partitions", "rows"), [("sink", [1, 2, 3, 4]), ("none", [2, 4])])
-def test_late_rows_are_read_where_the_load_declares_the_days_of_its_rows(tmp_path, partitions, rows, monkeypatch):
-    """The ticks of the 2nd and the 3rd each bring a row of the 1st as well."""
+@pytest.mark.parametrize(
+    ("partitions", "sink", "counts", "rows"),
+    [
+        ("sink", SINK, True, [1, 2, 3, 4]),
+        ("none", SINK, True, [1, 2, 3, 4]),
+        ("none", SINK, False, [1, 2, 3, 4]),
+        ("cron", SINK, True, [1, 2, 3, 4]),
+        ("none", "", True, [1, 2, 4]),
+    ],
+    ids=["sink", "days of rows", "days by difference", "cron", "no column of days"],
+)
+def test_late_rows_are_read_where_the_days_of_rows_are_known(tmp_path, partitions, sink, counts, rows, monkeypatch):
+    """The ticks of the 2nd and the 3rd each bring a row of the 1st as well; the first load has all that was there."""
     now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
     monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", counts)
+    if not counts:
+        monkeypatch.setattr(DuckDBReader, "load_partition_counts", lambda *_: None)
     yaml, table = "metadata/load/sales/_config.sl.yml", "metadata/load/sales/orders.sl.yml"
-    append = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
-    replace = "version: 1\ntask:\n  writeStrategy: {type: OVERWRITE_BY_PARTITION}\n  sink: {partition: [day]}\n"
     files = {
         yaml: FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory'),
-        table: FILES[table] + append,
-        "metadata/transform/kpi/app.sl.yml": replace,
+        table: FILES[table] + sink,
+        "metadata/transform/kpi/app.sl.yml": REPLACE,
     }
     with dg.DagsterInstance.ephemeral() as instance:
         world = World(projects.write(tmp_path / "sales", {**FILES, **files}), instance)
         world.define(partitions=partitions)
         for number in (2, 3):
-            world.load([1, number], {**day(number), "dagster/schedule_name": "load"})
+            by_tick = {"dagster/partition": f"2025-03-{number:02}"} if partitions == "cron" else {}
+            world.load([1, number], {**day(number), "dagster/schedule_name": "load", **by_tick})
             assert world.is_due() and world.run() == "" and not world.is_due()
         assert world.rows() == rows
+
+
+@OUTAGE
+@pytest.mark.parametrize(("settings", "rows"), [({}, [1, 2]), ({"start_date": "2025-03-02"}, [2])])
+def test_the_first_load_has_no_interval_unless_a_start_date_declares_it(tmp_path, settings, rows, monkeypatch):
+    """Its file has a row from before its first tick."""
+    now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
+    yaml = "metadata/load/sales/_config.sl.yml"
+    files = {
+        yaml: FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory'),
+        "metadata/transform/kpi/app.sl.yml": REPLACE,
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(projects.write(tmp_path / "sales", {**FILES, **files}), instance)
+        world.define(schedules=sda.ScheduleSettings(**settings))
+        world.load([1, 2], {**day(2), "dagster/schedule_name": "load"})
+        event = instance.get_latest_materialization_event(dg.AssetKey(["sales", "orders"]))
+        text = event.asset_materialization.metadata["starlake/data_interval"].text
+        assert text.startswith("2025-03-02T00:00:00" if settings else "unknown: this is the first load")
+        assert world.run() == "" and world.rows() == rows and not world.is_due()
+        world.load([3], {**day(3), "dagster/schedule_name": "load"})
+        assert world.run() == "" and world.rows() == [*rows, 3] and not world.is_due()

@@ -35,10 +35,11 @@ from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_O
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
 from starlake_dagster_assets.automation.policies.words import instant, listed, short
 from starlake_dagster_assets.commands.source import ProjectSource
-from starlake_dagster_assets.dagster_assets.runs import interval_tags, recorded_interval
-from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, time_window, window_before
+from starlake_dagster_assets.dagster_assets.runs import interval_tags
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, window_before
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
+from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates
 from starlake_dagster_assets.execution.file_store import Store, StoreError, content_of
 from starlake_dagster_assets.project.model.project import Domain, Table
 
@@ -208,15 +209,13 @@ class _Tick:
         """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
         if window is None:
             return {}
-        keys, found = self.sensor.keys, dict[str, str]()
-        records = newest_materializations(self.context.instance, keys.values())
-        for node, key in keys.items():
-            if (record := records.get(key)) is not None:
-                update = update_of(record)
-                interval = recorded_interval(update.metadata) or time_window(self.sensor.partitions, update.partition)
-                until = interval[1] if interval is not None else None
-                if update.timestamp >= window.start if until is None else until >= window.interval[1]:
-                    found[node] = update.run_id
+        instance, keys, found = self.context.instance, self.sensor.keys, dict[str, str]()
+        records = newest_materializations(instance, keys.values())
+        updates = {node: update_of(records[key]) for node, key in keys.items() if key in records}
+        intervals = intervals_of_updates(instance, [*updates.values()], self.sensor.partitions, of="ticks")
+        for (node, update), interval in zip(updates.items(), intervals, strict=True):
+            if update.timestamp >= window.start if interval is None else interval[1] >= window.interval[1]:
+                found[node] = update.run_id
         return found
 
     def _busy(self, scan: DirectoryScan, runs: LoadRuns) -> Mapping[str, ArrivalRun]:

@@ -6,14 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.runs import (
-    PARTITIONED_BY,
-    SCHEDULE,
-    declared_interval,
-    recorded_interval,
-)
+from starlake_dagster_assets.dagster_assets.runs import SCHEDULE, declared_interval
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import update_of
+from starlake_dagster_assets.dagster_assets.steps.update_intervals import interval_of_update
 
 __all__ = ["CoveredIntervals"]
 
@@ -83,18 +79,18 @@ class CoveredIntervals:
             run = self._runs.get(record.run_id)
             is_scheduled = run is not None and SCHEDULE in run.tags
             if run is not None and (is_scheduled or not (scheduled or run.status in _FAILED)):
-                yield from _seconds(declared_interval(run.tags) or self._window(run.tags.get(_PARTITION)))
+                yield from _seconds(declared_interval(run.tags) or self._window(run))
 
     def _materialized(self, page: Sequence[Any]) -> Iterator[_Span]:
-        """Yields the intervals of materializations; rows say nothing about further files of their partition."""
+        """Yields the intervals of materializations."""
         for update in map(update_of, page):
             run = self._runs.get(update.run_id)
-            own = self._window(update.partition) or recorded_interval(update.metadata)
-            of_run = declared_interval(run.tags) if run is not None else None
-            yield from _seconds(of_run if PARTITIONED_BY in update.metadata else own or of_run)
+            yield from _seconds(
+                interval_of_update(update, self._partitions, run.tags if run is not None else None, of="ticks")
+            )
 
-    def _window(self, partition: str | None) -> tuple[datetime, datetime] | None:
-        return time_window(self._partitions, partition)
+    def _window(self, run: dg.DagsterRun) -> tuple[datetime, datetime] | None:
+        return time_window(self._partitions, run.tags.get(_PARTITION))
 
     def _pages(self, kind: dg.DagsterEventType, key: dg.AssetKey, since: float | None) -> Iterator[Sequence[Any]]:
         """Yields the events of an asset, oldest first, after reading their runs."""

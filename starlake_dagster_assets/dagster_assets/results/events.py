@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from starlake_dagster_assets.automation.policies.intervals import interval_text, parse_interval
 from starlake_dagster_assets.automation.policies.partitions import partition_column
 from starlake_dagster_assets.commands.source import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
@@ -15,6 +16,7 @@ from starlake_dagster_assets.dagster_assets.results.partition_results import Loa
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
 from starlake_dagster_assets.dagster_assets.results.standing import standing_results
 from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output
+from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
 from starlake_dagster_assets.dagster_assets.specs.preview import as_table, may_be_shown
 from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_held
@@ -67,7 +69,9 @@ class Results:
         self._samples = Samples(self._reader, self._private, binding.source.model, fetch.samples)
         self._settings, self._partition = settings, settings.partition
         self._partitioned = context.assets_def.partitions_def is not None
-        self._loads = LoadPartitions(context, runner, settings.partition, binding.translator.trigger, self._ask)
+        texts = {node: about.get(DATA_INTERVAL, "") for node, about in about_interval.items()}
+        intervals = {node: known for node, text in texts.items() if (known := parse_interval(text)) is not None}
+        self._loads = LoadPartitions(context, runner, settings.partition, binding.translator, intervals, self._ask)
         self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()
         self._warned: set[str] = set()
@@ -76,7 +80,7 @@ class Results:
 
     def counts_partitions(self, nodes: Iterable[Node]) -> bool:
         """Whether loads are reported only after the rows of their partitions have been counted."""
-        return any(self._loads.by_rows(node) for node in nodes)
+        return any(self._loads.by_rows(node) or self._loads.by_late_rows(node) for node in nodes)
 
     def before(self, nodes: Iterable[Node]) -> None:
         """Counts the rows of the warehouse that must be known before the first command."""
@@ -130,15 +134,21 @@ class Results:
             metadata["starlake/rows_in_table"] = rows  # of all partitions
         if self._partitioned and item.node.kind == "table":
             if self._partition is not None and not self._loads.by_rows(item.node):
-                metadata |= self._about_interval.get(item.node.id, {})
+                metadata |= self._interval_metadata(item)
                 metadata |= {"dagster/partition_row_count": item.accepted} if item.accepted is not None else {}
             yield from self._loads.events(item, key, metadata, checks)
             return
         if self._partition is not None and item.settled and self._fetch.row_counts:
             metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table"))
         if self._partition is None:
-            metadata |= self._about_interval.get(item.node.id, {})
+            metadata |= self._interval_metadata(item)
         yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(checks))
+
+    def _interval_metadata(self, item: Outcome) -> dict[str, Any]:
+        """Returns metadata on the interval that a materialization covers."""
+        found = self._about_interval.get(item.node.id, {})
+        late = self._loads.by_late_rows(item.node)
+        return {**found, DATA_INTERVAL: interval_text(self._loads.interval(item))} if late else dict(found)
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""

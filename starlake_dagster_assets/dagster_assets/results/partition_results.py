@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from starlake_dagster_assets._compat import unrecorded_output
-from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import partition_column
+from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
+from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
 from starlake_dagster_assets.commands.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.runs import PARTITIONED_BY
-from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionOfValue
+from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionOfValue, moment_of_value
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
@@ -45,7 +48,8 @@ class LoadPartitions:
         context: Of the step.
         runner: Its warehouse reader counts rows, where the environment has one.
         partition: The partitions that the step runs for.
-        trigger: Of a node.
+        translator: Of the assets.
+        intervals: Data intervals of the ticks whose files the loads take, by node id.
         ask: Queries the warehouse; returns None, with a warning, where it cannot be read.
     """
 
@@ -54,10 +58,12 @@ class LoadPartitions:
         context: dg.AssetExecutionContext,
         runner: Runner,
         partition: PartitionInfo | None,
-        trigger: Callable[[Node], Trigger],
+        translator: StarlakeTranslator,
+        intervals: Mapping[str, Interval],
         ask: Callable[[Callable[[], Any]], Any],
     ) -> None:
-        self._context, self._partition, self._trigger, self._ask = context, partition, trigger, ask
+        self._context, self._partition, self._translator, self._ask = context, partition, translator, ask
+        self._intervals = intervals
         definition: Any = context.assets_def.partitions_def
         self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
         # the keys of all partitions are read once for the tasks of the step
@@ -68,7 +74,15 @@ class LoadPartitions:
 
     def by_rows(self, node: Node) -> bool:
         """Whether the partitions of a load are those of its rows."""
-        return partitioned_by_rows(node, self._windows, self._trigger(node))
+        return partitioned_by_rows(node, self._windows, self._translator.trigger(node))
+
+    def by_late_rows(self, node: Node) -> bool:
+        """Whether rows from before the interval of a load are looked for: a task reads the table by its interval."""
+        graph, types = self._translator.graph, self._translator.project.types
+        if node.table is None or node.id not in self._intervals or self.by_rows(node):
+            return False
+        is_time = partition_column_type(node, types).startswith(("date", "timestamp"))
+        return is_time and any(reads_interval(graph.nodes[down]) for down in graph.downstream[node.id])
 
     def read_before(self, nodes: Sequence[Node]) -> None:
         """Counts the rows before the loads, where the environment does not count the rows that it writes.
@@ -80,7 +94,8 @@ class LoadPartitions:
         if reader is None or self._counts_itself:
             return
         for node in nodes:
-            if self.by_rows(node) and _appends(node) and (column := partition_column(node)):
+            counts = self.by_rows(node) or self.by_late_rows(node)
+            if counts and _appends(node) and (column := partition_column(node)):
                 schema, table = node.target
                 self._before[node.id] = self._ask(lambda s=schema, t=table, c=column: reader.partition_counts(s, t, c))
 
@@ -120,6 +135,22 @@ class LoadPartitions:
         without = [name for name in asked if name not in rows.partitions]
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
         yield unrecorded_output(key, checks)
+
+    def interval(self, outcome: Outcome) -> Interval:
+        """Returns the interval of a load with late rows: it begins with its oldest row if that is before its ticks.
+
+        Rows whose partition column is NULL have no part in it: no interval selects them.
+        """
+        node = outcome.node
+        start, end = self._intervals[node.id]
+        clock = self._translator.trigger(node).clock
+        timezone = clock.timezone if clock is not None else self._translator.timezone
+        moments = (moment_of_value(value, timezone) for value in self._counted(outcome) or ())
+        oldest = min((one for one in moments if one is not None), key=datetime.timestamp, default=start)
+        if oldest.timestamp() >= start.timestamp():
+            return start, end
+        self._context.log.info(f"{node.id}: the data interval begins with the oldest row, at {oldest.isoformat()}.")
+        return oldest, end
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
         """Observes that no file was there, for each partition that was asked for."""

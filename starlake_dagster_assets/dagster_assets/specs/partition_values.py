@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-__all__ = ["PartitionOfValue"]
+__all__ = ["PartitionOfValue", "moment_of_value"]
 
 _SHORTEST_DAY = timedelta(hours=23)
 _COMPACT = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?")
@@ -58,6 +58,19 @@ class PartitionOfValue:
     def _is_short(self, key: str) -> bool:
         window = self._windows.time_window_for_partition_key(key)
         return window.end - window.start < _SHORTEST_DAY
+
+
+def moment_of_value(value: str | None, timezone: str) -> datetime | None:
+    """Returns the moment of a date or timestamp in ISO 8601; None for NULL, and for `infinity` and the like.
+
+    Args:
+        value: Of a column.
+        timezone: IANA name; of values without an offset.
+    """
+    moment = _moment(value or "")
+    if moment is None or moment.year == datetime.min.year:  # it has no earlier moment in other time zones
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(timezone))
 
 
 def _moment(text: str) -> datetime | None:

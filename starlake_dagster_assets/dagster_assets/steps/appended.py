@@ -4,7 +4,7 @@ A run without an interval has appended everything that its upstreams had then. A
 interval may have rows from before the last tick of the upstream's schedule.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from itertools import islice
@@ -41,7 +41,7 @@ class AppendedRows:
         instance: dg.DagsterInstance,
         key: dg.AssetKey,
         upstream: Sequence[dg.AssetKey],
-        declared: Callable[[dg.AssetKey, Collection[Update]], list[Interval | None]],
+        declared: Callable[[dg.AssetKey, Sequence[Update]], list[Interval | None]],
         last_tick: Callable[[dg.AssetKey, float], datetime],
     ) -> None:
         self._instance, self._key, self._upstream = instance, key, upstream

@@ -18,8 +18,8 @@ def interval_of_load(
     covered: datetime | None,
     last: datetime,
     directory: Callable[[datetime], str],
-) -> Interval:
-    """Returns the interval of the files that a load takes.
+) -> Interval | None:
+    """Returns the interval of the files that a load takes; None where their oldest tick is unknown.
 
     A load takes all files in the directory of its tick. If the directory does not name the date, it also has files of
     ticks without a load, and of ticks since the run was requested.
@@ -36,13 +36,15 @@ def interval_of_load(
     here = directory(end)
     if last.timestamp() > end.timestamp() and directory(last) == here:
         end = last
-    if covered is None or window[1].timestamp() <= covered.timestamp():
+    if covered is not None and window[1].timestamp() <= covered.timestamp():
         return start, end
     for _ in range(_MOST_TICKS):
-        if start.timestamp() <= covered.timestamp():
+        if covered is not None and start.timestamp() <= covered.timestamp():
             return covered.astimezone(start.tzinfo), end
         if directory(start) != here:
             return start, end
         before = clock_windows(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
-        start = before.start if before is not None else covered
-    return covered, end
+        if before is None:
+            break
+        start = before.start
+    return None if covered is None else (covered, end)

@@ -51,6 +51,11 @@ __all__ = ["StepIntervals"]
 
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
+_UNKNOWN = (
+    "unknown: this is the first load, and its files may have rows from before its first tick, so that runs which read "
+    "the table compute everything"
+)
+"""Value of the metadata `starlake/data_interval` of a load."""
 _OF_A_TICK = (SCHEDULE, "dagster/sensor_name")
 
 
@@ -113,9 +118,12 @@ class StepIntervals:
             if partitioned and node.table is None:
                 continue
             interval = self._effective(node, settings, given)
+            about: dict[str, Any] = {}
             if node.table is not None and interval is not None and self._is_of_a_tick:
                 interval = self._interval_of_load(key, node, interval)
-            about: dict[str, Any] = {}
+                if interval is None:
+                    about[DATA_INTERVAL] = _UNKNOWN
+                    self._context.log.warning(f"{node.id}: the data interval is {_UNKNOWN}. Next: set `start_date`.")
             if interval is not None and interval[1] != _NEVER:
                 about[DATA_INTERVAL] = interval_text(interval)
             if unread := self._left_out(key, node, interval):
@@ -158,8 +166,11 @@ class StepIntervals:
         last = self._updates.declared(key, [update_of(record)])[0] if record is not None else None
         return window if last is None else continued(window, last[1], appends=appends(node))
 
-    def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval:
-        """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""
+    def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval | None:
+        """Returns the interval of the files that a load takes, including ticks of its schedule without a load.
+
+        None for the first load without `start_date`, whose files may be older than the tick.
+        """
         translator, consumption = self._binding.translator, self._updates.consumption(key)
         clock, source = translator.trigger(node).clock, self._binding.source
         assert node.table is not None

@@ -12,13 +12,7 @@ from starlake_dagster_assets.automation.policies.intervals import Interval
 from starlake_dagster_assets.automation.policies.run_options import OPTIONS
 from starlake_dagster_assets.automation.policies.words import listed
 from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.runs import (
-    PARTITIONED_BY,
-    TRIGGER,
-    declared_interval,
-    recorded_interval,
-)
-from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
+from starlake_dagster_assets.dagster_assets.runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     Update,
@@ -26,6 +20,7 @@ from starlake_dagster_assets.dagster_assets.steps.consumption import (
     newest_materializations,
     updates_since,
 )
+from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["StepUpdates", "is_automatic"]
@@ -127,22 +122,9 @@ class StepUpdates:
             self._new[key, up] = updates_since(self._instance, up, consumption, _MOST_UPDATES) if is_new else ()
         return self._new[key, up]
 
-    def declared(self, key: dg.AssetKey, updates: Collection[Update]) -> list[Interval | None]:
-        """Returns the interval of each update: of its metadata, else of its partition, else of the tags of its run.
-
-        If rows decided about the partition, the interval is that of the partition; without a partition there is none.
-        """
-        windows = [self._window(key, one.partition) if one.partition else None for one in updates]
-        recorded = [None if PARTITIONED_BY in one.metadata else recorded_interval(one.metadata) for one in updates]
-        found = [known or window for known, window in zip(recorded, windows, strict=True)]
-        runs = ["" if one.partition or PARTITIONED_BY in one.metadata else one.run_id for one in updates]
-        unknown = {run for run, known in zip(runs, found, strict=True) if run and not known}
-        records = self._instance.get_run_records(dg.RunsFilter(run_ids=sorted(unknown))) if unknown else ()
-        of_run = {one.dagster_run.run_id: declared_interval(one.dagster_run.tags) for one in records}
-        return [known or of_run.get(run) for run, known in zip(runs, found, strict=True)]
-
-    def _window(self, key: dg.AssetKey, partition: str) -> Interval | None:
-        return time_window(self._context.job_def.asset_layer.get(key).partitions_def, partition)
+    def declared(self, key: dg.AssetKey, updates: Sequence[Update]) -> list[Interval | None]:
+        """Returns the data interval that each of some updates of an asset declares."""
+        return intervals_of_updates(self._instance, updates, self._context.job_def.asset_layer.get(key).partitions_def)
 
     def last_tick(self, key: dg.AssetKey, moment: float) -> datetime:
         """Returns the last tick of the schedule of an asset or of its nearest upstreams; the moment if none has one."""

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,10 @@ from starlake_dagster_assets.automation.policies.intervals import (
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.dagster_assets.runs import interval_tags
+from starlake_dagster_assets.dagster_assets.steps.consumption import Update
 from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval_of_load
+from starlake_dagster_assets.dagster_assets.steps.update_intervals import interval_of_update
 from starlake_dagster_assets.project.model.project import WriteStrategy
 from tests.automation.conftest import made, project, table, task
 
@@ -95,7 +99,9 @@ def at(day, hour=5):
 @pytest.mark.parametrize(
     ("covered", "last", "path", "expected"),
     [
-        (None, 10, "/in", (9, 10)),
+        (None, 10, "/in", None),
+        (None, 10, "/in/%d", (9, 10)),
+        (None, 10, "/in/%m", (0, 10)),
         (9, 10, "/in", (9, 10)),
         (7, 10, "/in", (7, 10)),
         (10, 10, "/in", (9, 10)),
@@ -108,6 +114,8 @@ def at(day, hour=5):
     ],
     ids=[
         "first",
+        "first, directory per day",
+        "first, per month",
         "next",
         "outage",
         "again",
@@ -124,11 +132,44 @@ def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expec
     first = at(1)
     when = None if covered is None else first + timedelta(days=covered - 1)
     found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(last), lambda moment: f"{moment:{path}}")
-    assert found == tuple(first + timedelta(days=day - 1) for day in expected)
+    assert found == (expected and tuple(first + timedelta(days=day - 1) for day in expected))
 
 
 def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
     assert interval_of_load((at(9), at(10)), None, at(7), at(10), lambda _: "/in") == (at(7), at(10))
+    assert interval_of_load((at(9), at(10)), None, None, at(10), lambda _: "/in") is None
+
+
+def _update(*, recorded="", by="", partition=None):
+    metadata = {"starlake/data_interval": recorded} if recorded else {}
+    metadata |= {"starlake/partitioned_by": by} if by else {}
+    return Update(7, NOW.timestamp(), "run", partition, dg.AssetMaterialization("a", metadata=metadata).metadata)
+
+
+@pytest.mark.parametrize(
+    ("update", "tags", "rows", "ticks"),
+    [
+        (_update(), None, None, None),
+        (_update(), 9, 9, 9),
+        (_update(partition="2025-03-08"), 9, 8, 8),
+        (_update(partition="of-no-time"), 9, None, None),
+        (_update(recorded=interval_text((at(7), at(8)))), 9, 7, 7),
+        (_update(recorded=interval_text((at(7), at(8))), partition="2025-03-08"), 9, 7, 7),
+        (_update(recorded="unknown: …"), 9, None, 9),
+        (_update(recorded="unknown: …", partition="2025-03-08"), 9, None, 8),
+        (_update(by="rows"), 9, None, 9),
+        (_update(by="rows", partition="2025-03-08"), 9, 8, 9),
+        (_update(by="rows", partition="2025-03-08", recorded=interval_text((at(7), at(8)))), 9, 8, 7),
+        (_update(by="rows", partition="2025-03-08"), None, 8, None),
+    ],
+)
+def test_one_rule_says_which_interval_an_update_declares(update, tags, rows, ticks):
+    """Days of March. Metadata, then the partition, then the run; rows that decided about the partition come first."""
+    given = None if tags is None else interval_tags((at(tags), at(tags + 1)))
+    days = dg.DailyPartitionsDefinition("2025-03-01", hour_offset=5, timezone="UTC")
+    for of, expected in (("rows", rows), ("ticks", ticks)):
+        found = interval_of_update(update, days, given, of=of)
+        assert found == (expected and (at(expected), at(expected + 1)))
 
 
 @pytest.mark.parametrize("appends", [True, False])

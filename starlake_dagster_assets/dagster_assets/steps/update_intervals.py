@@ -1,0 +1,62 @@
+"""Data interval that an update declares: by its metadata, its partition, or the tags of its run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import dagster as dg
+
+from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.dagster_assets.runs import (
+    DATA_INTERVAL,
+    PARTITIONED_BY,
+    declared_interval,
+    recorded_interval,
+)
+from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
+from starlake_dagster_assets.dagster_assets.steps.consumption import Update
+
+__all__ = ["interval_of_update", "intervals_of_updates"]
+
+
+def interval_of_update(
+    update: Update, partitions: Any, tags: Mapping[str, str] | None, *, of: Literal["rows", "ticks"] = "rows"
+) -> Interval | None:
+    """Returns the data interval that an update declares; None where it declares none.
+
+    The metadata `starlake/data_interval` takes precedence, then the time partition, then the tags of the run of an
+    update without a partition. Metadata that is no interval says that the interval of the rows is unknown.
+
+    Args:
+        update: The materialization.
+        partitions: Definition of the partitions of its asset; None where it has none.
+        tags: Of its run; None where it has none.
+        of: `rows`: the time of the rows. The partition alone declares it where rows decided about the partition.
+            `ticks`: the ticks of a schedule that the run covers, of which neither such a partition nor unknown rows say
+            anything.
+    """
+    by_rows = PARTITIONED_BY in update.metadata
+    window = time_window(partitions, update.partition)
+    if of == "rows" and by_rows:
+        return window
+    recorded = recorded_interval(update.metadata)
+    if recorded is not None or (of == "rows" and DATA_INTERVAL in update.metadata):
+        return recorded
+    if update.partition is not None and not by_rows:
+        return window
+    return declared_interval(tags) if tags is not None else None
+
+
+def intervals_of_updates(
+    instance: dg.DagsterInstance,
+    updates: Sequence[Update],
+    partitions: Any,
+    *,
+    of: Literal["rows", "ticks"] = "rows",
+) -> list[Interval | None]:
+    """Returns the data interval that each update of an asset declares, after one query for the runs that are needed."""
+    found = [interval_of_update(one, partitions, None, of=of) for one in updates]
+    runs = {one.run_id for one, known in zip(updates, found, strict=True) if known is None and one.run_id}
+    if not runs:
+        return found
+    tags = {run.run_id: run.tags for run in instance.get_runs(dg.RunsFilter(run_ids=sorted(runs)))}
+    return [interval_of_update(one, partitions, tags.get(one.run_id), of=of) for one in updates]
