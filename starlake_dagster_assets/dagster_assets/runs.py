@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import Interval, parse_interval
+from starlake_dagster_assets.automation.policies.intervals import Interval, parse_interval, parse_open_interval
 
 __all__ = [
     "DATA_INTERVAL",
@@ -25,6 +25,7 @@ __all__ = [
     "is_over",
     "location_of",
     "planned_assets",
+    "recorded_end",
     "recorded_interval",
 ]
 
@@ -44,7 +45,8 @@ SCHEDULE = "dagster/schedule_name"
 """Run tag of Dagster: the schedule that requested the run."""
 
 DATA_INTERVAL = "starlake/data_interval"
-"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601."""
+"""Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601; `../<end>` for a load
+whose oldest rows may be of any time."""
 
 PARTITIONED_BY = "starlake/partitioned_by"
 """Metadata of a materialization: `rows`, where its rows and not the interval of its run decided about its partition."""
@@ -67,8 +69,17 @@ def declared_interval(tags: Mapping[str, str]) -> Interval | None:
 
 def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
     """Reads the data interval from the metadata of a materialization; None where it has none."""
+    return parse_interval(_interval_metadata(metadata))
+
+
+def recorded_end(metadata: Mapping[str, Any]) -> datetime | None:
+    """Reads the end of a data interval whose start is unknown from the metadata of a materialization; else None."""
+    return parse_open_interval(_interval_metadata(metadata))
+
+
+def _interval_metadata(metadata: Mapping[str, Any]) -> str:
     value = metadata.get(DATA_INTERVAL)
-    return parse_interval(value.text or "") if isinstance(value, dg.TextMetadataValue) else None
+    return value.text or "" if isinstance(value, dg.TextMetadataValue) else ""
 
 
 def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> AbstractSet[dg.AssetKey]:

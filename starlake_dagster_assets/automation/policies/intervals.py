@@ -14,8 +14,10 @@ __all__ = [
     "covers",
     "first_group",
     "interval_text",
+    "open_interval_text",
     "overlap",
     "parse_interval",
+    "parse_open_interval",
     "remaining",
     "union_of_intervals",
 ]
@@ -118,6 +120,18 @@ def overlap(one: Interval, other: Interval) -> bool:
 def interval_text(interval: Interval) -> str:
     """Renders an interval as ISO 8601 does: `<start>/<end>`."""
     return "/".join(moment.isoformat() for moment in interval)
+
+
+def open_interval_text(end: datetime) -> str:
+    """Renders an interval whose start is unknown as ISO 8601-2 does: `../<end>`."""
+    return f"../{end.isoformat()}"
+
+
+def parse_open_interval(text: str) -> datetime | None:
+    """Reads the end that `open_interval_text` has written; None for another text."""
+    start, _, end = text.partition("/")
+    found = parse_interval(f"{end}/{end}") if start == ".." else None
+    return None if found is None else found[1]
 
 
 def parse_interval(text: str) -> Interval | None:

@@ -33,7 +33,7 @@ class AppendedRows:
         key: Of the task.
         upstream: Asset keys of its upstreams.
         declared: Returns the interval that each of some updates of an asset declares, or None.
-        last_tick: Returns the tick before which all rows of an upstream's update lie that declares no interval.
+        end_of_rows: Returns the end of an upstream's update that declares no interval, by its time.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class AppendedRows:
         key: dg.AssetKey,
         upstream: Sequence[dg.AssetKey],
         declared: Callable[[dg.AssetKey, Sequence[Update]], list[Interval | None]],
-        last_tick: Callable[[dg.AssetKey, float], datetime],
+        end_of_rows: Callable[[dg.AssetKey, Update, float], datetime],
     ) -> None:
         self._instance, self._key, self._upstream = instance, key, upstream
-        self._declared, self._last_tick = declared, last_tick
+        self._declared, self._end_of_rows = declared, end_of_rows
 
     def with_update(self, up: dg.AssetKey, storage_id: int) -> list[Interval]:
         """Returns the intervals that were appended after an update of an upstream, and so with its rows."""
@@ -96,7 +96,7 @@ class AppendedRows:
             filters = dg.AssetRecordsFilter(asset_key=up, before_storage_id=before)
             updates = [update_of(one) for one in islice(_newest_first(self._instance, filters), _PAGE)]
             for update, interval in zip(updates, self._declared(up, updates), strict=True):
-                yield interval or (_EVER, self._last_tick(up, update.timestamp))
+                yield interval or (_EVER, self._end_of_rows(up, update, update.timestamp))
 
 
 def append_refused(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:

@@ -18,8 +18,8 @@ def interval_of_load(
     covered: datetime | None,
     last: datetime,
     directory: Callable[[datetime], str],
-) -> Interval | None:
-    """Returns the interval of the files that a load takes; None where their oldest tick is unknown.
+) -> tuple[datetime | None, datetime]:
+    """Returns the interval of the files that a load takes; its start is None where their oldest tick is unknown.
 
     A load takes all files in the directory of its tick. If the directory does not name the date, it also has files of
     ticks without a load, and of ticks since the run was requested.
@@ -47,4 +47,4 @@ def interval_of_load(
         if before is None:
             break
         start = before.start
-    return None if covered is None else (covered, end)
+    return covered, end

@@ -17,6 +17,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     covers,
     first_group,
     interval_text,
+    open_interval_text,
     remaining,
     union_of_intervals,
 )
@@ -51,11 +52,6 @@ __all__ = ["StepIntervals"]
 
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
-_UNKNOWN = (
-    "unknown: this is the first load, and its files may have rows from before its first tick, so that runs which read "
-    "the table compute everything"
-)
-"""Value of the metadata `starlake/data_interval` of a load."""
 _OF_A_TICK = (SCHEDULE, "dagster/sensor_name")
 
 
@@ -120,11 +116,8 @@ class StepIntervals:
             interval = self._effective(node, settings, given)
             about: dict[str, Any] = {}
             if node.table is not None and interval is not None and self._is_of_a_tick:
-                interval = self._interval_of_load(key, node, interval)
-                if interval is None:
-                    about[DATA_INTERVAL] = _UNKNOWN
-                    self._context.log.warning(f"{node.id}: the data interval is {_UNKNOWN}. Next: set `start_date`.")
-            if interval is not None and interval[1] != _NEVER:
+                about[DATA_INTERVAL] = self._interval_of_load(key, node, interval)
+            elif interval is not None and interval[1] != _NEVER:
                 about[DATA_INTERVAL] = interval_text(interval)
             if unread := self._left_out(key, node, interval):
                 about[LEFT_OUT] = dg.MetadataValue.json(unread)
@@ -166,11 +159,8 @@ class StepIntervals:
         last = self._updates.declared(key, [update_of(record)])[0] if record is not None else None
         return window if last is None else continued(window, last[1], appends=appends(node))
 
-    def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> Interval | None:
-        """Returns the interval of the files that a load takes, including ticks of its schedule without a load.
-
-        None for the first load without `start_date`, whose files may be older than the tick.
-        """
+    def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> str:
+        """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""
         translator, consumption = self._binding.translator, self._updates.consumption(key)
         clock, source = translator.trigger(node).clock, self._binding.source
         assert node.table is not None
@@ -178,7 +168,8 @@ class StepIntervals:
         covered = in_timezone(clock.start, clock.timezone) if clock is not None and clock.start is not None else None
         if consumption is not None:
             (before,) = self._updates.declared(key, [consumption.update])
-            covered = before[1] if before is not None else self._updates.last_tick(key, consumption.started.timestamp())
+            moment = consumption.started.timestamp()
+            covered = before[1] if before is not None else self._updates.end_of_rows(key, consumption.update, moment)
 
         def place(moment: datetime) -> str:
             try:
@@ -186,7 +177,14 @@ class StepIntervals:
             except StarlakeError:  # the domain has no directory: the stage area, which names no date
                 return ""
 
-        return interval_of_load(window, clock, covered, self._newest_tick(clock, window[1]), place)
+        start, end = interval_of_load(window, clock, covered, self._newest_tick(clock, window[1]), place)
+        if start is not None:
+            return interval_text((start, end))
+        self._context.log.warning(
+            f"{node.id}: this is the first load, so its files may have rows from before the tick of {window[0]}: its "
+            "data interval has no start, and runs that read the table compute everything. Next: set `start_date`."
+        )
+        return open_interval_text(end)
 
     def _newest_tick(self, clock: Clock | None, tick: datetime) -> datetime:
         """Returns the newest tick whose files may be there: that of the request, or one while the run was queued."""
@@ -225,7 +223,7 @@ class StepIntervals:
         if key not in self._appended:
             ups = self._updates.upstream(key)
             self._appended[key] = AppendedRows(
-                self._instance, key, ups, self._updates.declared, self._updates.last_tick
+                self._instance, key, ups, self._updates.declared, self._updates.end_of_rows
             )
         return self._appended[key]
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.policies.intervals import Interval
 from starlake_dagster_assets.automation.policies.run_options import OPTIONS
 from starlake_dagster_assets.automation.policies.words import listed
 from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.runs import TRIGGER
+from starlake_dagster_assets.dagster_assets.runs import TRIGGER, recorded_end
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     Update,
@@ -126,8 +126,17 @@ class StepUpdates:
         """Returns the data interval that each of some updates of an asset declares."""
         return intervals_of_updates(self._instance, updates, self._context.job_def.asset_layer.get(key).partitions_def)
 
-    def last_tick(self, key: dg.AssetKey, moment: float) -> datetime:
-        """Returns the last tick of the schedule of an asset or of its nearest upstreams; the moment if none has one."""
+    def end_of_rows(self, key: dg.AssetKey, update: Update, moment: float) -> datetime:
+        """Returns the end of an update that declares no interval.
+
+        Args:
+            key: Of its asset.
+            update: The update. Its metadata may have the end.
+            moment: Otherwise the end is the last tick before this moment of the schedule of the asset, or of its
+                nearest upstreams; the moment if none has one.
+        """
+        if (end := recorded_end(update.metadata)) is not None:
+            return end
         translator = self._binding.translator
         graph, node = translator.graph, self._node_ids.get(key)
         near = [node] if node is not None else []

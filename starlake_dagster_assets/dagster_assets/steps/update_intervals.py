@@ -24,7 +24,8 @@ def interval_of_update(
     """Returns the data interval that an update declares; None where it declares none.
 
     The metadata `starlake/data_interval` takes precedence, then the time partition, then the tags of the run of an
-    update without a partition. Metadata that is no interval says that the interval of the rows is unknown.
+    update without a partition. An interval without a start in the metadata says that the oldest rows may be
+    of any time.
 
     Args:
         update: The materialization.

@@ -12,7 +12,9 @@ from starlake_dagster_assets.automation.policies.intervals import (
     continued,
     covers,
     interval_text,
+    open_interval_text,
     parse_interval,
+    parse_open_interval,
     remaining,
     union_of_intervals,
 )
@@ -67,7 +69,10 @@ def test_an_interval_is_read_as_it_was_written():
     paris = ZoneInfo("Europe/Paris")
     night = datetime(2025, 10, 26, 0, tzinfo=paris), datetime(2025, 10, 27, 0, tzinfo=paris)
     assert parse_interval(interval_text(night)) == night
-    for text in ("", "2025-10-26T00:00:00", "2025-10-26/2025-10-27", "a/b"):
+    assert parse_open_interval(open_interval_text(night[1])) == night[1]
+    for text in ("", interval_text(night), "../", "../2025-10-26"):
+        assert parse_open_interval(text) is None
+    for text in ("", open_interval_text(night[1]), "2025-10-26T00:00:00", "2025-10-26/2025-10-27", "a/b"):
         assert parse_interval(text) is None
 
 
@@ -99,7 +104,7 @@ def at(day, hour=5):
 @pytest.mark.parametrize(
     ("covered", "last", "path", "expected"),
     [
-        (None, 10, "/in", None),
+        (None, 10, "/in", (None, 10)),
         (None, 10, "/in/%d", (9, 10)),
         (None, 10, "/in/%m", (0, 10)),
         (9, 10, "/in", (9, 10)),
@@ -132,12 +137,12 @@ def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expec
     first = at(1)
     when = None if covered is None else first + timedelta(days=covered - 1)
     found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(last), lambda moment: f"{moment:{path}}")
-    assert found == (expected and tuple(first + timedelta(days=day - 1) for day in expected))
+    assert found == tuple(day if day is None else first + timedelta(days=day - 1) for day in expected)
 
 
 def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
     assert interval_of_load((at(9), at(10)), None, at(7), at(10), lambda _: "/in") == (at(7), at(10))
-    assert interval_of_load((at(9), at(10)), None, None, at(10), lambda _: "/in") is None
+    assert interval_of_load((at(9), at(10)), None, None, at(10), lambda _: "/in") == (None, at(10))
 
 
 def _update(*, recorded="", by="", partition=None):
@@ -155,8 +160,8 @@ def _update(*, recorded="", by="", partition=None):
         (_update(partition="of-no-time"), 9, None, None),
         (_update(recorded=interval_text((at(7), at(8)))), 9, 7, 7),
         (_update(recorded=interval_text((at(7), at(8))), partition="2025-03-08"), 9, 7, 7),
-        (_update(recorded="unknown: …"), 9, None, 9),
-        (_update(recorded="unknown: …", partition="2025-03-08"), 9, None, 8),
+        (_update(recorded=open_interval_text(at(8))), 9, None, 9),
+        (_update(recorded=open_interval_text(at(8)), partition="2025-03-08"), 9, None, 8),
         (_update(by="rows"), 9, None, 9),
         (_update(by="rows", partition="2025-03-08"), 9, 8, 9),
         (_update(by="rows", partition="2025-03-08", recorded=interval_text((at(7), at(8)))), 9, 8, 7),
