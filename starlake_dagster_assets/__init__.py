@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     __version__: str
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.automation.definitions.selection_schedule import build_schedule_from_starlake_selection
-    from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
-    from starlake_dagster_assets.automation.policies.groups import (
+    from starlake_dagster_assets.automation.policies.setting_groups import (
         JobSettings,
         LineageSettings,
         PartitionSettings,
         PreLoadSettings,
         ScheduleSettings,
     )
+    from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
     from starlake_dagster_assets.component.project_component import StarlakeProjectComponent as StarlakeProjectComponent
     from starlake_dagster_assets.dagster_assets.decorator import build_starlake_assets, starlake_assets
+    from starlake_dagster_assets.dagster_assets.option_groups import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEventIterator
     from starlake_dagster_assets.dagster_assets.selection import build_starlake_asset_selection
     from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
     from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
-    from starlake_dagster_assets.dagster_assets.step_options import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.dagster_assets.steps.run_config import StarlakeRunConfig
     from starlake_dagster_assets.definitions import build_definitions
     from starlake_dagster_assets.graph.model import Node
@@ -74,26 +74,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "JobSettings": "automation.policies.groups",
-    "LineageSettings": "automation.policies.groups",
+    "JobSettings": "automation.policies.setting_groups",
+    "LineageSettings": "automation.policies.setting_groups",
     "Node": "graph.model",
-    "PartitionSettings": "automation.policies.groups",
-    "PreLoadSettings": "automation.policies.groups",
-    "ScheduleSettings": "automation.policies.groups",
-    "StarlakeAutomation": "automation.policies.automation",
+    "PartitionSettings": "automation.policies.setting_groups",
+    "PreLoadSettings": "automation.policies.setting_groups",
+    "ScheduleSettings": "automation.policies.setting_groups",
+    "StarlakeAutomation": "automation.policies.starlake_automation",
     "StarlakeCloudRun": "resources",
     "StarlakeDataproc": "resources",
     "StarlakeDuckDB": "resources",
     "StarlakeEventIterator": "dagster_assets.results.iterator",
     "StarlakeFargate": "resources",
     "StarlakeKubernetes": "resources",
-    "StarlakeMetadata": "dagster_assets.step_options",
+    "StarlakeMetadata": "dagster_assets.option_groups",
     "StarlakeProject": "starlake_project",
     "StarlakeProjectComponent": "component.project_component",
     "StarlakeResource": "resources",
     "StarlakeRunConfig": "dagster_assets.steps.run_config",
     "StarlakeShell": "resources",
-    "StarlakeSteps": "dagster_assets.step_options",
+    "StarlakeSteps": "dagster_assets.option_groups",
     "StarlakeTranslator": "dagster_assets.specs.translator",
     "StarlakeTranslatorSettings": "dagster_assets.specs.translator_settings",
     "build_definitions": "definitions",

@@ -12,15 +12,15 @@ from starlake_dagster_assets.automation.definitions.build import build_automatio
 from starlake_dagster_assets.automation.definitions.conditions import with_bound_conditions
 from starlake_dagster_assets.automation.definitions.freshness import build_freshness_checks
 from starlake_dagster_assets.automation.definitions.incoming_files import build_incoming_files
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
-from starlake_dagster_assets.dagster_assets.environments import named_environments, resource_of
+from starlake_dagster_assets.dagster_assets.node_resources import named_environments, resource_of
+from starlake_dagster_assets.dagster_assets.option_groups import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.dagster_assets.results.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator, bound_translator
-from starlake_dagster_assets.dagster_assets.step_options import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource

@@ -27,8 +27,8 @@ from starlake_dagster_assets.execution.backends.remote.protocol import (
 )
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.airflow.operators.dialect import Dialect
-    from starlake_dagster_assets.commands.source import ProjectSource
+    from starlake_dagster_assets.airflow.operators.renderer import Dialect
+    from starlake_dagster_assets.commands.project_source import ProjectSource
     from starlake_dagster_assets.doctor.project import Finding
     from starlake_dagster_assets.resources.base import StarlakeResource
 

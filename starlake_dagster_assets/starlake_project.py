@@ -197,7 +197,7 @@ class StarlakeProject:
         project, problems = self._load(keep_broken=False)
         if self._on_error == "raise" or not any(problem.stops_object for problem in problems):
             return project, problems
-        from starlake_dagster_assets.graph.left_out import without_dependents
+        from starlake_dagster_assets.graph.broken_dependents import without_dependents
 
         whole, _ = self._load(keep_broken=True)
         kept, left_out = without_dependents(project, whole, problems)

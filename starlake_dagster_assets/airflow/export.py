@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
-from starlake_dagster_assets.airflow.defined import DefinitionsGraph, NamingSource
-from starlake_dagster_assets.airflow.environments import environments_of
-from starlake_dagster_assets.airflow.folder import Folder
-from starlake_dagster_assets.airflow.helper import helper
+from starlake_dagster_assets.airflow.dag_folder import Folder
+from starlake_dagster_assets.airflow.export_source import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
+from starlake_dagster_assets.airflow.node_environments import environments_of
 from starlake_dagster_assets.airflow.plan.build import Request, plan_dags
 from starlake_dagster_assets.airflow.plan.ids import Ids
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
-from starlake_dagster_assets.airflow.plan.peer_ids import former_ids
+from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
 from starlake_dagster_assets.airflow.secrets import refuse_secrets
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.automation.policies.build import build_triggers
-from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
+from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
 
 __all__ = ["ExportReport", "export_airflow"]

@@ -9,9 +9,9 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.plan.ids import dag_id
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Plan
-from starlake_dagster_assets.commands.source import ProjectSource
-from starlake_dagster_assets.execution.checks import named_expectations
-from starlake_dagster_assets.execution.expected import expected_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.execution.expectation_checks import named_expectations
+from starlake_dagster_assets.execution.expected_load import expected_of
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["GATHERED", "areas_in_manifest", "export_name", "manifest_of"]

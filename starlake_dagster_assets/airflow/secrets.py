@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import Plan
-from starlake_dagster_assets.commands.source import ProjectSource, find_secrets, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["refuse_secrets"]

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
-from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
-from starlake_dagster_assets.airflow.runtime.tries import TryRecord, areas_of, say
+from starlake_dagster_assets.airflow.runtime.loaded_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, areas_of, say
 from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles

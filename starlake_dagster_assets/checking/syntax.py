@@ -9,7 +9,7 @@ from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.parsing import SqlError, parse_statements
-from starlake_dagster_assets.project.sql.statements import ONE_STATEMENT, second_statement, several_statements
+from starlake_dagster_assets.project.sql.single_statement import ONE_STATEMENT, second_statement, several_statements
 
 __all__ = ["syntax_errors"]
 

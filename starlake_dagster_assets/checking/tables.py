@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.graph.name_resolution import Names
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.references import split_name

@@ -126,7 +126,7 @@ def export(
     """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.airflow.plan.model import AirflowOptions
-    from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+    from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 
     said, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
@@ -202,7 +202,7 @@ def _as_json(report: ExportReport, check: bool) -> dict[str, Any]:
 
 def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, EnvironmentName]]:
     """Returns the default environment, and the environment of each selection."""
-    from starlake_dagster_assets.airflow.environments import known_environment
+    from starlake_dagster_assets.airflow.node_environments import known_environment
 
     everywhere: EnvironmentName | None = None
     elsewhere: dict[str, EnvironmentName] = {}

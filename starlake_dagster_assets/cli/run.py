@@ -76,7 +76,7 @@ def run(
 
     Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
     """
-    from starlake_dagster_assets.commands.source import secrets_of
+    from starlake_dagster_assets.commands.project_source import secrets_of
     from starlake_dagster_assets.execution.backends.protocol import is_eager, secrets_held
     from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings

@@ -11,9 +11,9 @@ import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
 from starlake_dagster_assets._deprecated import renamed_arguments
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
-from starlake_dagster_assets.automation.policies.groups import FLAT_NAMES
-from starlake_dagster_assets.dagster_assets.step_options import (
+from starlake_dagster_assets.automation.policies.setting_groups import FLAT_NAMES
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
+from starlake_dagster_assets.dagster_assets.option_groups import (
     FORMER_METADATA,
     FORMER_STEPS,
     StarlakeMetadata,

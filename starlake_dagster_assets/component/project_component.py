@@ -20,7 +20,7 @@ from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDef
 from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 from starlake_dagster_assets.component.attributes import (
     automation_type,
     environment_type,
@@ -34,9 +34,9 @@ from starlake_dagster_assets.component.attributes import (
     steps_type,
 )
 from starlake_dagster_assets.dagster_assets.decorator import default_name, materialize
+from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, StarlakeMetadata, StarlakeSteps
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator
-from starlake_dagster_assets.dagster_assets.step_options import FORMER_METADATA, StarlakeMetadata, StarlakeSteps
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.environments import execution_environments

@@ -13,9 +13,9 @@ from typing import Literal
 import dagster as dg
 
 from starlake_dagster_assets import _compat
-from starlake_dagster_assets.commands import inspect
+from starlake_dagster_assets.commands import preflight_commands as inspect
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.commands.source import ProjectSource, redact, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.execution.backends.local.console import has_console

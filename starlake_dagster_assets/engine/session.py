@@ -16,7 +16,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from starlake_dagster_assets.commands.model import Event
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.open_databases import Database, Lease, OpenDatabases
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, closest_match

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from starlake_dagster_assets.execution.tracking import TableState
+from starlake_dagster_assets.execution.table_progress import TableState
 
 __all__ = ["LINE_LIMIT", "ErrorLines", "headline"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Generator
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Runner, runs_program
-from starlake_dagster_assets.execution.engine_differences import ignored_settings
 from starlake_dagster_assets.execution.load_run import LoadRun
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.transform_run import TransformRun
+from starlake_dagster_assets.execution.unapplied_settings import ignored_settings
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.step_plan import topological
 
 __all__ = ["execute", "ordered"]
 

@@ -11,7 +11,7 @@ from starlake_dagster_assets.commands.model import AuditRow, Command, TableLoade
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, Verdict
-from starlake_dagster_assets.execution.expected import expected_of
+from starlake_dagster_assets.execution.expected_load import expected_of
 from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
@@ -26,9 +26,9 @@ from starlake_dagster_assets.execution.reconcile import (
     with_uncertain,
 )
 from starlake_dagster_assets.execution.run_state import RunState
-from starlake_dagster_assets.execution.staging import staging_failures
+from starlake_dagster_assets.execution.stage_failures import staging_failures
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.graph.plan import argv_chunks
+from starlake_dagster_assets.graph.step_plan import argv_chunks
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["LoadRun"]

@@ -10,8 +10,8 @@ from typing import Literal
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.partitions import PartitionInfo
-from starlake_dagster_assets.execution.checks import CheckResult
 from starlake_dagster_assets.execution.evidence import Evidence
+from starlake_dagster_assets.execution.expectation_checks import CheckResult
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = [

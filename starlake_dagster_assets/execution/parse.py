@@ -20,7 +20,7 @@ from starlake_dagster_assets.commands.model import (
 )
 from starlake_dagster_assets.execution.errors_in_log import LINE_LIMIT, ErrorLines
 from starlake_dagster_assets.execution.evidence import Log
-from starlake_dagster_assets.execution.tracking import FileState, TableState
+from starlake_dagster_assets.execution.table_progress import FileState, TableState
 
 __all__ = ["OutputParser", "parse"]
 

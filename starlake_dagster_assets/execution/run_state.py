@@ -7,13 +7,13 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.protocol import Runner
-from starlake_dagster_assets.execution.checks import NamedExpectation, named_expectations
-from starlake_dagster_assets.execution.evaluation import ExpectationResults, blocking_failures
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.evidence import Verdict
+from starlake_dagster_assets.execution.expectation_checks import NamedExpectation, named_expectations
+from starlake_dagster_assets.execution.expectation_results import ExpectationResults, blocking_failures
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
-from starlake_dagster_assets.execution.process import CommandExecutor
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["CommandRun", "RunState"]

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.cycles import find_cycles
+from starlake_dagster_assets.graph.engine_lineage import EngineNames
 from starlake_dagster_assets.graph.lineage_checks import (
     ambiguous,
     compare_with_engine,
@@ -16,9 +17,8 @@ from starlake_dagster_assets.graph.lineage_checks import (
     self_reference,
 )
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
-from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.graph.name_resolution import Names
 from starlake_dagster_assets.graph.nodes import collect_nodes
-from starlake_dagster_assets.graph.parity import EngineNames
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.references import split_name

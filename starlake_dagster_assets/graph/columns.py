@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.names import Names
+from starlake_dagster_assets.graph.name_resolution import Names
 from starlake_dagster_assets.project.model.project import Attribute, Project, Task, WriteStrategy
 from starlake_dagster_assets.project.sql.column_lineage import (
     OutputColumn,

@@ -9,15 +9,15 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._deprecated import renamed_arguments
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.dagster_assets.step_options import FORMER_METADATA, StarlakeMetadata
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
+from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, StarlakeMetadata
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.legacy.context import DagContext
-from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.legacy.project import DagProject, environment_variables
 from starlake_dagster_assets.resources import StarlakeResource

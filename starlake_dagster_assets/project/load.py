@@ -21,14 +21,14 @@ from starlake_dagster_assets.project.files.environment import (
     missing_env,
     resolve_variables,
 )
+from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.files.parsing import FileParser
 from starlake_dagster_assets.project.files.rendering import Renderer, mentioned
-from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
-from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.broken import without_broken
-from starlake_dagster_assets.project.resolve.resolution import ParsedProject
+from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
 from starlake_dagster_assets.project.resolve.tables import resolve_domains, resolve_externals
 from starlake_dagster_assets.project.resolve.tasks import resolve_transforms
 from starlake_dagster_assets.project.resolve.types_file import resolve_types

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from starlake_dagster_assets.commands.source import ProjectSource, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import Attempt

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.commands.source import ProjectSource, contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
@@ -96,7 +96,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When the environment is not there.
         """
-        from starlake_dagster_assets.execution.backends.ingesting import remote_files
+        from starlake_dagster_assets.execution.backends.load_areas import remote_files
         from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
         who = attempt or Attempt()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from starlake_dagster_assets.commands.source import ProjectSource
-from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.local.shell_env import (

@@ -5,7 +5,7 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.warehouse.login import is_supported
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader

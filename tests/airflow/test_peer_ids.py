@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, export_airflow
-from starlake_dagster_assets.airflow.plan.peer_ids import peer_word
+from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import peer_word
 from starlake_dagster_assets.cli import main
 from tests.airflow.standin import read
 

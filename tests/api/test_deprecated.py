@@ -23,9 +23,9 @@ from starlake_dagster_assets import (
     StarlakeSteps,
 )
 from starlake_dagster_assets.automation.policies.build import build_triggers
-from starlake_dagster_assets.automation.policies.groups import FLAT_NAMES
+from starlake_dagster_assets.automation.policies.setting_groups import FLAT_NAMES
 from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
-from starlake_dagster_assets.dagster_assets.step_options import FORMER_METADATA, FORMER_STEPS
+from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, FORMER_STEPS
 from starlake_dagster_assets.errors import ProjectError
 
 

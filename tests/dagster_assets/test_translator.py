@@ -19,7 +19,7 @@ from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part, output_name, tags_of
 from starlake_dagster_assets.dagster_assets.steps.grouping import FEW
 from starlake_dagster_assets.errors import ProjectError, SelectionError
-from starlake_dagster_assets.execution.checks import named_expectations
+from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.project.model.project import Acl, Attribute, Metadata, Sink, WriteStrategy
 from starlake_dagster_assets.testing import fake_starlake
 

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from starlake_dagster_assets.execution.samples import failing_rows
+from starlake_dagster_assets.execution.failing_row_queries import failing_rows
 
 ROWS = "create table t as select * from (values (1, 'a', 'x@a'), (2, 'a', 'x@b'), (null, 'b', null)) v(id, name, mail)"
 SHOWN = {

@@ -11,7 +11,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.commands.model import AuditRow, Command
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
-from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.evidence import Evidence
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings

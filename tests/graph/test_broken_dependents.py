@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.cli.run import register
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.graph.left_out import LEFT_OUT
+from starlake_dagster_assets.graph.broken_dependents import LEFT_OUT
 from tests.project.conftest import write
 
 TABLE = "version: 1\ntable:\n  name: {0}\n  pattern: {0}-.*\n  attributes: [{{name: id, type: int}}]\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
-from starlake_dagster_assets.graph.plan import Group, argv_chunks, plan, topological
+from starlake_dagster_assets.graph.step_plan import Group, argv_chunks, plan, topological
 
 
 def has_cycle(successors: dict[str, set[str]]) -> bool:

@@ -56,7 +56,7 @@ def test_definitions_are_the_same_at_every_import(tmp_path: Path) -> None:
     text = f"schedules = [{{'domains': [{{'name': 's', 'tables': {tables}}}]}}]\noptions = {VARIABLES!r}\n"
     (tmp_path / "x.py").write_text(text)
     script = (
-        "from starlake_dagster_assets.legacy.file import read_dag_files\n"
+        "from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files\n"
         f"print([table.raw for table in read_dag_files({str(tmp_path)!r})[0].schedules[0].tables])"
     )
     root = str(Path(__file__).parents[2])

@@ -24,7 +24,7 @@ from starlake_dagster_assets.automation import build_triggers
 from starlake_dagster_assets.automation.policies.evaluate import watched
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.legacy.project import DagProject
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from tests.legacy import generated
 from tests.legacy.test_literals import TABLES, TREE
 

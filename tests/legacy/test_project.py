@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.legacy.context import DagContext
-from starlake_dagster_assets.legacy.file import read_dag_files
+from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.legacy.project import DagProject
 from tests.dagster_assets.conftest import make_source, make_table, make_task

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.files import parsing
-from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.load import load_project
 
 APPLICATION = """\

@@ -1,13 +1,13 @@
 """Writes Starlake commands as Airflow operators, one class per environment of the registry.
 
-`dialect` is the base class. `standard` has the operators of Airflow itself, `checks` those of expectations. The
+`renderer` is the base class. `standard` has the operators of Airflow itself, `checks` those of expectations. The
 registry (`starlake_dagster_assets/environments.py`) names the class of each environment.
 """
 
 from __future__ import annotations
 
 from starlake_dagster_assets.airflow.operators.checks import Checks
-from starlake_dagster_assets.airflow.operators.dialect import Dialect
+from starlake_dagster_assets.airflow.operators.renderer import Dialect
 from starlake_dagster_assets.airflow.operators.standard import either
 
 __all__ = ["Checks", "Dialect", "either"]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.operators.dialect import Arguments
 from starlake_dagster_assets.airflow.operators.google import Google
+from starlake_dagster_assets.airflow.operators.renderer import Arguments
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterPlan

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.renderer import Arguments, Dialect
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, python_literal
 

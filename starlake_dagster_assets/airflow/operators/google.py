@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlake_dagster_assets.airflow.operators.dialect import Arguments, Dialect, url_parts
+from starlake_dagster_assets.airflow.operators.renderer import Arguments, Dialect, url_parts
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 
 __all__ = ["Google"]

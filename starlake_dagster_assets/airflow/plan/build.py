@@ -8,13 +8,15 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from starlake_dagster_assets.airflow.environments import Environments
+from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
+from starlake_dagster_assets.airflow.node_environments import Environments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.plan.dag_names import DagWords, bundle_names, spoken
+from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.events import DagEvents
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files, Start, bundles, reduced, without_covered
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
-from starlake_dagster_assets.airflow.plan.lineage import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
     AssetRule,
@@ -28,20 +30,18 @@ from starlake_dagster_assets.airflow.plan.model import (
     Split,
     TaskSpec,
 )
-from starlake_dagster_assets.airflow.plan.names import DagWords, bundle_names, spoken
-from starlake_dagster_assets.airflow.plan.peer_ids import peer_names, with_peer_ids
+from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import peer_names, with_peer_ids
 from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
-from starlake_dagster_assets.airflow.render.documents import source_files, tags_of_dag, title
-from starlake_dagster_assets.airflow.settings import DUCKDB_POOL, Templates, default_args, pool_of
+from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.naming import Naming
 
 __all__ = ["Request", "plan_dags"]
 

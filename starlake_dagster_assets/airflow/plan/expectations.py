@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, EnvironmentName
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
-from starlake_dagster_assets.execution.checks import named_expectations
+from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Application
 

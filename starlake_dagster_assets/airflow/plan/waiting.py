@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from starlake_dagster_assets.airflow.dag_options import Templates
 from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.render.source import jinja
-from starlake_dagster_assets.airflow.settings import Templates
 from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, in_codes
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.environments import environment_named

@@ -15,7 +15,7 @@ from starlake_dagster_assets.airflow.plan.wiring import statement, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import Clock
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
 

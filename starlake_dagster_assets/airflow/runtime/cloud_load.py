@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
+from starlake_dagster_assets.airflow.runtime.loaded_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
 from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
-from starlake_dagster_assets.airflow.runtime.taken_files import TakenFiles
-from starlake_dagster_assets.airflow.runtime.tries import TryRecord, say
 from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles

@@ -7,7 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
-from starlake_dagster_assets.automation.policies.words import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short
 from starlake_dagster_assets.dagster_assets.runs import (
     IN_PROGRESS,
     INTERVAL_END,

@@ -12,13 +12,13 @@ import dagster as dg
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.definitions.arrival_runs import LoadRuns
 from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
+from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.incoming_files import (
     by_condition,
     file_keys,
     is_observed,
     observation,
 )
-from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, acknowledged_by
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     Arrival,
@@ -33,8 +33,8 @@ from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, ack
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
-from starlake_dagster_assets.automation.policies.words import instant, listed, short
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import interval_tags
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, window_before
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator

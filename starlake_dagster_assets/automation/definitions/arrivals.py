@@ -9,12 +9,12 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.arrival_tick import ArrivalGroup, ArrivalSensor
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.policies.model import Trigger, Triggers
-from starlake_dagster_assets.automation.policies.words import listed
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.automation.policies.skip_reasons import listed
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
-from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.step_plan import topological
 
 __all__ = ["arrival_groups", "build_arrival_sensors"]
 

@@ -12,8 +12,8 @@ from starlake_dagster_assets.automation.definitions.conditions import build_cond
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 
 __all__ = ["Automation", "build_automation"]

@@ -11,7 +11,7 @@ from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
-from starlake_dagster_assets.automation.policies.words import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
 

@@ -13,14 +13,14 @@ from starlake_dagster_assets.automation.definitions.job_assets import asset_key,
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, NeededRun
-from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
+from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.step_plan import topological
 
 __all__ = ["LineageScope", "build_lineage_sensors", "lineage_scopes"]
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.definitions.lineage_partitions import Pa
 from starlake_dagster_assets.automation.policies.evaluate import watched
 from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.automation.policies.words import instant
+from starlake_dagster_assets.automation.policies.skip_reasons import instant
 from starlake_dagster_assets.dagster_assets.runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import (

@@ -10,7 +10,7 @@ from starlake_dagster_assets.automation.definitions.lineage_partitions import ad
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
 from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
-from starlake_dagster_assets.automation.policies.words import listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
 from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
 
 __all__ = ["JobPlan", "NeededRun"]

@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
+from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key, unowned_upstreams
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
-from starlake_dagster_assets.automation.definitions.schedule_runs import CoveredIntervals
 from starlake_dagster_assets.automation.policies.crons import meet
 from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
-from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.runs import REQUESTED_AT, interval_tags
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import (
@@ -26,7 +26,7 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import (
     windows_between,
 )
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.plan import topological
+from starlake_dagster_assets.graph.step_plan import topological
 
 __all__ = [
     "ScheduleGroup",

@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets.automation.definitions.run_tags import retry_tags_of
 from starlake_dagster_assets.automation.definitions.schedules import ScheduleGroup, tick_requests
 from starlake_dagster_assets.automation.policies.model import Clock
-from starlake_dagster_assets.automation.policies.words import listed
+from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.decorator import Selection
 from starlake_dagster_assets.dagster_assets.selection import ProjectOrAssets, selected_assets
 from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows

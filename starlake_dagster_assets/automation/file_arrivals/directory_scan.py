@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.policies.words import listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.landing import Claim, Landing, acknowledged

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.words import instant, listed, short, span
+from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short, span
 
 __all__ = ["Arrival", "ArrivalRun", "NoArrival", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
 

@@ -17,8 +17,8 @@ from starlake_dagster_assets.automation.file_arrivals.guard_cli import asked_of_
 from starlake_dagster_assets.automation.file_arrivals.pre_load_check import FirstListings, PreLoadCheck
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.words import listed
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.automation.policies.skip_reasons import listed
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.file_store import Store

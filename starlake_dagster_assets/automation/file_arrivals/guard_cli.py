@@ -13,9 +13,9 @@ from starlake_dagster_assets.automation.file_arrivals.pre_load_check import PreL
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.execution.backends.protocol import Runner
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.file_store import Store, StoreError
 from starlake_dagster_assets.execution.outcome import NotReady, RunSettings
-from starlake_dagster_assets.execution.process import CommandExecutor
 from starlake_dagster_assets.execution.reconcile import Ending
 
 __all__ = ["asked_of_starlake"]

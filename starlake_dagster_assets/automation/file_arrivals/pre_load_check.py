@@ -10,7 +10,7 @@ from datetime import datetime
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory, rendered
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.words import listed, short, span
+from starlake_dagster_assets.automation.policies.skip_reasons import listed, short, span
 from starlake_dagster_assets.execution.file_store import Store, content_of
 from starlake_dagster_assets.execution.outcome import NotReady
 from starlake_dagster_assets.project.model.project import Domain, Project, Table

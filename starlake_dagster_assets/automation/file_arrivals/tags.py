@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from starlake_dagster_assets.automation.policies.words import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short
 
 __all__ = ["FILES", "FILES_OF_WINDOW", "NO_FILES", "SETS", "sets_in", "sets_text"]
 

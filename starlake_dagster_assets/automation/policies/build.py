@@ -9,7 +9,6 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.policies.automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.dags import Dags
 from starlake_dagster_assets.automation.policies.interval_checks import appends_without_interval
 from starlake_dagster_assets.automation.policies.jobs import Jobs
@@ -34,11 +33,12 @@ from starlake_dagster_assets.automation.policies.partitions import (
     remedy,
 )
 from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
+from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.watches import Watches, has_expression
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.plan import topological
 from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.graph.step_plan import topological
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.project.model.project import Project
 

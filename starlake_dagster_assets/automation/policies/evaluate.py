@@ -12,7 +12,7 @@ from datetime import datetime
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.facts import LineageFacts, LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import AllOf, Condition, LineageWatch, Trigger, Upstream
-from starlake_dagster_assets.automation.policies.words import instant, listed, span
+from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, span
 
 __all__ = [
     "Evaluator",

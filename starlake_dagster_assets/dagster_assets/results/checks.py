@@ -7,9 +7,9 @@ from functools import lru_cache
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
-from starlake_dagster_assets.execution.checks import RESERVED, CheckResult
+from starlake_dagster_assets.execution.expectation_checks import RESERVED, CheckResult
+from starlake_dagster_assets.execution.failing_row_queries import counts_rows, failing_rows
 from starlake_dagster_assets.execution.outcome import Outcome
-from starlake_dagster_assets.execution.samples import counts_rows, failing_rows
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Project, Table

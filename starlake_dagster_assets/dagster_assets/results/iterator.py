@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
-from starlake_dagster_assets.execution.samples import MOST_SAMPLES
+from starlake_dagster_assets.execution.failing_row_queries import MOST_SAMPLES
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource

@@ -12,7 +12,7 @@ import dagster as dg
 from starlake_dagster_assets.automation.policies.crons import cron_windows
 from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import TypeDef

@@ -10,7 +10,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import instance_of
 from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.commands.source import ProjectSource
+from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.dagster_assets.specs import metadata as shown
 from starlake_dagster_assets.dagster_assets.specs.freshness import freshness_policy
@@ -21,9 +21,9 @@ from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
 from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
 from starlake_dagster_assets.dagster_assets.specs.wording import expectation_text
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.execution.checks import RESERVED, named_expectations
+from starlake_dagster_assets.execution.expectation_checks import RESERVED, named_expectations
+from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.naming import Naming
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model.project import Project
 
@@ -175,7 +175,7 @@ class StarlakeTranslator:
         Raises:
             ProjectError: When two nodes would become the same asset.
         """
-        from starlake_dagster_assets.dagster_assets.specs.naming import naming_of
+        from starlake_dagster_assets.dagster_assets.specs.export_naming import naming_of
 
         bound = self.bound_to(source)
         return naming_of(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())

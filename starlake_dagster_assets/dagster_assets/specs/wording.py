@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from starlake_dagster_assets.execution.checks import NamedExpectation
+from starlake_dagster_assets.execution.expectation_checks import NamedExpectation
 from starlake_dagster_assets.project.checks.expectations import called_macro, macro_call
 from starlake_dagster_assets.project.model.project import WriteStrategy
 

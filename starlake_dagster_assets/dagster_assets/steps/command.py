@@ -10,12 +10,12 @@ from uuid import uuid4
 import dagster as dg
 
 from starlake_dagster_assets.commands.model import AuditRow, Command, CommandFailed, Event, Line, TableFailed
-from starlake_dagster_assets.commands.source import ProjectSource, redact, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner, secrets_held
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.outcome import RunSettings
-from starlake_dagster_assets.execution.process import CommandExecutor
 
 __all__ = ["StarlakeCommandResult", "build_command", "failure_of", "run_command"]
 

@@ -14,12 +14,12 @@ from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, options_in, options_of, unknown_sections
 from starlake_dagster_assets.commands.build import options_argument
 from starlake_dagster_assets.commands.partitions import PartitionInfo
-from starlake_dagster_assets.commands.source import secrets_of
+from starlake_dagster_assets.commands.project_source import secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import Results
+from starlake_dagster_assets.dagster_assets.results.existing_table_checks import cannot
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
-from starlake_dagster_assets.dagster_assets.results.problems import Problems
-from starlake_dagster_assets.dagster_assets.results.standing import cannot
+from starlake_dagster_assets.dagster_assets.results.step_failures import Problems
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (

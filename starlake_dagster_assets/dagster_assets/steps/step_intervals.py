@@ -30,7 +30,7 @@ from starlake_dagster_assets.dagster_assets.runs import (
     recorded_interval,
 )
 from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
-from starlake_dagster_assets.dagster_assets.steps.appended import (
+from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     FULL_REFRESH,
     AppendedRows,
     append_refused,

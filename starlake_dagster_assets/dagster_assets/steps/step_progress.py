@@ -10,7 +10,7 @@ from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.direct import is_direct
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
 from starlake_dagster_assets.execution.backends.protocol import KeepingRunner, Runner
-from starlake_dagster_assets.execution.checks import RESERVED
+from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import Outcome, Settled, TaskOptions
 from starlake_dagster_assets.graph.select import some
 

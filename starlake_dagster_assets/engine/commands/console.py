@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable, Mapping
 
 from starlake_dagster_assets.commands.model import Line
+from starlake_dagster_assets.engine.command_output import Emit
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS
 from starlake_dagster_assets.engine.commands.launcher import execute_command
-from starlake_dagster_assets.engine.journal import Emit
 from starlake_dagster_assets.engine.session import EngineOptions
 
 __all__ = ["console"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded
-from starlake_dagster_assets.commands.source import secrets_of
+from starlake_dagster_assets.commands.project_source import secrets_of
+from starlake_dagster_assets.engine.command_output import Emit, Journal
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.preload import PreloadRequest, readiness_table, run_preload
 from starlake_dagster_assets.engine.commands.stage import run_stage
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
-from starlake_dagster_assets.engine.journal import Emit, Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError, ProjectError, StarlakeError, closest_match
 from starlake_dagster_assets.project.load import ProjectLoader, load_project

@@ -15,14 +15,14 @@ import duckdb
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.commands.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
+from starlake_dagster_assets.engine.command_output import Journal, printable
 from starlake_dagster_assets.engine.commands.load_results import LoadResults
-from starlake_dagster_assets.engine.journal import Journal, printable
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
+from starlake_dagster_assets.engine.writing.file_moves import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
-from starlake_dagster_assets.engine.writing.ingesting import Counts, Entry, Passage, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.problems import Problem

@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.commands.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
-from starlake_dagster_assets.engine.journal import Journal, printable
+from starlake_dagster_assets.engine.command_output import Journal, printable
 from starlake_dagster_assets.engine.session import EngineOptions
-from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
+from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Location
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlake_dagster_assets.engine.areas import area
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.commands.stage import stageable
-from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java

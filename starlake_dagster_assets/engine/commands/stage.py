@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.commands.model import Line, TableFailed
 from starlake_dagster_assets.engine.areas import Listing, area, incoming_directory, list_files, move_file
-from starlake_dagster_assets.engine.journal import Journal, printable
+from starlake_dagster_assets.engine.command_output import Journal, printable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.landing import Landing, acknowledged

@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.error_text import error_text
-from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
 from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord, audit_job_id
 from starlake_dagster_assets.engine.writing.expectations import ExpectationError
 from starlake_dagster_assets.engine.writing.export import export_rows
-from starlake_dagster_assets.engine.writing.refusals import check_schema, check_task_sink
-from starlake_dagster_assets.engine.writing.replacing import replacement_of
+from starlake_dagster_assets.engine.writing.partition_replacement import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import validate_strategy
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
+from starlake_dagster_assets.engine.writing.unsupported_settings import check_schema, check_task_sink
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
-from starlake_dagster_assets.project.sql.statements import ONE_STATEMENT, second_statement, several_statements
+from starlake_dagster_assets.project.sql.single_statement import ONE_STATEMENT, second_statement, several_statements
 
 __all__ = ["TransformRequest", "UnknownTaskError", "run_transform", "validate_task"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from starlake_dagster_assets.engine.quoting import identifier
-from starlake_dagster_assets.engine.reading.incoming import Column
+from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Attribute, Project, Table, TypeDef
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import qualified
-from starlake_dagster_assets.engine.reading.incoming import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
 
 __all__ = ["REFUSALS", "Scratch", "count", "discard", "inserted"]
 

@@ -13,14 +13,14 @@ from typing import Literal
 import duckdb
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.source import redact, secrets_of
+from starlake_dagster_assets.commands.project_source import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.commands.load import LoadRequest, load
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
-from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.engine.quoting import qualified
+from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
-from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers, temporary_directory
 from starlake_dagster_assets.engine.session import EngineOptions, Session, open_session
 from starlake_dagster_assets.engine.unit_tests.comparison import Difference, compare, insert_texts
@@ -28,9 +28,9 @@ from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest, names_
 from starlake_dagster_assets.engine.unit_tests.files import Given, TestFiles, read_rows, unit_test_variables
 from starlake_dagster_assets.engine.unit_tests.isolation import isolated_options, isolated_project
 from starlake_dagster_assets.engine.unit_tests.values import is_exact
-from starlake_dagster_assets.engine.writing.resolve import resolve_names
-from starlake_dagster_assets.engine.writing.sql import run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import scd2_columns
+from starlake_dagster_assets.engine.writing.table_names import resolve_names
+from starlake_dagster_assets.engine.writing.user_statements import run_script, translated
 from starlake_dagster_assets.errors import EngineError, StarlakeError, closest_match
 from starlake_dagster_assets.project.files.rendering import Renderer, RenderError
 from starlake_dagster_assets.project.load import load_project

@@ -14,9 +14,9 @@ from datetime import datetime, timezone
 import duckdb
 
 from starlake_dagster_assets.engine.catalog import column_types
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.quoting import Value, literal, qualified, value
-from starlake_dagster_assets.engine.reading.incoming import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project

@@ -15,8 +15,8 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.schema_sync import Target
-from starlake_dagster_assets.engine.writing.sql import translated
 from starlake_dagster_assets.engine.writing.transaction import usable
+from starlake_dagster_assets.engine.writing.user_statements import translated
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.checks.expectations import expectation_sql, expectation_template, macro_call
 from starlake_dagster_assets.project.files.rendering import RenderError

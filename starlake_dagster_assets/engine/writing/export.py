@@ -7,11 +7,11 @@ from pathlib import Path
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.writing.audit import AuditRecord
-from starlake_dagster_assets.engine.writing.refusals import is_export
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema
-from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.task_write import TaskJob, query
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
+from starlake_dagster_assets.engine.writing.unsupported_settings import is_export
+from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script
 
 __all__ = ["export_rows"]
 

@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from starlake_dagster_assets.engine.quoting import identifier
-from starlake_dagster_assets.engine.reading.incoming import Column
+from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, create
 from starlake_dagster_assets.project.sql.column_lineage import column_lineage
 

@@ -10,25 +10,25 @@ import duckdb
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.partitions import added_rows
+from starlake_dagster_assets.engine.command_output import printable
 from starlake_dagster_assets.engine.error_text import with_file_names
-from starlake_dagster_assets.engine.journal import printable
+from starlake_dagster_assets.engine.reading.accepted_rows import Column, Incoming
 from starlake_dagster_assets.engine.reading.ddl import target_columns
-from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
 from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
 from starlake_dagster_assets.engine.reading.scratch import count, discard
-from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
+from starlake_dagster_assets.engine.reading.single_pass import StreamError, stream_incoming
 from starlake_dagster_assets.engine.writing.audit import AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
-from starlake_dagster_assets.engine.writing.ingesting import Counts, uri
+from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
 from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
-from starlake_dagster_assets.engine.writing.sql import default_schema, run_script
 from starlake_dagster_assets.engine.writing.strategies import Write, reads_once, scd2_columns, write
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
+from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.files.rendering import render
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names

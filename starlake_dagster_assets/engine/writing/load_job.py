@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
-from starlake_dagster_assets.engine.writing.ingesting import Entry
-from starlake_dagster_assets.engine.writing.refusals import check_load_sink, check_schema
+from starlake_dagster_assets.engine.writing.file_moves import Entry
 from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import validate_strategy
+from starlake_dagster_assets.engine.writing.unsupported_settings import check_load_sink, check_schema
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, Table, WriteStrategy
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names

@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.areas import area
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.quoting import value
-from starlake_dagster_assets.engine.reading.incoming import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
 from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["replay_path", "replay_rejects", "write_replay"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import duckdb
 
 from starlake_dagster_assets.engine.catalog import column_types, list_views
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
-from starlake_dagster_assets.engine.reading.incoming import Column
+from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["Target", "add_columns", "columns_of", "create", "drop_columns", "kind_of", "reconcile"]

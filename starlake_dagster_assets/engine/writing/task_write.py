@@ -9,16 +9,15 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.error_text import error_text
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.reading.ddl import column_type
-from starlake_dagster_assets.engine.reading.incoming import Column
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
 from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
-from starlake_dagster_assets.engine.writing.replacing import Replacement, replace_partition
-from starlake_dagster_assets.engine.writing.resolve import resolve_names
+from starlake_dagster_assets.engine.writing.partition_replacement import Replacement, replace_partition
 from starlake_dagster_assets.engine.writing.schema_sync import (
     Target,
     add_columns,
@@ -28,10 +27,11 @@ from starlake_dagster_assets.engine.writing.schema_sync import (
     drop_columns,
     kind_of,
 )
-from starlake_dagster_assets.engine.writing.sql import default_schema, run_script, translated
 from starlake_dagster_assets.engine.writing.strategies import Write, scd2_columns, validate_strategy, write
+from starlake_dagster_assets.engine.writing.table_names import resolve_names
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
+from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script, translated
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names

@@ -10,7 +10,7 @@ from typing import Any, cast
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.errors import QueryError, RunnerError, WarehouseError
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
-from starlake_dagster_assets.execution.samples import Sample, failing_rows, with_limit
+from starlake_dagster_assets.execution.failing_row_queries import Sample, failing_rows, with_limit
 from starlake_dagster_assets.execution.warehouse.audit_rows import AUDIT, EXPECTATIONS, audit_row, expectation_row
 from starlake_dagster_assets.execution.warehouse.connections import table_databases
 from starlake_dagster_assets.execution.warehouse.expectations import evaluate_expectations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.execution.samples import Sample
+from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
 from starlake_dagster_assets.execution.warehouse.partition_values import find_column
@@ -128,8 +128,8 @@ class DuckDBReader(WarehouseReader):
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
         """Returns at most `limit` rows that the query of an expectation counts now; None if it does not say which."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
-        from starlake_dagster_assets.engine.writing.sql import translated
-        from starlake_dagster_assets.execution.samples import failing_rows
+        from starlake_dagster_assets.engine.writing.user_statements import translated
+        from starlake_dagster_assets.execution.failing_row_queries import failing_rows
 
         for session in self._sessions():
             if kind_of(session.con, Target(schema, table)) is None:
@@ -240,7 +240,7 @@ class DuckDBReader(WarehouseReader):
 
     def _sessions(self) -> Iterator[Session]:
         """Yields a session per existing DuckDB file of the project."""
-        from starlake_dagster_assets.engine.journal import Journal
+        from starlake_dagster_assets.engine.command_output import Journal
         from starlake_dagster_assets.engine.session import open_session
 
         project, options = self._project, self._options

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
-from starlake_dagster_assets.execution.samples import Sample
+from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.project.model.project import Expectation
 
 __all__ = ["WarehouseReader", "as_texts"]

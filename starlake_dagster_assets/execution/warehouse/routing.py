@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
-from starlake_dagster_assets.execution.samples import Sample
+from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Expectation
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.project import RefRule
-from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["check_refs"]

@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from starlake_dagster_assets.project.files.discovery import SourceFile
 from starlake_dagster_assets.project.files.environment import Variables
+from starlake_dagster_assets.project.files.key_validation import Parsed, Shape
 from starlake_dagster_assets.project.files.rendering import (
     Renderer,
     RenderError,
@@ -17,7 +18,6 @@ from starlake_dagster_assets.project.files.rendering import (
     source_line,
     uses_macros,
 )
-from starlake_dagster_assets.project.files.shape import Parsed, Shape
 from starlake_dagster_assets.project.files.yaml_io import YamlError, is_text, key_line, parse_yaml
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.sql.sections import split_sections

@@ -8,11 +8,11 @@ from typing import Any
 
 from starlake_dagster_assets.project.checks.tables import check_domain, check_domains, check_table
 from starlake_dagster_assets.project.files.discovery import SourceFile
-from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Table
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_metadata, resolve_metadata
-from starlake_dagster_assets.project.resolve.resolution import ParsedProject
+from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
 
 __all__ = ["resolve_domains", "resolve_externals"]
 

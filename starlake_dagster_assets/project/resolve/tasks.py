@@ -8,12 +8,12 @@ from typing import Any
 
 from starlake_dagster_assets.project.checks.tasks import check_config, check_sql, check_task
 from starlake_dagster_assets.project.files.discovery import SourceFile
-from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Location, Task, TransformDomain
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_task, sink_of, strategy
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
-from starlake_dagster_assets.project.resolve.resolution import ParsedProject
+from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
 from starlake_dagster_assets.project.sql.sections import made_for_session, split_statements, strip_comments
 
 __all__ = ["resolve_transforms"]

@@ -9,8 +9,8 @@ from typing import Any, cast
 from starlake_dagster_assets.project.files.schema import TypesFile
 from starlake_dagster_assets.project.files.validation import check_shape
 from starlake_dagster_assets.project.files.yaml_io import parse_yaml
+from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.project import TypeDef
-from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["packaged_types", "resolve_types"]

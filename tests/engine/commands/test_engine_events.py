@@ -22,7 +22,7 @@ from starlake_dagster_assets.commands.model import (
 from starlake_dagster_assets.engine.commands.launcher import engine_options, execute_command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
-from starlake_dagster_assets.execution.reported import ReportedEvents
+from starlake_dagster_assets.execution.engine_events import ReportedEvents
 
 
 def reported(bench: Any, *argv: str) -> list[Event]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.load import load_project

@@ -14,7 +14,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.engine import session
-from starlake_dagster_assets.engine.journal import Journal
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner

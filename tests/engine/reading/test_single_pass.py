@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.reading.stream import StreamError, stream_incoming
+from starlake_dagster_assets.engine.reading.single_pass import StreamError, stream_incoming
 from starlake_dagster_assets.project.model.project import Project, Table, TypeDef
 from tests.engine.reading.factory import Read, attribute, project, table, written
 

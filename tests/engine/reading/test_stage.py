@@ -4,8 +4,8 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.areas import area, move_file
+from starlake_dagster_assets.engine.command_output import Journal
 from starlake_dagster_assets.engine.commands.stage import run_stage, stageable
-from starlake_dagster_assets.engine.journal import Journal
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Areas, Domain, Location, Project, Table
 from tests.engine.reading.factory import attribute, project, table

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.attribute_sql import Cell
 from starlake_dagster_assets.engine.reading.formats.dsv_records import (
     DsvDialect,
     Record,
@@ -18,11 +19,15 @@ from starlake_dagster_assets.engine.reading.formats.dsv_records import (
     records,
 )
 from starlake_dagster_assets.engine.reading.formats.dsv_writing import header_text, record_sql
+from starlake_dagster_assets.engine.reading.formats.intermediate_csv import (
+    REASON,
+    csv_table,
+    replace_undecodable,
+    write_plain,
+)
 from starlake_dagster_assets.engine.reading.formats.options import dsv_options
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, csv_table, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import TextScan, open_text, scan_text
-from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Table
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.attribute_sql import Cell
+from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.json_documents import array_elements, documents
 from starlake_dagster_assets.engine.reading.formats.json_numbers import protect_numbers
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, fast_lines
 from starlake_dagster_assets.engine.reading.formats.options import check_options
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
-from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.project.model.project import Attribute, Table
 
 __all__ = ["json_cells", "json_options", "json_sources", "json_table"]

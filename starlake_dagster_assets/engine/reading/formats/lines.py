@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.formats.plain_csv import csv_table, replace_undecodable, write_plain
+from starlake_dagster_assets.engine.reading.formats.intermediate_csv import csv_table, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text, scan_text
 
 __all__ = ["LINE", "NOT_TEXT", "careful_lines", "fast_lines"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal, path_literal
+from starlake_dagster_assets.engine.reading.attribute_sql import Cell
 from starlake_dagster_assets.engine.reading.formats.source import Source
-from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["parquet_sources"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from starlake_dagster_assets.engine.reading.attribute_sql import Cell
+from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, careful_lines, fast_lines
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import open_text
-from starlake_dagster_assets.engine.reading.rows import Cell
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Table
 

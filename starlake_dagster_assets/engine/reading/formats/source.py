@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from starlake_dagster_assets.engine.reading.rows import Cell
+from starlake_dagster_assets.engine.reading.attribute_sql import Cell
 
 __all__ = ["Source"]
 

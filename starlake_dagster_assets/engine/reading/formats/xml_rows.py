@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 from xml.parsers import expat
 
+from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON, write_plain
 from starlake_dagster_assets.engine.reading.formats.json_rows import json_cells, json_table
 from starlake_dagster_assets.engine.reading.formats.lines import LINE
 from starlake_dagster_assets.engine.reading.formats.options import check_options
-from starlake_dagster_assets.engine.reading.formats.plain_csv import REASON, write_plain
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Attribute, Table

@@ -18,9 +18,9 @@ from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import CommandError, RunnerError
-from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, Program, launch
-from starlake_dagster_assets.execution.backends.local.pump import Pump
+from starlake_dagster_assets.execution.backends.local.pipe_reader import Pump
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]

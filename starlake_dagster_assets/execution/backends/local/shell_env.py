@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from starlake_dagster_assets.commands.source import names_secret
+from starlake_dagster_assets.commands.project_source import names_secret
 
 __all__ = ["ALWAYS", "DROPPED", "inherited", "required_log_level", "secret_values"]
 

@@ -9,15 +9,15 @@ from threading import Event
 from typing import Any, Protocol
 
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
-from starlake_dagster_assets.commands.source import redact
+from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
 from starlake_dagster_assets.execution.backends.remote.answers import find_execution
 from starlake_dagster_assets.execution.backends.remote.calls import Calls, TimeSource
 from starlake_dagster_assets.execution.backends.remote.log_following import LogFollower
-from starlake_dagster_assets.execution.backends.remote.pending import PendingCall
 from starlake_dagster_assets.execution.backends.remote.polling import StatusPoll
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission
+from starlake_dagster_assets.execution.backends.remote.threaded_call import PendingCall
 
 __all__ = ["Owner", "RemoteHandle"]
 

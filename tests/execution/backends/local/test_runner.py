@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.local import pump, shell
+from starlake_dagster_assets.execution.backends.local import pipe_reader as pump
+from starlake_dagster_assets.execution.backends.local import shell
 from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.local.launchers import launch
-from starlake_dagster_assets.execution.backends.local.pump import LONGEST, Cutter
+from starlake_dagster_assets.execution.backends.local.pipe_reader import LONGEST, Cutter
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from tests.fakes.script import Scripted, alive, descendants
 

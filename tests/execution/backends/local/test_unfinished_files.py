@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.execution import process
-from starlake_dagster_assets.execution.backends.ingesting import StoredFiles
+from starlake_dagster_assets.execution import command_executor as process
+from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["process", "console"])
 

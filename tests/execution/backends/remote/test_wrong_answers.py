@@ -10,8 +10,8 @@ from starlake_dagster_assets.execution.backends.protocol import Attempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.outcome import RunSettings
-from starlake_dagster_assets.execution.process import CommandExecutor
 from tests.conformance.subject import Ledger
 from tests.fakes.simulated_service import Faults, SimulatedService, SimulatedTime
 

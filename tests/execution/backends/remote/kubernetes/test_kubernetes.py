@@ -436,7 +436,7 @@ def test_an_interrupted_submission_leaves_no_job(server, scripted, environment, 
         return found
 
     monkeypatch.setattr(KubernetesEnvironment, "submit", slow)
-    from starlake_dagster_assets.execution.backends.remote.pending import PendingCall
+    from starlake_dagster_assets.execution.backends.remote.threaded_call import PendingCall
 
     def interrupted(self):
         sent.wait(10)

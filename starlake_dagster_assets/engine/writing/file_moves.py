@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, local_path, move_file
-from starlake_dagster_assets.engine.journal import Journal, printable
+from starlake_dagster_assets.engine.command_output import Journal, printable
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor

@@ -9,9 +9,14 @@ from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.dagster_assets.results.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
-from starlake_dagster_assets.execution.checks import RESERVED, NamedExpectation, evaluate_now, named_expectations
+from starlake_dagster_assets.execution.expectation_checks import (
+    RESERVED,
+    NamedExpectation,
+    evaluate_now,
+    named_expectations,
+)
+from starlake_dagster_assets.execution.failing_row_queries import MOST_SAMPLES
 from starlake_dagster_assets.execution.outcome import Outcome
-from starlake_dagster_assets.execution.samples import MOST_SAMPLES
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Project, Table

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part
+from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.naming import Naming
 
 __all__ = ["naming_of"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier
+from starlake_dagster_assets.engine.reading.accepted_rows import Column, Incoming
 from starlake_dagster_assets.engine.reading.archives import plain_files
 from starlake_dagster_assets.engine.reading.computed import is_computed
 from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
+from starlake_dagster_assets.engine.reading.evaluated_rows import Judged, judge
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, sources
-from starlake_dagster_assets.engine.reading.incoming import Column, Incoming
-from starlake_dagster_assets.engine.reading.judged import Judged, judge
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch
 from starlake_dagster_assets.engine.reading.workspace import workspace

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.execution.load_files import AreaReader
-from starlake_dagster_assets.execution.returned_name import returned_name
+from starlake_dagster_assets.execution.restaged_file_name import returned_name
 
 __all__ = ["LoadAreas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
 

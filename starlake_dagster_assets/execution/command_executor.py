@@ -18,7 +18,7 @@ from starlake_dagster_assets.commands.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.commands.source import redact
+from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import (
     ClosingRunner,
@@ -34,12 +34,12 @@ from starlake_dagster_assets.execution.backends.protocol import (
     job_id_of,
     secrets_held,
 )
-from starlake_dagster_assets.execution.checks import CheckResult, NamedExpectation, evaluate_now
+from starlake_dagster_assets.execution.engine_events import ReportedEvents
 from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.expectation_checks import CheckResult, NamedExpectation, evaluate_now
+from starlake_dagster_assets.execution.failing_row_queries import MOST_SAMPLES
 from starlake_dagster_assets.execution.outcome import RunSettings
 from starlake_dagster_assets.execution.parse import OutputParser
-from starlake_dagster_assets.execution.reported import ReportedEvents
-from starlake_dagster_assets.execution.samples import MOST_SAMPLES
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Table
 

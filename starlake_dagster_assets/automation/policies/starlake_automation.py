@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starlake_dagster_assets._arguments import instance_of, shown
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.automation.policies.groups import (
+from starlake_dagster_assets.automation.policies.model import PreLoadStrategy
+from starlake_dagster_assets.automation.policies.setting_groups import (
     FIELDS,
     FLAT_NAMES,
     GROUPS,
@@ -20,7 +21,6 @@ from starlake_dagster_assets.automation.policies.groups import (
     ScheduleSettings,
     SettingsGroup,
 )
-from starlake_dagster_assets.automation.policies.model import PreLoadStrategy
 from starlake_dagster_assets.automation.policies.settings import (
     NodeSettings,
     PartitionedBy,

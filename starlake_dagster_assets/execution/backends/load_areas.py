@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine import areas
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.protocol import ReturnedFile
 from starlake_dagster_assets.execution.file_store import Store, StoreError, is_absolute, mark_of
-from starlake_dagster_assets.execution.returned_name import returned_name
+from starlake_dagster_assets.execution.restaged_file_name import returned_name
 from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["StoredFiles", "remote_files"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Edge, Graph
-from starlake_dagster_assets.graph.naming import Naming
 
 __all__ = ["ExportLineage", "Key", "lineage_of"]
 

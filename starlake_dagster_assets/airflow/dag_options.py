@@ -12,7 +12,7 @@ from typing import Any, cast
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
 from starlake_dagster_assets.automation.policies.model import Job
-from starlake_dagster_assets.commands.source import ProjectSource, contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [

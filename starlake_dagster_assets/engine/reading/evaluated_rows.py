@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.reading.attribute_sql import RowCompiler, Typed
 from starlake_dagster_assets.engine.reading.formats.source import Source
-from starlake_dagster_assets.engine.reading.rows import RowCompiler, Typed
 from starlake_dagster_assets.engine.reading.scratch import count, inserted
 from starlake_dagster_assets.project.model.project import Project, Table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlake_dagster_assets.execution.checks import CheckResult, NamedExpectation, check_results
-from starlake_dagster_assets.execution.process import CommandExecutor
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
+from starlake_dagster_assets.execution.expectation_checks import CheckResult, NamedExpectation, check_results
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Application
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlake_dagster_assets.project.files.discovery import SourceFile, Sources
-from starlake_dagster_assets.project.files.shape import Parsed
+from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE
 from starlake_dagster_assets.project.model.project import Application, RefRule, TypeDef
-from starlake_dagster_assets.project.model.report import ProblemReport
 from starlake_dagster_assets.project.resolve.schedules import cron_of
 
 __all__ = ["Analysis", "Analyze", "ParsedProject"]

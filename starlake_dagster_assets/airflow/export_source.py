@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.commands.source import ProjectSource
-from starlake_dagster_assets.graph.naming import Naming
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.graph.display_names import Naming
 
 __all__ = ["DefinitionsGraph", "NamingSource"]
 
