@@ -21,7 +21,7 @@ import pytest
 
 from starlake_dagster_assets.environments import Command, Environment, ErrorClass, Line, Policy, Status, Submission
 from starlake_dagster_assets.errors import UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
 from starlake_dagster_assets.execution.backends.remote.protocol import State
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
@@ -230,7 +230,7 @@ class EnvironmentConformance:
         other = conformance.reopened()
         conformance.until(lambda: other.find(conformance.submission()) == execution)
         conformance.program.proceed()
-        handle = RemoteRunner(other, Attempt("run-1", "step", 1), self.policy).start(conformance.command())
+        handle = RemoteRunner(other, StepAttempt("run-1", "step", 1), self.policy).start(conformance.command())
         assert handle.wait().exit_code == 0
         assert len(conformance.program.runs()) == (1 if getattr(other, "is_idempotent", False) else 2)
 
@@ -322,7 +322,7 @@ class _Case:
 
     def start(self) -> RemoteHandle:
         """Starts the load as a step does."""
-        return RemoteRunner(self.environment, Attempt("run-1", "step"), self._suite.policy).start(self.command())
+        return RemoteRunner(self.environment, StepAttempt("run-1", "step"), self._suite.policy).start(self.command())
 
     def fail(self, fault: str) -> None:
         """Lets the next calls fail; skips the test if the subclass cannot."""

@@ -27,7 +27,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import (
 )
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.airflow.operators.renderer import Dialect
+    from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
     from starlake_dagster_assets.commands.project_source import ProjectSource
     from starlake_dagster_assets.doctor.project import Finding
     from starlake_dagster_assets.resources.base import StarlakeResource
@@ -71,7 +71,7 @@ class ExecutionEnvironment:
         runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
         options: Options of DAG configurations for this environment.
         store: Protocol of the object store in which its Airflow tasks can wait for files, such as `gs`.
-        airflow: `Dialect` class that writes its tasks for Airflow; empty if it has none.
+        airflow: `OperatorRenderer` class that writes its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
         version: `API_VERSION` that it was written for.
     """
@@ -96,13 +96,13 @@ class ExecutionEnvironment:
         """
         return cast("type[StarlakeResource]", self._load("resource", self.resource))
 
-    def dialect(self) -> type[Dialect]:
+    def operator_renderer(self) -> type[OperatorRenderer]:
         """Returns the class that writes tasks for Airflow.
 
         Raises:
             StarlakeError: There is none, or it cannot be imported.
         """
-        return cast("type[Dialect]", self._load("airflow", self.airflow))
+        return cast("type[OperatorRenderer]", self._load("airflow", self.airflow))
 
     def examine(self, resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
         """Yields the findings of `doctor` about the service, without the warehouse.

@@ -8,7 +8,7 @@ from starlake_dagster_assets.execution.backends.fake import (
     Script,
     loaded_lines,
 )
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_starlake", "loaded_lines"]
@@ -35,7 +35,7 @@ def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
     class Fake(StarlakeResource):
         """Resource that plays scripts. Dagster rebuilds resources for every run, so the class holds the runner."""
 
-        def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+        def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
             """Returns the runner of the test."""
             return chosen
 

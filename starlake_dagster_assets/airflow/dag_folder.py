@@ -14,7 +14,7 @@ from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
 
-__all__ = ["Changes", "Folder"]
+__all__ = ["DagFolder", "FolderChanges"]
 
 _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
 """The first line of exported files, and that of earlier versions."""
@@ -22,7 +22,7 @@ _SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True)
-class Changes:
+class FolderChanges:
     """Names of the files that an export writes, leaves unchanged, and removes; each sorted."""
 
     written: tuple[str, ...]
@@ -30,7 +30,7 @@ class Changes:
     removed: tuple[str, ...]
 
 
-class Folder:
+class DagFolder:
     """A folder of DAG files, which several exports may share.
 
     Args:
@@ -87,7 +87,7 @@ class Folder:
             "pools.json": _json(merged["pools"]),
         }
 
-    def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> Changes:
+    def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> FolderChanges:
         """Returns what writing the files of an export changes.
 
         Args:
@@ -123,11 +123,11 @@ class Folder:
         )
         removed = [one for one in old - files.keys() - others.keys() if self.read(one) is not None]
         written = [one for one, text in files.items() if texts[one] != text]
-        return Changes(
+        return FolderChanges(
             tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(removed))
         )
 
-    def write(self, files: Mapping[str, str], changes: Changes) -> None:
+    def write(self, files: Mapping[str, str], changes: FolderChanges) -> None:
         """Writes and removes files.
 
         Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of, shown
-from starlake_dagster_assets.airflow.dag_folder import Folder
+from starlake_dagster_assets.airflow.dag_folder import DagFolder
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
 from starlake_dagster_assets.airflow.node_environments import environments_of
@@ -19,7 +19,7 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Environme
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
-from starlake_dagster_assets.airflow.secrets import refuse_secrets
+from starlake_dagster_assets.airflow.secrets import validate_no_secrets
 from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
@@ -141,7 +141,10 @@ def export_airflow(
         raise TypeError(f"export_airflow: `translator` is {shown(translator)}; pass an instance of StarlakeTranslator.")
     triggers = defined.triggers if defined is not None and automation is None else None
     naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
-    folder, nodes = Folder(Path(output)), [node.id for node in source.graph.nodes.values() if node.kind != "external"]
+    folder, nodes = (
+        DagFolder(Path(output)),
+        [node.id for node in source.graph.nodes.values() if node.kind != "external"],
+    )
     name = name or folder.free_name(export_name(source, options or AirflowOptions(), select, exclude), nodes)
     request = Request(
         source,
@@ -161,7 +164,7 @@ def export_airflow(
     switches, notes = proxied_states(dags, folder.read)
     files |= switches
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
-    refuse_secrets(files, source, plan, request.options.settings)
+    validate_no_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
     notes += removed_switches(changes.removed, folder.read)
     if not check:

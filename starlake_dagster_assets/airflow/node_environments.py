@@ -12,13 +12,13 @@ from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.select import assigned
 
-__all__ = ["Environments", "environments_of", "known_environment"]
+__all__ = ["NodeEnvironments", "environments_of", "known_environment"]
 
 _NOWHERE: Mapping[str, EnvironmentName] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Environments:
+class NodeEnvironments:
     """Environments of nodes.
 
     Attributes:
@@ -59,7 +59,7 @@ def known_environment(name: str) -> EnvironmentName:
 
 def environments_of(
     graph: Graph, environment: str | None, selections: Mapping[str, str], dagster: Mapping[str, str]
-) -> Environments:
+) -> NodeEnvironments:
     """Assigns each node to an environment: by the first selection with it, `environment`, or the definitions.
 
     Args:
@@ -75,12 +75,12 @@ def environments_of(
     known = {selection: known_environment(name) for selection, name in selections.items()}
     others = assigned(graph, known)
     if environment is not None:
-        return Environments(known_environment(environment), others, dagster)
+        return NodeEnvironments(known_environment(environment), others, dagster)
     names = _names()
     for node, name in dagster.items():
         if name in names:
             others.setdefault(node, name)
-    return Environments("shell", others, dagster)
+    return NodeEnvironments("shell", others, dagster)
 
 
 def _names() -> list[str]:

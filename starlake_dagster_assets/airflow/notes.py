@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key
-from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files
+from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
@@ -172,7 +172,9 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
             f"pre_load_strategy {preload.strategy} waits for nothing, and needs a schedule: without one a person "
             "starts the DAG"
         )
-    elif environment_named(environment).dialect().local_files and (preload.incoming_path or preload.pending_path):
+    elif environment_named(environment).operator_renderer().local_files and (
+        preload.incoming_path or preload.pending_path
+    ):
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
     if preload.stable_for > 0 and preload.strategy != "ack":
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
@@ -187,7 +189,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
     silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
-        asks = environment_named(environment).dialect().has_job_ids
+        asks = environment_named(environment).operator_renderer().has_job_ids
         where = "with --checks tasks ask there" if asks else f"no task can ask there on {environment}"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
@@ -197,7 +199,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
-    if loads and not environment_named(environment).dialect().local_files and not datasets.startswith(STORES):
+    if loads and not environment_named(environment).operator_renderer().local_files and not datasets.startswith(STORES):
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
         yield (
@@ -210,7 +212,7 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
 
 def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
-    dialect = environment_named(environment).dialect()
+    dialect = environment_named(environment).operator_renderer()
     if tasks and not dialect.local_files and request.audit(environment) is None:
         asks = dialect.has_job_ids and request.project.model.application.audit.active
         why = "with --checks they query the audit" if asks else "no task can query the audit"
@@ -233,7 +235,7 @@ def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
 def _how(bundle: Bundle) -> str:
     if isinstance(bundle.start, Clock):
         return f"`{bundle.start.cron}`"
-    return "files" if isinstance(bundle.start, Files) else "hand"
+    return "files" if isinstance(bundle.start, FileGrouping) else "hand"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -8,14 +8,16 @@ from starlake_dagster_assets.airflow.plan.model import Plan
 from starlake_dagster_assets.commands.project_source import ProjectSource, find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
-__all__ = ["refuse_secrets"]
+__all__ = ["validate_no_secrets"]
 
 _SUFFIXES = (".yml", ".yaml", ".sql", ".j2", ".py", ".conf")
 _HOMES = ("application.", "env.")
 """Files that may hold secrets: they are named only where no other file of the project contains the text."""
 
 
-def refuse_secrets(files: Mapping[str, str], project: ProjectSource, plan: Plan, options: Mapping[str, str]) -> None:
+def validate_no_secrets(
+    files: Mapping[str, str], project: ProjectSource, plan: Plan, options: Mapping[str, str]
+) -> None:
     """Raises an error for texts that contain a secret, from any option or file of the project.
 
     Args:

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
-from starlake_dagster_assets.airflow.runtime.loaded_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, areas_of, say
 from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
-from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_uncertain
@@ -82,7 +82,7 @@ def _ending(
     expected: Collection[tuple[str, str]] = (),
     repeated: Collection[tuple[str, str]] = (),
     note: Any = None,
-) -> Ending:
+) -> CommandEnd:
     """Runs the program to its end and returns the facts about it."""
     parser, events, code = OutputParser(expected, repeated), list[Event](), list[int]()
     try:
@@ -92,10 +92,10 @@ def _ending(
                 if note is not None:
                     note(events)
     except OSError as error:
-        return Ending((CommandFailed(f"the program cannot be run: {error}"),), None)
+        return CommandEnd((CommandFailed(f"the program cannot be run: {error}"),), None)
     events += parser.finish(code[0])
     log = Log(parser.ended, parser.walked, parser.understood, parser.found, lossless=True)
-    return Ending(tuple(events), RunResult(code[0], 0.0), log)
+    return CommandEnd(tuple(events), RunResult(code[0], 0.0), log)
 
 
 # ------------------------------------------------------------------------------------------------- the load
@@ -110,7 +110,7 @@ class _LoadTask:
         manifest = read_manifest(environ)
         self._spec = LoadSpec.of(manifest, given.get("--domains", ""), given.get("--tables", "").split(","))
         self._areas = areas_of(manifest, environ)
-        self._taken = TakenFiles(
+        self._taken = LoadedFiles(
             TryRecord.of(environ.get("STARLAKE_ATTEMPT", ""), self._areas), self._areas, self._spec
         )
 
@@ -133,7 +133,7 @@ class _LoadTask:
         self._taken.finish(alone, final, ending, ended_well=code in (0, NOTHING))
         return code
 
-    def _exit_code(self, verdicts: Mapping[tuple[str, str], Verdict], ending: Ending) -> int:
+    def _exit_code(self, verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd) -> int:
         for (domain, table), verdict in verdicts.items():
             counts = "" if verdict.accepted is None else f" ({verdict.accepted} accepted, {verdict.rejected} rejected)"
             reason = f": {verdict.reason}" if verdict.reason else counts

@@ -10,7 +10,7 @@ from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.columns import ColumnLineage
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.graph.name_resolution import Names
+from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.column_lineage import QualifiedQuery
@@ -76,7 +76,7 @@ class _Checker:
         self._graph = graph
         self._lineage = ColumnLineage(graph, project, keep_queries=True)
         described = [n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external)]
-        self._names = Names(described, project.application.refs)
+        self._names = TableNames(described, project.application.refs)
         self._complete: dict[str, bool] = {}
 
     def unknown(self, task: Task) -> Iterator[_Unknown]:

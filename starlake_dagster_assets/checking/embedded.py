@@ -14,10 +14,10 @@ from starlake_dagster_assets.project.model.project import Connection, Project, T
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions
 
-__all__ = ["refusals"]
+__all__ = ["unsupported_by_embedded_engine"]
 
 
-def refusals(
+def unsupported_by_embedded_engine(
     project: Project, engine: Literal["auto", "duckdb", "starlake"], skipped: Collection[str] = ()
 ) -> Iterator[Problem]:
     """Reports the tables and tasks that the embedded engine refuses.

@@ -9,7 +9,7 @@ from typing import Literal
 
 from starlake_dagster_assets.automation.policies.build import trigger_problems
 from starlake_dagster_assets.checking.columns import unknown_columns
-from starlake_dagster_assets.checking.embedded import refusals
+from starlake_dagster_assets.checking.embedded import unsupported_by_embedded_engine
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
 from starlake_dagster_assets.checking.portability import bare_macros, differences
@@ -94,7 +94,7 @@ def check_project(
         yield from unknown_columns(whole_graph, whole, positions)
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
-        yield from refusals(model, engine, skipped)
+        yield from unsupported_by_embedded_engine(model, engine, skipped)
         for problem in (*bare_macros(model), *(differences(model) if portable else ())):
             yield problem.model_copy(update={"severity": "error" if portable else problem.severity})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.graph.name_resolution import Names
+from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.references import split_name
@@ -27,7 +27,7 @@ def unknown_tables(graph: Graph, project: Project, positions: Positions) -> Iter
         positions: Finds words in its files.
     """
     known = [n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external)]
-    names = Names(known, project.application.refs)
+    names = TableNames(known, project.application.refs)
     tables: dict[str, dict[str, str]] = {}
     for node in known:
         domain, table = node.target

@@ -49,22 +49,30 @@ def main() -> None:
 
 
 def _register() -> None:
-    """Adds the commands; each module below names one."""
-    from starlake_dagster_assets.cli import (
-        airflow,
-        check,
-        doctor,
-        embedded,
-        graph,
-        init,
-        prepare,
-        run,
-        unit_tests,
-    )
+    """Adds the commands, in the order in which `--help` lists them; each is in the module of its name."""
+    from starlake_dagster_assets.cli.airflow import register_airflow
+    from starlake_dagster_assets.cli.check import register_check
+    from starlake_dagster_assets.cli.doctor import register_doctor
+    from starlake_dagster_assets.cli.embedded import register_embedded
+    from starlake_dagster_assets.cli.graph import register_graph
+    from starlake_dagster_assets.cli.init import register_init
+    from starlake_dagster_assets.cli.prepare import register_prepare
+    from starlake_dagster_assets.cli.run import register_run
+    from starlake_dagster_assets.cli.unit_tests import register_unit_tests
 
     app.callback()(_program)
-    for module in (init, check, unit_tests, graph, run, prepare, airflow, doctor, embedded):
-        module.register(app)
+    for register in (
+        register_init,
+        register_check,
+        register_unit_tests,
+        register_graph,
+        register_run,
+        register_prepare,
+        register_airflow,
+        register_doctor,
+        register_embedded,
+    ):
+        register(app)
 
 
 def _version(asked: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.export import ExportReport
     from starlake_dagster_assets.airflow.plan.model import EnvironmentName
 
-__all__ = ["register"]
+__all__ = ["register_airflow"]
 
 
 class _Split(str, Enum):
@@ -39,7 +39,7 @@ class _Ids(str, Enum):
     asset = "asset"
 
 
-def register(app: typer.Typer) -> None:
+def register_airflow(app: typer.Typer) -> None:
     """Adds the command to the program."""
     airflow = typer.Typer(help="Airflow DAG files of a project.", no_args_is_help=True)
     airflow.callback()(_airflow)

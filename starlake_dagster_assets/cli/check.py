@@ -20,7 +20,7 @@ from starlake_dagster_assets.project.model.problems import Problem
 if TYPE_CHECKING:
     from starlake_dagster_assets.checking.problems import Engine, Findings
 
-__all__ = ["register"]
+__all__ = ["register_check"]
 
 
 _MOST_OF_A_STYLE = 5
@@ -33,7 +33,7 @@ class _Engine(str, Enum):
     starlake = "starlake"
 
 
-def register(app: typer.Typer) -> None:
+def register_check(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command(name="check")(check)
 

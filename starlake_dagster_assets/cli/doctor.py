@@ -13,13 +13,13 @@ import typer
 from starlake_dagster_assets.cli.options import Env, environment_name, opened, parse_variables
 from starlake_dagster_assets.cli.run import resource_for_environment
 
-__all__ = ["register"]
+__all__ = ["register_doctor"]
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
 _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-def register(app: typer.Typer) -> None:
+def register_doctor(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command("doctor")(doctor)
 

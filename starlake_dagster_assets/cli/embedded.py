@@ -17,12 +17,12 @@ from starlake_dagster_assets.commands.model import Line
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.session import EngineOptions
 
-__all__ = ["register"]
+__all__ = ["register_embedded"]
 
 _INTERRUPT_SECONDS = 0.1
 
 
-def register(app: typer.Typer) -> None:
+def register_embedded(app: typer.Typer) -> None:
     """Adds the command to the program."""
     settings: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
     app.command("embedded", context_settings=settings)(embedded)

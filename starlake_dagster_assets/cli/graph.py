@@ -18,7 +18,7 @@ from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, v
 from starlake_dagster_assets.graph.select import select
 from starlake_dagster_assets.plural import counted
 
-__all__ = ["register"]
+__all__ = ["register_graph"]
 
 
 class _Format(str, Enum):
@@ -31,7 +31,7 @@ class _Format(str, Enum):
 _Partial = Annotated[bool, typer.Option("--partial", help="Show what can be read, though the project has errors.")]
 
 
-def register(app: typer.Typer) -> None:
+def register_graph(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     app.command("graph")(show_graph)
     app.command("list")(list_nodes)

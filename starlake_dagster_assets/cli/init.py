@@ -12,13 +12,13 @@ import typer
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.plural import counted
 
-__all__ = ["register"]
+__all__ = ["register_init"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _WITHOUT = shutil.ignore_patterns("datasets", "__pycache__", "generate.py", ".gitattributes", "*.pyc")
 
 
-def register(app: typer.Typer) -> None:
+def register_init(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command("init")(init)
 

@@ -11,10 +11,10 @@ import typer
 from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, opened, parse_variables
 from starlake_dagster_assets.plural import counted
 
-__all__ = ["register"]
+__all__ = ["register_prepare"]
 
 
-def register(app: typer.Typer) -> None:
+def register_prepare(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command("prepare")(prepare)
 

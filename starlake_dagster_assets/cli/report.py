@@ -37,7 +37,7 @@ def report_for(
         as_json: One JSON object at the end instead.
         unknown_result: `fail` counts an unknown result as a failure, `warn` as skipped.
     """
-    kind = _Json if as_json else _Live if sys.stdout.isatty() else _Lines
+    kind = _Json if as_json else _LiveTable if sys.stdout.isatty() else _Lines
     report = kind(names, reader, _UNKNOWN[unknown_result])
     report.begin()
     try:
@@ -159,7 +159,7 @@ class _Lines(RunReport):
         print(f"{text}  {note}".rstrip(), flush=True)
 
 
-class _Live(RunReport):
+class _LiveTable(RunReport):
     """A bar while it runs, what failed as it fails, then a table of everything: for a terminal."""
 
     def begin(self) -> None:

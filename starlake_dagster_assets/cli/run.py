@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["register", "resource_for_environment"]
+__all__ = ["register_run", "resource_for_environment"]
 
 
 _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
@@ -47,7 +47,7 @@ class LauncherChoice(str, Enum):
     console = "console"
 
 
-def register(app: typer.Typer) -> None:
+def register_run(app: typer.Typer) -> None:
     """Adds the command to the program."""
     app.command("run")(run)
 
@@ -77,7 +77,7 @@ def run(
     Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
     """
     from starlake_dagster_assets.commands.project_source import secrets_of
-    from starlake_dagster_assets.execution.backends.protocol import is_eager, secrets_held
+    from starlake_dagster_assets.execution.backends.protocol import reports_tables_early, secrets_of_runner
     from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.graph.select import select as select_nodes
@@ -92,8 +92,8 @@ def run(
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,
-        secrets=secrets_of(source.model) | secrets_held(runner),
-        hold=not is_eager(runner),
+        secrets=secrets_of(source.model) | secrets_of_runner(runner),
+        hold=not reports_tables_early(runner),
         policies=policies,
         on_line=_echo if verbose else _drop,
     )

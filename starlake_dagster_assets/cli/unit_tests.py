@@ -17,17 +17,17 @@ from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, 
 if TYPE_CHECKING:
     from starlake_dagster_assets.engine.unit_tests.run import UnitTestResult
 
-__all__ = ["register"]
+__all__ = ["register_unit_tests"]
 
 _COLORS = {"passed": "green", "failed": "red", "error": "red"}
 
 
-def register(app: typer.Typer) -> None:
+def register_unit_tests(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    app.command("test")(run)
+    app.command("test")(run_tests)
 
 
-def run(
+def run_tests(
     project: ProjectDirectory = Path("."),
     env: Env = None,
     options: Options = None,

@@ -9,7 +9,7 @@ from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.environments import environment_named, environment_of
 from starlake_dagster_assets.errors import StarlakeError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.aws import aws_error
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment, job_warnings
 from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs
@@ -53,21 +53,21 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
 
 def examine_cloud_run(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
     """Examines the job of a `StarlakeCloudRun`, its executions and their logs."""
-    environment = resource.environment(project, Attempt())
+    environment = resource.environment(project, StepAttempt())
     if isinstance(environment, CloudRunEnvironment):
         yield from _cloud_run(environment)
 
 
 def examine_fargate(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
     """Examines the task definition of a `StarlakeFargate`, its tasks and their logs."""
-    environment = resource.environment(project, Attempt())
+    environment = resource.environment(project, StepAttempt())
     if isinstance(environment, FargateEnvironment):
         yield from _fargate(environment)
 
 
 def examine_dataproc(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
     """Examines the cluster or the batches of a `StarlakeDataproc`, and the jars."""
-    environment = resource.environment(project, Attempt())
+    environment = resource.environment(project, StepAttempt())
     if isinstance(environment, DataprocJobs | DataprocBatches):
         yield from _dataproc(environment)
 

@@ -7,7 +7,7 @@ from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.doctor.environment import entry_point, log_level_findings
 from starlake_dagster_assets.doctor.project import Finding
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 from starlake_dagster_assets.execution.backends.remote.kubernetes_client import answer_of
 from starlake_dagster_assets.execution.backends.remote.kubernetes_state import part_of
@@ -29,7 +29,7 @@ _ROLE = "Bind the Role of the page Kubernetes to the account of this process."
 
 def examine_kubernetes(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:
     """Examines the permissions in the namespace of a `StarlakeKubernetes`, and the container of its Jobs."""
-    environment = resource.environment(project, Attempt())
+    environment = resource.environment(project, StepAttempt())
     if not isinstance(environment, KubernetesEnvironment):
         return
     namespace = environment.namespace_name

@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.project_source import redact
 
-__all__ = ["Emit", "Journal", "printable"]
+__all__ = ["CommandOutput", "Emit", "printable"]
 
 Emit = Callable[[Line], None]
 
 
-class Journal:
+class CommandOutput:
     """Writes log lines (stderr) and results (stdout) to the caller of the command.
 
     Args:
@@ -33,9 +33,9 @@ class Journal:
         """Returns the text without the hidden values."""
         return redact(text, self._secrets)
 
-    def within(self, emit: Emit) -> Journal:
+    def within(self, emit: Emit) -> CommandOutput:
         """Returns a journal for another receiver that hides the same values."""
-        inner = Journal(emit)
+        inner = CommandOutput(emit)
         inner.hide(self._secrets)
         return inner
 

@@ -16,7 +16,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from starlake_dagster_assets.commands.model import Event
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.open_databases import Database, Lease, OpenDatabases
 from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.errors import EngineError, closest_match
@@ -146,7 +146,7 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
 
 
 @contextmanager
-def exclusive(subject: Path, journal: Journal, options: EngineOptions) -> Generator[None]:
+def exclusive(subject: Path, journal: CommandOutput, options: EngineOptions) -> Generator[None]:
     """Holds the lock of a file or directory, between processes and threads; reports when it has to wait.
 
     The lock file is hidden, next to what it locks: all users, containers and caches that share the data see it.
@@ -181,7 +181,7 @@ def _lock_file(subject: Path) -> Path:
 
 @contextmanager
 def open_session(
-    project: Project, name: str, journal: Journal, options: EngineOptions, *, audited: bool = True
+    project: Project, name: str, journal: CommandOutput, options: EngineOptions, *, audited: bool = True
 ) -> Generator[Session]:
     """Opens the DuckDB file of a connection and holds it until the block ends; another command waits.
 
@@ -212,7 +212,9 @@ def open_session(
         yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog), lease)
 
 
-def _lease(path: Path, project: Project, journal: Journal, options: EngineOptions) -> AbstractContextManager[Lease]:
+def _lease(
+    path: Path, project: Project, journal: CommandOutput, options: EngineOptions
+) -> AbstractContextManager[Lease]:
     """Returns a use of a file, which is opened unless it is open already."""
     started = time.monotonic()
 
@@ -239,7 +241,7 @@ def _connection(project: Project, name: str) -> Connection:
 
 
 def _attach_audit(
-    lease: Lease, project: Project, path: Path, held: ExitStack, journal: Journal, options: EngineOptions
+    lease: Lease, project: Project, path: Path, held: ExitStack, journal: CommandOutput, options: EngineOptions
 ) -> str:
     """Attaches the file of `audit.sink.connectionRef` where it is another one; gives its catalog, or ""."""
     name = project.application.audit.connection
@@ -281,7 +283,7 @@ def _absolute(project: Project, text: str) -> Path:
     return path if path.is_absolute() else Path(project.root) / path
 
 
-def _acquire(lock: FileLock, subject: Path, journal: Journal, options: EngineOptions) -> None:
+def _acquire(lock: FileLock, subject: Path, journal: CommandOutput, options: EngineOptions) -> None:
     started, announced = time.monotonic(), False
     while True:
         with suppress(Timeout):
@@ -306,7 +308,7 @@ def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
         raise EngineError(f"{subject} is still used by another command after {options.lock_timeout:g} s")
 
 
-def _connect(path: Path, schemas: Set[str], journal: Journal, options: EngineOptions) -> Database:
+def _connect(path: Path, schemas: Set[str], journal: CommandOutput, options: EngineOptions) -> Database:
     """Opens the file; under another name where DuckDB's own for it, its stem, is also that of a schema.
 
     `d.t` would be ambiguous in `d.db` with a schema `d`. What is stored in the file does not have that other name.
@@ -344,7 +346,7 @@ def _free(name: str, taken: Set[str]) -> str:
     return next(text for text in (name, *(f"{name}_{number}" for number in range(len(taken)))) if text not in taken)
 
 
-def _patiently(action: Callable[[], _T], path: Path, journal: Journal, options: EngineOptions) -> _T:
+def _patiently(action: Callable[[], _T], path: Path, journal: CommandOutput, options: EngineOptions) -> _T:
     """Opens a file, waiting for processes that do not know our lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     started, announced = time.monotonic(), False

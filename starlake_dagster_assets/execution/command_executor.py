@@ -23,19 +23,19 @@ from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import (
     ClosingRunner,
     FileReader,
-    HoldingRunner,
     KeepingRunner,
     ReportingHandle,
     ResumingRunner,
     ReturnedFile,
     Runner,
+    WarehouseLockingRunner,
     files_of,
     has_lossless_log,
     job_id_of,
-    secrets_held,
+    secrets_of_runner,
 )
 from starlake_dagster_assets.execution.engine_events import ReportedEvents
-from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.execution.expectation_checks import CheckResult, NamedExpectation, evaluate_now
 from starlake_dagster_assets.execution.failing_row_queries import MOST_SAMPLES
 from starlake_dagster_assets.execution.outcome import RunSettings
@@ -61,11 +61,11 @@ class CommandExecutor:
         self._runner = runner
         self._audited = audited
         self._settings = settings
-        self._secrets = settings.secrets | secrets_held(runner)
+        self._secrets = settings.secrets | secrets_of_runner(runner)
         self._reader = runner.warehouse_reader()
         self._expectation_rows: dict[str, Sequence[ExpectationRow]] = {}
         self._warned: set[str] = set()
-        self.ending = Ending((), None)
+        self.ending = CommandEnd((), None)
         """Facts about the last command."""
         self.job_id = ""
         """The job id of the last command: an earlier one's where its execution was taken over."""
@@ -80,7 +80,7 @@ class CommandExecutor:
     @property
     def is_warehouse_locked(self) -> bool:
         """Whether the runner keeps the warehouse to itself until it is released."""
-        return isinstance(self._runner, HoldingRunner) and self._runner.holding
+        return isinstance(self._runner, WarehouseLockingRunner) and self._runner.holding
 
     @property
     def lossless(self) -> bool:
@@ -94,14 +94,14 @@ class CommandExecutor:
 
     def release(self) -> None:
         """Makes the runner let go of the warehouse."""
-        if isinstance(self._runner, HoldingRunner):
+        if isinstance(self._runner, WarehouseLockingRunner):
             self._runner.release()
 
     def redact(self, text: str) -> str:
         """Returns the text without secrets."""
         return redact(text, self._secrets)
 
-    def complete(self, command: Command) -> Ending:
+    def complete(self, command: Command) -> CommandEnd:
         """Runs a command to its end."""
         for _ in self.start(command):
             pass
@@ -117,7 +117,7 @@ class CommandExecutor:
 
         A caller that stops early, or an interruption, cancels the command.
         """
-        self.ending = Ending((), None)
+        self.ending = CommandEnd((), None)
         if isinstance(self._runner, KeepingRunner):
             self._runner.keep_open()
         try:
@@ -125,12 +125,12 @@ class CommandExecutor:
         except UnreachableError:
             raise
         except RunnerError as error:
-            self.ending = Ending((CommandFailed(self.redact(str(error))),), None)
+            self.ending = CommandEnd((CommandFailed(self.redact(str(error))),), None)
             return
         self.job_id = job_id = job_id_of(handle, command)
         self.adopted = job_id != command.job_id
         reported = ReportedEvents() if isinstance(handle, ReportingHandle) else None
-        reading = _AttemptReading(expected, repeated)
+        reading = _CommandLines(expected, repeated)
         secrets = self._secrets | command.secrets
         try:
             for item in handle.outputs() if isinstance(handle, ReportingHandle) else handle.lines():
@@ -152,7 +152,7 @@ class CommandExecutor:
         asked = command.name in ("load", "transform") and not self.is_warehouse_locked
         redacted = tuple(_without(event, secrets) for event in events)
         log = parser.log(lossless=self.lossless)
-        self.ending = Ending(redacted, result, log, self.audit(job_id) if asked else None)
+        self.ending = CommandEnd(redacted, result, log, self.audit(job_id) if asked else None)
 
     def unfinished(self, name: str) -> Sequence[Command]:
         """Returns the commands of a name that earlier attempts of the step left, without their results."""
@@ -246,7 +246,7 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
     return Line(redact(line.text, secrets), line.stream, raw)
 
 
-class _AttemptReading:
+class _CommandLines:
     """Reads the lines of a command. Where a service runs it again by itself, the last attempt decides.
 
     What an earlier attempt loaded counts: its files are gone, and later attempts do not mention them.

@@ -10,7 +10,7 @@ from typing import Literal
 
 from starlake_dagster_assets.commands.model import AuditRow, CommandFailed, CommandSucceeded, Event, RunResult
 
-__all__ = ["Ending", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
+__all__ = ["CommandEnd", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
 
 
 class Evidence(str, Enum):
@@ -126,7 +126,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Ending:
+class CommandEnd:
     """Facts about a command that has ended.
 
     Attributes:

@@ -9,7 +9,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Runner, runs_program
 from starlake_dagster_assets.execution.load_run import LoadRun
-from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
+from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.transform_run import TransformRun
 from starlake_dagster_assets.execution.unapplied_settings import ignored_settings
@@ -21,7 +21,7 @@ __all__ = ["execute", "ordered"]
 
 def execute(
     source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
-) -> Generator[Outcome | Settled | FailedCommand, None, None]:
+) -> Generator[Outcome | FinalOutcome | FailedCommand, None, None]:
     """Loads and transforms what is selected; after a failure, the others go on.
 
     Args:
@@ -31,7 +31,7 @@ def execute(
         settings: How.
 
     Yields:
-        One outcome for each selected table and task, as it becomes known; `Settled` after an outcome reported early.
+        One outcome per selected table and task, as it becomes known; `FinalOutcome` after one that was reported early.
         An outcome `failed` can follow `materialized` when the audit contradicts the log. `FailedCommand` for a load
         that failed although none of its tables did.
 

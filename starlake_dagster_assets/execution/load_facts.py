@@ -16,17 +16,17 @@ from starlake_dagster_assets.execution.audit_rows import (
     is_second_step_of,
     with_counts,
 )
-from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, TableFiles, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, TableFiles, Verdict
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["TABLE_EVENTS", "Facts", "Load", "Named", "TableEvent"]
+__all__ = ["TABLE_EVENTS", "ItemsByTable", "LoadFacts", "TableEvent", "TableFacts"]
 
 _T = TypeVar("_T")
 TableEvent = TableStarted | TableLoaded | TableFailed
 TABLE_EVENTS = (TableStarted, TableLoaded, TableFailed)
 
 
-class Named(Generic[_T]):
+class ItemsByTable(Generic[_T]):
     """Items by the name of a table in any case, so that a load of thousands is not searched once per table."""
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class Named(Generic[_T]):
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadFacts:
     """Facts that all tables of a load share."""
 
-    ending: Ending
+    ending: CommandEnd
     announced: frozenset[str]
     """Names of all files that were announced for some table."""
     credible: bool
@@ -59,7 +59,7 @@ class Load:
     """Whether an error in the log belongs to the table that was announced before it: no announcement is missing."""
 
     @classmethod
-    def of(cls, ending: Ending, expected: Collection[Expected]) -> Load:
+    def of(cls, ending: CommandEnd, expected: Collection[Expected]) -> LoadFacts:
         """Returns the facts of a load of some tables that has ended."""
         started = [event for event in ending.events if isinstance(event, TableStarted)]
         announced = frozenset(name for event in started for name in event.files)
@@ -74,10 +74,12 @@ class Load:
         )
 
 
-class Facts:
+class TableFacts:
     """Facts about one table of a load."""
 
-    def __init__(self, one: Expected, load: Load, events: Named[TableEvent], rows: Named[AuditRow]) -> None:
+    def __init__(
+        self, one: Expected, load: LoadFacts, events: ItemsByTable[TableEvent], rows: ItemsByTable[AuditRow]
+    ) -> None:
         self.one, self.load, self.ending, self.log = one, load, load.ending, load.ending.log
         mine = [event for event in events.of(one.table) if _is_of(event, one)]
         self.events = mine
@@ -160,7 +162,7 @@ class Facts:
         return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
 
 
-def _has_announced(announced: Collection[str], ending: Ending, expected: Collection[Expected]) -> bool:
+def _has_announced(announced: Collection[str], ending: CommandEnd, expected: Collection[Expected]) -> bool:
     if ending.log.found is None:
         return False
     patterns = [compile_java(one.pattern).fullmatch for one in expected if one.pattern]

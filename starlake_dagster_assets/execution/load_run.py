@@ -15,8 +15,8 @@ from starlake_dagster_assets.execution.expected_load import expected_of
 from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
-from starlake_dagster_assets.execution.outcome import FailedCommand, NotReady, Outcome, Settled
-from starlake_dagster_assets.execution.previous_loads import refuse_overwriting, resolve_nothing
+from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, NotReady, Outcome
+from starlake_dagster_assets.execution.previous_loads import find_overwritten_files, resolve_nothing
 from starlake_dagster_assets.execution.read_budget import ReadBudget
 from starlake_dagster_assets.execution.reconcile import (
     early_verdict,
@@ -33,7 +33,7 @@ from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["LoadRun"]
 
-_Item = Outcome | Settled | FailedCommand
+_Item = Outcome | FinalOutcome | FailedCommand
 _Name = tuple[str, str]
 
 
@@ -137,7 +137,7 @@ class LoadRun:
                 yield from (replace(outcome, settled=True) for outcome in failed)
                 return
         files = self._files([*nodes.values()])
-        if refused := refuse_overwriting(nodes.values(), files):
+        if refused := find_overwritten_files(nodes.values(), files):
             for stem in [stem for stem, node in nodes.items() if node.id in refused]:
                 node = nodes.pop(stem)
                 yield Outcome(node, "failed", self._executor.redact(refused[node.id]), evidence=Evidence.FILES)
@@ -238,7 +238,7 @@ class _Load:
                 continue
             outcome = self._outcome(name, self._resolved(name, verdict), settled=True)
             outcomes.append(outcome)
-            yield outcome if early is None or outcome.status != "materialized" else Settled(outcome)
+            yield outcome if early is None or outcome.status != "materialized" else FinalOutcome(outcome)
         if not ending.clean and not any(one.status in ("failed", "unknown") for one in outcomes):
             yield self._failed_command(ending.error)
 

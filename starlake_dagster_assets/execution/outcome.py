@@ -16,12 +16,12 @@ from starlake_dagster_assets.graph.model import Node
 
 __all__ = [
     "FailedCommand",
+    "FinalOutcome",
     "NotReady",
     "Outcome",
     "PreviousLoad",
     "ResultPolicies",
     "RunSettings",
-    "Settled",
     "TaskOptions",
 ]
 
@@ -89,7 +89,7 @@ class Outcome:
         seconds: How long it took.
         job_id: Finds its audit rows.
         checks: Results of its expectations.
-        settled: False while its command still runs: a `Settled` follows.
+        settled: False while its command still runs: a `FinalOutcome` follows.
         command: The command as typed.
         exit_code: Of the command; None where it has not ended, was cancelled or lost.
         evidence: What the status rests on.
@@ -147,7 +147,7 @@ class PreviousLoad:
 
 
 @dataclass(frozen=True)
-class Settled:
+class FinalOutcome:
     """Outcome with its checks, after the command of an outcome that was reported early has ended."""
 
     outcome: Outcome

@@ -15,10 +15,10 @@ from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["refuse_overwriting", "resolve_nothing"]
+__all__ = ["find_overwritten_files", "resolve_nothing"]
 
 
-def refuse_overwriting(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
+def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
     """Finds tables whose load would overwrite files in `ingesting` with new files of the same name from `stage`.
 
     Args:

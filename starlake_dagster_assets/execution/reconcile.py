@@ -20,8 +20,8 @@ from starlake_dagster_assets.execution.audit_rows import (
     message_of,
     with_counts,
 )
-from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Verdict
-from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, Facts, Load, Named, TableEvent
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Verdict
+from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, ItemsByTable, LoadFacts, TableEvent, TableFacts
 from starlake_dagster_assets.execution.row_loss import checked_rows
 from starlake_dagster_assets.plural import first_of
 
@@ -33,22 +33,22 @@ _NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
-def reconcile_load(expected: Iterable[Expected], ending: Ending) -> Mapping[tuple[str, str], Verdict]:
+def reconcile_load(expected: Iterable[Expected], ending: CommandEnd) -> Mapping[tuple[str, str], Verdict]:
     """Returns the verdict on every table of a `load`, by (domain, table) as announced.
 
     Args:
         expected: The tables that the load was asked for.
         ending: The facts about the command.
     """
-    events, rows = Named[TableEvent](), Named[AuditRow]()
+    events, rows = ItemsByTable[TableEvent](), ItemsByTable[AuditRow]()
     for event in ending.events:
         if isinstance(event, TABLE_EVENTS):
             events.add(event.table, event)
     for row in ending.rows or ():
         rows.add(row.schema, row)
     tables = [*expected]
-    load = Load.of(ending, tables)
-    return {(one.domain, one.table): _verdict(Facts(one, load, events, rows)) for one in tables}
+    load = LoadFacts.of(ending, tables)
+    return {(one.domain, one.table): _verdict(TableFacts(one, load, events, rows)) for one in tables}
 
 
 def early_verdict(
@@ -89,20 +89,20 @@ def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> boo
     return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
 
 
-def records_no_load(one: Expected, ending: Ending) -> bool:
+def records_no_load(one: Expected, ending: CommandEnd) -> bool:
     """Whether the audit records a command that has ended, and has no row of a table.
 
     Args:
         one: The table.
         ending: The facts about the command.
     """
-    if ending.rows is None or not Load.of(ending, [one]).credible:
+    if ending.rows is None or not LoadFacts.of(ending, [one]).credible:
         return False
     return not any(is_load_of(row, one) or is_second_step_of(row, one) for row in ending.rows)
 
 
 def with_uncertain(
-    verdicts: Mapping[tuple[str, str], Verdict], ending: Ending, blocking: Collection[tuple[str, str]]
+    verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Verdict]:
     """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.
 
@@ -128,7 +128,7 @@ def with_uncertain(
     }
 
 
-def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:
+def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> Verdict:
     """Returns the verdict on a `transform`.
 
     Args:
@@ -154,7 +154,7 @@ def reconcile_transform(domain: str, table: str, ending: Ending) -> Verdict:
     return Verdict("unknown", reason=_unknown(ending, "its end was not seen and no audit row names it"))
 
 
-def _verdict(facts: Facts) -> Verdict:
+def _verdict(facts: TableFacts) -> Verdict:
     if facts.ending.result is None:
         return Verdict("failed", reason=facts.ending.error or "the command could not be run")
     for rule in _RULES:
@@ -167,7 +167,7 @@ def _verdict(facts: Facts) -> Verdict:
 # --------------------------------------------------------------------------------------------------- rules
 
 
-def _failed_in_audit(facts: Facts) -> Verdict | None:
+def _failed_in_audit(facts: TableFacts) -> Verdict | None:
     """Returns a failure reported by an audit row, over the log: the engine can ignore a failed final write."""
     rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
     if not rejected:
@@ -177,7 +177,7 @@ def _failed_in_audit(facts: Facts) -> Verdict | None:
     return facts.failure(Evidence.AUDIT, reason, file_names(facts.rows))
 
 
-def _failed_in_log(facts: Facts) -> Verdict | None:
+def _failed_in_log(facts: TableFacts) -> Verdict | None:
     """Returns a failure that the program logged while it worked on the table."""
     failed = facts.failed
     if failed is None or not failed.reported or not (facts.log.lossless or facts.log.ended):
@@ -190,14 +190,14 @@ def _failed_in_log(facts: Facts) -> Verdict | None:
     return facts.failure(Evidence.LOG, _with_names(failed, facts.done))
 
 
-def _loaded_in_audit(facts: Facts) -> Verdict | None:
+def _loaded_in_audit(facts: TableFacts) -> Verdict | None:
     """Returns a success by the audit row of each file; a load that replaces rows has one row for its final write."""
     if not _covered(facts):
         return None
     return facts.verdict(Evidence.AUDIT)
 
 
-def _covered(facts: Facts) -> bool:
+def _covered(facts: TableFacts) -> bool:
     good = {name for row in facts.rows if row.success for name in files_of_row(row)}
     if facts.resolved is None and not (facts.ending.clean or facts.log.walked or facts.is_passed):
         return False  # rows of some files prove nothing about the others, unless the load has passed the table
@@ -207,7 +207,7 @@ def _covered(facts: Facts) -> bool:
     return good >= needed or sum(row.success for row in facts.second) >= len(needed)
 
 
-def _by_files(facts: Facts) -> Verdict | None:
+def _by_files(facts: TableFacts) -> Verdict | None:
     """Returns a result by file locations: a file in `archive` was loaded, one in `ingesting` was not."""
     files = facts.files
     if files is None:
@@ -233,7 +233,7 @@ def _by_files(facts: Facts) -> Verdict | None:
     return facts.failure(Evidence.FILES, f"{error}\n(not loaded: {left})")
 
 
-def _nothing_in_audit(facts: Facts) -> Verdict | None:
+def _nothing_in_audit(facts: TableFacts) -> Verdict | None:
     """Returns "no file" if a load ended well, or processed all tables, and left no audit row of this one."""
     if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
         return None
@@ -242,7 +242,7 @@ def _nothing_in_audit(facts: Facts) -> Verdict | None:
     return None
 
 
-def _failed_without_rows(facts: Facts) -> Verdict | None:
+def _failed_without_rows(facts: TableFacts) -> Verdict | None:
     """Returns a failure if the audit is readable and lacks the rows that a load of the table leaves."""
     if not facts.load.credible:
         return None
@@ -256,7 +256,7 @@ def _failed_without_rows(facts: Facts) -> Verdict | None:
     return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
 
 
-def _by_log(facts: Facts) -> Verdict | None:
+def _by_log(facts: TableFacts) -> Verdict | None:
     log = facts.log
     if not (log.lossless or log.ended):
         return None
@@ -270,7 +270,7 @@ def _by_log(facts: Facts) -> Verdict | None:
     return _unannounced(facts)
 
 
-def _unannounced(facts: Facts) -> Verdict | None:
+def _unannounced(facts: TableFacts) -> Verdict | None:
     """Returns a result for a table that no log line names."""
     log, listed = facts.log, facts.listed
     if not facts.is_without_file:
@@ -287,7 +287,7 @@ def _unannounced(facts: Facts) -> Verdict | None:
     return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
 
 
-_RULES: tuple[Callable[[Facts], Verdict | None], ...] = (
+_RULES: tuple[Callable[[TableFacts], Verdict | None], ...] = (
     _failed_in_audit,
     _failed_in_log,
     _loaded_in_audit,
@@ -301,7 +301,7 @@ _RULES: tuple[Callable[[Facts], Verdict | None], ...] = (
 # ------------------------------------------------------------------------------------------------- details
 
 
-def _unknown(ending: Ending, seen: str) -> str:
+def _unknown(ending: CommandEnd, seen: str) -> str:
     """Returns what is known, and what could not be read."""
     code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
     log = "the log has its end" if ending.log.ended else "the end of the log is missing"
@@ -313,7 +313,7 @@ def _unknown(ending: Ending, seen: str) -> str:
     return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"
 
 
-def _seen(facts: Facts) -> str:
+def _seen(facts: TableFacts) -> str:
     if facts.loaded is not None:
         return "the log reports it as loaded, and lines may be missing"
     if facts.failed is not None and facts.failed.missing:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.evidence import Verdict
 from starlake_dagster_assets.execution.expectation_checks import NamedExpectation, named_expectations
 from starlake_dagster_assets.execution.expectation_results import ExpectationResults, blocking_failures
-from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, RunSettings, Settled
+from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["CommandRun", "RunState"]
@@ -77,8 +77,8 @@ class RunState:
         return any(one.blocking for one in self.expectations(node))
 
     def noted(
-        self, items: Iterator[Outcome | Settled | FailedCommand]
-    ) -> Generator[Outcome | Settled | FailedCommand, None, None]:
+        self, items: Iterator[Outcome | FinalOutcome | FailedCommand]
+    ) -> Generator[Outcome | FinalOutcome | FailedCommand, None, None]:
         """Yields the items, and remembers the nodes whose readers are not run."""
         why = {"failed": "failed", "skipped": "was not run"}
         if self.settings.policies.unknown_result == "fail":

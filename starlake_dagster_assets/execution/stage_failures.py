@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from starlake_dagster_assets.commands.model import TableFailed
-from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["staging_failures"]
 
 
-def staging_failures(ending: Ending, nodes: Iterable[Node]) -> Mapping[str, str]:
+def staging_failures(ending: CommandEnd, nodes: Iterable[Node]) -> Mapping[str, str]:
     """Returns the reasons why files of tables stay in incoming, by node id; the other tables are loaded.
 
     Args:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.evidence import Ending
-from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, Settled
+from starlake_dagster_assets.execution.evidence import CommandEnd
+from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome
 from starlake_dagster_assets.execution.reconcile import reconcile_transform
 from starlake_dagster_assets.execution.run_state import CommandRun, RunState
 from starlake_dagster_assets.graph.model import Node
@@ -18,12 +18,12 @@ __all__ = ["TransformRun"]
 
 
 @dataclass(frozen=True)
-class _Unsettled:
+class _UnfinishedTask:
     """A task that ran while its runner locked the warehouse; `is_reported` where its outcome was yielded already."""
 
     node: Node
     task: Task
-    ending: Ending
+    ending: CommandEnd
     ran: CommandRun
     is_reported: bool
 
@@ -38,9 +38,9 @@ class TransformRun:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._executor = state.executor
-        self._unsettled: list[_Unsettled] = []
+        self._unsettled: list[_UnfinishedTask] = []
 
-    def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | Settled | FailedCommand]:
+    def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
         """Runs one `transform`, unless something it reads failed or was not run in this run.
 
         Args:
@@ -49,12 +49,12 @@ class TransformRun:
         """
         yield from self._state.noted(self._transform(node, _task(node), read))
 
-    def settle(self) -> Iterator[Outcome | Settled | FailedCommand]:
+    def settle(self) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
         """Releases the warehouse, and evaluates the tasks whose results were in it."""
         self._executor.release()
         yield from self._state.noted(self._settle())
 
-    def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | Settled]:
+    def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | FinalOutcome]:
         state, settings = self._state, self._state.settings
         unusable = [up for up in state.source.graph.upstream[node.id] if up in state.unusable]
         if unusable:
@@ -91,20 +91,20 @@ class TransformRun:
             yield replace(outcome, settled=True)
             return
         blocking = state.blocks(node)
-        self._unsettled.append(_Unsettled(node, task, ending, ran, is_reported=not blocking))
+        self._unsettled.append(_UnfinishedTask(node, task, ending, ran, is_reported=not blocking))
         if not blocking:
             yield outcome
         elif read:
             self._executor.release()
             yield from self._settle()
 
-    def _settle(self) -> Iterator[Outcome | Settled]:
+    def _settle(self) -> Iterator[Outcome | FinalOutcome]:
         waiting, self._unsettled = self._unsettled, []
         for one in waiting:
             ending = replace(one.ending, rows=self._executor.audit(one.ran.job_id))
             verdict = reconcile_transform(one.task.domain, one.task.table, ending)
             outcome = self._state.outcome(one.node, verdict, one.ran, settled=True)
-            yield Settled(outcome) if one.is_reported and outcome.status == "materialized" else outcome
+            yield FinalOutcome(outcome) if one.is_reported and outcome.status == "materialized" else outcome
 
 
 def _task(node: Node) -> Task:

@@ -17,7 +17,7 @@ from starlake_dagster_assets.graph.lineage_checks import (
     self_reference,
 )
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
-from starlake_dagster_assets.graph.name_resolution import Names
+from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.graph.nodes import collect_nodes
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
@@ -87,7 +87,7 @@ class _Builder:
         self._own: set[str] = set()
         self._writers = collected.writers
         self._siblings: list[tuple[str, str]] = []
-        self._names = Names(self.made, project.application.refs)
+        self._names = TableNames(self.made, project.application.refs)
         self._engine = EngineNames(node for node in self.made if node.kind != "external")
 
     def add_sql_edges(self, node: Node, task: Task) -> None:

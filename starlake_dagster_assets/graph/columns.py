@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.name_resolution import Names
+from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.project.model.project import Attribute, Project, Task, WriteStrategy
 from starlake_dagster_assets.project.sql.column_lineage import (
     OutputColumn,
@@ -35,7 +35,7 @@ class ColumnLineage:
         self._graph = graph
         self._project = project
         described = (n for n in graph.nodes.values() if not n.is_files and (n.kind != "external" or n.external))
-        self._names = Names(described, project.application.refs)
+        self._names = TableNames(described, project.application.refs)
         self._by_lower = {name.lower(): name for name in graph.nodes}
         self._columns: dict[str, _Columns] = {}
         self._traced: dict[str, tuple[OutputColumn, ...]] = {}

@@ -11,7 +11,7 @@ from starlake_dagster_assets.project.model.project import RefRule, Task
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
 from starlake_dagster_assets.project.sql.references import split_name
 
-__all__ = ["NameResolution", "Names"]
+__all__ = ["NameResolution", "TableNames"]
 
 _SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", "sys"})
 
@@ -34,7 +34,7 @@ class NameResolution:
     renamed: str | None = None
 
 
-class Names:
+class TableNames:
     """Looks names up, regardless of case: final names, then the raw names of tasks.
 
     Args:

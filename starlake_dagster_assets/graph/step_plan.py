@@ -11,13 +11,13 @@ from typing import Literal
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["Group", "argv_chunks", "plan", "topological"]
+__all__ = ["StepGroup", "argv_chunks", "plan", "topological"]
 
 _Domain = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Group:
+class StepGroup:
     """Nodes that one step makes.
 
     Attributes:
@@ -33,7 +33,9 @@ class Group:
     node_ids: tuple[str, ...]
 
 
-def plan(graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None) -> tuple[Group, ...]:
+def plan(
+    graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None
+) -> tuple[StepGroup, ...]:
     """Puts load tables and tasks into groups: as few a domain as the absence of cycles between groups allows.
 
     Args:
@@ -171,7 +173,7 @@ class _Planner:
         self._group_of[node.id] = index
         self._reach(index, before - {index})
 
-    def groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[StepGroup]:
         """Yields the groups of wanted nodes, in an order in which they can run."""
         kept = [index for index, group in enumerate(self._open) if group.kind]
         # an ancestor has strictly fewer ancestors
@@ -185,7 +187,7 @@ class _Planner:
                 number += 1
                 name = f"{group.domain}_{number}"
             seen.add((group.kind, name))
-            yield Group(name, group.kind or "transform", group.domain, tuple(group.node_ids))
+            yield StepGroup(name, group.kind or "transform", group.domain, tuple(group.node_ids))
 
     def _is_full(self, index: int) -> bool:
         group = self._open[index]

@@ -18,7 +18,7 @@ from starlake_dagster_assets.dagster_assets.steps.attempt import attempt_of, com
 from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
@@ -123,7 +123,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """
         return resolved(self)
 
-    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+    def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of a project.
 
         Args:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 
@@ -47,7 +47,7 @@ class StarlakeCloudRun(StarlakeGoogleResource):
         default=None, description="host:port of Cloud Logging; Google's own by default."
     )
 
-    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+    def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that runs commands on Cloud Run.
 
         Raises:

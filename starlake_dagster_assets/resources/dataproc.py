@@ -12,7 +12,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource, secre
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, SparkProgram
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     ClusterPlan,
@@ -25,7 +25,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import Environme
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.routing import WithoutJobIds
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
-from starlake_dagster_assets.resources.remote import refuse_visible_secrets
+from starlake_dagster_assets.resources.remote import validate_no_visible_secrets
 from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
@@ -194,7 +194,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
             return reader
         return WithoutJobIds(reader)
 
-    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+    def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Jobs or batches.
 
         Raises:
@@ -202,10 +202,10 @@ class StarlakeDataproc(StarlakeGoogleResource):
         """
         need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
         secrets = secrets_of(project.model)
-        refuse_visible_secrets("spark_properties", self.spark_properties, secrets, self.secret_advice)
+        validate_no_visible_secrets("spark_properties", self.spark_properties, secrets, self.secret_advice)
         for part in ("properties", "metadata"):
             values = self._dumped("ephemeral").get(part, {})
-            refuse_visible_secrets(f"ephemeral.{part}", values, secrets, self.secret_advice)
+            validate_no_visible_secrets(f"ephemeral.{part}", values, secrets, self.secret_advice)
         program = SparkProgram(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()

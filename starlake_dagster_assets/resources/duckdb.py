@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
@@ -38,7 +38,7 @@ class StarlakeDuckDB(StarlakeResource):
             raise ValueError(f"{value!r} is no amount of memory. Write a number and a unit, such as 4GB or 80%")
         return value
 
-    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+    def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the embedded runner.
 
         Raises:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 
@@ -67,7 +67,7 @@ class StarlakeFargate(StarlakeRemoteResource):
     platform_version: str = Field(default="LATEST", description="Fargate platform version.")
     endpoint_url: str | None = Field(default=None, description="Of the services; AWS' own by default.")
 
-    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+    def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that runs commands on ECS.
 
         Raises:

@@ -8,9 +8,9 @@ from pydantic import Field
 from starlake_dagster_assets.commands.project_source import ProjectSource, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
-from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, refuse_visible_secrets
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, validate_no_visible_secrets
 from starlake_dagster_assets.resources.variables import with_placeholders
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         super().validate_against(project)
         self._validate(secrets_of(project.model))
 
-    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+    def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that submits and watches Jobs.
 
         Raises:
@@ -152,7 +152,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             template.validate(known_secrets)
             validate_names({}, {"namespace": fields["namespace"] or ()}, known_secrets)
             for one in visible_texts(template):
-                refuse_visible_secrets(
+                validate_no_visible_secrets(
                     one.path, {one.name: one.text}, known_secrets, self.secret_advice, by_name=one.is_variable
                 )
         except RunnerError as error:

@@ -9,12 +9,12 @@ from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
 from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
-__all__ = ["StarlakeRemoteResource", "refuse_visible_secrets"]
+__all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]
 
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
@@ -76,9 +76,9 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         """
         super().validate_against(project)
         known = {name: "" if is_variable(value) else value for name, value in self.env.items()}
-        refuse_visible_secrets("env", known, secrets_of(project.model), self.secret_advice)
+        validate_no_visible_secrets("env", known, secrets_of(project.model), self.secret_advice)
 
-    def environment(self, project: ProjectSource, attempt: Attempt) -> Environment:
+    def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the service that runs commands.
 
         Args:
@@ -90,7 +90,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         """
         raise RunnerError("This resource does not say where commands run: override environment(project, attempt).")
 
-    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+    def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of a project.
 
         Raises:
@@ -99,7 +99,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         from starlake_dagster_assets.execution.backends.load_areas import remote_files
         from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
-        who = attempt or Attempt()
+        who = attempt or StepAttempt()
         options = project.options
         reader = self.warehouse_reader(project)
         datasets = self.datasets or self.env.get("SL_DATASETS")
@@ -123,13 +123,13 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When one holds a secret, by its name or its value.
         """
-        refuse_visible_secrets("env", self.env, secrets_of(project.model), self.secret_advice)
+        validate_no_visible_secrets("env", self.env, secrets_of(project.model), self.secret_advice)
         level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
 
 
-def refuse_visible_secrets(
+def validate_no_visible_secrets(
     what: str, values: Mapping[str, str], secrets: Collection[str], advice: str, *, by_name: bool = True
 ) -> None:
     """Raises where a value that anyone who may look at an execution can read holds a secret.

@@ -18,7 +18,7 @@ from starlake_dagster_assets.execution.backends.local.shell_env import (
     required_log_level,
     secret_values,
 )
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.resources.pools import duckdb_pool
@@ -97,7 +97,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         for name, value in super().__repr_args__():
             yield name, dict.fromkeys(self.env, "***") if name == "env" else value
 
-    def runner(self, project: ProjectSource, attempt: Attempt | None = None) -> Runner:
+    def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of the chosen launcher.
 
         Raises:

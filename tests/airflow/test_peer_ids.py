@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, export_airflow
-from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import peer_word
+from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import starlake_airflow_name
 from starlake_dagster_assets.cli import main
 from tests.airflow.standin import read
 
@@ -104,7 +104,7 @@ def test_batches_are_refused(tmp_path):
 
 
 def test_words_are_those_of_starlake_airflow():
-    assert [peer_word(text) for text in ("orders$", "Net work", "注文", "a-b_c.d")] == [
+    assert [starlake_airflow_name(text) for text in ("orders$", "Net work", "注文", "a-b_c.d")] == [
         "ordersS",
         "Net_work",
         "__",

@@ -29,7 +29,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.export import ExportReport
-from starlake_dagster_assets.airflow.operators import Dialect, either
+from starlake_dagster_assets.airflow.operators import OperatorRenderer, either
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import Raw
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
@@ -382,7 +382,7 @@ def test_a_load_that_fails_is_tried_again_and_the_run_is_green_only_if_all_files
 
 
 @dataclass(frozen=True)
-class Remote(Dialect):
+class Remote(OperatorRenderer):
     """A cloud whose service is a process of the worker, of which Airflow knows nothing but the exit code."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT")

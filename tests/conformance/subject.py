@@ -12,7 +12,7 @@ import pytest
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, Runner
+from starlake_dagster_assets.execution.backends.protocol import Execution, Runner, StepAttempt
 from tests.fakes.script import Scripted, alive
 
 __all__ = ["SECRET", "Deed", "Ledger", "Running", "ScriptedRunning", "Subject", "write_project"]
@@ -77,7 +77,7 @@ class Running(Protocol):
     faults: dict[str, Callable[[], None]]
     """What can be arranged: `outage`, `recovery`; of remote ones more."""
 
-    def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
+    def runner(self, attempt: StepAttempt | None = None, timeout: float | None = None) -> Runner:
         """A runner, as a worker that has just started makes it."""
         ...
 
@@ -132,7 +132,7 @@ class ScriptedRunning:
     """
 
     def __init__(
-        self, work: Path, make: Callable[[Attempt, float | None], Runner], **faults: Callable[[], None]
+        self, work: Path, make: Callable[[StepAttempt, float | None], Runner], **faults: Callable[[], None]
     ) -> None:
         self.scripted = Scripted(work / "scripted")
         self.root = write_project(work / "project")
@@ -149,8 +149,8 @@ class ScriptedRunning:
     faults: dict[str, Callable[[], None]]
     """What can be arranged: `outage`, `recovery`; of remote ones more."""
 
-    def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
-        return self._make(attempt or Attempt("run-1", "step"), timeout)
+    def runner(self, attempt: StepAttempt | None = None, timeout: float | None = None) -> Runner:
+        return self._make(attempt or StepAttempt("run-1", "step"), timeout)
 
     def processes(self) -> int:
         return len(self.scripted.calls())

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, SparkProgram
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     ClusterPlan,
@@ -25,13 +25,13 @@ from tests.fakes.dataproc import FakeDataproc
 
 __all__ = ["SUBJECTS"]
 
-Make = Callable[[ClusterService, SparkProgram, DriverOutput, Attempt], Any]
+Make = Callable[[ClusterService, SparkProgram, DriverOutput, StepAttempt], Any]
 
 
 def opened(make: Make, submitting: str, looking: str) -> Callable[[Path, pytest.MonkeyPatch], Any]:
     @contextmanager
     def open_(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunning]:
-        def runner(attempt: Attempt, timeout: float | None) -> Runner:
+        def runner(attempt: StepAttempt, timeout: float | None) -> Runner:
             service = ClusterService("p", "europe-west1", endpoint=server.endpoint, local=True)
             program = SparkProgram(("gs://b/starlake.jar",), env={"SL_LOG_LEVEL": "info"})
             output = DriverOutput("p", endpoint=server.gcs.url)
@@ -54,12 +54,14 @@ def opened(make: Make, submitting: str, looking: str) -> Callable[[Path, pytest.
     return open_
 
 
-def jobs(service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: Attempt) -> DataprocJobs:
+def jobs(service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: StepAttempt) -> DataprocJobs:
     made = EphemeralClusters(service, ClusterPlan(), attempt.run_id, poll=0.01)
     return DataprocJobs(service, program, output, made)
 
 
-def batches(service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: Attempt) -> DataprocBatches:
+def batches(
+    service: ClusterService, program: SparkProgram, output: DriverOutput, attempt: StepAttempt
+) -> DataprocBatches:
     return DataprocBatches(service, program, output)
 
 

@@ -13,7 +13,7 @@ import pytest
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from tests.conformance.subject import SECRET, Deed, Subject, write_project
 
 __all__ = ["SUBJECTS"]
@@ -57,7 +57,7 @@ class EmbeddedRunning:
                 (stage / f"{name}_1.csv").write_text(f"{SECRET};the;columns\n1;2;3\n" if broken else "id\n1\n2\n")
         return build.load("sales", ["orders", "customers"], job_id=job_id)
 
-    def runner(self, attempt: Attempt | None = None, timeout: float | None = None) -> Runner:
+    def runner(self, attempt: StepAttempt | None = None, timeout: float | None = None) -> Runner:
         return EmbeddedRunner(self.root, timeout=timeout)
 
     def processes(self) -> int:

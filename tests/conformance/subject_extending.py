@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from tests.conformance.subject import ScriptedRunning, Subject
 from tests.conformance.subject_remote import policy
@@ -46,7 +46,7 @@ def batch(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunni
     def fail(name: str, error: Exception, times: int = 1, *, after: bool = False) -> None:
         faults[name] = [(error, after)] * times
 
-    def make(attempt: Attempt, timeout: float | None) -> Runner:
+    def make(attempt: StepAttempt, timeout: float | None) -> Runner:
         variables = {**running.scripted.environ, "SL_LOG_LEVEL": "info"}
         environment = loaded().BatchEnvironment(work / "batch", str(running.scripted.path), variables)
         faulty: Any = Faulty(environment, faults)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
@@ -21,7 +21,7 @@ __all__ = ["SUBJECTS"]
 
 @contextmanager
 def kubernetes(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunning]:
-    def make(attempt: Attempt, timeout: float | None) -> Runner:
+    def make(attempt: StepAttempt, timeout: float | None) -> Runner:
         template = JobTemplate("starlake:1.6.0", env={"SL_LOG_LEVEL": "info"})
         environment = KubernetesEnvironment(template, kubeconfig_file=server.kubeconfig(work))
         return RemoteRunner(environment, attempt, policy(timeout))

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
@@ -44,7 +44,7 @@ def fargate(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRun
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(work / "none"))
 
-    def make(attempt: Attempt, timeout: float | None) -> Runner:
+    def make(attempt: StepAttempt, timeout: float | None) -> Runner:
         environment = FargateEnvironment("starlake", "starlake", ("subnet-1",), env=_ENV, endpoint_url=server.url)
         return RemoteRunner(environment, attempt, policy(timeout))
 
@@ -63,7 +63,7 @@ def fargate(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRun
 
 @contextmanager
 def cloud_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunning]:
-    def make(attempt: Attempt, timeout: float | None) -> Runner:
+    def make(attempt: StepAttempt, timeout: float | None) -> Runner:
         environment = CloudRunEnvironment(
             "p", "starlake", env=_ENV, endpoint=server.endpoint, logging_endpoint=server.endpoint, local=True
         )

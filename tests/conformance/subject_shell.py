@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.local.console import ConsoleRunn
 from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from tests.conformance.subject import ScriptedRunning, Subject
 
 __all__ = ["SUBJECTS"]
@@ -22,7 +22,7 @@ __all__ = ["SUBJECTS"]
 def shell(launcher: Launcher, around: Callable[[ShellRunner], Runner] = lambda one: one) -> Callable[..., object]:
     @contextmanager
     def opened(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRunning]:
-        def make(attempt: Attempt, timeout: float | None) -> Runner:
+        def make(attempt: StepAttempt, timeout: float | None) -> Runner:
             environ = {**os.environ, **running.scripted.environ, "SL_LOG_LEVEL": "info", "SL_ROOT": str(work)}
             path = str(running.scripted.path)
             return around(ShellRunner(path, work, environ, timeout=timeout, grace=2, launcher=launcher))

@@ -12,7 +12,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded, Line, TableLoaded
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.resources import StarlakeResource
 from tests.conformance.subject import SECRET, Ledger
@@ -217,7 +217,7 @@ def test_a_worker_that_is_killed_leaves_nothing_running_and_the_next_one_does_th
     (subject,) = [one for one in SUBJECTS if one.name == name]
     with subject.open(tmp_path, monkeypatch) as running:
         assert not running.alive()
-        assert told(running.runner(Attempt("run-1", "step", 1)).start(running.prepare("success")))[2] == 0
+        assert told(running.runner(StepAttempt("run-1", "step", 1)).start(running.prepare("success")))[2] == 0
 
 
 # -------------------------------------------------------------------------------------------------- remote ones
@@ -240,11 +240,11 @@ def test_a_lost_answer_runs_once(running):
 @REMOTE
 def test_a_worker_that_dies_is_followed_by_one_that_takes_over(running):
     ledger = Ledger()
-    first = running.runner(Attempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
+    first = running.runner(StepAttempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
     for line in first.lines():
         if "Ingest resolved" in line.text:
             break  # and nobody ever asks the first handle again
-    runner = running.runner(Attempt("run-1", "step", 1, ledger=ledger))
+    runner = running.runner(StepAttempt("run-1", "step", 1, ledger=ledger))
     second = runner.start(running.prepare("fails_later", "job-2"))
     loaded, _, code = told(second)
     runner.close()
@@ -257,11 +257,13 @@ def test_a_worker_that_dies_is_followed_by_one_that_takes_over(running):
 @REMOTE
 def test_an_endless_outage_cancels_nothing(running):
     ledger = Ledger()
-    handle = running.runner(Attempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
+    handle = running.runner(StepAttempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
     running.faults["endless_outage"]()
     with pytest.raises(UnreachableError):
         handle.wait()
     running.faults["recovery"]()
-    second = running.runner(Attempt("run-1", "step", 1, ledger=ledger)).start(running.prepare("fails_later", "job-2"))
+    second = running.runner(StepAttempt("run-1", "step", 1, ledger=ledger)).start(
+        running.prepare("fails_later", "job-2")
+    )
     assert told(second)[0] == {"orders", "customers"}
     assert running.processes() == 1

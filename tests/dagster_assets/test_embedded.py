@@ -239,7 +239,7 @@ def cli(monkeypatch, tmp_path):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     app = typer.Typer()
-    run.register(app)
+    run.register_run(app)
     app.command("other")(lambda: None)
     return lambda *args: CliRunner().invoke(app, ["run", *map(str, args)])
 

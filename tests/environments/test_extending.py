@@ -146,7 +146,7 @@ def test_every_registration_names_what_exists(name: str):
     resource = one.resource_class()
     assert {*resource.option_names} <= {*one.options}, "the options of a DAG configuration that the resource reads"
     if one.airflow:
-        one.dialect()
+        one.operator_renderer()
     if one.doctor:
         module, _, function = one.doctor.partition(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -11,7 +11,7 @@ from random import Random
 from typing import Literal
 
 from starlake_dagster_assets.commands.model import AuditRow, RunResult
-from starlake_dagster_assets.execution.evidence import Ending, Expected, TableFiles, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Expected, TableFiles, Verdict
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 
@@ -220,7 +220,7 @@ def verdicts_of(world: World, faults: Faults) -> dict[str, tuple[Verdict, bool]]
     log = parser.log(lossless=lossless)
     rows = world.audit if faults.reader == "audit" else None
     files = {} if faults.listing == "hidden" else {("d", one.name): _files(world, one, faults) for one in world.tables}
-    found = reconcile_load(expected, Ending(events, RunResult(code, 1.0), log, rows, files))
+    found = reconcile_load(expected, CommandEnd(events, RunResult(code, 1.0), log, rows, files))
     whole = parser.understood and (lossless or (lines == world.lines and world.exit_code != 137))
     known = rows is not None or faults.listing == "listed" or (whole and code is not None)
     return {name: (verdict, known) for (_, name), verdict in found.items()}

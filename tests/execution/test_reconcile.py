@@ -19,7 +19,7 @@ from starlake_dagster_assets.commands.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.execution.evidence import Ending, Evidence, Expected, Log, TableFiles
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Log, TableFiles
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import landed, reconcile_load, reconcile_transform
 from tests.execution.simulated_loads import Faults, World, verdicts_of
@@ -60,7 +60,7 @@ def files(before=(), waiting=(), ingesting=(), archived=(), ambiguous=False):
 
 def verdict(*events, code=0, log=PIPE, rows=None, files=None, table=TABLE, sequential=True):
     known = {} if files is None else {("raw", "t"): files}
-    ending = Ending(events, RunResult(code, 1.0), log, rows, known, sequential)
+    ending = CommandEnd(events, RunResult(code, 1.0), log, rows, known, sequential)
     return reconcile_load([table], ending)["raw", "t"]
 
 
@@ -181,7 +181,7 @@ def test_rows_prove_a_table_while_its_load_runs():
 
 
 def test_a_command_that_could_not_be_started_fails_all():
-    ending = Ending((CommandFailed("no such program"),), None)
+    ending = CommandEnd((CommandFailed("no such program"),), None)
     assert reconcile_load([TABLE], ending)["raw", "t"].reason == "no such program"
     assert reconcile_transform("kpi", "r", ending).reason == "no such program"
 
@@ -204,7 +204,7 @@ TRANSFORMS = {
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms(name):
     event, code, log, rows, status, evidence = TRANSFORMS[name]
-    found = reconcile_transform("kpi", "r", Ending((event,), RunResult(code, 1.0), log, rows))
+    found = reconcile_transform("kpi", "r", CommandEnd((event,), RunResult(code, 1.0), log, rows))
     assert (found.status, found.evidence) == (status, evidence)
 
 
@@ -265,7 +265,7 @@ def recorded(name, *, lossless, audit, listed):
         before = {} if shared else dict.fromkeys(set().union(*mine.values()), 100)
         facts[domain, table] = TableFiles(before, *map(frozenset, mine.values()), ambiguous=shared)
     log = parser.log(lossless=lossless)
-    ending = Ending(events, RunResult(run["exit"], 1.0), log, rows if audit else None, facts if listed else {})
+    ending = CommandEnd(events, RunResult(run["exit"], 1.0), log, rows if audit else None, facts if listed else {})
     return {one.table: found for one, found in zip(expected, reconcile_load(expected, ending).values(), strict=True)}
 
 
@@ -324,7 +324,7 @@ def test_judging_a_load_grows_with_its_tables():
         names = [f"t{number}" for number in range(tables)]
         events = [TableLoaded("raw", name, ("a.csv",), 2, None, None) for name in names]
         rows = [row(schema=name, counts=(2, 1, 1)) for name in names]
-        ending = Ending([*events, CommandSucceeded()], RunResult(0, 1.0), rows=rows)
+        ending = CommandEnd([*events, CommandSucceeded()], RunResult(0, 1.0), rows=rows)
         verdicts = reconcile_load([Expected("raw", name, "gold", name) for name in names], ending)
         assert [one.accepted for one in verdicts.values()] == [1] * tables
 

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from starlake_dagster_assets import StarlakeProject
-from starlake_dagster_assets.cli.run import register
+from starlake_dagster_assets.cli.run import register_run
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.broken_dependents import LEFT_OUT
 from tests.project.conftest import write
@@ -53,7 +53,7 @@ def test_what_depends_on_a_broken_file_is_left_out(tmp_path: Path, case: str) ->
 
 def run(*arguments: str):
     program = typer.Typer()
-    register(program)
+    register_run(program)
     return CliRunner().invoke(program, arguments)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
-from starlake_dagster_assets.graph.step_plan import Group, argv_chunks, plan, topological
+from starlake_dagster_assets.graph.step_plan import StepGroup, argv_chunks, plan, topological
 
 
 def has_cycle(successors: dict[str, set[str]]) -> bool:
@@ -29,7 +29,7 @@ def has_cycle(successors: dict[str, set[str]]) -> bool:
     return placed < len(successors)
 
 
-def check(graph: Graph, groups: tuple[Group, ...], selection: set[str]) -> None:
+def check(graph: Graph, groups: tuple[StepGroup, ...], selection: set[str]) -> None:
     placed = [name for group in groups for name in group.node_ids]
     assert sorted(placed) == sorted(n for n in selection if graph.nodes[n].kind != "external")
     assert len({(group.kind, group.name) for group in groups}) == len(groups)
@@ -98,9 +98,9 @@ def test_a_domain_is_one_group_where_it_can_be(make: SimpleNamespace) -> None:
     )
     graph, _ = build_graph(project)
     groups = {group.name: group for group in plan(graph)}
-    assert groups["s"] == Group("s", "load", "s", ("s.t", "s.u"))
+    assert groups["s"] == StepGroup("s", "load", "s", ("s.t", "s.u"))
     assert groups["k"].node_ids == ("k.a", "k.d")
-    assert groups["k_3"] == Group("k_3", "transform", "k", ("k.c",))
+    assert groups["k_3"] == StepGroup("k_3", "transform", "k", ("k.c",))
     assert groups["k_2"].node_ids == ("k_2.e",)
     assert [group.name for group in plan(graph, {"k.a", "k.c"})] == ["k", "k_3"]
     assert [group.node_ids for group in plan(graph, {"k.a", "k.d", "x.y"})] == [("k.a", "k.d")]
@@ -116,7 +116,7 @@ def test_cycles_have_no_plan(make: SimpleNamespace) -> None:
     graph, _ = build_graph(project)
     with pytest.raises(SelectionError, match=r"k\.c: cycle k\.a → k\.b → k\.a"):
         plan(graph, {"k.c"})
-    assert plan(graph, {"k.d"}) == (Group("k", "transform", "k", ("k.d",)),)
+    assert plan(graph, {"k.d"}) == (StepGroup("k", "transform", "k", ("k.d",)),)
     assert topological(graph, ()) == ["k.d"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from starlake_dagster_assets.cli.graph import register
+from starlake_dagster_assets.cli.graph import register_graph
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
 from starlake_dagster_assets.project.model.project import Sink
@@ -49,7 +49,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(*args: Any) -> Any:
     app = typer.Typer()
-    register(app)
+    register_graph(app)
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
 

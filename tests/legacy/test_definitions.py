@@ -21,7 +21,7 @@ from starlake_dagster_assets import (
     definitions_from_dag_context,
 )
 from starlake_dagster_assets.automation import build_triggers
-from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
@@ -282,7 +282,7 @@ def test_a_cron_of_a_file_owns_its_nodes_and_the_others_watch_what_they_read() -
     assert (orders.owner, orders.job, orders.clock.cron) == ("schedule", "loads", "0 0 * * *")
     assert orders.clock.timezone == "Europe/Paris"
     assert (values.owner, values.job) == ("lineage", "values")
-    assert watched(values.watch.condition) == ("Customers.CustomerLifeTimeValue",)
+    assert watched_nodes(values.watch.condition) == ("Customers.CustomerLifeTimeValue",)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(*arguments: str) -> Any:
     app = typer.Typer()
     app.callback()(lambda: None)
-    check.register(app)
+    check.register_check(app)
     return CliRunner().invoke(app, ["check", *arguments])
 
 

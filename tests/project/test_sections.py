@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.sql.sections import (
-    made_for_session,
     never_closed,
     split_sections,
     split_statements,
     strip_comments,
+    temporary_tables,
 )
 
 
@@ -22,7 +22,7 @@ def test_what_is_never_closed():
 def test_temporary_tables():
     sql = """create or replace temp view A as select 1; CREATE TEMPORARY TABLE if not exists "b" (x int);
     create table c as select 1; create local temporary table s.d as select 1"""
-    assert made_for_session(sql) == {"a", "b"}
+    assert temporary_tables(sql) == {"a", "b"}
 
 
 def test_sections():

@@ -7,7 +7,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.resources import (
@@ -46,7 +46,7 @@ def project(tmp_path):
 
 
 def variables(place, project, **fields):
-    environment = MAKE[place](**fields).environment(project, Attempt())
+    environment = MAKE[place](**fields).environment(project, StepAttempt())
     holder = {"dataproc": "program", "kubernetes": "template"}.get(place.removesuffix("_serverless"))
     return dict(getattr(environment, holder).env if holder else environment.env)
 

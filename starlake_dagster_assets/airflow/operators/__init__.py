@@ -7,7 +7,7 @@ registry (`starlake_dagster_assets/environments.py`) names the class of each env
 from __future__ import annotations
 
 from starlake_dagster_assets.airflow.operators.checks import Checks
-from starlake_dagster_assets.airflow.operators.renderer import Dialect
+from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
 from starlake_dagster_assets.airflow.operators.standard import either
 
-__all__ = ["Checks", "Dialect", "either"]
+__all__ = ["Checks", "OperatorRenderer", "either"]

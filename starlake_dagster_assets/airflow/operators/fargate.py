@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.operators.renderer import Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.renderer import Arguments, OperatorRenderer
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, python_literal
 
@@ -26,7 +26,7 @@ _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
 
 
 @dataclass(frozen=True)
-class Fargate(Dialect):
+class Fargate(OperatorRenderer):
     """`EcsRunTaskOperator`: the entry point of the container is the program."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "StarlakeTask", "starlake")

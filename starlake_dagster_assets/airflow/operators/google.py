@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlake_dagster_assets.airflow.operators.renderer import Arguments, Dialect, url_parts
+from starlake_dagster_assets.airflow.operators.renderer import Arguments, OperatorRenderer, url_parts
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 
 __all__ = ["Google"]
@@ -13,7 +13,7 @@ _SENSOR = "from airflow.providers.google.cloud.sensors.gcs import GCSObjectExist
 
 
 @dataclass(frozen=True)
-class Google(Dialect):
+class Google(OperatorRenderer):
     """Commands run in Google's cloud, files are in its store."""
 
     def waiting_imports(self) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.operators.renderer import Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.renderer import Arguments, OperatorRenderer
 from starlake_dagster_assets.airflow.operators.standard import EMPTY
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Raw, python_literal
@@ -19,7 +19,7 @@ _MODELS = "from kubernetes.client import models as k8s"
 
 
 @dataclass(frozen=True)
-class Kubernetes(Dialect):
+class Kubernetes(OperatorRenderer):
     """Writes a `KubernetesPodOperator` per command; the entry point of the image is the program."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")

@@ -14,7 +14,7 @@ from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text
 from starlake_dagster_assets.commands.project_source import ProjectSource
 
-__all__ = ["Arguments", "Dialect", "url_parts"]
+__all__ = ["Arguments", "OperatorRenderer", "url_parts"]
 
 Arguments = list[tuple[str, Any]]
 
@@ -28,7 +28,7 @@ def url_parts(url: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class OperatorRenderer:
     """The words of one environment; a subclass says what is different.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from starlake_dagster_assets.airflow.operators.renderer import DATE, Arguments, Dialect
+from starlake_dagster_assets.airflow.operators.renderer import DATE, Arguments, OperatorRenderer
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, either
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Raw
@@ -18,7 +18,7 @@ _SHARED = {"--scheduledDate"}
 
 
 @dataclass(frozen=True)
-class Shell(Dialect):
+class Shell(OperatorRenderer):
     """`BashOperator`, and a `PythonSensor` that waits."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "STAGE", "LOAD", "TRANSFORM", "files_are_there")

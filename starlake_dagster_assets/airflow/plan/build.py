@@ -9,13 +9,13 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
-from starlake_dagster_assets.airflow.node_environments import Environments
+from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
-from starlake_dagster_assets.airflow.plan.dag_names import DagWords, bundle_names, spoken
+from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_names, name_of_cron
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.events import DagEvents
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
-from starlake_dagster_assets.airflow.plan.grouping import Bundle, Files, Start, bundles, reduced, without_covered
+from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping, Start, bundles, reduced, without_covered
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
@@ -30,7 +30,10 @@ from starlake_dagster_assets.airflow.plan.model import (
     Split,
     TaskSpec,
 )
-from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import peer_names, with_peer_ids
+from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import (
+    starlake_airflow_dag_ids,
+    with_starlake_airflow_ids,
+)
 from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
@@ -67,7 +70,7 @@ class Request:
     project: ProjectSource
     triggers: Triggers
     chosen: frozenset[str]
-    environments: Environments = field(default_factory=Environments)
+    environments: NodeEnvironments = field(default_factory=NodeEnvironments)
     naming: Naming = field(default_factory=Naming)
     options: AirflowOptions = field(default_factory=AirflowOptions)
     split: Split = "domain"
@@ -116,7 +119,7 @@ class _Planner:
         names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
         members = [([self._nodes[node] for node in bundle.nodes], self._jobs[bundle.nodes[0]]) for bundle in found]
         if request.ids == "starlake-airflow":
-            names = peer_names(members, names)
+            names = starlake_airflow_dag_ids(members, names)
         parts = request.environments.parts(self._nodes)
         makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
         self._events = DagEvents(found, names, request.ids)
@@ -131,7 +134,7 @@ class _Planner:
             for node in bundle.nodes
         }
         if request.ids == "starlake-airflow":
-            dags, places = with_peer_ids(dags, members, places)
+            dags, places = with_starlake_airflow_ids(dags, members, places)
         used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
@@ -161,7 +164,7 @@ class _Planner:
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
             model.application if request.audit(environment) is not None else None,
-            not environment_named(environment).dialect().local_files,
+            not environment_named(environment).operator_renderer().local_files,
             self._arguments,
         )
 
@@ -252,7 +255,7 @@ class _Planner:
         if trigger.clock:
             return trigger.clock
         if trigger.owner == "arrival" and trigger.node in self._preloads:
-            return Files(self._preloads[trigger.node])
+            return FileGrouping(self._preloads[trigger.node])
         return self._rules.get(trigger.node)
 
     @cached_property
@@ -344,14 +347,14 @@ class _Planner:
     def _file(self, bundle: Bundle) -> str | None:
         return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
 
-    def _words(self, bundle: Bundle) -> DagWords:
-        return DagWords(self._label(bundle), self._file(bundle), self._environment(bundle))
+    def _words(self, bundle: Bundle) -> DagNameParts:
+        return DagNameParts(self._label(bundle), self._file(bundle), self._environment(bundle))
 
     def _label(self, bundle: Bundle) -> str:
         """Returns a word for the trigger of a DAG."""
         if isinstance(bundle.start, Clock):
-            return spoken(bundle.start.cron, self._request.project.model.application.schedule_presets)
-        return "files" if isinstance(bundle.start, Files) else ""
+            return name_of_cron(bundle.start.cron, self._request.project.model.application.schedule_presets)
+        return "files" if isinstance(bundle.start, FileGrouping) else ""
 
     # ----------------------------------------------------------------------------------------------- DAGs
 
@@ -386,7 +389,7 @@ class _Planner:
         start = bundle.start
         if isinstance(start, AssetRule):
             return self._events.schedule(bundle, self._uris) if bundle.gated else self._by_uri(start)
-        if not isinstance(start, Files):
+        if not isinstance(start, FileGrouping):
             return start
         table = self._graph.nodes[bundle.nodes[0]].table
         known = self._waits[self._environment(bundle)]

@@ -11,13 +11,13 @@ from starlake_dagster_assets.airflow.plan.model import AssetRule, Split
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
-__all__ = ["DagWords", "bundle_names", "spoken"]
+__all__ = ["DagNameParts", "bundle_names", "name_of_cron"]
 
 _SIGNS = {"*": "x", "/": "by", "-": "to", ",": "and", "#": "nth", "?": "x"}
 
 
 @dataclass(frozen=True)
-class DagWords:
+class DagNameParts:
     """Parts of the name of a DAG.
 
     Attributes:
@@ -31,7 +31,7 @@ class DagWords:
     environment: str
 
 
-def spoken(cron: str, presets: Mapping[str, str]) -> str:
+def name_of_cron(cron: str, presets: Mapping[str, str]) -> str:
     """Returns a cron expression as a word: the name of its preset, or else its fields.
 
     Examples:
@@ -50,7 +50,7 @@ def bundle_names(
     graph: Graph,
     prefix: str,
     split: Split,
-    words: Callable[[Bundle], DagWords],
+    words: Callable[[Bundle], DagNameParts],
     groups: Mapping[str, str],
 ) -> list[str]:
     """Returns a name for each DAG.

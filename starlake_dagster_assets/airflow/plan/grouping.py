@@ -9,17 +9,17 @@ from starlake_dagster_assets.airflow.plan.model import AssetRule
 from starlake_dagster_assets.automation.policies.expression import joined
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
 
-__all__ = ["Bundle", "Files", "Start", "bundles", "is_any", "reduced", "without_covered"]
+__all__ = ["Bundle", "FileGrouping", "Start", "bundles", "is_any", "reduced", "without_covered"]
 
 
 @dataclass(frozen=True)
-class Files:
+class FileGrouping:
     """A start by incoming files."""
 
     preload: PreLoad
 
 
-Start = Clock | Files | AssetRule | None
+Start = Clock | FileGrouping | AssetRule | None
 """Trigger of a DAG: a clock, files or assets; None where it is only started by hand."""
 
 

@@ -16,7 +16,7 @@ from starlake_dagster_assets.airflow.plan.tasks import no_duplicates
 from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["former_ids", "peer_names", "peer_word", "with_peer_ids"]
+__all__ = ["former_ids", "starlake_airflow_dag_ids", "starlake_airflow_name", "with_starlake_airflow_ids"]
 
 _REFUSED_IN_TASKS = re.compile(r"[^A-Za-z0-9_-]")
 _REFUSED_IN_DAGS = re.compile(r"[^A-Za-z0-9_.-]")
@@ -24,17 +24,17 @@ _RENAMED = {"end": "result"}
 """New ids of tasks that only this export has, if starlake-airflow uses their id for another task."""
 
 
-def peer_word(text: str) -> str:
+def starlake_airflow_name(text: str) -> str:
     """Returns a name as starlake-airflow writes it into ids.
 
     Examples:
-        >>> peer_word("order$ été-1"), peer_word("注文")
+        >>> starlake_airflow_name("order$ été-1"), starlake_airflow_name("注文")
         ('orderS__t_-1', '__')
     """
     return _REFUSED_IN_TASKS.sub("_", text.replace("$", "S"))
 
 
-def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
+def starlake_airflow_dag_ids(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
     """Returns the ids of DAGs; tables and tasks without a DAG configuration keep theirs.
 
     Args:
@@ -43,7 +43,7 @@ def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[st
     """
     found: list[str] = []
     for (nodes, job), name in zip(members, names, strict=True):
-        label = f"_{peer_word(job.schedule)}" if nodes[0].table and job.schedule else ""
+        label = f"_{starlake_airflow_name(job.schedule)}" if nodes[0].table and job.schedule else ""
         base = _REFUSED_IN_DAGS.sub("_", job.file.lower()) + label if job.file else name
         unique, number = base, 1
         while unique in found:
@@ -53,7 +53,7 @@ def peer_names(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[st
     return found
 
 
-def with_peer_ids(
+def with_starlake_airflow_ids(
     dags: Sequence[DagSpec], members: Sequence[tuple[Sequence[Node], Job]], places: Mapping[str, tuple[str, str]]
 ) -> tuple[list[DagSpec], dict[str, tuple[str, str]]]:
     """Returns DAGs with the ids and groups of starlake-airflow, and the DAG and task of each table and task.
@@ -86,7 +86,7 @@ def former_ids(former: Plan, plan: Plan) -> dict[str, dict[str, Any]]:
     for node, (dag, _) in former.places.items():
         homes.setdefault(dag, []).append(node)
     made = {uri for dag in plan.dags for task in dag.tasks for uri in task.outlets}
-    whole = {dag: peer_word(dag).lower() for dag in homes}
+    whole = {dag: starlake_airflow_name(dag).lower() for dag in homes}
     return {
         "dags": {dag: sorted({plan.places[node][0] for node in nodes}) for dag, nodes in homes.items()},
         "tasks": {".".join(place): ".".join(plan.places[node]) for node, place in former.places.items()},
@@ -105,7 +105,7 @@ def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, M
         nodes: Its tables and tasks.
         job: Its job.
     """
-    names = _Names(nodes, f"_{peer_word(job.schedule)}" if job.schedule else "")
+    names = _Names(nodes, f"_{starlake_airflow_name(job.schedule)}" if job.schedule else "")
     places = {task.id: names.place(task) for task in dag.tasks}
     for task in dag.tasks:
         if task.checks:
@@ -129,7 +129,7 @@ def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, M
         f"end{suffix}",
         "end",
         upstream=made,
-        outlets=(peer_word(dag.id).lower(),),
+        outlets=(starlake_airflow_name(dag.id).lower(),),
         trigger_rule="none_failed_min_one_success",
     )
     tasks = (TaskSpec(first, "end"), *renamed, last)
@@ -152,16 +152,16 @@ class _Names:
         """Returns the groups around a task, and its id within them."""
         given = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
         if task.kind == "transform":
-            return (), f"{peer_word(given['--name'])}_task"
+            return (), f"{starlake_airflow_name(given['--name'])}_task"
         directory = given.get("--domains") or given.get("--domain")
         if directory is None:
             return (), _RENAMED.get(task.id, task.id)
         tables = [(node.table, node) for node in self.nodes if node.table and node.table.domain == directory]
-        domain = peer_word(tables[0][1].domain)
+        domain = starlake_airflow_name(tables[0][1].domain)
         name = f"{domain}{self.suffix}"
         if task.kind == "load":
             table = next(one for one, _ in tables if one.stem == given["--tables"])
-            return (name, f"load_{name}"), f"load_{domain}_{peer_word(table.final_name)}"
+            return (name, f"load_{name}"), f"load_{domain}_{starlake_airflow_name(table.final_name)}"
         ids = {
             "wait": f"check_{domain}_{task.id.rpartition('_')[0].rpartition('_')[2]}_{task.id.rpartition('_')[2]}",
             "start": f"skip_or_start_loading_{name}",

@@ -46,7 +46,7 @@ def waiting_for(
             one = _Paths(templates, graph.domains[table.domain]).waiting(preload)
             url = _URL.match(one.ack or one.directory)
             here = environment_named(environment)
-            if here.dialect().local_files or (url and url[1] == here.store):
+            if here.operator_renderer().local_files or (url and url[1] == here.store):
                 waits[table.domain, preload] = one
     return waits
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from starlake_dagster_assets.airflow.operators import Checks, Dialect
+from starlake_dagster_assets.airflow.operators import Checks, OperatorRenderer
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
@@ -58,30 +58,30 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
         project: What it was made from.
         helper: Name of the shared module, in the same folder.
     """
-    dialect = environment_named(dag.environment).dialect()(dag, project)
+    renderer = environment_named(dag.environment).operator_renderer()(dag, project)
     asks = dag.audit is not None and any(task.checks for task in dag.tasks)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
-    shared = [*([] if dag.embedded else ["MACROS"]), *dialect.shared, *(["all_held"] if checks else []), "tell_window"]
+    shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["all_held"] if checks else []), "tell_window"]
     shared += ["tell_updates"] if "finish" in kinds else []
     shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["end_transform"] if any(task.audited for task in dag.tasks) else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
-    taken = {*_RESERVED, *shared, *dialect.reserved, *_imported(dialect.imports)}
+    taken = {*_RESERVED, *shared, *renderer.reserved, *_imported(renderer.imports)}
     taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
     dag, objects = with_imports(dag, taken)
-    head = [_header(dag, project), *_imports(dag, dialect, checks, objects)]
+    head = [_header(dag, project), *_imports(dag, renderer, checks, objects)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
-    constants = [*dialect.constants()]
+    constants = [*renderer.constants()]
     constants += [("AUDIT", dag.audit.arguments)] if dag.audit and "end_transform" in shared else []
     constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {python_literal(value, used=len(name) + 3)}" for name, value in constants))
     names = python_names([task.id for task in dag.tasks], taken | _imported(objects))
-    body = (_function if dag.embedded else _body)(dag, dialect, checks, names, transforms)
-    parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in dialect.functions()), body]
+    body = (_function if dag.embedded else _body)(dag, renderer, checks, names, transforms)
+    parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in renderer.functions()), body]
     return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
 
 
@@ -97,7 +97,7 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
     return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
 
 
-def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, objects: Sequence[str]) -> list[str]:
+def _imports(dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, objects: Sequence[str]) -> list[str]:
     modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
     groups = dag.embedded or any(task.groups for task in dag.tasks)
     names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
@@ -107,7 +107,7 @@ def _imports(dag: DagSpec, dialect: Dialect, checks: Checks | None, objects: Seq
     )
     ends = [PYTHON] if any(task.kind == "finish" for task in dag.tasks) else []
     ends += [EMPTY] if any(task.kind == "end" for task in dag.tasks) else []
-    blocks = list(dict.fromkeys([*dialect.imports, *(checks.imports if checks else ()), *ends]))
+    blocks = list(dict.fromkeys([*renderer.imports, *(checks.imports if checks else ()), *ends]))
     plain = sorted(block for block in blocks if block.startswith("from"))
     tried = [block for block in blocks if not block.startswith("from")]
     timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
@@ -121,18 +121,22 @@ def _imported(blocks: Sequence[str]) -> set[str]:
     return {word for word in words if word.isidentifier()}
 
 
-def _body(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], transforms: bool) -> str:
+def _body(
+    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], transforms: bool
+) -> str:
     name = " as dag" if dag.airlift else ""
-    first = f"with {_exploded('DAG', _dag_arguments(dag, dialect, transforms), 0)}{name}:"
-    return "\n".join([first, *_tasks(dag, dialect, checks, names, 1)])
+    first = f"with {_exploded('DAG', _dag_arguments(dag, renderer, transforms), 0)}{name}:"
+    return "\n".join([first, *_tasks(dag, renderer, checks, names, 1)])
 
 
-def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], _: bool) -> str:
+def _function(
+    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], _: bool
+) -> str:
     """Returns the schedule for a DAG of the user, and the function that adds the tasks to it."""
     arguments: list[tuple[str, Any]] = [
         ("group_id", Raw("group_id")),
         ("prefix_group_id", Raw("False")),
-        ("default_args", _defaults(dag, dialect)),
+        ("default_args", _defaults(dag, renderer)),
     ]
     documents = [f"        {names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     lines = [
@@ -142,30 +146,32 @@ def _function(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapp
         f"    with {_exploded('TaskGroup', arguments, 4)} as group:",
         "        embed(group)",
     ]
-    return "\n".join([*lines, *_tasks(dag, dialect, checks, names, 2), *documents, "    return group"])
+    return "\n".join([*lines, *_tasks(dag, renderer, checks, names, 2), *documents, "    return group"])
 
 
-def _tasks(dag: DagSpec, dialect: Dialect, checks: Checks | None, names: Mapping[str, str], depth: int) -> list[str]:
+def _tasks(
+    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], depth: int
+) -> list[str]:
     more = "    " * (depth - 1)
     opened: tuple[str, ...] = ()
-    around = dialect.around
+    around = renderer.around
     lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
     for task in dag.tasks:
         lines += _groups(opened, task.groups, depth, prefix=dag.prefix_groups)
         opened = task.groups
-        lines.append(_task(task, dialect, checks, names[task.id], depth + len(opened)))
+        lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened)))
     edges = wiring(dag.tasks, names)
     if around:
-        edges += _cluster_edges(dag, dialect, around[0][0], around[1][0], names)
+        edges += _cluster_edges(dag, renderer, around[0][0], around[1][0], names)
     placed = [f"    {more}{edge}".replace("\n", f"\n{more}") for edge in edges]
     return [*lines, *(["", *placed] if placed else [])]
 
 
-def _defaults(dag: DagSpec, dialect: Dialect) -> dict[str, Any]:
-    return {**dag.default_args, **dialect.default_args(), "post_execute": Raw("tell_window")}
+def _defaults(dag: DagSpec, renderer: OperatorRenderer) -> dict[str, Any]:
+    return {**dag.default_args, **renderer.default_args(), "post_execute": Raw("tell_window")}
 
 
-def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tuple[str, Any]]:
+def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -> list[tuple[str, Any]]:
     arguments: list[tuple[str, Any]] = [
         ("dag_id", dag.id),
         ("description", dag.title),
@@ -179,7 +185,7 @@ def _dag_arguments(dag: DagSpec, dialect: Dialect, transforms: bool) -> list[tup
         ("catchup", dag.catchup),
         ("max_active_runs", 1 if isinstance(dag.schedule, Continuous) else dag.max_active_runs),
         ("tags", list(dag.tags)),
-        ("default_args", _defaults(dag, dialect)),
+        ("default_args", _defaults(dag, renderer)),
     ]
     if transforms:
         arguments.append(("params", Raw("window_params()")))
@@ -205,10 +211,12 @@ def _cluster(around: Any) -> list[str]:
     ]
 
 
-def _cluster_edges(dag: DagSpec, dialect: Dialect, setup: str, teardown: str, names: Mapping[str, str]) -> list[str]:
+def _cluster_edges(
+    dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
+) -> list[str]:
     """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
-    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not dialect.alone(task)}
-    waits = [task for task in dag.tasks if dialect.alone(task)]
+    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.alone(task)}
+    waits = [task for task in dag.tasks if renderer.alone(task)]
     waited = {up for task in waits for up in task.upstream}
     before = [names[task.id] for task in waits if task.id not in waited]
     within = {up for task in work.values() for up in task.upstream}
@@ -224,12 +232,12 @@ _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
 }
 
 
-def _task(task: TaskSpec, dialect: Dialect, checks: Checks | None, name: str, depth: int) -> str:
+def _task(task: TaskSpec, renderer: OperatorRenderer, checks: Checks | None, name: str, depth: int) -> str:
     pad = "    " * depth
     if task.kind in _ENDS:
         operator, own = _ENDS[task.kind]
     else:
-        operator, own = checks.task(task) if checks and task.kind in _CHECKS else dialect.task(task)
+        operator, own = checks.task(task) if checks and task.kind in _CHECKS else renderer.task(task)
     arguments: list[tuple[str, Any]] = [("task_id", task.id.rpartition(".")[2]), *own]
     for key, uris in (("inlets", task.inlets), ("outlets", task.outlets)):
         if uris:

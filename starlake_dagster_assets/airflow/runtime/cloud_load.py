@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
-from starlake_dagster_assets.airflow.runtime.loaded_files import TakenFiles
+from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
 from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult
-from starlake_dagster_assets.execution.evidence import Ending, Log, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 
@@ -78,7 +78,7 @@ class _CloudLoad:
         record = TryRecord.of(self._attempt, self._areas, resume=True)
         if record.begun:
             return
-        taken = TakenFiles(record, self._areas, self._spec)
+        taken = LoadedFiles(record, self._areas, self._spec)
         domain = self._spec.domain[0].domain_name
         if problems := taken.prepare():
             taken.give_up()
@@ -101,8 +101,8 @@ class _CloudLoad:
         if not record.begun:
             raise RuntimeError("the result is unknown: the record of this try, which lists its files, is gone.")
         files = self._files(self._areas, record)
-        taken = TakenFiles(record, self._areas, self._spec)
-        ending = Ending((), RunResult(0, 0.0), Log(ended=False, understood=False))
+        taken = LoadedFiles(record, self._areas, self._spec)
+        ending = CommandEnd((), RunResult(0, 0.0), Log(ended=False, understood=False))
         ending = replace(ending, files=files.after((), adopted=False))
         alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
         final = taken.resolve(alone, ending, files)

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.macros import job_id, tell_window
 from starlake_dagster_assets.commands.model import AuditRow, RunResult
-from starlake_dagster_assets.execution.evidence import Ending
+from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.execution.reconcile import reconcile_transform
 
 __all__ = ["end_transform"]
@@ -33,7 +33,9 @@ def end_transform(
     def end(context: Any, result: Any = None) -> None:
         job = job_id(context)
         hook = _bigquery_hook(context, gcp_conn_id) if gcp_conn_id else _sql_hook(conn_id)
-        verdict = reconcile_transform(domain, name, Ending((), RunResult(0, 0.0), rows=_audit_rows(hook, table, job)))
+        verdict = reconcile_transform(
+            domain, name, CommandEnd((), RunResult(0, 0.0), rows=_audit_rows(hook, table, job))
+        )
         if verdict.status == "failed":
             raise RuntimeError(f"{domain}.{name}: failed: {verdict.reason or f'{table} says so (JOBID {job})'}")
         if verdict.status != "loaded":

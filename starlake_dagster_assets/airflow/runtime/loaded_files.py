@@ -10,19 +10,19 @@ from dataclasses import replace
 from typing import Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTable
-from starlake_dagster_assets.airflow.runtime.local_load_files import LoadAreas, TableTries, TryRecord
+from starlake_dagster_assets.airflow.runtime.local_load_files import LoadAreas, TableFilesByTry, TryRecord
 from starlake_dagster_assets.commands.model import Event, TableFailed
-from starlake_dagster_assets.execution.evidence import Ending, Evidence, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["TakenFiles"]
+__all__ = ["LoadedFiles"]
 
 _LOADED_BEFORE = "loaded by an earlier try of this task"
 
 
-class TakenFiles:
+class LoadedFiles:
     """The files of the tables of one load over all tries of its task.
 
     Args:
@@ -33,7 +33,7 @@ class TakenFiles:
 
     def __init__(self, record: TryRecord, areas: LoadAreas, spec: LoadSpec) -> None:
         self._record, self._areas, self._requested, self._domain = record, areas, spec.requested, spec.domain
-        self._tries = {stem: record.tables.get(stem) or TableTries() for stem in spec.requested}
+        self._tries = {stem: record.tables.get(stem) or TableFilesByTry() for stem in spec.requested}
 
     def prepare(self) -> Mapping[str, str]:
         """Moves files that an earlier try did not load back to `stage`.
@@ -74,7 +74,7 @@ class TakenFiles:
 
     def note(self, files: LoadFiles, events: Sequence[Event]) -> None:
         """Records the files that were taken so far, because a process that is killed cannot do so at its end."""
-        tries: dict[str, TableTries] = {}
+        tries: dict[str, TableFilesByTry] = {}
         seen, progress = self._record.known and files.is_listed, LoadProgress(events)
         for stem, table in self._requested.items():
             taken = {*files.sizes(table), *progress.announced(_name(table))}
@@ -82,7 +82,7 @@ class TakenFiles:
             tries[stem].unfinished = sorted(progress.unfinished(_name(table)))
         self._record.save(tries, ended_well=False)
 
-    def resolve(self, alone: Mapping[str, Verdict], ending: Ending, files: LoadFiles) -> dict[str, Verdict]:
+    def resolve(self, alone: Mapping[str, Verdict], ending: CommandEnd, files: LoadFiles) -> dict[str, Verdict]:
         """Returns the verdicts with earlier tries taken into account, by table.
 
         Args:
@@ -96,7 +96,7 @@ class TakenFiles:
         }
 
     def _resolved(
-        self, table: WorkerTable, one: TableTries, verdict: Verdict, ending: Ending, files: LoadFiles
+        self, table: WorkerTable, one: TableFilesByTry, verdict: Verdict, ending: CommandEnd, files: LoadFiles
     ) -> Verdict:
         record = self._record
         missing = sorted({*one.pending} - _loaded_files(table, verdict, ending))
@@ -122,7 +122,7 @@ class TakenFiles:
         self,
         alone: Mapping[str, Verdict],
         final: Mapping[str, Verdict],
-        ending: Ending,
+        ending: CommandEnd,
         *,
         ended_well: bool,
     ) -> None:
@@ -134,7 +134,7 @@ class TakenFiles:
             ending: The facts about the load.
             ended_well: Whether the exit code is 0 or 99.
         """
-        tries, progress = dict[str, TableTries](), LoadProgress(ending.events)
+        tries, progress = dict[str, TableFilesByTry](), LoadProgress(ending.events)
         for stem, table in self._requested.items():
             verdict, facts = alone[table.name], ending.files.get((table.domain_name, table.name))
             gone = {*facts.before} - facts.waiting if facts is not None else set[str]()
@@ -156,14 +156,14 @@ class TakenFiles:
     def _list(self, area: Literal["stage", "ingesting"]) -> Mapping[str, str]:
         return self._areas.list_files(area, self._domain[0].domain_name) or {}
 
-    def _settle(self, table: WorkerTable, one: TableTries) -> None:
+    def _settle(self, table: WorkerTable, one: TableFilesByTry) -> None:
         """Counts pending files as loaded if they have arrived in `archive` since a try took them."""
         now = (self._areas.archived(table.domain_name, list(one.pending)) or {}) if one.pending else {}
         for name in [name for name, before in one.pending.items() if now.get(name, before) != before]:
             del one.pending[name]
             one.loaded.append(name)
 
-    def _put_back(self, table: WorkerTable, one: TableTries) -> None:
+    def _put_back(self, table: WorkerTable, one: TableFilesByTry) -> None:
         """Moves unfinished files back to `stage`, and keeps their names and marks there."""
         for name in one.unfinished:
             if (new := self._areas.put_back(table, name, self._domain)) is None:
@@ -175,18 +175,18 @@ class TakenFiles:
         one.unfinished = [name for name in one.unfinished if name in one.pending and name not in one.returned]
 
     def _after(
-        self, table: WorkerTable, before: TableTries, status: str, taken: Iterable[str], loaded: Collection[str]
-    ) -> TableTries:
+        self, table: WorkerTable, before: TableFilesByTry, status: str, taken: Iterable[str], loaded: Collection[str]
+    ) -> TableFilesByTry:
         """Returns the record of a table after a try that took some files and loaded some."""
         new = [name for name in sorted(taken) if name not in loaded]
         pending = {name: mark for name, mark in before.pending.items() if name not in loaded}
         marks = self._areas.archived(table.domain_name, new) or {} if new else {}
         pending |= {name: marks.get(name, "") for name in new if name not in pending}
         found = [*(name for name in before.loaded if name not in pending), *loaded]
-        return TableTries(status, pending, loaded=list(dict.fromkeys(found)))
+        return TableFilesByTry(status, pending, loaded=list(dict.fromkeys(found)))
 
 
-def _loaded_files(table: WorkerTable, verdict: Verdict, ending: Ending) -> set[str]:
+def _loaded_files(table: WorkerTable, verdict: Verdict, ending: CommandEnd) -> set[str]:
     """Returns the files that this try loaded, by their locations, or by the log if these are unknown."""
     if verdict.status == "loaded":
         return {*verdict.files}

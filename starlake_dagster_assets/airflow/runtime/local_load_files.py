@@ -20,7 +20,7 @@ from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.execution.load_files import AreaReader
 from starlake_dagster_assets.execution.restaged_file_name import returned_name
 
-__all__ = ["LoadAreas", "RecordFile", "TableTries", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
+__all__ = ["LoadAreas", "RecordFile", "TableFilesByTry", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
 
 _KEPT_DAYS = 30
 
@@ -205,7 +205,7 @@ def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerA
 
 
 @dataclass
-class TableTries:
+class TableFilesByTry:
     """Files that the tries of a task took for one table.
 
     Attributes:
@@ -243,7 +243,7 @@ class TryRecord:
     known: bool = True
     again: bool = False
     begun: bool = False
-    tables: dict[str, TableTries] = field(default_factory=dict[str, TableTries])
+    tables: dict[str, TableFilesByTry] = field(default_factory=dict[str, TableFilesByTry])
     listing: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
@@ -273,10 +273,10 @@ class TryRecord:
         else:
             found.again = not record["ended_well"]
         if found.begun or found.again:
-            found.tables = {stem: TableTries(**one) for stem, one in record["tables"].items()}
+            found.tables = {stem: TableFilesByTry(**one) for stem, one in record["tables"].items()}
         return found
 
-    def save(self, tables: Mapping[str, TableTries], *, ended_well: bool) -> None:
+    def save(self, tables: Mapping[str, TableFilesByTry], *, ended_well: bool) -> None:
         """Writes the record.
 
         Args:

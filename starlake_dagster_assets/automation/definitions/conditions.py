@@ -20,7 +20,7 @@ from starlake_dagster_assets.automation.definitions.lineage_facts import EventLo
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.model import AnyOf, LineageWatch, Trigger, Triggers, Upstream
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
@@ -83,7 +83,7 @@ class ConditionScope:
         nodes: dict[str, None] = {}
         for node, trigger in self._triggers.triggers.items():
             if trigger.watch is not None:
-                nodes.update(dict.fromkeys([node, *watched(trigger.watch.condition)]))
+                nodes.update(dict.fromkeys([node, *watched_nodes(trigger.watch.condition)]))
         return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
 
     def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
@@ -45,7 +45,7 @@ def unowned_upstreams(
     found: set[str] = set()
     stack = list(members)
     watches = [one.watch for node in stack if (one := triggers.triggers.get(node)) is not None]
-    seen = {up for watch in watches if watch is not None for up in watched(watch.condition)}
+    seen = {up for watch in watches if watch is not None for up in watched_nodes(watch.condition)}
     while stack:
         for up in project.graph.upstream.get(stack.pop(), ()):
             owner = triggers.triggers[up].owner if up in triggers.triggers else "none"

@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, NeededRun
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import TRIGGER
@@ -118,7 +118,7 @@ def lineage_scopes(
         return tuple(sorted(nodes, key=lambda node: (place.get(node, -1), node)))
 
     watches = {
-        node: watched(one.watch.condition)
+        node: watched_nodes(one.watch.condition)
         for node, one in triggers.triggers.items()
         if one.watch is not None and one.is_lineage
     }

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.definitions.lineage_partitions import PartitionTable
-from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import instant
@@ -178,7 +178,7 @@ class EventLogFacts:
     def watched(self, node: str) -> Sequence[str]:
         """Returns the nodes that a node watches."""
         trigger = self._triggers.triggers.get(node)
-        return watched(trigger.watch.condition) if trigger is not None and trigger.watch is not None else ()
+        return watched_nodes(trigger.watch.condition) if trigger is not None and trigger.watch is not None else ()
 
     def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """Returns the tags of runs, by their ids; those of deleted runs are left out."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileSet
-from starlake_dagster_assets.automation.file_arrivals.guard_cli import asked_of_starlake
+from starlake_dagster_assets.automation.file_arrivals.guard_cli import run_preload_command
 from starlake_dagster_assets.automation.file_arrivals.pre_load_check import FirstListings, PreLoadCheck
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
@@ -141,7 +141,7 @@ class GuardedRun:
             return {}  # the sensor has seen the ack file, and deletes it
         check = self._check(pre_load, tables)
         if pre_load.guard == "cli":
-            return asked_of_starlake(check, self._runner, self._settings)
+            return run_preload_command(check, self._runner, self._settings)
         if pre_load.strategy == "ack":
             return check.acknowledged()
         return check.ready(self._vouched, self._first, self._log)

@@ -14,11 +14,11 @@ from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
+from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.execution.file_store import Store, StoreError
 from starlake_dagster_assets.execution.outcome import NotReady, RunSettings
-from starlake_dagster_assets.execution.reconcile import Ending
 
-__all__ = ["asked_of_starlake"]
+__all__ = ["run_preload_command"]
 
 _SENTINEL = "{SL_DATASETS}/.not_ready/"
 _WROTE = "Wrote not-ready sentinel"
@@ -29,7 +29,7 @@ _ROW = re.compile(r"^\|\s*(?P<domain>[^|]+?)\s*\|\s*(?P<table>[^|]+?)\s*\|\s*(?P
 _CRASH = re.compile(r"\bERROR\b|^Exception in thread|^Error: ")
 
 
-def asked_of_starlake(check: PreLoadCheck, runner: Runner, settings: RunSettings) -> Mapping[str, NotReady]:
+def run_preload_command(check: PreLoadCheck, runner: Runner, settings: RunSettings) -> Mapping[str, NotReady]:
     """Runs `starlake preload` for tables of one domain. With strategy `ack` it deletes the ack file.
 
     Args:
@@ -72,7 +72,7 @@ def asked_of_starlake(check: PreLoadCheck, runner: Runner, settings: RunSettings
     }
 
 
-def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[str], Ending]:
+def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[str], CommandEnd]:
     lines: list[str] = []
 
     def take(line: Line) -> None:
@@ -84,7 +84,7 @@ def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[
 
 
 def _told_not_ready(
-    lines: list[str], ending: Ending, loadable: Mapping[str, bool], store: Store, sentinel: str
+    lines: list[str], ending: CommandEnd, loadable: Mapping[str, bool], store: Store, sentinel: str
 ) -> bool:
     """Whether the program reported that there are no files, as opposed to a crash."""
     if ending.clean:

@@ -9,9 +9,9 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.policies.dags import Dags
+from starlake_dagster_assets.automation.policies.dags import DagConfigs
 from starlake_dagster_assets.automation.policies.interval_checks import appends_without_interval
-from starlake_dagster_assets.automation.policies.jobs import Jobs
+from starlake_dagster_assets.automation.policies.jobs import JobGroups
 from starlake_dagster_assets.automation.policies.model import (
     Clock,
     LineageWatch,
@@ -26,11 +26,11 @@ from starlake_dagster_assets.automation.policies.partitions import (
     REASONS,
     Obstacle,
     finer_than_a_day,
-    left_out,
     obstacle,
     partition_column,
     partition_column_type,
     remedy,
+    unpartitioned_warning,
 )
 from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
@@ -111,7 +111,7 @@ class _Builder:
         self._model, self._graph, self._automation = model, graph, automation
         self._everywhere = automation.node_settings()
         self.reader = OptionReader(model, self._everywhere)
-        self._dags = Dags(model, self.reader)
+        self._dags = DagConfigs(model, self.reader)
         self._left_out: dict[Obstacle, list[Node]] = {}
         """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
         self._needed: dict[str, list[str]] = {}
@@ -125,9 +125,9 @@ class _Builder:
         watched = watches.of(self._followed())
         owners = {node: self._owner(node, watched.get(node)) for node in self._sorted_nodes}
         for kind, nodes in self._left_out.items():
-            self._wrong(nodes[0], left_out(kind, (node.id for node in nodes)), warning=True)
+            self._wrong(nodes[0], unpartitioned_warning(kind, (node.id for node in nodes)), warning=True)
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
-        jobs = Jobs(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
+        jobs = JobGroups(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
         for node, message in appends_without_interval(self._graph, triggers):
             self._wrong(node, message, warning=True)

@@ -10,13 +10,13 @@ from starlake_dagster_assets.automation.policies.options import OptionReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import DagConfig, Project
 
-__all__ = ["Dags", "word"]
+__all__ = ["DagConfigs", "ascii_name"]
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_]+")
 _SUFFIX = re.compile(r"\.(?:py|sql)$", re.IGNORECASE)
 
 
-def word(text: str) -> str:
+def ascii_name(text: str) -> str:
     """Returns a name of letters, digits and underscores; accents are dropped.
 
     Examples:
@@ -27,7 +27,7 @@ def word(text: str) -> str:
     return _REFUSED.sub("_", plain).strip("_")
 
 
-class Dags:
+class DagConfigs:
     """The DAG configurations of a project, as its tables and tasks refer to them.
 
     Args:
@@ -67,7 +67,7 @@ class Dags:
 
     def file(self, dag: DagConfig, node: Node) -> str:
         """Returns the name of the DAG file of a node, without its suffix, as the name of a job."""
-        return word(self.stem(dag, node)) or word(dag.name) or "dag"
+        return ascii_name(self.stem(dag, node)) or ascii_name(dag.name) or "dag"
 
     def stem(self, dag: DagConfig, node: Node) -> str:
         """Returns the name of the DAG file of a node, without its suffix, unchanged."""

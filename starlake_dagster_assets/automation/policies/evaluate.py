@@ -18,7 +18,7 @@ __all__ = [
     "Evaluator",
     "RunNeeded",
     "Skip",
-    "watched",
+    "watched_nodes",
 ]
 
 _STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeeded and materialized nothing"}
@@ -158,7 +158,7 @@ class Evaluator:
     def _pending_upstreams(self, state: _State, together: Collection[LineageTarget] = ()) -> dict[str, str]:
         """Returns the watched nodes that are about to be materialized, each with the reason."""
         found: dict[str, str] = {}
-        for up in watched(state.watch.condition):
+        for up in watched_nodes(state.watch.condition):
             ups = self.facts.upstream(state.target, up)
             whys = ("the same run materializes it" if one in together else self.pending(one) for one in ups)
             if why := next(filter(None, whys), ""):
@@ -201,7 +201,7 @@ class Evaluator:
     def _stopped(self, state: _State) -> str:
         """Returns a sentence about upstreams that are due and not waited for, since nothing starts them."""
         found: list[str] = []
-        for up in watched(state.watch.condition):
+        for up in watched_nodes(state.watch.condition):
             sensor = self.facts.stopped_sensor(up) if self._is_due(state.target, up) else None
             if sensor is not None:
                 found.append(f"{up} is due too and not waited for: its sensor {sensor} is stopped")
@@ -221,7 +221,7 @@ class Evaluator:
     def _found(self, target: LineageTarget) -> _State:
         watch = self.triggers[target.node].watch
         assert watch is not None
-        nodes = watched(watch.condition)
+        nodes = watched_nodes(watch.condition)
         updates = {node: one for node, one in self.facts.updates(target).items() if node in nodes}
         fresh = [node for node, one in updates.items() if not self.facts.is_consumed(target, node, one)]
         moved = [node for node in fresh if not (watch.gate and _expired(watch, node, updates[node], self.facts.now))]
@@ -235,7 +235,9 @@ class Evaluator:
 
     def _awaited(self, state: _State, counted: Collection[str], joined: Collection[str] = ()) -> str:
         lacking = _lacking(state.watch.condition, counted, state.patient)
-        nodes = [node for node in watched(state.watch.condition) if node not in counted and node not in state.patient]
+        nodes = [
+            node for node in watched_nodes(state.watch.condition) if node not in counted and node not in state.patient
+        ]
         why = listed([self._standing(state, node) for node in nodes], ";")
         if not counted:
             return f"No new update: {why}." if why else "No new update."
@@ -259,11 +261,11 @@ class Evaluator:
         return f"{when}, for another cycle" if state.cycle else when
 
 
-def watched(condition: Condition) -> tuple[str, ...]:
+def watched_nodes(condition: Condition) -> tuple[str, ...]:
     """Returns the nodes of a condition, sorted."""
     if isinstance(condition, Upstream):
         return (condition.node,)
-    return tuple(sorted({node for part in condition.parts for node in watched(part)}))
+    return tuple(sorted({node for part in condition.parts for node in watched_nodes(part)}))
 
 
 def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.policies.dags import Dags, word
+from starlake_dagster_assets.automation.policies.dags import DagConfigs, ascii_name
 from starlake_dagster_assets.automation.policies.model import Job, Trigger
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["Jobs"]
+__all__ = ["JobGroups"]
 
 _LABELS = {"arrival": "files", "lineage": "", "condition": "conditions", "none": "manual"}
 
@@ -28,7 +28,7 @@ class _Group:
     nodes: list[str] = field(default_factory=list[str])
 
 
-class Jobs:
+class JobGroups:
     """The jobs of a project.
 
     Args:
@@ -43,7 +43,7 @@ class Jobs:
     def __init__(
         self,
         graph: Graph,
-        dags: Dags,
+        dags: DagConfigs,
         settings: Callable[[Node], NodeSettings],
         owners: Mapping[str, Trigger],
         needed: Mapping[str, Sequence[str]],
@@ -91,7 +91,7 @@ class Jobs:
             node = self._graph.nodes[node_id]
             kind = "load" if node.kind == "table" else "transform"
             dag = self._dags.of(node)
-            base = self._prefix + (self._dags.file(dag, node) if dag else f"{kind}_{word(node.domain)}")
+            base = self._prefix + (self._dags.file(dag, node) if dag else f"{kind}_{ascii_name(node.domain)}")
             key = (base, kind, dag.name if dag else "", trigger.owner, trigger.clock)
             if key not in groups:
                 label = self._label(node, trigger, named=dag is not None)
@@ -104,8 +104,8 @@ class Jobs:
             return _LABELS[trigger.owner] or ("lineage" if named else "")
         label = self._dags.label(node)
         if named or not label.startswith("cron"):
-            return word(label)
-        return "cron_" + "_".join(word(part) or "x" for part in trigger.clock.cron.split())
+            return ascii_name(label)
+        return "cron_" + "_".join(ascii_name(part) or "x" for part in trigger.clock.cron.split())
 
     def _sorted(self, nodes: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=self._place.__getitem__))

@@ -15,11 +15,11 @@ __all__ = [
     "REASONS",
     "Obstacle",
     "finer_than_a_day",
-    "left_out",
     "obstacle",
     "partition_column",
     "partition_column_type",
     "remedy",
+    "unpartitioned_warning",
 ]
 
 Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load", "untimed"]
@@ -87,7 +87,7 @@ def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
     return _KINDS.get(kind) or (None if kind in STRATEGIES else "statements")
 
 
-def left_out(kind: Obstacle, nodes: Iterable[str]) -> str:
+def unpartitioned_warning(kind: Obstacle, nodes: Iterable[str]) -> str:
     """Renders the warning about nodes that are left unpartitioned."""
     names = list(nodes)
     what = "is left" if len(names) == 1 else "are left"

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from starlake_dagster_assets.automation.policies.crons import period_of
-from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.expression import (
     ExpressionError,
     joined,
@@ -62,7 +62,7 @@ class Watches:
             followed: What each task follows of what it reads, by node id.
         """
         found = {node: self._watch(self.graph.nodes[node], ups) for node, ups in followed.items()}
-        return {node: watch for node, watch in found.items() if watched(watch.condition)}
+        return {node: watch for node, watch in found.items() if watched_nodes(watch.condition)}
 
     @cached_property
     def frequencies(self) -> Mapping[str, str]:
@@ -83,7 +83,7 @@ class Watches:
             condition = joined(AnyOf if word == "any" else AllOf, [Upstream(up) for up in ups])
         else:
             condition = self._expression(node, strategy) or joined(AnyOf, [Upstream(up) for up in ups])
-        seen = watched(condition)
+        seen = watched_nodes(condition)
         optional, slower = self._optional(node, seen), self._slower(node, seen)
         freshness = {up: limit for up in seen if (limit := self._freshness(up)) is not None}
         return LineageWatch(
@@ -105,7 +105,7 @@ class Watches:
         except ExpressionError as error:
             self.reader.report_setting(node, "dataset_triggering_strategy", text, str(error))
             return None
-        if node.id in watched(found):
+        if node.id in watched_nodes(found):
             self._wrong(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
             return None
         return found

@@ -11,7 +11,7 @@ from starlake_dagster_assets.commands.project_source import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.dagster_assets.results.columns import TaskColumnLineage, warehouse_schema
-from starlake_dagster_assets.dagster_assets.results.existing_table_checks import standing_results
+from starlake_dagster_assets.dagster_assets.results.existing_table_checks import existing_table_results
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.partition_results import LoadPartitions
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
@@ -19,9 +19,9 @@ from starlake_dagster_assets.dagster_assets.results.step_outputs import unchange
 from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
 from starlake_dagster_assets.dagster_assets.specs.preview import as_table, may_be_shown
-from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_held
+from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_of_runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
-from starlake_dagster_assets.execution.outcome import Outcome, RunSettings, Settled
+from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
@@ -63,7 +63,7 @@ class Results:
         self._reader = runner.warehouse_reader()
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
-        self._secrets = secrets_of(binding.source.model) | secrets_held(runner)
+        self._secrets = secrets_of(binding.source.model) | secrets_of_runner(runner)
         self._lineage = TaskColumnLineage(binding.translator, self._keys)
         self._private = PrivateColumns(lambda: self._lineage.columns, binding.translator.graph, binding.source.model)
         self._samples = Samples(self._reader, self._private, binding.source.model, fetch.samples)
@@ -86,9 +86,9 @@ class Results:
         """Counts the rows of the warehouse that must be known before the first command."""
         self._loads.read_before(list(nodes))
 
-    def of(self, item: Outcome | Settled) -> Iterator[StarlakeEvent]:
+    def of(self, item: Outcome | FinalOutcome) -> Iterator[StarlakeEvent]:
         """Yields the events of an outcome, or those left over once its command has ended."""
-        if isinstance(item, Settled):
+        if isinstance(item, FinalOutcome):
             yield from self._late_checks(item.outcome)
             yield from self._late_metadata(item.outcome.node)
             return
@@ -228,7 +228,7 @@ class Results:
         reader, project, samples = self._reader, self._binding.source.model, self._samples
         if reader is None:
             return ()
-        return self._ask(lambda: list(standing_results(node, key, named, project, reader, samples))) or ()
+        return self._ask(lambda: list(existing_table_results(node, key, named, project, reader, samples))) or ()
 
     # ------------------------------------------------------------------------------------------------- checks
 

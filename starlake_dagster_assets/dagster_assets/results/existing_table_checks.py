@@ -21,13 +21,13 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Project, Table
 
-__all__ = ["cannot", "standing_results"]
+__all__ = ["cannot", "existing_table_results"]
 
 _REJECTED, _DRIFT = RESERVED
 _ABSENT = "The table does not exist yet: materialize it."
 
 
-def standing_results(
+def existing_table_results(
     node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, reader: WarehouseReader, samples: Samples
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates checks of a table on what the warehouse holds.

@@ -6,10 +6,10 @@ import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.results.compute_log import compute_log
 from starlake_dagster_assets.execution.errors_in_log import headline
-from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, Settled
+from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, ResultPolicies
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["Problems"]
+__all__ = ["StepFailures"]
 
 _LONGEST = 600
 _HEAD = 80
@@ -19,7 +19,7 @@ _HOW_TO_FIND_OUT = (
 )
 
 
-class Problems:
+class StepFailures:
     """Tables and tasks of a step that failed, and commands that failed although no table did.
 
     Args:
@@ -42,7 +42,7 @@ class Problems:
         """Outcomes that fail the step."""
         return [outcome for outcome in self._lost.values() if outcome.status != "skipped"]
 
-    def note(self, item: Outcome | Settled | FailedCommand) -> None:
+    def note(self, item: Outcome | FinalOutcome | FailedCommand) -> None:
         """Logs an outcome that is a problem, and remembers one that fails the step."""
         log = self._context.log
         if isinstance(item, FailedCommand):
@@ -57,7 +57,7 @@ class Problems:
         outcome = item if isinstance(item, Outcome) else item.outcome
         for text in outcome.warnings if outcome.status == "materialized" else ():
             log.warning(f"{outcome.node.id}: {text}")
-        if isinstance(item, Settled) or outcome.status not in ("failed", "skipped", "unknown"):
+        if isinstance(item, FinalOutcome) or outcome.status not in ("failed", "skipped", "unknown"):
             return
         fails = outcome.status == "failed" or (outcome.status == "unknown" and self._policies.unknown_result == "fail")
         (log.error if fails else log.warning)(_text(outcome))

@@ -16,7 +16,7 @@ from starlake_dagster_assets.automation.policies.intervals import Interval, inte
 from starlake_dagster_assets.automation.policies.partitions import remedy
 from starlake_dagster_assets.dagster_assets.steps.consumption import Consumption, Update, consumption_of, update_of
 
-__all__ = ["FULL_REFRESH", "AppendedRows", "append_refused"]
+__all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message"]
 
 FULL_REFRESH = "starlake/full_refresh"
 """Metadata of a materialization: the run emptied the table first, so that the rows of earlier runs are gone."""
@@ -99,7 +99,7 @@ class AppendedRows:
                 yield interval or (_EVER, self._end_of_rows(up, update, update.timestamp))
 
 
-def append_refused(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:
+def duplicate_append_message(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:
     """Returns the message for a task that does not append the rows of an interval.
 
     Args:

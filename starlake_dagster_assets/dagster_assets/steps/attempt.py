@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.direct import has_no_run
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
+from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
 
 __all__ = ["attempt_of", "command_attempt_of", "deployment_of", "may_retry"]
 
@@ -20,31 +20,31 @@ _RETRY = "dagster/auto_retry_run_id"
 _ENDED = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
-def attempt_of(context: dg.AssetExecutionContext) -> Attempt:
+def attempt_of(context: dg.AssetExecutionContext) -> StepAttempt:
     """Returns the attempt that a context belongs to, with a ledger in the event log of its run."""
     run, step = context.run, context.assets_def.op.name
     labels = {"job": run.job_name, "deployment": deployment_of(context.instance)}
     if context.has_partition_key:
         labels["partition"] = context.partition_key
-    ledger = _EventLedger(context.instance, run, step, first=context.retry_number == 0)
-    return Attempt(
+    ledger = _EventLogExecutions(context.instance, run, step, first=context.retry_number == 0)
+    return StepAttempt(
         run.run_id, step, context.retry_number, labels, ledger, lambda: _others_ended(context.instance, run, step)
     )
 
 
-def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> Attempt:
+def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> StepAttempt:
     """Returns the attempt of an op or asset that runs a single command.
 
     Args:
         context: Of the op or asset; None, or a context without a run, gives an attempt of no run.
     """
     if context is None or has_no_run(context):
-        return Attempt()
+        return StepAttempt()
     instance, run, step = context.instance, context.run, context.op_def.name
     others_ended = partial(_others_ended, instance, run, step)
-    ledger = _EventLedger(instance, run, step, first=context.retry_number == 0)
+    ledger = _EventLogExecutions(instance, run, step, first=context.retry_number == 0)
     labels = {"job": run.job_name, "deployment": deployment_of(instance)}
-    return Attempt(run.run_id, step, context.retry_number, labels, ledger, others_ended)
+    return StepAttempt(run.run_id, step, context.retry_number, labels, ledger, others_ended)
 
 
 def deployment_of(instance: dg.DagsterInstance) -> str:
@@ -73,7 +73,7 @@ def _others_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -
     return others <= ended
 
 
-class _EventLedger:
+class _EventLogExecutions:
     """Executions as engine events of the run: they outlive the process, and an operator sees them.
 
     Args:

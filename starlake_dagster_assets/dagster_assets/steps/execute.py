@@ -19,28 +19,28 @@ from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import Results
 from starlake_dagster_assets.dagster_assets.results.existing_table_checks import cannot
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
-from starlake_dagster_assets.dagster_assets.results.step_failures import Problems
+from starlake_dagster_assets.dagster_assets.results.step_failures import StepFailures
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
     previous_jobs,
+    previous_loads,
     read_previous_attempts,
     repeats_failed_assets,
-    taken_before,
 )
 from starlake_dagster_assets.dagster_assets.steps.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.steps.step_intervals import StepIntervals
 from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
+    invalid_partition_tasks,
     options_for,
     partitions_of_step,
-    refused_tasks,
     replacement_environment,
     window_of_step,
 )
 from starlake_dagster_assets.dagster_assets.steps.step_progress import RunCall, StepProgress
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.backends.protocol import Runner, is_eager, secrets_held
+from starlake_dagster_assets.execution.backends.protocol import Runner, reports_tables_early, secrets_of_runner
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
 from starlake_dagster_assets.graph.model import Node
@@ -119,12 +119,12 @@ def _run(
     settings = replace(_settings(context, step, call, runner, variables, nodes, intervals), policies=policies)
     settings = replace(settings, refused={**intervals.refused(settings, call.launch.options), **settings.refused})
     results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
-    held = _Held(binding)
+    held = _FailedBlockingChecks(binding)
     yield from held.back(results.checks_alone(call.nodes - step.asked))
     step.asked |= call.nodes
     yield from skipped_asset_events(context, previous, meanwhile)
     wanted = [node.id for node in nodes.values()]
-    hold = (bool(fetch) and not is_eager(runner)) or results.counts_partitions(nodes.values())
+    hold = (bool(fetch) and not reports_tables_early(runner)) or results.counts_partitions(nodes.values())
     settings = replace(settings, hold=hold)
     guard = GuardedRun(
         binding.translator.get_pre_load,
@@ -142,7 +142,7 @@ def _run(
     results.before(nodes.values())
     if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
         context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
-    problems = Problems(context, policies)
+    problems = StepFailures(context, policies)
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for found in outcomes:
             item = found
@@ -201,10 +201,12 @@ def _settings(
         intervals=intervals.of_tasks(window),
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
-        refused=refused_tasks(context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)),
-        secrets=secrets_of(binding.source.model) | secrets_held(runner),
+        refused=invalid_partition_tasks(
+            context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)
+        ),
+        secrets=secrets_of(binding.source.model) | secrets_of_runner(runner),
         again=bool(context.retry_number or context.run.parent_run_id),
-        taken=taken_before(context, binding),
+        taken=previous_loads(context, binding),
         previous_jobs=previous_jobs(context),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),
@@ -268,7 +270,7 @@ def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
     return {**found, "overrides": overrides}
 
 
-class _Held:
+class _FailedBlockingChecks:
     """Failed checks that block: Dagster 1.9 ends the step at the first one, so they come after everything else."""
 
     def __init__(self, binding: Binding) -> None:

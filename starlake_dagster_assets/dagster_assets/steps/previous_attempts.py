@@ -17,10 +17,10 @@ __all__ = [
     "materialized_keys",
     "partitioned",
     "previous_jobs",
+    "previous_loads",
     "read_previous_attempts",
     "repeated_runs",
     "repeats_failed_assets",
-    "taken_before",
 ]
 
 _FROM_FAILURE = "dagster/is_resume_retry"
@@ -107,7 +107,7 @@ def previous_jobs(context: dg.AssetExecutionContext) -> tuple[str, ...]:
     return tuple(f"{run}-{context.assets_def.op.name}-" for run in runs)
 
 
-def taken_before(context: dg.AssetExecutionContext, binding: Binding) -> Mapping[str, PreviousLoad]:
+def previous_loads(context: dg.AssetExecutionContext, binding: Binding) -> Mapping[str, PreviousLoad]:
     """Returns loads by earlier attempts that failed or are unknown, in this run or the one it repeats, by node id."""
     runs = [context.run.parent_run_id, context.run.run_id if context.retry_number else None]
     nodes = {key: node.id for key, node in binding.nodes.items()}

@@ -33,7 +33,7 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
 from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     FULL_REFRESH,
     AppendedRows,
-    append_refused,
+    duplicate_append_message,
     record_time,
 )
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
@@ -145,7 +145,7 @@ class StepIntervals:
                 continue
             known = interval if interval is not None and interval[1] != _NEVER else None
             if (before := self._rows_of(key).overlapping(known)) is not None:
-                found[node.id] = append_refused(node.id, known, before)
+                found[node.id] = duplicate_append_message(node.id, known, before)
         return found
 
     @cached_property

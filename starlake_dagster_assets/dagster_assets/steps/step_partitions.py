@@ -24,9 +24,9 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
 __all__ = [
+    "invalid_partition_tasks",
     "options_for",
     "partitions_of_step",
-    "refused_tasks",
     "replacement_environment",
     "window_of_step",
 ]
@@ -87,7 +87,7 @@ def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | Non
     return variables_of(found, node.id)
 
 
-def refused_tasks(
+def invalid_partition_tasks(
     context: dg.AssetExecutionContext,
     nodes: Mapping[dg.AssetKey, Node],
     trigger: Callable[[Node], Trigger],

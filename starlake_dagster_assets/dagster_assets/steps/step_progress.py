@@ -11,7 +11,7 @@ from starlake_dagster_assets.dagster_assets.direct import is_direct
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
 from starlake_dagster_assets.execution.backends.protocol import KeepingRunner, Runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
-from starlake_dagster_assets.execution.outcome import Outcome, Settled, TaskOptions
+from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, TaskOptions
 from starlake_dagster_assets.graph.select import some
 
 __all__ = ["RunCall", "StepProgress"]
@@ -96,9 +96,9 @@ class StepProgress:
         elif isinstance(event, dg.AssetObservation) and (event.description or event.metadata):
             self._observed.add(event.asset_key)
 
-    def note_unevaluated(self, item: Outcome | Settled) -> None:
+    def note_unevaluated(self, item: Outcome | FinalOutcome) -> None:
         """Records the expectations of an outcome that nothing could evaluate, of which the run has warned."""
-        outcome = item.outcome if isinstance(item, Settled) else item
+        outcome = item.outcome if isinstance(item, FinalOutcome) else item
         names = {check.expectation.name for check in outcome.checks if check.unknown}
         for key in [key for key, node in self.binding.nodes.items() if node.id == outcome.node.id] if names else ():
             specs = self.binding.checks.get(key, {})

@@ -10,9 +10,9 @@ import duckdb
 
 from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded
 from starlake_dagster_assets.commands.project_source import secrets_of
-from starlake_dagster_assets.engine.command_output import Emit, Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput, Emit
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
-from starlake_dagster_assets.engine.commands.load import LoadRequest, load
+from starlake_dagster_assets.engine.commands.load import LoadRequest, run_load_command
 from starlake_dagster_assets.engine.commands.preload import PreloadRequest, readiness_table, run_preload
 from starlake_dagster_assets.engine.commands.stage import run_stage
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
@@ -33,7 +33,7 @@ class _Call:
     command: str
     arguments: Arguments
     text: str
-    journal: Journal
+    journal: CommandOutput
     options: EngineOptions
     environ: Mapping[str, str]
 
@@ -52,7 +52,7 @@ def execute_command(
     Returns:
         The exit code: 0, or 1 for everything else.
     """
-    journal = Journal(emit)
+    journal = CommandOutput(emit)
     if not argv or argv[0] in {"help", "--help"}:
         journal.out(_help(argv[1:]))
         return 0
@@ -177,7 +177,7 @@ def _load(call: _Call) -> int:
         arguments.text("scheduledDate"),
     )
     project, problems = _read_project(call)
-    load(project, request, call.journal, call.options, call.environ, problems)
+    run_load_command(project, request, call.journal, call.options, call.environ, problems)
     return _succeeded(call)
 
 
@@ -241,7 +241,7 @@ def _succeeded(call: _Call) -> int:
     return 0
 
 
-def _unknown(command: str, journal: Journal) -> int:
+def _unknown(command: str, journal: CommandOutput) -> int:
     guess = closest_match(command, [*COMMANDS, *_ALIASES])
     hint = f"; did you mean {guess}?" if guess else ""
     journal.out(f"ERROR: Unknown command --> {command}")
@@ -251,7 +251,7 @@ def _unknown(command: str, journal: Journal) -> int:
     return 1
 
 
-def _rejected(error: UsageError, journal: Journal) -> None:
+def _rejected(error: UsageError, journal: CommandOutput) -> None:
     journal.err(f"\n{_RULE}\n{error}\n{usage(error.command)}\n{_RULE}")
 
 

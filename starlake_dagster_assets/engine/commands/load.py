@@ -15,13 +15,13 @@ import duckdb
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.commands.model import LoadCompleted
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, move_file
-from starlake_dagster_assets.engine.command_output import Journal, printable
+from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.engine.commands.load_results import LoadResults
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
-from starlake_dagster_assets.engine.writing.file_moves import Counts, Entry, Passage, leftovers, orphans, uri
+from starlake_dagster_assets.engine.writing.file_moves import Counts, DomainAreas, Entry, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, closest_match
@@ -29,7 +29,7 @@ from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["LoadRequest", "load"]
+__all__ = ["LoadRequest", "run_load_command"]
 
 _SOURCE = "IngestionWorkflow"
 _BY_TIME = "ai.starlake.job.load.IngestionTimeStrategy"
@@ -63,7 +63,7 @@ class LoadRequest:
 class _Context:
     project: Project
     request: LoadRequest
-    journal: Journal
+    journal: CommandOutput
     options: EngineOptions
     environ: Mapping[str, str]
     results: LoadResults
@@ -71,10 +71,10 @@ class _Context:
     """Files of tables and domains that are left out of the project."""
 
 
-def load(
+def run_load_command(
     project: Project,
     request: LoadRequest,
-    journal: Journal,
+    journal: CommandOutput,
     options: EngineOptions,
     environ: Mapping[str, str],
     problems: Sequence[Problem] = (),
@@ -193,7 +193,7 @@ def _copy_files(context: _Context, domains: Sequence[tuple[Domain, list[Table]]]
 
 
 def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> None:
-    journal, passage = context.journal, Passage(context.project, domain.name, context.journal)
+    journal, passage = context.journal, DomainAreas(context.project, domain.name, context.journal)
     journal.info(_SOURCE, f"Watch Domain: {domain.name}")
     journal.info(_SOURCE, f"List files in file:{passage.stage}")
     passage.stage.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
         _unresolved(passage, domain.tables)
 
 
-def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table], connection: str) -> None:
+def _load_connection(context: _Context, passage: DomainAreas, tables: Sequence[Table], connection: str) -> None:
     """Loads the files of the tables of one connection, which is held meanwhile."""
 
     def mine(file: Path) -> bool:
@@ -235,7 +235,7 @@ def _load_connection(context: _Context, passage: Passage, tables: Sequence[Table
 
 
 def _resolved(
-    context: _Context, passage: Passage, tables: Sequence[Table], recovered: Sequence[tuple[Entry, Counts]]
+    context: _Context, passage: DomainAreas, tables: Sequence[Table], recovered: Sequence[tuple[Entry, Counts]]
 ) -> Iterator[tuple[Table, list[Path]]]:
     """Files to load by table, in order of arrival; a file goes to the first table whose pattern matches."""
     by_name = _order(context.project)
@@ -252,7 +252,7 @@ def _resolved(
 def _load_table(
     context: _Context,
     session: Session,
-    passage: Passage,
+    passage: DomainAreas,
     table: Table,
     landed: Sequence[tuple[Entry, Counts]],
     files: Sequence[Path],
@@ -281,7 +281,7 @@ def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[li
         yield list(files[start : start + size])
 
 
-def _load_files(context: _Context, session: Session, passage: Passage, table: Table, files: Sequence[Path]) -> None:
+def _load_files(context: _Context, session: Session, passage: DomainAreas, table: Table, files: Sequence[Path]) -> None:
     if table.metadata.write_strategy.types:
         check_adaptive(table.metadata.write_strategy)
     strategy = strategy_for(table, context.project.application, files[0])
@@ -298,7 +298,7 @@ def _load_files(context: _Context, session: Session, passage: Passage, table: Ta
     _finish(context, passage, job, counts, recovered=False)
 
 
-def _job(context: _Context, session: Session, passage: Passage, table: Table, entry: Entry) -> LoadJob:
+def _job(context: _Context, session: Session, passage: DomainAreas, table: Table, entry: Entry) -> LoadJob:
     default = f"{passage.domain}-{table.name}-{entry.files[0].name}"
     name = audit_job_id(context.project, context.environ, default)
     auditor = Auditor(session, context.project, name, context.request.scheduled)
@@ -307,7 +307,7 @@ def _job(context: _Context, session: Session, passage: Passage, table: Table, en
     return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal, tolerant)
 
 
-def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *, recovered: bool) -> None:
+def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: Counts, *, recovered: bool) -> None:
     """Completes a load after its commit: the marker line, expectations that are not recorded yet, the archive."""
     paths = uri(job.entry.files)
     context.journal.info(
@@ -329,7 +329,7 @@ def _finish(context: _Context, passage: Passage, job: LoadJob, counts: Counts, *
 
 
 @contextmanager
-def _given_back(passage: Passage, job: LoadJob, options: EngineOptions) -> Generator[None]:
+def _given_back(passage: DomainAreas, job: LoadJob, options: EngineOptions) -> Generator[None]:
     """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
     try:
         yield
@@ -344,7 +344,7 @@ def _given_back(passage: Passage, job: LoadJob, options: EngineOptions) -> Gener
         raise
 
 
-def _unresolved(passage: Passage, tables: Sequence[Table]) -> None:
+def _unresolved(passage: DomainAreas, tables: Sequence[Table]) -> None:
     """Files that no table of the domain has a pattern for."""
     for file in _files(passage.stage):
         if _table_of(file, tables) is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.commands.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
-from starlake_dagster_assets.engine.command_output import Journal, printable
+from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.engine.session import EngineOptions
 from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
 from starlake_dagster_assets.errors import EngineError
@@ -34,7 +34,7 @@ class LoadResults:
         errors: Errors that were found before.
     """
 
-    def __init__(self, journal: Journal, options: EngineOptions, errors: Sequence[str] = ()) -> None:
+    def __init__(self, journal: CommandOutput, options: EngineOptions, errors: Sequence[str] = ()) -> None:
         self.errors = list(errors)
         self._journal = journal
         self._options = options

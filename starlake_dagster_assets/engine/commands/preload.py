@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlake_dagster_assets.engine.areas import area
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.commands.stage import stageable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
@@ -46,7 +46,7 @@ class Readiness:
     tables: tuple[tuple[str, int], ...] = ()
 
 
-def run_preload(project: Project, request: PreloadRequest, journal: Journal) -> Readiness:
+def run_preload(project: Project, request: PreloadRequest, journal: CommandOutput) -> Readiness:
     """Tests a domain; has no effect but the removal of the ack file that was waited for.
 
     Args:
@@ -84,7 +84,7 @@ def readiness_table(domain: str, tables: Sequence[tuple[str, int]]) -> str:
     return "\n".join(["", rule, lines[0], rule, *lines[1:], rule, ""])
 
 
-def _counted(project: Project, request: PreloadRequest, journal: Journal, *, staged: bool) -> Readiness:
+def _counted(project: Project, request: PreloadRequest, journal: CommandOutput, *, staged: bool) -> Readiness:
     domain = next((item for item in project.domains if item.directory == request.domain), None)
     tables = () if domain is None else domain.tables
     if staged:
@@ -101,7 +101,7 @@ def _counted(project: Project, request: PreloadRequest, journal: Journal, *, sta
     return Readiness(not counts or any(count for _, count in counts), tuple(counts))
 
 
-def _files(project: Project, domain: Domain, table: Table, journal: Journal, *, staged: bool) -> int:
+def _files(project: Project, domain: Domain, table: Table, journal: CommandOutput, *, staged: bool) -> int:
     if not staged:
         return len(stageable(project, domain, table))
     folder = area(project, "stage", domain.name)
@@ -123,7 +123,7 @@ def _acknowledged(project: Project, request: PreloadRequest) -> bool:
     return True
 
 
-def _write_sentinel(project: Project, text: str, journal: Journal) -> None:
+def _write_sentinel(project: Project, text: str, journal: CommandOutput) -> None:
     """Writes the sentinel file; a failure is logged only, as in the engine."""
     try:
         path = _path(project, text)

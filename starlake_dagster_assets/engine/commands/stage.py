@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.commands.model import Line, TableFailed
 from starlake_dagster_assets.engine.areas import Listing, area, incoming_directory, list_files, move_file
-from starlake_dagster_assets.engine.command_output import Journal, printable
+from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
 from starlake_dagster_assets.project.resolve.landing import Landing, acknowledged
@@ -40,7 +40,7 @@ def run_stage(
     project: Project,
     domains: Sequence[str] | None,
     tables: Sequence[str] | None,
-    journal: Journal,
+    journal: CommandOutput,
     report: Callable[[TableFailed], None],
     rest_seconds: float = 0,
 ) -> None:
@@ -98,7 +98,7 @@ def _listed(failures: Sequence[str]) -> str:
 
 
 def _stage_domain(
-    project: Project, domain: Domain, tables: tuple[Table, ...], journal: Journal, rest_seconds: float
+    project: Project, domain: Domain, tables: tuple[Table, ...], journal: CommandOutput, rest_seconds: float
 ) -> list[_Failure]:
     """Stages the files of a domain; returns why others stay."""
     folder = incoming_directory(project, domain)
@@ -156,7 +156,7 @@ def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[
     return [item for item in arrivals if item.path not in shared], told
 
 
-def _rests(item: _Arrival, seconds: float, journal: Journal) -> bool:
+def _rests(item: _Arrival, seconds: float, journal: CommandOutput) -> bool:
     """Whether a file has not changed for as long as it has to rest."""
     if seconds <= 0:
         return True
@@ -167,7 +167,7 @@ def _rests(item: _Arrival, seconds: float, journal: Journal) -> bool:
     return age >= seconds
 
 
-def _is_free(item: _Arrival, target: Path, journal: Journal) -> bool:
+def _is_free(item: _Arrival, target: Path, journal: CommandOutput) -> bool:
     """Whether no file of that name waits in stage; otherwise that file is loaded first and the newer one stays."""
     waiting = target / item.path.name
     if not waiting.exists():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.session import EngineOptions, database_path, open_session
 from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord, audit_job_id
@@ -49,7 +49,11 @@ class UnknownTaskError(EngineError):
 
 
 def run_transform(
-    project: Project, request: TransformRequest, journal: Journal, options: EngineOptions, environ: Mapping[str, str]
+    project: Project,
+    request: TransformRequest,
+    journal: CommandOutput,
+    options: EngineOptions,
+    environ: Mapping[str, str],
 ) -> None:
     """Runs a task, or with `recursive` the tasks it depends on and then itself.
 
@@ -132,7 +136,7 @@ def _run(
     project: Project,
     task: Task,
     request: TransformRequest,
-    journal: Journal,
+    journal: CommandOutput,
     options: EngineOptions,
     environ: Mapping[str, str],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Column", "Incoming"]
+__all__ = ["AcceptedRows", "Column"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Incoming:
+class AcceptedRows:
     """The rows of one job (one file, or all files of a table when loads are grouped).
 
     Attributes:

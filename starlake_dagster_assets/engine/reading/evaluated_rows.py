@@ -13,11 +13,11 @@ from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.scratch import count, inserted
 from starlake_dagster_assets.project.model.project import Project, Table
 
-__all__ = ["Judged", "judge"]
+__all__ = ["EvaluatedRows", "evaluate_rows"]
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedRows:
     """SQL of the records of a source.
 
     Attributes:
@@ -85,11 +85,11 @@ class Judged:
         )
 
 
-def judge(con: duckdb.DuckDBPyConnection, project: Project, table: Table, source: Source) -> Judged:
+def evaluate_rows(con: duckdb.DuckDBPyConnection, project: Project, table: Table, source: Source) -> EvaluatedRows:
     """Compiles the attributes of a table for a source.
 
     Raises:
         EngineError: See `RowCompiler.compile`.
     """
     typed = RowCompiler(con, project, table, restored=source.restored).compile(source.cells)
-    return Judged(source, typed, project.application.sink_replay_to_file)
+    return EvaluatedRows(source, typed, project.application.sink_replay_to_file)

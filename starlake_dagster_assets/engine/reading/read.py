@@ -12,12 +12,12 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 from starlake_dagster_assets.engine.reading.archives import plain_files
 from starlake_dagster_assets.engine.reading.attribute_sql import Cell, RowCompiler
 from starlake_dagster_assets.engine.reading.computed import computed_select, rows_with_failing_expression
 from starlake_dagster_assets.engine.reading.ddl import column_type, duplicate_names, target_columns
-from starlake_dagster_assets.engine.reading.evaluated_rows import Judged, judge
+from starlake_dagster_assets.engine.reading.evaluated_rows import EvaluatedRows, evaluate_rows
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.privacy import BAD_VALUES, shown_error
@@ -49,7 +49,9 @@ def check_readable(
     RowCompiler(con, project, table, patterns).compile({attribute.name: Cell("NULL") for attribute in table.attributes})
 
 
-def read_incoming(con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path]) -> Incoming:
+def read_incoming(
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path]
+) -> AcceptedRows:
     """Reads files of one table.
 
     Args:
@@ -111,7 +113,7 @@ class _Reading:
             if source is None:
                 continue
             try:
-                judged = judge(self.con, self.project, self.table, source)
+                judged = evaluate_rows(self.con, self.project, self.table, source)
                 done = self._insert(judged, part)
                 if source.expected_rows in (None, done):
                     self._reject(judged, part)
@@ -127,12 +129,12 @@ class _Reading:
             self._undo(done)
         raise EngineError(f"{file.shown}: cannot be read as {self.table.metadata.format}: {failure}")
 
-    def _insert(self, judged: Judged, part: int) -> int:
+    def _insert(self, judged: EvaluatedRows, part: int) -> int:
         """Inserts all rows of a source, accepted or rejected, and returns their number."""
         columns = [*(f"sl_v{index}" for index in range(len(judged.typed))), judged.right, str(part)]
         return inserted(self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {judged.rows}")
 
-    def _reject(self, judged: Judged, part: int) -> None:
+    def _reject(self, judged: EvaluatedRows, part: int) -> None:
         rows, rejects, file = self.name("rows"), self.name("rejects"), self.files[part - 1]
         wrong = count(self.con, f"{rows} WHERE NOT sl_ok") - count(self.con, rejects)
         if wrong and judged.reject(self.con, rejects, wrong, file) != wrong:
@@ -142,7 +144,7 @@ class _Reading:
         last = f"(SELECT coalesce(max(rowid), -1) - {done} FROM {self.name('rows')})"
         self.con.execute(f"DELETE FROM {self.name('rows')} WHERE rowid > {last}")
 
-    def finish(self) -> Incoming:
+    def finish(self) -> AcceptedRows:
         rows = self.name("rows")
         total, rejected = count(self.con, rows), count(self.con, self.name("rejects"))
         paths = f"[{', '.join(literal(str(path)) for path in self.files)}][sl_part]"
@@ -151,7 +153,7 @@ class _Reading:
             self.con.execute(f"DELETE FROM {rows} WHERE NOT sl_ok")
         kept = self._accept(rows, paths)
         rejected = count(self.con, self.name("rejects"))
-        return Incoming(
+        return AcceptedRows(
             relation=self.name("accepted"),
             columns=target_columns(self.table, self.project),
             files=self.files,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import qualified
-from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 
 __all__ = ["REFUSALS", "Scratch", "count", "discard", "inserted"]
 
@@ -33,7 +33,7 @@ class Scratch:
         return qualified("temp", "main", f"sl_incoming_{self.token}_{suffix}")
 
     def create_rejects(self, *, replay: bool) -> str:
-        """Makes the table of the refused rows (see `Incoming.rejects`); `replay`: with the records themselves."""
+        """Makes the table of the rejected rows (see `AcceptedRows.rejects`); `replay`: with the records themselves."""
         name, more = self.name("rejects"), ", LINE VARCHAR, HEADER VARCHAR" if replay else ""
         self.con.execute(f"CREATE TEMP TABLE {name} (ERROR VARCHAR, PATH VARCHAR{more})")
         return name
@@ -45,7 +45,7 @@ class Scratch:
             self.con.execute(f"DROP TABLE IF EXISTS {self.name(suffix)}")
 
 
-def discard(con: duckdb.DuckDBPyConnection, incoming: Incoming) -> None:
+def discard(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows) -> None:
     """Drops the temporary tables of a reading, once its rows were written or abandoned."""
     Scratch(con, incoming.relation.split("sl_incoming_")[1].split("_")[0]).drop()
 

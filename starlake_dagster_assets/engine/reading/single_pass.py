@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier
-from starlake_dagster_assets.engine.reading.accepted_rows import Column, Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows, Column
 from starlake_dagster_assets.engine.reading.archives import plain_files
 from starlake_dagster_assets.engine.reading.computed import is_computed
 from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
-from starlake_dagster_assets.engine.reading.evaluated_rows import Judged, judge
+from starlake_dagster_assets.engine.reading.evaluated_rows import EvaluatedRows, evaluate_rows
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, sources
 from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch
@@ -36,17 +36,17 @@ class Stream:
 
     Attributes:
         relation: Quoted name of a temporary view that reads the file and gives the accepted rows in order.
-        columns: The target's columns; see `Incoming`.
+        columns: The target's columns; see `AcceptedRows`.
     """
 
     relation: str
     columns: tuple[Column, ...]
     _file: Path
-    _judged: Judged
+    _judged: EvaluatedRows
     _scratch: Scratch
     _expected: int
 
-    def written(self, write: Callable[[], int]) -> Incoming:
+    def written(self, write: Callable[[], int]) -> AcceptedRows:
         """Writes the rows, and looks for the reasons of those that are missing.
 
         Args:
@@ -68,7 +68,7 @@ class Stream:
         except REFUSALS as error:
             raise StreamError(str(error)) from error
         told = rejects if wrong else None
-        return Incoming(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, told)
+        return AcceptedRows(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, told)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain:
     source = next(sources(scratch.con, table, plain))()
     if source is None or source.expected_rows is None:
         return None
-    judged = judge(scratch.con, project, table, source)
+    judged = evaluate_rows(scratch.con, project, table, source)
     columns = [
         f"CAST(sl_v{index} AS {column_type(item, project)}) AS {identifier(item.final_name)}"
         for index, item in enumerate(table.attributes)  # none is computed

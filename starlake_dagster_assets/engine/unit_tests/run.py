@@ -15,8 +15,8 @@ import duckdb
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.project_source import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
-from starlake_dagster_assets.engine.command_output import Journal
-from starlake_dagster_assets.engine.commands.load import LoadRequest, load
+from starlake_dagster_assets.engine.command_output import CommandOutput
+from starlake_dagster_assets.engine.commands.load import LoadRequest, run_load_command
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
@@ -160,7 +160,7 @@ class _Runs:
         original, problems = self._project({**variables, **self._options})
         project, settings = isolated_project(original, folder), isolated_options(original, folder)
         target = _target(project, problems, test)
-        journal = Journal(_drop)
+        journal = CommandOutput(_drop)
         renderer = Renderer(
             self._root / "metadata", {macro.file.removeprefix("metadata/"): macro.text for macro in project.macros}
         )
@@ -274,7 +274,9 @@ def _keeps(text: str, kind: str, printed: str | None) -> bool:
     return _LEADING_ZERO.match(text) is None if number else kind != "BOOLEAN" or text.lower() == printed
 
 
-def _execute(project: Project, target: _Target, files: TestFiles, journal: Journal, settings: EngineOptions) -> None:
+def _execute(
+    project: Project, target: _Target, files: TestFiles, journal: CommandOutput, settings: EngineOptions
+) -> None:
     item = target.item
     if isinstance(item, Task):
         run_transform(project, TransformRequest(item.raw), journal, settings, {})
@@ -285,7 +287,7 @@ def _execute(project: Project, target: _Target, files: TestFiles, journal: Journ
         if not compile_java(item.pattern).fullmatch(name):
             raise EngineError(f"{path.name}: the name {name} does not match the pattern of {item.raw}, {item.pattern}")
         shutil.copyfile(path, stage / name)
-    load(project, LoadRequest((item.domain,), (item.stem,)), journal, settings, {})
+    run_load_command(project, LoadRequest((item.domain,), (item.stem,)), journal, settings, {})
 
 
 def _query(session: Session, project: Project, target: _Target, renderer: Renderer, query: str | None) -> str:

@@ -14,9 +14,9 @@ from datetime import datetime, timezone
 import duckdb
 
 from starlake_dagster_assets.engine.catalog import column_types
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.quoting import Value, literal, qualified, value
-from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project
@@ -110,7 +110,7 @@ class Auditor:
         """Discards what belongs to the caller's transaction; called when it was rolled back."""
         self._waiting = []
 
-    def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: Journal) -> None:
+    def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: CommandOutput) -> None:
         """Adds the row of a job that failed, once its transaction is given up.
 
         An audit that cannot be written is told of and no more: the failure itself is what the user has to see.
@@ -135,7 +135,7 @@ class Auditor:
         if self._project.application.audit.active:
             self._soon(lambda: self._record(outcome))
 
-    def reject(self, incoming: Incoming, domain: str, schema: str) -> None:
+    def reject(self, incoming: AcceptedRows, domain: str, schema: str) -> None:
         """Adds the refused rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
         self._soon(lambda: self._reject(incoming, domain, schema))
 
@@ -225,7 +225,7 @@ class Auditor:
             ],
         )
 
-    def _reject(self, incoming: Incoming, domain: str, schema: str) -> None:
+    def _reject(self, incoming: AcceptedRows, domain: str, schema: str) -> None:
         table = self._ensure("rejected", _REJECTED)
         if incoming.rejects is None:
             return

@@ -18,16 +18,16 @@ from uuid import uuid4
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, local_path, move_file
-from starlake_dagster_assets.engine.command_output import Journal, printable
+from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
 from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
-from starlake_dagster_assets.engine.writing.transaction import insist
+from starlake_dagster_assets.engine.writing.transaction import run_uninterrupted
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["Counts", "Entry", "Passage", "leftovers", "orphans", "uri"]
+__all__ = ["Counts", "DomainAreas", "Entry", "leftovers", "orphans", "uri"]
 
 _SOURCE = "IngestionWorkflow"
 _MARKER = "zztmp_ticket_"
@@ -90,7 +90,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Passage:
+class DomainAreas:
     """The areas of one domain.
 
     Attributes:
@@ -101,7 +101,7 @@ class Passage:
 
     project: Project
     domain: str
-    journal: Journal
+    journal: CommandOutput
 
     @property
     def stage(self) -> Path:
@@ -190,7 +190,7 @@ class Passage:
         """Drops the marker and the tickets of files that have left."""
         marker = entry.marker
         if marker is not None:
-            insist(lambda: session.con.execute(f"DROP TABLE IF EXISTS {marker.name}"))
+            run_uninterrupted(lambda: session.con.execute(f"DROP TABLE IF EXISTS {marker.name}"))
         for file in entry.files:
             _ticket(file).unlink(missing_ok=True)
 
@@ -258,12 +258,12 @@ class Passage:
             self.forget(entry, session)
 
 
-def leftovers(passage: Passage) -> list[Path]:
+def leftovers(passage: DomainAreas) -> list[Path]:
     """Files found in `ingesting` at the start of a load."""
     return list(list_files(passage.ingesting).files)
 
 
-def orphans(passage: Passage) -> list[Path]:
+def orphans(passage: DomainAreas) -> list[Path]:
     """Returns the former paths of files whose tickets remain: they were archived, or never moved."""
     if not passage.ingesting.is_dir():
         return []

@@ -12,7 +12,7 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.partitions import added_rows
 from starlake_dagster_assets.engine.command_output import printable
 from starlake_dagster_assets.engine.error_text import with_file_names
-from starlake_dagster_assets.engine.reading.accepted_rows import Column, Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows, Column
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
@@ -27,7 +27,7 @@ from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
 from starlake_dagster_assets.engine.writing.strategies import Write, reads_once, scd2_columns, write
 from starlake_dagster_assets.engine.writing.templates import write_by_template
-from starlake_dagster_assets.engine.writing.transaction import in_transaction, insist
+from starlake_dagster_assets.engine.writing.transaction import in_transaction, run_uninterrupted
 from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.files.rendering import render
@@ -99,7 +99,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
         if stream is None:
             return None
 
-        def put(existed: bool) -> Incoming:
+        def put(existed: bool) -> AcceptedRows:
             before = _partitions(within, job.target.name, stream.columns)
             incoming = stream.written(lambda: _write(within, stream.relation, stream.columns, existed=existed))
             after = _partitions(within, job.target.name, stream.columns)
@@ -125,7 +125,7 @@ def _write_after_reading(job: LoadJob) -> Counts:
     """Writes rows after reading them outside the transaction, which a failed attempt to parse would end."""
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
 
-    def put(existed: bool) -> Incoming:
+    def put(existed: bool) -> AcceptedRows:
         _write(job, incoming.relation, incoming.columns, existed=existed, inserted=inserted)
         return incoming
 
@@ -139,21 +139,21 @@ def _write_after_reading(job: LoadJob) -> Counts:
             raise _refusal(job, incoming)
         return _finished(job, in_transaction(job.session, lambda: _body(job, put)))
     finally:
-        insist(lambda: discard(job.session.con, incoming))
+        run_uninterrupted(lambda: discard(job.session.con, incoming))
 
 
-def _finished(job: LoadJob, incoming: Incoming) -> Counts:
+def _finished(job: LoadJob, incoming: AcceptedRows) -> Counts:
     """Completes a load after its commit."""
     job.auditor.committed()
     replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
     return _counts(incoming)
 
 
-def _counts(incoming: Incoming) -> Counts:
+def _counts(incoming: AcceptedRows) -> Counts:
     return Counts(incoming.input, incoming.accepted, incoming.rejected)
 
 
-def _rejects_file(job: LoadJob, incoming: Incoming) -> bool:
+def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
     """Whether a file is not loaded for its rows: a table that gets none of them is no success."""
     if not incoming.rejected:
         return False
@@ -161,7 +161,7 @@ def _rejects_file(job: LoadJob, incoming: Incoming) -> bool:
     return everything or job.project.application.reject_all_on_error
 
 
-def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
+def _tell_limit(job: LoadJob, incoming: AcceptedRows) -> None:
     """Says how many of the rejected rows are in `audit.rejected`."""
     limit = job.project.application.audit.max_errors
     if incoming.rejected and not incoming.accepted:
@@ -171,7 +171,7 @@ def _tell_limit(job: LoadJob, incoming: Incoming) -> None:
         job.journal.warn("Audit", f"{job.table.raw}: {told}; set audit.maxErrors to record more")
 
 
-def _first_reason(job: LoadJob, incoming: Incoming) -> str:
+def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
     """Returns why the first row was rejected; with `rejectWithValue`, which adds private values, where to look."""
     if job.project.application.reject_with_value:
         return "; the reasons are in audit.rejected"
@@ -180,7 +180,7 @@ def _first_reason(job: LoadJob, incoming: Incoming) -> str:
     return f"; the first one because {first}"
 
 
-def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
+def _refusal(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
     """Records the refused rows of a file that is refused for them."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
@@ -203,7 +203,7 @@ def _refusal(job: LoadJob, incoming: Incoming) -> RejectedError:
     return RejectedError(told)
 
 
-def _body(job: LoadJob, put: Callable[[bool], Incoming]) -> Incoming:
+def _body(job: LoadJob, put: Callable[[bool], AcceptedRows]) -> AcceptedRows:
     """Runs all of one transaction; `put` writes the rows, given whether the table existed, and returns them."""
     con = job.session.con
     if job.project.application.create_schema_if_not_exists:
@@ -294,7 +294,7 @@ def _expect(job: LoadJob, checked: Sequence[Checked]) -> None:
     job.auditor.expect(job.table.final_domain, job.table.final_name, [item.row for item in checked])
 
 
-def _audit(job: LoadJob, incoming: Incoming, added: int) -> None:
+def _audit(job: LoadJob, incoming: AcceptedRows, added: int) -> None:
     table, counts = job.table, _counts(incoming)
     if job.native:
         names = (table.final_name, table.final_domain, table.final_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.reading.ddl import target_columns
 from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.read import check_readable
@@ -44,7 +44,7 @@ class LoadJob:
     strategy: WriteStrategy
     entry: Entry
     auditor: Auditor
-    journal: Journal
+    journal: CommandOutput
     may_reject_all: bool = False
 
     @property

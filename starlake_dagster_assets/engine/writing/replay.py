@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.areas import area
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.quoting import value
-from starlake_dagster_assets.engine.reading.accepted_rows import Incoming
+from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["replay_path", "replay_rejects", "write_replay"]
@@ -20,7 +20,7 @@ _BATCH = 10_000
 
 
 def replay_rejects(
-    con: duckdb.DuckDBPyConnection, project: Project, table: Table, incoming: Incoming, journal: Journal
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, incoming: AcceptedRows, journal: CommandOutput
 ) -> None:
     """Writes the replay file of a load whose other rows are committed, where the project wants one.
 
@@ -57,7 +57,7 @@ def replay_path(project: Project, table: Table, now: datetime) -> Path:
     return area(project, "replay", table.domain_name) / name
 
 
-def write_replay(con: duckdb.DuckDBPyConnection, incoming: Incoming, path: Path, table: Table) -> int:
+def write_replay(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows, path: Path, table: Table) -> int:
     """Writes the refused records in the form of the table's files, header included.
 
     Records of files with different headers go to files of their own. A file of that name is kept and the new one gets

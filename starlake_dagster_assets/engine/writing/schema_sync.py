@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from starlake_dagster_assets.engine.catalog import column_types, list_views
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.errors import EngineError
@@ -65,7 +65,9 @@ def create_schema(con: duckdb.DuckDBPyConnection, target: Target) -> None:
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(target.database, target.schema)}")
 
 
-def reconcile(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: Journal) -> bool:
+def reconcile(
+    con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: CommandOutput
+) -> bool:
     """Makes a table take the rows of a load.
 
     Args:
@@ -98,21 +100,25 @@ def reconcile(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[
     return True
 
 
-def add_columns(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: Journal) -> None:
+def add_columns(
+    con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: CommandOutput
+) -> None:
     """Adds columns; the rows that are there get nulls."""
     for column in columns:
         con.execute(f"ALTER TABLE {target.name} ADD COLUMN {identifier(column.name)} {column.type}")
         journal.info("SchemaSync", f"added column {column.name} {column.type} to {target}")
 
 
-def drop_columns(con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[str], journal: Journal) -> None:
+def drop_columns(
+    con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[str], journal: CommandOutput
+) -> None:
     """Drops columns with their data (`syncStrategy: ALL`)."""
     for column in columns:
         con.execute(f"ALTER TABLE {target.name} DROP COLUMN {identifier(column)}")
         journal.warn("SchemaSync", f"dropped column {column} of {target}")
 
 
-def _fit(con: duckdb.DuckDBPyConnection, target: Target, found: Column, wanted: Column, journal: Journal) -> None:
+def _fit(con: duckdb.DuckDBPyConnection, target: Target, found: Column, wanted: Column, journal: CommandOutput) -> None:
     sql = f"SELECT typeof(CAST(NULL AS {wanted.type}))"
     kind = str(con.execute(sql).fetchall()[0][0])
     if _holds(found.type, kind):

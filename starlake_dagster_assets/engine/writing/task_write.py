@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.reading.ddl import column_type
@@ -60,7 +60,7 @@ class TaskJob:
     project: Project
     task: Task
     auditor: Auditor
-    journal: Journal
+    journal: CommandOutput
     truncate: bool = False
     replaced: Replacement | None = None
 

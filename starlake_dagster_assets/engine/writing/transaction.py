@@ -10,7 +10,7 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.session import Session
 
-__all__ = ["in_transaction", "insist", "usable"]
+__all__ = ["in_transaction", "run_uninterrupted", "usable"]
 
 T = TypeVar("T")
 
@@ -46,11 +46,11 @@ def usable(con: duckdb.DuckDBPyConnection) -> bool:
 
 def roll_back(session: Session) -> None:
     """Gives the current transaction up, and goes back to the default schema that the session began with."""
-    insist(session.con.rollback)
-    insist(lambda: session.con.execute(f"USE {qualified(*session.home)}"))
+    run_uninterrupted(session.con.rollback)
+    run_uninterrupted(lambda: session.con.execute(f"USE {qualified(*session.home)}"))
 
 
-def insist(action: Callable[[], object]) -> None:
+def run_uninterrupted(action: Callable[[], object]) -> None:
     """Does what has to be done even while the command is being interrupted."""
     while True:
         try:

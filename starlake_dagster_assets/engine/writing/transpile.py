@@ -8,9 +8,13 @@ import sqlglot
 from sqlglot import Dialect, ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
-from starlake_dagster_assets.engine.writing.transpile_casts import Doubt, convert_casts, convert_literals
+from starlake_dagster_assets.engine.writing.transpile_casts import (
+    InexactTranslationError,
+    convert_casts,
+    convert_literals,
+)
 from starlake_dagster_assets.engine.writing.transpile_kinds import ColumnTypes, Kinds
-from starlake_dagster_assets.engine.writing.transpile_rules import doubt
+from starlake_dagster_assets.engine.writing.transpile_rules import untranslatable
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["ColumnTypes", "to_duckdb"]
@@ -46,7 +50,7 @@ def to_duckdb(sql: str, dialect: str, types: ColumnTypes | None = None) -> str:
 
 def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
     for node in tree.walk():
-        reason = doubt(node, dialect)
+        reason = untranslatable(node, dialect)
         if reason:
             raise _refusal(dialect, f"{reason}: {_shown(node, dialect)}")
     try:
@@ -54,7 +58,7 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
         kinds = Kinds(tree, dialect, types)
         tree = _remainders(convert_casts(tree, dialect, kinds), dialect)
         tree = _dated(_divided(tree, dialect, kinds), dialect, kinds)
-    except Doubt as error:
+    except InexactTranslationError as error:
         raise _refusal(dialect, f"{error}: {_shown(error.node or tree, dialect)}") from None
     return str(tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE))
 
@@ -80,7 +84,7 @@ def _divided(tree: Any, dialect: str, kinds: Kinds) -> Any:
         left, right = kinds.of(node)
         whole = left == right == "integer"
         if not whole and "float" not in (left, right):
-            raise Doubt(
+            raise InexactTranslationError(
                 "the operands of a division, whose types are not known; cast one of them"
                 if "" in (left, right)
                 else "the scale of a division of decimals; cast an operand to a float",

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from starlake_dagster_assets.engine.writing.transpile_kinds import FLOAT_LITERALS, Kinds
 
-__all__ = ["Doubt", "convert_casts", "convert_literals"]
+__all__ = ["InexactTranslationError", "convert_casts", "convert_literals"]
 
 _SPARK = frozenset({"spark", "spark2", "databricks", "hive"})
 _TRINO = frozenset({"trino", "presto", "athena"})
@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"[-+]?[0-9]+")
 _KNOWN = {"integer", "text", "null"}
 
 
-class Doubt(Exception):
+class InexactTranslationError(Exception):
     """An expression has no translation with the same meaning; the text names it.
 
     Args:
@@ -47,7 +47,9 @@ def convert_literals(tree: Any, dialect: str) -> Any:
         if dialect in FLOAT_LITERALS:
             node.replace(exp.cast(node.copy(), "DOUBLE"))
         elif "e" in text and dialect in _DECIMAL_EXPONENTS:
-            raise Doubt(f"the number {text}, which is a decimal there; write it without an exponent", node)
+            raise InexactTranslationError(
+                f"the number {text}, which is a decimal there; write it without an exponent", node
+            )
     return tree
 
 
@@ -61,7 +63,7 @@ def convert_casts(tree: Any, dialect: str, kinds: Kinds) -> Any:
         rule = next(found for kind, found in _RULES.items() if isinstance(node, kind))
         try:
             converted = rule(node, dialect, kinds.of(node))
-        except Doubt as doubt:
+        except InexactTranslationError as doubt:
             doubt.node = doubt.node or node
             raise
         if converted is None:
@@ -91,7 +93,7 @@ def _to_integer(node: Any, dialect: str, kind: str) -> Any:
     way = next((ways.get(kind) for names, ways in _ROUNDING.items() if dialect in names), None)
     if way is None:
         what = f"a {kind}" if kind else "a value whose type is not known"
-        raise Doubt(
+        raise InexactTranslationError(
             f"a CAST of {what} to an integer, which DuckDB may round in another way; truncate or round it first"
         )
     if way == "trunc":
@@ -134,7 +136,7 @@ def _text_to_integer(node: Any, dialect: str) -> Any:
         nothing = exp.Is(this=inner.copy(), expression=exp.Null())
         test = exp.Or(this=nothing, expression=whole)
         return exp.Paren(this=exp.Case(ifs=[exp.If(this=test, true=node.copy())], default=wrong))
-    raise Doubt("a CAST of a text to an integer, which DuckDB rounds where the text has a fraction")
+    raise InexactTranslationError("a CAST of a text to an integer, which DuckDB rounds where the text has a fraction")
 
 
 def _to_text(node: Any, dialect: str, kind: str) -> None:
@@ -146,7 +148,7 @@ def _check_printed(dialect: str, kind: str, form: str) -> None:
     if kind in _KNOWN or (kind in _PRINTED and dialect in _PRINTED[kind]):
         return
     what = f"a {kind}" if kind else "a value whose type is not known"
-    raise Doubt(f"{form} of {what} to a text, which DuckDB may print in another way")
+    raise InexactTranslationError(f"{form} of {what} to a text, which DuckDB may print in another way")
 
 
 _PRINTED: Mapping[str, frozenset[str]] = {
@@ -166,13 +168,15 @@ def _to_decimal(node: Any, dialect: str, kind: str) -> Any:
         copy.set("this", exp.cast(node.this.copy(), "TEXT"))
         return copy
     what = f"a {kind}" if kind else "a value whose type is not known"
-    raise Doubt(f"a CAST of {what} to a DECIMAL, which DuckDB may round in another way")
+    raise InexactTranslationError(f"a CAST of {what} to a DECIMAL, which DuckDB may round in another way")
 
 
 def _to_boolean(node: Any, dialect: str, kind: str) -> None:
     inner = node.this
     if kind == "" or (kind == "text" and str(getattr(inner, "this", "")).lower() not in {"true", "false"}):
-        raise Doubt("a CAST of a text to a BOOLEAN, which accepts other texts in DuckDB; compare the text")
+        raise InexactTranslationError(
+            "a CAST of a text to a BOOLEAN, which accepts other texts in DuckDB; compare the text"
+        )
 
 
 _TARGETS: tuple[tuple[Any, Callable[[Any, str, str], Any]], ...] = (
@@ -194,11 +198,11 @@ def _concat(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
 def _round(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
     digits = node.args.get("decimals")
     if dialect == "postgres" and kinds[0] in {"float", ""}:
-        raise Doubt("ROUND of a value that is not a decimal, which rounds half to even there")
+        raise InexactTranslationError("ROUND of a value that is not a decimal, which rounds half to even there")
     if digits is None or dialect not in _SPARK or kinds[0] not in {"float", ""}:
         return None
     if not kinds[0] or not isinstance(digits, exp.Literal) or not str(digits.this).isdigit():
-        raise Doubt("ROUND of a value whose type is not known, or to digits that are not a number")
+        raise InexactTranslationError("ROUND of a value whose type is not known, or to digits that are not a number")
     rounded = exp.cast(exp.cast(node.this.copy(), "TEXT"), f"DECIMAL(38, {digits.this})")
     return exp.cast(rounded, "DOUBLE")
 
@@ -206,27 +210,31 @@ def _round(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
 def _average(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
     exact = {"float", "integer"} if dialect in _SPARK | _TRINO | {"bigquery"} else {"float"}
     if kinds[0] not in exact:
-        raise Doubt("the scale of AVG")
+        raise InexactTranslationError("the scale of AVG")
 
 
 def _difference(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
     if dialect in _SPARK and node.args.get("unit") is not None:
-        raise Doubt("DATEDIFF with a unit, which counts whole units there; write datediff(end, start) for days")
+        raise InexactTranslationError(
+            "DATEDIFF with a unit, which counts whole units there; write datediff(end, start) for days"
+        )
     unit = node.args.get("unit")
     days = unit is None or str(unit.name or unit).upper() == "DAY"
     if dialect in _TRINO and not (days and kinds == ("date", "date")):
-        raise Doubt("DATE_DIFF of other units than days or of other values than dates, which counts whole units there")
+        raise InexactTranslationError(
+            "DATE_DIFF of other units than days or of other values than dates, which counts whole units there"
+        )
 
 
 def _subtraction(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
     if kinds == ("date", "date") and dialect not in {"postgres", "redshift", "snowflake"}:
-        raise Doubt("the subtraction of two dates; write DATEDIFF or DATE_DIFF")
+        raise InexactTranslationError("the subtraction of two dates; write DATEDIFF or DATE_DIFF")
 
 
 def _comparison(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
     compared = [node.this, node.args.get("expression"), *(node.args.get("expressions") or ())]
     if dialect in _ANY_CASE and any(isinstance(item, exp.Literal) and item.is_string for item in compared):
-        raise Doubt("a comparison with a text, which ignores case there")
+        raise InexactTranslationError("a comparison with a text, which ignores case there")
 
 
 def _parsed(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
@@ -235,7 +243,7 @@ def _parsed(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
     if pattern is None:
         return None
     if "%Y" not in pattern.name:
-        raise Doubt(f"the date format {pattern.name!r} without a year of four digits")
+        raise InexactTranslationError(f"the date format {pattern.name!r} without a year of four digits")
     if dialect == "bigquery":
         return None
     moment = exp.Cast(this=node.copy(), to=exp.DataType.build("TIMESTAMP"))

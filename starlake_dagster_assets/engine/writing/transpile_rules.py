@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlglot import exp
 
-__all__ = ["doubt"]
+__all__ = ["untranslatable"]
 
 _EVERYWHERE = frozenset(
     {
@@ -94,7 +94,7 @@ _SIMPLE = re.compile(r"[\w ^$.*+?()|-]*")
 _LETTER = re.compile(r"[A-Za-z%]")
 
 
-def doubt(node: Any, dialect: str) -> str:
+def untranslatable(node: Any, dialect: str) -> str:
     """Returns what has no proved translation, in words; "" for what means the same in DuckDB.
 
     Args:

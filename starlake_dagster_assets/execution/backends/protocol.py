@@ -12,24 +12,24 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = [
-    "Attempt",
     "ClosingRunner",
     "Execution",
+    "ExecutionLog",
     "FileReader",
-    "HoldingRunner",
     "KeepingRunner",
-    "Ledger",
     "ReportingHandle",
     "ResumingRunner",
     "ReturnedFile",
     "RunHandle",
     "Runner",
+    "StepAttempt",
+    "WarehouseLockingRunner",
     "files_of",
     "has_lossless_log",
-    "is_eager",
     "job_id_of",
+    "reports_tables_early",
     "runs_program",
-    "secrets_held",
+    "secrets_of_runner",
 ]
 
 
@@ -101,7 +101,7 @@ class KeepingRunner(ClosingRunner, Protocol):
 
 
 @runtime_checkable
-class HoldingRunner(Protocol):
+class WarehouseLockingRunner(Protocol):
     """A runner that can keep the warehouse to itself between commands, as a warm JVM does with a DuckDB file."""
 
     @property
@@ -181,7 +181,7 @@ def runs_program(runner: Runner) -> bool:
     return bool(getattr(runner, "runs_program", False))
 
 
-def is_eager(runner: Runner) -> bool:
+def reports_tables_early(runner: Runner) -> bool:
     """Whether results are yielded as tables land instead of when the command has ended: a true attribute `eager`.
 
     What the warehouse knows of it is then told later.
@@ -189,7 +189,7 @@ def is_eager(runner: Runner) -> bool:
     return bool(getattr(runner, "eager", False))
 
 
-def secrets_held(runner: Runner) -> frozenset[str]:
+def secrets_of_runner(runner: Runner) -> frozenset[str]:
     """Returns the secret values that the commands of a runner know: its attribute `secrets`."""
     return frozenset(getattr(runner, "secrets", ()))
 
@@ -216,7 +216,7 @@ class Execution:
     url: str = ""
 
 
-class Ledger(Protocol):
+class ExecutionLog(Protocol):
     """Remembers remote executions beyond the life of the process that started them."""
 
     def record(self, execution: Execution) -> None:
@@ -232,7 +232,7 @@ class Ledger(Protocol):
         ...
 
 
-class _NoLedger:
+class _NoExecutionLog:
     """Records nothing: outside Dagster no later attempt reads it."""
 
     def record(self, execution: Execution) -> None:
@@ -247,7 +247,7 @@ class _NoLedger:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class StepAttempt:
     """Attempt of a step of a run, with which a remote environment labels its executions.
 
     Attributes:
@@ -263,5 +263,5 @@ class Attempt:
     step: str = ""
     number: int = 0
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    ledger: Ledger = field(default_factory=_NoLedger, repr=False)
+    ledger: ExecutionLog = field(default_factory=_NoExecutionLog, repr=False)
     others_ended: Callable[[], bool] = field(default=lambda: True, repr=False)

@@ -240,11 +240,11 @@ class DuckDBReader(WarehouseReader):
 
     def _sessions(self) -> Iterator[Session]:
         """Yields a session per existing DuckDB file of the project."""
-        from starlake_dagster_assets.engine.command_output import Journal
+        from starlake_dagster_assets.engine.command_output import CommandOutput
         from starlake_dagster_assets.engine.session import open_session
 
         project, options = self._project, self._options
-        journal = Journal(lambda line: None)
+        journal = CommandOutput(lambda line: None)
         for path, name in self._files().items():
             if path.exists():
                 with open_session(project, name, journal, options, audited=False) as session:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.project.model.project import Location, Task, Transf
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_task, sink_of, strategy
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
 from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
-from starlake_dagster_assets.project.sql.sections import made_for_session, split_statements, strip_comments
+from starlake_dagster_assets.project.sql.sections import split_statements, strip_comments, temporary_tables
 
 __all__ = ["resolve_transforms"]
 
@@ -215,7 +215,7 @@ class _Directory:
         if analyze and found.error:
             check_sql(sql, found.error, dialect, file, path, self._context)
         before = strip_comments(sections["presql"], dialect)
-        hidden = made_for_session(";\n".join([*self._own_sql("presql"), before, *item.data.get("presql", ()), sql]))
+        hidden = temporary_tables(";\n".join([*self._own_sql("presql"), before, *item.data.get("presql", ()), sql]))
         return _Code(
             sql=sql,
             source=sections["source"],

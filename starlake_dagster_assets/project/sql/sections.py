@@ -8,12 +8,12 @@ from dataclasses import dataclass
 __all__ = [
     "Sections",
     "blank_comments",
-    "made_for_session",
     "main_section",
     "never_closed",
     "split_sections",
     "split_statements",
     "strip_comments",
+    "temporary_tables",
 ]
 
 _MARKER = re.compile(r"^[ \t]*--[ \t]*SL_(PRESQL|SQL|POSTSQL)[ \t]*$", re.MULTILINE)
@@ -164,7 +164,7 @@ def never_closed(sql: str, dialect: str = "") -> str | None:
     return f"the ( of line {opened[-1]} is never closed" if opened else None
 
 
-def made_for_session(sql: str) -> frozenset[str]:
+def temporary_tables(sql: str) -> frozenset[str]:
     """Returns the temporary tables and views that a SQL text creates: their names without schema, in lower case.
 
     Args:

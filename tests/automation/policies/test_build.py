@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.definitions.job_assets import unowned_upstreams
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
-from starlake_dagster_assets.automation.policies.evaluate import watched
+from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.step_plan import topological
@@ -88,7 +88,7 @@ def test_all_that_a_task_reads_is_watched():
     source = project([table("a"), table("b")], tasks)
     for strategy in ("any", "all"):
         watch = trigger(source, "kpi.y", dataset_triggering_strategy=strategy).watch
-        assert watched(watch.condition) == ("kpi.x", "sales.a", "sales.b")
+        assert watched_nodes(watch.condition) == ("kpi.x", "sales.a", "sales.b")
 
 
 def test_a_monthly_table_does_not_hold_a_daily_task_unless_told_to():
@@ -204,7 +204,7 @@ def test_dependencies_that_run_first_are_in_the_job_and_what_has_its_own_trigger
         "kpi.y": "lineage",
     }
     assert triggers.jobs["transform_kpi"].nodes == ("sales.b", "kpi.x", "kpi.y")
-    assert watched(triggers.triggers["kpi.y"].watch.condition) == ("sales.a",)
+    assert watched_nodes(triggers.triggers["kpi.y"].watch.condition) == ("sales.a",)
     assert {triggers.triggers[node].job for node in ("sales.b", "kpi.x", "kpi.y")} == {"transform_kpi"}
 
 
@@ -291,7 +291,7 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
         assert (one.clock is not None) == (one.owner == "schedule")
         assert (one.watch is not None) == (one.owner in ("lineage", "condition"))
         if one.watch is not None:
-            seen = watched(one.watch.condition)
+            seen = watched_nodes(one.watch.condition)
             assert seen and node not in seen and nodes.issuperset(seen)
             # a watched node is never made by the very run that it starts: no run can start itself
             assert not unowned_upstreams(source, triggers, [node], triggers.jobs[one.job].nodes) & set(seen)
@@ -308,12 +308,12 @@ def test_what_moves_is_never_forgotten(source):
         if one.watch is None or source.graph.nodes[node].tags:
             continue
         reached: set[str] = set()
-        stack = list(watched(one.watch.condition))
+        stack = list(watched_nodes(one.watch.condition))
         while stack:
             up = stack.pop()
             reached.add(up)
             more = triggers[up].watch
-            stack.extend(watched(more.condition) if more else ())
+            stack.extend(watched_nodes(more.condition) if more else ())
         reads = {up for up in source.graph.upstream[node] if up in triggers}
         assert reads <= reached
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.load import load_project
@@ -19,7 +19,7 @@ def test_locks_lie_beside_the_data_whatever_the_cache_of_the_user(
     bench.query("SELECT 1")
     (link := tmp_path / "elsewhere.db").symlink_to(bench.database)
     project, _ = load_project(bench.root, environ=bench.environ)
-    journal = Journal(lambda line: None)
+    journal = CommandOutput(lambda line: None)
     with open_session(project, "duckdb", journal, EngineOptions()):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
         with (

@@ -11,13 +11,13 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.engine import session
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.open_databases import OpenDatabases
 from starlake_dagster_assets.engine.session import EngineOptions, exclusive, open_session
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.project.load import load_project
 
-SILENT = Journal(lambda line: None)
+SILENT = CommandOutput(lambda line: None)
 
 
 @pytest.fixture

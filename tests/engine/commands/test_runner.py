@@ -14,7 +14,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.engine import session
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
@@ -165,7 +165,7 @@ def test_a_command_waits_for_another_program_and_says_so(bench: Any) -> None:
 def test_a_wait_ends_with_the_patience_or_when_cancelled(bench: Any) -> None:
     bench.query("SELECT 1")
     project, _ = load_project(bench.root, environ=bench.environ)
-    journal = Journal(lambda line: None)
+    journal = CommandOutput(lambda line: None)
     cancelled = Event()
     with open_session(project, "duckdb", journal, EngineOptions()):
         with (
@@ -217,7 +217,7 @@ def test_unknown_connections_suggest_the_nearest(bench: Any) -> None:
     project, _ = load_project(bench.root, environ=bench.environ)
     with (
         pytest.raises(EngineError, match="did you mean 'duckdb'"),
-        open_session(project, "duckbd", Journal(lambda line: None), EngineOptions()),
+        open_session(project, "duckbd", CommandOutput(lambda line: None), EngineOptions()),
     ):
         pass
 

@@ -4,7 +4,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.areas import area, move_file
-from starlake_dagster_assets.engine.command_output import Journal
+from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.commands.stage import run_stage, stageable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Areas, Domain, Location, Project, Table
@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
 
 def run(within: Project, *tables: str) -> list[str]:
     lines: list[Line] = []
-    run_stage(within, None, tables or None, Journal(lines.append), lambda event: None)
+    run_stage(within, None, tables or None, CommandOutput(lines.append), lambda event: None)
     return [line.text for line in lines if line.stream == "stdout"]
 
 

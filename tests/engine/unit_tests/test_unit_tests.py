@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from starlake_dagster_assets.cli import app
-from starlake_dagster_assets.cli.unit_tests import register
+from starlake_dagster_assets.cli.unit_tests import register_unit_tests
 from starlake_dagster_assets.engine.unit_tests.discovery import TestSelection, find_unit_tests, select_unit_tests
 from starlake_dagster_assets.engine.unit_tests.run import UnitTestResult, run_unit_tests
 from starlake_dagster_assets.errors import EngineError
@@ -241,7 +241,7 @@ def test_the_command_prints_and_writes_results(bench: Any, tmp_path: Path) -> No
     bench.write(f"{AGG}2/_expected.csv", "n,s\n1,2\n")
     bench.write(f"{AGG}2/shop.orders.csv", "id,ts\n1,1\n")
     if not any(command.name == "test" for command in app.registered_commands):
-        register(app)
+        register_unit_tests(app)
         app.callback()(lambda: None)
     program, report = CliRunner(), tmp_path / "out" / "junit.xml"
     done = program.invoke(app, ["test", str(bench.root), "--junit", str(report)])

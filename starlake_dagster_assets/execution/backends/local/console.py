@@ -16,7 +16,7 @@ from typing import Any, cast
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.launchers import SupervisedProgram, launch
-from starlake_dagster_assets.execution.backends.local.pipe_reader import Pump
+from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, how_it_ended
 from starlake_dagster_assets.execution.backends.protocol import FileReader, RunHandle, job_id_of
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
@@ -173,7 +173,7 @@ class _Console:
 
     def __init__(self, program: SupervisedProgram, job_id: str) -> None:
         self._program = program
-        self._pump = Pump(program.stdout, program.stderr)
+        self._pump = PipeReader(program.stdout, program.stderr)
         self.job_id = job_id
 
     @property

@@ -9,7 +9,7 @@ from typing import IO, Literal
 
 from starlake_dagster_assets.commands.model import Line
 
-__all__ = ["LONGEST", "Cutter", "Pump"]
+__all__ = ["LONGEST", "LineSplitter", "PipeReader"]
 
 LONGEST = 256 * 1024
 """Bytes of a line; a longer one comes in several."""
@@ -20,7 +20,7 @@ _CHUNKS = 8
 Stream = Literal["stdout", "stderr"]
 
 
-class Cutter:
+class LineSplitter:
     """Cuts bytes into lines.
 
     Args:
@@ -62,7 +62,7 @@ class Cutter:
             return Line(raw.decode(errors="replace"), self._stream, raw)
 
 
-class Pump:
+class PipeReader:
     """Reads stdout and stderr as they come.
 
     What is on stderr is read before what is on stdout: a program's log precedes what it prints at the end of a command.
@@ -74,8 +74,8 @@ class Pump:
 
     def __init__(self, stdout: IO[bytes], stderr: IO[bytes]) -> None:
         self._selector = selectors.DefaultSelector()
-        self._open: dict[int, Cutter] = {}
-        for file, cutter in ((stderr, Cutter("stderr")), (stdout, Cutter("stdout"))):
+        self._open: dict[int, LineSplitter] = {}
+        for file, cutter in ((stderr, LineSplitter("stderr")), (stdout, LineSplitter("stdout"))):
             self._selector.register(file, selectors.EVENT_READ)
             self._open[file.fileno()] = cutter
 

@@ -20,7 +20,7 @@ from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, Program, launch
-from starlake_dagster_assets.execution.backends.local.pipe_reader import Pump
+from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
@@ -88,7 +88,7 @@ class ShellRunner:
         Raises:
             RunnerError: See `start`.
         """
-        refuse_windows()
+        validate_platform()
         name = self.stage_command if command.name == "stage" else command.name
         try:
             args = with_options(command, self.options).args
@@ -136,7 +136,7 @@ class ShellHandle:
 
     def __init__(self, program: Program, timeout: float | None = None) -> None:
         self._program = program
-        self._pump = Pump(program.stdout, program.stderr)
+        self._pump = PipeReader(program.stdout, program.stderr)
         self._began = time.monotonic()
         self._timeout = timeout
         self._stopped: float | None = None
@@ -243,7 +243,7 @@ def find_program(name: str, environ: Mapping[str, str]) -> str:
     return str(Path(found).absolute())
 
 
-def refuse_windows() -> None:
+def validate_platform() -> None:
     """Raises where a tree of processes cannot be ended for sure.
 
     Raises:

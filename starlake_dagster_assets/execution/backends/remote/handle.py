@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution
+from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.answers import find_execution
 from starlake_dagster_assets.execution.backends.remote.calls import Calls, TimeSource
 from starlake_dagster_assets.execution.backends.remote.log_following import LogFollower
@@ -19,12 +19,12 @@ from starlake_dagster_assets.execution.backends.remote.polling import StatusPoll
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission
 from starlake_dagster_assets.execution.backends.remote.threaded_call import PendingCall
 
-__all__ = ["Owner", "RemoteHandle"]
+__all__ = ["HandleRunner", "RemoteHandle"]
 
 _GROWTH = 1.3
 
 
-class Owner(Protocol):
+class HandleRunner(Protocol):
     """The runner of a handle, as far as the handle needs it."""
 
     @property
@@ -33,7 +33,7 @@ class Owner(Protocol):
         ...
 
     @property
-    def attempt(self) -> Attempt:
+    def attempt(self) -> StepAttempt:
         """The attempt that asks."""
         ...
 
@@ -56,7 +56,7 @@ class RemoteHandle:
         command: The command.
     """
 
-    def __init__(self, runner: Owner, command: Command) -> None:
+    def __init__(self, runner: HandleRunner, command: Command) -> None:
         self._runner = runner
         self._policy = runner.policy
         self._command = command

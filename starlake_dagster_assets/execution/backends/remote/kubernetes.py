@@ -34,7 +34,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     container_of,
-    find_ending,
+    final_status,
     find_obstacle,
     has_started,
     oldest_first,
@@ -50,7 +50,7 @@ _NOT_YET = ("is waiting to start", "PodInitializing", "ContainerCreating")
 
 
 @dataclass
-class _Watched:
+class _ExecutionProgress:
     """Progress of one execution while it is watched.
 
     Attributes:
@@ -91,7 +91,9 @@ class KubernetesEnvironment:
     load_incluster_config: bool | None = None
     start_timeout: float = 600
     now: Callable[[], float] = time.monotonic
-    _watched: dict[str, _Watched] = field(default_factory=dict[str, _Watched], init=False, repr=False, compare=False)
+    _watched: dict[str, _ExecutionProgress] = field(
+        default_factory=dict[str, _ExecutionProgress], init=False, repr=False, compare=False
+    )
 
     name = "kubernetes"
     is_idempotent = True
@@ -142,7 +144,7 @@ class KubernetesEnvironment:
             return Status("lost", None, "Kubernetes does not know the Job any more: it was deleted")
         if watched.deleted:
             return Status("running" if has_started(pods) else "pending")
-        if ending := find_ending(job, pods):
+        if ending := final_status(job, pods):
             return ending
         if has_started(pods):
             watched.waiting_since = None
@@ -189,7 +191,7 @@ class KubernetesEnvironment:
         """
         namespace, _, name = execution.partition("/")
         job = self._job(namespace, name)
-        if job is None or (find_ending(job, self._pods(namespace, name)) and not self._watch(execution).deleted):
+        if job is None or (final_status(job, self._pods(namespace, name)) and not self._watch(execution).deleted):
             return
         metadata = job["metadata"]
         body = {
@@ -221,8 +223,8 @@ class KubernetesEnvironment:
 
     # ------------------------------------------------------------------------------------------------ details
 
-    def _watch(self, execution: str) -> _Watched:
-        return self._watched.setdefault(execution, _Watched())
+    def _watch(self, execution: str) -> _ExecutionProgress:
+        return self._watched.setdefault(execution, _ExecutionProgress())
 
     def _examine_start(self, execution: str, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> None:
         """Reports why a command does not start, and deletes its Job if the cause is permanent or lasts too long."""
@@ -245,7 +247,7 @@ class KubernetesEnvironment:
         waited = f" for {seconds:.0f} seconds (start_timeout)" if obstacle.passes else ""
         watched.given_up = f"the command did not start{waited}, and its Job was deleted: {obstacle.text}"
 
-    def _note(self, watched: _Watched, text: str) -> None:
+    def _note(self, watched: _ExecutionProgress, text: str) -> None:
         cause = "".join(char for char in text if not char.isdigit())
         if cause not in watched.noted:
             watched.noted.add(cause)

@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import Status
 __all__ = [
     "Obstacle",
     "container_of",
-    "find_ending",
+    "final_status",
     "find_obstacle",
     "has_started",
     "oldest_first",
@@ -77,7 +77,7 @@ def has_started(pods: Sequence[_Object]) -> bool:
     return any(not _waiting(container_of(pod)) for pod in pods)
 
 
-def find_ending(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
+def final_status(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
     """Returns the final status of the command; None while its program may still run.
 
     Args:

@@ -11,7 +11,7 @@ from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.project_source import contains_secret, names_secret
 from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "refuse_secret_options"]
+__all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "validate_no_secret_options"]
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
 
@@ -154,7 +154,7 @@ class Environment(Protocol):
         ...
 
 
-def refuse_secret_options(command: Command, environment: str) -> None:
+def validate_no_secret_options(command: Command, environment: str) -> None:
     """Raises an error if an option holds a secret: the arguments of an execution are visible in the service.
 
     Args:

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
-from starlake_dagster_assets.execution.backends.protocol import Attempt, Execution, FileReader
+from starlake_dagster_assets.execution.backends.protocol import Execution, FileReader, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
-from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, refuse_secret_options
+from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, validate_no_secret_options
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["RemoteHandle", "RemoteRunner"]
@@ -50,7 +50,7 @@ class RemoteRunner:
     """A table is reported when it has evidence, and metadata of the warehouse once the command has ended."""
 
     environment: Environment
-    attempt: Attempt = field(default_factory=Attempt)
+    attempt: StepAttempt = field(default_factory=StepAttempt)
     policy: Policy = field(default_factory=Policy)
     reader: WarehouseReader | None = None
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -102,7 +102,7 @@ class RemoteRunner:
             whole = with_options(command, self.options)
         except CommandError as error:
             raise RunnerError(str(error)) from error
-        refuse_secret_options(whole, self.environment.name)
+        validate_no_secret_options(whole, self.environment.name)
         same = [one for one in earlier.values() if one.argv == whole.argv]
         if same and (adopted := RemoteHandle(self, whole).adopt_if_useful(earlier.pop(same[-1].job_id))):
             return adopted

@@ -23,7 +23,7 @@ from starlake_dagster_assets.execution.backends.local import pipe_reader as pump
 from starlake_dagster_assets.execution.backends.local import shell
 from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.local.launchers import launch
-from starlake_dagster_assets.execution.backends.local.pipe_reader import LONGEST, Cutter
+from starlake_dagster_assets.execution.backends.local.pipe_reader import LONGEST, LineSplitter
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from tests.fakes.script import Scripted, alive, descendants
 
@@ -185,7 +185,7 @@ def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
 @given(st.lists(st.binary(max_size=40)), st.integers(1, 30))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_become_lines_without_a_loss(chunks: list[bytes], longest: int) -> None:
-    cutter = Cutter("stdout")
+    cutter = LineSplitter("stdout")
     before, pump.LONGEST = pump.LONGEST, longest + 4
     try:
         lines = [line for chunk in chunks for line in cutter.take(chunk)] + list(cutter.end())

@@ -318,7 +318,7 @@ def test_run_by_the_command_line(bench: Any, launcher: str, monkeypatch: Any) ->
     for name, value in bench.scripted.tell(engine="embedded").environ.items():
         monkeypatch.setenv(name, value)
     app = typer.Typer()
-    run.register(app)
+    run.register_run(app)
     app.command("other")(lambda: None)
     args = ["run", str(bench.root), "--environment", "shell", "--starlake", str(bench.scripted.path), "--json"]
     done = CliRunner().invoke(app, [*args, "--launcher", launcher])

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
@@ -45,7 +45,7 @@ def runner(server, *, policy=FAST, attempt=None, **fields) -> RemoteRunner:
         local=True,
         **fields,
     )
-    return RemoteRunner(environment, attempt or Attempt("run-1", "step"), policy)
+    return RemoteRunner(environment, attempt or StepAttempt("run-1", "step"), policy)
 
 
 def texts(handle) -> list[str]:
@@ -132,9 +132,9 @@ def test_a_retry_follows_the_execution_of_its_step_and_reports_its_tables(server
     scripted.tables({"sales.orders": {"do": "load"}, "sales.customers": {"do": "load", "seconds": 0.3}})
     ledger = Ledger()
     whole = Command("load", ("--domains", "sales", "--tables", "orders,customers"), {"SL_JOB_ID": "j-1"}, job_id="j-1")
-    runner(server, attempt=Attempt("run-1", "step", 0, ledger=ledger)).start(whole)
+    runner(server, attempt=StepAttempt("run-1", "step", 0, ledger=ledger)).start(whole)
     project = StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
-    again = runner(server, attempt=Attempt("run-1", "step", 1, ledger=ledger))
+    again = runner(server, attempt=StepAttempt("run-1", "step", 1, ledger=ledger))
     found = [*execute(project, ["sales.customers"], again, RunSettings(job_prefix="k"))]
     (outcome,) = [item for item in found if isinstance(item, Outcome)]
     assert (outcome.node.id, outcome.status, outcome.job_id) == ("sales.customers", "materialized", "j-1")

@@ -14,7 +14,7 @@ from starlake_dagster_assets import StarlakeMetadata, StarlakeProject, build_sta
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
 from tests.fakes.dataproc import FakeDataproc
 from tests.fakes.script import Scripted
@@ -99,7 +99,7 @@ def test_the_options_of_a_dag_configuration_reach_the_requests(server):
         poll_interval=0.02,
     )
     assert described.timeout == 7200
-    runner = described.runner(Project(), Attempt("0123456789abcdef", "step"))
+    runner = described.runner(Project(), StepAttempt("0123456789abcdef", "step"))
     assert runner.start(command()).wait().exit_code == 0
     (cluster,) = server.made
     assert cluster.cluster_name == "nightly-load-0123456789ab"
@@ -126,7 +126,7 @@ def test_the_options_of_a_dag_configuration_reach_the_requests(server):
 
 
 def test_the_defaults_are_those_of_starlake(server):
-    resource(server).runner(Project(), Attempt("run", "step")).start(command()).wait()
+    resource(server).runner(Project(), StepAttempt("run", "step")).start(command()).wait()
     config = server.made[0].config
     assert config.software_config.image_version == "2.2-debian12"
     assert (config.master_config.machine_type_uri, config.worker_config.num_instances) == ("n1-standard-4", 4)
@@ -138,14 +138,14 @@ def test_the_defaults_are_those_of_starlake(server):
 
 def test_variables_reach_a_driver_in_client_mode_by_the_cluster(server, scripted):
     chosen = resource(server, root="gs://b/starbake", env={"SL_METRICS": "x"})
-    chosen.runner(Project(), Attempt("run", "step")).start(command()).wait()
+    chosen.runner(Project(), StepAttempt("run", "step")).start(command()).wait()
     (call,) = scripted.calls()
     assert call.env == {"SL_ENV": "GCP", "SL_ROOT": "gs://b/starbake", "SL_LOG_LEVEL": "info"}
 
 
 def test_each_command_has_its_own_variables_in_cluster_mode_and_in_batches(server, scripted):
     for fields in ({"deploy_mode": "cluster", "log_settle": 0.2}, {"serverless": DataprocServerless()}):
-        resource(server, **fields).runner(Project(), Attempt("run", "step")).start(command()).wait()
+        resource(server, **fields).runner(Project(), StepAttempt("run", "step")).start(command()).wait()
     assert [call.env["SL_JOB_ID"] for call in scripted.calls()] == ["job-1", "job-1"]
 
 
@@ -156,7 +156,7 @@ def test_each_command_has_its_own_variables_in_cluster_mode_and_in_batches(serve
 def test_output_that_cannot_be_read_changes_no_result_and_is_a_warning(server, scripted, status, problem):
     server.gcs.refuses = status
     fields = {"outage_timeout": 1, "log_settle": 0.2 if status else 20}
-    handle = resource(server, **fields).runner(Project(), Attempt("run", "step")).start(command())
+    handle = resource(server, **fields).runner(Project(), StepAttempt("run", "step")).start(command())
     warnings = [line.text for line in handle.lines() if "cannot be read" in line.text]
     assert handle.wait().exit_code == 0
     assert bool(warnings) == bool(status) and all(problem in text for text in warnings), warnings
@@ -166,7 +166,7 @@ def test_output_that_cannot_be_read_changes_no_result_and_is_a_warning(server, s
 def test_output_that_cannot_be_read_does_not_hold_up_cancellation(server, scripted):
     scripted.tasks({"kpi.t1": {"do": "hang"}})
     server.gcs.refuses = 503
-    handle = resource(server).runner(Project(), Attempt("run", "step")).start(command())
+    handle = resource(server).runner(Project(), StepAttempt("run", "step")).start(command())
     lines = handle.lines()
     while "cannot be read" not in next(lines).text:
         pass
@@ -178,7 +178,7 @@ def test_three_steps_share_one_cluster(server, scripted):
     codes = []
 
     def step(number):
-        runner = resource(server).runner(Project(), Attempt("run-1", f"step-{number}", others_ended=lambda: False))
+        runner = resource(server).runner(Project(), StepAttempt("run-1", f"step-{number}", others_ended=lambda: False))
         codes.append(runner.start(command(number)).wait().exit_code)
         runner.close()
 
@@ -190,28 +190,28 @@ def test_three_steps_share_one_cluster(server, scripted):
     assert codes == [0, 0, 0]
     assert len(server.made) == 1
     assert len(server.clusters) == 1
-    last = resource(server).runner(Project(), Attempt("run-1", "step-9"))
+    last = resource(server).runner(Project(), StepAttempt("run-1", "step-9"))
     last.close()
     assert not server.clusters
 
 
 def test_two_runs_have_two_clusters(server):
     for run in ("aaaa-1", "bbbb-2"):
-        resource(server).runner(Project(), Attempt(run, "step")).start(command()).wait()
+        resource(server).runner(Project(), StepAttempt(run, "step")).start(command()).wait()
     assert len({cluster.cluster_name for cluster in server.made}) == 2
 
 
 def test_a_quota_is_said_and_leaves_nothing(server):
     server.quota = "Insufficient 'CPUS' quota. Requested 20.0, available 4.0."
     with pytest.raises(RunnerError, match=r"could not make cluster .*Insufficient 'CPUS' quota"):
-        resource(server).runner(Project(), Attempt("run", "step")).start(command())
+        resource(server).runner(Project(), StepAttempt("run", "step")).start(command())
     assert not server.clusters
 
 
 def test_an_existing_cluster_is_left_alone(server):
-    resource(server).runner(Project(), Attempt("run-1", "a", others_ended=lambda: False)).start(command()).wait()
+    resource(server).runner(Project(), StepAttempt("run-1", "a", others_ended=lambda: False)).start(command()).wait()
     (name,) = server.clusters
-    runner = resource(server, cluster_id=name).runner(Project(), Attempt("run-2", "b"))
+    runner = resource(server, cluster_id=name).runner(Project(), StepAttempt("run-2", "b"))
     assert runner.start(command(2)).wait().exit_code == 0
     runner.close()
     assert len(server.made) == 1
@@ -220,13 +220,13 @@ def test_an_existing_cluster_is_left_alone(server):
 
 def test_a_lost_answer_to_the_creation_makes_one_cluster(server):
     server.fail("CreateCluster", grpc.StatusCode.UNAVAILABLE, after=True)
-    runner = resource(server).runner(Project(), Attempt("run", "step"))
+    runner = resource(server).runner(Project(), StepAttempt("run", "step"))
     assert runner.start(command()).wait().exit_code == 0
     assert len(server.made) == 1
 
 
 def test_a_single_node(server):
-    resource(server, ephemeral=DataprocCluster(num_workers=0)).runner(Project(), Attempt("r", "s")).start(command())
+    resource(server, ephemeral=DataprocCluster(num_workers=0)).runner(Project(), StepAttempt("r", "s")).start(command())
     config = server.made[0].config
     assert not config.worker_config.num_instances
     assert config.software_config.properties["dataproc:dataproc.allow.zero.workers"] == "true"
@@ -234,7 +234,7 @@ def test_a_single_node(server):
 
 def test_raw_configuration_is_merged_last(server):
     extra = {"gce_cluster_config": {"tags": ["no-ip"]}, "software_config": {"optional_components": ["ICEBERG"]}}
-    resource(server, ephemeral=DataprocCluster(extra=extra)).runner(Project(), Attempt("r", "s")).start(command())
+    resource(server, ephemeral=DataprocCluster(extra=extra)).runner(Project(), StepAttempt("r", "s")).start(command())
     config = server.made[0].config
     assert list(config.gce_cluster_config.tags) == ["no-ip"]
     assert config.gce_cluster_config.subnetwork_uri == "default"
@@ -243,7 +243,7 @@ def test_raw_configuration_is_merged_last(server):
 def test_spark_properties_of_a_command_win(server):
     spark = {"spark.executor.memory": "32g"}
     one = Command("transform", ("--name", "kpi.t1"), {}, job_id="j", spark=spark)
-    resource(server, spark_properties={"spark.a": "1"}).runner(Project(), Attempt("r", "s")).start(one).wait()
+    resource(server, spark_properties={"spark.a": "1"}).runner(Project(), StepAttempt("r", "s")).start(one).wait()
     properties = next(iter(server.jobs.values())).spark_job.properties
     assert properties["spark.executor.memory"] == "32g"
     assert properties["spark.a"] == "1"
@@ -277,7 +277,7 @@ def test_tags_give_a_table_its_own_spark_properties(server, scripted, tmp_path):
 def _made_for(chosen, run_id: str, deployment: str = "", number: int = 1):
     """Runs a command on the cluster of a run."""
     labels = {"deployment": deployment} if deployment else {}
-    chosen.runner(Project(), Attempt(run_id, "s", labels=labels)).start(command(number)).wait()
+    chosen.runner(Project(), StepAttempt(run_id, "s", labels=labels)).start(command(number)).wait()
 
 
 def test_the_sweeper_deletes_what_a_run_left_behind(server):
@@ -320,7 +320,7 @@ def test_the_sweeper_deletes_what_a_run_left_behind(server):
 
 def test_a_cluster_that_cannot_be_made_is_asked_for_once(server):
     server.creation_error = "Insufficient 'CPUS' quota. Requested 20.0, available 8.0."
-    runner = resource(server).runner(Project(), Attempt("run", "step"))
+    runner = resource(server).runner(Project(), StepAttempt("run", "step"))
     for number in (1, 2):
         with pytest.raises(
             RunnerError, match=r"could not make cluster dataproc-cluster-run: Insufficient 'CPUS' quota"
@@ -355,7 +355,7 @@ def test_an_existing_cluster_takes_precedence_over_the_options_of_a_new_one(serv
         )
     (warning,) = [record.getMessage() for record in caplog.records if "no effect" in record.getMessage()]
     assert "cluster shared" in warning and "dataproc_num_workers" in warning
-    environment = described.runner(Project(), Attempt("run", "step")).environment
+    environment = described.runner(Project(), StepAttempt("run", "step")).environment
     assert environment.cluster == "shared"
 
 
@@ -375,7 +375,7 @@ def test_properties_that_serverless_refuses_are_refused_first(server, fields, me
 
 
 def test_the_defaults_of_serverless_are_accepted_by_the_service(server):
-    resource(server, serverless=DataprocServerless()).runner(Project(), Attempt("r", "s")).start(command()).wait()
+    resource(server, serverless=DataprocServerless()).runner(Project(), StepAttempt("r", "s")).start(command()).wait()
     (batch,) = server.batches.values()
     assert batch.runtime_config.properties["spark.executor.instances"] == "2"
 

@@ -9,7 +9,7 @@ import pytest
 
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution import outcome as outcomes
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
@@ -99,7 +99,7 @@ class Run:
         policy = Policy(poll=5, outage=600, starting=300, grace=60, settle=60, longest_pause=10)
         clock = TimeSource(self.time.read, self.time.pause)
         runner = RemoteRunner(
-            self.service, Attempt("run", "step", number, ledger=self.ledger), policy, self.reader, clock=clock
+            self.service, StepAttempt("run", "step", number, ledger=self.ledger), policy, self.reader, clock=clock
         )
         wanted = [f"sales.{table}" for table in TABLES if self.reported.get(table) != "materialized"]
         settings = RunSettings(

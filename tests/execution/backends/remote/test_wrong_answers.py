@@ -6,7 +6,7 @@ import pytest
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
@@ -42,7 +42,7 @@ for _name in ("submit", "find", "status", "logs", "cancel", "close"):
 
 def follow(service, *, ledger=None):
     clock = TimeSource(service.time.read, service.time.pause)
-    runner = RemoteRunner(service, Attempt("run", "step", ledger=ledger or Ledger()), Policy(), clock=clock)
+    runner = RemoteRunner(service, StepAttempt("run", "step", ledger=ledger or Ledger()), Policy(), clock=clock)
     return runner, runner.start(build.load("sales", ["orders"], job_id="job-1"))
 
 

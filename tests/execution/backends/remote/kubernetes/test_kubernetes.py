@@ -8,7 +8,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, job_name
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Submission
@@ -23,7 +23,7 @@ SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "sales"})
 
 
 def runner(environment, *, policy=FAST, attempt=None):
-    return RemoteRunner(environment, attempt or Attempt("run-1", "sales"), policy)
+    return RemoteRunner(environment, attempt or StepAttempt("run-1", "sales"), policy)
 
 
 def texts(handle):
@@ -352,10 +352,10 @@ def test_a_retry_adopts_what_it_does_not_see_in_its_ledger(server, scripted, env
     """The worker died between the call and its answer: the name is known all the same."""
     scripted.tables({"sales.orders": {"do": "load", "seconds": 0.3}})
     ledger = Ledger()
-    one = runner(environment(), attempt=Attempt("run-1", "sales", 0, ledger=ledger))
+    one = runner(environment(), attempt=StepAttempt("run-1", "sales", 0, ledger=ledger))
     handle = one.start(LOAD)
     ledger.record(type(handle._execution)("kubernetes", "", LOAD.argv, "job-1"))
-    again = runner(environment(), attempt=Attempt("run-1", "sales", 1, ledger=ledger))
+    again = runner(environment(), attempt=StepAttempt("run-1", "sales", 1, ledger=ledger))
     second = again.start(Command("load", LOAD.args, job_id="job-2"))
     assert second.wait().exit_code == 0
     assert (second.job_id, len(scripted.calls())) == ("job-1", 1)

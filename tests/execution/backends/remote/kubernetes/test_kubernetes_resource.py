@@ -20,9 +20,9 @@ def project(tmp_path):
 
 
 def environment(project, **fields):
-    from starlake_dagster_assets.execution.backends.protocol import Attempt
+    from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 
-    return StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields}).environment(project, Attempt())
+    return StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields}).environment(project, StepAttempt())
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_the_variables_of_the_container_may_be_all_of_the_raw_configuration(proj
 
     @dg.op
     def variables(starlake: StarlakeKubernetes):
-        from starlake_dagster_assets.execution.backends.protocol import Attempt
+        from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 
-        container = starlake.environment(project, Attempt()).template.sections()["container_config"]
+        container = starlake.environment(project, StepAttempt()).template.sections()["container_config"]
         assert container["env"] == [{"name": "POD", "value": "x"}]
 
     @dg.job
