@@ -7,9 +7,9 @@ an `ExecutionEnvironment`. See the page *Add an environment* of the documentatio
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from starlake_dagster_assets.commands.model import Command, Line
-from starlake_dagster_assets.errors import StarlakeError, closest_match
+from starlake_dagster_assets.errors import PluginError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import (
     Environment,
     ErrorClass,
@@ -47,6 +47,7 @@ __all__ = [
     "environment_of",
     "environments_table",
     "execution_environments",
+    "origin_of",
 ]
 
 API_VERSION = 1
@@ -74,6 +75,7 @@ class ExecutionEnvironment:
         airflow: `OperatorRenderer` class that writes its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
         version: `API_VERSION` that it was written for.
+        origin: Package and entry point that registered it, set by the registry; empty for those of this package.
     """
 
     name: str
@@ -87,6 +89,7 @@ class ExecutionEnvironment:
     airflow: str = ""
     doctor: str = ""
     version: int = 1
+    origin: str = field(default="", compare=False)
 
     def resource_class(self) -> type[StarlakeResource]:
         """Returns the class of the resource.
@@ -94,7 +97,7 @@ class ExecutionEnvironment:
         Raises:
             StarlakeError: It cannot be imported.
         """
-        return cast("type[StarlakeResource]", self._load("resource", self.resource))
+        return cast("type[StarlakeResource]", self._subclass("StarlakeResource", "resource", self.resource))
 
     def operator_renderer(self) -> type[OperatorRenderer]:
         """Returns the class that writes tasks for Airflow.
@@ -102,7 +105,7 @@ class ExecutionEnvironment:
         Raises:
             StarlakeError: There is none, or it cannot be imported.
         """
-        return cast("type[OperatorRenderer]", self._load("airflow", self.airflow))
+        return cast("type[OperatorRenderer]", self._subclass("OperatorRenderer", "airflow", self.airflow))
 
     def examine(self, resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
         """Yields the findings of `doctor` about the service, without the warehouse.
@@ -112,19 +115,61 @@ class ExecutionEnvironment:
             project: The project whose commands would run.
 
         Raises:
-            StarlakeError: The function cannot be imported.
+            StarlakeError: The function cannot be imported, or does something else than to yield findings.
         """
-        if self.doctor:
-            loaded = self._load("doctor", self.doctor)
-            yield from cast("Callable[[StarlakeResource, ProjectSource], Iterator[Finding]]", loaded)(resource, project)
+        if not self.doctor:
+            return
+        function = cast("Callable[[StarlakeResource, ProjectSource], Any]", self._load("doctor", self.doctor))
+        with self.calling(f"`doctor` {self.doctor}"):
+            findings: Any = function(resource, project)
+            for finding in (None,) if findings is None else findings:
+                if not all(hasattr(finding, name) for name in ("level", "topic", "text", "advice")):
+                    raise TypeError(f"found {type(finding).__name__}, expected an iterable of Finding")
+                yield cast("Finding", finding)
+
+    @contextmanager
+    def calling(self, call: str) -> Generator[None]:
+        """Turns an unexpected error of a call into another package into a message that names the package.
+
+        Args:
+            call: What is called, such as `StarlakeBatch.environment()`.
+
+        Raises:
+            PluginError: Instead of any other error, if another package has registered the environment.
+        """
+        try:
+            yield
+        except StarlakeError:
+            raise
+        except Exception as error:
+            if not self.origin:
+                raise
+            text = f"{self.title}: {call} raised {type(error).__name__}: {error}."
+            raise PluginError(f"{text} Next: correct it in that package, or report it to its authors.") from error
+
+    @property
+    def title(self) -> str:
+        """Name of the environment, and the package that registered it."""
+        return f"environment {self.name}" + (f" of {self.origin}" if self.origin else "")
+
+    def _subclass(self, base: str, field: str, reference: str) -> type[Any]:
+        found = self._load(field, reference)
+        if self.origin and base not in [one.__name__ for one in getattr(found, "__mro__", ())]:
+            raise PluginError(
+                f"{self.title}: `{field}` {reference!r} is no subclass of {base}. Next: name the class in the "
+                "ExecutionEnvironment of that package."
+            )
+        return found
 
     def _load(self, field: str, reference: str) -> Any:
         module, _, name = reference.partition(":")
         try:
             return getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise StarlakeError(
-                f"environment {self.name}: cannot import `{field}` {reference!r}: {error}. Expected: `module:name`."
+        except Exception as error:  # the import of another package may raise anything
+            kind = PluginError if self.origin else StarlakeError
+            raise kind(
+                f"{self.title}: cannot import `{field}` {reference!r}: {type(error).__name__}: {error}. "
+                "Expected: `module:name`."
             ) from error
 
 
@@ -253,6 +298,13 @@ def environment_of(resource: object) -> str | None:
     return min(found)[1] if found else None
 
 
+def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
+    """Returns the environment that another package has registered with a resource class; imports no other class."""
+    names = [f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__]
+    others = [one for one in execution_environments().values() if one.origin and one.resource in names]
+    return min(others, key=lambda one: names.index(one.resource)) if others else None
+
+
 def environments_table() -> str:
     """Returns the environments as a Markdown table, for `docs/environments.md`."""
     rows = ["| name | resource | runs | install | Airflow |", "|---|---|---|---|---|"]
@@ -277,5 +329,6 @@ def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> str:
         return f"the name {one.name!r} is taken by {found[one.name].resource}"
     if not one.name.isidentifier():
         return f"its name {one.name!r} is not an identifier, such as `cloud_run`"
-    found[one.name] = one
+    package = f"package {point.dist.name} {point.dist.version}" if point.dist is not None else "another package"
+    found[one.name] = replace(one, origin=f"{package} (entry point {point.name} = {point.value})")
     return ""

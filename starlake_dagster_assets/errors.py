@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 __all__ = [
     "CommandError",
     "EngineError",
+    "PluginError",
     "ProjectError",
     "QueryError",
     "RunnerError",
@@ -45,6 +46,10 @@ class CommandError(StarlakeError):
 
 class RunnerError(StarlakeError):
     """An execution environment that could not run a command."""
+
+
+class PluginError(RunnerError):
+    """A bug of another package that registers an execution environment; names the package and what it did."""
 
 
 class UnreachableError(RunnerError):

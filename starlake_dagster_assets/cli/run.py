@@ -24,7 +24,7 @@ from starlake_dagster_assets.cli.options import (
 )
 from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
+from starlake_dagster_assets.errors import PluginError, ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.plural import counted
 
@@ -150,12 +150,16 @@ def resource_for_environment(environment: str, fields: Mapping[str, Any]) -> Sta
 
     given = {name: str(getattr(value, "value", value)) for name, value in fields.items() if value is not None}
     try:
-        kind: type[Any] = environment_named(environment).resource_class()
+        registered = environment_named(environment)
+        kind: type[Any] = registered.resource_class()
     except StarlakeError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
     try:
-        return kind(**given)
+        with registered.calling(f"{kind.__name__}()"):
+            return kind(**given)
+    except PluginError:
+        raise
     except RunnerError as error:
         text = str(error).removeprefix(f"{kind.__name__}: ")
         print(f"error: {environment}: {text} (--set NAME=VALUE)", file=sys.stderr)

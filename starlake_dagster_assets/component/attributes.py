@@ -67,7 +67,9 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     """
     given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
     kind = given.pop("type")
-    return environment_named(kind).resource_class()(**{name: _secret(value) for name, value in given.items()})
+    registered = environment_named(kind)
+    with registered.calling(f"{registered.resource}()"):
+        return registered.resource_class()(**{name: _secret(value) for name, value in given.items()})
 
 
 def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) -> dict[str, StarlakeResource]:

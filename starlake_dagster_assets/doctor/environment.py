@@ -8,7 +8,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource, redac
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.environments import environment_named, environment_of
-from starlake_dagster_assets.errors import StarlakeError
+from starlake_dagster_assets.errors import PluginError, StarlakeError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.aws import aws_error
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment, job_warnings
@@ -46,6 +46,8 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     try:
         for finding in environment_named(name).examine(resource, project) if name is not None else ():
             yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
+    except PluginError as error:
+        yield Finding("error", "environment", redact(str(error), secrets), "")
     except StarlakeError as error:
         yield Finding("error", "environment", redact(str(error), secrets), "Change the fields of the resource.")
     yield from examine_warehouse(resource, project)

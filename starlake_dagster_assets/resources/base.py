@@ -148,6 +148,17 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             RunnerError: When a field is not valid.
         """
 
+    def _runner(self, project: ProjectSource, attempt: StepAttempt) -> Runner:
+        """Returns the runner of a step or an op.
+
+        Raises:
+            dg.Failure: When it cannot be opened, so that failure hooks and sensors see the reason.
+        """
+        try:
+            return self.runner(project, attempt)
+        except RunnerError as error:
+            raise dg.Failure(f"Nothing was run: {error}") from error
+
     def policies(self) -> ResultPolicies:
         """Policies of a step for unknown results and failed commands."""
         return ResultPolicies(self.unknown_result, self.failed_command)
@@ -209,7 +220,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             from starlake_dagster_assets.dagster_assets.steps.execute import run_step
 
             call.started = True
-            call.runner = self.runner(step.binding.source, attempt_of(context))
+            call.runner = self._runner(step.binding.source, attempt_of(context))
             yield from run_step(context, step, call, call.runner, fetch, self.policies())
             call.ended = True
 
@@ -258,7 +269,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             step.close_warehouse()
         attempt = command_attempt_of(context)
         log = context.log if context is not None else dg.get_dagster_logger("starlake")
-        result = run_command(build_command(args, source, attempt), self.runner(source, attempt), log)
+        result = run_command(build_command(args, source, attempt), self._runner(source, attempt), log)
         if result.error and raise_on_error:
             raise failure_of(result)
         return result

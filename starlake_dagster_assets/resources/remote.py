@@ -1,13 +1,14 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
@@ -104,7 +105,28 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         reader = self.warehouse_reader(project)
         datasets = self.datasets or self.env.get("SL_DATASETS")
         files = remote_files(project.model, root=self.root or self.env.get("SL_ROOT"), datasets=datasets)
-        return RemoteRunner(self.environment(project, who), who, self.policy(), reader, options, files=files)
+        return RemoteRunner(self._open(project, who), who, self.policy(), reader, options, files=files)
+
+    def _open(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
+        """Returns the environment, which a class of another package may open.
+
+        Raises:
+            RunnerError: It cannot be opened, or the answer is no environment.
+        """
+        from starlake_dagster_assets.environments import origin_of
+        from starlake_dagster_assets.execution.backends.remote.answers import missing_members
+
+        kind: type[Any] = type(self)
+        call, registered = f"{kind.__name__}.environment()", origin_of(kind)
+        with registered.calling(call) if registered is not None else nullcontext():
+            found = self.environment(project, attempt)
+        if missing := missing_members(found):
+            origin = registered.title if registered is not None else f"module {kind.__module__}"
+            raise PluginError(
+                f"{origin}: {call} returned {type(found).__name__}, which has no {', '.join(missing)}; expected an "
+                "object with the members of `starlake_dagster_assets.environments.Environment`. Next: return one."
+            )
+        return found
 
     def policy(self) -> Policy:
         """Intervals and deadlines for the polling of executions."""

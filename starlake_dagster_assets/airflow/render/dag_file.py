@@ -57,8 +57,16 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
         dag: The DAG.
         project: What it was made from.
         helper: Name of the shared module, in the same folder.
+
+    Raises:
+        PluginError: The operator renderer of another package raises an unexpected error.
     """
-    renderer = environment_named(dag.environment).operator_renderer()(dag, project)
+    registered = environment_named(dag.environment)
+    with registered.calling(f"`airflow` {registered.airflow}"):
+        return _source(dag, project, helper, registered.operator_renderer()(dag, project))
+
+
+def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: OperatorRenderer) -> str:
     asks = dag.audit is not None and any(task.checks for task in dag.tasks)
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
     transforms = any(task.kind == "transform" for task in dag.tasks)

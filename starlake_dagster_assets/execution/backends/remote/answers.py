@@ -7,11 +7,38 @@ from typing import Any, cast, get_args
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.remote.protocol import Environment, State, Status, Submission
+from starlake_dagster_assets.execution.backends.remote.protocol import (
+    Environment,
+    ErrorClass,
+    ErrorKind,
+    State,
+    Status,
+    Submission,
+)
 
-__all__ = ["find_execution", "read_log", "read_status", "submit_execution"]
+__all__ = ["classify_error", "find_execution", "missing_members", "read_log", "read_status", "submit_execution"]
 
 _STATES: tuple[str, ...] = get_args(State)
+_KINDS: tuple[str, ...] = get_args(ErrorKind)
+_MEMBERS = ("name", "submit", "find", "status", "logs", "cancel", "classify_error", "refresh", "close")
+
+
+def missing_members(environment: object) -> list[str]:
+    """Returns the members of the protocol that an object lacks."""
+    return [name for name in _MEMBERS if not hasattr(environment, name)]
+
+
+def classify_error(environment: Environment, error: Exception) -> ErrorClass:
+    """Calls `classify_error`; an error that it cannot classify is fatal."""
+    text = f"{type(error).__name__}: {error}"
+    try:
+        found = cast("object", environment.classify_error(error))
+    except Exception as another:  # the implementation may come from another package
+        return ErrorClass("fatal", f"{text}. classify_error raised {type(another).__name__}: {another}.")
+    if isinstance(found, ErrorClass) and found.kind in _KINDS:
+        return found
+    shown = f"the kind {found.kind!r}" if isinstance(found, ErrorClass) else type(found).__name__
+    return ErrorClass("fatal", f"{text}. classify_error returned {shown}; expected one of {', '.join(_KINDS)}.")
 
 
 def submit_execution(environment: Environment, submission: Submission) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.remote.answers import find_execution, submit_execution
+from starlake_dagster_assets.execution.backends.remote.answers import classify_error, find_execution, submit_execution
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Submission
 
 __all__ = ["Calls", "TimeSource"]
@@ -80,7 +80,7 @@ class Calls:
             try:
                 return submit_execution(self._environment, submission)
             except Exception as error:
-                if not isinstance(error, RunnerError) and self._environment.classify_error(error).kind == "ambiguous":
+                if not isinstance(error, RunnerError) and classify_error(self._environment, error).kind == "ambiguous":
                     uncertain = self._clock.now()
                 raise
 
@@ -129,7 +129,7 @@ class Calls:
             nonlocal denied
             if not isinstance(error, Exception) or isinstance(error, RunnerError):
                 return False
-            error_class = self._environment.classify_error(error)
+            error_class = classify_error(self._environment, error)
             if error_class.kind == "denied":
                 denied += 1
                 self._environment.refresh()
@@ -150,7 +150,7 @@ class Calls:
     def _error(self, error: Exception, seconds: float) -> RunnerError:
         if isinstance(error, RunnerError):
             return error
-        error_class = self._environment.classify_error(error)
+        error_class = classify_error(self._environment, error)
         if error_class.kind in ("fatal", "denied"):
             return RunnerError(f"{self._environment.name}: {error_class.text}")
         name = self._environment.name

@@ -11,7 +11,7 @@ from typing import Any
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.answers import read_log
+from starlake_dagster_assets.execution.backends.remote.answers import classify_error, read_log
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, ErrorClass, Policy
 
@@ -148,7 +148,7 @@ class LogFollower:
             self._unreadable = True
             self._refusal = ErrorClass("fatal", str(error))
         else:
-            self._refusal = self._environment.classify_error(error)
+            self._refusal = classify_error(self._environment, error)
             if self._refusal.kind == "denied":
                 self._environment.refresh()
             pause = min(_LONGEST, self._policy.poll * 2 ** min(self._failures, 10))

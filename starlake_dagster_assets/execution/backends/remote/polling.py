@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.remote.answers import read_status
+from starlake_dagster_assets.execution.backends.remote.answers import classify_error, read_status
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status
 
@@ -79,7 +79,7 @@ class StatusPoll:
 
     def _refused(self, error: Exception) -> None:
         now = self._clock.now()
-        error_class = None if isinstance(error, RunnerError) else self._environment.classify_error(error)
+        error_class = None if isinstance(error, RunnerError) else classify_error(self._environment, error)
         text = str(error) if error_class is None else error_class.text
         if self._unreadable is None:
             self._unreadable = now

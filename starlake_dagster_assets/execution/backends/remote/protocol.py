@@ -13,6 +13,7 @@ from starlake_dagster_assets.errors import RunnerError
 
 __all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "validate_no_secret_options"]
 
+ErrorKind = Literal["retry", "ambiguous", "denied", "fatal"]
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"]
 
 
@@ -79,7 +80,7 @@ class ErrorClass:
         text: The error in words that help.
     """
 
-    kind: Literal["retry", "ambiguous", "denied", "fatal"]
+    kind: ErrorKind
     text: str
 
 

@@ -12,6 +12,7 @@ from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Execution, FileReader, StepAttempt
+from starlake_dagster_assets.execution.backends.remote.answers import classify_error
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, validate_no_secret_options
@@ -142,7 +143,7 @@ class RemoteRunner:
         try:
             self.environment.close()
         except Exception as error:
-            text = str(error) if isinstance(error, RunnerError) else self.environment.classify_error(error).text
+            text = str(error) if isinstance(error, RunnerError) else classify_error(self.environment, error).text
             problems.append(
                 f"{name}: close failed: {text} The results of the step stand. Next: release in the service what the "
                 "environment holds between commands."

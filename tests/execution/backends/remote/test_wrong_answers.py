@@ -8,7 +8,7 @@ from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
-from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Status
+from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.outcome import RunSettings
@@ -36,7 +36,7 @@ def _answering(name):
     return call
 
 
-for _name in ("submit", "find", "status", "logs", "cancel", "close"):
+for _name in ("submit", "find", "status", "logs", "cancel", "classify_error", "close"):
     setattr(Wrong, _name, _answering(_name))
 
 
@@ -74,6 +74,20 @@ def test_an_unknown_state_is_neither_success_nor_failure(answer, said):
     for text in (said, "execution-1", "Nothing was cancelled", "a retry of the step adopts it"):
         assert text in str(error.value)
     assert service.time.now < 1300
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "classify_error returned NoneType; expected one of retry, ambiguous, denied, fatal."),
+        (ErrorClass("later", "x"), "classify_error returned the kind 'later'; expected one of retry"),
+        (KeyError("code"), "classify_error raised KeyError: 'code'."),
+    ],
+)
+def test_an_error_that_is_not_classified_is_fatal(answer, said):
+    with pytest.raises(RunnerError) as error:
+        follow(Wrong(submit=ValueError("no such call"), classify_error=answer))
+    assert f"simulated: ValueError: no such call. {said}" in str(error.value)
 
 
 def test_an_unknown_state_that_passes():

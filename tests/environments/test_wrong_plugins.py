@@ -1,0 +1,165 @@
+"""Bugs of packages that register an environment: messages name the package, its entry point and what it did."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from starlake_dagster_assets import StarlakeProject, build_definitions, export_airflow
+from starlake_dagster_assets.cli.run import resource_for_environment
+from starlake_dagster_assets.doctor.environment import examine_environment
+from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.errors import PluginError
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
+from tests.conformance.subject import write_project
+
+PACKAGE = "wrong_plugin"
+SOURCE = """
+from dataclasses import dataclass
+from starlake_dagster_assets.airflow.operators import OperatorRenderer
+from starlake_dagster_assets.environments import ExecutionEnvironment
+from starlake_dagster_assets.resources import StarlakeRemoteResource
+
+class ReturnsNone(StarlakeRemoteResource):
+    def environment(self, project, attempt):
+        return None
+
+class Raises(StarlakeRemoteResource):
+    def environment(self, project, attempt):
+        return {}["endpoint"]
+
+class Constructor(StarlakeRemoteResource):
+    def __init__(self, **data):
+        raise KeyError("endpoint")
+
+@dataclass(frozen=True)
+class Operators(OperatorRenderer):
+    @property
+    def imports(self):
+        return []
+    def task(self, task):
+        return {}["image"]
+
+def raising(resource, project):
+    yield from ()
+    raise ZeroDivisionError("no nodes")
+
+def texts(resource, project):
+    yield "all is well"
+
+def nothing(resource, project):
+    pass
+
+def one(name, resource="ReturnsNone", **more):
+    return ExecutionEnvironment(name, f"wrong_plugin:{resource}", "x", **more)
+
+NONE = one("none", doctor="wrong_plugin:raising", airflow="wrong_plugin:Operators")
+RAISES = one("raises", "Raises", doctor="wrong_plugin:texts", airflow="wrong_plugin:raising")
+CONSTRUCTOR = one("constructor", "Constructor")
+FUNCTION = one("function", "raising", doctor="wrong_plugin:nothing")
+NOWHERE = one("nowhere", "Nowhere")
+BROKEN = ExecutionEnvironment("broken", "wrong_broken:Resource", "x")
+"""
+NAMES = ("none", "raises", "constructor", "function", "nowhere", "broken")
+
+
+@pytest.fixture(autouse=True)
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Installs the package for a test."""
+    package = tmp_path / "package"
+    information = package / f"{PACKAGE}-2.0.dist-info"
+    information.mkdir(parents=True)
+    (package / f"{PACKAGE}.py").write_text(SOURCE)
+    (package / "wrong_broken.py").write_text("import json\njson.no_such_function()\n")
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-plugin\nVersion: 2.0\n")
+    lines = "".join(f"{name} = {PACKAGE}:{name.upper()}\n" for name in NAMES)
+    (information / "entry_points.txt").write_text(f"[starlake_dagster_assets.environments]\n{lines}")
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.delitem(sys.modules, PACKAGE, raising=False)
+    execution_environments.cache_clear()
+    yield
+    execution_environments.cache_clear()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> StarlakeProject:
+    return StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
+
+
+def origin(name: str) -> str:
+    return f"environment {name} of package wrong-plugin 2.0 (entry point {name} = wrong_plugin:{name.upper()})"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", ": ReturnsNone.environment() returned NoneType, which has no name, submit, find"),
+        ("raises", ": Raises.environment() raised KeyError: 'endpoint'. Next: correct it in that package, or report"),
+    ],
+)
+def test_no_environment(project: StarlakeProject, name: str, said: str):
+    resource = environment_named(name).resource_class()()
+    with pytest.raises(PluginError) as error:
+        resource.runner(project, StepAttempt())
+    assert origin(name) + said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("function", ": `resource` 'wrong_plugin:raising' is no subclass of StarlakeResource. Next: name"),
+        ("nowhere", ": cannot import `resource` 'wrong_plugin:Nowhere': AttributeError"),
+        ("broken", ": cannot import `resource` 'wrong_broken:Resource': AttributeError"),
+    ],
+)
+def test_no_resource(name: str, said: str):
+    with pytest.raises(PluginError) as error:
+        environment_named(name).resource_class()
+    assert origin(name) + said in str(error.value)
+
+
+def test_no_resource_on_the_command_line():
+    with pytest.raises(PluginError) as error:
+        resource_for_environment("constructor", {})
+    assert origin("constructor") + ": Constructor() raised KeyError: 'endpoint'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", ": `doctor` wrong_plugin:raising raised ZeroDivisionError: no nodes"),
+        ("raises", ": `doctor` wrong_plugin:texts raised TypeError: found str, expected an iterable of Finding"),
+    ],
+)
+def test_no_findings(project: StarlakeProject, name: str, said: str):
+    resource = environment_named(name).resource_class()()
+    found = {one.topic: one for one in examine_environment(resource, project)}
+    assert found["environment"].level == "error" and origin(name) + said in found["environment"].text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", ": `airflow` wrong_plugin:Operators raised KeyError: 'image'"),
+        ("raises", ": `airflow` 'wrong_plugin:raising' is no subclass of OperatorRenderer"),
+    ],
+)
+def test_no_operators(project: StarlakeProject, tmp_path: Path, name: str, said: str):
+    with pytest.raises(PluginError) as error:
+        export_airflow(project, tmp_path / "dags", environment=name)
+    assert origin(name) + said in str(error.value)
+
+
+def test_the_failure_of_a_step_has_the_reason(project: StarlakeProject):
+    defs = build_definitions(project, starlake=environment_named("none").resource_class()())
+    resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
+    job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    failure = next(one for one in result.all_events if one.is_step_failure)
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None and "ReturnsNone.environment() returned NoneType" in (data.description or "")
