@@ -46,9 +46,9 @@ Best sellers: {products}.
         dg.AssetKey(["Customers", "OrdersWithoutCustomer"]),
         dg.AssetKey(["Products", "PriceHistory"]),
     ],
-    # made again once all of them are up to date: an update of one that it has not read starts it
+    # starts when an upstream has an update that it has not read, and all upstreams are up to date
     automation_condition=upstreams_updated(),
-    # DuckDB has one writer: wait if a load is at work on the file
+    # DuckDB has one writer: wait while a load uses the file
     retry_policy=dg.RetryPolicy(max_retries=5, delay=2, backoff=dg.Backoff.EXPONENTIAL),
 )
 def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -90,12 +90,12 @@ def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 defs = build_definitions(
     project,
-    # the image with the real program says `shell`, see Dockerfile
+    # `shell` in the image with the real program, see Dockerfile
     starlake=StarlakeShell() if os.environ.get("STARBAKE_ENVIRONMENT") == "shell" else StarlakeDuckDB(),
     metadata=StarlakeMetadata(preview=5),  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
-    external="specs",  # nothing else defines the incoming files: show what they are
-    # Files start loads, loads start what reads them, once the sensors are switched on. Without `schedules=False` the
-    # crons of the project would: then the files of a load are waited for at its ticks only.
+    external="specs",  # show the incoming files as assets: nothing else defines them
+    # Switched-on sensors load new files and then run the tasks that read the tables. With schedules, loads would wait for
+    # files only in the windows that their crons open.
     automation=StarlakeAutomation(pre_load="imported", schedules=False),
 )

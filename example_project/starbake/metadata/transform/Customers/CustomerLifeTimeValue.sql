@@ -1,5 +1,5 @@
 {% import 'macros/sql.j2' as m %}
--- What each member of the loyalty programme has spent, cancelled orders left out.
+-- Spending of each member of the loyalty program, without cancelled orders.
 with baskets as (
   select order_id, customer_id, order_date, sum(amount) as basket
   from kpi.order_lines

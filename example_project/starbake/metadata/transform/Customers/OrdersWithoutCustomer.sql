@@ -1,4 +1,4 @@
--- Orders whose customer never reached us: most often a row of the customers file that was rejected.
+-- Orders whose customer is unknown, usually because the row of the customer was rejected.
 select o.order_id, o.customer_id, o.shop_id, o.order_date
 from starbake.Orders o
 left join starbake.Customers c

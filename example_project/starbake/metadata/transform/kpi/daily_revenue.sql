@@ -1,5 +1,5 @@
 {% import 'macros/sql.j2' as m %}
--- Incremental: with a window, only its days are computed and replaced; without, all of them.
+-- Incremental: with a window, only its days are computed and replaced; without a window, all days.
 select
   l.order_date,
   s.shop_id,

@@ -1,5 +1,5 @@
 {% import 'macros/sql.j2' as m %}
--- One row a product of an order, so that nobody else has to unfold the lines.
+-- One row per order and product.
 with unfolded as (
   select order_id, customer_id, shop_id, order_date, ordered_at, status, unnest(lines) as line
   from starbake.Orders

@@ -1,5 +1,5 @@
 {% import 'macros/sql.j2' as m %}
--- How each shop goes, day after day.
+-- Revenue of each shop per day, with running total and rank.
 select
   order_date,
   shop_id,
