@@ -95,7 +95,7 @@ defs = build_definitions(
     metadata=StarlakeMetadata(preview=5),  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],
     external="specs",  # show the incoming files as assets: nothing else defines them
-    # Switched-on sensors load new files and then run the tasks that read the tables. With schedules, loads would wait for
-    # files only in the windows that their crons open.
+    # Once switched on, sensors load new files and then run the tasks that read the tables. With schedules, loads would
+    # wait for files only in the windows that their crons open.
     automation=StarlakeAutomation(pre_load="imported", schedules=False),
 )

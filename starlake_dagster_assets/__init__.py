@@ -1,5 +1,18 @@
 """Starlake projects as Dagster software-defined assets.
 
+- `starlake_project`: `StarlakeProject`, the object that users create
+- `definitions`: `build_definitions`, a whole project in one call
+- `environments`: the registry of execution environments, and the protocol of your own
+- `errors`: the errors that a user can meet
+- `exported_definitions`: the asset graph of Dagster definitions, for the Airflow export
+- `airlift`: runs of exported Airflow DAGs as materializations
+- `conformance`: tests that an execution environment must pass
+- `testing`, `pytest_plugin`: a scripted runner and fixtures for tests of users
+- `problem_summary`: the log of the problems of a project
+- `atomic_file`, `plural`: two small tools
+- `_arguments`, `_compat`, `_deprecated`, `_lazy`: arguments of users, capabilities of Dagster, former names, lazy
+  imports
+
 Names are imported when they are first used, so that importing the package costs nothing.
 """
 

@@ -3,6 +3,7 @@
 - `problems`: runs all checks on one project
 - `tables`: names of tables that nothing in the project produces
 - `syntax`: SQL that does not parse
+- `variables`: variables in SQL that nothing sets
 - `columns`: columns that no table of a query has
 - `expectations`: expectations that cannot be rendered or parsed
 - `patterns`: file patterns of one domain that match the same files

@@ -1,1 +1,10 @@
-"""Starlake commands, their events and results, and what they need of a project; nothing here runs them."""
+"""Starlake commands, their events and results. Nothing here runs them.
+
+- `model`: commands, events and results
+- `build`: commands that load and transform
+- `preflight_commands`: read-only commands, for `doctor`
+- `project_source`: the parts of a project that a command needs
+- `partitions`: the partition of a command
+- `spark`: Spark properties from tags
+- `secret_forms`: the forms in which a secret can appear in text
+"""

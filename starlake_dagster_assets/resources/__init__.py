@@ -1,4 +1,13 @@
-"""Dagster resources that run Starlake: one module per environment, imported when its name is first used."""
+"""Dagster resources that run Starlake: one module per environment, imported when its name is first used.
+
+- `base`: `StarlakeResource`
+- `remote`, `google`: base classes of remote environments
+- `duckdb`, `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one module per environment
+- `dataproc_sweeper`: the sensor that deletes lost clusters
+- `warehouse`: access to the warehouse
+- `variables`: fields with `dg.EnvVar`
+- `pools`: the pool of a DuckDB file
+"""
 
 from typing import TYPE_CHECKING, Any
 

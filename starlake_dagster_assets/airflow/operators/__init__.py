@@ -1,7 +1,10 @@
-"""Writes Starlake commands as Airflow operators, one class per environment of the registry.
+"""Starlake commands as Airflow operators: one class per environment of the registry (`environments`).
 
-`renderer` is the base class. `standard` has the operators of Airflow itself, `checks` those of expectations. The
-registry (`starlake_dagster_assets/environments.py`) names the class of each environment.
+- `renderer`: the base class, `Dialect`
+- `shell`, `cloud_run`, `dataproc`, `fargate`, `kubernetes`: one class per execution environment
+- `google`: what Dataproc and Cloud Run share
+- `checks`: tasks that query the results of expectations
+- `standard`: operators of Airflow itself
 """
 
 from __future__ import annotations

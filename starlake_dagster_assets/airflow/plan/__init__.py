@@ -1,1 +1,14 @@
-"""From the graph and its triggers to DAGs, tasks, ids and asset events, before any text."""
+"""DAGs, tasks, ids and asset events from the graph and its triggers, before they are rendered.
+
+- `model`: the content of a DAG file
+- `build`: from graph and triggers to DAGs
+- `effective_edges`: edges as a translator or definitions change them
+- `grouping`: which nodes share a DAG
+- `tasks`: the tasks of a DAG
+- `task_arguments`: arguments of single tasks, from tags and a hook
+- `expectations`: expectations as tasks
+- `waiting`: the files that a DAG waits for
+- `wiring`: dependencies between tasks
+- `events`: events of whole DAGs
+- `ids`, `dag_names`, `starlake_airflow_ids`: ids of tasks and assets, names of DAGs, and the ids of starlake-airflow
+"""

@@ -1,1 +1,9 @@
-"""Code that runs in Airflow tasks; it is exported as one module next to the DAG files."""
+"""Code that runs in Airflow tasks; it is exported as one module next to the DAG files.
+
+- `macros`: macros of templates: the window of a run, options, paths
+- `load_spec`: the tables of a load
+- `local_load_files`, `loaded_files`: files of a load on the disk of a worker, and the record of the tries
+- `cloud_load`, `cloud_transform`: results of loads and transforms in a cloud
+- `store_areas`: file areas in an object store
+- `proxying`: tasks that run in Dagster
+"""

@@ -1,1 +1,9 @@
-"""Files that arrive: paths, directory scans, and whether a run is due; free of Dagster."""
+"""Files that loads wait for: paths, directory scans, and which tables are due. Free of Dagster.
+
+- `paths`: paths with variables and dates
+- `directory_scan`: the files of tables in one listing
+- `pre_load_check`: directory and files at one moment
+- `evaluate`: which tables are due
+- `state`, `tags`: hints that a sensor keeps, and that it passes to a run
+- `guard`, `guard_cli`: the check in a run, by a listing or by `starlake preload`
+"""

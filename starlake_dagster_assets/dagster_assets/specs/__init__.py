@@ -1,1 +1,12 @@
-"""Asset specs: what an asset shows and depends on before it is materialized."""
+"""Asset specs: attributes and dependencies of assets before they are materialized.
+
+- `translator`: `StarlakeTranslator`
+- `translator_settings`: switches of the translator
+- `names`: names that Dagster accepts
+- `metadata`: metadata of an asset definition
+- `partitions`, `partition_values`, `mappings`: partitions, their keys, and partition mappings
+- `freshness`, `retries`: freshness and retry policies
+- `preview`: rows as Markdown
+- `wording`: descriptions in words
+- `export_naming`: the names of a translator without Dagster
+"""

@@ -1,1 +1,7 @@
-"""The commands of the real program, answered by the embedded engine."""
+"""The commands of the Starlake program, run by the embedded engine.
+
+- `launcher`: the command line
+- `grammar`: options of each command
+- `stage`, `preload`, `load`, `transform`, `console`: one module per command
+- `load_results`: results of a load so far
+"""

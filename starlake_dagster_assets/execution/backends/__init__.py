@@ -1,1 +1,7 @@
-"""Execution environments of commands."""
+"""Execution environments: where and how commands run.
+
+- `protocol`: the interface of every execution environment
+- `extras`: optional packages
+- `load_areas`: files of loads of the Starlake program
+- `fake`: a scripted runner for tests
+"""

@@ -1,1 +1,7 @@
-"""Frozen models of a project whose defaults, inheritance and variables are applied."""
+"""Frozen models of a project whose defaults, inheritance and variables are applied.
+
+- `project`: tables, tasks and the project
+- `settings`: the application and its connections
+- `values`: values that models share
+- `problems`, `problem_collector`: problems of a project, and their collection
+"""

@@ -1,1 +1,13 @@
-"""Combines the files of a project: domains, tables, tasks, types, schedules and refs."""
+"""Combines the files of a project: domains, tables, tasks, types, schedules and refs.
+
+- `tables`, `tasks`: domains with their tables and tasks
+- `inheritance`: settings of domains and defaults
+- `types_file`: types of attributes
+- `schedules`, `durations`: crons and durations
+- `ref_rules`: rules of `refs.sl.yml`
+- `landing`: the tables that files match
+- `java_regex`: Java regular expressions in Python
+- `strategy_templates`: write strategies of the project
+- `broken`: leaves out objects with errors
+- `shared_types`: types of this package
+"""

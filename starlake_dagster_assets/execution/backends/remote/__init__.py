@@ -1,1 +1,16 @@
-"""Execution environments in a cloud or cluster, all driven by one loop (`runner`, `handle`) over one protocol."""
+"""Execution environments in a cloud or cluster, all driven by one loop (`runner`, `handle`) over one protocol.
+
+- `protocol`: the interface of a remote environment
+- `runner`, `handle`: the loop: submits or adopts an execution, and follows it
+- `calls`, `polling`, `log_following`: calls, status and log of an execution, through outages
+- `answers`: validation of the answers of an environment
+- `threaded_call`: a call that an interruption does not cut off
+- `cloud_run`, `cloud_logging`, `read_quota`: Cloud Run, its log, and the quota of reads
+- `dataproc`, `dataproc_cluster`, `driver_output`: Dataproc, the cluster of a run, and the output of drivers
+- `gcp`: clients of Google Cloud
+- `fargate`, `ecs_definition`: Fargate, and task definitions with secrets
+- `aws`: clients of AWS
+- `kubernetes`, `kubernetes_client`, `kubernetes_job`, `kubernetes_fields`, `kubernetes_schema`: Kubernetes: client,
+  Job and fields
+- `kubernetes_state`, `kubernetes_log`: state and log of a Job
+"""
