@@ -326,13 +326,13 @@ class Lineage(RuleBasedStateMachine):
 
     @rule()
     def the_newest_run_is_retried(self) -> None:
-        """As the daemon does with a run that has failed."""
+        """As the daemon does with a run that has failed: what it has materialized is not repeated."""
         records = self.instance.get_run_records(limit=1)
         if records and records[0].dagster_run.status is dg.DagsterRunStatus.FAILURE:
             run = records[0].dagster_run
             root = run.root_run_id or run.run_id
             tags = {**run.tags, "dagster/parent_run_id": run.run_id, "dagster/root_run_id": root}
-            tags["dagster/retry_number"] = "1"
+            tags |= {"dagster/retry_number": "1", "dagster/is_asset_resume_retry": "true"}
             job = run.job_name
             if self.world.repository.has_job(job):
                 chosen = run.asset_selection
