@@ -33,7 +33,7 @@ __all__ = [
 TRIGGER = "starlake/trigger"
 """Run tag: name of the sensor that requested the run."""
 UPSTREAMS = "starlake/upstreams"
-"""Run tag: updates that the run consumes, with the runs that materialized them."""
+"""Run tag: updates that the tasks of the run had not read, with the runs that materialized them."""
 INTERVAL_START = "starlake/data_interval_start"
 """Run tag: start of the data interval, ISO 8601."""
 INTERVAL_END = "starlake/data_interval_end"

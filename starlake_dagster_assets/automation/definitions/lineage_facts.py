@@ -19,11 +19,14 @@ from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     consumption_of,
     newest_materializations,
+    updates_since,
 )
 
 __all__ = ["EventLogFacts"]
 
 _STATES = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELED: "canceled"}
+_MOST_RUNS = 20
+"""Runs of the updates of an upstream that are named."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,17 @@ class EventLogFacts:
         """Converts a record of the event log to the update of a node."""
         window = time_window(self.partitions(node), record.partition_key)
         return UpstreamUpdate(record.storage_id, record.timestamp, record.run_id or "", window, indirect)
+
+    def unread_runs(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> Sequence[str]:
+        """Returns the runs of the updates of a node that a target has not read, oldest first; "" for one from outside.
+
+        A target that was never materialized, or a partition, reads what the newest update has left.
+        """
+        record = self.records.get(target.node)
+        if target.partition is not None or record is None:
+            return [update.run]
+        updates = updates_since(self.instance, self.keys[node], self._consumption(record), _MOST_RUNS)
+        return ["…", update.run] if updates is None else [*dict.fromkeys(one.run_id for one in updates)]
 
     def all_history(self, node: str) -> bool:
         """Whether partitions are due for updates from before the first run of a node (`history=all`)."""

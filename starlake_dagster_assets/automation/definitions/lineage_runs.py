@@ -30,12 +30,14 @@ class NeededRun:
         partitions: Adjacent partitions, oldest first; empty for a run without partitions.
         due: Why, by target.
         options: Tags that carry the options of the upstreams' runs.
+        upstreams: Updates that the targets have not read, with the runs that materialized them.
     """
 
     nodes: Sequence[str]
     partitions: Sequence[str]
     due: Sequence[RunNeeded]
     options: Mapping[str, str]
+    upstreams: str = ""
 
     @property
     def key(self) -> str:
@@ -46,9 +48,8 @@ class NeededRun:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The updates that the run consumes, with the runs that made them; its partitions; the options."""
-        by = {up: update.run or "outside" for one in self.due for up, update in one.updates.items()}
-        found = {**self.options, UPSTREAMS: ", ".join(f"{up} (run {run})" for up, run in by.items())[:_TAG_LENGTH]}
+        """The updates that its targets have not read; its partitions; the options."""
+        found = {**self.options, UPSTREAMS: self.upstreams}
         if len(self.partitions) > 1:
             ends = {"start": self.partitions[0], "end": self.partitions[-1]}
             found |= {f"dagster/asset_partition_range_{side}": key for side, key in ends.items()}
@@ -218,4 +219,16 @@ class JobPlan:
     def _run(self, targets: Sequence[LineageTarget], partitions: Sequence[str]) -> NeededRun:
         nodes = tuple(dict.fromkeys(target.node for target in targets))
         due = [self._due[target] for target in targets]
-        return NeededRun(nodes, partitions, due, self._options[targets[0]])
+        return NeededRun(nodes, partitions, due, self._options[targets[0]], self._upstreams(due))
+
+    def _upstreams(self, due: Sequence[RunNeeded]) -> str:
+        """Names the runs of the updates that some targets have not read, oldest first, as far as a tag has space."""
+        found: dict[str, dict[str, None]] = {}
+        text = ""
+        for target, up, update in ((one.target, up, update) for one in due for up, update in one.updates.items()):
+            if len(text) >= _TAG_LENGTH:
+                break
+            runs = self.facts.unread_runs(target, up, update)
+            found.setdefault(up, {}).update(dict.fromkeys(run or "outside" for run in runs))
+            text = ", ".join(f"{up} (run{'s' * (len(runs) > 1)} {', '.join(runs)})" for up, runs in found.items())
+        return text[:_TAG_LENGTH]

@@ -31,6 +31,16 @@ def test_a_tick_names_what_it_saw_and_what_it_awaits(world):
     assert "which kpi.x has read" in it.tick()
 
 
+def test_the_tag_names_the_run_of_each_update_that_was_not_read(world):
+    it = world(watching(ALL))
+    it.made(*ABC)
+    it.daemon()
+    runs = [it.by_hand("sales/a").run_id for _ in range(2)]
+    it.made("sales.b", "sales.c")
+    (request,) = it.tick()
+    assert f"sales.a (runs {', '.join(runs)})" in request.tags["starlake/upstreams"]
+
+
 def test_the_run_key_is_that_of_the_updates_whatever_the_sensor_is_called(world):
     it = world(watching(ALL))
     it.made(*ABC)
