@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,15 +12,14 @@ import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.definitions.arrival_runs import LoadRuns
+from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.incoming_files import (
-    by_condition,
-    file_keys,
     is_observed,
     observation,
 )
-from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, acknowledged_by
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, acknowledged_by
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     Arrival,
     ArrivalRun,
@@ -29,21 +29,17 @@ from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     evaluate_arrival,
     unstable_since,
 )
-from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, ack_paths, areas, dated_names, directory
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
-from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import interval_tags
-from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, window_before
-from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.dagster_assets.specs.partitions import window_before
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates
-from starlake_dagster_assets.execution.file_store import Store, StoreError, content_of
-from starlake_dagster_assets.project.model.project import Domain, Table
+from starlake_dagster_assets.execution.file_store import StoreError, content_of
 
-__all__ = ["ArrivalGroup", "ArrivalSensor"]
+__all__ = ["evaluate_tick"]
 
 _TAG_LENGTH = 500
 _DATES_BEFORE = 2
@@ -54,84 +50,10 @@ _WINDOWS = 30
 """Missed windows that one tick evaluates at most; the next tick continues after them."""
 
 
-@dataclass(frozen=True)
-class ArrivalGroup:
-    """Tables of one domain whose files are waited for together, by the same policy.
-
-    Attributes:
-        name: Of the sensor.
-        job: Name of the job.
-        domain: The domain.
-        tables: By node id, in the order of the domain.
-        pre_load: The policy.
-        clock: The schedule whose ticks open windows; None where files are waited for at any time.
-    """
-
-    name: str
-    job: str
-    domain: Domain
-    tables: Mapping[str, Table]
-    pre_load: PreLoad
-    clock: Clock | None
-
-
-class ArrivalSensor:
-    """Settings of an arrival sensor, from the project.
-
-    Args:
-        project: The project.
-        translator: Bound to the project.
-        group: The tables.
-        store: Looks at files.
-        tags: Of every run.
-    """
-
-    def __init__(
-        self,
-        project: ProjectSource,
-        translator: StarlakeTranslator,
-        group: ArrivalGroup,
-        store: Store,
-        tags: Mapping[str, str],
-    ) -> None:
-        self.group, self.store, self.tags = group, store, tags
-        self.answering: Sequence[ArrivalGroup] = ()
-        """The groups that answer the same ack file, this one included."""
-        self.model = project.model
-        self.zone = ZoneInfo(group.pre_load.timezone if group.clock is None else group.clock.timezone)
-        staged = group.pre_load.strategy == "pending"
-        self.watched = FileMatcher(group.tables, group.domain.tables, staged=staged)
-        self.elsewhere = FileMatcher(group.tables, staged=True)
-        self.keys = {node: translator.spec(translator.graph.nodes[node]).key for node in group.tables}
-        self.file_keys = file_keys(translator, group.tables)
-        self.by_condition = by_condition(translator, group.tables)
-        parts = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in group.tables}
-        # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
-        rows = any(
-            partitioned_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
-            for node, one in parts.items()
-        )
-        self.partitions = None if rows else next(iter(parts.values()))
-
-    def validate_paths(self) -> str:
-        """Renders the paths once, so that a mistake in them is an error of the definitions.
-
-        Returns:
-            The ack file of today; "" for other strategies.
-        """
-        now = datetime.now(self.zone)
-        directory(self.group.pre_load, self.model, self.group.domain, now)
-        return self.path(now) if self.group.pre_load.strategy == "ack" else ""
-
-    def path(self, moment: datetime) -> str:
-        """Returns what is waited for at a moment: a directory, or an ack file."""
-        find = ack_path if self.group.pre_load.strategy == "ack" else directory
-        return find(self.group.pre_load, self.model, self.group.domain, moment)
-
-    def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Scans the files, and requests a run where one is due."""
-        now = time.time()
-        return _Tick(self, context, now, SensorState.load(context.cursor, now)).result()
+def evaluate_tick(sensor: ArrivalSensor, context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Scans the files, and requests a run where one is due."""
+    now = time.time()
+    return _Tick(sensor, context, now, SensorState.load(context.cursor, now)).result()
 
 
 @dataclass
@@ -171,7 +93,7 @@ class _Tick:
         return self._skipped(scan)
 
     def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoArrival:
-        sensor, group, runs = self.sensor, self.sensor.group, self._runs(self.sensor.group.job)
+        sensor, group, runs = self.sensor, self.sensor.group, self._own_runs
         scan = self._scan(window)
         if scan.acks:
             scan = self._without_answered(scan)
@@ -201,9 +123,6 @@ class _Tick:
         verdict = decide(all_runs=True) if isinstance(verdict, Arrival) else verdict
         self._observe(scan, mine, verdict.nodes if isinstance(verdict, Arrival) else ())
         return verdict
-
-    def _runs(self, job: str) -> LoadRuns:
-        return LoadRuns(self.context, job)
 
     def _loaded_for(self, window: Window | None) -> dict[str, str]:
         """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
@@ -280,12 +199,42 @@ class _Tick:
         newest = newest_window(group.clock, patience, self.now, since)
         if newest is None:
             return [], 0
-        keys = [*self.sensor.keys.values()]
-        covered = CoveredIntervals(self.context.instance, keys, self.sensor.partitions)
         missed = missed_windows(group.clock, patience, newest, self.sensor.path, since)
-        missed = [window for window in missed if covered.missing(window.interval) == keys]
         first = self.state.scan if self.state.scan < len(missed) else 0
-        return [*missed[first : first + _WINDOWS], newest], first + _WINDOWS
+        some = [window for window in missed[first : first + _WINDOWS] if self._is_to_be_made_up(window)]
+        return [*some, newest], first + _WINDOWS
+
+    def _is_to_be_made_up(self, window: Window) -> bool:
+        """Whether a missed window has files or is to be closed without them, and no table has a load for it.
+
+        The event log is read only for windows with files: there is no load of a window whose files never came.
+        """
+        sensor, soft_fail = self.sensor, self.sensor.group.pre_load.soft_fail
+        path = sensor.path(datetime.fromtimestamp(window.start, sensor.zone))
+        if self.sensor.group.pre_load.strategy == "ack":
+            nodes = [*sensor.keys] if sensor.store.file(path) is not None else []
+        else:
+            nodes = [*sensor.watched.scan(self.now, sensor.store.listing(path)).sets]
+        if not nodes and soft_fail:
+            return False
+        is_loaded = self._is_loaded(window, nodes or [*sensor.keys])
+        if nodes and is_loaded:
+            at = instant(window.start)
+            self.reasons.append(f"{path}: the window that opened at {at} has a load already: load new files by hand.")
+        return not is_loaded
+
+    def _is_loaded(self, window: Window, nodes: Sequence[str]) -> bool:
+        """Whether one of some tables has a run or a materialization for a window."""
+        until = window.interval[1].isoformat()
+        if own := [run for run in self._own_runs.recent if run.until == until]:
+            return any(run.in_progress or run.has_succeeded for run in own)
+        instance, partitions = self.context.instance, self.sensor.partitions
+        of_each = (CoveredIntervals(instance, [self.sensor.keys[node]], partitions) for node in nodes)
+        return any(not covered.missing(window.interval) for covered in of_each)
+
+    @cached_property
+    def _own_runs(self) -> LoadRuns:
+        return LoadRuns(self.context, self.sensor.group.job)
 
     # ---------------------------------------------------------------------------------------------------- files
 
@@ -330,8 +279,9 @@ class _Tick:
         sensor, left, is_answered = self.sensor, dict(scan.acks), False
         for path, file in scan.acks.items():
             sets = {path: scan.sets[path].digest}
-            answers = {one.name: self._runs(one.job).requested(sets, all_runs=True) for one in sensor.answering}
-            waiting = [name for name, runs in answers.items() if not any(run.has_succeeded for run in runs.values())]
+            runs = {one.name: LoadRuns(self.context, one.job) for one in sensor.answering}
+            answers = {name: one.requested(sets, all_runs=True).values() for name, one in runs.items()}
+            waiting = [name for name, found in answers.items() if not any(run.has_succeeded for run in found)]
             if not waiting:
                 if sensor.store.consume(path, content_of(file)):
                     self.reasons.append(f"{path} was deleted: it was answered.")

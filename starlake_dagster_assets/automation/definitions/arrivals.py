@@ -6,7 +6,8 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.definitions.arrival_tick import ArrivalGroup, ArrivalSensor
+from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalGroup, ArrivalSensor
+from starlake_dagster_assets.automation.definitions.arrival_tick import evaluate_tick
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
 from starlake_dagster_assets.automation.policies.model import Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
@@ -125,7 +126,7 @@ def _definition(
         metadata={"starlake/makes": ", ".join(group.tables), "starlake/pre_load_strategy": group.pre_load.strategy},
     )
     def arrival(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return sensor.tick(context)
+        return evaluate_tick(sensor, context)
 
     return arrival
 

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
@@ -765,6 +766,20 @@ def test_windows_that_have_a_load_are_not_made_up_for_under_another_name_of_the_
     acks(tmp_path, "2024-05-02", "2024-05-03")
     renamed = world(triggers=waiting(PreLoad("ack"), cron, job="renamed"))
     assert made_up_for(renamed, clock, 3) == ["2024-05-03"]
+    assert "2024-05-02.ack: the window that opened at 2024-05-02 04:00:00 UTC has a load already" in renamed.tick()
+
+
+def test_the_event_log_is_read_for_missed_windows_with_files_only(world, tmp_path, clock, monkeypatch):
+    here = world(PreLoad("ack"), cron=replace(MADE_UP, start=datetime(2024, 2, 1)))
+    clock.now, read = SIX, []
+    find = CoveredIntervals.missing
+    monkeypatch.setattr(CoveredIntervals, "missing", lambda self, window: read.append(window) or find(self, window))
+    for _ in range(4):
+        here.tick()
+    assert not read, "91 windows, 30 per tick"
+    acks(tmp_path, "2024-02-08")
+    assert made_up_for(here, clock, 5) == ["2024-02-08"]
+    assert len(read) == len(here.triggers.triggers), "once per table, before the run is requested"
 
 
 def test_a_missed_window_without_files_is_closed_once(world, tmp_path, clock):

@@ -1,0 +1,93 @@
+"""Settings of an arrival sensor: the tables whose files it waits for, their keys, and the policy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from starlake_dagster_assets.automation.definitions.incoming_files import by_condition, file_keys
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
+from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory
+from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.execution.file_store import Store
+from starlake_dagster_assets.project.model.project import Domain, Table
+
+__all__ = ["ArrivalGroup", "ArrivalSensor"]
+
+
+@dataclass(frozen=True)
+class ArrivalGroup:
+    """Tables of one domain whose files are waited for together, by the same policy.
+
+    Attributes:
+        name: Of the sensor.
+        job: Name of the job.
+        domain: The domain.
+        tables: By node id, in the order of the domain.
+        pre_load: The policy.
+        clock: The schedule whose ticks open windows; None where files are waited for at any time.
+    """
+
+    name: str
+    job: str
+    domain: Domain
+    tables: Mapping[str, Table]
+    pre_load: PreLoad
+    clock: Clock | None
+
+
+class ArrivalSensor:
+    """Settings of an arrival sensor, from the project.
+
+    Args:
+        project: The project.
+        translator: Bound to the project.
+        group: The tables.
+        store: Looks at files.
+        tags: Of every run.
+    """
+
+    def __init__(
+        self,
+        project: ProjectSource,
+        translator: StarlakeTranslator,
+        group: ArrivalGroup,
+        store: Store,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.group, self.store, self.tags = group, store, tags
+        self.answering: Sequence[ArrivalGroup] = ()
+        """The groups that answer the same ack file, this one included."""
+        self.model = project.model
+        self.zone = ZoneInfo(group.pre_load.timezone if group.clock is None else group.clock.timezone)
+        staged = group.pre_load.strategy == "pending"
+        self.watched = FileMatcher(group.tables, group.domain.tables, staged=staged)
+        self.elsewhere = FileMatcher(group.tables, staged=True)
+        self.keys = {node: translator.spec(translator.graph.nodes[node]).key for node in group.tables}
+        self.file_keys = file_keys(translator, group.tables)
+        self.by_condition = by_condition(translator, group.tables)
+        parts = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in group.tables}
+        # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
+        rows = any(
+            partitioned_by_rows(translator.graph.nodes[node], one, translator.trigger(translator.graph.nodes[node]))
+            for node, one in parts.items()
+        )
+        self.partitions = None if rows else next(iter(parts.values()))
+
+    def validate_paths(self) -> str:
+        """Renders the paths once, so that a mistake in them is an error of the definitions.
+
+        Returns:
+            The ack file of today; "" for other strategies.
+        """
+        now = datetime.now(self.zone)
+        directory(self.group.pre_load, self.model, self.group.domain, now)
+        return self.path(now) if self.group.pre_load.strategy == "ack" else ""
+
+    def path(self, moment: datetime) -> str:
+        """Returns what is waited for at a moment: a directory, or an ack file."""
+        find = ack_path if self.group.pre_load.strategy == "ack" else directory
+        return find(self.group.pre_load, self.model, self.group.domain, moment)
