@@ -259,7 +259,7 @@ def _server(environment: dict[str, str]) -> Iterator[str]:
         yield base
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        server.wait(60)
+        server.wait(300)
 
 
 def _environment() -> dict[str, str]:

@@ -105,7 +105,7 @@ class ScriptedProgram:
 class EnvironmentConformance:
     """Tests of one `Environment`; a subclass must define `open_environment`.
 
-    Each test opens the environment anew, with a directory of its own.
+    Each test opens a new environment with its own directory.
     """
 
     policy: Policy = Policy(

@@ -50,14 +50,14 @@ def build_definitions(
     Args:
         project: The project, or the path of its directory.
         starlake: Where commands run; the embedded engine by default.
-        environments: Where the commands of some nodes run instead, by what they are in the selection grammar:
-            `{"domain:logs": StarlakeDataproc(…)}`. The first selection that has a node counts. A step has one
-            environment.
+        environments: Where the commands of some nodes run instead, by selections in the selection grammar:
+            `{"domain:logs": StarlakeDataproc(…)}`. The first selection that contains a node applies to it. A step has
+            one environment.
         select: Tables and tasks in the selection grammar; all by default.
         exclude: Tables and tasks that are left out.
-        translator: What the assets look like.
-        automation: What starts the assets. By default what the project says: its crons are schedules, tasks without
-            one follow what they read, and all of them are stopped until someone switches them on.
+        translator: Defines the attributes of the assets.
+        automation: How the assets are triggered. By default as the project configures: its crons are schedules, tasks
+            without one follow their upstreams, and all schedules and sensors are stopped until you switch them on.
             `StarlakeAutomation.off()` builds the jobs only. Also takes the result of `build_triggers`, for triggers
             that you changed.
         metadata: Metadata that is read from the warehouse after each load and transform.
@@ -66,8 +66,8 @@ def build_definitions(
             tasks depend on; any other asset of the code location may define them. `specs`: external assets with
             description, kinds and columns, except those that `extra_assets` define; for a project whose sources no
             other asset defines. `without_files`: as `dependencies`, without the incoming files.
-        extra_assets: Assets of your own, such as a Python asset downstream.
-        resources: Resources of your own.
+        extra_assets: Your own assets, such as a Python asset downstream.
+        resources: Your own resources.
         deprecated: Former names of arguments; they work with a `DeprecationWarning`.
 
     Returns:
@@ -76,7 +76,7 @@ def build_definitions(
     Raises:
         TypeError: When an argument is of another kind, such as a class instead of an instance.
         ProjectError: When the project has errors, or two nodes would become one asset.
-        SelectionError: When the selection names nothing, or tasks read each other in a circle.
+        SelectionError: When the selection matches nothing, or tasks read each other in a cycle.
 
     Examples:
         Everything, on the embedded engine::
@@ -92,7 +92,7 @@ def build_definitions(
                 automation=StarlakeAutomation(status="RUNNING"),
             )
 
-        With five rows of each table in the UI, and an asset of your own downstream::
+        With five rows of each table in the UI, and your own asset downstream::
 
             defs = build_definitions(project, metadata=StarlakeMetadata(preview=5), extra_assets=[report])
 

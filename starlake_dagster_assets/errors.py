@@ -1,4 +1,4 @@
-"""Every error a user can meet, with where it is, what was found, what was expected and what to do."""
+"""Errors that a user can meet, with their location, what was found, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ProjectError(StarlakeError):
 
 
 class SelectionError(StarlakeError):
-    """A selection that names nothing or is not of the grammar."""
+    """A selection that matches nothing or cannot be parsed."""
 
 
 class CommandError(StarlakeError):
@@ -53,11 +53,11 @@ class PluginError(RunnerError):
 
 
 class UnreachableError(RunnerError):
-    """A remote environment does not answer. What it runs goes on: a retry of the step takes it over."""
+    """A remote environment that does not answer. Its execution continues: a retry of the step adopts it."""
 
 
 class EngineError(StarlakeError):
-    """A load or a transform that the embedded engine refused or that failed."""
+    """A load or a transform that the embedded engine rejected or that failed."""
 
 
 class WarehouseError(StarlakeError):
@@ -65,7 +65,7 @@ class WarehouseError(StarlakeError):
 
 
 class QueryError(WarehouseError):
-    """A query that a warehouse refused."""
+    """A query that a warehouse rejected."""
 
 
 def closest_match(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -28,18 +28,18 @@ __all__ = ["StarlakeProject"]
 class StarlakeProject:
     """A Starlake project: the directory that holds `metadata/application.sl.yml`.
 
-    It is read when first looked at, not when it is made, and only once; nothing is ever written into it.
+    The project is read once, when its content is first needed. Nothing is written into its directory.
 
     Args:
         root: The project's directory.
         env: The environment, `env.<NAME>.sl.yml`; by default that of `SL_ENV` or of the project's own files.
-        options: Variables that win over the env files, as `--options` of the command line.
-        cache_dir: Where the manifest is kept that makes the next load cheap; by default the user's cache directory.
-        on_error: `raise` to refuse a project with errors, `skip` to leave out the objects that have them, and
-            the tasks that depend on these; `problems` names all of them. An environment that does not exist is refused
+        options: Variables that take precedence over the env files, as `--options` of the command line.
+        cache_dir: Directory of the manifest that makes the next load fast; by default the user's cache directory.
+        on_error: `raise` raises an error for a project with errors. `skip` leaves out the objects that have them, and
+            the tasks that depend on these; `problems` lists all of them. An environment that does not exist is an error
             in both cases.
-        manifest: The file that `prepare` writes. Where it is given, the project is taken from it, and its directory is
-            not looked at: made when the image of a code location is built, it saves each process the parsing.
+        manifest: The file that `prepare` writes. If it is given, the project is read from it and not from its
+            directory. Written when the image of a code location is built, it saves the parsing in each process.
 
     Examples:
         ::
@@ -47,7 +47,7 @@ class StarlakeProject:
             project = StarlakeProject("starbake", env="DUCKDB")
             [table.id for table in project.model.tables]
 
-        With a manifest, written anew under `dagster dev` and by `starlake-dagster prepare` when an image is built::
+        With a manifest, which `dagster dev` writes again and `starlake-dagster prepare` writes when an image is built::
 
             project = StarlakeProject("starbake", env="DUCKDB", manifest="starbake.manifest.json")
             project.prepare_if_dev()
@@ -79,7 +79,7 @@ class StarlakeProject:
 
     @property
     def env(self) -> str | None:
-        """The environment in force: the one asked for, else what `SL_ENV` and the files say."""
+        """The environment in use: the argument `env`, or else that of `SL_ENV` or of the files."""
         return self._loaded[0].env
 
     @property
@@ -113,11 +113,11 @@ class StarlakeProject:
 
     @property
     def manifest(self) -> Path | None:
-        """The file that the project is taken from, None where it is read from its directory."""
+        """The file that the project is read from; None if it is read from its directory."""
         return self._manifest
 
     def prepare(self, manifest: str | Path | None = None) -> Path:
-        """Reads the project's files and writes what they say into one file.
+        """Reads the files of the project and writes the result into one file.
 
         Args:
             manifest: The file; that of the project by default.
@@ -161,15 +161,15 @@ class StarlakeProject:
 
         Args:
             name: `schema.table` by final names or the raw name (`<directory>.<file>`); a table name alone is enough
-                where only one node has it. The incoming files of a table are `incoming.<domain>.<table>`.
-            translator: The translator of the assets, where it changes asset keys.
+                if only one node has it. The incoming files of a table are `incoming.<domain>.<table>`.
+            translator: The translator of the assets, if it changes asset keys.
 
         Raises:
-            SelectionError: When nothing has this name, with the closest one, or several nodes have it.
+            SelectionError: When no node has this name (the message has the closest one), or several nodes have it.
             ProjectError: As `graph`.
 
         Examples:
-            An asset of your own that reads a table of the project::
+            Your own asset that reads a table of the project::
 
                 @dg.asset(deps=[project.asset_key("kpi.revenue")])
                 def report(): ...

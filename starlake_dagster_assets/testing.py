@@ -1,4 +1,4 @@
-"""For the tests of your own project: a runner that runs nothing, and a resource that uses it."""
+"""Tools for the tests of your own project: a scripted runner, and a resource that uses it."""
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.fake import (

@@ -38,7 +38,7 @@ class ExportReport:
         unchanged: Files that were right.
         removed: Files of an earlier export that nothing makes any more.
         notes: What cannot be said in Airflow, by name.
-        plan: What the files say.
+        plan: The content of the files.
         request: What was asked for.
     """
 
@@ -88,40 +88,40 @@ def export_airflow(
         project: The project, the path of its directory, or the `definitions_graph` of Dagster definitions: their keys,
             groups, dependencies, exclusions and triggers hold in the files, and their other assets become external
             datasets.
-        output: Directory of the files; made when it is not there.
-        environment: Where commands run. By default where the definitions run them, as far as Airflow has operators for
-            it, else `shell`.
-        environments: Where the commands of some nodes run instead, by what they are in the selection grammar, as for
-            `build_definitions`: `{"domain:logs": "dataproc"}`. The first selection that has a node counts. A DAG has
-            one environment.
-        select: Which nodes, in the selection grammar; all by default.
-        exclude: Which of them not.
-        split: What the nodes of a DAG have in common besides what starts it: their `domain`; nothing (`schedule`),
-            so that loads and transforms of one clock share a DAG; being connected (`component`); or a DAG each
-            (`table`).
-        granularity: A task a table, or one `load` for all tables of a domain.
+        output: Directory of the files; created if it does not exist.
+        environment: Where commands run. By default as in the definitions, if Airflow has operators for it; otherwise
+            `shell`.
+        environments: Where the commands of some nodes run instead, by selections in the selection grammar, as for
+            `build_definitions`: `{"domain:logs": "dataproc"}`. The first selection that contains a node applies to
+            it. A DAG has one environment.
+        select: Tables and tasks in the selection grammar; all by default.
+        exclude: Tables and tasks that are left out.
+        split: The property that the nodes of a DAG share, in addition to its trigger: `domain`; nothing (`schedule`),
+            so that loads and transforms with one schedule share a DAG; a connection (`component`); or one DAG per
+            node (`table`).
+        granularity: One task per table, or one `load` for all tables of a domain.
         ids: Task ids and dataset URIs like those of starlake-airflow; exactly those of its generated DAG files, with
             their DAGs, groups and datasets of whole DAGs (`starlake-airflow`); or those of asset keys.
-        options: For every DAG.
-        automation: What starts each table and task, as `build_definitions` takes it; by default what the definitions
-            or the project say.
-        translator: Its keys, groups and dependencies hold in the files too; definitions have theirs already.
+        options: Options of every DAG.
+        automation: The trigger of each table and task, as `build_definitions` takes it; by default that of the
+            definitions or the project.
+        translator: Defines keys, groups and dependencies of the files. Definitions have their own translator.
         name: Name of the export. An export replaces the files of the export of the same name, and no others. By
             default it consists of prefix, project and a hash of `select` and `exclude`.
-        task_groups: Each file has a function `task_group` that adds its tasks to a DAG of yours, and the `SCHEDULE` for
-            that DAG, instead of a DAG.
-        check: Write nothing.
+        task_groups: Whether each file has a function `task_group` that adds its tasks to your own DAG, and the
+            `SCHEDULE` for that DAG, instead of a DAG.
+        check: Whether to compare only, and to write nothing.
 
     Returns:
-        What was done, or would be.
+        The files that were written, or would be, and notes on the export.
 
     Raises:
         ValueError: When both definitions and a translator are given, batches with ids of starlake-airflow, or task
             groups with `airlift`.
-        StarlakeError: For an environment that is not known.
-        ProjectError: For names that collide, circles, options that cannot be read, secrets that would be written, and
+        StarlakeError: For an unknown environment.
+        ProjectError: For names that collide, cycles, options that cannot be read, secrets that would be written, and
             existing files that belong to another export or to none.
-        SelectionError: When the selection names nothing.
+        SelectionError: When the selection matches nothing.
 
     Examples:
         ::

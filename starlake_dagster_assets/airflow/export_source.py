@@ -32,7 +32,7 @@ class DefinitionsGraph:
     Attributes:
         project: The project.
         naming: Keys, groups and edges of its assets, those that are left out, and the assets that are not its own.
-        triggers: What starts each table and task; None where the definitions do not know.
+        triggers: The trigger of each table and task; None if the definitions do not have it.
         environments: Where each table and task runs, by node id, in the words of the command line; nothing where a
             resource of yours runs it.
     """

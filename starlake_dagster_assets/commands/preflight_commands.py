@@ -21,7 +21,7 @@ def validate(*, reload: bool = False) -> Command:
     """Builds `validate`, which checks the project and its connections. Its lines say what it found, not its exit code.
 
     Args:
-        reload: `--reload`: reads the project anew.
+        reload: `--reload`: reads the project again.
     """
     return Command("validate", ("--reload",) if reload else ())
 

@@ -140,7 +140,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         dg.Resolver(
             resolve_automation,
             model_field_type=automation_type(),
-            description="What starts the assets: crons, files, what they read; see StarlakeAutomation.",
+            description="Triggers of the assets: crons, files, upstreams; see StarlakeAutomation.",
             examples=[{"pre_load": "imported", "jobs": {"retries": 2}, "status": "RUNNING"}],
         ),
     ] = field(default_factory=StarlakeAutomation)

@@ -57,26 +57,26 @@ def starlake_assets(
     retry_policy: dg.RetryPolicy | None = None,
     required_resource_keys: set[str] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Makes assets of the tables and tasks of a project; the function runs those that a run selects.
+    """Decorates the function that runs the selected tables and tasks of a project, and defines their assets.
 
     Args:
         project: The project, or the path of its directory.
-        select: Which nodes, in the selection grammar; all by default.
-        exclude: Which of them not.
+        select: Tables and tasks in the selection grammar; all by default.
+        exclude: Tables and tasks that are left out.
         name: Name of the step; the function's by default.
-        translator: What the assets look like.
+        translator: Defines the attributes of the assets.
         partitions_def: Partitions of all these assets.
-        backfill_policy: How a backfill cuts them into runs; a range is one run by default.
+        backfill_policy: How a backfill splits them into runs; a range is one run by default.
         op_tags: Tags of the step.
         pool: Concurrency pool of the step.
         retry_policy: How a failed step is retried; a retry runs only what this run has not materialized.
-        required_resource_keys: Resources that the function takes from its context.
+        required_resource_keys: Keys of the resources that the function reads from its context.
 
     Returns:
-        A decorator for a function of a context and a `StarlakeResource` that yields events.
+        A decorator for a function that takes a context and a `StarlakeResource`, and yields events.
 
     Raises:
-        SelectionError: When the selection names nothing or is not of the grammar.
+        SelectionError: When the selection matches nothing or cannot be parsed.
         ProjectError: When two nodes would become one asset.
 
     Examples:
@@ -86,7 +86,7 @@ def starlake_assets(
             def starbake(context: dg.AssetExecutionContext, starlake: StarlakeResource):
                 yield from starlake.run(context).fetch_row_counts()
 
-        One domain, twice retried::
+        One domain, with two retries::
 
             @starlake_assets(project=project, select="domain:sales", retry_policy=dg.RetryPolicy(max_retries=2))
             def sales(context: dg.AssetExecutionContext, starlake: StarlakeResource):
@@ -133,19 +133,19 @@ def build_starlake_assets(
     environments: Mapping[str, str] | None = None,
     **deprecated: Any,
 ) -> list[dg.AssetsDefinition]:
-    """Builds the assets of a project for `Definitions` of your own.
+    """Builds the assets of a project for your own `Definitions`.
 
     Args:
         project: The project, or the path of its directory.
         select: Tables and tasks in the selection grammar; all by default.
         exclude: Tables and tasks that are left out.
-        translator: What the assets look like.
+        translator: Defines the attributes of the assets.
         metadata: Metadata that is read from the warehouse after each load and transform.
         steps: How steps are built and run: `StarlakeSteps`, or its `split` alone, such as `"group"`.
-        extra_assets: Assets of your own that read tables of the project. Tables and tasks that read those assets have
+        extra_assets: Your own assets that read tables of the project. Tables and tasks that read those assets have
             a separate step.
-        environments: Keys of other resources, by what they run in the selection grammar; the first selection that has
-            a node counts.
+        environments: Keys of other resources, by selections in the selection grammar; the first selection that
+            contains a node applies to it.
         deprecated: Former names of arguments; they work with a `DeprecationWarning`.
 
     Returns:

@@ -24,7 +24,7 @@ class StarlakeMetadata:
     Attributes:
         row_counts: Count the rows of each materialized table (`dagster/row_count`).
         columns: Read its columns (`dagster/column_schema`) and trace their lineage (`dagster/column_lineage`).
-        preview: Number of rows to show of it; 0 shows none. What `privacy` and `rls` protect is hidden.
+        preview: Number of rows to show of it; 0 shows none. Values that `privacy` or `rls` protects are hidden.
         samples: Number of rows to show behind a failed check, at most 20; 0 shows none. Private columns are hidden.
 
     Raises:
@@ -60,26 +60,26 @@ class StarlakeSteps:
     """Options of the steps of a project: how they are split, named, retried and executed.
 
     Attributes:
-        split: How many steps a run has. `project`: one for each set of partitions; a table that fails or has no new
-            file stops exactly what reads it, and one process serves all. `group`: one per load domain and transform
-            schema, which can run side by side, but Dagster leaves out a whole group when one table it reads was not
-            materialized. `task`: one per load domain and one per task. `auto`: `project` up to 500 assets; for more,
-            one step per job, since the time that Dagster takes to load a job grows with its steps.
+        split: How many steps a run has. `project`: one per partitions definition; a table that fails or has no
+            new file stops only the assets that read it, and one process serves all. `group`: one per load domain and
+            transform schema, which can run in parallel, but Dagster skips a whole group if one table that it reads
+            was not materialized. `task`: one per load domain and one per task. `auto`: `project` up to 500 assets; for
+            more, one step per job, since the time that Dagster takes to load a job grows with its steps.
         name: Name of the step, and the beginning of the names of several; `starlake_<directory>` by default, followed
-            by the selection where there is one.
+            by the selection, if there is one.
         pool: Concurrency pool of all steps. By default `default_pool` of their nodes, else
-            `starlake_duckdb_<file name>` where they write a DuckDB file.
-        retry_policy: How a failed step is retried. By default `retries` and `retry_delay` of what failed in it.
+            `starlake_duckdb_<file name>` if they write a DuckDB file.
+        retry_policy: How a failed step is retried. By default `retries` and `retry_delay` of its failed nodes.
         op_tags: Tags of the steps, for example for `dagster-k8s`.
         executor: How the steps of a run are executed. With the embedded engine, in one process by default, because a
-            DuckDB file has one writer; where Dagster can, a failed step does not stop those whose inputs are there.
+            DuckDB file has one writer; if Dagster supports it, a failed step does not stop steps whose inputs exist.
         options: Variables of transforms: the same for all, or a function of the node.
-        execute: A body of your own for the steps, a generator of events. It replaces the default body, so `metadata`
+        execute: Your own body for the steps, a generator of events. It replaces the default body, so `metadata`
             and `options` have no effect.
-        resource_key: Key of the resource: a different one for each project of a code location that has several.
+        resource_key: Key of the resource: a different one per project in a code location with several projects.
 
     Raises:
-        TypeError: When `options` has something else than texts by name.
+        TypeError: When `options` is not a mapping of names to texts.
         ValueError: When `split` is none of its values.
 
     Examples:

@@ -48,11 +48,11 @@ def build_starlake_asset_selection(
 
     Args:
         project_or_assets: The project or the path of its directory, or the assets that were built from it: a list,
-            one definition, or `Definitions`. Pass the assets where their keys were changed after they were built, for
+            one definition, or `Definitions`. Pass the assets if their keys were changed after they were built, for
             example by a key prefix.
         select: Tables and tasks in the selection grammar, such as `tag:daily+`; all by default.
         exclude: Tables and tasks that are left out, in the same grammar.
-        translator: The translator of the assets, where a project is passed and the translator changes asset keys.
+        translator: The translator of the assets, if a project is passed and the translator changes asset keys.
 
     Returns:
         A selection of their assets, for jobs, schedules and sensors.
@@ -63,12 +63,12 @@ def build_starlake_asset_selection(
         TypeError: When an argument is of another kind.
 
     Examples:
-        A job for everything with the tag `daily` and what reads it::
+        A job for all assets with the tag `daily` and their downstreams::
 
             daily = build_starlake_asset_selection(project, "tag:daily+")
             daily_job = dg.define_asset_job("daily", selection=daily)
 
-        Tables of one domain, and an asset of your own::
+        Tables of one domain, and your own asset::
 
             build_starlake_asset_selection(project, "domain:sales") | dg.AssetSelection.assets("report")
     """

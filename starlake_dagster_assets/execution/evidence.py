@@ -107,7 +107,7 @@ class Verdict:
         accepted: Rows accepted; None where unknown.
         rejected: Rows rejected; None where unknown.
         reason: Cause of every status but `loaded`.
-        evidence: What the status rests on.
+        evidence: Evidence of the status.
         warnings: Problems of a table that was loaded.
         landed: Rows of other files that are in the table, although the load of one failed.
         archived: The engine archived all files of the table, which it does after it has evaluated the expectations.

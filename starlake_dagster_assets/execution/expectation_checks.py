@@ -43,7 +43,7 @@ class CheckResult:
         passed: Whether it held.
         count: What it counted; None where nothing was.
         sql: Its query.
-        exception: What the query raised.
+        exception: The error of the query.
         reason: Why it did not pass.
         unknown: It was not evaluated, as far as can be read. It has no result; one that blocks fails its table.
     """

@@ -40,7 +40,7 @@ class Sample:
     """Some failing rows, as the warehouse has them: values as texts, in the order of `columns`.
 
     Attributes:
-        count: What the query of the expectation returns now.
+        count: The current result of the expectation's query.
         columns: Names of the columns.
         rows: The values.
         renamed: As in `FailingRows`.

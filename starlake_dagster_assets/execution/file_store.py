@@ -41,7 +41,7 @@ class File(NamedTuple):
     Attributes:
         name: Without its directory.
         size: Bytes.
-        stamp: What changes whenever it is written or put there anew: times, inode, etag or generation, as the store
+        stamp: A text that changes whenever it is written again: times, inode, etag or generation, as the store
             has them; what also changes when it is renamed comes last. Only ever compared with itself: the clock of the
             store does not matter.
     """

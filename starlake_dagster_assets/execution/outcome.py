@@ -92,7 +92,7 @@ class Outcome:
         settled: False while its command still runs: a `FinalOutcome` follows.
         command: The command as typed.
         exit_code: Of the command; None where it has not ended, was cancelled or lost.
-        evidence: What the status rests on.
+        evidence: Evidence of the status.
         warnings: What a person must know of a table that was materialized.
         landed: Rows of other files that are in a table whose load failed.
     """
@@ -186,7 +186,7 @@ class RunSettings:
         again: An earlier attempt of the same run did not end well.
         taken: By node id, loads of previous attempts that did not end well.
         policies: What to do about unknown results and failed commands.
-        previous_jobs: What the job ids of previous attempts of the same run begin with.
+        previous_jobs: Prefix of the job ids of previous attempts of the same run.
         hold: Report a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.

@@ -97,7 +97,7 @@ def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engi
         node: The task's node.
         task: The task.
         sources: Ids of load tables and tasks it reads, each with the name as spelled.
-        engine: What the engine's expressions make of the same SQL.
+        engine: The result of the engine's expressions for the same SQL.
 
     Returns:
         At most one `lineage-differs` and one `engine-fails`; none where the SQL is not parsed (`parseSQL: false`).

@@ -20,15 +20,15 @@ class Node:
     """A table or task of the project, which becomes one asset.
 
     Attributes:
-        id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`. Where
-            several write one table, `<domain>.<file>`, the name of the task.
-        kind: `table` (load), `task` (transform, views included) or `external` (not made by this project).
+        id: `<schema>.<table>` by final names; unique in the graph. Incoming files: `incoming.<domain>.<table>`. If
+            several nodes write one table, `<domain>.<file>`, the name of the task.
+        kind: `table` (load), `task` (transform, views included) or `external` (not produced by this project).
         raw: The name for the command line (`<directory>.<stem>`); "" for external nodes.
-        key: The parts of the asset key, before any character that Dagster refuses is translated.
+        key: The parts of the asset key, before characters that Dagster rejects are replaced.
         table: The load table, for kind `table` and for the incoming files of a table.
         task: The transform, for kind `task`.
         external: The description below `metadata/external`, if there is one.
-        is_files: True for the node that stands for the incoming files of `table`.
+        is_files: Whether the node represents the incoming files of `table`.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Node:
 
     @property
     def is_described(self) -> bool:
-        """Whether a file of the project describes it; else no more than its name is known."""
+        """Whether a file of the project describes it; otherwise only its name is known."""
         described = self.task or self.external or self.table
         return described is not None and bool(described.location.file)
 

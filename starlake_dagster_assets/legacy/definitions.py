@@ -66,7 +66,7 @@ def definitions_from_dag_context(
         env: `SL_ENV`, without `project`; that of `sl_env_var` by default.
         starlake: Where Starlake runs, instead of what the options say.
         automation: What holds for all of them where their options say nothing; everything is stopped by default, until
-            someone switches it on.
+            you switch it on.
         settings: Anything else that `build_definitions` takes.
 
     Returns:

@@ -47,7 +47,7 @@ def read_dag_context(
         line: Line of the literal, for messages.
 
     Returns:
-        What the file says.
+        The contents of the file.
 
     Raises:
         ProjectError: For literals that have another shape: each by its path, what was found and what was expected.

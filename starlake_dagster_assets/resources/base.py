@@ -56,13 +56,13 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
     unknown_result: Literal["fail", "warn"] = Field(
         default="fail",
-        description="A table or task without evidence of its result: fail the step, or warn. It is not materialized in "
+        description="Result of a table or task without evidence: fail the step, or warn. It is not materialized in "
         "either case.",
     )
     failed_command: Literal["fail", "warn"] = Field(
         default="fail",
-        description="A load that failed although none of its tables did: fail the step once they are materialized, or "
-        "warn.",
+        description="A load that failed although none of its tables failed: fail the step once they are materialized, "
+        "or warn.",
     )
     from_environment: dict[str, str] = Field(default_factory=dict, description=DESCRIPTION)
 

@@ -35,8 +35,8 @@ class StarlakeCloudRun(StarlakeGoogleResource):
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
     job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
-    region: str = Field(default="europe-west1", description="Where the job is.")
-    container: str | None = Field(default=None, description="Container of a job with several; the first by default.")
+    region: str = Field(default="europe-west1", description="Region of the job.")
+    container: str | None = Field(default=None, description="Container, if the job has several; the first by default.")
     secrets: dict[str, str] = Field(
         default_factory=dict,
         description="Secrets of Secret Manager by environment variable: name, name:version, or "

@@ -49,7 +49,7 @@ _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
 class DataprocCluster(ResourceConfig):
     """The cluster that is made for a run and deleted at its end; names and defaults are those of Starlake's options."""
 
-    name: str = Field(default="dataproc-cluster", description="The run's id follows it.")
+    name: str = Field(default="dataproc-cluster", description="Name of the cluster, before the id of the run.")
     image_version: str = Field(default="2.2-debian12", description="Image of the machines.")
     master_machine_type: str = "n1-standard-4"
     master_disk_type: str = "pd-standard"
@@ -59,7 +59,9 @@ class DataprocCluster(ResourceConfig):
     worker_disk_size: int = Field(default=1024, ge=10, description="GB.")
     num_workers: int = Field(default=4, ge=0, description="0 = a single node.")
     subnet: str = Field(default="default", description="Name or URI.")
-    service_account: str | None = Field(default=None, description="Of the machines; Dataproc's own by default.")
+    service_account: str | None = Field(
+        default=None, description="Service account of the machines; Dataproc's own by default."
+    )
     internal_ip_only: bool = Field(default=True, description="No public addresses.")
     idle_delete_ttl: int = Field(
         default=3600, ge=300, description="Seconds without a job after which Dataproc deletes the cluster by itself."
@@ -138,16 +140,16 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
-    region: str = Field(default="europe-west1", description="Where clusters and batches are.")
+    region: str = Field(default="europe-west1", description="Region of clusters and batches.")
     jars: list[str] = Field(
         min_length=1,
-        description="The Starlake assembly jar in Cloud Storage, and others: a list, comma text or JSON "
+        description="The Starlake assembly jar in Cloud Storage, and others: a list, comma-separated text or JSON "
         "(see docs/dataproc.md).",
     )
     bucket: str | None = Field(default=None, description="Staging bucket.")
     main_class: str = Field(default="ai.starlake.job.Main", description="Class of the driver.")
-    cluster: str | None = Field(default=None, description="A cluster that is there.")
-    ephemeral: DataprocCluster | None = Field(default=None, description="The cluster that is made for a run.")
+    cluster: str | None = Field(default=None, description="Name of an existing cluster.")
+    ephemeral: DataprocCluster | None = Field(default=None, description="A cluster that is created for a run.")
     serverless: DataprocServerless | None = Field(default=None, description="Batches instead of a cluster.")
     executor_memory: str = Field(default="11g", description="spark.executor.memory.")
     executor_cores: int = Field(default=4, ge=1, description="spark.executor.cores.")
@@ -157,7 +159,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
     spark_properties: dict[str, str] = Field(default_factory=dict, description="Spark properties of every command.")
     deploy_mode: Literal["client", "cluster"] = Field(
         default="client",
-        description="Where the driver of a cluster job is: its lines are followed in client mode only.",
+        description="Location of the driver of a cluster job: its lines are read in client mode only.",
     )
     timeout: float | None = Field(default=3600, gt=0, description="Seconds after which a job is cancelled.")
     endpoint: str | None = Field(default=None, description="host:port of Dataproc; the region's own by default.")

@@ -14,7 +14,7 @@ def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval:
 
     Args:
         resource_key: Key of the resource in the definitions.
-        prefix: What the name of the sensor begins with.
+        prefix: Prefix of the name of the sensor.
         interval: Seconds between two looks.
 
     Returns:

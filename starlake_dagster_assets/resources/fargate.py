@@ -44,11 +44,11 @@ class StarlakeFargate(StarlakeRemoteResource):
 
     task_definition: str = Field(description="Family, family:revision or ARN of the task definition.")
     container: str = Field(description="Its container that runs Starlake; the entry point must be the program.")
-    subnets: list[str] = Field(min_length=1, description="Ids of the subnets: a list, comma text or JSON.")
+    subnets: list[str] = Field(min_length=1, description="Ids of the subnets: a list, comma-separated text or JSON.")
     cluster: str = Field(default="default", description="Name or ARN of the ECS cluster.")
     security_groups: list[str] = Field(
         default_factory=list,
-        description="Ids of the security groups: a list, comma text or JSON; the VPC's by default.",
+        description="Ids of the security groups: a list, comma-separated text or JSON; the VPC's by default.",
     )
     assign_public_ip: bool = Field(default=False, description="Give tasks a public address.")
     region: str = Field(default="eu-west-3", description="AWS region.")
@@ -65,7 +65,7 @@ class StarlakeFargate(StarlakeRemoteResource):
         "definition has them.",
     )
     platform_version: str = Field(default="LATEST", description="Fargate platform version.")
-    endpoint_url: str | None = Field(default=None, description="Of the services; AWS' own by default.")
+    endpoint_url: str | None = Field(default=None, description="URL of the services; AWS' own by default.")
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that runs commands on ECS.

@@ -96,7 +96,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     )
     load_incluster_config: bool | None = Field(
         default=None,
-        description="Use the credentials of the Pod; by default where this process runs in one and neither "
+        description="Use the credentials of the Pod; by default if this process runs in one and neither "
         "`kubeconfig_file` nor `context` is set.",
     )
     kubeconfig_file: str | None = Field(

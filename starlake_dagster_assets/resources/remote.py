@@ -25,17 +25,17 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
     root: str | None = Field(
         default=None,
-        description="SL_ROOT there, such as gs://bucket/starbake; what the service itself says by default.",
+        description="SL_ROOT there, such as gs://bucket/starbake; by default that of the service.",
     )
     datasets: str | None = Field(
         default=None,
         description="SL_DATASETS there, or the path under which this process sees it, such as gs://bucket/starbake/"
         "datasets: the areas are listed to find out which files were loaded. By default that of `env`, of the project, "
-        "or below `root`, where it is a URL.",
+        "or below `root`, if it is a URL.",
     )
     env: dict[str, str] = Field(
         default_factory=dict,
-        description="Environment variables of every command. Anyone who may look at an execution "
+        description="Environment variables of every command. Anyone who can view an execution "
         "reads them: secrets belong in the service's own secret store.",
     )
     log_level: Literal["info", "debug", "trace", "all"] = Field(

@@ -101,7 +101,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         """Returns the runner of the chosen launcher.
 
         Raises:
-            RunnerError: What the launcher needs is not installed.
+            RunnerError: A package that the launcher needs is not installed.
         """
         shell = self.shell(project)
         if self.launcher != "console":
@@ -126,7 +126,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         """Returns the runner with one process per command.
 
         Raises:
-            RunnerError: What the launcher needs is not installed.
+            RunnerError: A package that the launcher needs is not installed.
         """
         start: Launcher = launch
         if self.launcher == "dagster_shell":

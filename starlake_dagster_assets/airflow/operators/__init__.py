@@ -1,6 +1,6 @@
 """Starlake commands as Airflow operators: one class per environment of the registry (`environments`).
 
-- `renderer`: the base class, `Dialect`
+- `renderer`: the base class, `OperatorRenderer`
 - `shell`, `cloud_run`, `dataproc`, `fargate`, `kubernetes`: one class per execution environment
 - `google`: what Dataproc and Cloud Run share
 - `checks`: tasks that query the results of expectations

@@ -62,7 +62,7 @@ class Request:
         environments: Where commands run.
         naming: What a translator or definitions say.
         options: For every DAG.
-        split: What the nodes of a DAG have in common besides their start.
+        split: The property that the nodes of a DAG share in addition to their trigger.
         granularity: A task a table, or one for all tables of a domain in a DAG.
         ids: Task ids and URIs like those of starlake-airflow, exactly those, or those of asset keys.
     """

@@ -29,7 +29,7 @@ class Bundle:
 
     Attributes:
         scope: Values that its nodes have in common, apart from their start.
-        start: What starts them; an `AssetRule` names nodes of other bundles.
+        start: Their trigger; an `AssetRule` names nodes of other bundles.
         nodes: Ids.
         gated: Whether each of its nodes runs only if one of its own upstreams was updated.
     """

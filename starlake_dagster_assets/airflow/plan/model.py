@@ -195,7 +195,7 @@ class DagSpec:
         id: DAG id, and the name of the file.
         title: One sentence: what it does and when.
         sources: Files of the project that it was made from.
-        schedule: What starts it; None = nothing but a person.
+        schedule: Its schedule; None = started by hand only.
         timezone: Of its dates; IANA name.
         start_date: From when it may run.
         end_date: Until when.

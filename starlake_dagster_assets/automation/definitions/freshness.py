@@ -30,7 +30,7 @@ def build_freshness_checks(
     Args:
         translator: Bound to the project; its `get_freshness_policy` says how old an asset may become.
         nodes: Those that are made.
-        prefix: What the name of the sensor begins with.
+        prefix: Prefix of the name of the sensor.
         status: Whether the sensor is on from the start.
 
     Returns:

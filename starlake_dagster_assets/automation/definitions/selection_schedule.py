@@ -38,9 +38,9 @@ def build_schedule_from_starlake_selection(
 ) -> dg.ScheduleDefinition:
     """Builds a schedule, and its job, for a selection of tables and tasks.
 
-    Each tick requests one run, with the data interval from the tick before to this one, as the schedules of the project
-    do: `sl_start_date` and `sl_end_date` are set in its SQL. Where the assets are partitioned, a tick requests the
-    partitions that have closed since the tick before.
+    Each tick requests one run, whose data interval is the time since the previous tick, as for the schedules of the
+    project: its SQL gets `sl_start_date` and `sl_end_date`. If the assets are partitioned, a tick requests the
+    partitions that have closed since the previous tick.
 
     Args:
         project_or_assets: The project or the path of its directory, or the assets that were built from it: a list,
@@ -55,7 +55,7 @@ def build_schedule_from_starlake_selection(
         execution_timezone: Time zone of the cron, such as `Europe/Paris`; the project's (`SL_TIMEZONE`), else UTC, by
             default.
         default_status: Whether the schedule is on from the start; off by default, as in Dagster.
-        translator: The translator of the assets, where a project is passed and the translator changes asset keys.
+        translator: The translator of the assets, if a project is passed and the translator changes asset keys.
 
     Returns:
         The schedule, for `dg.Definitions(schedules=[…])`; the job comes with it.

@@ -38,12 +38,12 @@ __all__ = [
 
 
 class SettingsGroup(BaseModel):
-    """A group of settings; None: the default of the setting counts."""
+    """A group of settings; None means the default of the setting."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shorthands: ClassVar[Mapping[type, str]] = {}
-    """The field that a bare value of a type is for."""
+    """The field that a value of a type stands for."""
     example: ClassVar[str] = ""
 
     if not TYPE_CHECKING:  # type checkers see the fields
@@ -57,7 +57,7 @@ class SettingsGroup(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, data: Any) -> Any:
-        """Suggests a field for a name that is none."""
+        """Raises an error for an unknown name, with the closest field."""
         for name in _names(data) - cls.model_fields.keys():
             group, field = FLAT_NAMES.get(name, ("", ""))
             near = (
@@ -82,23 +82,23 @@ class SettingsGroup(BaseModel):
 class PreLoadSettings(SettingsGroup):
     """Files that a load waits for, and how its sensor lists them.
 
-    In DAG configurations and tags the options have the names in parentheses, where these differ.
+    In DAG configurations and tags the options have the names in parentheses, if given.
 
     Attributes:
         strategy: `none` (default), `imported`, `pending` or `ack` (`pre_load_strategy`).
-        enabled: Whether files start anything.
+        enabled: Whether files start runs.
         ack_file_path: The file that `ack` waits for (`global_ack_file_path`).
-        ack_wait_timeout: Seconds after the tick of a schedule in which the files may still come; 3600 by default.
-        incoming_path: Where `imported` looks, instead of the directory of the domain.
-        pending_path: Where `pending` looks, instead of the stage area of the domain.
+        ack_wait_timeout: Seconds after the tick of a schedule in which files may arrive; 3600 by default.
+        incoming_path: The directory that `imported` scans, instead of that of the domain.
+        pending_path: The directory that `pending` scans, instead of the stage area of the domain.
         poke_interval: Seconds between two scans of the files; 30 by default (`pre_load_poke_interval`).
         soft_fail: Whether a window that closes without files is a skip instead of a failed run; True by default
             (`pre_load_sensor_soft_fail`).
-        stable_for: Seconds that a file must have kept its size and time before it counts; 10 by default.
-        guard: What checks the files again in the run: `files` (a listing, the default), `cli` (`starlake preload`) or
+        stable_for: Seconds for which a file must be unchanged before it counts as complete; 10 by default.
+        guard: The check of the files in the run: `files` (a listing, the default), `cli` (`starlake preload`) or
             `none`.
         storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`. By
-            default they find their credentials themselves. Of the whole project only.
+            default they find their credentials themselves. Only for the whole project.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -138,30 +138,30 @@ def _switched(value: Any) -> Any:
 class LineageSettings(SettingsGroup):
     """Lineage triggers of tasks without a schedule: which upstreams must have new updates.
 
-    In DAG configurations and tags the options have the same names, `strategy` excepted.
+    In DAG configurations and tags the options have the same names, except `strategy`.
 
     Attributes:
-        triggering: What starts such a task once its upstreams have moved: a `sensor` (default), a `condition`
+        triggering: The trigger of such a task after updates of its upstreams: a `sensor` (default), a `condition`
             (Dagster's declarative automation), or `none`.
-        strategy: Which upstreams must have moved: `any` (default, as in Starlake), `all`, or an expression over names
-            of assets such as `a & (b | c)` (`dataset_triggering_strategy`).
-        run_dependencies_first: Whether upstreams that nothing else starts run in the same job, and upstreams of the
+        strategy: The upstreams that must have updates: `any` (default, as in Starlake), `all`, or an expression over
+            names of assets such as `a & (b | c)` (`dataset_triggering_strategy`).
+        run_dependencies_first: Whether upstreams without a trigger run in the same job, and upstreams of the
             same schedule in the same run. By default they are watched, and a schedule does not wait for others.
-        optional_datasets: Names of upstreams that are watched but never waited for.
-        optional_dataset_enabled: Whether upstreams that are made less often than the task are not waited for; True
-            by default: a monthly table does not hold a daily task.
-        data_cycle: `none`, `hourly`, `daily`, `weekly`, `monthly`, `yearly`, a preset of the project or a cron: in one
-            of its cycles all upstreams must be made.
-        data_cycle_enabled: Whether `data_cycle` holds; True by default where there is one.
+        optional_datasets: Names of upstreams that are watched, but that the task does not wait for.
+        optional_dataset_enabled: Whether the task does not wait for upstreams that are materialized less often; True by
+            default: a daily task does not wait for a monthly table.
+        data_cycle: The cycle in which all upstreams must be materialized: `none`, `hourly`, `daily`, `weekly`,
+            `monthly`, `yearly`, a preset of the project or a cron.
+        data_cycle_enabled: Whether `data_cycle` applies; True by default if it is set.
         beyond_data_cycle_enabled: Whether an upstream's `freshness` widens the cycle; True by default.
         min_timedelta_between_runs: Seconds between two runs; 0 by default.
-        interval: The data interval of a run that has none of a partition, a schedule or a tag: `declared` (default):
-            the union of the intervals of the updates that it consumes, and none where one of them has none;
+        interval: The data interval of a run without a partition, schedule or tag: `declared` (default): the union of
+            the intervals of the updates that it consumes, and none if one of them has none;
             `since_last_run`: from the end of the last run until now.
         require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
             False by default: `freshness` only monitors.
-        history: `latest` (default): of a task that was never materialized the partitions of the newest update are
-            requested, the others are left to a backfill; `all`: all partitions with updates.
+        history: The partitions that are requested for a task that was never materialized: `latest` (default): those of
+            the newest update, the others are left to a backfill; `all`: all partitions with updates.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -195,10 +195,10 @@ class ScheduleSettings(SettingsGroup):
     In DAG configurations and tags the options have the same names.
 
     Attributes:
-        enabled: Whether crons start anything. Of the whole project only.
+        enabled: Whether crons start runs. Only for the whole project.
         start_date: Data intervals that begin before it are skipped: a date, or a date and time, in the time zone.
         end_date: Data intervals that begin after it are skipped.
-        catchup: Whether ticks that were missed are made up for; False by default.
+        catchup: Whether the intervals of missed ticks are requested; False by default.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -219,13 +219,13 @@ class ScheduleSettings(SettingsGroup):
 
 
 class PartitionSettings(SettingsGroup):
-    """The partitions of assets.
+    """Partitions of assets.
 
     In DAG configurations and tags the options have the names in parentheses.
 
     Attributes:
-        by: `cron`: a scheduled node is partitioned by its cron; `sink`: a node is partitioned by the partition column
-            of its sink; `none`: not at all (default) (`partitions`).
+        by: `none` (default): unpartitioned; `cron`: a scheduled node is partitioned by its cron; `sink`: a node is
+            partitioned by the partition column of its sink (`partitions`).
         write: `strategy` (default): a partition is written as `writeStrategy` says; `replace`: its rows are deleted
             and inserted in one transaction, on the embedded engine only (`partition_write`).
         column: The column that `replace` compares with the partition; the first of `sink.partition` by default
@@ -251,14 +251,14 @@ class PartitionSettings(SettingsGroup):
 class JobSettings(SettingsGroup):
     """Retries, limits and tags of jobs.
 
-    In DAG configurations the options have the same names, `pool` excepted.
+    In DAG configurations the options have the same names, except `pool`.
 
     Attributes:
         pool: Concurrency pool of the steps (`default_pool`).
         retries: Number of times that a failed step is retried.
         retry_delay: Seconds before the first retry; 300 by default.
         max_active_runs: Number of runs of a job at the same time.
-        priority_weight: Priority of runs; the higher the sooner.
+        priority_weight: Priority of runs; higher ones start first.
         tags: Tags of the jobs.
 
     Raises:

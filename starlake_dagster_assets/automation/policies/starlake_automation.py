@@ -37,18 +37,18 @@ class StarlakeAutomation(BaseModel):
     """Triggers of the tables and tasks of a project; DAG configurations and tags take precedence.
 
     Args:
-        status: Whether sensors and schedules are `STOPPED` until someone switches them on (Dagster's default), or
-            `RUNNING` from the start.
-        timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
-        name_prefix: What the names of jobs, schedules and sensors begin with, before an underscore: letters, digits
-            and underscores; nothing by default. Projects that share a code location and have a domain or a DAG file
-            of the same name need one each.
-        pre_load: Which files loads wait for; a strategy such as `"imported"`; or False: files start nothing.
-        lineage: When tasks without a schedule run; False: they are not started.
-        schedules: Data intervals of schedules; False: crons start nothing.
-        partitions: Partitions of assets; or what they are partitioned by: `"cron"`, `"sink"` or `"none"`.
+        status: Whether sensors and schedules are `STOPPED` until you switch them on (Dagster's default), or `RUNNING`
+            from the start.
+        timezone: Name of an IANA time zone; that of the project (`SL_TIMEZONE`) by default.
+        name_prefix: Prefix of the names of jobs, schedules and sensors, followed by an underscore: letters, digits and
+            underscores; none by default. Projects that share a code location and have a domain or a DAG file of the
+            same name need different prefixes.
+        pre_load: The files that loads wait for; a strategy such as `"imported"`; or False: files start no runs.
+        lineage: The triggers of tasks without a schedule; False: they have none.
+        schedules: Data intervals of schedules; False: crons start no runs.
+        partitions: Partitions of assets; or only how they are partitioned: `"cron"`, `"sink"` or `"none"`.
         jobs: Retries, limits and tags of jobs.
-        former: Settings by the names that they had outside of groups; they work with a `DeprecationWarning`.
+        former: Settings by their former names; they work with a `DeprecationWarning`.
 
     Raises:
         ProjectError: Names each setting that is unknown or whose value cannot be read.

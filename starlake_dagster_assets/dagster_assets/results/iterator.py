@@ -49,11 +49,11 @@ class Fetch:
 
 
 class StarlakeEventIterator(Iterator[StarlakeEvent]):
-    """The events of a run, one as each table is known. Nothing runs before the first one is asked for.
+    """Iterator over the events of a run, each as soon as the result of its table is known.
 
     Args:
         start: Starts the run.
-        fetch: What is fetched besides.
+        fetch: Metadata that is read in addition.
     """
 
     def __init__(self, start: Callable[[Fetch], Iterator[StarlakeEvent]], fetch: Fetch | None = None) -> None:
@@ -72,10 +72,10 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
     def fetch_preview(self, rows: int = 5) -> "StarlakeEventIterator":
         """Adds `starlake/preview`: some rows of the table, as the warehouse gives them.
 
-        Columns with `privacy`, and what is made of them, are shown as `***`; tables with `rls` not at all.
+        Columns with `privacy`, and columns computed from them, are shown as `***`. Tables with `rls` are not shown.
 
         Args:
-            rows: How many, at most; they are kept in Dagster's event log.
+            rows: Largest number of rows, which Dagster's event log stores.
 
         Raises:
             ValueError: When the number is negative.
@@ -99,7 +99,7 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
         return next(self._events)
 
     def close(self) -> None:
-        """Stops the run: what it started is cancelled."""
+        """Stops the run and cancels the commands that it started."""
         close = getattr(self._events, "close", None)
         if close is not None:
             close()

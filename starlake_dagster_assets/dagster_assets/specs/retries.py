@@ -38,7 +38,7 @@ def retry_of(
     Args:
         context: Of the step. Where the step or its job has a policy, Dagster itself retries and this gives None.
         policies: Of what failed.
-        error: What the step would raise.
+        error: The error that the step would raise.
     """
     if is_direct(context):
         return None

@@ -36,11 +36,11 @@ _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
 
 class StarlakeTranslator:
-    """Says what each table and task looks like in Dagster. Override a hook, or `get_asset_spec` as a whole.
+    """Defines the attributes of each table and task in Dagster. Override one hook, or all of `get_asset_spec`.
 
     Args:
-        settings: Switches for the parts that are added to assets; everything by default. A subclass with an `__init__`
-            of its own passes them on, or sets the class attribute `settings`.
+        settings: Switches for the parts that are added to assets; everything by default. A subclass with its own
+            `__init__` passes them on, or sets the class attribute `settings`.
 
     Examples:
         >>> class Mine(StarlakeTranslator):
@@ -64,11 +64,11 @@ class StarlakeTranslator:
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
         """Returns a copy that knows the project and caches its specs; the original is unchanged.
 
-        A translator that is already bound to this very project, and knows the triggers that are given, is given back.
+        A translator that is already bound to the same project with the same triggers is returned as it is.
 
         Args:
             source: The project.
-            triggers: What starts its nodes (`build_triggers`).
+            triggers: The triggers of its nodes (`build_triggers`).
         """
         if self._source is source and (triggers is None or self._knows(triggers)):
             return self
@@ -88,7 +88,7 @@ class StarlakeTranslator:
 
     @property
     def switches(self) -> StarlakeTranslatorSettings:
-        """The settings; the default ones where a subclass uses the name `settings` for something else."""
+        """The settings; the defaults if a subclass uses the name `settings` for something else."""
         found = cast("object", self.settings)
         return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
 
@@ -121,7 +121,7 @@ class StarlakeTranslator:
 
     @property
     def triggers(self) -> Triggers | None:
-        """Returns the triggers of the nodes; None where the translator was bound without triggers."""
+        """The triggers of the nodes; None if the translator was bound without triggers."""
         return self._triggers
 
     @property
@@ -131,7 +131,7 @@ class StarlakeTranslator:
         return configured or self.project.application.timezone or "UTC"
 
     def trigger(self, node: Node) -> Trigger:
-        """Returns the trigger of a node; nothing where the translator was bound without triggers."""
+        """Returns the trigger of a node; the trigger `none` if the translator was bound without triggers."""
         known = self._triggers.triggers.get(node.id) if self._triggers is not None else None
         return known or Trigger(node.id, "none", "")
 
@@ -170,7 +170,7 @@ class StarlakeTranslator:
         return found
 
     def naming(self, source: ProjectSource) -> Naming:
-        """Keys, groups and dependencies of a project's nodes, free of Dagster: for `export_airflow`.
+        """Returns keys, groups and dependencies of a project's nodes without Dagster objects, for `export_airflow`.
 
         Raises:
             ProjectError: When two nodes would become the same asset.
@@ -194,7 +194,7 @@ class StarlakeTranslator:
             node: A table, a task, an external table, or the incoming files of a table.
 
         Returns:
-            A spec that may be left out of a run (`skippable`).
+            A spec that a run may skip (`skippable`).
         """
         external = node.kind == "external"
         kinds = sorted(self.get_kinds(node), key=_kind_rank)[: most_kinds()]
@@ -261,7 +261,7 @@ class StarlakeTranslator:
         return {"starlake", shape} | ({engine} if engine else set())
 
     def get_metadata(self, node: Node) -> Mapping[str, Any]:
-        """Columns, names, write strategy, code references."""
+        """Returns the columns, names, write strategy and code references."""
         root = self.source.root if self.switches.enable_code_references else None
         return shown.definition_metadata(node, self.project, root)
 
@@ -293,15 +293,15 @@ class StarlakeTranslator:
         """Returns the policy for `freshness`: `warn` and `error` of a table or task.
 
         Returns:
-            A `dagster.FreshnessPolicy`; None where nothing is said. For a Dagster that has none, what
-            `_compat.time_window_policy` gives, of which `build_definitions` makes freshness checks.
+            A `dagster.FreshnessPolicy`; None if none is declared. For a Dagster without freshness policies, the value
+            from which `build_definitions` builds freshness checks.
         """
         return freshness_policy(node)
 
     def get_retry_policy(self, node: Node) -> dg.RetryPolicy | None:
         """Returns the policy for `retries` and `retry_delay` of the DAG configuration or the project's automation.
 
-        A step is retried as long as something that failed in it has a retry left.
+        A step is retried as long as a failed asset in it has a retry left.
         """
         job = self.job(node)
         return retry_policy(job.retries, job.retry_delay) if job is not None else None
@@ -309,7 +309,7 @@ class StarlakeTranslator:
     def get_pool(self, node: Node) -> str | None:
         """Returns the `default_pool` of the node's DAG configuration or the project's automation.
 
-        A step has one pool: nodes of different pools are made in steps of their own.
+        A step has one pool: nodes of different pools run in separate steps.
         """
         job = self.job(node)
         return job.pool if job is not None else None
@@ -323,9 +323,10 @@ class StarlakeTranslator:
         return spark_of(node.tags)
 
     def get_environment_config(self, node: Node) -> Mapping[str, Any]:
-        """Settings of the execution environment for a node, over those of the resource and its tags; none by default.
+        """Returns settings of the execution environment for a node, over those of the resource and its tags.
 
-        For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load together.
+        None by default. For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load
+        together.
         """
         return {}
 

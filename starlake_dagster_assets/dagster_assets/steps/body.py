@@ -73,7 +73,7 @@ def events_of(result: Any) -> Generator[Any, None, None]:
     """Yields the events of the body of a step: those that it yields, then those that it returns.
 
     Args:
-        result: What the function returned: an iterator, one event, several, or None.
+        result: The value that the function returned: an iterator, one event, several, or None.
     """
     if result is None:
         return

@@ -17,8 +17,8 @@ __all__ = ["LaunchSettings", "StarlakeRunConfig"]
 class StarlakeRunConfig(dg.Config):
     """Run config of the steps of a Starlake project.
 
-    The steps of `build_definitions` and `build_starlake_assets` have it. Add a parameter of this type to a function
-    that is decorated with `starlake_assets` to use it there: `starlake.run(context)` reads it.
+    The steps of `build_definitions` and `build_starlake_assets` accept it. To use it in a function that is decorated
+    with `starlake_assets`, add a parameter of this type: `starlake.run(context)` reads it.
 
     Examples:
         ::

@@ -22,7 +22,7 @@ class Scratch:
 
     Attributes:
         con: The connection, whose temporary tables they are.
-        token: What the names have in common.
+        token: Common part of the names.
     """
 
     con: duckdb.DuckDBPyConnection

@@ -71,7 +71,7 @@ def audit_job_id(project: Project, environ: Mapping[str, str], default: str) -> 
     Args:
         project: For `jobIdEnvName`.
         environ: Environment variables of the command.
-        default: What the engine makes up, without its time: the milliseconds of now are added.
+        default: Default id of the engine, without its time: the current milliseconds are added.
     """
     named = project.application.job_id_env_name
     return environ.get("SL_JOB_ID") or (environ.get(named) if named else None) or f"{default}-{int(time.time() * 1000)}"

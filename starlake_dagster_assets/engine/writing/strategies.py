@@ -72,7 +72,7 @@ def validate_strategy(
     """Refuses what cannot be written, before anything is touched.
 
     Args:
-        strategy: What the project asks for.
+        strategy: The strategy that the project configures.
         partition: `sink.partition`.
         columns: Final names of the incoming columns, None when they are not known yet.
         custom: Names of the project's own templates.

@@ -23,7 +23,7 @@ def in_transaction(session: Session, body: Callable[[], T]) -> T:
         body: The job.
 
     Returns:
-        What the job returns, after the commit. When it raises, nothing of it is left.
+        The result of the job, after the commit. If the job raises, all of its changes are rolled back.
     """
     session.con.begin()
     try:

@@ -184,7 +184,7 @@ def runs_program(runner: Runner) -> bool:
 def reports_tables_early(runner: Runner) -> bool:
     """Whether results are yielded as tables land instead of when the command has ended: a true attribute `eager`.
 
-    What the warehouse knows of it is then told later.
+    Facts of the warehouse are then reported later.
     """
     return bool(getattr(runner, "eager", False))
 
@@ -203,7 +203,7 @@ class Execution:
 
     Attributes:
         environment: `dataproc`, `cloud_run`, `fargate`, …
-        id: What the environment calls it; "" while it is being submitted.
+        id: Its id in the environment; "" while it is being submitted.
         argv: The command.
         job_id: `SL_JOB_ID` of the command, and its idempotency key.
         url: Where a person looks at it.

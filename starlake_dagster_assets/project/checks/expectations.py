@@ -82,7 +82,7 @@ def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int
     """Reports the calls of unknown macros: such an expectation fails at each run, with no row looked at.
 
     Args:
-        data: What the file sets itself, by Python names.
+        data: Values that the file itself sets, by Python names.
         file: Where it is written.
         path: The keys above `expectations`.
         context: The macros that there are, and where problems go.

@@ -73,7 +73,7 @@ def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, cont
 
     Args:
         sql: The SQL, without comments.
-        error: What the parser says.
+        error: The message of the parser.
         dialect: The dialect it was read with.
         file: Where the SQL is.
         path: The key that holds it, () for a SQL file.

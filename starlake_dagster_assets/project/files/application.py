@@ -60,7 +60,7 @@ def resolve_application(
 
     Args:
         root: The project's root.
-        data: What the file sets, by Python names.
+        data: Values that the file sets, by Python names.
         environ: The process environment.
         location: Where the file is.
     """
@@ -110,7 +110,7 @@ def forced_variables(root: Path, application: Application, data: Mapping[str, An
     Args:
         root: The project's root.
         application: The resolved settings.
-        data: What the file sets: the paths that nothing else needs.
+        data: Values that the file sets, with the paths that only this step needs.
     """
     metadata = _base(root, data.get("metadata") or "metadata")
     areas = application.areas

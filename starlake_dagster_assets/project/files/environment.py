@@ -76,7 +76,7 @@ def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, a
     """Returns the name of the environment.
 
     Args:
-        asked: What the caller asked for.
+        asked: The environment that the caller requested.
         environ: The process environment; `SL_ENV` is read.
         files: The env files; an `SL_ENV` key of `env.sl.yml` is the last resort.
         application: `application.env`, which takes over from `SL_ENV`.

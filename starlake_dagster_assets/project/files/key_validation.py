@@ -87,7 +87,7 @@ class Shape:
         file: The file.
         source: Its text as it is written.
         text: Its rendered text.
-        document: What the text parses to.
+        document: The parsed text.
     """
 
     def __init__(self, file: SourceFile, source: str, text: str, document: Document) -> None:

@@ -41,7 +41,7 @@ def check_shape(model: type[BaseModel], data: object, prefix: Path) -> tuple[dic
         prefix: The path of the value in its document.
 
     Returns:
-        What the file sets, by Python names and without what it leaves out, and no issue; or None and the issues.
+        Values that the file sets, by Python names, and no issue; or None and the issues.
     """
     try:
         return model.model_validate(data).model_dump(mode="json", exclude_unset=True), ()

@@ -73,7 +73,7 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
 
     Args:
         default: What `transform.default` sets.
-        task: What the task sets.
+        task: Values that the task sets.
 
     Returns:
         The merged keys: lists of SQL, grants and expectations joined (default first), tags united, `sink` merged

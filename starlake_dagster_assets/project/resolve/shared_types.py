@@ -21,7 +21,7 @@ class Analysis:
 
     Attributes:
         references: The names it reads.
-        parity: What the engine's expressions find.
+        parity: Names that the engine's expressions find.
         error: Why it cannot be parsed, None when it can.
     """
 

@@ -43,7 +43,7 @@ class ShellRunner:
         grace: Seconds between INT and KILL of a command that is to end; TERM is half way.
         options: Variables of every command, below its own `--options`.
         secrets: Values that are never shown.
-        launcher: What starts a process.
+        launcher: The way to start a process.
         stage_command: `import` for Starlake before `stage` had its name.
         reader: Reads the warehouse; None where nothing can.
         files: Lists the files of loads, and brings back those that were not loaded.
