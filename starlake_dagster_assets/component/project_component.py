@@ -110,9 +110,11 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     env: Annotated[str | None, dg.Resolver.default(description="The environment: env.<NAME>.sl.yml.")] = None
     select: Annotated[
         str | list[str] | None,
-        dg.Resolver.default(description="Which tables and tasks, in the selection grammar.", examples=["domain:sales"]),
+        dg.Resolver.default(description="Tables and tasks, in the selection grammar.", examples=["domain:sales"]),
     ] = None
-    exclude: Annotated[str | list[str] | None, dg.Resolver.default(description="Which of them not.")] = None
+    exclude: Annotated[
+        str | list[str] | None, dg.Resolver.default(description="Tables and tasks that are left out.")
+    ] = None
     starlake: Annotated[
         StarlakeResource,
         dg.Resolver(

@@ -8,7 +8,7 @@
 - `lineage_runs`: runs that the tasks of a job need
 - `lineage_partitions`: partitions that need a run
 - `conditions`: the same evaluation as `AutomationCondition`
-- `arrivals`: arrival sensors
+- `arrivals`, `arrival_sensor`: arrival sensors, and the settings of one
 - `arrival_tick`: one tick of an arrival sensor
 - `arrival_runs`: runs that an arrival sensor requested
 - `arrival_windows`: windows that the ticks of a schedule open
