@@ -12,7 +12,7 @@ from starlake_dagster_assets._arguments import command_options, directory_of
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.cache.prepared import read_prepared, write_prepared
 from starlake_dagster_assets.project.files.environment import MISSING_ENV
-from starlake_dagster_assets.project.load import load_project
+from starlake_dagster_assets.project.load import ProjectLoader
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
@@ -154,7 +154,23 @@ class StarlakeProject:
         Raises:
             ProjectError: As `model` does, also for errors of the graph itself.
         """
-        return self._built
+        graph, problems = self._built
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors and self._on_error == "raise":
+            raise ProjectError(errors)
+        return graph
+
+    @property
+    def graph_problems(self) -> tuple[Problem, ...]:
+        """All problems of the graph, such as cycles; nothing is raised for them."""
+        return self._built[1]
+
+    @cached_property
+    def whole_graph(self) -> Graph:
+        """The graph with what `on_error="skip"` leaves out, to select from; unreadable files are external nodes."""
+        from starlake_dagster_assets.graph.broken_dependents import with_unreadable
+
+        return with_unreadable(self._with_broken, self.problems) if self._has_broken else self.graph
 
     def asset_key(self, name: str, *, translator: StarlakeTranslator | None = None) -> AssetKey:
         """Returns the Dagster asset key of a table, a task, an external table or the files of a table.
@@ -181,32 +197,49 @@ class StarlakeProject:
         return bound_translator(translator, self, "asset_key").spec(node).key
 
     @cached_property
-    def _built(self) -> Graph:
+    def _built(self) -> tuple[Graph, tuple[Problem, ...]]:
         from starlake_dagster_assets.graph.build import build_graph
 
         graph, problems = build_graph(self.model)
-        errors = [problem for problem in problems if problem.severity == "error"]
-        if errors and self._on_error == "raise":
-            raise ProjectError(errors)
-        return graph
+        return graph, tuple(problems)
 
     @cached_property
     def _loaded(self) -> tuple[Project, tuple[Problem, ...]]:
         if self._manifest is not None:
             return read_prepared(self._manifest, self._root, env=self._env, options=self._options)
-        project, problems = self._load(keep_broken=False)
-        if self._on_error == "raise" or not any(problem.stops_object for problem in problems):
+        project, problems = self._read
+        if not self._has_broken:
             return project, problems
         from starlake_dagster_assets.graph.broken_dependents import without_dependents
 
-        whole, _ = self._load(keep_broken=True)
-        kept, left_out = without_dependents(project, whole, problems)
+        kept, left_out = without_dependents(project, self._with_broken, problems)
         return kept, (*problems, *left_out)
 
-    def _load(self, *, keep_broken: bool) -> tuple[Project, tuple[Problem, ...]]:
-        return load_project(
-            self._root, env=self._env, options=self._options, cache_dir=self._cache_dir, keep_broken=keep_broken
-        )
+    @cached_property
+    def _loader(self) -> ProjectLoader:
+        loader = ProjectLoader(self._root)
+        if self._on_error == "skip":  # the files are read once, with and without the objects that have errors
+            loader.keep()
+        return loader
+
+    @cached_property
+    def _read(self) -> tuple[Project, tuple[Problem, ...]]:
+        return self._loader.load(env=self._env, options=self._options, cache_dir=self._cache_dir)
+
+    @property
+    def _has_broken(self) -> bool:
+        """Whether objects are left out because their files have errors."""
+        if self._manifest is not None or self._on_error == "raise":
+            return False
+        return any(problem.stops_object for problem in self._read[1])
+
+    @cached_property
+    def _with_broken(self) -> Graph:
+        """The graph with the objects that have errors, as far as they could be read."""
+        from starlake_dagster_assets.graph.build import build_graph
+
+        whole, _ = self._loader.load(env=self._env, options=self._options, cache_dir=self._cache_dir, keep_broken=True)
+        return build_graph(whole)[0]
 
     def __repr__(self) -> str:
         return f"StarlakeProject({str(self._root)!r}, env={self._env!r})"

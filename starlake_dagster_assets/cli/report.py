@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from starlake_dagster_assets.execution.outcome import Outcome
+from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.plural import counted
 
@@ -27,7 +27,12 @@ _COLUMNS = ("rows in", "accepted", "rejected", "seconds")
 
 @contextmanager
 def report_for(
-    names: Sequence[str], reader: WarehouseReader | None, *, as_json: bool, unknown_result: str = "fail"
+    names: Sequence[str],
+    reader: WarehouseReader | None,
+    *,
+    as_json: bool,
+    unknown_result: str = "fail",
+    left_out: Sequence[str] = (),
 ) -> Generator[RunReport, None, None]:
     """Opens the report of a run and closes it at the end: totals are printed even if the run is interrupted.
 
@@ -36,9 +41,10 @@ def report_for(
         reader: Counts the rows of a task's result.
         as_json: One JSON object at the end instead.
         unknown_result: `fail` counts an unknown result as a failure, `warn` as skipped.
+        left_out: Selected tables and tasks that are not run because of an error in a file.
     """
     kind = _Json if as_json else _LiveTable if sys.stdout.isatty() else _Lines
-    report = kind(names, reader, _UNKNOWN[unknown_result])
+    report = kind(names, reader, _UNKNOWN[unknown_result], left_out)
     report.begin()
     try:
         yield report
@@ -53,11 +59,20 @@ class RunReport:
         names: What will be told, in order.
         reader: Counts the rows of a task's result.
         unknown: What an unknown result counts as.
+        left_out: Selected tables and tasks that are not run because of an error in a file.
     """
 
-    def __init__(self, names: Sequence[str], reader: WarehouseReader | None, unknown: str = "failed") -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        reader: WarehouseReader | None,
+        unknown: str = "failed",
+        left_out: Sequence[str] = (),
+    ) -> None:
         self._words = {**_WORDS, "unknown": unknown}
         self.names = names
+        self.left_out = left_out
+        self.failed_commands: list[FailedCommand] = []
         self.outcomes: dict[str, Outcome] = {}
         self._rows: dict[str, int | None] = {}
         self._reader = reader
@@ -127,7 +142,14 @@ class RunReport:
     def _total(self) -> str:
         totals = self.totals
         made = counted(totals["materialized"], "asset")
-        return f"{made} materialized, {totals['failed']} failed, {totals['skipped']} skipped"
+        parts = [f"{made} materialized, {totals['failed']} failed, {totals['skipped']} skipped"]
+        if missing := len(self.names) - len(self.outcomes):
+            parts.append(f"{missing} without a result")
+        if self.failed_commands:
+            parts.append(f"{counted(len(self.failed_commands), 'command')} failed")
+        if self.left_out:
+            parts.append(f"{len(self.left_out)} left out")
+        return ", ".join(parts)
 
 
 class _Json(RunReport):
@@ -135,7 +157,14 @@ class _Json(RunReport):
 
     def end(self) -> None:
         """Prints it."""
-        print(json.dumps({"assets": [self.json(one) for one in self.outcomes.values()], **self.totals}, indent=2))
+        found = {
+            "assets": [self.json(one) for one in self.outcomes.values()],
+            **self.totals,
+            "without_result": [name for name in self.names if name not in self.outcomes],
+            "failed_commands": [{"command": one.command, "reason": one.reason} for one in self.failed_commands],
+            "left_out": list(self.left_out),
+        }
+        print(json.dumps(found, indent=2))
 
 
 class _Lines(RunReport):
@@ -188,7 +217,8 @@ class _LiveTable(RunReport):
             name = Text(outcome.node.id, style=_COLORS[self._words[outcome.status]])
             table.add_row(name, *self.cells(outcome), Text(_note(outcome)))
         self._console.print(table)
-        self._console.print(Text(self._total(), style="red" if self.failed else "green"))
+        bad = self.failed or self.failed_commands or self.left_out or len(self.outcomes) < len(self.names)
+        self._console.print(Text(self._total(), style="red" if bad else "green"))
 
 
 def _note(outcome: Outcome) -> str:

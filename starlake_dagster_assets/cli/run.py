@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,8 @@ from starlake_dagster_assets.cli.report import report_for
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import PluginError, ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
-from starlake_dagster_assets.plural import counted
+from starlake_dagster_assets.plural import first_of
+from starlake_dagster_assets.project.model.problems import Problem
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
@@ -72,9 +73,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints (stderr).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Loads and transforms a project, or a selection of it. Exit code 1 when anything failed.
+    """Loads and transforms a project, or a selection of it. Exit code 1 when anything selected failed.
 
-    Tables and tasks whose files have errors are left out, with the tasks that depend on them; the exit code is then 1.
+    Tables and tasks whose files have errors are left out, with the tasks that depend on them. If they are selected, the
+    exit code is 1.
     """
     from starlake_dagster_assets.commands.project_source import secrets_of
     from starlake_dagster_assets.execution.backends.protocol import reports_tables_early, secrets_of_runner
@@ -84,8 +86,11 @@ def run(
 
     given, chosen_fields = parse_variables(options), parse_variables(fields, "--set")
     source = opened(project, env=env, options=given, on_error="skip")
-    broken = _report_errors(source)
-    chosen = select_nodes(source.graph, select or "*", exclude or None)
+    broken = _errors(source)
+    selected = select_nodes(source.whole_graph, select or "*", exclude or None)
+    left_out = [node for node in selected if node not in source.graph.nodes]
+    chosen = [node for node in selected if node in source.graph.nodes]
+    _report_errors(broken, left_out)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     resource = resource_for_environment(environment, {**local, **chosen_fields})
     runner, policies = resource.runner(source), resource.policies()
@@ -99,41 +104,44 @@ def run(
     )
     domains, tasks = ordered(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
-    failed_commands: list[FailedCommand] = []
     with report_for(
-        names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result
+        names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result, left_out=left_out
     ) as report:
         for item in execute(source, chosen, runner, settings):
             if isinstance(item, Outcome):
                 report.add(item)
             elif isinstance(item, FailedCommand):
-                failed_commands.append(item)
+                report.failed_commands.append(item)
             else:
                 report.settle(item.outcome)
-    for item in failed_commands:
+    for item in report.failed_commands:
         print(f"{item.command}: {item.reason}", file=sys.stderr)
-    if broken:
-        print(f"error: {counted(broken, 'error')} in the project; what depends on them is left out", file=sys.stderr)
-    if broken or report.failed or (failed_commands and policies.failed_command == "fail"):
+    if left_out:
+        names = first_of(left_out, 5)
+        print(f"error: left out because of an error in a file of the project: {names}", file=sys.stderr)
+    if left_out or report.failed or (report.failed_commands and policies.failed_command == "fail"):
         raise typer.Exit(1)
 
 
-def _report_errors(source: StarlakeProject) -> int:
-    """Prints the errors of tables and tasks, which are left out with what depends on them; returns their number.
+def _errors(source: StarlakeProject) -> list[Problem]:
+    """Returns the errors of tables and tasks, which are left out with what depends on them.
 
     Raises:
         ProjectError: The project has other errors, which concern all of it.
     """
-    from starlake_dagster_assets.graph.build import build_graph
-
     errors = [problem for problem in source.problems if problem.stops_object]
     whole = [problem for problem in errors if not problem.file.startswith(_OF_OBJECTS)]
-    whole += [problem for problem in build_graph(source.model)[1] if problem.severity == "error"]
+    if not whole:
+        whole = [problem for problem in source.graph_problems if problem.severity == "error"]
     if whole:
         raise ProjectError(whole)
+    return errors
+
+
+def _report_errors(errors: Sequence[Problem], left_out: Sequence[str]) -> None:
+    """Prints the errors; those that leave out nothing of the selection are warnings."""
     for problem in errors:
-        print(f"error: {problem}", file=sys.stderr)
-    return len(errors)
+        print(f"error: {problem}" if left_out else f"warning: not selected: {problem}", file=sys.stderr)
 
 
 def resource_for_environment(environment: str, fields: Mapping[str, Any]) -> StarlakeResource:

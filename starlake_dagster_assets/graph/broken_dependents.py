@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
-from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["LEFT_OUT", "without_dependents"]
+__all__ = ["LEFT_OUT", "with_unreadable", "without_dependents"]
 
 LEFT_OUT = "depends-on-broken"
 """Code of a task that is left out because a file that it depends on has an error."""
@@ -19,20 +19,36 @@ _SUFFIX = ".sl.yml"
 _CONFIG = f"_config{_SUFFIX}"
 
 
+def with_unreadable(graph: Graph, problems: Sequence[Problem]) -> Graph:
+    """Returns a graph with a node for each file that could not be read, so that a selection can name it.
+
+    Args:
+        graph: The graph with the objects with errors, as far as their files could be read.
+        problems: The problems of the files.
+    """
+    described = {location for node in graph.nodes.values() for location in _files(node)}
+    nodes = dict(graph.nodes)
+    for file in sorted({problem.file for problem in problems if problem.stops_object} - described):
+        path = PurePosixPath(file)
+        domain, _, name = _name(file)[0].partition(".")
+        if len(path.parts) > 3 and not any(one.raw.lower() == f"{domain}.{name}" for one in nodes.values()):
+            nodes.setdefault(f"{domain}.{name}".rstrip("."), Node(f"{domain}.{name}", "external", "", (domain, name)))
+    return replace(graph, nodes=dict(sorted(nodes.items())))
+
+
 def without_dependents(
-    project: Project, whole: Project, problems: Sequence[Problem]
+    project: Project, graph: Graph, problems: Sequence[Problem]
 ) -> tuple[Project, tuple[Problem, ...]]:
     """Leaves out the tasks that read an object with errors, at any distance.
 
     Args:
         project: The project without the objects whose files have errors.
-        whole: The project with those of them that could be read.
+        graph: The graph with those of them that could be read.
         problems: The problems of the files.
 
     Returns:
         The project without these tasks, and one problem per task.
     """
-    graph = build_graph(whole)[0]
     causes = dict(_broken(graph, project, problems))
     todo, found = list(causes), list[Problem]()
     left_out: set[str] = set()
@@ -77,12 +93,19 @@ def _broken(graph: Graph, project: Project, problems: Sequence[Problem]) -> Iter
 
 def _own_file(node: Node, files: set[str]) -> str:
     """Returns the file with the error: that of the object, its SQL, or its domain."""
+    locations = _files(node)
+    if not locations:
+        return ""
+    config = str(PurePosixPath(locations[0]).with_name(_CONFIG))
+    return next((file for file in (*locations, config) if file in files), locations[0])
+
+
+def _files(node: Node) -> list[str]:
+    """Returns the files of a table or task."""
     item = node.table or node.task
     if item is None:
-        return ""
-    locations = [item.location.file, *([node.task.sql_location.file] if node.task and node.task.sql_location else [])]
-    config = str(PurePosixPath(item.location.file).with_name(_CONFIG))
-    return next((file for file in (*locations, config) if file in files), item.location.file)
+        return []
+    return [item.location.file, *([node.task.sql_location.file] if node.task and node.task.sql_location else [])]
 
 
 def _name(file: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.cli.run import register_run
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.broken_dependents import LEFT_OUT
+from starlake_dagster_assets.project import load
 from tests.project.conftest import write
 
 TABLE = "version: 1\ntable:\n  name: {0}\n  pattern: {0}-.*\n  attributes: [{{name: id, type: int}}]\n"
@@ -57,15 +58,53 @@ def run(*arguments: str):
     return CliRunner().invoke(program, arguments)
 
 
-def test_run_prints_the_error_and_runs_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("selected", ["the others", "what is broken", "all"])
+def test_the_exit_code_of_run_is_that_of_the_selection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, selected: str
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root = write(tmp_path / "project", {**FILES, "load/sales/cust.sl.yml": "version: 1\ntable: ["})
+    file, text, missing = BROKEN[case]
+    root = write(tmp_path / "project", {**FILES, file: text})
     (root / "in" / "sales").mkdir(parents=True)
     (root / "in" / "sales" / "orders-1.csv").write_text("id\n1\n")
-    done = run(str(root), "--select", "+kpi.reads_orders")
-    assert done.exit_code == 1
-    assert "metadata/load/sales/cust.sl.yml" in done.output and "`kpi.reads_task` is left out" in done.output
-    assert "2 assets materialized, 0 failed" in done.output
+    select = {
+        "the others": ["--select", "+kpi.reads_orders"],
+        "what is broken": ["--select", max(missing)],
+        "all": ["--select", "sales.orders kpi.reads_orders domain:kpi"],
+    }[selected]
+    done = run(str(root), *select)
+    assert f"metadata/{file}" in done.output
+    if selected == "the others":
+        assert (done.exit_code, done.exception) == (0, None), done.output
+        assert "warning: not selected: " in done.output
+        assert "2 assets materialized, 0 failed, 0 skipped\n" in done.output
+    elif done.exception is None or isinstance(done.exception, SystemExit):
+        assert done.exit_code == 1
+        assert "left out because of an error in a file of the project: " in done.output
+        assert " left out\n" in done.output and f"error: metadata/{file}" in done.output
+    else:  # a file that cannot be read has no tables to select
+        assert "nothing has this name" in str(done.exception) or case == "a domain"
+
+
+def test_a_domain_with_a_file_that_cannot_be_read_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = write(tmp_path / "project", {**FILES, "load/sales/cust.sl.yml": "table: ["})
+    for select in ("domain:sales", "sales.*", "sales.cust"):
+        done = run(str(root), "--select", select, "--exclude", "sales.orders")
+        assert done.exit_code == 1 and "file of the project: sales.cust" in done.output, done.output
+
+
+def test_a_project_with_an_error_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path / "project", {**FILES, "load/sales/cust.sl.yml": "table: ["})
+    reads: list[Path] = []
+    real = load.read_sources
+    monkeypatch.setattr(load, "read_sources", lambda *args: reads.append(args[0]) or real(*args))
+    project = StarlakeProject(root, cache_dir=tmp_path / "cache", on_error="skip")
+    assert "sales.cust" in project.whole_graph.nodes and "sales.cust" not in project.graph.nodes
+    assert project.graph_problems == () and len(reads) == 1
 
 
 def test_run_refuses_an_error_that_concerns_the_whole_project(tmp_path: Path) -> None:
