@@ -11,10 +11,13 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 
-__all__ = ["column_types", "list_views"]
+__all__ = ["column_types", "list_views", "look_up"]
+
+Columns = Sequence[tuple[str, str]]
+"""Name and DuckDB type of each column."""
 
 
-def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Sequence[tuple[str, str]] | None:
+def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Columns | None:
     """Returns name and DuckDB type of each column of a table or view, in order; None where it does not exist.
 
     A view whose query is not valid any more has no columns that can be read: None as well.
@@ -28,6 +31,41 @@ def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Sequence[tuple[st
     except (duckdb.CatalogException, duckdb.BinderException):
         return None
     return [(str(column), str(kind)) for column, kind in found]
+
+
+def look_up(
+    con: duckdb.DuckDBPyConnection, name: str, table: tuple[str, str], catalog: str = "current_database()"
+) -> tuple[str | None, Columns]:
+    """Returns the kind of a table or view, and its columns.
+
+    Only what has no `rowid` of its own is looked for in the list of views: base tables have one, views do not.
+
+    Args:
+        con: A connection.
+        name: The quoted name.
+        table: Schema and name, in any case.
+        catalog: SQL that gives the name of the catalog.
+
+    Returns:
+        `BASE TABLE`, `VIEW`, or None where there is nothing of that name; no columns where they cannot be read.
+    """
+    columns = column_types(con, name)
+    if columns is not None and _has_rowid(con, name, columns):
+        return "BASE TABLE", columns
+    if (table[0].lower(), table[1].lower()) in list_views(con, catalog):
+        return "VIEW", columns or ()
+    return (None, ()) if columns is None else ("BASE TABLE", columns)
+
+
+def _has_rowid(con: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> bool:
+    """Whether a table has the pseudo-column; a view may select it as a column."""
+    if any(column.lower() == "rowid" for column, _ in columns):
+        return False
+    try:
+        con.execute(f"SELECT rowid FROM {name} LIMIT 0")
+    except duckdb.BinderException:
+        return False
+    return True
 
 
 def list_views(con: duckdb.DuckDBPyConnection, catalog: str = "current_database()") -> frozenset[tuple[str, str]]:

@@ -71,10 +71,12 @@ def run_transform(
 
 
 def _find(project: Project, name: str) -> Task:
-    for task in project.tasks:
-        if task.raw.lower() == name.lower():
-            return task
-    guess = closest_match(name, [task.raw for task in project.tasks])
+    tasks = project.tasks
+    found = next((task for task in tasks if task.raw == name), None)
+    found = found or next((task for task in tasks if task.raw.lower() == name.lower()), None)
+    if found is not None:
+        return found
+    guess = closest_match(name, [task.raw for task in tasks])
     raise UnknownTaskError(f"Invalid task name {name}" + (f"; did you mean {guess}?" if guess else ""))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from starlake_dagster_assets.engine.catalog import column_types, list_views
+from starlake_dagster_assets.engine.catalog import column_types, look_up
 from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
@@ -43,9 +43,8 @@ class Target:
 
 def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
     """Returns `BASE TABLE`, `VIEW`, or None if there is nothing of that name."""
-    if (target.schema.lower(), target.table.lower()) in list_views(con, _catalog(target)):
-        return "VIEW"
-    return None if column_types(con, target.name) is None else "BASE TABLE"
+    catalog = literal(target.database) if target.database else "current_database()"
+    return look_up(con, target.name, (target.schema, target.table), catalog)[0]
 
 
 def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
@@ -160,7 +159,3 @@ def _decimal_holds(outer: str, inner: str) -> bool:
 def _decimal(kind: str) -> tuple[int, int]:
     numbers = re.findall(r"\d+", kind)
     return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else (18, 3)
-
-
-def _catalog(target: Target) -> str:
-    return literal(target.database) if target.database else "current_database()"

@@ -29,9 +29,10 @@ def resolve_names(sql: str, project: Project, dialect: str) -> str:
         The query with those names replaced and everything else as it was written. A query that cannot be parsed, or
         with a name that several tables bear, stays as it is: DuckDB then says what it thinks of it.
     """
-    reads = {name.lower() for name in find_references(sql, dialect)}
+    written = [item for item in _tables(sql, dialect) if project.application.refs or len(item[0]) == 1]
+    reads = {name.lower() for name in find_references(sql, dialect)} if written else set[str]()
     edits: list[tuple[int, int, str]] = []
-    for parts, start, end in _tables(sql, dialect):
+    for parts, start, end in written:
         if ".".join(parts).lower() not in reads:
             continue
         found: tuple[str, ...] | None = apply_refs(project.application.refs, parts) if len(parts) <= 3 else None

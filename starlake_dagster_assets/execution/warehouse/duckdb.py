@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
-from starlake_dagster_assets.engine.quoting import literal
+from starlake_dagster_assets.engine.quoting import literal, qualified
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
@@ -35,6 +35,9 @@ _AUDIT_COLUMNS = {
     "rejected": "DOMAIN, SCHEMA, ERROR",
     "partitions": "DOMAIN, SCHEMA, PARTITION, COUNT",
 }
+_OF_LOADS = ("rejected", "partitions")
+_STEP = 10
+"""Index of STEP in a row of the audit."""
 
 
 class DuckDBReader(WarehouseReader):
@@ -83,7 +86,6 @@ class DuckDBReader(WarehouseReader):
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
         """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
-        from starlake_dagster_assets.engine.quoting import qualified
         from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 
         columns = self.columns(schema, table)
@@ -219,14 +221,16 @@ class DuckDBReader(WarehouseReader):
         return self._left
 
     def _read(self, job_id: str) -> Mapping[str, list[tuple[Any, ...]]]:
-        from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
+        import duckdb
 
         found: dict[str, list[tuple[Any, ...]]] = {}
         for connection in self._open():
             for name, columns in _AUDIT_COLUMNS.items():
-                table = Target(self._project.application.audit.domain, name)
-                if kind_of(connection, table) is not None:
-                    sql = f"SELECT {columns} FROM {table.name} WHERE JOBID = {literal(job_id)} ORDER BY rowid"
+                if name in _OF_LOADS and any(row[_STEP] == "TRANSFORM" for row in found.get("audit", ())):
+                    continue
+                table = qualified("", self._project.application.audit.domain, name)
+                sql = f"SELECT {columns} FROM {table} WHERE JOBID = {literal(job_id)} ORDER BY rowid"
+                with suppress(duckdb.CatalogException):  # a table that does not exist
                     found.setdefault(name, []).extend(connection.execute(sql).fetchall())
         return found
 

@@ -38,17 +38,14 @@ def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, See
         con: A connection to the file.
         wanted: Their names, at least one.
     """
-    from starlake_dagster_assets.engine.catalog import column_types, list_views
+    from starlake_dagster_assets.engine.catalog import look_up
 
-    views = list_views(con)
     seen: dict[Name, Seen] = {}
     for name in sorted(wanted):
         table = qualified("", *name)
-        columns = column_types(con, table)
-        if name in views:
-            seen[name] = Seen("VIEW", tuple(columns or ()))
-        elif columns is not None:
-            seen[name] = Seen("BASE TABLE", tuple(columns), count_rows(con, table))
+        kind, columns = look_up(con, table, name)
+        if kind is not None:
+            seen[name] = Seen(kind, tuple(columns), None if kind == "VIEW" else count_rows(con, table))
     return seen
 
 

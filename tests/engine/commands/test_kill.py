@@ -14,8 +14,8 @@ import pytest
 from tests.engine import killed
 
 POINTS = {
-    "before the ticket": ("before", "writing.ingesting", "_write", 1),
-    "between ticket and move": ("after", "writing.ingesting", "_write", 1),
+    "before the ticket": ("before", "writing.file_moves", "_write", 1),
+    "between ticket and move": ("after", "writing.file_moves", "_write", 1),
     "between move and transaction": ("before", "commands.load", "run_load", 1),
     "before the transaction": ("before", "writing.ingest", "in_transaction", 1),
     "after the rows were read": ("after", "writing.ingest", "read_incoming", 1),
@@ -24,8 +24,8 @@ POINTS = {
     "before the second commit": ("before", "commands.load", "run_load", 2),
     "between commit and archive": ("after", "commands.load", "run_load", 1),
     "between second commit and archive": ("after", "commands.load", "run_load", 2),
-    "between archive and the end of the marker": ("after", "writing.ingesting", "move_file", 2),
-    "between the marker and the end of the ticket": ("after", "writing.ingesting", "insist", 1),
+    "between archive and the end of the marker": ("after", "writing.file_moves", "move_file", 2),
+    "between the marker and the end of the ticket": ("after", "writing.file_moves", "insist", 1),
 }
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.engine.killed", "duckdb"])
