@@ -25,7 +25,7 @@ POINTS = {
     "between commit and archive": ("after", "commands.load", "run_load", 1),
     "between second commit and archive": ("after", "commands.load", "run_load", 2),
     "between archive and the end of the marker": ("after", "writing.file_moves", "move_file", 2),
-    "between the marker and the end of the ticket": ("after", "writing.file_moves", "insist", 1),
+    "between the marker and the end of the ticket": ("after", "writing.file_moves", "run_uninterrupted", 1),
 }
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.engine.killed", "duckdb"])
