@@ -27,7 +27,7 @@ from starlake_dagster_assets.automation.policies.model import AllOf, Job, Lineag
 from starlake_dagster_assets.dagster_assets.steps.step_updates import is_automatic
 from starlake_dagster_assets.project.model.project import WriteStrategy
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from tests.automation.definitions.lineage_sensors.conftest import World, any_of
+from tests.automation.definitions.lineage_sensors.conftest import World, any_of, key_of
 from tests.dagster_assets.conftest import make_source, make_table, make_task
 
 EXAMPLES = int(os.environ.get("STARLAKE_MODEL_EXAMPLES", "3"))
@@ -356,8 +356,14 @@ class Lineage(RuleBasedStateMachine):
         self._define()
 
     def _note_failures(self) -> None:
+        """Notes tasks that failed, and those whose step was skipped since another task of the run failed."""
         self.lost |= self.warehouse.was_hurt
         self.warehouse.was_hurt = False
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=3):
+            kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+            records = self.instance.get_records_for_run(run.run_id, of_type=kind).records
+            made = {record.event_log_entry.dagster_event.asset_key for record in records}
+            self.lost |= bool((run.asset_selection or set()) - made - {key_of(APPENDED)})
 
     # ------------------------------------------------------------------------------------------------------ invariants
 
