@@ -104,59 +104,10 @@ Status = Literal["STOPPED", "RUNNING"]
 
 
 class NodeSettings(BaseModel):
-    """Settings of a table or a task. None: not set here, so the next setting in the order of precedence counts.
+    """Settings of a table or task, by the names of options in DAG configurations and tags; None: the default counts.
 
-    The same names are options of a DAG configuration (`metadata/dags/*.sl.yml`) and, except those of jobs, tags
-    (`pre_load_strategy=ack`) of a table or a task; there, values are texts.
-
-    Attributes:
-        pre_load_strategy: `none`, `imported`, `pending` or `ack`: which files a load waits for; `none` by default.
-        global_ack_file_path: The file that `ack` waits for.
-        ack_wait_timeout: Seconds after the tick of a schedule in which the files may still come; 3600 by default.
-        incoming_path: Where `imported` looks, instead of the domain's own directory.
-        pending_path: Where `pending` looks, instead of the domain's stage area.
-        pre_load_poke_interval: Seconds between two looks at files.
-        pre_load_sensor_soft_fail: Whether a window that closes without files is a skip, not a failure.
-        stable_for: Seconds that a file must have kept its size and time before it counts.
-        guard: Who looks again in the run: `files` (a listing), `cli` (`starlake preload`) or `none`.
-        triggering: What makes a task without a cron run once its upstreams have moved: a `sensor` (default), a
-            `condition` (Dagster's declarative automation), or `none`.
-        dataset_triggering_strategy: `any` (default, as in Starlake), `all`, or an expression such as `a & (b | c)`
-            over names of assets: which upstreams must have moved.
-        run_dependencies_first: Whether upstreams that nobody else runs are made in the same job, and upstreams of the
-            same schedule in the same run (formerly `load_dependencies`, still accepted); else they are watched, which
-            is the default, and a schedule does not wait for others.
-        optional_datasets: Names of upstreams that are watched but never waited for.
-        optional_dataset_enabled: Whether upstreams that are made less often than the task are not waited for; True
-            by default: a monthly table does not hold a daily task.
-        data_cycle_enabled: Whether `data_cycle` is in force; True by default where it is said.
-        data_cycle: `none`, `hourly`, `daily`, `weekly`, `monthly`, `yearly`, a preset of the project or a cron: in one
-            of its cycles the upstreams must be made together.
-        beyond_data_cycle_enabled: Whether the cycle is wider by an upstream's `freshness`; True by default.
-        min_timedelta_between_runs: Seconds between two runs; 0 by default.
-        interval: The data interval of a task in a run without a partition and a schedule: `declared` (default): the
-            union of the partitions and intervals of the updates that it consumes; `since_last_run`: from the end of
-            the last run until now.
-        require_fresh_upstreams: Whether an update that is older than the `freshness` of its upstream does not count;
-            False by default: `freshness` only monitors.
-        history: `latest` (default): of a task that was never materialized the partitions of the newest update are
-            requested; `all`: all partitions with updates.
-        timezone: IANA name; that of the project (`SL_TIMEZONE`) by default.
-        start_date: From when schedules tick.
-        end_date: Until when.
-        catchup: Whether ticks that were missed are made up for; False by default.
-        partitions: `cron`: a scheduled node is partitioned by its cron; `sink`: by the partition column of its sink;
-            `none` (default).
-        partition_write: `strategy` (default): a partition is written as `writeStrategy` says; `replace`: its rows are
-            deleted and inserted in one transaction, on the embedded engine only.
-        partition_column: The column that `replace` compares with the partition; the first of `sink.partition` by
-            default.
-        default_pool: Concurrency pool.
-        retries: How often a failed step is retried.
-        retry_delay: Seconds before the first retry.
-        max_active_runs: Runs of a job at the same time.
-        priority_weight: Priority of runs; the higher the sooner.
-        tags: Of a job.
+    The groups of `StarlakeAutomation` document each of them: `PreLoadSettings`, `LineageSettings`, `ScheduleSettings`,
+    `PartitionSettings` and `JobSettings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
