@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -112,7 +113,13 @@ print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
         keys_of_tables_are_built, modules = json.loads(done.stdout.splitlines()[-1])
         assert keys_of_tables_are_built is is_cold
-        running = {"assets.execute", "command.process", "arrivals.guard", "graph.privacy", "project.column_lineage"}
+        running = {
+            "automation.file_arrivals.guard",
+            "dagster_assets.steps.execute",
+            "execution.command_executor",
+            "graph.privacy",
+            "project.sql.column_lineage",
+        }
         elsewhere = {
             "resources.dataproc",
             "resources.cloud_run",
@@ -120,6 +127,7 @@ print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))
             "resources.kubernetes",
             "resources.shell",
         }
+        assert all(find_spec(f"starlake_dagster_assets.{name}") for name in (*running, *elsewhere))
         ours = {name.removeprefix("starlake_dagster_assets.") for name in modules}
         assert not ours & {*running, *elsewhere, "sqlglot", "duckdb"}
 

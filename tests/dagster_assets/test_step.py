@@ -410,7 +410,7 @@ def test_tables_are_told_early_and_their_checks_follow(make, instance):
     kinds = [e.event_type_value for e in result.all_events]
     made = kinds.index("ASSET_MATERIALIZATION")
     checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
-    assert checks == {"rejected_rows": True, "few": False}
+    assert checks["rejected_rows"] and not checks["few"]
     assert "ASSET_CHECK_EVALUATION" in kinds[made:]
 
 

@@ -19,7 +19,7 @@ from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part, output_name, tags_of
 from starlake_dagster_assets.dagster_assets.steps.grouping import FEW
 from starlake_dagster_assets.errors import ProjectError, SelectionError
-from starlake_dagster_assets.execution.expectation_checks import named_expectations
+from starlake_dagster_assets.execution.expectation_checks import RESERVED, named_expectations
 from starlake_dagster_assets.project.model.project import Acl, Attribute, Metadata, Sink, WriteStrategy
 from starlake_dagster_assets.testing import fake_starlake
 
@@ -130,10 +130,9 @@ def test_two_tables_that_become_one_asset_are_refused_with_both_files(make):
 def test_names_that_meet_those_of_checks(make):
     source = make.source([make.table("orders"), make.table("orders_rejected_rows"), make.table("orders_schema_drift")])
     (assets,) = build_starlake_assets(source)
-    assert len(list(assets.check_specs)) == 6
     names = [output_name(key) for key in assets.keys]
     names += [f"{output_name(check.asset_key)}_{check.name}" for check in assets.check_specs]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 3 + 3 * len(RESERVED)
     assert dg.Definitions(assets=[assets], resources={"starlake": fake_starlake()}).get_repository_def()
 
 

@@ -9,6 +9,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, build_starlake_assets
 from starlake_dagster_assets.errors import RunnerError, WarehouseError
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
+from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.warehouse.bigquery import BigQueryReader
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.project.model.project import Expectation
@@ -189,6 +190,6 @@ def test_expectations_of_a_cloud_run_execution_come_from_bigquery(bigquery, tmp_
         result = dg.materialize(assets, resources={"starlake": starlake}, raise_on_error=False)
     assert result.success == passes
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    (check,) = [one for name, one in checks.items() if name not in ("rejected_rows", "schema_drift")]
+    (check,) = [one for name, one in checks.items() if name not in RESERVED]
     assert check.passed == passes
     assert bool(result.get_asset_materialization_events()) == passes

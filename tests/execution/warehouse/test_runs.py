@@ -126,11 +126,7 @@ def test_checks_alone(bench: WarehouseBench):
     resolve = getattr(with_job, "resolve_job_def", with_job.get_job_def)
     result = resolve("checks").execute_in_process(instance=bench.instance, raise_on_error=False)
     found = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    assert {name: check.passed for name, check in found.items()} == {
-        "few_0": False,
-        "rejected_rows": False,
-        "schema_drift": False,
-    }
+    assert not any(found[name].passed for name in ("few_0", "rejected_rows", "schema_drift"))
     assert "not in the project: more" in found["schema_drift"].description
 
 
