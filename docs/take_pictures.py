@@ -259,7 +259,11 @@ def _server(environment: dict[str, str]) -> Iterator[str]:
         yield base
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        server.wait(300)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # on a busy machine the webserver can miss the signal
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def _environment() -> dict[str, str]:
