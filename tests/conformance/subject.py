@@ -12,8 +12,9 @@ import pytest
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command
+from starlake_dagster_assets.conformance.program import is_alive
 from starlake_dagster_assets.execution.backends.protocol import Execution, Runner, StepAttempt
-from tests.fakes.script import Scripted, alive
+from tests.fakes.script import Scripted
 
 __all__ = ["SECRET", "Deed", "Ledger", "Running", "ScriptedRunning", "Subject", "write_project"]
 
@@ -160,7 +161,7 @@ class ScriptedRunning:
 
     def alive(self) -> bool:
         until = time.monotonic() + 2  # a process that is ending is seen a little longer
-        while left := any(alive(call.pid) for call in self.scripted.calls()):
+        while left := any(is_alive(call.pid) for call in self.scripted.calls()):
             if time.monotonic() > until:
                 break
             time.sleep(0.01)

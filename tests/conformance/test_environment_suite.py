@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram
+from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram, case
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Status
 from tests.conformance.subject_extending import Faulty
 from tests.environments.example import loaded
@@ -109,9 +109,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from starlake_dagster_assets import conformance
-
-    monkeypatch.setattr(conformance, "_SECONDS", 1)
+    monkeypatch.setattr(case, "SECONDS", 1)
 
     class Suite(EnvironmentConformance):
         policy = type(EnvironmentConformance.policy)(poll=0.02, outage=0.5, grace=0.2, settle=0.2, cancelling=0.5)
@@ -119,5 +117,55 @@ def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path, monkeypatc
         def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
             return Broken(program, directory, wrong)
 
-    with conformance._opened(Suite(), tmp_path) as case, pytest.raises((Exception, pytest.fail.Exception)):
-        getattr(Suite(), BROKEN[wrong])(case)
+    with case.opened(Suite(), tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
+        getattr(Suite(), BROKEN[wrong])(opened)
+    assert "it did not happen" not in str(error.value)
+    assert AWAITED.get(wrong, "") in str(error.value)
+
+
+AWAITED = {
+    "find_nothing": "waited 1 seconds for find to return 'job-1' for its key; it returns None",
+    "cancel_nothing": "",
+}
+INERT = {
+    "throttled": "the fault `throttled` had no effect: submit did not raise",
+    "lost_answer": "the fault `lost_answer` had no effect: submit did not raise",
+    "outage": "the fault `outage` had no effect: status did not raise",
+    "endless_outage": "the fault `endless_outage` had no effect: status did not raise",
+    "throtled": "unknown fault `throtled`; did you mean `throttled`?",
+    "reboot": "unknown fault `reboot`. Known are throttled, lost_answer",
+    "starts nothing": "waited 1 seconds for an execution of the submission whose answer is lost",
+    "starts something": "the fault `throttled` started an execution",
+    "none": "faults() returned NoneType; expected functions by name",
+    "no function": "faults()['outage'] is str; expected a function",
+}
+
+
+@pytest.mark.parametrize("name", INERT)
+def test_a_fault_without_effect_is_rejected(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(case, "SECONDS", 1)
+
+    class Suite(EnvironmentConformance):
+        def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
+            return Faulty(batch(program, directory), {})
+
+        def faults(self, environment: Any) -> Any:
+            def fail(*, after: bool) -> None:
+                environment._faults["submit"] = [(TimeoutError("no answer"), after)]
+
+            special = {
+                "none": None,
+                "no function": {"outage": "status"},
+                "starts nothing": {"lost_answer": lambda: fail(after=False)},
+                "starts something": {"throttled": lambda: fail(after=True)},
+            }
+            return special.get(name, {name: lambda: None})
+
+    known = {"starts nothing": "lost_answer", "starts something": "throttled"}.get(name, name)
+    test = getattr(Suite(), f"test_{known}", Suite().test_faults)
+    if name == "starts something":
+        monkeypatch.setattr(ScriptedProgram, "runs", lambda self: [{"pid": 0}])
+    with case.opened(Suite(), tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
+        monkeypatch.setattr(case.os, "kill", lambda *args: None)
+        test(opened)
+    assert INERT[name] in str(error.value)

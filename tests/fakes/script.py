@@ -12,7 +12,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-__all__ = ["Call", "Scripted", "alive", "descendants", "wait_for_end"]
+from starlake_dagster_assets.conformance.program import is_alive
+
+__all__ = ["Call", "Scripted", "descendants", "wait_for_end"]
 
 PROGRAM = Path(__file__).with_name("scripted_starlake.py")
 
@@ -118,17 +120,9 @@ class Scripted:
         )
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def wait_for_end(pid: int) -> None:
     """Waits for the end of a process: a container closes its log shortly before its last process is gone."""
-    while alive(pid):
+    while is_alive(pid):
         Event().wait(0.01)
 
 

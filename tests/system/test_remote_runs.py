@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from starlake_dagster_assets.conformance.program import is_alive
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.dataproc import FakeDataproc
-from tests.fakes.script import Scripted, alive
+from tests.fakes.script import Scripted
 from tests.system.conftest import copy_of_the_example
 from tests.system.dagster_dev import DagsterDev
 
@@ -145,7 +146,7 @@ def test_cancelling_the_run_ends_what_runs_there(server, scripts, services, plac
     status, events = server.ended(run)
     assert status == "CANCELED"
     assert not made(events)
-    assert not any(alive(call.pid) for call in scripts[place].calls())
+    assert not any(is_alive(call.pid) for call in scripts[place].calls())
     if place == "dataproc":
         deadline = time.monotonic() + 60  # Dagster may say CANCELED while the step still cleans up
         while services[place].clusters and time.monotonic() < deadline:

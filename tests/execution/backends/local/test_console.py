@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.commands.model import Command, CommandFailed, CommandSucceeded
+from starlake_dagster_assets.conformance.program import is_alive
 from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner, speakable
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.protocol import job_id_of
 from starlake_dagster_assets.execution.parse import parse
-from tests.fakes.script import Scripted, alive
+from tests.fakes.script import Scripted
 
 TRANSCRIPT = Path(__file__).parents[3] / "transcripts" / "console-mixed"
 
@@ -57,10 +58,10 @@ def test_twenty_transforms_are_one_process(scripted: Scripted) -> None:
     (call,) = scripted.calls()
     assert call.argv == ("console",)
     assert [words[-1] for words in call.console] == [f"kpi.t{number}" for number in range(20)]
-    assert alive(call.pid) and runner.holding
+    assert is_alive(call.pid) and runner.holding
     runner.close()
     runner.close()
-    assert not alive(call.pid) and not runner.holding
+    assert not is_alive(call.pid) and not runner.holding
     assert scripted.calls()[0].code == 0
 
 
@@ -132,7 +133,7 @@ def test_a_process_gets_the_warehouse_for_itself(scripted: Scripted) -> None:
     ran(runner, transform("kpi.a"))
     pid = scripted.calls()[0].pid
     assert ran(runner, transform("kpi.b", "--options", "day=1")) == (CommandSucceeded(), "job-kpi.b")
-    assert not alive(pid) and not runner.holding
+    assert not is_alive(pid) and not runner.holding
 
 
 def test_a_warehouse_that_is_shared_is_not_held(scripted: Scripted) -> None:
@@ -159,14 +160,14 @@ def test_cancelling_a_command_ends_it(scripted: Scripted) -> None:
             break
     handle.cancel()
     assert handle.wait().cancelled
-    assert not alive(scripted.calls()[0].pid)
+    assert not is_alive(scripted.calls()[0].pid)
 
 
 def test_a_timeout_ends_it(scripted: Scripted) -> None:
     runner = console(scripted, timeout=0.5)
     ending, _ = ran(runner, transform("kpi.slow"))
     assert isinstance(ending, CommandFailed) and "0.5 seconds" in ending.error
-    assert not alive(scripted.calls()[0].pid)
+    assert not is_alive(scripted.calls()[0].pid)
     assert ran(runner, transform("kpi.a"))[0] == CommandSucceeded()
     runner.close()
 

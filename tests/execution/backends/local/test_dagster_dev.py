@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.script import alive, descendants
+from starlake_dagster_assets.conformance.program import is_alive
+from tests.fakes.script import descendants
 
 ROOT = Path(__file__).resolve().parents[4]
 DEFINITIONS = """
@@ -87,7 +88,7 @@ def test_nothing_is_left_of_a_run_that_is_cancelled_or_killed(server: Any, bench
     server.terminate(run)
     status, events = server.ended(run)
     assert status == "CANCELED"
-    assert not any(alive(pid) for pid in tree)
+    assert not any(is_alive(pid) for pid in tree)
     assert bench.scripted.calls("load")[0].signals[0] == signal.SIGINT
 
     bench.scripted.tables({"sales.a": {"do": "hang"}})
@@ -96,4 +97,4 @@ def test_nothing_is_left_of_a_run_that_is_cancelled_or_killed(server: Any, bench
     supervisor = parent(parent(program))
     tree = {supervisor, *descendants(supervisor)}
     os.kill(parent(supervisor), signal.SIGKILL)  # as the kernel does when memory runs out
-    until(lambda: not any(alive(pid) for pid in tree))
+    until(lambda: not any(is_alive(pid) for pid in tree))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.spark import spark_of
+from starlake_dagster_assets.conformance.program import is_alive
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local import pipe_reader as pump
 from starlake_dagster_assets.execution.backends.local import shell
@@ -25,7 +26,7 @@ from starlake_dagster_assets.execution.backends.local.dagster_shell import launc
 from starlake_dagster_assets.execution.backends.local.launchers import launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import LONGEST, LineSplitter
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from tests.fakes.script import Scripted, alive, descendants
+from tests.fakes.script import Scripted, descendants
 
 ROOT = Path(__file__).resolve().parents[4]
 LOAD = Command("load", ("--domains", "sales", "--tables", "orders"), job_id="job-1")
@@ -264,7 +265,7 @@ def test_it_is_asked_before_it_is_killed(scripted: Scripted, launcher: Any) -> N
     handle, pid = hang(scripted, runner(scripted, launcher=launcher))
     handle.cancel()
     assert scripted.calls()[-1].signals == (signal.SIGINT, signal.SIGTERM)
-    assert not alive(pid)
+    assert not is_alive(pid)
     assert handle.wait().cancelled
 
 
@@ -286,9 +287,9 @@ time.sleep(60)
     handle = program(tmp_path, text, launcher=launcher).start(LOAD)
     lines = handle.lines()
     pid = int(next(lines).text)
-    assert alive(pid)
+    assert is_alive(pid)
     handle.cancel()
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 @LAUNCHERS
@@ -314,7 +315,7 @@ run.start(Command("load", ("--domains", "sales", "--tables", "orders"))).wait()
     finally:
         step.kill()
         step.wait()
-    until(lambda: not any(alive(one) for one in tree))
+    until(lambda: not any(is_alive(one) for one in tree))
 
 
 def test_a_killed_supervisor_leaves_nothing(scripted: Scripted) -> None:
@@ -323,7 +324,7 @@ def test_a_killed_supervisor_leaves_nothing(scripted: Scripted) -> None:
     parents = descendants(supervisor)
     os.kill(supervisor, signal.SIGKILL)
     assert handle.wait().exit_code == -9
-    until(lambda: not any(alive(one) for one in parents))
+    until(lambda: not any(is_alive(one) for one in parents))
 
 
 def test_a_timeout_ends_the_tree_and_says_so(scripted: Scripted) -> None:
@@ -332,7 +333,7 @@ def test_a_timeout_ends_the_tree_and_says_so(scripted: Scripted) -> None:
     lines = [line.text for line in handle.lines()]
     assert lines[-1] == "ERROR StarlakeShell: stopped: it took more than 0.5 seconds (timeout)."
     assert (handle.wait().exit_code, handle.wait().cancelled) == (None, False)
-    assert not alive(scripted.calls()[0].pid)
+    assert not is_alive(scripted.calls()[0].pid)
 
 
 def test_spark_properties_of_a_table_reach_a_cluster(tmp_path: Path):

@@ -1,0 +1,14 @@
+"""Conformance suite of execution environments: `class TestMine(EnvironmentConformance)` in a test module of yours.
+
+The suite starts a stand-in for the Starlake program in your environment, and reads what the environment reports of it.
+See the page *Add an environment* of the documentation (`docs/extending.md`).
+
+- `suite`: the tests.
+- `case`: an environment for one test, faults, and waiting.
+- `program`: the stand-in for the Starlake program.
+"""
+
+from starlake_dagster_assets.conformance.program import ScriptedProgram
+from starlake_dagster_assets.conformance.suite import EnvironmentConformance
+
+__all__ = ["EnvironmentConformance", "ScriptedProgram"]

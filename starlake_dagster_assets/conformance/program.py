@@ -1,0 +1,92 @@
+"""Stand-in for the Starlake program, which an environment starts in the conformance suite."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["LINES", "ScriptedProgram", "is_alive"]
+
+LINES = [f"26/01/01 00:00:00 INFO Main: line {number} é" for number in range(200)]
+_PROGRAM = """
+import json, os, pathlib, sys, time
+here = pathlib.Path(__file__).parent
+behaviour = (here / "behaviour").read_text()
+names = ("SL_JOB_ID", "SL_LOG_LEVEL", "SL_ROOT")
+run = {"pid": os.getpid(), "argv": sys.argv[1:], "env": {n: os.environ[n] for n in names if n in os.environ}}
+with open(here / "runs", "a") as runs:
+    runs.write(json.dumps(run) + "\\n")
+out = open(1, "w", encoding="utf-8", buffering=1)
+at = "26/01/01 00:00:00 "
+files = "files: [/p/orders.csv], domain: sales, schema: orders, input: 3, accepted: 3, rejected:0"
+out.write(at + "INFO IngestionWorkflow: Ingest resolved file : orders.csv as table sales.orders\\n")
+if behaviour == "hang":
+    time.sleep(600)
+while behaviour == "wait" and not (here / "go").exists():
+    time.sleep(0.01)
+if behaviour == "lines":
+    out.write("".join(json.loads((here / "lines").read_text())))
+if behaviour == "failure":
+    out.write(at + "ERROR IngestionWorkflow: orders.csv is not readable\\n")
+    out.write(at + "ERROR IngestionWorkflow: Some tables failed to be loaded\\n")
+    out.write("Starlake failed to execute command with args " + " ".join(sys.argv[1:]) + "\\n")
+    sys.exit(1)
+out.write(at + "INFO IngestionAudit$: ingestion-summary -> " + files + "\\n")
+out.write(at + "INFO IngestionWorkflow: All tables loaded successfully\\n")
+out.write(at + "INFO Main: Successfully " + " ".join(sys.argv[1:]) + "\\n")
+"""
+
+
+@dataclass(frozen=True)
+class ScriptedProgram:
+    """Stand-in for the Starlake program, which your environment must start.
+
+    Attributes:
+        directory: Directory of its files, which its executions must be able to read and write.
+    """
+
+    directory: Path
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "program.py").write_text(_PROGRAM, encoding="utf-8")
+        (self.directory / "lines").write_text(json.dumps([f"{line}\n" for line in LINES]), encoding="utf-8")
+        argv = shlex.join([sys.executable, "-I", "-S", str(self.directory / "program.py")])
+        self.path.write_text(f'#!/bin/sh\n{argv} "$@"\nexit $?\n', encoding="utf-8")  # as Starlake's own launcher
+        self.path.chmod(0o755)
+        self.behave("success")
+
+    @property
+    def path(self) -> Path:
+        """The executable."""
+        return self.directory / "starlake"
+
+    def behave(self, behaviour: Literal["success", "failure", "hang", "wait", "lines"]) -> None:
+        """Sets what the next executions do; `wait` ends after `proceed`."""
+        (self.directory / "behaviour").write_text(behaviour)
+
+    def proceed(self) -> None:
+        """Lets executions end that wait."""
+        (self.directory / "go").touch()
+
+    def runs(self) -> Sequence[Mapping[str, Any]]:
+        """Returns `argv`, `env` and `pid` of each execution that was started."""
+        path = self.directory / "runs"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def is_running(self) -> bool:
+        """Whether an execution still runs."""
+        return any(is_alive(int(run["pid"])) for run in self.runs())
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
