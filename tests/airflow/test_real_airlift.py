@@ -42,16 +42,11 @@ defs = airflow.observe(defs, AirflowInstance(auth_backend=backend, name="ours"))
 """
 
 OPERATOR = """
-import requests
 from dagster_airlift.in_airflow import DefaultProxyTaskToDagsterOperator
 
 
-class Patient(DefaultProxyTaskToDagsterOperator):
-    def get_dagster_session(self, context):
-        session = requests.Session()
-        ask = session.request
-        session.request = lambda *args, **given: ask(*args, **{**given, "timeout": 60})
-        return session
+class Ours(DefaultProxyTaskToDagsterOperator):
+    ui_color = "#ffffff"
 """
 
 
@@ -68,7 +63,7 @@ class Sides:
         once = StarlakeAutomation(jobs=JobSettings(retries=0))
         self.shop.dags.mkdir()
         (self.shop.dags / "ours.py").write_text(OPERATOR)
-        options = AirflowOptions(airlift=True, airlift_operator="ours:Patient")
+        options = AirflowOptions(airlift=True, airlift_operator="ours:Ours")
         report = export_airflow(self.shop.project, self.shop.dags, automation=once, options=options)
         self.api = FakeAirflow({dag.id: [task.id for task in dag.tasks] for dag in report.plan.dags})
         self.home = airflow.home(work / "home", self.shop.dags)

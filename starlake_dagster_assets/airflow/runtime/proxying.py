@@ -16,6 +16,13 @@ from starlake_dagster_assets.airflow.runtime.macros import in_dag_timezone, skip
 __all__ = ["proxy_to_dagster"]
 
 _MATERIALIZED = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { assetMaterializations { __typename } } } }"
+_RUNS = "query ($filter: RunsFilter!) { runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId } } } }"
+_ACTIVE = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+_TASK_INSTANCE = tuple(f"dagster-airlift/airflow-{name}" for name in ("dag-id", "dag-run-id", "task-id"))
+_TRY = "starlake/airflow_try"
+"""Tag of a run in Dagster: the number of the try in Airflow that launched it."""
+_PATIENCE = 60
+"""Seconds in which Dagster must answer a request; dagster-airlift waits 3 or 10 seconds."""
 _DEFAULT_OPERATOR = "dagster_airlift.in_airflow:DefaultProxyTaskToDagsterOperator"
 _NONE_ELSE: Mapping[str, Sequence[str]] = {}
 _COPIED = (
@@ -75,16 +82,61 @@ def _operator(reference: str) -> Any:
 
 
 class RunsInDagster:
-    """Adds to an operator of dagster-airlift: the window of the run, and the state of a run that loads no file."""
+    """Adds to an operator of dagster-airlift: the window of the run, the state of a run that loads no file, patience.
+
+    A task instance has one run in Dagster at a time, also if an answer of Dagster is lost.
+    """
 
     has_materialized = False
+
+    def get_dagster_session(self, context: Any) -> Any:
+        """Returns the session of the operator; its requests wait a minute for an answer."""
+        parent: Any = super()
+        session = parent.get_dagster_session(context)
+        request = session.request
+
+        def patient(*args: Any, **given: Any) -> Any:
+            return request(*args, **{**given, "timeout": max(_PATIENCE, given.get("timeout") or 0)})
+
+        session.request = patient
+        return session
 
     def default_dagster_run_tags(self, context: Any) -> dict[str, str]:
         """Returns the tags of the run in Dagster, among them the window of the run in Airflow."""
         parent: Any = super()
         window_of_run = zip(("start", "end"), window(context), strict=True)
         interval = {f"starlake/data_interval_{name}": f"{moment}+00:00" for name, moment in window_of_run}
-        return {**parent.default_dagster_run_tags(context), **(interval if window(context)[0] else {})}
+        number = {_TRY: str(context["ti"].try_number)}
+        return {**parent.default_dagster_run_tags(context), **number, **(interval if window(context)[0] else {})}
+
+    def launch_dagster_run(self, context: Any, session: Any, dagster_url: str, execution_params: Any) -> str:
+        """Launches a run, and returns its id.
+
+        A run that an earlier try of the task launched and that has not ended is returned instead. If the answer is
+        lost, the run is found by its tags.
+
+        Raises:
+            OSError: Dagster cannot be reached, and has no run of this try.
+        """
+        parent: Any = super()
+        tags = {one["key"]: one["value"] for one in execution_params["executionMetadata"]["tags"]}
+        same = [{"key": name, "value": tags[name]} for name in _TASK_INSTANCE]
+        if active := self._run_of(session, dagster_url, {"tags": same, "statuses": _ACTIVE}):
+            return active
+        try:
+            return parent.launch_dagster_run(context, session, dagster_url, execution_params)
+        except OSError:
+            mine = [*same, {"key": _TRY, "value": tags[_TRY]}]
+            if launched := self._run_of(session, dagster_url, {"tags": mine}):
+                return launched
+            raise
+
+    def _run_of(self, session: Any, dagster_url: str, wanted: Mapping[str, Any]) -> str | None:
+        """Returns the id of the newest run that a filter selects."""
+        parent: Any = super()
+        query = {"query": _RUNS, "variables": {"filter": wanted}}
+        found = parent.get_valid_graphql_response(session.post(f"{dagster_url}/graphql", json=query), "runsOrError")
+        return next((one["runId"] for one in found["results"]), None)
 
     def get_partition_key(self, context: Any, partitioning_info: Any) -> str:
         """Returns the partition of the window of the run."""
@@ -95,8 +147,7 @@ class RunsInDagster:
         parent: Any = super()
         result = parent.wait_for_run_to_complete(session=session, dagster_url=dagster_url, run_id=run_id)
         query = {"query": _MATERIALIZED, "variables": {"run": run_id}}
-        answer = session.post(f"{dagster_url}/graphql", json=query, timeout=10)
-        run = parent.get_valid_graphql_response(answer, "runOrError")
+        run = parent.get_valid_graphql_response(session.post(f"{dagster_url}/graphql", json=query), "runOrError")
         self.has_materialized = self.has_materialized or bool(run["assetMaterializations"])
         return result
 
