@@ -40,6 +40,8 @@ class Task:
         return [asset.uri for asset in self.given.get("outlets", ())]
 
     def __rshift__(self, other: Any) -> Any:
+        if isinstance(other, _Group):
+            other = [*other.tasks.values()]
         for one in other if isinstance(other, list) else [other]:
             one.upstream.append(self.id)
         return other
@@ -80,10 +82,28 @@ class Dag:
         return Environment().from_string(template).render(context)
 
 
-class _Block:
-    def __enter__(self) -> None: ...
+class _Group:
+    """A task group: the tasks that are made in its block; none of them depends on another one."""
 
-    def __exit__(self, *_: Any) -> None: ...
+    def __init__(self, dag: Dag) -> None:
+        self.dag, self.tasks = dag, dict[str, Task]()
+
+    def __enter__(self) -> _Group:
+        self.before = {*self.dag.tasks}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.tasks = {name: one for name, one in self.dag.tasks.items() if name not in self.before}
+
+    def __rshift__(self, other: Any) -> Any:
+        for one in self.tasks.values():
+            _ = one >> other
+        return other
+
+    def __rrshift__(self, others: list[Task]) -> _Group:
+        for one in self.tasks.values():
+            _ = others >> one
+        return self
 
 
 @dataclass(frozen=True)
@@ -121,7 +141,7 @@ def read(path: Path) -> Dag:
 
     class Module:
         def __getattr__(self, name: str) -> Any:
-            known = {"DAG": dag, "Asset": _Asset, "TaskGroup": lambda *_, **__: _Block()}
+            known = {"DAG": dag, "Asset": _Asset, "TaskGroup": lambda *_, **__: _Group(found[-1])}
             if name in known or name.endswith(("Operator", "Sensor")):
                 return known.get(name) or operator(name)
             return lambda *args, **given: (name, args, given)

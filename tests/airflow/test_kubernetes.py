@@ -30,7 +30,7 @@ def test_commands_are_pods(tmp_path, settings):
     (text,) = [one for one in texts if "KubernetesPodOperator(" in one]
     ast.parse(text)
     assert "from airflow.providers.cncf.kubernetes.operators.pod import" in text
-    assert re.search(r'arguments=\[\s*"load"', text)
+    assert re.search(r'arguments=command_line\(\s*"load"', text)
     assert '"env_vars": ENV' in text
     assert ("kubernetes.client import models as k8s" in text) == bool(settings)
     if settings:

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.airflow.operators.google import Google
 from starlake_dagster_assets.airflow.operators.renderer import Arguments
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
-from starlake_dagster_assets.airflow.render.source import Call
 
 __all__ = ["CloudRun"]
 
 _STARLAKE = '''\
-def starlake(*args):
-    """The execution of the job that runs a command of Starlake."""
-    return {"container_overrides": [{"args": list(args), "env": ENV}]}
+def starlake(command, **flags):
+    """Returns the overrides of an execution that runs a command of Starlake."""
+    args = command_line(command, **flags)
+    return {"container_overrides": [{"args": args, "env": ENV}]}
 '''
 
 
@@ -59,4 +59,4 @@ class CloudRun(Google):
             return self.waiting(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "CloudRunExecuteJobOperator", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]
+        return "CloudRunExecuteJobOperator", [("overrides", self.command_line(task, "starlake")), *self.judged(task)]

@@ -12,21 +12,21 @@ from typing import Any, ClassVar
 from starlake_dagster_assets.airflow.operators.google import Google
 from starlake_dagster_assets.airflow.operators.renderer import Arguments
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
-from starlake_dagster_assets.airflow.render.source import Call, Raw
+from starlake_dagster_assets.airflow.render.source import Raw
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import ClusterPlan
 
 __all__ = ["Dataproc"]
 
 _STARLAKE = '''\
-def starlake(*args, **properties):
-    """The Spark job that runs a command of Starlake."""
+def starlake(command, spark=None, **flags):
+    """Returns the Spark job that runs a command of Starlake."""
     return {
         "placement": {"cluster_name": CLUSTER},
         "spark_job": {
             "main_class": MAIN_CLASS,
             "jar_file_uris": JARS,
-            "args": list(args),
-            "properties": {**SPARK, **properties},
+            "args": command_line(command, **flags),
+            "properties": {**SPARK, **(spark or {})},
         },
     }
 '''
@@ -103,7 +103,7 @@ class Dataproc(Google):
             return self.waiting(task)
         if self.alone(task):
             return "EmptyOperator", []
-        found: Arguments = [("job", Call("starlake", self.arguments(task), task.spark))]
+        found: Arguments = [("job", self.command_line(task, "starlake"))]
         if timeout := self.given("dataproc_job_wait_timeout"):
             found.append(("wait_timeout", int(timeout)))
         return "DataprocSubmitJobOperator", [*found, *self.judged(task)]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.operators.renderer import Arguments, OperatorRenderer
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
-from starlake_dagster_assets.airflow.render.source import Call, Raw, python_literal
+from starlake_dagster_assets.airflow.render.source import Raw, python_literal
 
 __all__ = ["Fargate"]
 
@@ -45,15 +45,15 @@ class Fargate(OperatorRenderer):
         """Returns the helper functions of a file that runs commands on ECS."""
         container = {
             "name": self.value("aws_task_definition_container_name"),
-            "command": Raw("list(args)"),
+            "command": Raw("command_line(command, **flags)"),
             "environment": Raw("ENV"),
         }
         overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.given(name))}
         overrides["containerOverrides"] = [container]
         return (
             _TASK,
-            "def starlake(*args):\n"
-            '    """The overrides of the task that runs a command of Starlake."""\n'
+            "def starlake(command, **flags):\n"
+            '    """Returns the overrides of an ECS task that runs a command of Starlake."""\n'
             f"    return {python_literal(overrides, 4, 11)}\n",
         )
 
@@ -80,7 +80,7 @@ class Fargate(OperatorRenderer):
             return self.by_patterns(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "StarlakeTask", [("overrides", Call("starlake", self.arguments(task))), *self.judged(task)]
+        return "StarlakeTask", [("overrides", self.command_line(task, "starlake")), *self.judged(task)]
 
     def _ids(self, name: str) -> list[str]:
         """Ids, of which an Airflow variable can give one: a template is a text, not a list."""

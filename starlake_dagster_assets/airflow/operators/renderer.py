@@ -116,6 +116,18 @@ class OperatorRenderer:
             found += ["--options", self.options(task)]
         return found
 
+    def command_line(self, task: TaskSpec, function: str = "command_line") -> Call:
+        """Returns the call of a function that takes the command of a task, and its flags by name.
+
+        Args:
+            task: The task.
+            function: The function; by default that of the shared module, which returns the list of arguments.
+        """
+        command, *rest = self.arguments(task)
+        flags = {flag.lstrip("-"): value for flag, value in zip(rest[::2], rest[1::2], strict=True)}
+        known = {name: Raw("DATE") if name == "scheduledDate" else value for name, value in flags.items()}
+        return Call(function, [command], named={**known, **({"spark": task.spark} if task.spark else {})})
+
     def options(self, task: TaskSpec) -> str:
         """Returns the `--options` of a transform, as a template."""
         more = ",".join(f"{name}={value}" for name, value in task.options.items())

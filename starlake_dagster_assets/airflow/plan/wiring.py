@@ -1,19 +1,25 @@
-"""Dependencies between the tasks of a DAG, as few lines as a person would write."""
+"""Dependencies between the tasks of a DAG, in as few lines as a person would write."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 
-__all__ = ["statement", "wiring"]
+__all__ = ["Edge", "TaskSet", "edges_of", "groups_of", "wiring"]
 
 _WIDTH = 84
 _MANY = 4
 
+Edge = tuple[tuple[str, ...], tuple[str, ...]]
+"""Python names of upstream tasks, and of tasks that are downstream of all of them."""
+TaskSet = frozenset[str]
+"""Python names of tasks."""
 
-def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
-    """Yields one statement per set of tasks with the same upstream tasks.
+
+def edges_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[Edge]:
+    """Returns one edge per set of tasks with the same upstream tasks.
 
     Args:
         tasks: In the order of the file.
@@ -21,34 +27,55 @@ def wiring(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[str]:
     """
     after: dict[tuple[str, ...], list[str]] = {}
     for task in tasks:
-        before = tuple(names[up] for up in task.upstream)
-        if before:
-            after.setdefault(before, []).append(names[task.id])
-    shared = next((before for before, then in after.items() if len(then) > 1 and len(before) >= _MANY), None)
-    lines = [f"made = {_tall(list(shared))}"] if shared is not None else []
-    for before, then in after.items():
-        if before == shared:
-            lines += [f"made >> {one}" for one in then]
-        elif len(before) == 1:
-            lines.append(f"{before[0]} >> made" if shared == tuple(then) else _statement(before[0], then))
-        else:
-            lines += [_statement(list(before), [one]) for one in then]
-    return lines
+        if task.upstream:
+            after.setdefault(tuple(names[up] for up in task.upstream), []).append(names[task.id])
+    return [(before, tuple(then)) for before, then in after.items()]
 
 
-def statement(before: Sequence[str], then: Sequence[str]) -> str:
-    """Returns the statement by which tasks depend on others, by Python names.
+def groups_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> dict[TaskSet, tuple[str, ...]]:
+    """Returns the task groups that can stand for their tasks, as no task in them depends on another one in them.
 
     Args:
-        before: The upstream tasks.
-        then: The downstream tasks.
-
-    Raises:
-        ValueError: Both sides have several tasks.
+        tasks: The tasks of the DAG.
+        names: Python names by task id.
     """
-    if len(before) > 1 and len(then) > 1:
-        raise ValueError(f"one side of a dependency must be a single task, not {[*before]} and {[*then]}")
-    return _statement(before[0] if len(before) == 1 else [*before], [*then])
+    members: dict[tuple[str, ...], list[TaskSpec]] = {}
+    for task in tasks:
+        for depth in range(1, len(task.groups) + 1):
+            members.setdefault(task.groups[:depth], []).append(task)
+    found: dict[TaskSet, tuple[str, ...]] = {}
+    for group, inside in members.items():
+        ids = {task.id for task in inside}
+        if len(ids) >= _MANY and all(ids.isdisjoint(task.upstream) for task in inside):
+            found[frozenset(names[one] for one in ids)] = group
+    return found
+
+
+def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str]) -> Iterator[str]:
+    """Yields the statements that make tasks depend on others.
+
+    Args:
+        edges: The dependencies.
+        groups: Python names of task groups that can stand for their tasks.
+    """
+    uses = Counter[tuple[str, ...]]()
+    for before, then in edges:
+        uses[before] += len(then)
+        uses[then] += 1
+    several = [
+        side for side, count in uses.items() if count > 1 and len(side) >= _MANY and frozenset(side) not in groups
+    ]
+    known = dict(groups)
+    if several:
+        known[frozenset(several[0])] = "made"
+        yield f"made = {_tall([*several[0]])}"
+    for before, then in edges:
+        left, right = known.get(frozenset(before)), known.get(frozenset(then))
+        targets = [right] if right else [*then]
+        if left in groups.values() or len(before) == 1:
+            yield _statement(left or before[0], targets)
+        else:
+            yield from (_statement(left or [*before], [one]) for one in (then if right == "made" else targets))
 
 
 def _statement(left: str | list[str], right: list[str]) -> str:

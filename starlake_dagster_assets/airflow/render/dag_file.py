@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from starlake_dagster_assets.airflow.operators import Checks, OperatorRenderer
+from starlake_dagster_assets.airflow.operators.renderer import DATE
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.task_arguments import with_imports
-from starlake_dagster_assets.airflow.plan.wiring import statement, wiring
+from starlake_dagster_assets.airflow.plan.wiring import Edge, edges_of, groups_of, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import Clock
@@ -38,9 +39,11 @@ _RESERVED = (
     "Asset",
     "CronDataIntervalTimetable",
     "DAG",
+    "DATE",
     "MACROS",
     "Path",
     "TaskGroup",
+    "command_line",
     "dag",
     "made",
     "pendulum",
@@ -80,16 +83,20 @@ def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: Operato
     taken = {*_RESERVED, *shared, *renderer.reserved, *_imported(renderer.imports)}
     taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
     dag, objects = with_imports(dag, taken)
+    groups = dict.fromkeys(group for task in dag.tasks for group in task.groups)
+    names = python_names([*(task.id for task in dag.tasks), *groups], taken | _imported(objects))
+    body = (_function if dag.embedded else _body)(dag, renderer, checks, names, transforms)
+    functions = [text.rstrip() for text in renderer.functions()]
+    shared += ["command_line"] if any("command_line(" in text for text in (*functions, body)) else []
     head = [_header(dag, project), *_imports(dag, renderer, checks, objects)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
     constants = [*renderer.constants()]
+    constants += [("DATE", DATE)] if "scheduledDate=DATE" in body else []
     constants += [("AUDIT", dag.audit.arguments)] if dag.audit and "end_transform" in shared else []
     constants += checks.constants() if checks else []
     head.append("\n".join(f"{name} = {python_literal(value, used=len(name) + 3)}" for name, value in constants))
-    names = python_names([task.id for task in dag.tasks], taken | _imported(objects))
-    body = (_function if dag.embedded else _body)(dag, renderer, checks, names, transforms)
-    parts = ["\n\n".join(one for one in head if one), *(text.rstrip() for text in renderer.functions()), body]
+    parts = ["\n\n".join(one for one in head if one), *functions, body]
     return "\n\n\n".join(parts) + ("" if dag.embedded else _documents(dag, names) + _proxying(dag)) + "\n"
 
 
@@ -164,14 +171,18 @@ def _tasks(
     opened: tuple[str, ...] = ()
     around = renderer.around
     lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
-    for task in dag.tasks:
-        lines += _groups(opened, task.groups, depth, prefix=dag.prefix_groups)
-        opened = task.groups
-        lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened)))
-    edges = wiring(dag.tasks, names)
+    edges = edges_of(dag.tasks, names)
     if around:
         edges += _cluster_edges(dag, renderer, around[0][0], around[1][0], names)
-    placed = [f"    {more}{edge}".replace("\n", f"\n{more}") for edge in edges]
+    sides = {frozenset(side) for edge in edges for side in edge}
+    groups = {members: group for members, group in groups_of(dag.tasks, names).items() if members in sides}
+    named = {group: names[group[-1]] for group in groups.values()}
+    for task in dag.tasks:
+        lines += _groups(opened, task.groups, depth, named, dag)
+        opened = task.groups
+        lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened)))
+    statements = wiring(edges, {members: named[group] for members, group in groups.items()})
+    placed = [f"    {more}{one}".replace("\n", f"\n{more}") for one in statements]
     return [*lines, *(["", *placed] if placed else [])]
 
 
@@ -200,13 +211,16 @@ def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -
     return [*arguments, ("user_defined_macros", Raw("MACROS"))]
 
 
-def _groups(opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, *, prefix: bool) -> list[str]:
-    more, common = "" if prefix else ", prefix_group_id=False", 0
+def _groups(
+    opened: tuple[str, ...], wanted: tuple[str, ...], depth: int, named: Mapping[tuple[str, ...], str], dag: DagSpec
+) -> list[str]:
+    more, common = "" if dag.prefix_groups else ", prefix_group_id=False", 0
     while common < min(len(opened), len(wanted)) and opened[common] == wanted[common]:
         common += 1
     return [
-        f"{'    ' * (depth + level)}with TaskGroup(group_id={python_literal(wanted[level])}{more}):"
+        f"{'    ' * (depth + level)}with TaskGroup(group_id={python_literal(wanted[level])}{more}){name}:"
         for level in range(common, len(wanted))
+        for name in [f" as {named[wanted[: level + 1]]}" if wanted[: level + 1] in named else ""]
     ]
 
 
@@ -219,19 +233,16 @@ def _cluster(around: Any) -> list[str]:
     ]
 
 
-def _cluster_edges(
-    dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
-) -> list[str]:
+def _cluster_edges(dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]) -> list[Edge]:
     """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
     work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.alone(task)}
     waits = [task for task in dag.tasks if renderer.alone(task)]
     waited = {up for task in waits for up in task.upstream}
-    before = [names[task.id] for task in waits if task.id not in waited]
+    before = tuple(names[task.id] for task in waits if task.id not in waited)
     within = {up for task in work.values() for up in task.upstream}
-    first = [names[one.id] for one in work.values() if not work.keys() & {*one.upstream}]
-    last = [names[one.id] for one in work.values() if one.id not in within]
-    edges = [statement(before, [setup])] if before else []
-    return [*edges, statement([setup], first), statement(last, [teardown])]
+    first = tuple(names[one.id] for one in work.values() if not work.keys() & {*one.upstream})
+    last = tuple(names[one.id] for one in work.values() if one.id not in within)
+    return [*([(before, (setup,))] if before else []), ((setup,), first), (last, (teardown,))]
 
 
 _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
@@ -25,11 +25,17 @@ class Raw(str):
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a function: its arguments, then a mapping that is spread over keywords."""
+    """A call of a function.
+
+    Attributes:
+        name: The function.
+        arguments: Positional arguments.
+        named: Arguments by name.
+    """
 
     name: str
-    arguments: Sequence[Any]
-    spread: Mapping[str, Any] | None = None
+    arguments: Sequence[Any] = ()
+    named: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def jinja(text: str) -> str:
@@ -59,7 +65,7 @@ def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
     if isinstance(value, timedelta):
         return _duration(value)
     if isinstance(value, Call):
-        items = [*(("", one) for one in value.arguments), *([("**", value.spread)] if value.spread else [])]
+        items = [*(("", one) for one in value.arguments), *((f"{name}=", one) for name, one in value.named.items())]
         return _wrapped(f"{value.name}(", ")", items, indent, used)
     if isinstance(value, Mapping):
         items = [(_key(key), one) for key, one in cast("Mapping[Any, Any]", value).items()]

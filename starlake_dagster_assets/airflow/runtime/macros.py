@@ -19,6 +19,7 @@ from jinja2 import pass_context
 __all__ = [
     "MACROS",
     "all_held",
+    "command_line",
     "embed",
     "files_are_there",
     "in_dag_timezone",
@@ -285,6 +286,16 @@ def tell_window(context: Any, result: Any = None) -> None:
     start, end = window(context)
     for asset in context["task"].outlets if start and "outlet_events" in context else ():
         context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
+
+
+def command_line(command: str, **flags: str) -> list[str]:
+    """Returns the arguments of the Starlake program.
+
+    Args:
+        command: Such as `load`.
+        flags: Values by flag, such as `domains="sales"` for `--domains sales`.
+    """
+    return [command, *(word for name, value in flags.items() for word in (f"--{name}", value))]
 
 
 def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
