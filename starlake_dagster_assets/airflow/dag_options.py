@@ -18,6 +18,7 @@ from starlake_dagster_assets.errors import ProjectError
 __all__ = [
     "DUCKDB_POOL",
     "Templates",
+    "configured_pool",
     "default_args",
     "pool_of",
     "setting",
@@ -59,11 +60,16 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     for name, value in given.items():
         if name not in _OWN:
             found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
-    if named := pool or job.pool:
+    if named := pool or configured_pool(job):
         found["pool"] = named
     if job.priority is not None:
         found["priority_weight"] = job.priority
     return found
+
+
+def configured_pool(job: Job) -> str | None:
+    """Returns the pool that a DAG configuration names: `default_pool`, or that of `default_dag_args`."""
+    return job.pool or _mapping("default_dag_args", job.options).get("pool")
 
 
 def pool_of(project: ProjectSource) -> str | None:

@@ -10,6 +10,7 @@ from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, 
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
+from starlake_dagster_assets.airflow.settings import configured_pool
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import Clock, Job, LineageWatch, PreLoad, Trigger
 from starlake_dagster_assets.environments import environment_named
@@ -117,8 +118,8 @@ def pool_notes(
         if name := one.get("pool"):
             named.setdefault(name, []).append(node)
     for node, job in jobs.items():
-        if job.pool and "pool" not in arguments.get(node, {}):
-            named.setdefault(job.pool, []).append(node)
+        if (name := configured_pool(job)) and "pool" not in arguments.get(node, {}):
+            named.setdefault(name, []).append(node)
     if pool is not None:
         found = {name: nodes for name, nodes in named.items() if name != pool}
         return tuple(

@@ -19,9 +19,14 @@ _SECRET_KEY = re.compile(
     r"|(?:api|private|access|account|encryption)[-_.]?key",
     re.I,
 )
-_IN_URL = re.compile(r"(?:passw\w*|pwd|token|secret\w*)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@", re.I)
+_IN_URL = re.compile(
+    r"(?:passw\w*|pwd|token|secret\w*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
+    r"|jdbc:oracle:\w+:[^/@:\s]+/([^@\s]+)@",
+    re.I,
+)
 _KEY_MATERIAL = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
+    r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
 )
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8
@@ -109,5 +114,4 @@ def redact(text: str, secrets: frozenset[str]) -> str:
 
 
 def _hidden(match: re.Match[str]) -> str:
-    secret = match[1] or match[2]
-    return match[0].replace(secret, "***") if secret else match[0]
+    return match[0].replace(next(filter(None, match.groups())), "***")

@@ -29,8 +29,9 @@ from starlake_dagster_assets import (
 )
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
+from starlake_dagster_assets.airflow.settings import configured_pool
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
-from starlake_dagster_assets.automation.policies.model import PreLoad
+from starlake_dagster_assets.automation.policies.model import Job, PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge
 from starlake_dagster_assets.project.model.project import Connection
@@ -39,7 +40,7 @@ from tests.graph.conftest import project as tables_of
 from tests.graph.conftest import table, task
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project" / "starbake"
-ENVIRONMENTS = ["shell", "cloud_run", "dataproc", "fargate"]
+ENVIRONMENTS = ["shell", "cloud_run", "dataproc", "fargate", "kubernetes"]
 RUFF = [sys.executable, "-m", "ruff"]
 
 
@@ -64,7 +65,8 @@ def command(*args: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_files_are_the_same_each_time_and_as_a_formatter_leaves_them(project, environment, split, tmp_path):
     automation = StarlakeAutomation(pre_load="imported", lineage=LineageSettings(strategy="all"))
-    options = {"environment": environment, "split": split, "automation": automation}
+    more = AirflowOptions(checks="warehouse" if split in ("schedule", "component") else None)
+    options = {"environment": environment, "split": split, "automation": automation, "options": more}
     first = export_airflow(project, tmp_path, **options)
     assert len(first.written) == len(first.plan.dags) + 4
     assert not export_airflow(project, tmp_path, **options, check=True).stale
@@ -308,6 +310,11 @@ def test_files_of_an_earlier_version_are_taken_over(project, tmp_path):
         {"JDBC": "jdbc:postgresql://db/dwh?user=sl&password=hunter2"},
         {"DB_PASSWORD": "hunter2"},
         {"OPTS": "-Dtoken=hunter2"},
+        {"ORACLE": "jdbc:oracle:thin:sl/hunter2@//db:1521/dwh"},
+        {"SIGNED": "https://shop.blob.core.windows.net/in?sv=2024&sig=hunter2"},
+        {"AZURE": "AccountName=shop;AccountKey=hunter2hunter2hunter2=="},
+        {"HEADER": "Authorization: Bearer hunter2hunter2hunter2"},
+        {"HOOK": "https://hooks.slack.com/services/T0/B0/hunter2"},
     ],
 )
 def test_secret_values_are_taken_from_variables_of_airflow(project, tmp_path, variables):
@@ -403,6 +410,7 @@ def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
         assert used == ({"starlake_duckdb"} if pools else {"default_pool"})
     notes = export_airflow(source, folder, automation=StarlakeAutomation(jobs=JobSettings(pool="mine"))).notes
     assert any(note.startswith("pool mine of") and "create it in Airflow" in note for note in notes)
+    assert configured_pool(Job("sales", (), options={"default_dag_args": '{"pool": "mine"}'})) == "mine"
 
 
 def test_slots_of_pools_are_deprecated():

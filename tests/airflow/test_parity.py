@@ -49,11 +49,15 @@ def sources(draw, names=NAMES) -> Source:
     made, ids = [], []
     for _ in range(draw(st.integers(1, 4))):
         domain, name = draw(st.sampled_from(["sales", "crm$", "Été"])), draw(names)
+        if f"{domain}.{name}" in ids:
+            continue
         made.append(table(domain, name, cron=draw(CRONS), comment=draw(names), expectations=draw(checked)))
         ids.append(f"{domain}.{name}")
     tables = len(ids)
     for _ in range(draw(st.integers(1, 7))):
         domain, name = draw(st.sampled_from(["kpi", "Mart", "sales"])), draw(names)
+        if f"{domain}.{name}" in ids:
+            continue
         tags = (f"dataset_triggering_strategy={draw(st.sampled_from(['any', 'all']))}",)
         more = {"cron": draw(CRONS), "comment": draw(names), "expectations": draw(checked), "tags": tags}
         made.append(task(domain, name, "select 1 as x", **more))

@@ -389,3 +389,40 @@ def test_the_module_is_the_same_each_time_and_needs_nothing_but_what_airflow_bri
     }
     assert imported - sys.stdlib_module_names == {"jinja2"}
     assert "starlake_dagster_assets." not in first.text
+
+
+# ---------------------------------------------------------------------------------------------- in containers
+
+DOCKER = """#!{python}
+import os, sys
+words = sys.argv[1:]
+assert words[:3] == ["run", "--rm", "--init"], words
+image = words.index("registry.example.com/starlake:1.6.0")
+options = dict(zip(words[3:image:2], words[4:image:2]))
+assert options["--user"] == f"{{os.getuid()}}:{{os.getgid()}}", options
+names = [value for flag, value in zip(words[3:image:2], words[4:image:2]) if flag == "--env"]
+volumes = [value for flag, value in zip(words[3:image:2], words[4:image:2]) if flag == "--volume"]
+assert volumes == [f"{{os.environ['SL_ROOT']}}:{{os.environ['SL_ROOT']}}", "/tmp:/tmp"], volumes
+inside = {{name: os.environ[name] for name in names}}
+os.execve({program!r}, [{program!r}, *words[image + 1:]], {{**inside, **{environ!r}}})
+"""
+
+
+def test_a_script_of_the_documentation_runs_the_program_in_a_container(worker, tmp_path):
+    page = Path(__file__).resolve().parents[2].joinpath("docs", "airflow.md").read_text(encoding="utf-8")
+    (block,) = [one.partition("```")[0] for one in page.split("```sh\n") if "docker run" in one.partition("```")[0]]
+    script, docker = tmp_path / "in_docker", tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    program, environ = str(worker.scripted.path), {**worker.scripted.environ, "PATH": "/usr/bin:/bin"}
+    script.write_text(block)
+    docker.write_text(DOCKER.format(python=sys.executable, program=program, environ=environ))
+    for path in (script, docker):
+        path.chmod(0o755)
+    worker.scripted.tables(moves("load"))
+    worker.deliver("orders-1.csv")
+    given = {"program": script, "PATH": f"{docker.parent}:/usr/bin:/bin", "SL_ENV": "PROD's"}
+    assert worker.run(*LOAD, "orders", **given) == 0, worker.said
+    assert worker.run(*LOAD, "orders", run="r2", **given) == NOTHING
+    assert [call.env for call in worker.scripted.calls("load")] == 2 * [
+        {"SL_ROOT": str(worker.root), "SL_ENV": "PROD's", "SL_LOG_LEVEL": "info"}
+    ]
