@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key
 from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
-from starlake_dagster_assets.airflow.settings import configured_pool
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import Clock, Job, LineageWatch, PreLoad, Trigger
 from starlake_dagster_assets.environments import environment_named

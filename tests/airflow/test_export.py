@@ -27,9 +27,9 @@ from starlake_dagster_assets import (
     StarlakeTranslator,
     export_airflow,
 )
+from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
-from starlake_dagster_assets.airflow.settings import configured_pool
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
