@@ -63,6 +63,7 @@ class Scheduler:
     retries: int = 1
     number: int = 0
     materialized: set[str] = field(default_factory=set)
+    xcoms: list[tuple[str, str, str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         files = [path for path in sorted(self.folder.glob("*.py")) if "starlake_worker" not in path.name]
@@ -124,8 +125,9 @@ class Scheduler:
         except SkippedTask:
             return "skipped"
         if state == "success":
-            after = task.given.get("post_execute") or dag.given["default_args"].get("post_execute")
-            after(context, None)
+            after = task.given.get("post_execute", dag.given["default_args"]["post_execute"])
+            if after is not None:
+                after(context, None)
             for asset in task.given.get("outlets", ()):
                 done.events[asset.uri] = dict(context["outlet_events"][asset].extra)
                 self.materialized.add(asset.uri)
@@ -166,6 +168,15 @@ class Scheduler:
         events = {uri: [SimpleNamespace(extra=dict(extra), uri=uri)] for uri, extra in known["events"].items()}
         run_id = f"{known['kind']}_{self.number}"
         states = {run_id: done.states}
+
+        def pulled(task_ids: Any, key: str, include_prior_dates: bool = False, map_indexes: int = -1) -> Any:
+            found = [one for one in self.xcoms if one[1:3] == (name, key) and (include_prior_dates or one[0] == run_id)]
+            of = {one[3][0]: one[3][1] for one in found}
+            return [of.get(one) for one in task_ids] if isinstance(task_ids, list) else of.get(task_ids)
+
+        def pushed(key: str, value: Any) -> None:
+            self.xcoms.append((run_id, name, key, (task.id, value)))
+
         tasks = {one.id: SimpleNamespace(outlets=one.given.get("outlets", ())) for one in dag.tasks.values()}
         return {
             "dag": SimpleNamespace(
@@ -192,6 +203,8 @@ class Scheduler:
                 map_index=-1,
                 try_number=number,
                 get_task_states=lambda **_: states,
+                xcom_pull=pulled,
+                xcom_push=pushed,
             ),
             "task": SimpleNamespace(
                 task_id=task.id,

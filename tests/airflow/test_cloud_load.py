@@ -90,7 +90,10 @@ class Task:
 
     def context(self, number: int) -> dict[str, Any]:
         one = SimpleNamespace(dag_id="d", task_id="t", map_index=-1, try_number=number)
-        task = SimpleNamespace(outlets=[], render_template=lambda text, context: text.replace("ROOT", self.root))
+        one.xcom_pull = one.xcom_push = lambda **_: None
+        task = SimpleNamespace(
+            outlets=[], upstream_task_ids=[], render_template=lambda text, context: text.replace("ROOT", self.root)
+        )
         moment = SimpleNamespace(astimezone=lambda zone: SimpleNamespace(strftime=lambda codes: "now"))
         dag = SimpleNamespace(dag_id="d", timezone="UTC", timetable=None)
         run = SimpleNamespace(run_after=moment, conf={})
@@ -262,7 +265,7 @@ def test_only_files_of_the_tables_patterns_are_waited_for(store):
 
 def test_the_window_of_the_run_travels_with_the_event_of_a_load(store, monkeypatch):
     told: list[Any] = []
-    monkeypatch.setattr(cloud_load, "tell_window", told.append)
+    monkeypatch.setattr(cloud_load, "tell_load_window", told.append)
     store.put("datasets/stage/sales/orders-1.csv")
     assert Task(store, "gs://shop").run(takes("orders-1.csv")) == "success"
     assert len(told) == 1

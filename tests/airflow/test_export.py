@@ -36,6 +36,7 @@ from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge
 from starlake_dagster_assets.project.model.project import Connection
 from tests.airflow.projects import Source
+from tests.airflow.standin import read
 from tests.graph.conftest import project as tables_of
 from tests.graph.conftest import table, task
 
@@ -469,6 +470,26 @@ def test_loads_and_transforms_of_one_clock_share_a_dag_where_schedules_split(pro
     revenue = next(task for task in daily.tasks if task.id == "kpi_daily_revenue_task")
     assert revenue.upstream == ("load_network_stores",)
     assert revenue.trigger_rule == "none_failed"  # no new file holds the figures of the day back
+
+
+def test_windows_of_scheduled_loads_are_those_of_loads(tmp_path):
+    source = Source(
+        tables_of(table("sales", "orders", cron="0 5 * * *"), task("kpi", "k", "select 1", cron="0 5 * * *"))
+    )
+    hooks = {}
+    for split in ("domain", "schedule"):
+        report = export_airflow(
+            source, tmp_path / split, split=split, automation=StarlakeAutomation(pre_load="imported")
+        )
+        for dag in report.plan.dags:
+            read_back = read(tmp_path / split / f"{dag.id}.py")
+            default = read_back.given["default_args"]["post_execute"]
+            for name, one in read_back.tasks.items():
+                hook = one.given.get("post_execute", default)
+                hooks.setdefault(name, set()).add(hook.__name__ if hook else None)
+    assert hooks["load_sales_orders"] == {"tell_load_window"}
+    assert hooks["kpi_k_task"] == {"tell_window"}
+    assert hooks["import_sales"] == hooks["check_sales_incoming_files"] == {None, "tell_window"}, "they have no event"
 
 
 def test_a_dag_is_cut_before_its_page_is_too_large(project, tmp_path):

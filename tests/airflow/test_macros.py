@@ -100,6 +100,37 @@ def test_a_window_is_told_to_the_assets_and_none_is_not():
         assert bool(outlets["a"].extra) is extra
 
 
+START, END = "2026-05-01T03:00:00", "2026-05-02T03:00:00"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "loads", "conf", "start"),
+    [
+        (None, [], None, None),
+        ([START, START], [], None, START),
+        (["", "2026-04-27T03:00:00"], [], None, "2026-04-27T03:00:00"),
+        ([END, "2026-05-09T03:00:00"], [], None, START),
+        (None, [], {"sl_start_date": "2026-05-01T05:00:00", "sl_end_date": "2026-05-02T05:00:00"}, START),
+        (None, [[START, END], ["", END]], None, None),
+        (None, [[START, END], None, ["2026-04-30T03:00:00", END]], None, "2026-04-30T03:00:00"),
+    ],
+    ids=["first", "next", "missed_ticks", "backfill", "configured", "after_a_first_load", "after_loads"],
+)
+def test_the_window_of_a_load_begins_where_that_of_the_load_before_ended(earlier, loads, conf, start):
+    outlets, pushed = {"a": SimpleNamespace(extra={})}, dict[str, Any]()
+
+    def pull(task_ids: Any, key: str, **more: Any) -> Any:
+        return loads if isinstance(task_ids, list) else earlier if more["include_prior_dates"] else None
+
+    ups = {"import"} if not loads else {"load_a", "load_b", "load_c"}
+    task = SimpleNamespace(outlets=["a"], upstream_task_ids=ups)
+    one = SimpleNamespace(task_id="load", xcom_pull=pull, xcom_push=lambda key, value: pushed.update({key: value}))
+    given = {"conf": conf, "interval": INTERVAL, "timetable": CRON, "run_type": "scheduled"}
+    macros.tell_load_window(context(task=task, ti=one, outlet_events=outlets, **given))
+    assert outlets["a"].extra == ({"sl_start_date": start, "sl_end_date": END} if start else {})
+    assert pushed == ({} if loads else {"sl_loaded": [start or "", END]})
+
+
 class Skipped(Exception):
     """As Airflow's."""
 

@@ -35,7 +35,7 @@ from starlake_dagster_assets.airflow.render.source import Raw
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.airflow.test_peer_ids import RECORDED, shop
-from tests.airflow.test_states import History, Shop
+from tests.airflow.test_states import LOAD, History, Shop
 from tests.fakes.script import Scripted
 
 pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
@@ -263,7 +263,27 @@ def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_pat
     assert not list(tmp_path.rglob("owned"))
 
 
-def test_a_load_starts_what_reads_its_table_with_the_window_of_its_run(airflow, tmp_path):
+def test_the_window_of_a_load_begins_where_that_of_the_load_before_ended(airflow, tmp_path):
+    shop = Shop(tmp_path, History("two loads", days=[["orders-1.csv"], ["orders-2.csv"]]))
+    export_airflow(shop.project, shop.dags, automation=StarlakeAutomation(jobs=JobSettings(retries=0)))
+    home = airflow.home(tmp_path / "home", shop.dags)
+    home.airflow("dags", "reserialize")  # `dags test` records events of datasets that the database knows
+    program, root = str(shop.program), str(shop.root)
+    variables = {"AIRFLOW_VAR_STARLAKE_PATH": program, "AIRFLOW_VAR_STARLAKE_ROOT": root}
+    for day, files in zip((10, 13), shop.history.days, strict=True):
+        shop.deliver(files)
+        date = f"2025-03-{day}T05:00:00+00:00"
+        home.run(HERE / "run_dags.py", date, LOAD, env={**shop.scripted.environ, **variables})
+    table = "asset_event" if airflow.major == 3 else "dataset_event"
+    with contextlib.closing(sqlite3.connect(home.path / "airflow.db")) as found:
+        extras = [json.loads(text) for (text,) in found.execute(f"select extra from {table} order by id")]
+    (end,) = {extra["sl_end_date"] for extra in extras[1:]}
+    assert "sl_start_date" not in extras[0], "the first load has no window"
+    assert end.startswith("2025-03-1") and extras[1]["sl_start_date"].startswith("2025-03-1")
+    assert extras[1]["sl_start_date"] < end and len(extras) == 2
+
+
+def test_a_load_starts_what_reads_its_table(airflow, tmp_path):
     root = tmp_path / "shop"
     _small_project(root)
     scripted = Scripted(tmp_path / "scripted").tables({"sales.orders": {"do": "load", "files": ["orders-1.csv"]}})
@@ -276,7 +296,8 @@ def test_a_load_starts_what_reads_its_table_with_the_window_of_its_run(airflow, 
     load = next(call for call in scripted.calls("load"))
     (transform,) = scripted.calls("transform")
     assert transform.argv[:3] == ("transform", "--name", "kpi.sums")
-    assert f"sl_end_date={load.argv[-1].removesuffix('+0000')}" in transform.argv[-1]
+    assert load.argv[-1].endswith("+0000")
+    assert "sl_start_date=" not in transform.argv[-1], "the first load has no window"
 
 
 def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(airflow, tmp_path):
@@ -302,7 +323,7 @@ def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(air
     assert states["kpi_counts_task"] == "skipped", "its table was not updated"
     assert states["kpi_both_task"] == "skipped", "one of its tables was never made"
     (call,) = scripted.calls("transform")
-    assert "sl_start_date=" in call.argv[-1]
+    assert "sl_start_date=" not in call.argv[-1], "the first load has no window"
 
 
 MINE = """

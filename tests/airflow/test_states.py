@@ -71,6 +71,7 @@ HISTORIES = [
     History("refused file", does=["refuse"], loads=["failed"], sums=[]),
     History("no file", days=[[]], loads=["skipped"], sums=[]),
     History("late file", days=[[], ["orders-1.csv"]], ticks=[1, 2], loads=["skipped", "success"]),
+    History("missed tick", days=[["orders-1.csv"], ["orders-2.csv"]], ticks=[0, 2], loads=BOTH, sums=BOTH),
     History("failed transform", task="fail", sums=["failed"]),
 ]
 

@@ -33,6 +33,8 @@ except ImportError:  # Airflow 2
 {former}"""
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _CHECKS = ("check", "warn")
+_USES = {"command_line": "command_line(", "tell_load_window": "post_execute=tell_load_window"}
+"""Names of the shared module that a file imports if its text contains their use."""
 _ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
 _RESERVED = (
     "AUDIT",
@@ -48,6 +50,7 @@ _RESERVED = (
     "made",
     "pendulum",
     "sys",
+    "tell_load_window",
     "tell_window",
     "timedelta",
 )
@@ -74,7 +77,8 @@ def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: Operato
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
-    shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["all_held"] if checks else []), "tell_window"]
+    shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["all_held"] if checks else [])]
+    shared.append(_window_hook(dag))
     shared += ["tell_updates"] if "finish" in kinds else []
     shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
@@ -87,7 +91,7 @@ def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: Operato
     names = python_names([*(task.id for task in dag.tasks), *groups], taken | _imported(objects))
     body = (_function if dag.embedded else _body)(dag, renderer, checks, names, transforms)
     functions = [text.rstrip() for text in renderer.functions()]
-    shared += ["command_line"] if any("command_line(" in text for text in (*functions, body)) else []
+    shared += [name for name, use in _USES.items() if any(use in text for text in (*functions, body))]
     head = [_header(dag, project), *_imports(dag, renderer, checks, objects)]
     head.append("sys.path.append(str(Path(__file__).parent))")
     head.append(_shared(helper, sorted(shared, key=lambda name: (not name.isupper(), name))))
@@ -171,6 +175,7 @@ def _tasks(
     opened: tuple[str, ...] = ()
     around = renderer.around
     lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
+    hooks = _window_hooks(dag)
     edges = edges_of(dag.tasks, names)
     if around:
         edges += _cluster_edges(dag, renderer, around[0][0], around[1][0], names)
@@ -180,14 +185,36 @@ def _tasks(
     for task in dag.tasks:
         lines += _groups(opened, task.groups, depth, named, dag)
         opened = task.groups
-        lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened)))
+        lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened), hooks.get(task.id)))
     statements = wiring(edges, {members: named[group] for members, group in groups.items()})
     placed = [f"    {more}{one}".replace("\n", f"\n{more}") for one in statements]
     return [*lines, *(["", *placed] if placed else [])]
 
 
 def _defaults(dag: DagSpec, renderer: OperatorRenderer) -> dict[str, Any]:
-    return {**dag.default_args, **renderer.default_args(), "post_execute": Raw("tell_window")}
+    return {**dag.default_args, **renderer.default_args(), "post_execute": Raw(_window_hook(dag))}
+
+
+def _window_hook(dag: DagSpec) -> str:
+    """Returns the default `post_execute` of tasks, which adds the window of the run to events."""
+    only_loads = not any(task.kind == "transform" for task in dag.tasks)
+    return "tell_load_window" if only_loads and _loads_by_clock(dag) else "tell_window"
+
+
+def _window_hooks(dag: DagSpec) -> Mapping[str, str]:
+    """Returns the `post_execute` of the tasks that have another one than the default, by task id."""
+    loads, default = _loads_by_clock(dag), _window_hook(dag)
+    if default == "tell_window":
+        return dict.fromkeys(loads, "tell_load_window")
+    return {task.id: "None" for task in dag.tasks if task.id not in loads and task.kind in ("wait", "stage")}
+
+
+def _loads_by_clock(dag: DagSpec) -> frozenset[str]:
+    """Returns the ids of the scheduled loads of a DAG, and of the tasks that announce what they have loaded."""
+    loads = {task.id for task in dag.tasks if task.kind == "load"} if isinstance(dag.schedule, Clock) else set[str]()
+    return frozenset(
+        loads | {task.id for task in dag.tasks if loads and (task.checks in loads or task.kind == "finish")}
+    )
 
 
 def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -> list[tuple[str, Any]]:
@@ -233,7 +260,9 @@ def _cluster(around: Any) -> list[str]:
     ]
 
 
-def _cluster_edges(dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]) -> list[Edge]:
+def _cluster_edges(
+    dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
+) -> list[Edge]:
     """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
     work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.alone(task)}
     waits = [task for task in dag.tasks if renderer.alone(task)]
@@ -251,7 +280,9 @@ _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
 }
 
 
-def _task(task: TaskSpec, renderer: OperatorRenderer, checks: Checks | None, name: str, depth: int) -> str:
+def _task(
+    task: TaskSpec, renderer: OperatorRenderer, checks: Checks | None, name: str, depth: int, hook: str | None
+) -> str:
     pad = "    " * depth
     if task.kind in _ENDS:
         operator, own = _ENDS[task.kind]
@@ -265,6 +296,8 @@ def _task(task: TaskSpec, renderer: OperatorRenderer, checks: Checks | None, nam
         arguments.append(("owner", task.owner))
     if task.follows is not None:
         arguments.append(("pre_execute", Call("run_if_updated", list(task.follows))))
+    if hook and not any(key == "post_execute" for key, _ in own):
+        arguments.append(("post_execute", Raw(hook)))
     if task.trigger_rule:
         arguments.append(("trigger_rule", task.trigger_rule))
     if doubled := {key for key, _ in arguments} & task.arguments.keys():

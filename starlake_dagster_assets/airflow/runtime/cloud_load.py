@@ -12,7 +12,7 @@ from typing import Any
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
-from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_window
+from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_load_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
@@ -50,7 +50,7 @@ def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[
     def end(context: Any, result: Any = None) -> None:
         load = _CloudLoad(context, root, directory, stems)
         load.end()
-        tell_window(context)
+        tell_load_window(context)
 
     return end
 

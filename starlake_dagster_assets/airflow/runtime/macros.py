@@ -25,6 +25,7 @@ __all__ = [
     "in_dag_timezone",
     "run_if_updated",
     "skip_task",
+    "tell_load_window",
     "tell_updates",
     "tell_window",
     "window",
@@ -33,6 +34,8 @@ __all__ = [
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 _WINDOW = ("sl_start_date", "sl_end_date")
+_LOADED = "sl_loaded"
+"""XCom of a load: start and end of its window; the start is empty where it has none."""
 _NOT_SQL = {ord(char): None for char in "'\\"}
 """Characters that end a literal of SQL."""
 
@@ -283,7 +286,33 @@ def _updated_here(context: Any) -> list[str]:
 
 def tell_window(context: Any, result: Any = None) -> None:
     """Adds the window of a run, where it has one, to the events of the outlets of a task: its `post_execute`."""
-    start, end = window(context)
+    _tell(context, *window(context))
+
+
+def tell_load_window(context: Any, result: Any = None) -> None:
+    """Adds the window of a load to its events, or that of the loads before a task to its events: `post_execute`."""
+    one, ups = context["ti"], sorted(context["task"].upstream_task_ids)
+    found = [told for told in (one.xcom_pull(task_ids=ups, key=_LOADED) if ups else None) or () if told]
+    if not found:  # the load itself
+        found = [_window_of_load(context)]
+        one.xcom_push(key=_LOADED, value=found[0])
+    _tell(context, min(start for start, _ in found), max(end for _, end in found))
+
+
+def _window_of_load(context: Any) -> list[str]:
+    """Returns start and end of the files of a load, by the rule of loads in Dagster.
+
+    They begin where those of the load before ended, also if ticks were missed. The start is empty for the first load,
+    whose files may have rows from before its first tick, unless the configuration of the run names it.
+    """
+    one, (start, end) = context["ti"], window(context)
+    if _configured(context) is None:
+        earlier = one.xcom_pull(task_ids=one.task_id, key=_LOADED, include_prior_dates=True, map_indexes=-1)
+        start = min(start, earlier[1]) if earlier else ""
+    return [start, end]
+
+
+def _tell(context: Any, start: str, end: str) -> None:
     for asset in context["task"].outlets if start and "outlet_events" in context else ():
         context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
 
