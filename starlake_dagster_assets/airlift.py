@@ -104,7 +104,9 @@ class AirflowTasks:
         triggers = build_triggers(source, automation)
         others = frozenset(triggers.triggers.keys() - self.tasks.keys())
         stopped = {
-            node: replace(trigger, owner="none") for node, trigger in triggers.triggers.items() if node in self.tasks
+            node: replace(trigger, triggered_by="none")
+            for node, trigger in triggers.triggers.items()
+            if node in self.tasks
         }
         left = restricted(triggers, others)
         return replace(left, triggers={**left.triggers, **stopped})

@@ -278,3 +278,10 @@ def test_names_that_moved_to_submodules(name: str, module: str):
     assert {warning.filename for warning in caught} == {"definitions_of_the_user.py"}
     assert found["former"] is getattr(import_module(f"starlake_dagster_assets.{module}"), name)
     assert name not in sda.__all__
+
+
+def test_the_former_name_of_the_kind_of_a_trigger(root: Path):
+    (trigger, *_) = build_triggers(StarlakeProject(root)).triggers.values()
+    with pytest.warns(DeprecationWarning, match="use `Trigger.triggered_by`") as caught:
+        assert trigger.owner == trigger.triggered_by
+    assert caught[0].filename == __file__

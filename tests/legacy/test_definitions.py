@@ -279,9 +279,9 @@ def test_a_cron_of_a_file_owns_its_nodes_and_the_others_watch_what_they_read() -
         read_dag_context("values", dependencies=TASK_DEPS, options={"dataset_triggering_strategy": "all"}),
     )
     orders, values = found.triggers["starbake.Orders"], found.triggers["Customers.HighValueCustomers"]
-    assert (orders.owner, orders.job, orders.clock.cron) == ("schedule", "loads", "0 0 * * *")
+    assert (orders.triggered_by, orders.job, orders.clock.cron) == ("schedule", "loads", "0 0 * * *")
     assert orders.clock.timezone == "Europe/Paris"
-    assert (values.owner, values.job) == ("lineage", "values")
+    assert (values.triggered_by, values.job) == ("lineage", "values")
     assert watched_nodes(values.watch.condition) == ("Customers.CustomerLifeTimeValue",)
 
 

@@ -239,7 +239,7 @@ class _Planner:
 
     def _leader(self, node: str, own: Mapping[str, Start]) -> str:
         """Returns the node whose DAG makes a node: itself, or the closest downstream node with a trigger."""
-        if self._triggers[node].owner != "none":
+        if self._triggers[node].triggered_by != "none":
             return node
         inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
         while stack:
@@ -254,7 +254,7 @@ class _Planner:
     def _start(self, trigger: Trigger) -> Start:
         if trigger.clock:
             return trigger.clock
-        if trigger.owner == "arrival" and trigger.node in self._preloads:
+        if trigger.triggered_by == "arrival" and trigger.node in self._preloads:
             return FileGrouping(self._preloads[trigger.node])
         return self._rules.get(trigger.node)
 

@@ -35,7 +35,7 @@ def build_arrival_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those with a `preload` that waits and the owner `arrival`, or `schedule` with a clock, are taken.
+        triggers: Those with a `preload` that waits and the kind `arrival`, or `schedule` with a clock, are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two looks; by default what each policy says (`poke_interval`).
@@ -107,7 +107,9 @@ def arrival_groups(project: ProjectSource, triggers: Triggers, translator: Starl
 
 def _waits(trigger: Trigger) -> bool:
     waits = trigger.preload is not None and trigger.preload.strategy != "none"
-    return waits and (trigger.owner == "arrival" or (trigger.owner == "schedule" and trigger.clock is not None))
+    return waits and (
+        trigger.triggered_by == "arrival" or (trigger.triggered_by == "schedule" and trigger.clock is not None)
+    )
 
 
 def _definition(

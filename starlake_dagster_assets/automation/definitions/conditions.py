@@ -58,7 +58,7 @@ class ConditionScope:
     def of(self, node: str) -> dg.AutomationCondition[Any] | None:
         """Returns the condition of a node; None where its trigger is another one."""
         trigger = self._triggers.triggers.get(node)
-        is_condition = trigger is not None and trigger.owner == "condition" and trigger.watch is not None
+        is_condition = trigger is not None and trigger.triggered_by == "condition" and trigger.watch is not None
         return UpstreamsMoved(self, node) if is_condition else None
 
     def due(self, node: str, context: Any) -> list[LineageTarget]:
@@ -125,7 +125,7 @@ class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
 def automation_conditions(
     project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> Mapping[str, dg.AutomationCondition[Any]]:
-    """Returns the conditions of the nodes whose owner is `condition`, by node id.
+    """Returns the conditions of the nodes whose trigger is `condition`, by node id.
 
     Sensors that evaluate them need `use_user_code_server=True`, as those of `build_condition_sensors` have.
 
@@ -153,7 +153,7 @@ def build_condition_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those with the owner `condition` are taken.
+        triggers: Those of the kind `condition` are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
@@ -165,7 +165,7 @@ def build_condition_sensors(
     make: Any = dg.AutomationConditionSensorDefinition
     by_name: dict[str, list[Trigger]] = {}
     for _, trigger in sorted(triggers.triggers.items()):
-        if trigger.owner == "condition" and trigger.watch is not None:
+        if trigger.triggered_by == "condition" and trigger.watch is not None:
             domain = project.graph.nodes[trigger.node].domain
             has_dag = triggers.jobs[trigger.job].dag is not None
             name = group_name(trigger.job) if has_dag else f"{triggers.prefix}{group_name(domain)}"

@@ -48,7 +48,7 @@ def unowned_upstreams(
     seen = {up for watch in watches if watch is not None for up in watched_nodes(watch.condition)}
     while stack:
         for up in project.graph.upstream.get(stack.pop(), ()):
-            owner = triggers.triggers[up].owner if up in triggers.triggers else "none"
+            owner = triggers.triggers[up].triggered_by if up in triggers.triggers else "none"
             if up in made and owner == "none" and up not in found | seen:
                 found.add(up)
                 stack.append(up)
@@ -89,10 +89,10 @@ def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -
         translator: Bound to the project.
         triggers: Of the project; given back as they are where no node has one.
     """
-    lineage = (node for node, one in triggers.triggers.items() if one.owner == "lineage")
+    lineage = (node for node, one in triggers.triggers.items() if one.triggered_by == "lineage")
     specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in lineage}
     own = {
-        node: replace(triggers.triggers[node], owner="condition", watch=None)
+        node: replace(triggers.triggers[node], triggered_by="condition", watch=None)
         for node, spec in specs.items()
         if spec.automation_condition is not None
     }

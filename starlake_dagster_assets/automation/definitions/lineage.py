@@ -67,7 +67,7 @@ def build_lineage_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those with the owner `lineage` are taken.
+        triggers: Those of the kind `lineage` are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
@@ -102,7 +102,7 @@ def build_lineage_sensors(
 
 
 def lineage_scopes(
-    project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator, owner: str = "lineage"
+    project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator, triggered_by: str = "lineage"
 ) -> list[LineageScope]:
     """Returns the tasks that lineage starts, by job.
 
@@ -110,7 +110,7 @@ def lineage_scopes(
         project: The project.
         triggers: Of the project.
         translator: Bound to the project.
-        owner: Of the triggers that are taken.
+        triggered_by: Kind of the triggers that are taken.
     """
     place = {node: number for number, node in enumerate(topological(project.graph, ()))}
 
@@ -124,7 +124,7 @@ def lineage_scopes(
     }
     by_job: dict[str, set[str]] = {}
     for node in watches:
-        if triggers.triggers[node].owner == owner:
+        if triggers.triggers[node].triggered_by == triggered_by:
             by_job.setdefault(triggers.triggers[node].job, set()).add(node)
     scopes: list[LineageScope] = []
     for job, nodes in sorted(by_job.items()):

@@ -82,7 +82,7 @@ def build_schedules(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those with the owner `schedule` and without files to wait for are taken.
+        triggers: Those of the kind `schedule` and without files to wait for are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the schedules are on from the start.
         jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
@@ -117,7 +117,7 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
     by_job: dict[str, dict[Clock, list[Trigger]]] = {}
     for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
         waits = trigger.preload is not None and trigger.preload.strategy != "none"
-        if trigger.owner == "schedule" and trigger.clock is not None and not waits:
+        if trigger.triggered_by == "schedule" and trigger.clock is not None and not waits:
             by_job.setdefault(trigger.job, {}).setdefault(trigger.clock, []).append(trigger)
     groups: list[ScheduleGroup] = []
     place = {node: number for number, node in enumerate(topological(translator.graph, ()))}

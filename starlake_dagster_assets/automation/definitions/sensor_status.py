@@ -48,9 +48,9 @@ class SensorStates:
         trigger = self._triggers.triggers.get(node)
         if trigger is None or not trigger.is_lineage:
             return None
-        if trigger.owner == "condition" and self._repository is None:
+        if trigger.triggered_by == "condition" and self._repository is None:
             return None
-        is_lineage = trigger.owner == "lineage"
+        is_lineage = trigger.triggered_by == "lineage"
         name = f"{group_name(trigger.job)}_lineage" if is_lineage else self._of_conditions.get(node, _DEFAULT)
         return None if not self._are_known or self._is_on(name) else name
 

@@ -1,4 +1,4 @@
-"""From the words of a project to its triggers and jobs: exactly one owner for each table and task."""
+"""Triggers and jobs of a project, from its settings: exactly one trigger per table and task."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from starlake_dagster_assets.automation.policies.jobs import JobGroups
 from starlake_dagster_assets.automation.policies.model import (
     Clock,
     LineageWatch,
-    Owner,
     Partitions,
     PreLoad,
     Trigger,
+    TriggerKind,
     Triggers,
 )
 from starlake_dagster_assets.automation.policies.options import OptionReader, merged
@@ -65,7 +65,7 @@ def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None =
         ::
 
             triggers = build_triggers(StarlakeProject("starbake"), StarlakeAutomation(timezone="Europe/Paris"))
-            triggers.triggers["kpi.revenue"].owner
+            triggers.triggers["kpi.revenue"].triggered_by
     """
     source = project_of(project, "build_triggers")
     chosen = settings_of(automation, "build_triggers")
@@ -158,11 +158,11 @@ class _Builder:
     # ------------------------------------------------------------------------------------------------ owners
 
     @cached_property
-    def _own_triggers(self) -> Mapping[str, tuple[Owner, Clock | None, PreLoad | None]]:
+    def _own_triggers(self) -> Mapping[str, tuple[TriggerKind, Clock | None, PreLoad | None]]:
         """Own trigger of each node: its cron, its files, or its upstreams."""
         return {node: self._owned(self._graph.nodes[node]) for node in self._sorted_nodes}
 
-    def _owned(self, node: Node) -> tuple[Owner, Clock | None, PreLoad | None]:
+    def _owned(self, node: Node) -> tuple[TriggerKind, Clock | None, PreLoad | None]:
         settings = self._settings[node.id]
         made = node.task or node.table
         assert made is not None
@@ -217,8 +217,8 @@ class _Builder:
         taken: set[str] = set()
         watched: dict[str, list[str]] = {}
         for node in reversed(self._sorted_nodes):
-            owner = self._own_triggers[node][0]
-            if node in taken or owner not in (_FOLLOWS, "schedule"):
+            triggered_by = self._own_triggers[node][0]
+            if node in taken or triggered_by not in (_FOLLOWS, "schedule"):
                 continue
             if self._settings[node].run_dependencies_first:
                 first, rest = self._upstreams_first(node)
@@ -226,7 +226,7 @@ class _Builder:
                 taken.update(first)
             else:
                 rest = self._upstreams_here(node)
-            if owner == _FOLLOWS and (rest or has_expression(self._settings[node])):
+            if triggered_by == _FOLLOWS and (rest or has_expression(self._settings[node])):
                 watched[node] = rest
         return {node: watched[node] for node in self._sorted_nodes if node in watched and node not in taken}
 
@@ -246,19 +246,19 @@ class _Builder:
 
     def _runs_along(self, up: str, node: str) -> bool:
         """Whether an upstream can be made in the run of a node: nothing starts it, or the same tick does."""
-        owner, clock, preload = self._own_triggers[up]
-        same_tick = owner == "schedule" and clock == self._own_triggers[node][1] and preload is None
-        return owner in (_FOLLOWS, "none") or same_tick
+        triggered_by, clock, preload = self._own_triggers[up]
+        same_tick = triggered_by == "schedule" and clock == self._own_triggers[node][1] and preload is None
+        return triggered_by in (_FOLLOWS, "none") or same_tick
 
     def _owner(self, node: str, watch: LineageWatch | None) -> Trigger:
-        owner, clock, preload = self._own_triggers[node]
-        if owner == _FOLLOWS:
-            owner = "none" if watch is None else self._by(node)
+        triggered_by, clock, preload = self._own_triggers[node]
+        if triggered_by == _FOLLOWS:
+            triggered_by = "none" if watch is None else self._by(node)
         partitions, column = self._partitions(self._graph.nodes[node], clock)
         made, settings = self._graph.nodes[node], self._settings[node]
         bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
         interval = settings.interval or "declared"
-        return Trigger(node, owner, "", preload, clock, watch, partitions, column, bounds, interval)
+        return Trigger(node, triggered_by, "", preload, clock, watch, partitions, column, bounds, interval)
 
     def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.
@@ -299,7 +299,7 @@ class _Builder:
         kind = partition_column_type(node, self._model.types)
         return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
 
-    def _by(self, node: str) -> Owner:
+    def _by(self, node: str) -> TriggerKind:
         """Whether a sensor or a condition starts what follows others."""
         if self._settings[node].triggering != "condition":
             return "lineage"

@@ -72,7 +72,7 @@ class JobGroups:
         for node, first in self._needed.items():
             for one in first:
                 trigger = self._owners[one]
-                if trigger.owner == "none" or trigger.clock == self._owners[node].clock is not None:
+                if trigger.triggered_by == "none" or trigger.clock == self._owners[node].clock is not None:
                     found.setdefault(one, found.get(node, node))
         return found
 
@@ -92,7 +92,7 @@ class JobGroups:
             kind = "load" if node.kind == "table" else "transform"
             dag = self._dags.of(node)
             base = self._prefix + (self._dags.file(dag, node) if dag else f"{kind}_{ascii_name(node.domain)}")
-            key = (base, kind, dag.name if dag else "", trigger.owner, trigger.clock)
+            key = (base, kind, dag.name if dag else "", trigger.triggered_by, trigger.clock)
             if key not in groups:
                 label = self._label(node, trigger, named=dag is not None)
                 groups[key] = _Group(base, label, kind, dag.name if dag else None)
@@ -101,7 +101,7 @@ class JobGroups:
 
     def _label(self, node: Node, trigger: Trigger, *, named: bool) -> str:
         if trigger.clock is None:
-            return _LABELS[trigger.owner] or ("lineage" if named else "")
+            return _LABELS[trigger.triggered_by] or ("lineage" if named else "")
         label = self._dags.label(node)
         if named or not label.startswith("cron"):
             return ascii_name(label)

@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.project.model.problems import Problem
 
 __all__ = [
@@ -18,18 +19,18 @@ __all__ = [
     "Intervals",
     "Job",
     "LineageWatch",
-    "Owner",
     "Partitions",
     "PreLoad",
     "PreLoadStrategy",
     "Trigger",
+    "TriggerKind",
     "Triggers",
     "Upstream",
 ]
 
 PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
 Partitions = Literal["none", "cron", "sink"]
-Owner = Literal["schedule", "arrival", "lineage", "condition", "none"]
+TriggerKind = Literal["schedule", "arrival", "lineage", "condition", "none"]
 Intervals = Literal["declared", "since_last_run"]
 
 
@@ -147,8 +148,9 @@ class Trigger:
 
     Attributes:
         node: Its id.
-        owner: `schedule`: `clock` is there (and `preload`, when its tick waits for files); `arrival`: `preload` is
-            there; `lineage` and `condition`: `watch` is there; `none`: a person, or the job of what reads it.
+        triggered_by: `schedule`: has a `clock`, and a `preload` if its tick waits for files; `arrival`: has a
+            `preload`; `lineage` and `condition`: have a `watch`; `none`: started by hand, or in the job of its
+            downstreams.
         job: Name of the job it runs in.
         partitions: `partitions`: of its cron, of the partition column of its sink, or none.
         replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
@@ -160,7 +162,7 @@ class Trigger:
     """
 
     node: str
-    owner: Owner
+    triggered_by: TriggerKind
     job: str
     preload: PreLoad | None = None
     clock: Clock | None = None
@@ -173,7 +175,13 @@ class Trigger:
     @property
     def is_lineage(self) -> bool:
         """Whether updates of its upstreams start the node, by a sensor or a condition."""
-        return self.owner in ("lineage", "condition")
+        return self.triggered_by in ("lineage", "condition")
+
+    @property
+    def owner(self) -> TriggerKind:
+        """Former name of `triggered_by`."""
+        warn_deprecated("`Trigger.owner`", "`Trigger.triggered_by`")
+        return self.triggered_by
 
 
 @dataclass(frozen=True)

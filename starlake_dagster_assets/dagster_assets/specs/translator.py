@@ -272,7 +272,7 @@ class StarlakeTranslator:
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
         """Returns the condition that upstreams have updates, if `triggering` is `condition`; else None."""
-        if self.trigger(node).owner != "condition" or self._triggers is None:
+        if self.trigger(node).triggered_by != "condition" or self._triggers is None:
             return None
         if self._conditions is None:
             from starlake_dagster_assets.automation.definitions.conditions import ConditionScope

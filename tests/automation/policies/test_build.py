@@ -18,7 +18,7 @@ from tests.automation.conftest import dag, made, project, table, task, trigger
 
 
 def owners(source, **automation) -> dict[str, str]:
-    return {node: one.owner for node, one in made(source, **automation).triggers.items()}
+    return {node: one.triggered_by for node, one in made(source, **automation).triggers.items()}
 
 
 def everything():
@@ -38,13 +38,13 @@ def test_what_starts_can_be_chosen():
     assert owners(everything(), triggering="none")["kpi.x"] == "none"
     assert owners(everything(), schedules=False)["kpi.y"] == "lineage"
     off = build_triggers(everything(), StarlakeAutomation.off()).triggers
-    assert {one.owner for one in off.values()} == {"none"}
+    assert {one.triggered_by for one in off.values()} == {"none"}
 
 
 def test_a_scheduled_load_may_wait_for_files():
     dags = [dag("files", pre_load_strategy="ACK", ack_wait_timeout="60", pre_load_sensor_soft_fail="false")]
     one = trigger(project([table("a", "daily", dag="files")], dags=dags), "sales.a", start_date="2024-01-01")
-    assert (one.owner, one.clock.cron, one.preload.strategy) == ("schedule", "0 0 * * *", "ack")
+    assert (one.triggered_by, one.clock.cron, one.preload.strategy) == ("schedule", "0 0 * * *", "ack")
     assert (one.preload.ack_wait_timeout, one.preload.soft_fail) == (60, False)
     assert f"{one.clock.start:%Y-%m-%d}" == "2024-01-01" and not one.clock.catchup
 
@@ -79,7 +79,7 @@ def test_strategies(strategy, condition, present):
 def test_an_expression_may_name_assets_of_other_code_locations_alone(reads):
     dags = [dag("d", dataset_triggering_strategy="sales/orders & py/thing")]
     one = trigger(project([], [task("x", reads, dag="d")], dags), "kpi.x")
-    assert one.owner == "lineage" and one.watch is not None
+    assert one.triggered_by == "lineage" and one.watch is not None
     assert one.watch.condition == AllOf((Upstream("sales/orders"), Upstream("py/thing")))
 
 
@@ -128,7 +128,7 @@ def test_a_materialization_counts_as_long_as_it_is_fresh():
 def test_conditions_have_all_policies_and_what_they_cannot_express_is_an_error_with_its_place():
     more = {"data_cycle": "daily", "min_timedelta_between_runs": 900, "require_fresh_upstreams": True}
     triggers = made(two(), triggering="condition", **more)
-    assert triggers.triggers["kpi.x"].owner == "condition" and not triggers.warnings
+    assert triggers.triggers["kpi.x"].triggered_by == "condition" and not triggers.warnings
     with pytest.raises(ProjectError, match=r"y\.sl\.yml.* kpi\.y: run_dependencies_first cannot be expressed.*kpi\.x"):
         made(chain(), triggering="condition")
 
@@ -197,7 +197,7 @@ def chain():
 
 def test_dependencies_that_run_first_are_in_the_job_and_what_has_its_own_trigger_is_watched():
     triggers = made(chain())
-    assert {n: t.owner for n, t in triggers.triggers.items()} == {
+    assert {n: t.triggered_by for n, t in triggers.triggers.items()} == {
         "sales.a": "schedule",
         "sales.b": "none",
         "kpi.x": "none",
@@ -213,7 +213,7 @@ def test_a_schedule_runs_what_nobody_else_starts_first():
     source = project(tables, [task("x", ["sales.a", "sales.b"]), task("y", ["kpi.x"], "weekly")])
     triggers = made(source, run_dependencies_first=True)
     assert triggers.jobs["transform_kpi_weekly"].nodes == ("sales.b", "kpi.x", "kpi.y")
-    assert triggers.triggers["sales.a"].owner == "schedule"
+    assert triggers.triggers["sales.a"].triggered_by == "schedule"
 
 
 def same_tick(**more):
@@ -226,7 +226,7 @@ def test_what_the_same_tick_starts_runs_first_in_the_same_run():
     triggers = made(same_tick(domain="mart"), run_dependencies_first=True)
     assert triggers.jobs.keys() == {"load_sales_hourly", "load_sales_daily", "transform_mart_daily"}
     assert triggers.jobs["transform_mart_daily"].nodes == ("sales.a", "kpi.x", "mart.y")
-    assert triggers.triggers["sales.a"].owner == triggers.triggers["kpi.x"].owner == "schedule"
+    assert triggers.triggers["sales.a"].triggered_by == triggers.triggers["kpi.x"].triggered_by == "schedule"
     assert triggers.jobs["load_sales_hourly"].nodes == ("sales.b",), "another tick"
     assert triggers.jobs["load_sales_daily"].nodes == ("sales.c",), "its files may come later"
 
@@ -288,8 +288,8 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
         assert list(job.nodes) == sorted(job.nodes, key=order.__getitem__)
     for node, one in triggers.triggers.items():
         assert node in triggers.jobs[one.job].nodes
-        assert (one.clock is not None) == (one.owner == "schedule")
-        assert (one.watch is not None) == (one.owner in ("lineage", "condition"))
+        assert (one.clock is not None) == (one.triggered_by == "schedule")
+        assert (one.watch is not None) == (one.triggered_by in ("lineage", "condition"))
         if one.watch is not None:
             seen = watched_nodes(one.watch.condition)
             assert seen and node not in seen and nodes.issuperset(seen)

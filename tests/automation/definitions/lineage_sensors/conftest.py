@@ -145,7 +145,7 @@ class World:
 
     def _conditions(self) -> list[dg.RunRequest]:
         """One evaluation of all conditions: a run of each partition, and one of all that has none."""
-        nodes = [node for node, one in self.triggers.triggers.items() if one.owner == "condition"]
+        nodes = [node for node, one in self.triggers.triggers.items() if one.triggered_by == "condition"]
         if not nodes:
             return []
         selection = dg.AssetSelection.assets(*map(key_of, nodes))
