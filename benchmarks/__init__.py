@@ -1,1 +1,1 @@
-"""What the package costs, each figure beside a floor that is measured in the same run: `python -m benchmarks`."""
+"""Costs of the package, each compared with a floor that is measured in the same run: `python -m benchmarks`."""

@@ -17,7 +17,7 @@ __all__ = ["line", "missed", "publish", "save"]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 IMAGES = PAGE.parent / "images"
 PEERS = ("dagster-dbt", "dlt", "starlake-dagster")
-"""Programs that a user would pick instead; the names of their rows begin with `beside <peer>: `."""
+"""Programs that a user would pick instead; the names of their rows begin with `compared with <peer>: `."""
 
 
 def missed(entry: Mapping[str, Any]) -> bool:
@@ -68,7 +68,7 @@ def _replaced(text: str, name: str, table: str) -> str:
 
 def _peer(entry: Mapping[str, Any]) -> str:
     """The program that an entry compares this package with; "" for a floor."""
-    return next((peer for peer in PEERS if entry["name"].startswith(f"beside {peer}: ")), "")
+    return next((peer for peer in PEERS if entry["name"].startswith(f"compared with {peer}: ")), "")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -88,14 +88,15 @@ def _machine() -> str:
 
 
 def _growth(entries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How a cost grows with the size: each unit of the larger size beside each unit of the smaller one."""
+    """How a cost grows with the size: per unit of the larger size compared with the smaller one."""
     found: list[dict[str, Any]] = []
     for title, quantity, target in (("without imports", "CPU", 1.15), ("memory", "memory", 1.0)):
         sides = {size: entries.get(f"code location, {size:,} tables: {title}") for size in (1_000, 10_000)}
         if all(sides.values()):
             small, large = (sides[size]["ours"]["min"] / size for size in (1_000, 10_000))  # type: ignore[index]
-            said = f"{quantity} a table at 1,000 tables"
-            found.append(_grown(f"code location: {quantity} a table, 10,000 tables", large, small, target, said, title))
+            said = f"{quantity} per table at 1,000 tables"
+            name = f"code location: {quantity} per table, 10,000 tables"
+            found.append(_grown(name, large, small, target, said, title))
     for kind in ("CSV", "JSON", "Parquet"):
         name = "embedded load, {} M rows of " + kind + ": memory"
         one, twenty = entries.get(name.format(1)), entries.get(name.format(20))
@@ -119,17 +120,17 @@ def _grown(name: str, large: float, small: float, target: float, said: str, titl
 
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> str:
-    head = "| what | floor | ours | floor | ratio | at most |\n|---|---|--:|--:|--:|--:|\n"
+    head = "| what | floor | this package | floor | ratio | target |\n|---|---|--:|--:|--:|--:|\n"
     body = "".join(f"{_line(entry)}\n" for entry in entries)
     machines = list(dict.fromkeys(entry["machine"] for entry in entries if "machine" in entry))
-    return f"{head}{body}\nMeasured on: {'; '.join(machines)}. **Bold**: above what was to be reached."
+    return f"{head}{body}\nMeasured on: {'; '.join(machines)}. **Bold**: above the target."
 
 
 def _peer_table(entries: Sequence[Mapping[str, Any]]) -> str:
     """The work, both sides, and how much of the peer's cost this package takes."""
     rows = [
-        f"| {entry['name'].removeprefix(f'beside {_peer(entry)}: ')} | {_peer(entry)} | {_amount(entry, 'ours')} "
-        f"| {_amount(entry, 'beside')} | {_share(entry['ratio'])} |\n"
+        f"| {entry['name'].removeprefix(f'compared with {_peer(entry)}: ')} | {_peer(entry)} "
+        f"| {_amount(entry, 'ours')} | {_amount(entry, 'beside')} | {_share(entry['ratio'])} |\n"
         for entry in entries
         if entry["ratio"] is not None
     ]

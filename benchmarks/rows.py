@@ -1,4 +1,4 @@
-"""All that is measured: what, beside which floor, and what is to be reached."""
+"""All measurements: what is measured, compared with which floor, and the target."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _ticks(quick: bool) -> Iterator[Row]:
         (Call("lineage_tick:rounds", {"upstreams": assets}),),
         (
             Figure("nothing new", "bulk", 2.0, "one `get_asset_records` of the same assets", side="idle"),
-            Figure("run asked for", "bulk", 2.0, "one `get_asset_records` of the same assets", side="news"),
+            Figure("run requested", "bulk", 2.0, "one `get_asset_records` of the same assets", side="news"),
         ),
         repeats=1,
     )
@@ -196,7 +196,7 @@ def _airflow(quick: bool) -> Iterator[Row]:
         (Call("airflow:ours", shape), Call("airflow:same_bytes", shape)),
         (
             Figure("", Budget(size / 500), 1.0, f"{size / 500:g} CPU seconds"),
-            Figure("beside its bytes", "same_bytes", None, "writing the same bytes"),
+            Figure("compared with its bytes", "same_bytes", None, "writing the same bytes"),
         ),
         prepare=(Call("projects:warm", shape),),
         repeats=2,
@@ -223,14 +223,14 @@ def _shell(quick: bool) -> Iterator[Row]:
         "load of a domain of 20 tables by the shell",
         (Call("shell:load", size), Call("shell:one_process", size), Call("shell:process_a_table", size)),
         (
-            Figure("beside the same commands by hand", "one", 1.1, "`stage` and one `load` of all tables by hand"),
-            Figure("beside a process a table", "each", 0.125, "`stage` and a `load` a table by hand"),
+            Figure("compared with the same commands", "one", 1.1, "`stage` and one `load` of all tables by hand"),
+            Figure("compared with one process per table", "each", 0.125, "`stage` and one `load` per table by hand"),
         ),
         repeats=1 if quick else 3,
     )
     tasks = {"tasks": 20}
     calls = tuple(Call("shell:transforms", {**tasks, "launcher": launcher}) for launcher in ("console", "process"))
-    says = "a process a task (`launcher=process`)"
+    says = "one process per task (`launcher=process`)"
     yield Row("20 transforms by the warm JVM", calls, (Figure("", "process", 0.25, says, side="console"),), repeats=1)
 
 
@@ -239,14 +239,14 @@ def _peer(quick: bool) -> Iterator[Row]:
     for size in (10, 100) if quick else (10, 100, 500, 1_000):
         given = {"tables": size, "run": False}
         yield Row(
-            f"beside starlake-dagster: code location, {size:,} tables",
+            f"compared with starlake-dagster: code location, {size:,} tables",
             (Call("peer:ours", given), Call("peer:theirs", given)),
             (Figure("", "theirs", None, says),),
             repeats=1 if quick else 2,
         )
     given = {"tables": 10, "run": True}
     yield Row(
-        "beside starlake-dagster: run of 10 tables",
+        "compared with starlake-dagster: run of 10 tables",
         (Call("peer:ours", given), Call("peer:theirs", given)),
         (
             Figure("CPU", "theirs", None, says),
@@ -259,7 +259,7 @@ def _peer(quick: bool) -> Iterator[Row]:
 def _dbt(quick: bool) -> Iterator[Row]:
     says, python = "dagster-dbt with dbt-duckdb", str(_peers_python())
     yield Row(
-        "beside dagster-dbt: imports of a definitions.py",
+        "compared with dagster-dbt: imports of a definitions.py",
         (Call("dbt:ours_import"), Call("dbt:theirs_import", python=python)),
         (Figure("", "theirs", 1.0, says, quantity="process"),),
         repeats=3,
@@ -271,7 +271,7 @@ def _dbt(quick: bool) -> Iterator[Row]:
         for state in ("cold", "warm", "edited"):
             both = {**given, "state": state}
             yield Row(
-                f"beside dagster-dbt: code location, {size:,} transforms, {state}",
+                f"compared with dagster-dbt: code location, {size:,} transforms, {state}",
                 (Call("dbt:ours_location", both), Call("dbt:theirs_location", both, python)),
                 (Figure("", "theirs", 1.0, says, quantity="process"),),
                 prepare=(Call("dbt:write", given), *(() if state == "cold" else known)),
@@ -281,7 +281,7 @@ def _dbt(quick: bool) -> Iterator[Row]:
     for metadata, name in ((False, "without metadata"), (True, "with row counts and columns")):
         both = {**given, "metadata": metadata}
         yield Row(
-            f"beside dagster-dbt: run of {given['transforms']} transforms {name}",
+            f"compared with dagster-dbt: run of {given['transforms']} transforms {name}",
             (Call("dbt:ours_run", both), Call("dbt:theirs_run", both, python)),
             (Figure("", "theirs", 1.0, says),),
             prepare=(Call("dbt:write", given),),
@@ -293,7 +293,7 @@ def _dlt(quick: bool) -> Iterator[Row]:
     for millions in (1,) if quick else (1, 20):
         given = {"kind": "CSV", "rows": millions * 1_000_000}
         yield Row(
-            f"beside dlt: {millions} M rows of CSV",
+            f"compared with dlt: {millions} M rows of CSV",
             (Call("embedded:load", given), Call("dlt:load", {"rows": given["rows"]}, str(_peers_python()))),
             (
                 Figure("", "dlt", 1.0, "dlt with pyarrow, into DuckDB", quantity="process"),
@@ -320,7 +320,8 @@ def _embedded(quick: bool) -> Iterator[Row]:
     large = 1 if quick else 10
     given = {"rows": large * 1_000_000, "changed": large * 100_000}
     merged = Figure("", "by_hand", 1.2, "DuckDB's `MERGE` by hand")
-    replaced = Figure("beside DELETE and INSERT", "delete_insert", None, "DuckDB's `DELETE` and `INSERT` by hand")
+    by_hand = "DuckDB's `DELETE` and `INSERT` by hand"
+    replaced = Figure("compared with DELETE and INSERT", "delete_insert", None, by_hand)
     for strategy, name in (("upsert", "upsert"), ("scd2", "SCD2")):
         both = {**given, "strategy": strategy}
         other = (Call("embedded:delete_insert", both),) if strategy == "upsert" else ()
