@@ -61,7 +61,7 @@ _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "imperso
 
 @dataclass(frozen=True)
 class ExecutionEnvironment:
-    """Describes an execution environment. Classes and functions are `package.module:name`, imported when they are used.
+    """Description of an environment. Its classes and functions are `package.module:name`, imported on first use.
 
     Attributes:
         name: Name in YAML, on the command line and in DAG configurations, such as `cloud_run`.

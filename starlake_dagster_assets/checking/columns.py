@@ -70,7 +70,7 @@ class _Unknown:
 
 
 class _Checker:
-    """Finds the unknown columns of tasks, with the columns of all nodes of the graph."""
+    """Finder of the unknown columns of tasks, with the columns of all nodes of the graph."""
 
     def __init__(self, graph: Graph, project: Project) -> None:
         self._graph = graph

@@ -51,7 +51,7 @@ def unsupported_by_embedded_engine(
 
 
 class _Checks:
-    """Runs the checks of the engine on a database in memory."""
+    """The checks of the engine, on a database in memory."""
 
     def __init__(self, project: Project, options: EngineOptions) -> None:
         import duckdb

@@ -53,7 +53,7 @@ def report_for(
 
 
 class RunReport:
-    """Remembers what became of each table and task.
+    """Report of a run: the result of each table and task.
 
     Args:
         names: What will be told, in order.
@@ -153,7 +153,7 @@ class RunReport:
 
 
 class _Json(RunReport):
-    """Prints one JSON object at the end."""
+    """Report as one JSON object at the end."""
 
     def end(self) -> None:
         """Prints it."""
@@ -168,7 +168,7 @@ class _Json(RunReport):
 
 
 class _Lines(RunReport):
-    """Prints one line per table as its result is known, then the totals: for files and pipes."""
+    """Report for files and pipes: one line per table as its result is known, then the totals."""
 
     def begin(self) -> None:
         """Prints the names of the columns."""

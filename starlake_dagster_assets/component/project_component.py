@@ -62,7 +62,7 @@ class StarlakeProjectParams(BaseModel):
 
 
 class StarlakeProjectScaffolder(dg.Scaffolder[StarlakeProjectParams]):
-    """Writes the `defs.yaml` of a project."""
+    """Scaffolder of the `defs.yaml` of a project."""
 
     @classmethod
     def get_scaffold_params(cls) -> type[StarlakeProjectParams]:
@@ -272,7 +272,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
 
 
 class ComponentTranslator(StarlakeTranslator):
-    """Asks the component, whose methods may be overridden, and applies its `translation`."""
+    """Translator that calls the component's methods, which may be overridden, and applies `translation`."""
 
     def __init__(self, component: StarlakeProjectComponent) -> None:
         self._component = component

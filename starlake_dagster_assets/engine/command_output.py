@@ -15,7 +15,7 @@ Emit = Callable[[Line], None]
 
 
 class CommandOutput:
-    """Writes log lines (stderr) and results (stdout) to the caller of the command.
+    """Log lines (stderr) and results (stdout) for the caller of a command.
 
     Args:
         emit: Receives each line, in order.

@@ -59,7 +59,7 @@ class _Slot:
 
 
 class OpenDatabases:
-    """Keeps each file open, and locked against other processes, from its first use until `close`.
+    """DuckDB files that stay open, and locked against other processes, from their first use until `close`.
 
     An open and a close cost more than what most commands do in between, and more with each table of the file. Uses of
     one file take turns. A use that fails closes the file. Without `keep`, each use opens and closes it.

@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 
 
 class CommandExecutor:
-    """Executes the commands of a run, one after the other, and collects their results.
+    """Executor of the commands of a run, one at a time, which collects their results.
 
     Args:
         runner: Runs them.
@@ -247,7 +247,7 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
 
 
 class _CommandLines:
-    """Reads the lines of a command. Where a service runs it again by itself, the last attempt decides.
+    """Lines of a command. If a service runs it again by itself, the last attempt decides.
 
     What an earlier attempt loaded counts: its files are gone, and later attempts do not mention them.
 

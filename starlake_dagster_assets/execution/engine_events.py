@@ -11,7 +11,7 @@ __all__ = ["ReportedEvents"]
 
 
 class ReportedEvents:
-    """Takes the events of one command, as `OutputParser` takes its lines."""
+    """Receiver of the events of one command, in place of `OutputParser` for its lines."""
 
     def __init__(self) -> None:
         self.walked = False

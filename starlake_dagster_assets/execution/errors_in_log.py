@@ -45,7 +45,7 @@ class _Record:
 
 
 class ErrorLines:
-    """Collects the errors of a log as its lines come.
+    """Collector of the errors in a log, line by line.
 
     Args:
         keep: Number of the last lines that are kept.

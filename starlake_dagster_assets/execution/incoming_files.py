@@ -12,7 +12,7 @@ __all__ = ["IncomingFiles"]
 
 
 class IncomingFiles:
-    """Compares listings of the incoming directory of one domain before and after `stage`.
+    """Listings of the incoming directory of one domain before and after `stage`.
 
     Args:
         reader: Lists it; None where it cannot be listed.

@@ -49,7 +49,7 @@ class AreaReader(Protocol):
 
 
 class LoadFiles:
-    """Compares listings of the areas of one domain before and after a load.
+    """Listings of the areas of one domain before and after a load.
 
     Args:
         reader: Lists the areas; None where they cannot be listed.

@@ -16,7 +16,7 @@ _TableName = tuple[str, str]
 
 
 class LoadProgress:
-    """Collects the events of one load; names of tables are (domain, table), as they are announced.
+    """Collector of the events of one load; tables are named (domain, table), as they are announced.
 
     Args:
         events: Events that have happened.

@@ -59,7 +59,7 @@ def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
 
 
 class OutputParser:
-    """Reads the lines of one command.
+    """Parser of the lines of one command.
 
     Args:
         expected: (domain, table) names that may be announced; resolves names that contain dots.

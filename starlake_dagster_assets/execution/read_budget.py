@@ -15,7 +15,7 @@ _FREE_SECONDS = 0.05
 
 
 class ReadBudget:
-    """Allows a read once nine times the duration of the previous read have passed.
+    """Limit that allows a read once nine times the duration of the previous read have passed.
 
     Args:
         clock: Returns monotonic seconds.

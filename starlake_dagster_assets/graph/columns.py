@@ -23,7 +23,7 @@ _Columns = tuple[tuple[str, str | None], ...]
 
 
 class ColumnLineage:
-    """Answers which columns a node has and what they are made of.
+    """Columns of the nodes, and the columns from which they are computed.
 
     Args:
         graph: The graph of `project`.

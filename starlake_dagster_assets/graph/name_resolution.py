@@ -35,7 +35,7 @@ class NameResolution:
 
 
 class TableNames:
-    """Looks names up, regardless of case: final names, then the raw names of tasks.
+    """Look-up of names, regardless of case: final names, then the raw names of tasks.
 
     Args:
         nodes: Load tables, tasks and declared external tables; of two with one name, the first counts.

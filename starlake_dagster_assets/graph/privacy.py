@@ -17,7 +17,7 @@ _DYNAMIC = re.compile(r"\bquery\s*\(|\bquery_table\s*\(\s*[^'\s]", re.IGNORECASE
 
 
 class PrivateColumns:
-    """Decides whether a column may be shown; a column of unknown origin may not.
+    """Columns that may not be shown; a column of unknown origin is one.
 
     Args:
         lineage: Gives the column lineage of the project's graph; asked when a column needs it.

@@ -136,7 +136,7 @@ class _Item(_Shape):
 
 
 class _Reader:
-    """Reads literals; gathers what is wrong with them."""
+    """Reader of literals, which collects the problems."""
 
     def __init__(self, context: DagContext) -> None:
         self._context = context

@@ -73,7 +73,7 @@ def load_project(
 
 
 class ProjectLoader:
-    """Loads a project, for the commands of one step as its files were when the first of them was run.
+    """Loader of a project for the commands of one step, as its files were when the first command ran.
 
     Args:
         root: The directory that holds `metadata/application.sl.yml`.

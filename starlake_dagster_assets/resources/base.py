@@ -45,7 +45,7 @@ _Self = TypeVar("_Self", bound="StarlakeResource")
 
 
 class StarlakeResource(dg.ConfigurableResource[Any]):
-    """Runs Starlake commands. A subclass says where, in `runner`.
+    """Base class of the resources that run Starlake commands. A subclass implements `runner`.
 
     A field may be given by its own name or by the name that the option has in Starlake's DAG configurations
     (`option_names`); a list or a mapping also as JSON, a list also as comma text. Every field may be a `dg.EnvVar`.

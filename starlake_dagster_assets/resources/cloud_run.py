@@ -15,7 +15,7 @@ __all__ = ["StarlakeCloudRun"]
 
 
 class StarlakeCloudRun(StarlakeGoogleResource):
-    """Runs Starlake commands as executions of a Cloud Run job.
+    """Resource that runs Starlake commands as executions of a Cloud Run job.
 
     Examples:
         ::

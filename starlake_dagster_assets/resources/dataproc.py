@@ -85,7 +85,7 @@ class DataprocServerless(ResourceConfig):
 
 
 class StarlakeDataproc(StarlakeGoogleResource):
-    """Runs Starlake commands as Spark jobs on Dataproc.
+    """Resource that runs Starlake commands as Spark jobs on Dataproc.
 
     With `cluster` jobs go to a cluster that is there; with `serverless` each is a batch; otherwise `ephemeral` is made
     for each run.

@@ -15,7 +15,7 @@ __all__ = ["StarlakeFargate"]
 
 
 class StarlakeFargate(StarlakeRemoteResource):
-    """Runs Starlake commands as ECS tasks on AWS Fargate.
+    """Resource that runs Starlake commands as ECS tasks on AWS Fargate.
 
     Examples:
         ::

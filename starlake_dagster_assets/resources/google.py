@@ -11,7 +11,7 @@ __all__ = ["StarlakeGoogleResource"]
 
 
 class StarlakeGoogleResource(StarlakeRemoteResource):
-    """Runs each Starlake command as an execution of a service of Google Cloud."""
+    """Base class of the resources that run each command as an execution of a service of Google Cloud."""
 
     project: str = Field(description="Google Cloud project.")
     impersonate: str | None = Field(default=None, description="Service account to act as.")

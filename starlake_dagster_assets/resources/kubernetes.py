@@ -26,7 +26,7 @@ _CONTEXT = (
 
 
 class StarlakeKubernetes(StarlakeRemoteResource):
-    """Runs each Starlake command as a Kubernetes Job.
+    """Resource that runs each Starlake command as a Kubernetes Job.
 
     Examples:
         ::

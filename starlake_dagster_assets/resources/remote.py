@@ -19,7 +19,7 @@ __all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]
 
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
-    """Runs each Starlake command as an execution of a remote service. A subclass says which, in `environment`."""
+    """Base class of the resources that run commands in a remote service. A subclass implements `environment`."""
 
     secret_advice: ClassVar[str] = "Pass a reference to the secret in `secrets` instead."
 

@@ -29,7 +29,7 @@ __all__ = ["StarlakeShell"]
 
 
 class StarlakeShell(StarlakeWarehouseResource):
-    """Runs the `starlake` program on this machine, a supervised process for each command.
+    """Resource that runs the `starlake` program on this machine, a supervised process per command.
 
     Examples:
         ::

@@ -16,7 +16,7 @@ __all__ = ["StarlakeWarehouseResource"]
 
 
 class StarlakeWarehouseResource(StarlakeResource):
-    """Runs commands that write to a warehouse, which is read from here."""
+    """Base class of the resources whose commands write to a warehouse that this process reads."""
 
     warehouse_urls: dict[str, str] = Field(
         default_factory=dict,

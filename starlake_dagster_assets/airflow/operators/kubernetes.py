@@ -20,7 +20,7 @@ _MODELS = "from kubernetes.client import models as k8s"
 
 @dataclass(frozen=True)
 class Kubernetes(OperatorRenderer):
-    """Writes a `KubernetesPodOperator` per command; the entry point of the image is the program."""
+    """Operators of Kubernetes: one `KubernetesPodOperator` per command; the entry point of the image is the program."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")
 

@@ -30,7 +30,7 @@ _EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor t
 
 @dataclass(frozen=True)
 class TaskMaker:
-    """Makes the tasks of bundles.
+    """Builder of the tasks of bundles.
 
     Attributes:
         graph: The graph.

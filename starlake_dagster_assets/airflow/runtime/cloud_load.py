@@ -56,7 +56,7 @@ def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[
 
 
 class _CloudLoad:
-    """Evaluates a load in a cloud, from the context of its task."""
+    """Evaluation of a load in a cloud, from the context of its task."""
 
     def __init__(self, context: Any, root: Mapping[str, str], directory: str, stems: tuple[str, ...]) -> None:
         render: Callable[..., str] = context["task"].render_template

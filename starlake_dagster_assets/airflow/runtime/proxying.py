@@ -82,7 +82,7 @@ def _operator(reference: str) -> Any:
 
 
 class RunsInDagster:
-    """Adds to an operator of dagster-airlift: the window of the run, the state of a run that loads no file, patience.
+    """Mixin for an operator of dagster-airlift: window of the run, state of a run without files, patience.
 
     A task instance has one run in Dagster at a time, also if an answer of Dagster is lost.
     """

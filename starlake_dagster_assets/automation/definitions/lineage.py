@@ -143,7 +143,7 @@ def lineage_scopes(
 
 @dataclass(frozen=True)
 class _Tick:
-    """Evaluates the tasks of one job."""
+    """Evaluation of the tasks of one job."""
 
     scope: LineageScope
     triggers: Triggers

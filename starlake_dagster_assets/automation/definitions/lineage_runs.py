@@ -68,7 +68,7 @@ class NeededRun:
 
 @dataclass
 class JobPlan:
-    """Evaluates the targets of a job at one moment.
+    """Evaluation of the targets of a job at one moment.
 
     Attributes:
         facts: Of the event log.

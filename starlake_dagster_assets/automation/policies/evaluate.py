@@ -75,7 +75,7 @@ class _State:
 
 @dataclass
 class Evaluator:
-    """Evaluates the targets of a project at one moment.
+    """Evaluation of the targets of a project at one moment.
 
     Attributes:
         triggers: By node id.

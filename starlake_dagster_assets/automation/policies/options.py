@@ -47,7 +47,7 @@ def known_elsewhere() -> frozenset[str]:
 
 
 class OptionReader:
-    """Reads the settings of the nodes of a project, and collects the problems.
+    """Reader of the settings of the nodes of a project, which collects the problems.
 
     Args:
         project: The project.

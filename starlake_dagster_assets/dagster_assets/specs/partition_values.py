@@ -14,7 +14,7 @@ _COMPACT = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?")
 
 
 class PartitionOfValue:
-    """Finds the partition that a value of a column belongs to.
+    """Mapping from a value of a column to the partition that it belongs to.
 
     A day belongs to the window whose start is on this day or before and whose end is on a later day, as
     `>= cast(start as date) and < cast(end as date)` selects it.

@@ -36,7 +36,7 @@ _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
 
 class StarlakeTranslator:
-    """Defines the attributes of each table and task in Dagster. Override one hook, or all of `get_asset_spec`.
+    """Attributes of each table and task in Dagster. Override one hook, or all of `get_asset_spec`.
 
     Args:
         settings: Switches for the parts that are added to assets; everything by default. A subclass with its own

@@ -74,7 +74,7 @@ class Typed:
 
 
 class RowCompiler:
-    """Compiles the attributes of one table.
+    """Compiler of the attributes of one table to SQL.
 
     Args:
         con: The connection, where Python functions are registered if need be.

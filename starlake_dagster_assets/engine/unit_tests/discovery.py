@@ -45,7 +45,7 @@ class UnitTest:
 
 @dataclass(frozen=True)
 class TestSelection:
-    """Selects unit tests by the options of `starlake test`.
+    """Selection of unit tests by the options of `starlake test`.
 
     Attributes:
         load: Select tests of loads. With neither `load` nor `transform`, both kinds are selected.

@@ -119,7 +119,7 @@ class _Target:
 
 
 class _Runs:
-    """Runs the tests of one project, and reads the project once per set of variables."""
+    """Runs of the tests of one project, which is read once per set of variables."""
 
     def __init__(
         self, root: Path, env: str | None, options: Mapping[str, str], environ: Mapping[str, str] | None

@@ -78,7 +78,7 @@ def audit_job_id(project: Project, environ: Mapping[str, str], default: str) -> 
 
 
 class Auditor:
-    """Writes the rows of one job.
+    """Writer of the audit rows of one job.
 
     Args:
         session: The connection of the job.

@@ -136,7 +136,7 @@ class FakeHandle:
 
 
 class FakeRunner:
-    """Plays one script per command.
+    """Runner that plays one script per command.
 
     Args:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from

@@ -217,7 +217,7 @@ class Execution:
 
 
 class ExecutionLog(Protocol):
-    """Remembers remote executions beyond the life of the process that started them."""
+    """Record of remote executions that outlives the process that started them."""
 
     def record(self, execution: Execution) -> None:
         """Writes down an execution: before it is submitted, and again as soon as it has an id."""

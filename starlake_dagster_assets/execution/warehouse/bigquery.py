@@ -25,7 +25,7 @@ _MOMENTS = {"TIMESTAMP": "+00:00", "DATETIME": ""}
 
 
 class BigQueryReader(WarehouseReader):
-    """Reads the tables of a Google Cloud project, and of those that the Starlake project names a database for.
+    """Reader of the tables of a Google Cloud project, and of other databases that the Starlake project names.
 
     Args:
         model: The Starlake project.

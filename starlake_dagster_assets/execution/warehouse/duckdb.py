@@ -41,7 +41,7 @@ _STEP = 10
 
 
 class DuckDBReader(WarehouseReader):
-    """Reads what commands left in the DuckDB files of a project; waits while a command holds one.
+    """Reader of the DuckDB files of a project; it waits while a command holds one.
 
     The project is loaded once. What a command left is read in one go when its audit rows are asked for: a command has
     ended by then, and opening a file costs more than reading it.

@@ -44,7 +44,7 @@ def has_sql_driver(connection: Connection) -> bool:
 
 @dataclass(frozen=True)
 class EngineFactory:
-    """Makes the SQLAlchemy engine of a connection.
+    """Factory of the SQLAlchemy engine of a connection.
 
     Attributes:
         connection: The connection.

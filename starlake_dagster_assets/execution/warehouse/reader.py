@@ -14,7 +14,7 @@ __all__ = ["WarehouseReader", "as_texts"]
 
 
 class WarehouseReader(ABC):
-    """Reads the audit tables and the tables of a project.
+    """Reader of the audit tables and the tables of a project.
 
     Tables are named by their final schema and table, rows of the audit by what the engine writes there. A method that
     cannot tell returns None, never an empty answer: an audit table that does not exist says nothing about a command,

@@ -17,7 +17,7 @@ _TYPES: dict[str, type[Any]] = {"date": sa.Date, "timestamp without time zone": 
 
 
 class RedshiftDialect(PGDialect_psycopg2):
-    """Reads tables by `information_schema`: the catalogs that PostgreSQL's dialect reads are newer than Redshift."""
+    """Dialect that reads tables by `information_schema`: the catalogs of PostgreSQL's dialect are newer."""
 
     name = "redshift"
     supports_statement_cache = True

@@ -13,7 +13,7 @@ __all__ = ["RoutingReader", "WithoutJobIds"]
 
 
 class RoutingReader(WarehouseReader):
-    """Asks the reader of the audit's connection for audit rows, and that of its own connection for a table.
+    """Reader that asks the audit's connection for audit rows, and the table's own connection for a table.
 
     Args:
         audit: Of the audit; None where it cannot be read.
@@ -88,7 +88,7 @@ class RoutingReader(WarehouseReader):
 
 
 class WithoutJobIds(RoutingReader):
-    """Reads all but the audit rows of a command, where commands get no `SL_JOB_ID` to find them by.
+    """Reader of everything except audit rows, for commands that get no `SL_JOB_ID` to find them by.
 
     Args:
         reader: Reads the warehouse.

@@ -43,7 +43,7 @@ _READ_ONLY = {"postgresql": {"postgresql_readonly": True}}
 
 
 class SqlReader(WarehouseReader):
-    """Reads one connection of a project; nothing is ever committed.
+    """Reader of one connection of a project; nothing is ever committed.
 
     Args:
         project: The project.

@@ -81,7 +81,7 @@ class Parsed:
 
 
 class Shape:
-    """Checks the parsed value of one YAML file.
+    """Check of the parsed value of one YAML file.
 
     Args:
         file: The file.

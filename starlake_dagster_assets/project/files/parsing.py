@@ -28,7 +28,7 @@ _UNRENDERED = {"dag", "env"}
 
 
 class FileParser:
-    """Parses the files of one project.
+    """Parser of the files of one project.
 
     Args:
         renderer: Renders templates, macros included.

@@ -194,7 +194,7 @@ def source_line(source: str, rendered: str, line: int | None) -> int | None:
 
 
 class Renderer:
-    """Renders the files of one project, whose macro files can be imported.
+    """Renderer of the files of one project, whose macro files can be imported.
 
     Args:
         metadata: The directory that `{% import 'macros/m.j2' as m %}` starts from; None allows no import.

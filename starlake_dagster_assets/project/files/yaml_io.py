@@ -21,7 +21,7 @@ _TOO_LARGE = "this YAML document is too large once its aliases are expanded"
 
 
 class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Composes nodes only; no plain scalar gets a type of YAML 1.1."""
+    """Loader that composes nodes only; no plain scalar gets a type of YAML 1.1."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
 

@@ -13,7 +13,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class ProblemReport:
-    """Gathers problems.
+    """Collector of problems.
 
     Args:
         line: Gives the 1-based line of a key path of a file, None where it is not known.

@@ -78,7 +78,7 @@ def java_to_python(pattern: str) -> str:
 
 
 class _Translation:
-    """Translates a pattern, character by character."""
+    """Translation of a pattern, character by character."""
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern

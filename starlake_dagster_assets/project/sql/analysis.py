@@ -12,7 +12,7 @@ __all__ = ["Analyzer"]
 
 
 class Analyzer:
-    """Reads SQL with a real parser, or from the manifest.
+    """Reader of SQL with a real parser, or from the manifest.
 
     Args:
         manifest: Where results are kept.

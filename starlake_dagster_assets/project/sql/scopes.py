@@ -36,7 +36,7 @@ class Output:
 
 
 class ScopeReader:
-    """Traces columns through scopes, each scope once.
+    """Tracer of columns through scopes, each scope once.
 
     Args:
         dialect: For the spelling of types.

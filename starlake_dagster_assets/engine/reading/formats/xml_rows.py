@@ -78,7 +78,7 @@ def _documents(path: Path, shown: str, table: Table) -> Iterator[tuple[None, str
 
 
 class _RowReader:
-    """Collects the elements that are rows."""
+    """Collector of the elements that are rows."""
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._tag = options.get("rowTag", "ROW").strip("<>")

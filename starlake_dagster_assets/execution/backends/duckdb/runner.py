@@ -33,7 +33,7 @@ _INTERRUPT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class EmbeddedRunner:
-    """Runs commands with the embedded engine.
+    """Runner of commands with the embedded engine.
 
     Attributes:
         root: The project (`SL_ROOT`).

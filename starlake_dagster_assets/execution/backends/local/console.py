@@ -67,7 +67,7 @@ def has_console(shell: ShellRunner) -> bool:
 
 
 class ConsoleRunner:
-    """Runs transforms over one JVM; other commands, and those that the console cannot run, get a process each.
+    """Runner of transforms over one JVM; other commands, and those it cannot run, get a process each.
 
     The JVM is started with the first transform, once more when it died, and ends with the step or as soon as a process
     needs the warehouse. `SL_JOB_ID` is that of its first command for all of them: audit rows are found by it and by the

@@ -47,7 +47,7 @@ class Program(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts a program."""
+    """Protocol of the ways to start a program."""
 
     def __call__(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path, grace: float) -> Program:
         """Starts it; `grace` is the number of seconds between the first signal of `stop` and the last.

@@ -21,7 +21,7 @@ Stream = Literal["stdout", "stderr"]
 
 
 class LineSplitter:
-    """Cuts bytes into lines.
+    """Splitter of bytes into lines.
 
     Args:
         stream: Which one it is.
@@ -63,7 +63,7 @@ class LineSplitter:
 
 
 class PipeReader:
-    """Reads stdout and stderr as they come.
+    """Reader of stdout and stderr as they come.
 
     What is on stderr is read before what is on stdout: a program's log precedes what it prints at the end of a command.
 

@@ -32,7 +32,7 @@ _SPLITTING = "SL_RUN_MODE"
 
 @dataclass(frozen=True)
 class ShellRunner:
-    """Runs commands with the `starlake` program.
+    """Runner of commands with the `starlake` program.
 
     Attributes:
         starlake: The program: a path, or a name to be found on the `PATH` of `environ`.

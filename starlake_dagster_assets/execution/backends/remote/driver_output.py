@@ -18,7 +18,7 @@ _CALL: dict[str, Any] = {"retry": None, "timeout": 10}
 
 @dataclass(frozen=True)
 class DriverOutput:
-    """Reads driver output from Cloud Storage.
+    """Reader of driver output in Cloud Storage.
 
     Attributes:
         project: Google Cloud project.

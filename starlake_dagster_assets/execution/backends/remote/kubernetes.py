@@ -72,7 +72,7 @@ class _ExecutionProgress:
 
 @dataclass(frozen=True)
 class KubernetesEnvironment:
-    """Submits and watches commands as Jobs of one namespace.
+    """Environment that runs commands as Jobs of one namespace.
 
     Attributes:
         template: Specification that all Jobs share.

@@ -28,7 +28,7 @@ _WHOLE = 20_000
 
 
 class LogFollower:
-    """Reads the log of one execution. A read that fails is a failed read: it is repeated, and reported.
+    """Reader of the log of one execution. A read that fails is repeated, and reported.
 
     Args:
         environment: The service.

@@ -14,7 +14,7 @@ _PATIENCE = 60
 
 
 class StatusPoll:
-    """Reads the status of one execution. Nothing is cancelled because it cannot be read.
+    """Reader of the status of one execution. An unreadable status cancels nothing.
 
     Args:
         environment: The service.

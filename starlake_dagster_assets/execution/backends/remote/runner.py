@@ -34,7 +34,7 @@ class _State:
 
 @dataclass(frozen=True)
 class RemoteRunner:
-    """Runs commands in a remote environment.
+    """Runner of commands in a remote environment.
 
     Attributes:
         environment: The service.
