@@ -14,6 +14,7 @@ __all__ = [
     "INTERVAL_END",
     "INTERVAL_START",
     "IN_PROGRESS",
+    "OLDEST_ROW",
     "PARTITIONED_BY",
     "REQUESTED_AT",
     "SCHEDULE",
@@ -24,6 +25,7 @@ __all__ = [
     "is_of_this_location",
     "is_over",
     "location_of",
+    "oldest_row",
     "planned_assets",
     "recorded_end",
     "recorded_interval",
@@ -48,6 +50,9 @@ DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601; `../<end>` for a load
 whose oldest rows may be of any time."""
 
+OLDEST_ROW = "starlake/oldest_row"
+"""Metadata of a materialization: its oldest row, ISO 8601, where that is from before its data interval."""
+
 PARTITIONED_BY = "starlake/partitioned_by"
 """Metadata of a materialization: `rows`, where its rows and not the interval of its run decided about its partition."""
 
@@ -69,16 +74,22 @@ def declared_interval(tags: Mapping[str, str]) -> Interval | None:
 
 def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
     """Reads the data interval from the metadata of a materialization; None where it has none."""
-    return parse_interval(_interval_metadata(metadata))
+    return parse_interval(_text(metadata, DATA_INTERVAL))
+
+
+def oldest_row(metadata: Mapping[str, Any]) -> datetime | None:
+    """Reads the time of the oldest row from the metadata of a materialization; None if it is in the data interval."""
+    text = _text(metadata, OLDEST_ROW)
+    return datetime.fromisoformat(text) if text else None
 
 
 def recorded_end(metadata: Mapping[str, Any]) -> datetime | None:
     """Reads the end of a data interval whose start is unknown from the metadata of a materialization; else None."""
-    return parse_open_interval(_interval_metadata(metadata))
+    return parse_open_interval(_text(metadata, DATA_INTERVAL))
 
 
-def _interval_metadata(metadata: Mapping[str, Any]) -> str:
-    value = metadata.get(DATA_INTERVAL)
+def _text(metadata: Mapping[str, Any], name: str) -> str:
+    value = metadata.get(name)
     return value.text or "" if isinstance(value, dg.TextMetadataValue) else ""
 
 

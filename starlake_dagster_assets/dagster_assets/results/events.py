@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import interval_text, parse_interval
+from starlake_dagster_assets.automation.policies.intervals import parse_interval
 from starlake_dagster_assets.automation.policies.partitions import partition_column
 from starlake_dagster_assets.commands.project_source import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
@@ -16,7 +16,7 @@ from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, Starl
 from starlake_dagster_assets.dagster_assets.results.partition_results import LoadPartitions
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
 from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
+from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL, OLDEST_ROW
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
 from starlake_dagster_assets.dagster_assets.specs.preview import as_table, may_be_shown
 from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_of_runner
@@ -147,8 +147,8 @@ class Results:
     def _interval_metadata(self, item: Outcome) -> dict[str, Any]:
         """Returns metadata on the interval that a materialization covers."""
         found = self._about_interval.get(item.node.id, {})
-        late = self._loads.by_late_rows(item.node)
-        return {**found, DATA_INTERVAL: interval_text(self._loads.interval(item))} if late else dict(found)
+        oldest = self._loads.oldest_row(item) if self._loads.by_late_rows(item.node) else None
+        return dict(found) if oldest is None else {**found, OLDEST_ROW: oldest.isoformat()}
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""

@@ -136,21 +136,18 @@ class LoadPartitions:
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
         yield unrecorded_output(key, checks)
 
-    def interval(self, outcome: Outcome) -> Interval:
-        """Returns the interval of a load with late rows: it begins with its oldest row if that is before its ticks.
+    def oldest_row(self, outcome: Outcome) -> datetime | None:
+        """Returns the time of the oldest row of a load if that is from before the interval of its ticks; else None.
 
-        Rows whose partition column is NULL have no part in it: no interval selects them.
+        Rows whose partition column is NULL have no time: no interval selects them.
         """
         node = outcome.node
-        start, end = self._intervals[node.id]
         clock = self._translator.trigger(node).clock
         timezone = clock.timezone if clock is not None else self._translator.timezone
         moments = (moment_of_value(value, timezone) for value in self._counted(outcome) or ())
-        oldest = min((one for one in moments if one is not None), key=datetime.timestamp, default=start)
-        if oldest.timestamp() >= start.timestamp():
-            return start, end
-        self._context.log.info(f"{node.id}: the data interval begins with the oldest row, at {oldest.isoformat()}.")
-        return oldest, end
+        oldest = min((one for one in moments if one is not None), key=datetime.timestamp, default=None)
+        start = self._intervals[node.id][0]
+        return oldest if oldest is not None and oldest.timestamp() < start.timestamp() else None
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
         """Observes that no file was there, for each partition that was asked for."""

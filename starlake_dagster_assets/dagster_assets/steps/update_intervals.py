@@ -10,6 +10,7 @@ from starlake_dagster_assets.dagster_assets.runs import (
     DATA_INTERVAL,
     PARTITIONED_BY,
     declared_interval,
+    oldest_row,
     recorded_interval,
 )
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
@@ -31,15 +32,17 @@ def interval_of_update(
         update: The materialization.
         partitions: Definition of the partitions of its asset; None where it has none.
         tags: Of its run; None where it has none.
-        of: `rows`: the time of the rows. The partition alone declares it where rows decided about the partition.
-            `ticks`: the ticks of a schedule that the run covers, of which neither such a partition nor unknown rows say
-            anything.
+        of: `rows`: the time of the rows, from the oldest one on. Where rows decided about the partition, the partition
+            alone declares it. `ticks`: the ticks of a schedule that the run covers, of which neither such a partition
+            nor rows of an unknown time say anything.
     """
     by_rows = PARTITIONED_BY in update.metadata
     window = time_window(partitions, update.partition)
     if of == "rows" and by_rows:
         return window
     recorded = recorded_interval(update.metadata)
+    if recorded is not None and of == "rows":
+        return oldest_row(update.metadata) or recorded[0], recorded[1]
     if recorded is not None or (of == "rows" and DATA_INTERVAL in update.metadata):
         return recorded
     if update.partition is not None and not by_rows:

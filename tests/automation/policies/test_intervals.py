@@ -19,7 +19,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import Clock
-from starlake_dagster_assets.dagster_assets.runs import interval_tags
+from starlake_dagster_assets.dagster_assets.runs import OLDEST_ROW, interval_tags
 from starlake_dagster_assets.dagster_assets.steps.consumption import Update
 from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval_of_load
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import interval_of_update
@@ -145,8 +145,8 @@ def test_a_load_without_a_schedule_covers_what_no_earlier_one_has_covered():
     assert interval_of_load((at(9), at(10)), None, None, at(10), lambda _: "/in") == (None, at(10))
 
 
-def _update(*, recorded="", by="", partition=None):
-    metadata = {"starlake/data_interval": recorded} if recorded else {}
+def _update(*, recorded="", by="", partition=None, **metadata):
+    metadata |= {"starlake/data_interval": recorded} if recorded else {}
     metadata |= {"starlake/partitioned_by": by} if by else {}
     return Update(7, NOW.timestamp(), "run", partition, dg.AssetMaterialization("a", metadata=metadata).metadata)
 
@@ -162,6 +162,7 @@ def _update(*, recorded="", by="", partition=None):
         (_update(recorded=interval_text((at(7), at(8))), partition="2025-03-08"), 9, 7, 7),
         (_update(recorded=open_interval_text(at(8))), 9, None, 9),
         (_update(recorded=open_interval_text(at(8)), partition="2025-03-08"), 9, None, 8),
+        (_update(recorded=interval_text((at(7), at(8))), **{OLDEST_ROW: at(5).isoformat()}), 9, (5, 8), 7),
         (_update(by="rows"), 9, None, 9),
         (_update(by="rows", partition="2025-03-08"), 9, 8, 9),
         (_update(by="rows", partition="2025-03-08", recorded=interval_text((at(7), at(8)))), 9, 8, 7),
@@ -173,8 +174,8 @@ def test_one_rule_says_which_interval_an_update_declares(update, tags, rows, tic
     given = None if tags is None else interval_tags((at(tags), at(tags + 1)))
     days = dg.DailyPartitionsDefinition("2025-03-01", hour_offset=5, timezone="UTC")
     for of, expected in (("rows", rows), ("ticks", ticks)):
-        found = interval_of_update(update, days, given, of=of)
-        assert found == (expected and (at(expected), at(expected + 1)))
+        first, last = expected if isinstance(expected, tuple) else (expected, expected and expected + 1)
+        assert interval_of_update(update, days, given, of=of) == (first and (at(first), at(last)))
 
 
 @pytest.mark.parametrize("appends", [True, False])
