@@ -15,7 +15,7 @@ from tests.dagster_assets.conftest import make_source, make_table, make_task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
 
-FEATURE = pytest.mark.dagster_feature("`upstreams_updated()` on assets of your own")
+FEATURE = pytest.mark.dagster_feature("`upstreams_updated()` on your own assets")
 REPORT = dg.AssetKey(["report"])
 
 

@@ -150,7 +150,7 @@ def by_hand(context, starlake):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.dagster_feature("The body of a step: `yield from`, `return`, several calls, results of your own")
+@pytest.mark.dagster_feature("The body of a step: `yield from`, `return`, several calls, your own results")
 def test_each_selected_asset_has_a_result_or_the_step_fails(project, body, text):
     if body is returned:  # also the way of build_starlake_assets
         result = run(sda.build_starlake_assets(project, steps=sda.StarlakeSteps(execute=body)))

@@ -76,7 +76,7 @@ def test_all_that_is_due_of_a_job_is_one_run(world, kind):
     assert it.daemon() == [{"kpi/x", "kpi/y"}]
 
 
-@pytest.mark.dagster_feature("Materializations by hand and sensors of tasks")
+@pytest.mark.dagster_feature("Manual materializations and sensors of tasks")
 def test_what_a_person_materializes_is_not_made_again(world, kind):
     it: World = world(watching(CHAIN, kind))
     assert it.by_hand("sales.a", "sales.b", "sales.c", "kpi.x", "kpi.y", "kpi.z").success
