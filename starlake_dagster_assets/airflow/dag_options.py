@@ -42,7 +42,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     Args:
         job: What a DAG configuration says.
         options: What holds where it does not.
-        pool: The pool of all tasks, whatever pool is configured; None = the configured one.
+        pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
         ProjectError: When `default_dag_args` is no JSON mapping.

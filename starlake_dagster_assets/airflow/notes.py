@@ -99,8 +99,8 @@ class _Ordered:
 
 def _of_outside(node: str, key: Key, lineage: ExportLineage) -> str:
     behind = lineage.behind(key)
-    more = f"; nor is what it reads, {_few(behind)}" if behind else ""
-    return f"{node}: nobody here makes {'/'.join(key)}; it is an inlet, not waited for{more}"
+    more = f" or its upstreams, {_few(behind)}" if behind else ""
+    return f"{node}: this project does not produce {'/'.join(key)}; it is an inlet, and no task waits for it{more}"
 
 
 def pool_notes(

@@ -166,7 +166,7 @@ def preload(
 
     Args:
         domain: Directory name below `metadata/load`.
-        tables: File stems. `pending` needs them: without, Starlake answers "ready" whatever is there.
+        tables: File stems. `pending` needs them: without them, Starlake always answers "ready".
         strategy: `imported` looks at the incoming area, `pending` at the stage area, `ack` waits for a file.
         ack_file: `--globalAckFilePath`: a path or URI; with `ack` only, which consumes it.
         not_ready_sentinel: `--notReadySentinel`: written when the files are not there, which is no failure then

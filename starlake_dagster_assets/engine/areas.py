@@ -81,7 +81,7 @@ class Listing:
 
     Attributes:
         files: Regular files, and links to those inside of the directory.
-        links: Links that leave the directory, which nobody follows.
+        links: Links that leave the directory, which are not followed.
     """
 
     files: tuple[Path, ...] = ()

@@ -50,7 +50,7 @@ class EngineOptions:
         transpile_from: sqlglot dialect the project's SQL is written in; implies `duckdb_mode`.
         memory_limit: DuckDB's `memory_limit`, such as `2GB`; None = DuckDB's default.
         threads: DuckDB's `threads`; None = DuckDB's default.
-        temp_directory: Where DuckDB spills; None = beside the database, as DuckDB does.
+        temp_directory: Directory to which DuckDB spills; None = next to the database, as DuckDB does.
         lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
         variables: Variables of the project, below those of `--options`.
         read_only: Files are only read.
@@ -290,7 +290,7 @@ def _acquire(lock: FileLock, subject: Path, journal: CommandOutput, options: Eng
             cast("Any", lock).acquire(timeout=_POLL_SECONDS if announced else 0)
             return
         if not announced:
-            _close_idle(options)  # whoever has the lock may want a file of this step
+            _close_idle(options)  # the process with the lock may need a file of this step
             journal.info("Session", f"waiting for {subject}: another command is using it")
             announced = True
         _check_wait(subject, started, options)

@@ -68,7 +68,7 @@ class CommandExecutor:
         self.ending = CommandEnd((), None)
         """Facts about the last command."""
         self.job_id = ""
-        """The job id of the last command: an earlier one's where its execution was taken over."""
+        """The job id of the last command: that of an earlier command if its execution was adopted."""
         self.adopted = False
         """Whether the last command was an execution that an earlier attempt had started."""
 

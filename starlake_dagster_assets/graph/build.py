@@ -37,10 +37,10 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
 
     Returns:
         The graph, and the problems found on the way: errors are collisions of names and cycles (codes `collision`,
-        `cycle`); warnings are declared upstreams that nobody knows (`unknown-upstream`, an error without a schema),
+        `cycle`); warnings are declared upstreams that are unknown (`unknown-upstream`, an error without a schema),
         ambiguous names, self references, raw names of renamed tables, and edges that the engine's own DAGs lack or
         invent (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict
-        is in the graph whatever the problems.
+        is in the graph regardless of the problems.
     """
     builder = _Builder(project)
     for node in builder.made:

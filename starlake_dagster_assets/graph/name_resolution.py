@@ -62,7 +62,7 @@ class TableNames:
             task: The task whose SQL it is; its domain is where unqualified names are looked for last.
 
         Returns:
-            The node, or the table that nobody here makes.
+            The node, or the table that the project does not produce.
         """
         stream = self._streams.get(name.lower())
         if stream:

@@ -66,7 +66,7 @@ class DagProject:
 
     Raises:
         ProjectError: When a file names a table or task that the project does not have, one is given two crons, or
-            nobody says where the project is.
+            the location of the project is unknown.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval:
         interval: Seconds between two looks.
 
     Returns:
-        A sensor that is on by itself: a cluster that nobody needs costs money.
+        A sensor that is on by default, since an unused cluster costs money.
     """
 
     def sweep(context: dg.SensorEvaluationContext) -> dg.SkipReason:

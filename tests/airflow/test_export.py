@@ -591,7 +591,7 @@ def test_a_translator_renames_groups_and_adds_what_is_not_of_the_project(project
     assert task.outlets == ("x-starlake://shop/kpi/daily_revenue",)
     assert "x-starlake://crm/calls" in task.inlets
     assert "x-starlake://crm/calls" in report.plan.external
-    assert any("kpi.daily_revenue: nobody here makes crm/calls" in note for note in report.notes)
+    assert any("kpi.daily_revenue: this project does not produce crm/calls" in note for note in report.notes)
     assert "starlake_transform_figures_daily.py" in report.written
 
 

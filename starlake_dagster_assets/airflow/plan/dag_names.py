@@ -60,7 +60,7 @@ def bundle_names(
         graph: The graph.
         prefix: Begins each name.
         split: What their nodes have in common.
-        words: What is said of a DAG besides.
+        words: Additional words for a DAG.
         groups: What a translator says, by node id.
     """
     names: dict[str, None] = {}

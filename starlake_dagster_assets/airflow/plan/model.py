@@ -135,7 +135,7 @@ class TaskSpec:
         owner: Who to ask.
         trigger_rule: Of Airflow; None = all that is upstream succeeded.
         waiting: For `wait`.
-        options: `--options` of one transform, besides the data interval.
+        options: `--options` of one transform, in addition to the data interval.
         spark: Spark properties, where it runs on Spark.
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.

@@ -36,7 +36,7 @@ class TaskMaker:
         graph: The graph.
         ids: Task id by node id, of all nodes that have a task.
         uris: URI by node id, of all nodes.
-        extra: URIs that a node reads besides, by node id.
+        extra: Additional URIs that a node reads, by node id.
         preloads: What a table waits for, by node id.
         waits: How that is waited for, by the directory of its domain.
         granularity: A task a table, or one for all tables of a domain in a DAG.

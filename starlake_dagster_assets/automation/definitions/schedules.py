@@ -52,7 +52,7 @@ class ScheduleGroup:
         nodes: Ids of what a run makes, in topological order.
         partitions: What they are partitioned by; None = unpartitioned.
         whole: Whether that is all that the job makes.
-        beside: What they read that other runs make at the same time; nobody waits for it.
+        concurrent: Tables that they read and that other runs make at the same time, without waiting for them.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ScheduleGroup:
     nodes: tuple[str, ...]
     partitions: dg.PartitionsDefinition[Any] | None
     whole: bool
-    beside: tuple[str, ...] = ()
+    concurrent: tuple[str, ...] = ()
 
 
 def build_schedules(
@@ -128,12 +128,12 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
             nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
             order = tuple(sorted(nodes, key=place.__getitem__))
             name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
-            beside = _beside(translator, triggers, nodes, clock)
-            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made, beside))
+            concurrent = _concurrent(translator, triggers, nodes, clock)
+            groups.append(ScheduleGroup(name, job, clock, order, _grid(translator, nodes), nodes == made, concurrent))
     return sorted(groups, key=lambda group: group.name)
 
 
-def _beside(
+def _concurrent(
     translator: StarlakeTranslator, triggers: Triggers, nodes: Collection[str], clock: Clock
 ) -> tuple[str, ...]:
     ups = {up for node in nodes for up in translator.graph.upstream[node]} - set(nodes)
@@ -176,10 +176,11 @@ def _schedule(
 
     nodes = ", ".join(group.nodes)
     description = f"Materializes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
-    if group.beside:
+    if group.concurrent:
         description += (
-            f" {listed(group.beside)} may be materialized at the same time by other runs; the schedule does not wait "
-            "for them. To run them first, choose a later cron, no cron, or run_dependencies_first (for the same cron)."
+            f" {listed(group.concurrent)} may be materialized at the same time by other runs; the schedule does not "
+            "wait for them. To run them first, choose a later cron, no cron, or run_dependencies_first (for the same "
+            "cron)."
         )
     return dg.ScheduleDefinition(
         name=group.name,

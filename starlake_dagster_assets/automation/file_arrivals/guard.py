@@ -1,7 +1,7 @@
 """The guard in a run: before tables are loaded it looks once more whether their files are there.
 
 A run that a person started, or that waited in a queue while the files were taken away, says so and is green; only what
-nobody can tell is a failure.
+cannot be determined is a failure.
 """
 
 from __future__ import annotations

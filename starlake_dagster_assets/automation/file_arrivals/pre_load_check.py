@@ -96,7 +96,7 @@ class PreLoadCheck:
         """Takes the ack file, as `starlake preload` does: why tables are not loaded, by node id.
 
         Raises:
-            StoreError: When nobody can tell.
+            StoreError: When it cannot be determined.
         """
         path = self.ack or ""
         file = self.store.file(path)

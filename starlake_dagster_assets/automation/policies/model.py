@@ -49,7 +49,7 @@ class PreLoad:
         poke_interval: `pre_load_poke_interval`: seconds between two looks.
         soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
         stable_for: Seconds that a file must have kept its size and time before it counts.
-        guard: Who looks again in the run: `files` (a listing), `cli` (`starlake preload`), or nobody.
+        guard: Check in the run: `files` (a listing), `cli` (`starlake preload`), or none.
         timezone: Of the dates in paths, an IANA name.
         storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`; by
             default they find their credentials themselves.

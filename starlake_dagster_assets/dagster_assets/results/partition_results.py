@@ -193,7 +193,7 @@ class LoadPartitions:
         counts = self._counted(outcome)
         if counts is None:
             return None
-        # read anew for each load: a partition may have begun since the one before
+        # read again for each load: a partition may have begun since the one before
         return _rows_by_partition(
             counts, PartitionOfValue(self._windows, landed=True) if self._windows is not None else _same
         )

@@ -36,8 +36,8 @@ def steps_of(
     Args:
         translator: Bound to the project.
         chosen: Node ids, in topological order.
-        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more a step a job, so that a run
-            of a job goes on as it would in one step, or `group` where nothing is known of jobs.
+        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more one step per job, so that a
+            run of a job goes on as it would in one step, or `group` where nothing is known of jobs.
         name: Of the step of the whole project, and what the names of other steps begin with.
         around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
             cannot share a step: Dagster 1.9 would fail in the middle of the run.

@@ -62,7 +62,7 @@ def validate_partitions(
         thing = node.task or node.table
         text = ""
         if node.table is not None and not timed:
-            text = "a load takes the files that are there, whatever the key: partition the task that reads it"
+            text = "a load takes the files that are there, regardless of the key: partition the task that reads it"
         elif refused:
             text = refused
         else:

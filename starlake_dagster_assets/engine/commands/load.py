@@ -241,7 +241,7 @@ def _resolved(
     by_name = _order(context.project)
     landed = {file for entry, _ in recovered for file in entry.files}
     files = [file for file in [*leftovers(passage), *_files(passage.stage)] if file not in landed]
-    files = [file for file in files if file.exists()]  # one that is taken away meanwhile is nobody's failure
+    files = [file for file in files if file.exists()]  # a file that was removed in the meantime is no failure
     files.sort(key=lambda file: (0 if by_name else _changed(file), file.name))
     found = {file: _table_of(file, tables) for file in [*landed, *files]}
     for table in tables:

@@ -108,7 +108,7 @@ def validate_task(project: Project, task: Task, options: EngineOptions) -> None:
             f"{task.location}: {task.raw} is a Python task, which needs Spark: the embedded engine runs SQL"
         )
     if task.sql is None or not task.sql.strip():
-        raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql beside the file")
+        raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql next to the file")
     if (second := second_statement(project, task)) is not None:
         raise EngineError(f"{task.sql_location or task.location}: {several_statements(second)}. {ONE_STATEMENT}")
     connection = project.connection(task.connection)

@@ -1,7 +1,7 @@
 """Java date patterns as SQL: a regular expression, and a value that is one only if it has the fields of the text.
 
-Whatever the calendar does not have (day 366 of 2023, week 53 of a year of 52, a Tuesday that is a Monday) gives NULL:
-no date is moved to another one.
+Values that the calendar does not have (day 366 of 2023, week 53 of a year of 52, a Tuesday that is a Monday) give
+NULL: no date is moved to another one.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def record_others(job: LoadJob, *, recovered: bool) -> None:
     Args:
         job: The job.
         recovered: The rows were committed by an earlier command. Those that block held then, or there would be no
-            rows; they are run again with the others, since nobody has a result of theirs under this JOBID.
+            rows; they are run again with the others, since there are no results of them under this JOBID.
     """
     wanted = job.table.expectations if recovered else others(job.project, job.table.expectations)
     _expect(job, evaluate(job.session, job.project, wanted, job.target))

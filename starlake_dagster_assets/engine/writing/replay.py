@@ -24,7 +24,7 @@ def replay_rejects(
 ) -> None:
     """Writes the replay file of a load whose other rows are committed, where the project wants one.
 
-    Whatever keeps the file from being written is told of and no more: the load itself has succeeded.
+    An error while the file is written is only logged: the load itself has succeeded.
 
     Args:
         con: The connection of the reading.

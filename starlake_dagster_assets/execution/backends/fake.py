@@ -48,7 +48,7 @@ class FakeWarehouseReader(WarehouseReader):
     """A warehouse of plain values.
 
     Attributes:
-        audit_rows: Given to whoever asks for their job id; a row with job id "" matches every command.
+        audit_rows: Returned for their job id; a row with job id "" matches every command.
         expectation_rows: The same for expectations.
         tables: Columns by (schema, table).
         counts: Rows by (schema, table).

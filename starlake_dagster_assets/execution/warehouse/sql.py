@@ -260,7 +260,7 @@ class SqlReader(WarehouseReader):
         """Opens a connection for a few queries, rolled back at the end.
 
         Raises:
-            WarehouseError: Whatever the driver raised, without secrets.
+            WarehouseError: An error of the driver, without secrets.
         """
         try:
             with self._connected() as con:

@@ -144,7 +144,7 @@ def resolve_variables(
     """Applies the steps 1 to 5 of the order; step 6 (`force`) needs the application.
 
     Args:
-        root: The project's root: `SL_ROOT`, whatever the process environment says.
+        root: The project's root: `SL_ROOT`, regardless of the process environment.
         env: The environment's name.
         files: The env files.
         environ: The process environment; only names that begin with `SL_` are read.

@@ -22,7 +22,7 @@ class Claim(NamedTuple):
     Attributes:
         name: Of the file.
         table: Whose pattern it is.
-        ack: Name of the file that must lie beside it before `stage` takes it; None = none is needed.
+        ack: Name of the file that must be next to it before `stage` takes it; None = none is needed.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """XML (`format: XML`, `TEXT_XML`): each `options.rowTag` element becomes a row, read as a stream.
 
-Attributes of an element are called `_name`, its text beside attributes or children `_VALUE`, as Spark does. Entities
+Attributes of an element are called `_name`, its text next to attributes or children `_VALUE`, as Spark does. Entities
 are not declared by the file itself and nothing outside of the file is ever read.
 """
 

@@ -73,7 +73,7 @@ class DagsterShellProgram:
         self.stdout, self.stderr = (
             os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0) for path in (out, err)
         )
-        # Held until the shell has ended: a pipe that nobody has opened yet would read as ended.
+        # Held until the shell has ended: a pipe that is not opened yet would read as ended.
         writers = [os.open(path, os.O_WRONLY) for path in (out, err)]
         self._begun = folder / "begun"
         words = shlex.join(supervised(argv, str(control), grace))
@@ -121,7 +121,7 @@ class DagsterShellProgram:
                 if self._begun.exists():
                     return
             raise RunnerError(f"its shell ended {_TRIES} times before it began (exit code {self._code})")
-        except Exception as error:  # whatever it raises, somebody waits for the end of the pipes
+        except Exception as error:  # any error: the reader waits for the end of the pipes
             self._code = _MISSING
             with suppress(OSError):
                 os.write(writers[1], f"ERROR dagster_shell: {error}\n".encode())

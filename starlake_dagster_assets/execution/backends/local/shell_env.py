@@ -43,7 +43,7 @@ def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict
 
     Args:
         environ: Of this process.
-        include: Names, or patterns such as `PG*`, beside those of `ALWAYS`; None or `*` for all.
+        include: Names, or patterns such as `PG*`, in addition to `ALWAYS`; None or `*` for all.
     """
     wanted = ("*",) if include is None else (*ALWAYS, *include)
     kept = {name: value for name, value in environ.items() if any(fnmatchcase(name, one) for one in wanted)}
@@ -69,7 +69,7 @@ def secret_values(
     Args:
         declared: Variables that were given for Starlake.
         inherited_values: Variables of this process.
-        named: Names that are secret whatever they look like.
+        named: Names whose values are always secret.
     """
     sure = {*named}
     values = {

@@ -39,7 +39,7 @@ class CloudRunEnvironment:
         secrets: Secrets of Secret Manager by variable: `name` or `name:version`, of another project with its path.
         endpoint: Of Cloud Run; Google's own by default.
         logging_endpoint: Of Cloud Logging; Google's own by default.
-        local: The endpoints are servers of one's own, without TLS and credentials.
+        local: The endpoints are the user's own servers, without TLS and credentials.
     """
 
     project: str
@@ -168,7 +168,7 @@ class CloudRunEnvironment:
         else:
             found = job_warnings(self.job, template, timeout)
             self._warnings.extend(Line(f"WARN cloud_run: {text}") for text in found)
-        self._checked.append(True)  # whoever may not read the job may still run it
+        self._checked.append(True)  # an account that cannot read the job may still run it
 
     def _log(self, execution: str) -> CloudLog:
         short = execution.rpartition("/")[2]

@@ -46,7 +46,7 @@ class ClusterPlan:
         service_account: `dataproc_service_account`; Dataproc's own by default.
         internal_ip_only: No public addresses.
         idle_delete_ttl: `dataproc_idle_delete_ttl`: seconds without a job after which Dataproc deletes the cluster.
-        max_age: Seconds after which Dataproc deletes it whatever it does.
+        max_age: Seconds after which Dataproc deletes it in any case.
         metadata: `dataproc_cluster_metadata`.
         bucket: `spark_bucket`: staging bucket.
         properties: Software properties, such as `spark:spark.sql.shuffle.partitions`.
@@ -162,7 +162,7 @@ class ClusterService:
         region: Where the clusters are.
         impersonate: Service account to act as.
         endpoint: `host:port`; the region's own by default.
-        local: The endpoint is a server of one's own, without TLS and credentials.
+        local: The endpoint is the user's own server, without TLS and credentials.
     """
 
     project: str

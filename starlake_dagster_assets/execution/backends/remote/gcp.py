@@ -48,7 +48,7 @@ def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate
     Args:
         kind: Its class, of a gRPC service.
         endpoint: `host:port`; the service's own by default.
-        local: The endpoint is a server of one's own, without TLS and credentials.
+        local: The endpoint is the user's own server, without TLS and credentials.
         impersonate: Service account to act as.
     """
     make: Any = kind
@@ -67,7 +67,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
     Args:
         kind: Its class.
         project: Google Cloud project; that of the credentials by default.
-        endpoint: URL of a server of one's own, without credentials; the service's own by default.
+        endpoint: URL of the user's own server, without credentials; the service's own by default.
         impersonate: Service account to act as.
     """
     make: Any = kind

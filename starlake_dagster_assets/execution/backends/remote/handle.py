@@ -232,7 +232,7 @@ class RemoteHandle:
     def wait_for(self, other: RemoteHandle, known: Execution) -> None:
         """Blocks until the execution of another command, of an earlier attempt, is over.
 
-        Its results are left to whoever asks for them. Interrupted, it is cancelled.
+        The caller reads its results. An interruption cancels it.
 
         Raises:
             UnreachableError: When its state cannot be read for longer than an outage may take.
