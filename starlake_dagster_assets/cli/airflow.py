@@ -84,7 +84,7 @@ def export(
     variables_prefix: Annotated[str, typer.Option(help="Begins the name of each Airflow variable.")] = "",
     checks: Annotated[
         str | None,
-        typer.Option(help="Airflow connection to the warehouse: tasks ask its audit what became of expectations."),
+        typer.Option(help="Airflow connection to the warehouse, by which tasks query the audit."),
     ] = None,
     option: Annotated[
         list[str] | None,

@@ -67,15 +67,15 @@ def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str]) -> Iterator[str
     ]
     known = dict(groups)
     if several:
-        known[frozenset(several[0])] = "made"
-        yield f"made = {_tall([*several[0]])}"
+        known[frozenset(several[0])] = "table_tasks"
+        yield f"table_tasks = {_tall([*several[0]])}"
     for before, then in edges:
         left, right = known.get(frozenset(before)), known.get(frozenset(then))
         targets = [right] if right else [*then]
         if left in groups.values() or len(before) == 1:
             yield _statement(left or before[0], targets)
         else:
-            yield from (_statement(left or [*before], [one]) for one in (then if right == "made" else targets))
+            yield from (_statement(left or [*before], [one]) for one in (then if right == "table_tasks" else targets))
 
 
 def _statement(left: str | list[str], right: list[str]) -> str:

@@ -37,7 +37,7 @@ def title(nodes: Sequence[Node]) -> str:
         nodes: What it makes, at least one.
     """
     phases: list[str] = []
-    for kind, verb in (("table", "Loads"), ("task", "Makes")):
+    for kind, verb in (("table", "Loads"), ("task", "Produces")):
         names = [node.id for node in nodes if node.kind == kind]
         if len(names) > _FEW:
             schemas = dict.fromkeys(node.domain for node in nodes if node.kind == kind)
