@@ -78,7 +78,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             raise RunnerError(f"{_title(type(self))}: {invalid_fields(error)}.") from None
 
     null_is_unset: ClassVar[bool] = False
-    """Whether a key without a value in a mapping of raw configuration is the same as no key."""
+    """Whether a field or a key of raw configuration without a value is the same as none."""
     option_variables: ClassVar[Mapping[str, str]] = {}
     """Environment variable by the field that Starlake's own packages take from it where no option says it."""
 
@@ -319,7 +319,8 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
             raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
         inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
-    return {name: _keep_from_variables(cls, name, _read(cls, name, value)) for name, value in fields.items()}
+    given = {name: value for name, value in fields.items() if value is not None or not cls.null_is_unset}
+    return {name: _keep_from_variables(cls, name, _read(cls, name, value)) for name, value in given.items()}
 
 
 def _keep_from_variables(cls: type[StarlakeResource], path: str, value: Any) -> Any:

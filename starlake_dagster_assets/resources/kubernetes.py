@@ -148,9 +148,12 @@ class StarlakeKubernetes(StarlakeRemoteResource):
 
         fields = with_placeholders(self, UNKNOWN)
         try:
-            template = self._template(fields, {})
+            template = self._template(fields, dict.fromkeys(fields["env"], ""))
             template.validate(known_secrets)
-            validate_names({}, {"namespace": fields["namespace"] or ()}, known_secrets)
+            if namespace := fields["namespace"]:
+                validate_names({}, {"namespace": namespace}, known_secrets)
+                if len(namespace) > 63 or "." in namespace:
+                    raise RunnerError("namespace has more than 63 characters or a `.`; expected the name of one.")
             for one in visible_texts(template):
                 validate_no_visible_secrets(
                     one.path, {one.name: one.text}, known_secrets, self.secret_advice, by_name=one.is_variable

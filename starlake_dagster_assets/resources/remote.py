@@ -21,7 +21,8 @@ __all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]
 class StarlakeRemoteResource(StarlakeWarehouseResource):
     """Base class of the resources that run commands in a remote service. A subclass implements `environment`."""
 
-    secret_advice: ClassVar[str] = "Pass a reference to the secret in `secrets` instead."
+    secret_advice: ClassVar[str] = "Next: keep it in the secret store of the service."
+    """Last sentence of the error about a visible secret: the next step."""
 
     root: str | None = Field(
         default=None,

@@ -17,6 +17,7 @@ __all__ = [
     "UNKNOWN",
     "validate_annotations",
     "validate_config",
+    "validate_keys",
     "validate_labels",
     "validate_names",
     "validate_quantities",
@@ -110,7 +111,7 @@ def validate_config(path: str, values: Mapping[str, Any]) -> None:
     for section, value in values.items():
         if section not in SECTIONS:
             raise RunnerError(f"{path} has no section `{section}`{_hint(section, SECTIONS)}")
-        if value is UNKNOWN:
+        if value is None or value is UNKNOWN:
             continue
         if section == "merge_behavior" and value not in ("DEEP", "SHALLOW"):
             raise RunnerError(f"{path}.merge_behavior is {value!r}; expected DEEP or SHALLOW.")
@@ -163,6 +164,8 @@ def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> No
     client_names = {camel: name for name, camel in schema.names.items()} | {name: name for name in schema.names}
     given: dict[str, str] = {}
     for name, item in cast("Mapping[str, object]", value).items():
+        if not isinstance(cast("object", name), str):
+            raise RunnerError(f"{path} has the key {name!r} ({type(name).__name__}); expected the name of a field.")
         if name not in client_names:
             known = schema.names.values() if any(char.isupper() for char in name) else schema.names
             raise RunnerError(f"{path}.{name}: Kubernetes has no such field{_hint(name, known)}")
@@ -290,6 +293,16 @@ def validate_annotations(path: str, annotations: Mapping[str, object]) -> None:
         if name == KEY:
             raise RunnerError(f"{path}[{KEY}] cannot be set: it identifies the command.")
         _validate_key(f"{path}[{name}]", name, "an annotation")
+
+
+def validate_keys(path: str, values: Mapping[str, object], what: str) -> None:
+    """Validates the keys of labels and annotations.
+
+    Raises:
+        RunnerError: Names the key.
+    """
+    for name in values:
+        _validate_key(f"{path}[{name}]", name, what)
 
 
 def _validate_key(path: str, name: str, what: str) -> None:

@@ -20,6 +20,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     UNKNOWN,
     validate_annotations,
     validate_config,
+    validate_keys,
     validate_labels,
     validate_names,
     validate_quantities,
@@ -103,6 +104,12 @@ class JobTemplate:
         if policy not in (None, UNKNOWN, *_PULL_POLICIES):
             expected = ", ".join(_PULL_POLICIES)
             raise RunnerError(f"image_pull_policy is {policy!r}; expected one of {expected}.")
+        if re.search(r"\s", self.image or ""):
+            raise RunnerError("image has a space or a line break; expected a name such as `registry/starlake:1.6.0`.")
+        if twice := sorted({*self.env} & {*self.secrets}):
+            raise RunnerError(f"the variable `{twice[0]}` is in both `env` and `secrets`. Next: remove one of them.")
+        selector = self.pod_spec.get("node_selector")
+        validate_keys("node_selector", selector if isinstance(selector, Mapping) else {}, "a label")
         for name, kind in _FIELDS.items():
             validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
         validate_quantities("resources", self.context.get("resources"))

@@ -112,13 +112,15 @@ def test_the_variables_of_the_container_may_be_all_of_the_raw_configuration(proj
         ({"k8s_config": {"job_spec_config": {"backoffLimit": 3}}}, "k8s_config.job_spec_config.backoffLimit is 3"),
         ({"annotations": {"my-token": "x"}}, "annotations `my-token` looks like a secret"),
         ({"namespace": "Data X"}, "namespace is not the name of an object"),
+        ({"namespace": "a" * 64}, "namespace has more than 63 characters"),
+        ({"image": "my image"}, "image has a space"),
         ({"service_account_name": "A b"}, "service_account_name is not the name of an object"),
         ({"volumes": [{"name": dg.EnvVar("V")}, {}]}, "volumes[1] is empty; `name` is missing"),
     ],
 )
 def test_fields_are_validated_when_the_resource_is_constructed(fields, said):
     with pytest.raises(RunnerError) as error:
-        StarlakeKubernetes(image="starlake:1.6.0", **fields)
+        StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields})
     assert said in str(error.value)
 
 
@@ -147,7 +149,7 @@ def test_variables_are_validated_when_they_are_read(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("raw", [{"container_config": None}, {"pod_spec_config": None}, {}])
+@pytest.mark.parametrize("raw", [{"container_config": None}, {"merge_behavior": None}, {}, None])
 def test_a_section_without_a_value_is_not_set(project, raw):
     made = environment(project, k8s_config=raw)
     assert made.template.sections()["pod_spec_config"] == {}
