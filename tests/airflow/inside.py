@@ -97,6 +97,22 @@ def task_of(task: Any) -> dict[str, Any]:
         "timeout": getattr(task, "timeout", None),
         "env": {name: str(value) for name, value in (getattr(task, "env", None) or {}).items()},
         "command": getattr(task, "bash_command", None),
+        "pod": pod_of(task) if type(task).__name__ == "KubernetesPodOperator" else None,
+    }
+
+
+def pod_of(task: Any) -> dict[str, Any]:
+    """Returns the Pod of a `KubernetesPodOperator`, as its constructor has understood the arguments."""
+    resources = task.container_resources
+    return {
+        "image": task.image,
+        "namespace": task.namespace,
+        "arguments": task.arguments,
+        "variables": [getattr(variable, "name", variable) for variable in task.env_vars],
+        "secrets": [secret.secret for secret in task.secrets],
+        "limits": resources.limits if resources else None,
+        "service_account_name": task.service_account_name,
+        "deferrable": task.deferrable,
     }
 
 

@@ -159,6 +159,7 @@ def _uv(*args: str) -> None:
 _BOTH = (
     "apache-airflow-providers-standard==1.21.0",
     "apache-airflow-providers-amazon==9.39.0",
+    "apache-airflow-providers-cncf-kubernetes==10.25.0",
     "airflow-provider-duckdb==0.2.0",
     "duckdb==1.5.6",
     "dagster-airlift[in-airflow]==0.29.27",

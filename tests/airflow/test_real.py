@@ -34,6 +34,7 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import Raw
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
+from tests.airflow.test_kubernetes import SETTINGS
 from tests.airflow.test_peer_ids import RECORDED, shop
 from tests.airflow.test_states import LOAD, History, Shop
 from tests.fakes.script import Scripted
@@ -74,6 +75,9 @@ def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple
     cluster = AirflowOptions(settings={"cluster_id": "ours"})
     files = StarlakeAutomation(pre_load="imported", schedules=False)
     export("cluster", cloud_project("gs"), environment="dataproc", automation=files, options=cluster)
+    pods = AirflowOptions(settings=dict(SETTINGS))
+    export("kubernetes", example(), environment="kubernetes")
+    export("kubernetes_settings", example(), environment="kubernetes", options=pods)
     export("checks", example(), options=AirflowOptions(checks="starbake"))
     export("existing", example(), automation=StarlakeAutomation(lineage=LineageSettings(strategy="all")), ids="asset")
     shops = root / "shops"
@@ -152,6 +156,19 @@ def test_options_reach_the_tasks(exported):
     assert (wait["mode"], wait["soft_fail"], wait["timeout"]) == ("reschedule", True, 3600)
     assert load["upstream"] == ["import_starbake"] and load["group"] == "load_starbake"
     assert "expect_unique('order_id')" in load["doc"] and "metadata/load/starbake/Orders.sl.yml" in dag["doc"]
+
+
+def test_commands_are_pods_for_the_real_operator(exported):
+    read, _ = exported
+    for name, limits in (("kubernetes", None), ("kubernetes_settings", {"memory": "4Gi"})):
+        tasks = [task for dag in read[name]["dags"].values() for task in dag["tasks"].values() if task["pod"]]
+        pods = [task["pod"] for task in tasks]
+        assert {pod["arguments"][0] for pod in pods} >= {"load", "transform"}
+        assert all({"SL_ROOT", "SL_LOG_LEVEL"} <= {*pod["variables"]} for pod in pods)
+        assert all(pod["limits"] == limits and pod["deferrable"] for pod in pods)
+        assert {tuple(pod["secrets"]) for pod in pods} == {("warehouse", "other") if limits else ()}
+        assert {pod["service_account_name"] for pod in pods} == {"starlake" if limits else None}
+        assert all("kubernetes_namespace" in pod["namespace"] and "kubernetes_image" in pod["image"] for pod in pods)
 
 
 def test_a_cluster_is_made_before_and_deleted_after_whatever_happens(exported):

@@ -1,4 +1,8 @@
-"""The files of example_project/deployment are what Docker Compose, Helm, Kubernetes and Dagster read."""
+"""The files of example_project/deployment are what Docker Compose, Helm, Kubernetes and Dagster read.
+
+The schemas of the charts are excerpts with closed objects: the published ones come with no package, and a test does not
+download them. See schemas/README.md.
+"""
 
 import importlib.metadata
 import re

@@ -109,7 +109,9 @@ class JobTemplate:
         if twice := sorted({*self.env} & {*self.secrets}):
             raise RunnerError(f"the variable `{twice[0]}` is in both `env` and `secrets`. Next: remove one of them.")
         selector = self.pod_spec.get("node_selector")
-        validate_keys("node_selector", selector if isinstance(selector, Mapping) else {}, "a label")
+        validate_keys(
+            "node_selector", cast("Mapping[str, object]", selector) if isinstance(selector, Mapping) else {}, "a label"
+        )
         for name, kind in _FIELDS.items():
             validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
         validate_quantities("resources", self.context.get("resources"))
