@@ -49,7 +49,7 @@ def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dic
     """
     outlets = {(dag.id, uri): task.id for dag in plan.dags for task in dag.tasks for uri in task.outlets}
     assets: dict[str, dict[str, str]] = {}
-    for node, (dag, task) in plan.places.items():
+    for node, (dag, task) in plan.node_tasks.items():
         uri = plan.uris[node]
         assets[node] = {"uri": uri, "dag_id": dag, "task_id": task}
         if (outlet := outlets[dag, uri]) != task:
@@ -89,7 +89,7 @@ def _rooted(text: str, project: ProjectSource) -> str:
 
 def _tables(plan: Plan, project: ProjectSource) -> Mapping[str, Any]:
     """Returns the tables of the domains that are loaded: files go to the tables whose patterns match them."""
-    loaded = {table.domain for node in plan.places if (table := project.graph.nodes[node].table) is not None}
+    loaded = {table.domain for node in plan.node_tasks if (table := project.graph.nodes[node].table) is not None}
     found: dict[str, Any] = {}
     for node in project.graph.nodes.values():
         if node.table is not None and not node.is_files and node.table.domain in loaded:

@@ -82,15 +82,15 @@ class RunReport:
 
     def add(self, outcome: Outcome) -> None:
         """Takes an outcome."""
-        self.settle(outcome)
-        self.told(outcome)
+        self.finalize(outcome)
+        self.show(outcome)
 
-    def settle(self, outcome: Outcome) -> None:
+    def finalize(self, outcome: Outcome) -> None:
         """Takes what is known of an outcome now that its command has ended."""
         self.outcomes[outcome.node.id] = outcome
         self._rows[outcome.node.id] = self._count(outcome)
 
-    def told(self, outcome: Outcome) -> None:
+    def show(self, outcome: Outcome) -> None:
         """Shows an outcome."""
 
     def end(self) -> None:
@@ -175,7 +175,7 @@ class _Lines(RunReport):
         self._width = max((len(name) for name in self.names), default=4)
         self._line("table", _COLUMNS)
 
-    def told(self, outcome: Outcome) -> None:
+    def show(self, outcome: Outcome) -> None:
         """Prints a line."""
         self._line(outcome.node.id, self.cells(outcome), _note(outcome))
 
@@ -199,7 +199,7 @@ class _LiveTable(RunReport):
         self._bar = self._progress.add_task("starting", total=len(self.names))
         self._progress.start()
 
-    def told(self, outcome: Outcome) -> None:
+    def show(self, outcome: Outcome) -> None:
         """Moves the bar."""
         if outcome.status in ("failed", "unknown"):
             self._progress.console.print(Text(f"{outcome.node.id} {_note(outcome)}", style="red"))

@@ -113,7 +113,7 @@ def run(
             elif isinstance(item, FailedCommand):
                 report.failed_commands.append(item)
             else:
-                report.settle(item.outcome)
+                report.finalize(item.outcome)
     for item in report.failed_commands:
         print(f"{item.command}: {item.reason}", file=sys.stderr)
     if left_out:

@@ -224,7 +224,7 @@ def _dataproc(environment: DataprocJobs | DataprocBatches) -> Iterator[Finding]:
     elif isinstance(environment.cluster, str):
         yield from _cluster(environment, environment.cluster)
     else:
-        listing = {**service.place, "page_size": 1}
+        listing = {**service.location, "page_size": 1}
         clusters = service.clusters
         permission = "dataproc.clusters.list"
         yield _tried(environment, "clusters", permission, lambda: clusters.list_clusters(request=listing, **CALL))[0]

@@ -80,7 +80,7 @@ class CommandExecutor:
     @property
     def is_warehouse_locked(self) -> bool:
         """Whether the runner keeps the warehouse to itself until it is released."""
-        return isinstance(self._runner, WarehouseLockingRunner) and self._runner.holding
+        return isinstance(self._runner, WarehouseLockingRunner) and self._runner.is_locking_warehouse
 
     @property
     def lossless(self) -> bool:

@@ -49,7 +49,7 @@ def execute(
             yield from loads.load(nodes)
         for node in tasks:
             yield from transforms.transform(node, read=node.id in read)
-        yield from transforms.settle()
+        yield from transforms.release_warehouse()
         state.warn_of_expectations()
     except UnreachableError:  # what runs there still needs what the runner holds
         raise

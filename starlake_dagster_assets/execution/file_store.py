@@ -65,7 +65,7 @@ class DirectoryListing:
         exists: False where there is no such directory (yet).
     """
 
-    place: str
+    directory: str
     names: Sequence[str]
     exists: bool
     marks: Callable[[Sequence[str]], Mapping[str, str]]

@@ -202,7 +202,7 @@ class RunSettings:
     intervals: Mapping[str, tuple[datetime, datetime]] = field(default_factory=lambda: MappingProxyType({}))
     partition: PartitionInfo | None = None
     environment: Callable[[Node], Mapping[str, str]] = _no_environment
-    refused: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    invalid_tasks: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     again: bool = False
     taken: Mapping[str, PreviousLoad] = field(default_factory=lambda: MappingProxyType({}))

@@ -226,7 +226,7 @@ class OutputParser:
         if self.parallel:
             suspects += [t for t in self._open.values() if t.waiting and t not in suspects]
         for table in suspects:
-            table.refuse(text[:LINE_LIMIT])
+            table.record_error(text[:LINE_LIMIT])
         self._errors.explain(suspects)
 
     # ----------------------------------------------------------------------------------------------- verdicts

@@ -115,7 +115,7 @@ class TableState:
         """Confirms all files, since the engine went on to another table without an error."""
         self.files = dict.fromkeys(self.files, FileState.CONFIRMED)
 
-    def refuse(self, error: str) -> None:
+    def record_error(self, error: str) -> None:
         """Records an error that the engine reported while it worked on this table."""
         if error and error not in self.errors:
             self.errors.append(error)

@@ -49,7 +49,7 @@ class TransformRun:
         """
         yield from self._state.noted(self._transform(node, _task(node), read))
 
-    def settle(self) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
+    def release_warehouse(self) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
         """Releases the warehouse, and evaluates the tasks whose results were in it."""
         self._executor.release()
         yield from self._state.noted(self._settle())
@@ -61,8 +61,8 @@ class TransformRun:
             reasons = ", ".join(f"{up} {state.unusable[up]}" for up in unusable)
             yield Outcome(node, "skipped", f"not run: {reasons}")
             return
-        if node.id in settings.refused:
-            yield Outcome(node, "failed", settings.refused[node.id])
+        if node.id in settings.invalid_tasks:
+            yield Outcome(node, "failed", settings.invalid_tasks[node.id])
             return
         try:
             command = build.transform(

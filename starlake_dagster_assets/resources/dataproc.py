@@ -255,7 +255,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
             else:
                 expired = cluster.expires is not None and time.time() > cluster.expires
                 useless = bool(own) and cluster.deployment == own and expired
-            if useless and not service.has_live_job(cluster.name):
+            if useless and not service.has_active_job(cluster.name):
                 service.delete(cluster.name)
                 swept.append(cluster.name)
         return swept

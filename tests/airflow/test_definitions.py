@@ -99,7 +99,7 @@ def test_what_the_definitions_leave_out_and_what_starts_them_holds(project, tmp_
         project, select="domain:starbake domain:kpi", exclude="kpi.top_products", automation=automation
     )
     report = export_airflow(definitions_graph(defs), tmp_path)
-    assert "kpi.order_lines" in report.plan.places and "kpi.top_products" not in report.plan.places
+    assert "kpi.order_lines" in report.plan.node_tasks and "kpi.top_products" not in report.plan.node_tasks
     assert {dag.default_args["retries"] for dag in report.plan.dags} == {7}
     assert any(task.kind == "wait" for dag in report.plan.dags for task in dag.tasks)
 
@@ -140,7 +140,7 @@ def test_decorated_assets_are_found_whatever_became_of_their_keys(project, tmp_p
 
     report = export_airflow(definitions_graph(dg.Definitions([kpi, prices])), tmp_path, ids="asset")
     assert report.plan.uris["kpi.top_products"] == "x-starlake://shop/kpi/top_products"
-    assert {node.partition(".")[0] for node in report.plan.places} == {"kpi"}
+    assert {node.partition(".")[0] for node in report.plan.node_tasks} == {"kpi"}
 
 
 def test_one_of_several_projects_is_chosen_and_the_other_ones_assets_are_external(tmp_path):
@@ -202,7 +202,7 @@ def test_files_run_commands_where_the_definitions_run_them(project, tmp_path):
     graph = definitions_graph(spread)
     report = export_airflow(graph, tmp_path)
     where = {dag.id: dag.environment for dag in report.plan.dags}
-    found = {node: where[dag] for node, (dag, _) in report.plan.places.items()}
+    found = {node: where[dag] for node, (dag, _) in report.plan.node_tasks.items()}
     assert found.pop("reference.Shops") == "shell"  # Airflow has no embedded engine
     assert {found[node] for node in found if node.startswith("kpi.")} == {"fargate"}
     assert {found[node] for node in found if not node.startswith("kpi.")} == {"cloud_run"}
@@ -210,7 +210,7 @@ def test_files_run_commands_where_the_definitions_run_them(project, tmp_path):
         "reference.Shops: run by duckdb in Dagster, by shell here"
     ]
     mine = export_airflow(graph, tmp_path, environment="cloud_run", environments={"kpi.top_products": "fargate"})
-    (weekly,) = [dag for dag in mine.plan.dags if dag.id == mine.plan.places["kpi.top_products"][0]]
+    (weekly,) = [dag for dag in mine.plan.dags if dag.id == mine.plan.node_tasks["kpi.top_products"][0]]
     assert weekly.environment == "fargate"
     told = next(note for note in mine.notes if "run by fargate in Dagster" in note)
     assert "kpi.order_lines" in told and "kpi.top_products" not in told and told.endswith("by cloud_run here")

@@ -155,7 +155,7 @@ def test_the_path_of_an_ack_file_names_what_there_is(project, tmp_path):
 def environments_of(report) -> dict[str, str]:
     """Where each node runs, by its DAG."""
     where = {dag.id: dag.environment for dag in report.plan.dags}
-    return {node: where[dag] for node, (dag, _) in report.plan.places.items()}
+    return {node: where[dag] for node, (dag, _) in report.plan.node_tasks.items()}
 
 
 @pytest.mark.parametrize("split", ["domain", "schedule", "component", "table"])
@@ -187,10 +187,10 @@ def test_each_node_runs_where_the_first_selection_that_has_it_says(project, spli
 def test_dags_that_only_their_environment_tells_apart_have_it_in_their_name(project, tmp_path):
     before = export_airflow(project, tmp_path).plan
     plan = export_airflow(project, tmp_path, environments={"kpi.daily_revenue": "cloud_run"}).plan
-    assert plan.places["kpi.daily_revenue"][0] == before.places["kpi.daily_revenue"][0]
+    assert plan.node_tasks["kpi.daily_revenue"][0] == before.node_tasks["kpi.daily_revenue"][0]
     plan = export_airflow(project, tmp_path, environments={"starbake.Products": "dataproc"}).plan
-    assert plan.places["starbake.Customers"] == ("starlake_load_starbake_daily", "load_starbake_Customers")
-    assert plan.places["starbake.Products"] == ("starlake_load_starbake_daily_dataproc", "load_starbake_Products")
+    assert plan.node_tasks["starbake.Customers"] == ("starlake_load_starbake_daily", "load_starbake_Customers")
+    assert plan.node_tasks["starbake.Products"] == ("starlake_load_starbake_daily_dataproc", "load_starbake_Products")
 
 
 def test_what_an_environment_cannot_say_is_told_of_what_runs_there_alone(project, tmp_path):
@@ -271,7 +271,7 @@ def test_another_export_into_the_folder_touches_no_file_of_the_first(project, tm
     assert not later.removed and contents(tmp_path).items() >= before.items()
     assert not {*export_airflow(project, tmp_path, **first, check=True).stale} - {"asset_map.json"}
     assets = json.loads((tmp_path / "asset_map.json").read_text())["assets"]
-    assert assets.keys() >= report.plan.places.keys() | later.plan.places.keys()
+    assert assets.keys() >= report.plan.node_tasks.keys() | later.plan.node_tasks.keys()
 
 
 def test_another_project_in_a_directory_of_the_same_name_has_files_of_its_own(project, tmp_path):
@@ -545,7 +545,7 @@ def test_dags_that_would_start_each_other_in_a_circle_are_cut(tmp_path):
     ]
     edges = [Edge("src.t", "a.x0"), Edge("a.x0", "b.x0"), Edge("b.x0", "a.x1"), Edge("a.x1", "b.x1")]
     plan = export_airflow(Source(tables_of(*nodes), edges=tuple(edges)), tmp_path).plan
-    assert [plan.places[node][0] for node in ("a.x0", "b.x0", "a.x1", "b.x1")] == [
+    assert [plan.node_tasks[node][0] for node in ("a.x0", "b.x0", "a.x1", "b.x1")] == [
         "starlake_transform_a",
         "starlake_transform_b",
         "starlake_transform_a_2",

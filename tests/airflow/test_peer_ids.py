@@ -68,7 +68,7 @@ def test_ids_groups_and_datasets_are_those_of_starlake_airflow(tmp_path, strateg
         more = found[name].keys() - tasks.keys()
         assert all(".import_" in one for one in more) and (not more or strategy != "imported"), more
         assert {one: found[name][one] for one in tasks} == tasks
-    assert plan.places["starbake.orders"][1].endswith(".load_starbake_orders")
+    assert plan.node_tasks["starbake.orders"][1].endswith(".load_starbake_orders")
 
 
 def test_files_say_the_ids_once_and_groups_begin_them(tmp_path):
@@ -122,21 +122,21 @@ def test_without_a_dag_configuration_dags_keep_their_ids(tmp_path):
     automation = StarlakeAutomation(pre_load="imported")
     plan = export_airflow(project, tmp_path / "dags", ids="starlake-airflow", automation=automation).plan
     assert {dag.id for dag in plan.dags} >= {"starlake_load_starbake_daily", "starlake_transform_kpi"}
-    assert plan.places["starbake.orders"][1] == "starbake.load_starbake.load_starbake_orders"
+    assert plan.node_tasks["starbake.orders"][1] == "starbake.load_starbake.load_starbake_orders"
 
 
 @pytest.mark.parametrize("ids", ["starlake", "asset", "starlake-airflow"])
 def test_the_map_leads_from_the_ids_of_starlake_airflow_to_those_of_the_export(tmp_path, ids):
     report = export_airflow(shop(tmp_path / "shop", "imported"), tmp_path / "dags", ids=ids)
     found = report.former_ids
-    dag, task = report.plan.places["starbake.orders"]
+    dag, task = report.plan.node_tasks["starbake.orders"]
     former = "load_imported_daily.starbake_daily.load_starbake_daily.load_starbake_orders"
     assert found["tasks"][former] == f"{dag}.{task}"
     dags = {name: tasks for name, tasks in RECORDED.items() if name.startswith(("load_imported", "transform"))}
     made = {f"{name}.{one}": uris for name, tasks in dags.items() for one, (_, uris) in tasks.items() if uris}
     assert set(found["tasks"]) == {one for one in made if ".end" not in one}
     assert found["datasets"]["kpi_b_b"] == report.plan.uris["kpi.B_b"]
-    assert found["dags"]["transform_kpi"] == [report.plan.places["kpi.a"][0]]
+    assert found["dags"]["transform_kpi"] == [report.plan.node_tasks["kpi.a"][0]]
     assert found["dag_datasets"]["load_imported_cron1"] == (
         ["load_imported_cron1"] if ids == "starlake-airflow" else [report.plan.uris["starbake.items"]]
     )

@@ -434,7 +434,12 @@ class Remote(OperatorRenderer):
 
     def task(self, task):
         line = shlex.join(["exec", "{{ var.value.starlake_path }}", *self.arguments(task)])
-        return "BashOperator", [("bash_command", line), ("env", Raw("ENV")), ("append_env", True), *self.judged(task)]
+        return "BashOperator", [
+            ("bash_command", line),
+            ("env", Raw("ENV")),
+            ("append_env", True),
+            *self.result_arguments(task),
+        ]
 
 
 def test_a_transform_in_a_cloud_succeeds_by_its_row_in_the_audit(airflow, tmp_path, monkeypatch):
@@ -488,9 +493,9 @@ def wanted(project: Any, report: ExportReport) -> set[tuple[str, str]]:
         (nodes[dep.asset_key], node) for node in nodes.values() for dep in specs[node].deps if dep.asset_key in nodes
     }
     batches: dict[tuple[str, str], list[str]] = {}
-    for node, place in report.plan.places.items():
+    for node, place in report.plan.node_tasks.items():
         batches.setdefault(place, []).append(node)
-    return {(uris[up], uris[other]) for up, down in found for other in batches[report.plan.places[down]]}
+    return {(uris[up], uris[other]) for up, down in found for other in batches[report.plan.node_tasks[down]]}
 
 
 def kept(dags: dict[str, Any], first: str, then: str) -> bool:
@@ -525,7 +530,7 @@ def _told(note: str) -> list[str]:
 
 
 def _in_order(project: Any, report: ExportReport) -> list[str]:
-    places = {node: dag for node, (dag, _) in report.plan.places.items()}
+    places = {node: dag for node, (dag, _) in report.plan.node_tasks.items()}
     before: dict[str, set[str]] = {dag: set() for dag in places.values()}
     for node, dag in places.items():
         before[dag] |= {places[up] for up in project.graph.upstream[node] if up in places} - {dag}

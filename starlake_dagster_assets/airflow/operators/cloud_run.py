@@ -59,4 +59,7 @@ class CloudRun(Google):
             return self.waiting(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "CloudRunExecuteJobOperator", [("overrides", self.command_line(task, "starlake")), *self.judged(task)]
+        return "CloudRunExecuteJobOperator", [
+            ("overrides", self.command_line(task, "starlake")),
+            *self.result_arguments(task),
+        ]

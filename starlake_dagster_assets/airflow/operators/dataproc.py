@@ -106,7 +106,7 @@ class Dataproc(Google):
         found: Arguments = [("job", self.command_line(task, "starlake"))]
         if timeout := self.given("dataproc_job_wait_timeout"):
             found.append(("wait_timeout", int(timeout)))
-        return "DataprocSubmitJobOperator", [*found, *self.judged(task)]
+        return "DataprocSubmitJobOperator", [*found, *self.result_arguments(task)]
 
     @property
     def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:

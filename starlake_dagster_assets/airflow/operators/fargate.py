@@ -80,7 +80,7 @@ class Fargate(OperatorRenderer):
             return self.by_patterns(task)
         if self.alone(task):
             return "EmptyOperator", []
-        return "StarlakeTask", [("overrides", self.command_line(task, "starlake")), *self.judged(task)]
+        return "StarlakeTask", [("overrides", self.command_line(task, "starlake")), *self.result_arguments(task)]
 
     def _ids(self, name: str) -> list[str]:
         """Ids, of which an Airflow variable can give one: a template is a text, not a list."""

@@ -65,7 +65,7 @@ class Kubernetes(OperatorRenderer):
         """Returns the operator of a task and its arguments."""
         if self.alone(task):
             return "EmptyOperator", []
-        return "KubernetesPodOperator", [("arguments", self.command_line(task)), *self.judged(task)]
+        return "KubernetesPodOperator", [("arguments", self.command_line(task)), *self.result_arguments(task)]
 
     @property
     def _secrets(self) -> list[str]:

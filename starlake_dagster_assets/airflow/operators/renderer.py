@@ -161,7 +161,7 @@ class OperatorRenderer:
         """The path of the manifest, as a template."""
         return "{{ manifest('" + f"{self.dag.id}.py" + "') }}" if self.dag.embedded else "{{ manifest() }}"
 
-    def judged(self, task: TaskSpec) -> Arguments:
+    def result_arguments(self, task: TaskSpec) -> Arguments:
         """Returns the arguments by which the files decide the result of a load, and the audit that of a transform."""
         if task.audited:
             return [("post_execute", Call("end_transform", [*task.audited, Raw("**AUDIT")]))]

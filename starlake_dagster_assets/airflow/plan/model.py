@@ -264,7 +264,7 @@ class Plan:
 
     dags: tuple[DagSpec, ...]
     uris: Mapping[str, str]
-    places: Mapping[str, tuple[str, str]]
+    node_tasks: Mapping[str, tuple[str, str]]
     external: Mapping[str, External] = field(default_factory=lambda: MappingProxyType({}))
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()

@@ -83,14 +83,14 @@ def former_ids(former: Plan, plan: Plan) -> dict[str, dict[str, Any]]:
         plan: The exported DAGs.
     """
     homes: dict[str, list[str]] = {}
-    for node, (dag, _) in former.places.items():
+    for node, (dag, _) in former.node_tasks.items():
         homes.setdefault(dag, []).append(node)
     made = {uri for dag in plan.dags for task in dag.tasks for uri in task.outlets}
     whole = {dag: starlake_airflow_name(dag).lower() for dag in homes}
     return {
-        "dags": {dag: sorted({plan.places[node][0] for node in nodes}) for dag, nodes in homes.items()},
-        "tasks": {".".join(place): ".".join(plan.places[node]) for node, place in former.places.items()},
-        "datasets": {uri: plan.uris[node] for node, uri in former.uris.items() if node in plan.places},
+        "dags": {dag: sorted({plan.node_tasks[node][0] for node in nodes}) for dag, nodes in homes.items()},
+        "tasks": {".".join(place): ".".join(plan.node_tasks[node]) for node, place in former.node_tasks.items()},
+        "datasets": {uri: plan.uris[node] for node, uri in former.uris.items() if node in plan.node_tasks},
         "dag_datasets": {
             uri: [uri] if uri in made else sorted(plan.uris[node] for node in homes[dag]) for dag, uri in whole.items()
         },
@@ -106,7 +106,7 @@ def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, M
         job: Its job.
     """
     names = _Names(nodes, f"_{starlake_airflow_name(job.schedule)}" if job.schedule else "")
-    places = {task.id: names.place(task) for task in dag.tasks}
+    places = {task.id: names.groups_and_id(task) for task in dag.tasks}
     for task in dag.tasks:
         if task.checks:
             groups, checked = places[task.checks]
@@ -148,7 +148,7 @@ class _Names:
     nodes: Sequence[Node]
     suffix: str
 
-    def place(self, task: TaskSpec) -> tuple[tuple[str, ...], str]:
+    def groups_and_id(self, task: TaskSpec) -> tuple[tuple[str, ...], str]:
         """Returns the groups around a task, and its id within them."""
         given = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
         if task.kind == "transform":

@@ -158,7 +158,7 @@ class _Tick:
             if key is None or not (node in requested or waits):
                 continue
             if node in requested or not is_observed(self.context.instance, key, files):
-                self.observations.append(observation(key, files, scan.place))
+                self.observations.append(observation(key, files, scan.directory))
 
     def _requested(self, verdict: Arrival | WindowClosed, window: Window | None) -> dg.SensorResult:
         sensor, partition = self.sensor, None
@@ -300,7 +300,7 @@ class _Tick:
             return found
         moment = datetime.fromtimestamp(self.now, sensor.zone)
         for station, place in areas(sensor.group.pre_load, sensor.model, sensor.group.domain, moment).items():
-            if place == scan.place:
+            if place == scan.directory:
                 continue
             try:
                 there = sensor.elsewhere.scan(self.now, sensor.store.listing(place))
@@ -311,7 +311,7 @@ class _Tick:
         return found
 
     def _of_table(self, runs: LoadRuns, scan: DirectoryScan, table: str, station: str) -> str:
-        names = f"{scan.place} holds {listed(scan.sets[table].names)} of {table}"
+        names = f"{scan.directory} holds {listed(scan.sets[table].names)} of {table}"
         if (run := runs.loading(self.sensor.keys).get(table)) is not None:
             return f"{names}: {run.progress(self.now)}"
         strategy = self.sensor.group.pre_load.strategy

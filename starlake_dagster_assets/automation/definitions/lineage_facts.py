@@ -148,13 +148,13 @@ class EventLogFacts:
         """Whether a partition of a node is defined."""
         definition = self.partitions(node)
         if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
-            return definition is not None and partition in self.places(node)
+            return definition is not None and partition in self.partition_positions(node)
         try:
             return definition.has_partition_key(partition)
         except (ValueError, dg.DagsterInvalidInvocationError):
             return False
 
-    def places(self, node: str) -> Mapping[str, int]:
+    def partition_positions(self, node: str) -> Mapping[str, int]:
         """Returns the position of each partition of a node in their order."""
         if node not in self._places:
             definition = self.partitions(node)
@@ -231,7 +231,9 @@ class EventLogFacts:
         if target.partition is None or covered is None:
             record = self.records.get(target.node)
             return record is None or record.run_id != run.id
-        return target.partition in covered and not self.table(target.node).is_made_since_planned(target.partition)
+        return target.partition in covered and not self.table(target.node).is_materialized_since_planned(
+            target.partition
+        )
 
     def _covered(self, run: _Run, node: str) -> Collection[str] | None:
         """Returns the partitions of a node that a run materializes; None for a run without partitions."""
@@ -248,7 +250,7 @@ class EventLogFacts:
         definition = self.partitions(node)
         if isinstance(definition, dg.TimeWindowPartitionsDefinition):
             return frozenset(definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end)))
-        places = self.places(node)
+        places = self.partition_positions(node)
         return {key for key, place in places.items() if places[start] <= place <= places[end]}
 
     def _active(self, node: str) -> Collection[str]:

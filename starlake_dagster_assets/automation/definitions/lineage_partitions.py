@@ -42,7 +42,7 @@ class PartitionTable:
         """Partitions that were never materialized and have no update since the first run."""
 
     @cached_property
-    def made(self) -> Mapping[str, int]:
+    def newest_by_partition(self) -> Mapping[str, int]:
         """The newest materialization of each partition."""
         return self._facts.instance.get_latest_storage_id_by_partition(self._key, _MADE)
 
@@ -78,19 +78,23 @@ class PartitionTable:
     @cached_property
     def materialized(self) -> Mapping[str, Any]:
         """The newest materialization of each partition in `updates`."""
-        ids = {self.made[partition]: partition for partition in self.updates if partition in self.made}
+        ids = {
+            self.newest_by_partition[partition]: partition
+            for partition in self.updates
+            if partition in self.newest_by_partition
+        }
         return {ids[number]: record for number, record in self._records(self._key, ids).items()}
 
-    def is_made_since_planned(self, partition: str) -> bool:
+    def is_materialized_since_planned(self, partition: str) -> bool:
         """Whether the newest plan for a partition was followed by a materialization."""
-        return partition in self.planned and self.made.get(partition, 0) > self.planned[partition]
+        return partition in self.planned and self.newest_by_partition.get(partition, 0) > self.planned[partition]
 
     def read_by(self, partition: str, node: str) -> Collection[str]:
         """Returns the partitions of an upstream that a partition reads, as far as they were planned or materialized."""
         if self._is_same(node):
             return [partition]
         table = self._facts.table(node)
-        return [one for one in {**table.made, **table.planned} if partition in self._mapped(node, one)]
+        return [one for one in {**table.newest_by_partition, **table.planned} if partition in self._mapped(node, one)]
 
     # ------------------------------------------------------------------------------------------------------ candidates
 
@@ -101,9 +105,9 @@ class PartitionTable:
         older: list[str] = []
         for partition, ids in self._ids.items():
             newest = max((number for number, indirect in ids.values() if not indirect), default=0)
-            if newest < min(self.made.get(partition, 0), self.planned.get(partition, 0)) or not newest:
+            if newest < min(self.newest_by_partition.get(partition, 0), self.planned.get(partition, 0)) or not newest:
                 continue
-            if newest < since and partition not in self.made and partition not in self.planned:
+            if newest < since and partition not in self.newest_by_partition and partition not in self.planned:
                 older.append(partition)
             elif self._is_known(partition):
                 found.append((newest < self.planned.get(partition, 0), partition))
@@ -150,7 +154,7 @@ class PartitionTable:
         if record is None or (self._facts.partitions(node) is None and record.partition_key is None):
             return {}
         if self._facts.partitions(node) is not None:
-            return self._facts.table(node).made
+            return self._facts.table(node).newest_by_partition
         return self._facts.instance.get_latest_storage_id_by_partition(self._facts.keys[node], _MADE)
 
     # --------------------------------------------------------------------------------------------------------- mapping
@@ -200,7 +204,7 @@ class PartitionTable:
         """Returns the newest partition that was complete at a moment; without time windows, the last partition."""
         windows = self.definition
         if not isinstance(windows, _Windows):
-            return next(reversed(list(self._facts.places(self._node))), None)
+            return next(reversed(list(self._facts.partition_positions(self._node))), None)
         at = datetime.fromtimestamp(moment, timezone.utc)
         bound = at if windows.end is None else min(at, windows.end)
         found = windows.get_prev_partition_window(bound, respect_bounds=False)
@@ -211,7 +215,7 @@ class PartitionTable:
     def _position(self, partition: str) -> float:
         if isinstance(self.definition, _Windows):
             return self.definition.time_window_for_partition_key(partition).start.timestamp()
-        return self._facts.places(self._node)[partition]
+        return self._facts.partition_positions(self._node)[partition]
 
     # --------------------------------------------------------------------------------------------------------- records
 

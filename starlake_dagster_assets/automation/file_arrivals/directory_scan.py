@@ -62,7 +62,7 @@ class DirectoryScan:
     """
 
     at: float
-    place: str
+    directory: str
     tables: Sequence[str]
     sets: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
     loadable: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class DirectoryScan:
     @property
     def waited_for(self) -> str:
         """Ack file, or directory with the tables, that is waited for."""
-        return f"ack file {self.ack_path}" if self.ack_path else f"{self.place} ({listed(self.tables)})"
+        return f"ack file {self.ack_path}" if self.ack_path else f"{self.directory} ({listed(self.tables)})"
 
     def remarks(self) -> list[str]:
         """Returns notes for an operator: a directory that does not exist, files that match no table."""
@@ -89,12 +89,14 @@ class DirectoryScan:
         if self.ack_path and not self.acks:
             found.append("it was answered here" if self.answered else "it is not there")
             if files := [name for files in self.files.values() for name in files.names]:
-                found.append(f"{listed(files)} in {self.place} wait for {'the next one' if self.answered else 'it'}")
+                found.append(
+                    f"{listed(files)} in {self.directory} wait for {'the next one' if self.answered else 'it'}"
+                )
         if self.other_acks:
             text = f"{listed(self.other_acks)} are ack files of other dates, which are not answered"
             found.append(f"{text}: rename them to this date, or delete them")
         if not self.exists:
-            found.append(f"there is no directory {self.place}")
+            found.append(f"there is no directory {self.directory}")
         if self.unanswered:
             pairs = [f"{claim.name} ({claim.ack})" for claim in self.unanswered]
             found.append(f"these wait for their ack file: {listed(pairs)}")
@@ -139,7 +141,7 @@ class FileMatcher:
         left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
         return DirectoryScan(
             at,
-            listing.place,
+            listing.directory,
             self.tables,
             sets,
             unmatched=self._unmatched(claims, listing),

@@ -220,7 +220,7 @@ def _arrival(
     nodes = loadable if scan.ack_path else tuple(sorted(ready))
     what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
     names = tuple(file for unit in sorted(ready) for file in scan.sets[unit].names)
-    reason = f"{scan.place}: {listed(names)} for {listed(nodes)}."
+    reason = f"{scan.directory}: {listed(names)} for {listed(nodes)}."
     return Arrival(nodes, sets, f"{name}:{short(json.dumps(what))}", reason, names)
 
 

@@ -82,7 +82,7 @@ class GuardedRun:
             not_ready |= self._tried(pre_load, tables)
         return not_ready
 
-    def overlooked(self, node: Node) -> str:
+    def empty_load_failure(self, node: Node) -> str:
         """Returns the reason why a load that found no file has failed; "" if it has not.
 
         It has failed if the files that were there before the load are still in `incoming_path` or `pending_path`, and
@@ -98,8 +98,8 @@ class GuardedRun:
         option = "pending_path" if pre_load.strategy == "pending" else "incoming_path"
         looks = f"{check.elsewhere}, the stage area" if option == "pending_path" else f"{check.elsewhere or 'nowhere'}"
         return (
-            f"no file was loaded, and {listed(files.names)} lie in {check.place} ({option}) as before: Starlake takes "
-            f"the files of domain {check.domain.name} from {looks} ({check.domain.location}). "
+            f"no file was loaded, and {listed(files.names)} lie in {check.directory} ({option}) as before: Starlake "
+            f"takes the files of domain {check.domain.name} from {looks} ({check.domain.location}). "
             f"Next: make {option} and the `directory` of the domain the same place."
         )
 

@@ -68,7 +68,7 @@ class PreLoadCheck:
         return ack_path(self.pre_load, self.project, self.domain, self.moment) if waits else None
 
     @property
-    def place(self) -> str:
+    def directory(self) -> str:
         """Directory that the sensor lists."""
         return directory(self.pre_load, self.project, self.domain, self.moment)
 
@@ -86,7 +86,7 @@ class PreLoadCheck:
         Raises:
             StoreError: When the directory cannot be read.
         """
-        return {} if self.place.rstrip("/") == self.elsewhere.rstrip("/") else self._scan(self.tables).sets
+        return {} if self.directory.rstrip("/") == self.elsewhere.rstrip("/") else self._scan(self.tables).sets
 
     def path(self, text: str) -> str:
         """Returns a path with its variables filled in."""
@@ -124,7 +124,7 @@ class PreLoadCheck:
         scan = self._scan(self.tables)
         remarks = "".join(f"; {remark}" for remark in scan.remarks())
         held = {
-            node: NotReady(f"not ready: no file of it is in {scan.place}{remarks}")
+            node: NotReady(f"not ready: no file of it is in {scan.directory}{remarks}")
             for node in self.tables.keys() - scan.sets.keys() - self._staged()
         }
         unstable = self.unstable_tables(scan, vouched, first)
@@ -134,8 +134,8 @@ class PreLoadCheck:
         if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
             names = listed([name for node in unstable for name in scan.sets[node].names])
             log(
-                f"{scan.place}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting {span(wait)} "
-                "to see whether they are still being written (`stable_for`)."
+                f"{scan.directory}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting "
+                f"{span(wait)} to see whether they are still being written (`stable_for`)."
             )
             time.sleep(wait)
             scan = self._scan({node: self.tables[node] for node in unstable})
@@ -170,7 +170,7 @@ class PreLoadCheck:
 
     def _scan(self, tables: Mapping[str, Table]) -> DirectoryScan:
         watched = FileMatcher(tables, self.domain.tables, staged=self.pre_load.strategy == "pending")
-        return watched.scan(time.time(), self.store.listing(self.place))
+        return watched.scan(time.time(), self.store.listing(self.directory))
 
     def _staged(self) -> frozenset[str]:
         """Tables that have files in the stage area already: `load` takes them too."""

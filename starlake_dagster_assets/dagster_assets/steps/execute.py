@@ -111,13 +111,15 @@ def _run(
     previous = read_previous_attempts(context, selected)
     nodes = {key: node for key, node in selected.items() if key not in previous.materialized}
     updates = StepUpdates(context, binding, nodes)
-    if reason := updates.options_not_taken_over():
+    if reason := updates.ignored_options():
         raise dg.Failure(reason, allow_retries=False)
-    meanwhile = updates.made_meanwhile()
+    meanwhile = updates.materialized_meanwhile()
     nodes = {key: node for key, node in nodes.items() if key not in meanwhile}
     intervals = StepIntervals(context, binding, nodes, updates)
     settings = replace(_settings(context, step, call, runner, variables, nodes, intervals), policies=policies)
-    settings = replace(settings, refused={**intervals.refused(settings, call.launch.options), **settings.refused})
+    settings = replace(
+        settings, invalid_tasks={**intervals.duplicate_appends(settings, call.launch.options), **settings.invalid_tasks}
+    )
     results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
     held = _FailedBlockingChecks(binding)
     yield from held.back(results.checks_alone(call.nodes - step.asked))
@@ -146,7 +148,11 @@ def _run(
     with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
         for found in outcomes:
             item = found
-            if isinstance(found, Outcome) and found.status == "nothing" and (reason := guard.overlooked(found.node)):
+            if (
+                isinstance(found, Outcome)
+                and found.status == "nothing"
+                and (reason := guard.empty_load_failure(found.node))
+            ):
                 item = replace(found, status="failed", reason=reason)
             problems.note(item)
             if not isinstance(item, FailedCommand):
@@ -201,7 +207,7 @@ def _settings(
         intervals=intervals.of_tasks(window),
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
-        refused=invalid_partition_tasks(
+        invalid_tasks=invalid_partition_tasks(
             context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)
         ),
         secrets=secrets_of(binding.source.model) | secrets_of_runner(runner),
@@ -243,7 +249,7 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
         dg.Failure: With the task and the variable.
     """
     for node in nodes:
-        if node.task is None or node.id in settings.refused:
+        if node.task is None or node.id in settings.invalid_tasks:
             continue
         try:
             options_argument(settings.task_options(node))

@@ -126,7 +126,7 @@ class StepIntervals:
             found[node.id] = about
         return found
 
-    def refused(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, str]:
+    def duplicate_appends(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, str]:
         """Finds the tasks that would append rows a second time.
 
         Args:

@@ -46,7 +46,7 @@ class StepUpdates:
         self._new: dict[tuple[dg.AssetKey, dg.AssetKey], Sequence[Update] | None] = {}
         self._consumed: dict[dg.AssetKey, Consumption] = {}
 
-    def options_not_taken_over(self) -> str:
+    def ignored_options(self) -> str:
         """Describes options of upstream runs that a run of a condition cannot take over; "" if there are none."""
         tags = self._context.run.tags
         if OPTIONS in tags or not any(name in tags for name in _BY_CONDITION):
@@ -81,7 +81,7 @@ class StepUpdates:
             return records[0].run_id if records else ""
         return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
 
-    def made_meanwhile(self) -> Mapping[dg.AssetKey, str]:
+    def materialized_meanwhile(self) -> Mapping[dg.AssetKey, str]:
         """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
 
         Returns:

@@ -172,7 +172,7 @@ class RowCompiler:
         return text
 
     def _prepared(self, attribute: Attribute, text: str, kind: Scalar, path: str) -> Typed:
-        refusal = kind.refusal(text)
+        refusal = kind.rejection(text)
         error = "NULL" if refusal == "NULL" else self._reason(attribute, path, refusal, text)
         if attribute.required:
             missing = self._reason(attribute, path, "' can''t be null'", "NULL")

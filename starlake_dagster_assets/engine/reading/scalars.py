@@ -79,7 +79,7 @@ class Scalar:
         """Whether an empty text is a value of the type."""
         return self.definition.primitive_type in {"string", "variant"}
 
-    def refusal(self, text: str) -> str:
+    def rejection(self, text: str) -> str:
         """Returns SQL of the reason why a text that is not NULL is rejected, or of NULL.
 
         Args:

@@ -105,7 +105,7 @@ class WarehouseLockingRunner(Protocol):
     """A runner that can keep the warehouse to itself between commands, as a warm JVM does with a DuckDB file."""
 
     @property
-    def holding(self) -> bool:
+    def is_locking_warehouse(self) -> bool:
         """Whether no other process can read the warehouse now."""
         ...
 

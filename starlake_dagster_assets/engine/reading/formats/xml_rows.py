@@ -63,16 +63,16 @@ def _documents(path: Path, shown: str, table: Table) -> Iterator[tuple[None, str
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
-    parser.EntityDeclHandler = reader.refuse
+    parser.EntityDeclHandler = reader.reject_entity
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk, False)
-                yield from reader.taken(table.attributes)
+                yield from reader.complete_rows(table.attributes)
             if path.stat().st_size:
                 parser.Parse(b"", True)
-            yield from reader.taken(table.attributes)
+            yield from reader.complete_rows(table.attributes)
     except (expat.ExpatError, ValueError) as error:
         raise EngineError(f"{shown}: not well-formed XML: {error}") from error
 
@@ -117,10 +117,10 @@ class _RowReader:
         else:
             parent[key] = [parent[key], value]
 
-    def refuse(self, name: str, *rest: object) -> None:
+    def reject_entity(self, name: str, *rest: object) -> None:
         raise ValueError(f"the file declares the entity '{name}', which is not allowed")
 
-    def taken(self, attributes: Sequence[Attribute]) -> Iterator[tuple[None, str]]:
+    def complete_rows(self, attributes: Sequence[Attribute]) -> Iterator[tuple[None, str]]:
         """Yields the rows found so far, in the shape the attributes ask for."""
         rows, self._rows = self._rows, []
         for row in rows:

@@ -95,7 +95,7 @@ class ConsoleRunner:
         return self._shell.secrets
 
     @property
-    def holding(self) -> bool:
+    def is_locking_warehouse(self) -> bool:
         """Whether a running JVM keeps all other processes from reading the warehouse."""
         return self._exclusive and self._console is not None
 

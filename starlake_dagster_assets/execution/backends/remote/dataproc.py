@@ -101,7 +101,7 @@ class DataprocJobs:
                 "properties": {**properties, **self.program.properties, **submission.command.spark},
             },
         }
-        request = {**self.service.place, "job": job, "request_id": job_id}
+        request = {**self.service.location, "job": job, "request_id": job_id}
         jobs = self._jobs
         submission.confirm()
         try:
@@ -133,7 +133,7 @@ class DataprocJobs:
 
     def cancel(self, execution: str) -> None:
         """Calls CancelJob; a job that is over is no error."""
-        _unless_over(lambda: self._jobs.cancel_job(request={**self.service.place, "job_id": execution}, **CALL))
+        _unless_over(lambda: self._jobs.cancel_job(request={**self.service.location, "job_id": execution}, **CALL))
 
     def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call: whether to repeat it."""
@@ -160,7 +160,7 @@ class DataprocJobs:
         return [(what, key, value) for what in ("yarn.appMaster", "executor") for key, value in variables]
 
     def _get(self, job_id: str) -> Any:
-        return _known(lambda: self._jobs.get_job(request={**self.service.place, "job_id": job_id}, **CALL))
+        return _known(lambda: self._jobs.get_job(request={**self.service.location, "job_id": job_id}, **CALL))
 
     @cached_property
     def _jobs(self) -> Any:

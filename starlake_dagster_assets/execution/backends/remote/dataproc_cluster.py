@@ -180,7 +180,7 @@ class ClusterService:
         return gcp_client(kind, endpoint=endpoint, local=self.local, impersonate=self.impersonate)
 
     @property
-    def place(self) -> dict[str, str]:
+    def location(self) -> dict[str, str]:
         """Project and region, as every request names them."""
         return {"project_id": self.project, "region": self.region}
 
@@ -198,7 +198,7 @@ class ClusterService:
         from google.api_core.exceptions import NotFound
 
         try:
-            return self.clusters.get_cluster(request={**self.place, "cluster_name": name}, **CALL)
+            return self.clusters.get_cluster(request={**self.location, "cluster_name": name}, **CALL)
         except NotFound:
             return None
 
@@ -208,7 +208,7 @@ class ClusterService:
 
         try:
             self.clusters.delete_cluster(
-                request={**self.place, "cluster_name": name, "request_id": str(uuid.uuid4())}, **CALL
+                request={**self.location, "cluster_name": name, "request_id": str(uuid.uuid4())}, **CALL
             )
         except (FailedPrecondition, NotFound):
             return
@@ -216,7 +216,7 @@ class ClusterService:
     def managed(self) -> Iterator[ManagedCluster]:
         """Returns the clusters that were made for runs, of all deployments, but for those that are being deleted."""
         query = f"labels.{MANAGED[0]} = {MANAGED[1]}"
-        for cluster in self.clusters.list_clusters(request={**self.place, "filter": query}, **CALL):
+        for cluster in self.clusters.list_clusters(request={**self.location, "filter": query}, **CALL):
             if cluster.status.state.name != "DELETING":
                 labels = cluster.labels
                 expires = str(labels.get(EXPIRY_LABEL, ""))
@@ -227,9 +227,9 @@ class ClusterService:
                     float(expires) if expires.isdigit() else None,
                 )
 
-    def has_live_job(self, cluster: str) -> bool:
+    def has_active_job(self, cluster: str) -> bool:
         """Whether a cluster has a job that is pending or running."""
-        request = {**self.place, "cluster_name": cluster, "job_state_matcher": "ACTIVE"}
+        request = {**self.location, "cluster_name": cluster, "job_state_matcher": "ACTIVE"}
         return any(True for _ in self.client("JobControllerClient").list_jobs(request=request, **CALL))
 
     def operation_error(self, name: str) -> str:
@@ -335,7 +335,7 @@ class EphemeralClusters:
         from google.api_core.exceptions import AlreadyExists
 
         cluster = self.plan.cluster(self.service.project, self.run_id, self.labels, self.env)
-        request = {**self.service.place, "cluster": cluster, "request_id": str(uuid.uuid4())}
+        request = {**self.service.location, "cluster": cluster, "request_id": str(uuid.uuid4())}
         try:
             return str(self.service.clusters.create_cluster(request=request, **CALL).operation.name)
         except AlreadyExists:  # another step came first

@@ -191,7 +191,7 @@ class RemoteHandle:
         status: Status | None = None
         while not self._stop.is_set():
             try:
-                status = poll.look()
+                status = poll.read_status()
             except UnreachableError:
                 self._lost_sight = True
                 yield from follower.fresh()
@@ -293,7 +293,7 @@ class RemoteHandle:
         """
         poll, clock, pause = self._poll(), self._runner.clock, self._policy.poll
         while True:
-            status = poll.look()
+            status = poll.read_status()
             self._opening.extend(self._line(level, text) for level, text in poll.notes())
             if status is not None and (status.over or not over):
                 return status
@@ -314,7 +314,7 @@ class RemoteHandle:
                     calls.read(lambda: environment.cancel(self._execution.id), self._policy.cancelling)
                 except RunnerError as error:
                     problem = str(error)
-            status = poll.look()
+            status = poll.read_status()
             if problem or (status is not None and status.over) or clock.now() >= until:
                 break
             again = poll.missing  # the cancellation did not find it either

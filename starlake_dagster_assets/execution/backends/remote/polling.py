@@ -37,7 +37,7 @@ class StatusPoll:
         self._warned = False
         self._notes: list[tuple[str, str]] = []
 
-    def look(self) -> Status | None:
+    def read_status(self) -> Status | None:
         """Reads the status once.
 
         Returns:

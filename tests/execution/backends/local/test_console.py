@@ -58,10 +58,10 @@ def test_twenty_transforms_are_one_process(scripted: Scripted) -> None:
     (call,) = scripted.calls()
     assert call.argv == ("console",)
     assert [words[-1] for words in call.console] == [f"kpi.t{number}" for number in range(20)]
-    assert is_alive(call.pid) and runner.holding
+    assert is_alive(call.pid) and runner.is_locking_warehouse
     runner.close()
     runner.close()
-    assert not is_alive(call.pid) and not runner.holding
+    assert not is_alive(call.pid) and not runner.is_locking_warehouse
     assert scripted.calls()[0].code == 0
 
 
@@ -133,13 +133,13 @@ def test_a_process_gets_the_warehouse_for_itself(scripted: Scripted) -> None:
     ran(runner, transform("kpi.a"))
     pid = scripted.calls()[0].pid
     assert ran(runner, transform("kpi.b", "--options", "day=1")) == (CommandSucceeded(), "job-kpi.b")
-    assert not is_alive(pid) and not runner.holding
+    assert not is_alive(pid) and not runner.is_locking_warehouse
 
 
 def test_a_warehouse_that_is_shared_is_not_held(scripted: Scripted) -> None:
     runner = console(scripted, exclusive=False)
     ran(runner, transform("kpi.a"))
-    assert not runner.holding
+    assert not runner.is_locking_warehouse
     ran(runner, transform("kpi.b", "--options", "day=1"))
     ran(runner, transform("kpi.c"))
     runner.close()
