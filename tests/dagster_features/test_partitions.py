@@ -676,3 +676,50 @@ def test_rows_that_all_went_to_other_partitions_are_a_warning(shown, noted, tmp_
     assert ("starlake/partition_note" in event.metadata) == noted
     if noted:
         assert "none of the 1 rows of the table" in str(event.metadata["starlake/partition_note"].value)
+
+
+@pytest.mark.dagster_feature("Data intervals of runs that sensors and conditions start")
+@pytest.mark.parametrize("partitions", ["cron", "sink"])
+def test_a_queued_run_of_a_partition_does_not_repeat_another_run(tmp_path, instance, partitions):
+    task = f"schedule: daily, {BY_PARTITION}, attributes: [{{name: day, type: date}}]"
+    defs = definitions(project(tmp_path, task), partitions=partitions)
+    world = World(defs, instance, tmp_path)
+    deliver(tmp_path, 1, ["2025-03-01", "2025-03-02"])
+    load = {"partition_key": "2025-03-01"} if partitions == "sink" else {}
+    assert world.run(ORDERS, **load).success
+    queued = [Queued(defs, instance, "2025-03-01") for _ in range(3)]
+    first = world.run(KPI, partition_key="2025-03-01")
+    assert world.run(KPI, partition_key="2025-03-02").success
+    assert first.success and queued[0].execute() == []
+    assert first.run_id in str(world.observations(KPI)[-1].description)
+
+    deliver(tmp_path, 2, ["2025-03-02"])
+    assert world.run(ORDERS, **({"partition_key": "2025-03-02"} if load else {})).success
+    same = (
+        partitions == "sink"
+    )  # the new rows are in another partition, which is known only if the partitions are the same
+    assert queued[1].execute() == ([] if same else ["2025-03-01"])
+    deliver(tmp_path, 3, ["2025-03-01"])
+    assert world.run(ORDERS, **load).success
+    assert queued[2].execute() == ["2025-03-01"]
+    assert world.days("kpi.by_day")["2025-03-01"] == 1
+    assert rows(world.database, "select orders from kpi.by_day where day = date '2025-03-01'") == [(2,)]
+
+
+class Queued:
+    """A run of one partition of `kpi.by_day` that a sensor requested."""
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance, partition: str) -> None:
+        job = defs.get_repository_def().get_job("__ASSET_JOB")
+        self.instance, self.job = instance, job.get_subset(asset_selection={KPI})
+        tags = {"starlake/trigger": "transform_kpi_lineage", "dagster/partition": partition}
+        self.run = instance.create_run_for_job(self.job, tags=tags, asset_selection=frozenset({KPI}))
+
+    def execute(self) -> list[str | None]:
+        """Executes the run and returns the partitions that it materializes."""
+        from dagster._core.definitions.job_base import InMemoryJob
+        from dagster._core.execution.api import execute_run
+
+        result = execute_run(InMemoryJob(self.job), self.run, self.instance)
+        assert result.success
+        return [one.partition for one in result.all_events if one.is_step_materialization]

@@ -85,16 +85,19 @@ class StepUpdates:
         """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
 
         Returns:
-            The id of that run by asset key. Empty for a manual run, and for a manual re-execution.
+            The id of that run by asset key. Empty for a manual run, for a manual re-execution, and for a run of several
+            partitions.
         """
-        run, partitioned = self._context.run, self._context.assets_def.partitions_def is not None
+        run = self._context.run
         is_retry = _RETRY in run.tags or bool(self._context.retry_number)
-        if partitioned or not is_automatic(run) or (run.parent_run_id is not None and not is_retry):
+        if not is_automatic(run) or (run.parent_run_id is not None and not is_retry):
+            return {}
+        if self._is_partitioned and not self._context.has_partition_key:
             return {}
         own = {run.run_id, run.parent_run_id, run.root_run_id}
         found: dict[dg.AssetKey, str] = {}
         for key, node in self._nodes.items():  # upstream first
-            consumption = self.consumption(key)
+            consumption = self._consumption_in_partition(key)
             if node.task is None or consumption is None or consumption.update.run_id in own:
                 continue
             if not all(self._has_read(consumption, up, found) for up in self.upstream(key)):
@@ -103,17 +106,38 @@ class StepUpdates:
                 found[key] = consumption.update.run_id
         return found
 
+    @cached_property
+    def _is_partitioned(self) -> bool:
+        return self._context.assets_def.partitions_def is not None
+
+    def _consumption_in_partition(self, key: dg.AssetKey) -> Consumption | None:
+        """Returns the consumption of the newest materialization of an asset, in the partition of the step if any."""
+        if not self._is_partitioned:
+            return self.consumption(key)
+        record = self._newest_in_partition(key)
+        return consumption_of(self._instance, record) if record is not None else None
+
+    def _newest_in_partition(self, key: dg.AssetKey) -> Any:
+        """Returns the record of the newest materialization of an asset in the partition of the step.
+
+        If the partitions of the asset and the step differ, it is the newest of all: each may hold rows that the step
+        reads.
+        """
+        partitions = self._context.job_def.asset_layer.get(key).partitions_def
+        if not self._is_partitioned or partitions != self._context.assets_def.partitions_def:
+            return self.newest.get(key)
+        filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[self._context.partition_key])
+        records = self._instance.fetch_materializations(filters, limit=1).records
+        return records[0] if records else None
+
     def _has_read(self, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]) -> bool:
-        return (up not in self._nodes or up in made) and not self._is_new(consumption, up)
+        if up in self._nodes and up not in made:
+            return False
+        return not _is_unread(consumption, up, self._newest_in_partition(up))
 
     def _is_new(self, consumption: Consumption | None, up: dg.AssetKey) -> bool:
         """Whether an upstream has a materialization that was not read."""
-        record = self.newest.get(up)
-        if record is None or consumption is None:
-            return record is not None
-        return up.to_user_string() in consumption.left_out or not consumption.includes(
-            up, record.storage_id, record.timestamp
-        )
+        return _is_unread(consumption, up, self.newest.get(up))
 
     def unread(self, key: dg.AssetKey, up: dg.AssetKey) -> Sequence[Update] | None:
         """Returns the updates of an upstream that a task has not read; None where there are more than 1000."""
@@ -175,9 +199,18 @@ class StepUpdates:
 
     def _was_planned_before(self, key: dg.AssetKey, update: Update) -> bool:
         """Whether this run was planned to materialize an asset before another run materialized it."""
-        plan = self._instance.event_log_storage.get_latest_planned_materialization_info(key)
+        partition = self._context.partition_key if self._is_partitioned else None
+        plan = self._instance.event_log_storage.get_latest_planned_materialization_info(key, partition)
         if plan is None:
             return False
         if plan.run_id == self._context.run.run_id:
             return plan.storage_id < update.storage_id
         return plan.run_id == update.run_id  # planned after this run
+
+
+def _is_unread(consumption: Consumption | None, up: dg.AssetKey, record: Any) -> bool:
+    if record is None or consumption is None:
+        return record is not None
+    return up.to_user_string() in consumption.left_out or not consumption.includes(
+        up, record.storage_id, record.timestamp
+    )
