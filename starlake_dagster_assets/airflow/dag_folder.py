@@ -114,14 +114,18 @@ class DagFolder:
                     f"{self._path / file}: belongs to the export {others[file]!r}. Export into another folder or with "
                     f"another --prefix; --name {others[file]} replaces that export"
                 )
-            elif file not in mine and file not in former and not file.endswith((_SUFFIX, ".yaml")):
-                problems.append(f"{self._path / file}: was not exported by us; move it away")
+            elif self._is_foreign(file, mine | former):
+                problems.append(f"{self._path / file}: is not an exported file; move it away, or export elsewhere")
         if problems:
             raise ProjectError([f"{text}." for text in problems])
         old: set[str] = mine | (
             {one for one in former if one.startswith(f"{prefix}_")} if name not in self.manifests else set()
         )
-        removed = [one for one in old - files.keys() - others.keys() if self.read(one) is not None]
+        removed = [
+            one
+            for one in old - files.keys() - others.keys()
+            if self.read(one) is not None and not self._is_foreign(one, old)
+        ]
         written = [one for one, text in files.items() if texts[one] != text]
         return FolderChanges(
             tuple(sorted(written)), tuple(sorted(one for one in files if one not in written)), tuple(sorted(removed))
@@ -139,6 +143,12 @@ class DagFolder:
             _replace(self._path / name, files[name])
         for name in changes.removed:
             (self._path / name).unlink()
+
+    def _is_foreign(self, file: str, listed: Collection[str]) -> bool:
+        """Whether an existing file was not exported: no manifest lists it, or its first line is not that of exports."""
+        if file.endswith(".py"):
+            return file not in listed or not self._marked(self._path / file)
+        return file not in listed and not file.endswith((_SUFFIX, ".yaml"))
 
     def _is_gathered(self, file: str) -> bool:
         """Whether a file that combines manifests was written by an export."""

@@ -141,10 +141,8 @@ def export_airflow(
         raise TypeError(f"export_airflow: `translator` is {shown(translator)}; pass an instance of StarlakeTranslator.")
     triggers = defined.triggers if defined is not None and automation is None else None
     naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
-    folder, nodes = (
-        DagFolder(Path(output)),
-        [node.id for node in source.graph.nodes.values() if node.kind != "external"],
-    )
+    folder = DagFolder(Path(output))
+    nodes = [node.id for node in source.graph.nodes.values() if node.kind != "external"]
     name = name or folder.free_name(export_name(source, options or AirflowOptions(), select, exclude), nodes)
     request = Request(
         source,

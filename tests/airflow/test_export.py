@@ -239,7 +239,7 @@ def test_what_is_gone_is_removed_and_what_is_not_ours_stays(project, tmp_path):
     manifest = tmp_path / "shop.manifest.json"
     manifest.unlink()
     taken.write_text("# by hand\n")
-    with pytest.raises(ProjectError, match="not exported by us"):
+    with pytest.raises(ProjectError, match="is not an exported file"):
         export_airflow(project, tmp_path, select="domain:kpi", name="shop")
 
 
@@ -291,6 +291,16 @@ def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_
     with pytest.raises(ProjectError, match=r"_kpi_daily.py: belongs to the export 'starlake_starbake'"):
         export_airflow(project, tmp_path, select="domain:kpi", options=AirflowOptions(retries=7))
     assert contents(tmp_path) == first
+
+
+def test_code_in_place_of_an_exported_file_is_neither_replaced_nor_removed(project, tmp_path):
+    written = export_airflow(project, tmp_path).written
+    mine = next(name for name in written if name.endswith("_kpi_daily.py"))
+    (tmp_path / mine).write_text("MINE = True\n")
+    with pytest.raises(ProjectError, match=rf"{mine}: is not an exported file; move it away"):
+        export_airflow(project, tmp_path)
+    assert mine not in export_airflow(project, tmp_path, exclude="domain:kpi", name="starlake_starbake").removed
+    assert (tmp_path / mine).read_text() == "MINE = True\n"
 
 
 def test_files_of_an_earlier_version_are_taken_over(project, tmp_path):
