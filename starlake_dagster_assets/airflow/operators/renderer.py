@@ -29,7 +29,7 @@ def url_parts(url: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class OperatorRenderer:
-    """The words of one environment; a subclass says what is different.
+    """Renderer of the Airflow operators of one environment; subclasses define the parts that differ.
 
     Attributes:
         dag: The DAG to write.
@@ -70,11 +70,11 @@ class OperatorRenderer:
 
     @property
     def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
-        """A setup and a teardown around all commands, each a task id, an operator and its arguments."""
+        """A setup and a teardown task for all commands, each as a task id, an operator and its arguments."""
         return None
 
     def alone(self, task: TaskSpec) -> bool:
-        """Whether a task runs no command: what waits for files, and the end of the wait."""
+        """Whether a task runs no Starlake command: it waits for files, or ends the wait."""
         return task.kind == "wait" or (task.kind == "start" and task.waiting is not None and not task.waiting.ack)
 
     # -------------------------------------------------------------------------------------- what they share
@@ -162,7 +162,7 @@ class OperatorRenderer:
         return "{{ manifest('" + f"{self.dag.id}.py" + "') }}" if self.dag.embedded else "{{ manifest() }}"
 
     def result_arguments(self, task: TaskSpec) -> Arguments:
-        """Returns the arguments by which the files decide the result of a load, and the audit that of a transform."""
+        """Returns the callbacks that determine a result: of a load by its files, of a transform by its audit row."""
         if task.audited:
             return [("post_execute", Call("end_transform", [*task.audited, Raw("**AUDIT")]))]
         if task.kind != "load":
