@@ -38,9 +38,9 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.file_store import Store
 from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
-from starlake_dagster_assets.execution.backends.protocol import Attempt
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 
-project, attempt = StarlakeProject("starlake", env="DUCKDB"), Attempt()
+project, attempt = StarlakeProject("starlake", env="DUCKDB"), StepAttempt()
 uses = {
     "duckdb": lambda: embedded_runner(project.root),
     "shell": lambda: launch_by_dagster_shell(["/bin/true"], {}, Path("."), 1).stop(),

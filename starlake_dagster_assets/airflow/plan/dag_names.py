@@ -35,7 +35,7 @@ def name_of_cron(cron: str, presets: Mapping[str, str]) -> str:
     """Returns a cron expression as a word: the name of its preset, or else its fields.
 
     Examples:
-        >>> spoken("0 5 * * *", {"morning": "0 5 * * *"}), spoken("*/15 6-18 * * 1-5", {})
+        >>> name_of_cron("0 5 * * *", {"morning": "0 5 * * *"}), name_of_cron("*/15 6-18 * * 1-5", {})
         ('morning', 'cron_xby15_6to18_x_x_1to5')
     """
     for known in (presets, {name: text for name, text in PRESETS.items() if name not in presets}):

@@ -38,7 +38,7 @@ def convert_literals(tree: Any, dialect: str) -> Any:
     """Gives numbers with a fraction or an exponent the type that they have in the dialect.
 
     Raises:
-        Doubt: A number has a type that DuckDB does not give it.
+        InexactTranslationError: A number has a type that DuckDB does not give it.
     """
     for node in list(tree.find_all(exp.Literal)):
         text = str(node.this).lower()
@@ -57,7 +57,7 @@ def convert_casts(tree: Any, dialect: str, kinds: Kinds) -> Any:
     """Rewrites the forms of a statement that depend on the types of their operands.
 
     Raises:
-        Doubt: A form cannot be translated.
+        InexactTranslationError: A form cannot be translated.
     """
     for node in reversed(list(tree.find_all(*_RULES))):
         rule = next(found for kind, found in _RULES.items() if isinstance(node, kind))

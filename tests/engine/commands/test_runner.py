@@ -255,8 +255,8 @@ def test_a_signal_stops_a_load_and_gives_the_file_back(bench: Any, number: int) 
     endless = "create table shop.big as select count(*) c from range(100000000000) a where a.range % 7 = 3"
     bench.table(extra=f"presql: ['{endless}']")
     bench.file("orders_1.csv", "1,a,1")
-    program = "from starlake_dagster_assets.cli.embedded import register\nimport typer\napp = typer.Typer()\n"
-    program += "app.callback()(lambda: None)\nregister(app)\napp()"
+    program = "from starlake_dagster_assets.cli.embedded import register_embedded\nimport typer\napp = typer.Typer()\n"
+    program += "app.callback()(lambda: None)\nregister_embedded(app)\napp()"
     argv = [sys.executable, "-c", program, "embedded", "load"]
     with subprocess.Popen(
         argv, env=bench.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
