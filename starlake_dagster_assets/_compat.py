@@ -1,4 +1,4 @@
-"""Capabilities of the installed Dagster, probed here alone, and never by its version."""
+"""Capabilities of the installed Dagster, determined by its features and never by its version."""
 
 import inspect
 import warnings

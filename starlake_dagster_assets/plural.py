@@ -1,4 +1,4 @@
-"""Numbers of things, in words."""
+"""Phrases such as "1 file" and "2 files"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Starlake project as Python sees it: where it is, what it holds, what is wrong with it."""
+"""`StarlakeProject`: the directory of a project, its content and its problems."""
 
 from __future__ import annotations
 

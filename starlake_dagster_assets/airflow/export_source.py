@@ -1,4 +1,4 @@
-"""A source of an export: a project, or the asset graph that Dagster definitions hold of one."""
+"""Source of an export: a project, or the asset graph of a project in Dagster definitions."""
 
 from __future__ import annotations
 

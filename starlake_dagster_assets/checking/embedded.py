@@ -1,4 +1,4 @@
-"""Tables and tasks that the embedded engine refuses. The checks are the engine's own; no data is read or written."""
+"""Tables and tasks that the embedded engine rejects. The checks are the engine's own; no data is read or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`starlake-dagster doctor`: what is there to run a project with."""
+"""`starlake-dagster doctor`: checks what is installed and configured to run a project."""
 
 from __future__ import annotations
 

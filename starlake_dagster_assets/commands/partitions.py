@@ -1,4 +1,4 @@
-"""Partitions as commands know them: keys, dimensions and the window of time."""
+"""Partitions of a command: keys, dimensions and the time window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attributes of a component that YAML says in another way than Python: where commands run, and what starts them."""
+"""Attributes of the component whose YAML differs from Python: execution environments and automation."""
 
 from collections.abc import Mapping
 from contextlib import suppress

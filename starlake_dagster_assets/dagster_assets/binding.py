@@ -1,4 +1,4 @@
-"""From a running step back to its project, without objects in metadata and without global state."""
+"""Finds the project and the nodes of a running step, without objects in metadata and without global state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

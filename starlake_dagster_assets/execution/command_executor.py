@@ -1,4 +1,4 @@
-"""Runs one command at a time: its lines to the listener and the parser, its audit rows at the end."""
+"""Runs one command at a time, passes its lines on, and reads its audit rows at the end."""
 
 from __future__ import annotations
 

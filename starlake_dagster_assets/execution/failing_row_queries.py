@@ -1,4 +1,4 @@
-"""From an expectation, a query that counts what is wrong or gives a verdict, to a query of the rows that are wrong."""
+"""Derives the query of the failing rows from the query of an expectation."""
 
 from __future__ import annotations
 

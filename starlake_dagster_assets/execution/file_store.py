@@ -1,4 +1,4 @@
-"""Looks at the files of a directory, on a local disk or wherever fsspec reaches (`gs://`, `s3://`, `abfs://`, …)."""
+"""Lists the files of a directory, on a local disk or wherever fsspec reaches (`gs://`, `s3://`, `abfs://`, …)."""
 
 from __future__ import annotations
 

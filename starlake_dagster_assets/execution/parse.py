@@ -1,4 +1,4 @@
-"""From the lines of a Starlake process to events: a state machine without clock, files or processes.
+"""Parses the lines of a Starlake process into events: a state machine without clock, files or processes.
 
 The markers are those that Starlake 1.6 prints; an unknown log format gives no table events, so that the audit decides.
 """

@@ -1,4 +1,4 @@
-"""State of one run: its executor, its job ids, and the nodes whose result those that read them cannot use."""
+"""State of one run: its executor, its job ids, and the nodes whose dependents cannot run."""
 
 from __future__ import annotations
 

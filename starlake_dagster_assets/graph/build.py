@@ -1,4 +1,4 @@
-"""From a resolved project to its graph: nodes, edges and what is wrong with them."""
+"""Builds the graph of a resolved project: nodes, edges and their problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph as one HTML page: an SVG in columns, from what is read to what is made of it; no network, no library."""
+"""The graph as one HTML page: an SVG with sources on the left and targets on the right; no network, no library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neutral asset graph: what the project holds, by final names, with nothing of Dagster or Airflow in it."""
+"""The asset graph of a project, by final names: independent of Dagster and Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions from the DAG files that `starlake dag-generate` wrote: the way out of starlake-dagster."""
+"""Definitions from the DAG files that `starlake dag-generate` wrote, to migrate from starlake-dagster."""
 
 import json
 from collections.abc import Mapping, Sequence

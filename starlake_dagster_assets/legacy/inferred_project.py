@@ -1,4 +1,4 @@
-"""A project of which only DAG files are there: tables and tasks by name, with what their trees say they read."""
+"""A project inferred from DAG files alone: tables and tasks by name, with the dependencies of their trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands as Spark jobs on Dataproc: on a cluster that is there, or on one that is made for each run."""
+"""Commands as Spark jobs on Dataproc: on an existing cluster, or on one that is created for each run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From graph and triggers to DAGs: what starts together shares one, and assets link them."""
+"""Builds the DAGs of an export: nodes that start together share a DAG, and Airflow assets connect the DAGs."""
 
 from __future__ import annotations
 

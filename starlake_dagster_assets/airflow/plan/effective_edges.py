@@ -1,4 +1,4 @@
-"""The edges that Dagster has: those of the project, as a translator or definitions leave them."""
+"""Edges as Dagster has them: those of the project, with the changes of a translator or of definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of whole DAGs: one per run, for DAGs of which other DAGs follow several nodes."""
+"""Asset events of whole DAGs: one event per run of a DAG that materializes several upstreams of another DAG."""
 
 from __future__ import annotations
 

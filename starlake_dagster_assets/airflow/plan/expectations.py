@@ -1,4 +1,4 @@
-"""Expectations as tasks: Starlake writes what became of them into its audit, and a task asks there."""
+"""Expectations as Airflow tasks, which query the results that Starlake wrote into its audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that loads wait for, as far as the environment can look there."""
+"""Files that loads wait for, where the environment can list them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ConditionScope:
         return UpstreamsMoved(self, node) if is_condition else None
 
     def due(self, node: str, context: Any) -> list[LineageTarget]:
-        """Returns what of a node is due.
+        """Returns the partitions of a node, or the whole node, that are due.
 
         Args:
             node: Its id.

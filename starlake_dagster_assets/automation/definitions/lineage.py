@@ -1,4 +1,4 @@
-"""Lineage sensors: each starts the tasks of one job once their upstreams have moved, and says what it waits for."""
+"""Lineage sensors: each starts the due tasks of one job, or reports which upstreams they wait for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class FileSet:
 
     @classmethod
     def of(cls, marks: Mapping[str, str]) -> FileSet:
-        """Returns the set of some files, from the mark of each by its name."""
+        """Returns the set of files, from a mapping of file names to marks (size, time, etag)."""
         told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
         digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls(tuple(marks), digest, tuple(marks.values()))

@@ -126,7 +126,7 @@ class NoArrival:
 def unstable_since(
     scan: DirectoryScan, before: Mapping[str, tuple[str, float]], wait: float
 ) -> dict[str, tuple[str, float]]:
-    """Returns the sets that are not known to be complete by their times of writing: digests, and since when they last.
+    """Returns digest, and time since which it is unchanged, of each set that write times do not prove complete.
 
     A set is stable once its youngest file was written `wait` seconds ago. Where the store says no time of writing, or
     one in the future, it is stable once it has been the same for as long.

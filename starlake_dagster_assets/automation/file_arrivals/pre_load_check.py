@@ -1,4 +1,4 @@
-"""Directory and files of some tables at one moment, and a second listing of them before they are loaded."""
+"""Pre-load check: the files of some tables in a directory, listed by a tick and again before the load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State of an arrival sensor between two ticks: hints only; files and runs tell what was loaded."""
+"""State of an arrival sensor between two ticks: only hints, because files and runs determine what was loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tags of a run that tell its steps what the sensor saw of its files."""
+"""Run tags that pass the files that a sensor found to the steps of the run."""
 
 from __future__ import annotations
 

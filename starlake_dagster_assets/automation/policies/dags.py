@@ -1,4 +1,4 @@
-"""DAG configurations: which one a node has, what its variables are, and the name of the file that it would be in."""
+"""DAG configurations: the one of each node, its variables, and the file name that it gives."""
 
 from __future__ import annotations
 

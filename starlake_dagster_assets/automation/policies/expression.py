@@ -1,4 +1,4 @@
-"""`a & (b | c)`: which upstreams must have moved, as a condition over node ids."""
+"""Expressions such as `a & (b | c)`: the upstreams that must have updates, by node id."""
 
 from __future__ import annotations
 

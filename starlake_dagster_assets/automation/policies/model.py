@@ -1,4 +1,4 @@
-"""The vocabulary of triggers: free of Dagster, shared with the Airflow export."""
+"""Types of triggers, jobs and policies: independent of Dagster, shared with the Airflow export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of reasons: what operators read in a tick that started no run."""
+"""Texts of skip reasons, which users read for a tick that started no run."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class StarlakeAutomation(BaseModel):
         return chosen
 
     def node_settings(self) -> NodeSettings:
-        """Returns what holds for every table and task, by the names of DAG configurations."""
+        """Returns the settings of every table and task, by the option names of DAG configurations."""
         found = {name: getattr(getattr(self, group), field) for name, (group, field) in FIELDS.items()}
         found["timezone"] = self.timezone
         known = NodeSettings.model_fields

@@ -1,4 +1,4 @@
-"""Conditions on the upstreams of tasks, from what the tasks read and from their settings."""
+"""Conditions on the upstreams of tasks, from the edges of the graph and the settings of the tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns as they are: the warehouse's own schema, and where each column of a task comes from."""
+"""Column metadata: the schema of a table in the warehouse, and the column lineage of a task."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""From an outcome to Dagster's events: materializations, observations, check results."""
+"""Converts outcomes to Dagster events: materializations, observations, check results."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -87,7 +87,7 @@ class Results:
         self._loads.read_before(list(nodes))
 
     def of(self, item: Outcome | FinalOutcome) -> Iterator[StarlakeEvent]:
-        """Yields the events of an outcome, or those left over once its command has ended."""
+        """Yields the events of an outcome; of a final one, the checks and metadata that were not yielded before."""
         if isinstance(item, FinalOutcome):
             yield from self._late_checks(item.outcome)
             yield from self._late_metadata(item.outcome.node)

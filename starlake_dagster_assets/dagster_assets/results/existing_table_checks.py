@@ -1,4 +1,4 @@
-"""Checks run without their assets: results from the table as it is."""
+"""Results of checks that run without their assets: evaluated on the table in its current state."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The events of a step, with what else is to be fetched chained onto them."""
+"""Iterator over the events of a step, with methods that add row counts, columns, previews and samples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

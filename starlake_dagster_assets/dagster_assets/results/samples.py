@@ -1,4 +1,4 @@
-"""A few of the rows behind a failed check, without what the project says is private."""
+"""Sample rows of a failed check, without the values that the project declares private."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Names that Dagster accepts, made once from the names that a project has."""
+"""Converts names of a project to names that Dagster accepts."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Some rows for people to look at, without what the project says is private."""
+"""Preview rows of a table, without the values that the project declares private."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""From a node of the project's graph to an asset of Dagster: one seam, and a small hook for each attribute."""
+"""Converts nodes of the graph to asset specs, with one overridable method per attribute."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The body of a step: what is selected is run, what is learnt becomes Dagster's events, a failure comes last."""
+"""Executes a step: runs the selected nodes, yields their Dagster events, and raises failures at the end."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -262,7 +262,7 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
 
 
 def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
-    """Returns the settings per table that the environment of a runner knows; others would only split loads."""
+    """Returns the settings per table that a runner uses; settings without effect would only split loads."""
     translator = binding.translator
     found: dict[str, Any] = {"spark": translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
     of_tags: Callable[[Sequence[str]], tuple[str, ...]] | None = getattr(runner, "overrides_of", None)

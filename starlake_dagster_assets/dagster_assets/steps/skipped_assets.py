@@ -1,4 +1,4 @@
-"""Events of assets that a run does not make because another run materialized them."""
+"""Events of assets that a run does not materialize because another run has materialized them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

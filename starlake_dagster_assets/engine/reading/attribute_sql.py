@@ -1,4 +1,4 @@
-"""Attributes as SQL: for each the typed value of a raw cell and the reason why the row is refused.
+"""Attributes as SQL: the typed value of each raw cell, and the reason for which its row is rejected.
 
 Order, as the real loader's: trim, empty to null, default, required, pattern, cast, privacy.
 """

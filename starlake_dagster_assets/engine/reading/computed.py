@@ -162,7 +162,7 @@ class _Layers:
             self.errors.append(f"sl_failed{len(self.errors)}")
 
     def _bound(self, wrap: Callable[[str], str], expression: str, what: str) -> str:
-        """Returns the layer with the expression in it, as DuckDB SQL or as Spark SQL, whichever binds."""
+        """Returns the SQL with an expression in it, as DuckDB SQL if that is valid, else translated from Spark SQL."""
         failure: Exception | None = None
         for text in (expression, _from_spark(expression)):
             try:

@@ -1,4 +1,4 @@
-"""Attributes become DuckDB column types: what a target table is made of."""
+"""DuckDB column types of attributes, for the columns of target tables."""
 
 from __future__ import annotations
 

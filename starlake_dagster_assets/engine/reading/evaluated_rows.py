@@ -1,4 +1,4 @@
-"""The records of a source with the values of the attributes: which are right, and why the others are wrong."""
+"""Records of a source with their attribute values: which are valid, and why the others are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files become accepted rows and rejected ones, set-wise in DuckDB.
+"""Reads files and separates accepted from rejected rows, set-wise in DuckDB.
 
 Call `read_incoming` outside of a transaction: a way of parsing that DuckDB refuses must not abort the caller's work.
 """

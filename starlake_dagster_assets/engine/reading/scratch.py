@@ -1,4 +1,4 @@
-"""Temporary tables of one reading."""
+"""Temporary tables that one read of files uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a file that are written as they are read, hence once: where they need not be kept in between."""
+"""Single-pass loads: rows are written while they are read, if they need not be kept in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""White space around values, as the real engine trims it: not what DuckDB's `trim` takes away."""
+"""White space around values, trimmed as the real engine does and not as DuckDB's `trim` does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of a file through a load: stage, ingesting, archive; and back, when the load fails or is killed.
+"""Moves files through the areas of a load: stage, ingesting, archive, and back if the load fails or is killed.
 
 A ticket next to the file in `ingesting` names a marker, a small table that commits with the rows of the file and lives
 until the file has left: a later command that finds the file and its marker knows that the rows are there.

@@ -1,4 +1,4 @@
-"""Replay files: the refused records of a load, to be mended and loaded again (`application.sinkReplayToFile`)."""
+"""Replay files: rejected records of a load, to be corrected and loaded again (`application.sinkReplayToFile`)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def replay_path(project: Project, table: Table, now: datetime) -> Path:
 
 
 def write_replay(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows, path: Path, table: Table) -> int:
-    """Writes the refused records in the form of the table's files, header included.
+    """Writes the rejected records in the form of the table's files, header included.
 
     Records of files with different headers go to files of their own. A file of that name is kept and the new one gets
     a number. To be called after the commit: only then are the other rows in the table.

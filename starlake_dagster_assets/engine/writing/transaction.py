@@ -51,7 +51,7 @@ def roll_back(session: Session) -> None:
 
 
 def run_uninterrupted(action: Callable[[], object]) -> None:
-    """Does what has to be done even while the command is being interrupted."""
+    """Calls an action until it ends without an interruption, such as a rollback while a command is interrupted."""
     while True:
         try:
             action()

@@ -1,4 +1,4 @@
-"""Translates SQL of another warehouse to DuckDB's, exactly, or refuses it by the name of what cannot be translated."""
+"""Translates SQL of another warehouse to DuckDB's with the same meaning, or rejects what it cannot translate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Casts and other forms that depend on the types of their operands: rewritten exactly, or refused."""
+"""Casts and other forms that depend on the types of their operands: rewritten exactly, or rejected."""
 
 from __future__ import annotations
 

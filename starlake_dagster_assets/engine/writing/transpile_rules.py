@@ -1,4 +1,4 @@
-"""Functions and forms of SQL that mean the same in DuckDB once sqlglot has translated them; all others are refused.
+"""Functions and forms of SQL that mean the same in DuckDB once sqlglot has translated them; all others are rejected.
 
 `tests/engine/writing/test_transpile.py` runs the translation of each and compares it with the documented result.
 """

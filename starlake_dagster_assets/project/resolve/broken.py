@@ -1,4 +1,4 @@
-"""Leaving out what has errors, so that the rest of the project can be used."""
+"""Leaves out objects with errors, so that the rest of the project can be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delimited text (`format: DSV`): DuckDB's own parser where it provably means the same, else the careful way."""
+"""Delimited text (`format: DSV`): parsed by DuckDB if that gives the same records, else record by record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The careful way to read delimited text: record by record, for files that DuckDB refuses or may misread.
+"""Reads delimited text record by record, for files that DuckDB rejects or may misread.
 
 A record ends with a line end outside of quotes. Where that is not declared (`multiline: false`), lines are joined only
 if they make one whole record together; otherwise each of them is a record, and one stray quote costs one line.

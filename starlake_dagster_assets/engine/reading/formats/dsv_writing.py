@@ -25,7 +25,7 @@ def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
 
 
 def header_text(names: Sequence[str], dialect: DsvDialect) -> str:
-    """Returns the header line of such records, without its end."""
+    """Returns the header line in the dialect of a table, without line end."""
     special, mark = re.compile(_special(dialect)), dialect.quote
     return dialect.separator.join(
         f"{mark}{name.replace(mark, (dialect.escape or mark) + mark)}{mark}" if mark and special.search(name) else name

@@ -1,4 +1,4 @@
-"""A CSV of our own making, between a reader in Python and DuckDB: nothing in it can be misread."""
+"""Intermediate CSV between a reader in Python and DuckDB, in a dialect that DuckDB cannot misread."""
 
 from __future__ import annotations
 

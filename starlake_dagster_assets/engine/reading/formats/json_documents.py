@@ -25,7 +25,7 @@ class _Window:
         self.ended = False
 
     def more(self) -> bool:
-        """Reads on, twice as much as there is; False at the end of the stream."""
+        """Reads more text, as much as is unread or more; returns False at the end of the stream."""
         parts, size = [self.text[self.at :]], 0
         wanted = max(1 << 20, len(parts[0]))
         while size < wanted and not self.ended:

@@ -1,4 +1,4 @@
-"""Text by lines, one column: what POSITION and JSON are made of."""
+"""Reads text line by line into one column, for POSITION and JSON."""
 
 from __future__ import annotations
 

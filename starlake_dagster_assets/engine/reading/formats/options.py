@@ -1,4 +1,4 @@
-"""`metadata.options`: what a reader takes from them, what it may ignore and what it refuses."""
+"""`metadata.options`: what a reader takes from them, what it may ignore and what it rejects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A first look at a text file, at the speed of the disk: what decides whether DuckDB may parse it by itself."""
+"""Scans a text file, to determine whether DuckDB may parse it."""
 
 from __future__ import annotations
 

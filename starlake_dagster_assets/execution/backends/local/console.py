@@ -222,7 +222,7 @@ class _Console:
             pass
 
     def code(self) -> int | None:
-        """Its exit code, once it is gone."""
+        """Exit code of the console process, when it has ended; else None."""
         return self._program.wait(_POLL_SECONDS)
 
     def drop(self) -> None:

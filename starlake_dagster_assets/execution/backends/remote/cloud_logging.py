@@ -1,4 +1,4 @@
-"""The lines of an execution in Cloud Logging, from where the last look ended."""
+"""Lines of an execution in Cloud Logging, each read continuing after the last one."""
 
 from __future__ import annotations
 

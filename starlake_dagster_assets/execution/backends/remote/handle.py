@@ -25,7 +25,7 @@ _GROWTH = 1.3
 
 
 class HandleRunner(Protocol):
-    """The runner of a handle, as far as the handle needs it."""
+    """Protocol of the attributes of a runner that its handles use."""
 
     @property
     def environment(self) -> Environment:

@@ -1,4 +1,4 @@
-"""The status of one remote execution, read again and again, also through outages and refusals of its service."""
+"""The status of one remote execution, read again and again, also through outages and rejected calls of its service."""
 
 from __future__ import annotations
 
