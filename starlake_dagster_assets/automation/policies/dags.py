@@ -20,7 +20,7 @@ def ascii_name(text: str) -> str:
     """Returns a name of letters, digits and underscores; accents are dropped.
 
     Examples:
-        >>> word("dags/été-2.py")
+        >>> ascii_name("dags/été-2.py")
         'dags_ete_2_py'
     """
     plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
