@@ -27,7 +27,7 @@ class NamingSource(Protocol):
 
 @dataclass(frozen=True)
 class DefinitionsGraph:
-    """A project as definitions hold it; `definitions_graph` makes it.
+    """Asset graph of a project in Dagster definitions; `definitions_graph` creates it.
 
     Attributes:
         project: The project.

@@ -68,7 +68,7 @@ def notes_of(
 
 
 class _Ordered:
-    """Whether one node is always made after another: by tasks of one DAG, or by assets from DAG to DAG."""
+    """Whether one node always runs after another: by tasks of one DAG, or by assets from DAG to DAG."""
 
     def __init__(self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[Bundle]) -> None:
         self._upstream, self._home = upstream, home
@@ -134,7 +134,7 @@ def pool_notes(
 
 
 def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterator[str]:
-    """Yields a note if the user's own assets that follow the project can be made by a DAG of theirs."""
+    """Yields a note if the user's own assets downstream of the project need a DAG of the user."""
     nodes = [lineage.nodes[one] for one in lineage.own.get(key, ()) if one in lineage.nodes]
     read = [node for node in nodes if node in home]
     if read:

@@ -20,7 +20,7 @@ __all__ = ["unsupported_by_embedded_engine"]
 def unsupported_by_embedded_engine(
     project: Project, engine: Literal["auto", "duckdb", "starlake"], skipped: Collection[str] = ()
 ) -> Iterator[Problem]:
-    """Reports the tables and tasks that the embedded engine refuses.
+    """Reports the tables and tasks that the embedded engine rejects.
 
     Args:
         project: The resolved project.

@@ -86,7 +86,7 @@ class RunReport:
         self.show(outcome)
 
     def finalize(self, outcome: Outcome) -> None:
-        """Takes what is known of an outcome now that its command has ended."""
+        """Updates an outcome with its final result, after its command has ended."""
         self.outcomes[outcome.node.id] = outcome
         self._rows[outcome.node.id] = self._count(outcome)
 

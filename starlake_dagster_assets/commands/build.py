@@ -119,7 +119,7 @@ def transform(
     spark: Mapping[str, str] = _NO_ENV,
     overrides: tuple[str, ...] = (),
 ) -> Command:
-    """Builds `transform`, which runs one task; never with `--recursive`, whose exit code says nothing.
+    """Builds `transform`, which runs one task; never with `--recursive`, whose exit code is not reliable.
 
     Args:
         name: `<task domain>.<file stem>`.

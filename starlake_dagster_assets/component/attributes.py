@@ -39,7 +39,7 @@ __all__ = [
 
 
 class _Fields(dg.Model):
-    """Fields as YAML has them; the Python class refuses what it does not know, with the nearest name that it knows."""
+    """Fields as in YAML; the Python class rejects an unknown one, and its error has the closest known name."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -76,7 +76,7 @@ class ColumnLineage:
         return found
 
     def traced(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """Returns the columns of a task whose origin is known completely, in lower case, with what they are made of.
+        """Returns the columns of a task whose origin is known completely, in lower case, with their source columns.
 
         Args:
             node_id: Any node's id.

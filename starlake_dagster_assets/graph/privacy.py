@@ -71,14 +71,14 @@ class PrivateColumns:
 
     @cached_property
     def _opaque(self) -> frozenset[str]:
-        """Tasks whose SQL does not name all that it reads: Python, scripts, queries made of texts."""
+        """Tasks whose SQL does not name everything that it reads: Python, scripts, queries built from strings."""
         tasks = (
             task for task in self._project.tasks if not task.sql or not task.parse_sql or _DYNAMIC.search(task.sql)
         )
         return frozenset(task.id for task in tasks)
 
     def _derived(self, node_id: str, column: str, on_the_way: set[NodeColumn]) -> bool:
-        """Whether a column is made of a protected one, however many tasks ago, or cannot be traced on the way."""
+        """Whether a column derives from a protected one, over any number of tasks, or cannot be traced."""
         if column in self.names:
             return True
         if (node_id, column) in on_the_way or node_id not in self._tasks:

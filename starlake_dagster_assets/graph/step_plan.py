@@ -18,7 +18,7 @@ _Domain = tuple[str, str]
 
 @dataclass(frozen=True)
 class StepGroup:
-    """Nodes that one step makes.
+    """Nodes that one step materializes.
 
     Attributes:
         name: The domain, with `_2`, `_3`, … for its further groups; unique among the groups of a kind.

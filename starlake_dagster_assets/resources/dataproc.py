@@ -273,7 +273,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         }
 
     def _refuse_batch_limits(self) -> None:
-        """Raises where Dataproc Serverless would refuse the Spark properties.
+        """Raises an error for Spark properties that Dataproc Serverless would reject.
 
         Raises:
             RunnerError: Names the property, its value and what is allowed.

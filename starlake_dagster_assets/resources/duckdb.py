@@ -33,7 +33,7 @@ class StarlakeDuckDB(StarlakeResource):
     @field_validator("memory_limit")
     @classmethod
     def _check_memory(cls, value: str | None) -> str | None:
-        """Refuses what DuckDB would refuse at the first command."""
+        """Rejects values that DuckDB would reject at the first command."""
         if value is not None and not is_variable(value) and not _MEMORY.fullmatch(value.strip()):
             raise ValueError(f"{value!r} is no amount of memory. Write a number and a unit, such as 4GB or 80%")
         return value

@@ -155,7 +155,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 def validate_no_visible_secrets(
     what: str, values: Mapping[str, str], secrets: Collection[str], advice: str, *, by_name: bool = True
 ) -> None:
-    """Raises where a value that anyone who may look at an execution can read holds a secret.
+    """Raises an error for a secret in a value that anyone who can view an execution can read.
 
     Args:
         what: The field that has the values, for the message.

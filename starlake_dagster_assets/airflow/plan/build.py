@@ -238,7 +238,7 @@ class _Planner:
         return {node: own[self._leader(node, own)] for node in own}
 
     def _leader(self, node: str, own: Mapping[str, Start]) -> str:
-        """Returns the node whose DAG makes a node: itself, or the closest downstream node with a trigger."""
+        """Returns the node in whose DAG a node runs: itself, or the closest downstream node with a trigger."""
         if self._triggers[node].triggered_by != "none":
             return node
         inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
@@ -328,7 +328,7 @@ class _Planner:
 
     @cached_property
     def _components(self) -> Mapping[str, str]:
-        """The first node of all that is connected with a node, through what is exported."""
+        """The first node of the connected component of each node, in the graph of exported nodes."""
         found: dict[str, str] = {}
         for start in self._nodes:
             stack = [start]

@@ -1,4 +1,4 @@
-"""Names of DAGs, which are those of their files too: short, and the same as long as their first node is."""
+"""Names of DAGs and of their files: short, and unchanged as long as the first node of the DAG is the same."""
 
 from __future__ import annotations
 

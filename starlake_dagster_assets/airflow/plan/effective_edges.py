@@ -36,7 +36,7 @@ class ExportLineage:
         return {key: node for node, key in self.keys.items()}
 
     def around(self, made: Iterable[Key]) -> frozenset[Key]:
-        """Returns the assets outside the project that are connected with given nodes through such assets alone.
+        """Returns the assets outside the project that are connected with given nodes only through other such assets.
 
         Args:
             made: Keys of the nodes that are looked from.

@@ -56,7 +56,7 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
-    """Returns the id of the task that makes a node.
+    """Returns the id of the task that materializes a node.
 
     `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
     """

@@ -238,7 +238,7 @@ class DagSpec:
 
 @dataclass(frozen=True)
 class External:
-    """An asset that no DAG makes.
+    """An asset that no exported DAG materializes.
 
     Attributes:
         key: Its asset key.

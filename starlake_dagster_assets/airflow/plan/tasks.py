@@ -61,7 +61,7 @@ class TaskMaker:
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def task_of(self, node: Node) -> str:
-        """Returns the id of the task that makes a node."""
+        """Returns the id of the task that materializes a node."""
         if self.granularity == "batch" and node.table:
             return f"load_{id_part(node.table.domain)}"
         return self.ids[node.id]
@@ -220,7 +220,7 @@ def _owner(nodes: Sequence[Node]) -> str | None:
 
 
 def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
-    """Raises an error for two tasks of one id, or a task and a group of one id, which Airflow refuses.
+    """Raises an error for two tasks of one id, or a task and a group of one id, which Airflow rejects.
 
     Args:
         dag: Id of the DAG.

@@ -21,7 +21,7 @@ _RECENT, _PAGE, _MOST = 50, 200, 5000
 
 
 class LoadRuns:
-    """The runs of one job, read when they are asked for.
+    """The runs of one job, read when they are first used.
 
     Args:
         context: Of the tick.

@@ -112,7 +112,7 @@ class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
         return f"the upstreams of {self._node} have updates that it has not read"
 
     def evaluate(self, context: Any) -> Any:
-        """Returns what of the asset is due."""
+        """Returns the subset of the asset that is due."""
         due = self._scope.due(self._node, context)
         partitions = {AssetKeyPartitionKey(context.key, one.partition) for one in due if one.partition is not None}
         if partitions:

@@ -34,7 +34,7 @@ def _silent(text: str) -> None:
 
 
 class GuardedRun:
-    """The guard of one run: what `RunSettings.not_ready` asks.
+    """The guard of one run, which `RunSettings.not_ready` calls.
 
     Args:
         pre_load: The policy of a table; its `guard` says who looks: `files`, `cli` or `none`.

@@ -245,7 +245,7 @@ class _Builder:
         return list(first), sorted(rest)
 
     def _runs_along(self, up: str, node: str) -> bool:
-        """Whether an upstream can be made in the run of a node: nothing starts it, or the same tick does."""
+        """Whether an upstream can run together with a node: it has no trigger, or the same tick starts it."""
         triggered_by, clock, preload = self._own_triggers[up]
         same_tick = triggered_by == "schedule" and clock == self._own_triggers[node][1] and preload is None
         return triggered_by in (_FOLLOWS, "none") or same_tick
@@ -290,7 +290,7 @@ class _Builder:
         return partitions, column
 
     def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:
-        """Whether nothing says that the sink of a node has partitions of time.
+        """Whether no setting or attribute shows that the sink of a node has time partitions.
 
         A column that is described with another type is told only where the node itself asks for partitions.
         """

@@ -67,7 +67,7 @@ class JobGroups:
 
     @cached_property
     def _leaders(self) -> Mapping[str, str]:
-        """The node in whose job a node is made that nothing else starts, or the same tick."""
+        """For each node without a trigger, or with the same tick: the node in whose job it runs."""
         found: dict[str, str] = {}
         for node, first in self._needed.items():
             for one in first:

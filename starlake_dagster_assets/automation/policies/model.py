@@ -91,7 +91,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A node that must have been made since the last run."""
+    """A node that must have been materialized since the last run."""
 
     node: str
 

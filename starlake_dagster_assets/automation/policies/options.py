@@ -191,7 +191,7 @@ class OptionReader:
 
 
 def merged(*said: NodeSettings) -> NodeSettings:
-    """Settings in which the first word that says a thing counts.
+    """Merged settings: the first source that sets an option takes precedence.
 
     Args:
         said: The nearest first.

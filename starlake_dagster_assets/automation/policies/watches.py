@@ -66,7 +66,7 @@ class Watches:
 
     @cached_property
     def frequencies(self) -> Mapping[str, str]:
-        """The cron by which each node is made, if it is known: its own, else that of what it reads most often."""
+        """The cron by which each node runs, if known: its own, else that of its most frequent upstream."""
         found: dict[str, str] = {}
         for node in self.order:
             crons = [found[up] for up in self.graph.upstream[node] if up in found]

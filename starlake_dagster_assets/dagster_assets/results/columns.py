@@ -60,5 +60,5 @@ class TaskColumnLineage:
 
     @cached_property
     def columns(self) -> ColumnLineage:
-        """The columns of the whole graph, and what they are made of."""
+        """The columns of the whole graph, with their lineage."""
         return ColumnLineage(self._translator.graph, self._translator.project)

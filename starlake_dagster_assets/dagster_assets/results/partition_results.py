@@ -150,7 +150,7 @@ class LoadPartitions:
         return oldest if oldest is not None and oldest.timestamp() < start.timestamp() else None
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
-        """Observes that no file was there, for each partition that was asked for."""
+        """Yields an observation that there was no file, for each requested partition."""
         asked = self._partition.keys if self._partition is not None else ()
         if not asked or self._windows is None:
             yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing", **metadata})

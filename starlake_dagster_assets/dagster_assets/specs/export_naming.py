@@ -22,7 +22,7 @@ def naming_of(
     own: Mapping[_Key, tuple[_Key, ...]] | None = None,
     airflow: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Naming:
-    """Keys, groups and upstreams that differ from the project's own, and what is not of the project.
+    """Keys, groups and upstreams that differ from those of the project, and assets outside the project.
 
     Args:
         graph: The graph of the project.

@@ -18,7 +18,7 @@ _LONGEST_TAG = 63
 
 
 def key_part(text: str) -> str:
-    """Returns a part of an asset key: accents dropped, other refused characters become `_`.
+    """Returns a part of an asset key: accents dropped, other invalid characters become `_`.
 
     Examples:
         >>> key_part("café$2024"), key_part("a-b.c")

@@ -193,7 +193,7 @@ class StepUpdates:
 
     @cached_property
     def newest(self) -> Mapping[dg.AssetKey, Any]:
-        """Newest materializations of the tasks and of what they read, asked for once."""
+        """Newest materializations of the tasks and their upstreams, read once."""
         keys = {up for key in self._nodes for up in self.upstream(key)} | self._nodes.keys()
         return newest_materializations(self._instance, keys)
 

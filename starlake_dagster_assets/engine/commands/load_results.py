@@ -56,7 +56,7 @@ class LoadResults:
 
     @contextmanager
     def table(self, name: TableName, files: Sequence[Path]) -> Generator[None]:
-        """Reports a table: what is to be loaded, and at the end whether all of it was."""
+        """Reports a table: the files to load, and at the end whether all of them were loaded."""
         names = tuple(printable(file.name) for file in files)
         self._report(TableStarted(*name, names))
         errors, loaded = len(self.errors), len(self._loaded)
@@ -76,7 +76,7 @@ class LoadResults:
     def isolated(
         self, where: Location | None = None, *, tables: Sequence[TableName] = (), last: bool = False
     ) -> Generator[None]:
-        """Records what goes wrong with one file, table, connection or domain, so that the others are loaded.
+        """Records the error of one file, table, connection or domain, so that the others are still loaded.
 
         A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
 

@@ -44,7 +44,7 @@ def run_stage(
     report: Callable[[TableFailed], None],
     rest_seconds: float = 0,
 ) -> None:
-    """Moves arrived files to the stage area; what cannot be moved costs only itself.
+    """Moves arrived files to the stage area; a file that cannot be moved does not affect the others.
 
     Args:
         project: The project.

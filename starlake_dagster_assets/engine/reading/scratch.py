@@ -56,5 +56,5 @@ def count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
 
 
 def inserted(con: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """Runs an INSERT or a CREATE TABLE AS; the number of rows that it made."""
+    """Runs an INSERT or a CREATE TABLE AS; returns the number of rows."""
     return int(con.execute(sql).fetchall()[0][0])

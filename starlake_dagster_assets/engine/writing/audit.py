@@ -136,7 +136,7 @@ class Auditor:
             self._soon(lambda: self._record(outcome))
 
     def reject(self, incoming: AcceptedRows, domain: str, schema: str) -> None:
-        """Adds the refused rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
+        """Adds the rejected rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
         self._soon(lambda: self._reject(incoming, domain, schema))
 
     def expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:

@@ -181,7 +181,7 @@ def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
 
 
 def _refusal(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
-    """Records the refused rows of a file that is refused for them."""
+    """Records the rejected rows of a file that is rejected because of them."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
     _tell_limit(job, incoming)

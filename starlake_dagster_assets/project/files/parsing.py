@@ -44,7 +44,7 @@ class FileParser:
         self.macro_hash = _hash(f"{path}\0{text}\0" for path, text in sorted(macros.items()))
 
     def parse(self, file: SourceFile) -> Parsed:
-        """Parses one file; what is wrong becomes problems, nothing is raised."""
+        """Parses one file; errors are collected as problems and not raised."""
         try:
             source = _normal(file.content.decode("utf-8-sig"))
         except UnicodeDecodeError as error:

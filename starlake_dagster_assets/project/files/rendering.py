@@ -35,7 +35,7 @@ _IMPORT = re.compile(r"\{%[-+]?\s*(?:import|from|include|extends)\b")
 
 
 class RenderError(Exception):
-    """A template that Jinja refuses.
+    """A template that Jinja rejects.
 
     Args:
         message: What is wrong.

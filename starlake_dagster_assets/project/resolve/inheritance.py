@@ -29,7 +29,7 @@ def merge_metadata(domain: Raw, table: Raw) -> dict[str, Any]:
 
 
 def resolve_metadata(found: Raw, application: Application) -> Metadata:
-    """Fills in what neither the table nor its domain says.
+    """Fills in defaults for keys that neither the table nor its domain sets.
 
     Args:
         found: The merged keys.
