@@ -29,7 +29,7 @@ def id_part(text: str) -> str:
     Letters of non-Latin scripts stay: Airflow accepts them.
 
     Examples:
-        >>> id_part("order$ été-1"), word("注文")
+        >>> id_part("order$ été-1"), id_part("注文")
         ('orderS__t_-1', '注文')
     """
     return "".join(char if _is_kept(char) else "_" for char in text.replace("$", "S"))
