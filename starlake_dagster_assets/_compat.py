@@ -20,7 +20,7 @@ __all__ = [
     "has_freshness_policies",
     "in_process_executor",
     "is_blocking",
-    "most_kinds",
+    "max_kinds",
     "quiet",
     "register_library",
     "retry_tags",
@@ -54,7 +54,7 @@ def quiet() -> Generator[None, None, None]:
 
 
 @cache
-def most_kinds() -> int:
+def max_kinds() -> int:
     """Returns the largest number of kinds of an asset: 3 in Dagster 1.9, more later."""
     try:
         dg.AssetSpec("probe", kinds={"a", "b", "c", "d"})

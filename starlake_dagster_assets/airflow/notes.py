@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key
-from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
@@ -27,7 +27,7 @@ _FEW = 5
 
 def notes_of(
     request: Request,
-    found: Sequence[Bundle],
+    found: Sequence[DagNodes],
     home: Mapping[str, int],
     triggers: Mapping[str, Trigger],
     preloads: Mapping[str, PreLoad],
@@ -70,11 +70,13 @@ def notes_of(
 class _Ordered:
     """Whether one node always runs after another: by tasks of one DAG, or by assets from DAG to DAG."""
 
-    def __init__(self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[Bundle]) -> None:
+    def __init__(
+        self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[DagNodes]
+    ) -> None:
         self._upstream, self._home = upstream, home
         self._starts: list[frozenset[str]] = [frozenset(self._started_by(bundle, found)) for bundle in found]
 
-    def _started_by(self, bundle: Bundle, found: Sequence[Bundle]) -> Iterator[str]:
+    def _started_by(self, bundle: DagNodes, found: Sequence[DagNodes]) -> Iterator[str]:
         """Yields the nodes whose update starts a DAG; all nodes of a DAG that it follows as a whole."""
         names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
         homes = [self._home[name] for name in names]
@@ -233,7 +235,7 @@ def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
         yield f"{_few(nodes)}: run by {there} in Dagster, by {here} here"
 
 
-def _how(bundle: Bundle) -> str:
+def _how(bundle: DagNodes) -> str:
     if isinstance(bundle.start, Clock):
         return f"`{bundle.start.cron}`"
     return "files" if isinstance(bundle.start, FileGrouping) else "hand"

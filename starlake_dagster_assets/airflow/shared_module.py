@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-__all__ = ["Helper", "helper"]
+__all__ = ["SharedModule", "helper"]
 
 _BLOCKS = (ast.ClassDef, ast.FunctionDef)
 _PACKAGE = "starlake_dagster_assets"
@@ -54,7 +54,7 @@ from __future__ import annotations
 '''
 
 
-class Helper:
+class SharedModule:
     """Source of the module that the DAG files import.
 
     Attributes:
@@ -68,7 +68,7 @@ class Helper:
 
 
 @lru_cache(maxsize=1)
-def helper(marker: str) -> Helper:
+def helper(marker: str) -> SharedModule:
     """Returns the module, concatenated from the sources of modules of this package.
 
     Args:
@@ -100,7 +100,7 @@ def helper(marker: str) -> Helper:
     lines = [f"import {name}" for name in sorted(plain)]
     lines += [_from(module, imports[module]) for module in sorted(imports) if module not in third]
     lines += ["", *(_from(module, imports[module]) for module in third)]
-    return Helper(head + "\n".join(lines) + "\n\n" + "\n\n\n".join(bodies) + "\n")
+    return SharedModule(head + "\n".join(lines) + "\n\n" + "\n\n\n".join(bodies) + "\n")
 
 
 def _from(module: str, names: set[str]) -> str:

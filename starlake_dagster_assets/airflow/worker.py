@@ -20,7 +20,7 @@ from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResu
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.parse import OutputParser
-from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_uncertain
+from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_unknown_expectations
 
 __all__ = ["main"]
 
@@ -126,7 +126,7 @@ class _LoadTask:
         self._taken.note(files, [])
         ending = _ending(self._argv, self._environ, spec.expected, spec.repeated, partial(self._taken.note, files))
         ending = replace(ending, files=files.after(ending.events, adopted=False))
-        verdicts = with_uncertain(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
+        verdicts = with_unknown_expectations(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
         alone = {table: verdict for (_, table), verdict in verdicts.items()}
         final = self._taken.resolve(alone, ending, files)
         code = self._exit_code({name: final[name[1]] for name in verdicts}, ending)

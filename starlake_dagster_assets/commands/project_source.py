@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from starlake_dagster_assets.commands.secret_forms import hidden
+from starlake_dagster_assets.commands.secret_forms import masked
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
@@ -109,7 +109,7 @@ def secrets_of(project: Project) -> frozenset[str]:
 def redact(text: str, secrets: frozenset[str]) -> str:
     """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = hidden(text, secret) if secret else text
+        text = masked(text, secret) if secret else text
     return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
 
 

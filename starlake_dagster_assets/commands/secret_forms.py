@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
-__all__ = ["hidden"]
+__all__ = ["masked"]
 
 _SHOWN = "***"
 _REMEMBERED = 2000
@@ -34,11 +34,11 @@ class _Forms:
     codes: tuple[str, ...]
 
 
-def hidden(text: str, secret: str) -> str:
+def masked(text: str, secret: str) -> str:
     """Returns the text with a secret replaced by `***`, in each form in which it can be written.
 
     Examples:
-        >>> hidden("user=sl&pw=p%40ss+word, auth=c2w6cEBzcyB3b3Jk", "p@ss word")
+        >>> masked("user=sl&pw=p%40ss+word, auth=c2w6cEBzcyB3b3Jk", "p@ss word")
         'user=sl&pw=***, auth=***'
     """
     forms = _forms_of(secret)

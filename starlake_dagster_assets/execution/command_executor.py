@@ -21,14 +21,14 @@ from starlake_dagster_assets.commands.model import (
 from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import (
-    ClosingRunner,
+    AdoptingRunner,
+    CloseableRunner,
     FileReader,
-    KeepingRunner,
     ReportingHandle,
-    ResumingRunner,
     ReturnedFile,
     Runner,
     WarehouseLockingRunner,
+    WarehouseSharingRunner,
     files_of,
     has_lossless_log,
     job_id_of,
@@ -118,7 +118,7 @@ class CommandExecutor:
         A caller that stops early, or an interruption, cancels the command.
         """
         self.ending = CommandEnd((), None)
-        if isinstance(self._runner, KeepingRunner):
+        if isinstance(self._runner, WarehouseSharingRunner):
             self._runner.keep_open()
         try:
             handle = self._runner.start(command)
@@ -157,11 +157,11 @@ class CommandExecutor:
     def unfinished(self, name: str) -> Sequence[Command]:
         """Returns the commands of a name that earlier attempts of the step left, without their results."""
         runner = self._runner
-        return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, ResumingRunner) else ()
+        return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, AdoptingRunner) else ()
 
     def close(self) -> None:
         """Gives up what the runner holds between commands; what could not be released is a warning."""
-        if isinstance(self._runner, ClosingRunner):
+        if isinstance(self._runner, CloseableRunner):
             try:
                 self._runner.close()
             except RunnerError as error:

@@ -19,11 +19,11 @@ from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcom
 from starlake_dagster_assets.execution.previous_loads import find_overwritten_files, resolve_nothing
 from starlake_dagster_assets.execution.read_budget import ReadBudget
 from starlake_dagster_assets.execution.reconcile import (
+    all_loaded,
     early_verdict,
-    landed,
     reconcile_load,
     records_no_load,
-    with_uncertain,
+    with_unknown_expectations,
 )
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.stage_failures import staging_failures
@@ -229,7 +229,7 @@ class _Load:
         verdicts = reconcile_load(self._expected.values(), ending)
         if ending.rows is None:
             blocking = {name for name, node in self._nodes.items() if self._state.blocks(node)}
-            verdicts = with_uncertain(verdicts, ending, blocking)
+            verdicts = with_unknown_expectations(verdicts, ending, blocking)
         outcomes: list[Outcome] = []
         for name, verdict in verdicts.items():
             early = self._early.get(name)
@@ -271,7 +271,7 @@ class _Load:
                 yield self._early[name]
 
     def _evidence(self, name: _Name, event: TableLoaded, rows: Sequence[AuditRow]) -> Evidence:
-        if rows and landed(self._expected[name], event.files, rows):
+        if rows and all_loaded(self._expected[name], event.files, rows):
             return Evidence.AUDIT
         if self._executor.supports_concurrent_reads and self._state.blocks(self._nodes[name]):
             return Evidence.NONE

@@ -25,7 +25,14 @@ from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, ItemsByTa
 from starlake_dagster_assets.execution.row_loss import checked_rows
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["early_verdict", "landed", "reconcile_load", "reconcile_transform", "records_no_load", "with_uncertain"]
+__all__ = [
+    "all_loaded",
+    "early_verdict",
+    "reconcile_load",
+    "reconcile_transform",
+    "records_no_load",
+    "with_unknown_expectations",
+]
 
 NO_FILE = "no file: nothing in the stage area matches the table's pattern"
 _NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?)"
@@ -75,7 +82,7 @@ def early_verdict(
     return checked_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
 
 
-def landed(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
+def all_loaded(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
     """Whether audit rows prove, while a load still runs, that all files of a table were loaded.
 
     Args:
@@ -101,7 +108,7 @@ def records_no_load(one: Expected, ending: CommandEnd) -> bool:
     return not any(is_load_of(row, one) or is_second_step_of(row, one) for row in ending.rows)
 
 
-def with_uncertain(
+def with_unknown_expectations(
     verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Verdict]:
     """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.

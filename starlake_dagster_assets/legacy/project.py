@@ -20,11 +20,11 @@ from starlake_dagster_assets.legacy.inferred_project import project_of_names
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Location, Project, Table, Task
 
-__all__ = ["DagProject", "Part", "environment_variables"]
+__all__ = ["DagProject", "ScheduledNodes", "environment_variables"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ScheduledNodes:
     """Nodes that one schedule of a DAG file runs together.
 
     Attributes:
@@ -200,7 +200,7 @@ class DagProject:
             stack.extend(ups)
         return frozenset(found)
 
-    def _dag(self, part: Part) -> DagConfig:
+    def _dag(self, part: ScheduledNodes) -> DagConfig:
         context = part.context
         options = dict(context.options)
         raws = {raw.lower(): raw for kind, raw in self._ids if kind == "task"}
@@ -249,13 +249,13 @@ class DagProject:
         found |= {("task", task.raw): task.id for task in self._plain.tasks}
         return found | {key: node.id for key, node in graph.by_raw.items()}
 
-    def _nodes(self) -> Mapping[str, tuple[Part, str | None]]:
+    def _nodes(self) -> Mapping[str, tuple[ScheduledNodes, str | None]]:
         """Returns the part that runs each node, and by which cron.
 
         Raises:
             ProjectError: Names what the project does not have, and what two schedules have.
         """
-        found: dict[str, tuple[Part, str | None]] = {}
+        found: dict[str, tuple[ScheduledNodes, str | None]] = {}
         problems: list[Problem] = []
         for part in self.parts:
             for said in (*part.tables, *part.tasks):
@@ -323,7 +323,7 @@ def _env_var(context: DagContext, problems: list[Problem]) -> Mapping[Any, Any]:
     return {}
 
 
-def _parts(contexts: Sequence[DagContext]) -> Iterator[Part]:
+def _parts(contexts: Sequence[DagContext]) -> Iterator[ScheduledNodes]:
     stems = Counter(context.name for context in contexts)
     taken: Counter[str] = Counter()
     for context in contexts:
@@ -333,10 +333,10 @@ def _parts(contexts: Sequence[DagContext]) -> Iterator[Part]:
         several = len(context.schedules) > 1
         for schedule in context.schedules:
             job = f"{name}_{schedule.name}" if several else name
-            yield Part(context, _free(job, taken), schedule.cron, schedule.name, tables=schedule.tables)
+            yield ScheduledNodes(context, _free(job, taken), schedule.cron, schedule.name, tables=schedule.tables)
         if context.roots:
             roots = tuple(context.nodes[key] for key in context.roots)
-            yield Part(context, _free(name, taken), context.cron, tasks=roots)
+            yield ScheduledNodes(context, _free(name, taken), context.cron, tasks=roots)
 
 
 def _free(job: str, taken: Counter[str]) -> str:

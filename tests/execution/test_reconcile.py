@@ -21,7 +21,7 @@ from starlake_dagster_assets.commands.model import (
 )
 from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Log, TableFiles
 from starlake_dagster_assets.execution.parse import OutputParser
-from starlake_dagster_assets.execution.reconcile import landed, reconcile_load, reconcile_transform
+from starlake_dagster_assets.execution.reconcile import all_loaded, reconcile_load, reconcile_transform
 from tests.execution.simulated_loads import Faults, World, verdicts_of
 from tests.fakes.growth import growth
 
@@ -175,9 +175,9 @@ def test_a_load_without_rows_is_not_loaded_in_silence():
 
 
 def test_rows_prove_a_table_while_its_load_runs():
-    assert not landed(TABLE, FILES, [row("a.csv")])
-    assert landed(TABLE, FILES, BOTH)
-    assert not landed(TABLE, FILES, [*BOTH, second(success=False)])
+    assert not all_loaded(TABLE, FILES, [row("a.csv")])
+    assert all_loaded(TABLE, FILES, BOTH)
+    assert not all_loaded(TABLE, FILES, [*BOTH, second(success=False)])
 
 
 def test_a_command_that_could_not_be_started_fails_all():

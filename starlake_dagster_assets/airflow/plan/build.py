@@ -15,7 +15,14 @@ from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.events import DagEvents
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
-from starlake_dagster_assets.airflow.plan.grouping import Bundle, FileGrouping, Start, bundles, reduced, without_covered
+from starlake_dagster_assets.airflow.plan.grouping import (
+    DagNodes,
+    FileGrouping,
+    Start,
+    bundles,
+    reduced,
+    without_covered,
+)
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
@@ -35,7 +42,7 @@ from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import (
     with_starlake_airflow_ids,
 )
 from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
-from starlake_dagster_assets.airflow.plan.tasks import TaskMaker, no_duplicates
+from starlake_dagster_assets.airflow.plan.tasks import TaskBuilder, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
@@ -149,11 +156,11 @@ class _Planner:
             notes,
         )
 
-    def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskMaker:
+    def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskBuilder:
         """Returns the builder of the tasks of an environment."""
         request = self._request
         model = request.project.model
-        return TaskMaker(
+        return TaskBuilder(
             self._graph,
             ids,
             self._uris,
@@ -174,7 +181,7 @@ class _Planner:
         given = self._request.naming.airflow
         return {name: arguments_of(node, given.get(name, {}), self._pool) for name, node in self._nodes.items()}
 
-    def _environment(self, bundle: Bundle) -> EnvironmentName:
+    def _environment(self, bundle: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""
         return self._request.environments.of(bundle.nodes[0])
 
@@ -344,13 +351,13 @@ class _Planner:
         job = self._jobs[node]
         return job.name if job.dag else None
 
-    def _file(self, bundle: Bundle) -> str | None:
+    def _file(self, bundle: DagNodes) -> str | None:
         return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
 
-    def _words(self, bundle: Bundle) -> DagNameParts:
+    def _words(self, bundle: DagNodes) -> DagNameParts:
         return DagNameParts(self._label(bundle), self._file(bundle), self._environment(bundle))
 
-    def _label(self, bundle: Bundle) -> str:
+    def _label(self, bundle: DagNodes) -> str:
         """Returns a word for the trigger of a DAG."""
         if isinstance(bundle.start, Clock):
             return name_of_cron(bundle.start.cron, self._request.project.model.application.schedule_presets)
@@ -358,7 +365,7 @@ class _Planner:
 
     # ----------------------------------------------------------------------------------------------- DAGs
 
-    def _dag(self, name: str, bundle: Bundle, tasks: Sequence[TaskSpec]) -> DagSpec:
+    def _dag(self, name: str, bundle: DagNodes, tasks: Sequence[TaskSpec]) -> DagSpec:
         request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
         job = self._jobs[bundle.nodes[0]]
         clock = bundle.start if isinstance(bundle.start, Clock) else None
@@ -385,7 +392,7 @@ class _Planner:
             airlift_operator=request.options.airlift_operator,
         )
 
-    def _schedule(self, bundle: Bundle) -> Clock | AssetRule | Continuous | None:
+    def _schedule(self, bundle: DagNodes) -> Clock | AssetRule | Continuous | None:
         start = bundle.start
         if isinstance(start, AssetRule):
             return self._events.schedule(bundle, self._uris) if bundle.gated else self._by_uri(start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from starlake_dagster_assets.airflow.plan.grouping import Bundle
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes
 from starlake_dagster_assets.airflow.plan.ids import dag_id
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Split
 from starlake_dagster_assets.graph.model import Graph
@@ -46,11 +46,11 @@ def name_of_cron(cron: str, presets: Mapping[str, str]) -> str:
 
 
 def bundle_names(
-    found: Sequence[Bundle],
+    found: Sequence[DagNodes],
     graph: Graph,
     prefix: str,
     split: Split,
-    words: Callable[[Bundle], DagNameParts],
+    words: Callable[[DagNodes], DagNameParts],
     groups: Mapping[str, str],
 ) -> list[str]:
     """Returns a name for each DAG.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from starlake_dagster_assets.airflow.plan.grouping import Bundle
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes
 from starlake_dagster_assets.airflow.plan.ids import Ids
 from starlake_dagster_assets.airflow.plan.model import AssetRule
 
@@ -20,7 +20,7 @@ class DagEvents:
         ids: Form of the URIs.
     """
 
-    def __init__(self, found: Sequence[Bundle], names: Sequence[str], ids: Ids) -> None:
+    def __init__(self, found: Sequence[DagNodes], names: Sequence[str], ids: Ids) -> None:
         self._home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         wanted = {home for bundle in found for home in self._followed(bundle)}
         form = "{}" if ids == "starlake" else "x-starlake-dag://{}"  # starlake-airflow has an event of that name itself
@@ -32,11 +32,11 @@ class DagEvents:
         """The URIs by a description of their DAG, for messages."""
         return {f"the DAG {uri}": uri for uri in self._uris.values()}
 
-    def of(self, bundle: Bundle) -> str | None:
+    def of(self, bundle: DagNodes) -> str | None:
         """Returns the URI of the event of a DAG; None where nothing follows it as a whole."""
         return self._uris.get(self._numbers[id(bundle)])
 
-    def schedule(self, bundle: Bundle, uris: Mapping[str, str]) -> AssetRule:
+    def schedule(self, bundle: DagNodes, uris: Mapping[str, str]) -> AssetRule:
         """Returns the assets that start a DAG whose tasks follow any of their upstreams.
 
         Args:
@@ -49,7 +49,7 @@ class DagEvents:
         parts = tuple(dict.fromkeys(uris_of_names))
         return AssetRule("|" if len(parts) > 1 else "&", parts)
 
-    def _followed(self, bundle: Bundle) -> frozenset[int]:
+    def _followed(self, bundle: DagNodes) -> frozenset[int]:
         """Returns the numbers of the DAGs of which a DAG follows several nodes."""
         names = bundle.start.names if bundle.gated and isinstance(bundle.start, AssetRule) else ()
         homes = [self._home[name] for name in names]

@@ -9,7 +9,7 @@ from starlake_dagster_assets.airflow.plan.model import AssetRule
 from starlake_dagster_assets.automation.policies.expression import joined
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
 
-__all__ = ["Bundle", "FileGrouping", "Start", "bundles", "is_any", "reduced", "without_covered"]
+__all__ = ["DagNodes", "FileGrouping", "Start", "bundles", "is_any", "reduced", "without_covered"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ Start = Clock | FileGrouping | AssetRule | None
 
 
 @dataclass
-class Bundle:
+class DagNodes:
     """Nodes of one DAG, upstream first.
 
     Attributes:
@@ -86,7 +86,7 @@ def bundles(
     starts: Mapping[str, Start],
     scopes: Mapping[str, tuple[Hashable, ...]],
     size: int,
-) -> list[Bundle]:
+) -> list[DagNodes]:
     """Groups nodes into DAGs.
 
     A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
@@ -99,9 +99,9 @@ def bundles(
         scopes: Values that the nodes of one DAG must have in common, by node id.
         size: Maximum number of nodes per DAG.
     """
-    found: list[Bundle] = []
-    home: dict[str, Bundle] = {}
-    newest: dict[tuple[Hashable, ...], Bundle] = {}
+    found: list[DagNodes] = []
+    home: dict[str, DagNodes] = {}
+    newest: dict[tuple[Hashable, ...], DagNodes] = {}
     for node in order:
         start, scope = starts[node], scopes[node]
         gated = isinstance(start, AssetRule) and is_any(start)
@@ -110,7 +110,7 @@ def bundles(
             key = (scope, "gated" if gated else start)
             known = newest.get(key)
             if known is None or len(known.nodes) >= size or (known.gated and _would_form_cycle(start, known, home)):
-                known = newest[key] = Bundle(scope, start, gated=gated)
+                known = newest[key] = DagNodes(scope, start, gated=gated)
                 found.append(known)
             bundle = known
         bundle.nodes.append(node)
@@ -130,7 +130,7 @@ def _names(start: Start) -> tuple[str, ...]:
     return start.names if isinstance(start, AssetRule) else ()
 
 
-def _would_form_cycle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+def _would_form_cycle(start: Start, bundle: DagNodes, home: Mapping[str, DagNodes]) -> bool:
     """Whether an upstream of a node runs, through other bundles, after the bundle that the node would join."""
     seen: set[int] = set()
     stack = [home[name] for name in _names(start) if home[name] is not bundle]
@@ -144,7 +144,7 @@ def _would_form_cycle(start: Start, bundle: Bundle, home: Mapping[str, Bundle]) 
     return False
 
 
-def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bundle], size: int) -> Bundle | None:
+def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, DagNodes], size: int) -> DagNodes | None:
     """Returns the DAG that runs whenever the rule of a node holds, and only then; None where there is none."""
     if not isinstance(start, AssetRule):
         return None
@@ -161,7 +161,7 @@ def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, Bund
     return None
 
 
-def _starts_with(rule: AssetRule, bundle: Bundle, home: Mapping[str, Bundle]) -> bool:
+def _starts_with(rule: AssetRule, bundle: DagNodes, home: Mapping[str, DagNodes]) -> bool:
     outside = [part for part in rule.parts if not (isinstance(part, str) and home[part] is bundle)]
     if not outside:
         return True

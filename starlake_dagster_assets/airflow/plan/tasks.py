@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from starlake_dagster_assets.airflow.plan.expectations import checked
-from starlake_dagster_assets.airflow.plan.grouping import Bundle, is_any
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes, is_any
 from starlake_dagster_assets.airflow.plan.ids import id_part
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
 from starlake_dagster_assets.airflow.plan.task_arguments import shared_arguments
@@ -21,7 +21,7 @@ from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model.project import Application
 
-__all__ = ["TaskMaker", "no_duplicates"]
+__all__ = ["TaskBuilder", "no_duplicates"]
 
 _CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
 _RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
@@ -29,7 +29,7 @@ _EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor t
 
 
 @dataclass(frozen=True)
-class TaskMaker:
+class TaskBuilder:
     """Builder of the tasks of bundles.
 
     Attributes:
@@ -79,7 +79,7 @@ class TaskMaker:
         tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
         return {task: f"check_{task}" for task in tasks}
 
-    def tasks(self, bundle: Bundle, finished: str | None = None) -> list[TaskSpec]:
+    def tasks(self, bundle: DagNodes, finished: str | None = None) -> list[TaskSpec]:
         """Returns the tasks of a DAG, loads first.
 
         Args:
@@ -160,7 +160,7 @@ class TaskMaker:
             arguments=shared_arguments(self.task_of(nodes[0]), {node.id: self.arguments[node.id] for node in nodes}),
         )
 
-    def _transform(self, node: Node, bundle: Bundle, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
+    def _transform(self, node: Node, bundle: DagNodes, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
         here = [up for up in self.graph.upstream[node.id] if up in inside]
         return TaskSpec(
             self.ids[node.id],
@@ -180,7 +180,7 @@ class TaskMaker:
             arguments=self.arguments[node.id],
         )
 
-    def _trigger_rule(self, node: str, here: Sequence[str], bundle: Bundle) -> str | None:
+    def _trigger_rule(self, node: str, here: Sequence[str], bundle: DagNodes) -> str | None:
         """Returns the trigger rule of a task: a skipped upstream (no file came) stops only what waits for it."""
         rule = self.rules.get(node)
         if rule is None or bundle.gated:

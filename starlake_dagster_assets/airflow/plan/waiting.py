@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from starlake_dagster_assets.airflow.dag_options import Templates
 from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.render.source import jinja
-from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, in_codes
+from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, to_strftime
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.execution.file_store import is_absolute
@@ -79,7 +79,7 @@ class _Paths:
         """Returns a path whose dates are those of the run, in the time zone of the DAG."""
         parts: list[str] = []
         end = 0
-        text = in_codes(text)
+        text = to_strftime(text)
         for match in _PLACE.finditer(text):
             parts.append(self.templates.rooted(text[end : match.start()]))
             parts.append(self._place(match))

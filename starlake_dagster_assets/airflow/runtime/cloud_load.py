@@ -13,7 +13,7 @@ from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_man
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
 from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_load_window
-from starlake_dagster_assets.airflow.runtime.store_areas import RecalledAreas, StoreAreas, store_areas
+from starlake_dagster_assets.airflow.runtime.store_areas import RecordedAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
@@ -120,7 +120,7 @@ class _CloudLoad:
 
     def _files(self, areas: StoreAreas, record: TryRecord) -> LoadFiles:
         """Returns the files of the load, as the record of the try has them from before it."""
-        reader = RecalledAreas(areas, record.listing)
+        reader = RecordedAreas(areas, record.listing)
         return LoadFiles(reader, self._tables, self._spec.domain, archives=areas.archives)
 
     def _end_without_files(self) -> None:

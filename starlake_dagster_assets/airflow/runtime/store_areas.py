@@ -93,7 +93,7 @@ class StoreRecord:
 
 
 @dataclass
-class RecalledAreas:
+class RecordedAreas:
     """Areas whose first listings are the recorded ones from before the load, which another process began.
 
     Attributes:

@@ -23,7 +23,7 @@ from starlake_dagster_assets.automation.file_arrivals.directory_scan import Dire
 from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     Arrival,
     ArrivalRun,
-    NoArrival,
+    NoRunDue,
     Window,
     WindowClosed,
     evaluate_arrival,
@@ -86,13 +86,13 @@ class _Tick:
             return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is still to come.")
         for window in windows:
             verdict = self._verdict(window)
-            if not isinstance(verdict, NoArrival):
+            if not isinstance(verdict, NoRunDue):
                 return self._requested(verdict, window)
             if window is windows[-1] or not verdict.is_empty:
                 self.reasons.append(verdict.reason)
         return self._skipped(scan)
 
-    def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoArrival:
+    def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoRunDue:
         sensor, group, runs = self.sensor, self.sensor.group, self._own_runs
         scan = self._scan(window)
         if scan.acks:
@@ -103,7 +103,7 @@ class _Tick:
         until = window.interval[1].isoformat() if window is not None else ""
         busy = self._busy(scan, runs)
 
-        def decide(*, all_runs: bool = False) -> Arrival | WindowClosed | NoArrival:
+        def decide(*, all_runs: bool = False) -> Arrival | WindowClosed | NoRunDue:
             counts = "" if scan.ack_path else until
             return evaluate_arrival(
                 group.name,

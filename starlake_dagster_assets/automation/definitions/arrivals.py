@@ -8,7 +8,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalGroup, ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_tick import evaluate_tick
-from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.policies.model import Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.commands.project_source import ProjectSource
@@ -55,7 +55,7 @@ def build_arrival_sensors(
             sensors = build_arrival_sensors(project, build_triggers(project, StarlakeAutomation()))
     """
     project = project_of(project, "build_arrival_sensors")
-    bound, triggers = cut(project, triggers, translator)
+    bound, triggers = split_jobs(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     groups = arrival_groups(project, triggers, bound)
     sensors = [

@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
 from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
-from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.automation.policies.model import Triggers
@@ -46,7 +46,7 @@ def build_automation(
     """
     project = project_of(project, "build_automation")
     chosen = triggers if automation is None else settings_of(automation, "build_automation")
-    bound, triggers = cut(project, triggers, translator)
+    bound, triggers = split_jobs(project, triggers, translator)
     sensor_status = dg.DefaultSensorStatus(chosen.status)
     jobs = build_jobs(project, triggers, translator=bound)
     timezone = chosen.timezone or project.model.application.timezone

@@ -28,7 +28,7 @@ from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTran
 
 __all__ = [
     "ConditionScope",
-    "UpstreamsMoved",
+    "UpstreamsUpdated",
     "automation_conditions",
     "build_condition_sensors",
     "upstreams_updated",
@@ -59,7 +59,7 @@ class ConditionScope:
         """Returns the condition of a node; None where its trigger is another one."""
         trigger = self._triggers.triggers.get(node)
         is_condition = trigger is not None and trigger.triggered_by == "condition" and trigger.watch is not None
-        return UpstreamsMoved(self, node) if is_condition else None
+        return UpstreamsUpdated(self, node) if is_condition else None
 
     def due(self, node: str, context: Any) -> list[LineageTarget]:
         """Returns the partitions of a node, or the whole node, that are due.
@@ -95,7 +95,7 @@ class ConditionScope:
         return self._last[1:]
 
 
-class UpstreamsMoved(dg.AutomationCondition[dg.AssetKey]):
+class UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
     """Whether the upstreams of a table or task have updates that it has not read, see `build_lineage_sensors`.
 
     Args:
@@ -208,7 +208,7 @@ def upstreams_updated() -> dg.AutomationCondition[Any]:
 
 
 class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
-    """Placeholder that `build_definitions` replaces by `UpstreamsMoved`."""
+    """Placeholder that `build_definitions` replaces by `UpstreamsUpdated`."""
 
     @property
     def description(self) -> str:
@@ -261,7 +261,7 @@ def with_bound_conditions(
     def bound(spec: Any) -> dg.AssetSpec:
         if spec.key not in reads:
             return spec
-        return spec.replace_attributes(automation_condition=UpstreamsMoved(scope, ids[spec.key]))
+        return spec.replace_attributes(automation_condition=UpstreamsUpdated(scope, ids[spec.key]))
 
     make: Any = dg.AutomationConditionSensorDefinition
     with quiet():

@@ -13,7 +13,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
-__all__ = ["asset_key", "one_grid_each", "unowned_upstreams", "without_own_conditions"]
+__all__ = ["asset_key", "split_by_partitions", "untriggered_upstreams", "without_own_conditions"]
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
@@ -29,7 +29,7 @@ def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
     return dg.AssetKey(node.split("/" if "/" in node else "."))
 
 
-def unowned_upstreams(
+def untriggered_upstreams(
     project: ProjectSource, triggers: Triggers, members: Iterable[str], made: Collection[str]
 ) -> set[str]:
     """Returns the upstreams without a trigger that some members of a job need (`run_dependencies_first`).
@@ -55,7 +55,7 @@ def unowned_upstreams(
     return found
 
 
-def one_grid_each(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+def split_by_partitions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
     """Returns the triggers with jobs split by partitions definition: a job of Dagster has only one.
 
     Unpartitioned nodes keep the name of the job, the others have that of a preset or a hash in theirs.

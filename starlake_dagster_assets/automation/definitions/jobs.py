@@ -6,14 +6,14 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.definitions.job_assets import one_grid_each, without_own_conditions
+from starlake_dagster_assets.automation.definitions.job_assets import split_by_partitions, without_own_conditions
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags, retry_tags_of
 from starlake_dagster_assets.automation.policies.model import Job, Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import tags_of
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 
-__all__ = ["build_jobs", "cut"]
+__all__ = ["build_jobs", "split_jobs"]
 
 DAG = "starlake/dag"
 """Tag of a job: its DAG configuration."""
@@ -34,7 +34,7 @@ def build_jobs(
         retries of their runs repeat (`retry_tags_of`).
     """
     project = project_of(project, "build_jobs")
-    bound, triggers = cut(project, triggers, translator)
+    bound, triggers = split_jobs(project, triggers, translator)
     define = cast("Any", dg).define_asset_job  # its type is partly unknown to pyright
     found: dict[str, Any] = {}
     for job in triggers.jobs.values():
@@ -45,7 +45,7 @@ def build_jobs(
     return found
 
 
-def cut(
+def split_jobs(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
 ) -> tuple[StarlakeTranslator, Triggers]:
     """Returns the translator that knows the project and its triggers, and the triggers as Dagster needs them.
@@ -53,7 +53,7 @@ def cut(
     Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
     """
     bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
-    triggers = one_grid_each(bound, without_own_conditions(bound, triggers))
+    triggers = split_by_partitions(bound, without_own_conditions(bound, triggers))
     return bound.bound_to(project, triggers), triggers
 
 

@@ -9,10 +9,10 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets._deprecated import renamed_arguments
-from starlake_dagster_assets.automation.definitions.job_assets import asset_key, unowned_upstreams
-from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
+from starlake_dagster_assets.automation.definitions.job_assets import asset_key, untriggered_upstreams
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
-from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, NeededRun
+from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, PlannedRun
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
@@ -87,13 +87,13 @@ def build_lineage_sensors(
     instead = "nothing: a run in progress is waited for until it ends"
     renamed_arguments("build_lineage_sensors", deprecated, {"settle": instead, "tick_seconds": instead})
     project = project_of(project, "build_lineage_sensors")
-    bound, triggers = cut(project, triggers, translator)
+    bound, triggers = split_jobs(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     found: list[dg.SensorDefinition] = []
     for scope in lineage_scopes(project, triggers, bound):
 
         def select(nodes: Sequence[str], scope: LineageScope = scope) -> list[dg.AssetKey]:
-            first = unowned_upstreams(project, triggers, nodes, triggers.jobs[scope.job].nodes)
+            first = untriggered_upstreams(project, triggers, nodes, triggers.jobs[scope.job].nodes)
             return [asset_key(bound, node) for node in (*sorted(first - set(nodes)), *nodes)]
 
         tick = _Tick(scope, triggers, timezone, select, dict(tags or {}))
@@ -168,7 +168,7 @@ class _Tick:
             context.log.info(plan.reason)
         return [self._request(run) for run in runs] or dg.SkipReason(plan.reason)
 
-    def _request(self, run: NeededRun) -> dg.RunRequest:
+    def _request(self, run: PlannedRun) -> dg.RunRequest:
         return dg.RunRequest(
             run_key=run.key,
             partition_key=run.partition_key,

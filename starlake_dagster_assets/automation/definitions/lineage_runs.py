@@ -13,7 +13,7 @@ from starlake_dagster_assets.automation.policies.run_options import CONFLICT, me
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
 from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
 
-__all__ = ["JobPlan", "NeededRun"]
+__all__ = ["JobPlan", "PlannedRun"]
 
 _TAG_LENGTH = 500
 _MOST_RUNS = 25
@@ -22,7 +22,7 @@ _MOST_REASONS = 8
 
 
 @dataclass(frozen=True)
-class NeededRun:
+class PlannedRun:
     """Run of a job.
 
     Attributes:
@@ -93,7 +93,7 @@ class JobPlan:
         more = len(self._reasons) - _MOST_REASONS
         return "\n".join(self._reasons[:_MOST_REASONS] + ([f"{more} more wait as well."] if more > 0 else []))
 
-    def runs(self) -> list[NeededRun]:
+    def runs(self) -> list[PlannedRun]:
         """Returns the runs that are due."""
         targets = [target for node in self.nodes for target in self.facts.targets(node)]
         if any(map(self.evaluator.has_update, targets)):
@@ -190,7 +190,7 @@ class JobPlan:
 
     # ------------------------------------------------------------------------------------------------------ partitions
 
-    def _partitioned(self) -> list[NeededRun]:
+    def _partitioned(self) -> list[PlannedRun]:
         """Runs of partitions: adjacent ones with the same nodes and options are one, as the backfill policies allow."""
         by_partition: dict[str, list[LineageTarget]] = {}
         for target in self._due:
@@ -202,7 +202,7 @@ class JobPlan:
                 nodes = tuple(one.node for one in some)
                 options = json.dumps(self._options[some[0]], sort_keys=True)
                 alike.setdefault((nodes, options), {})[partition] = some
-        runs: list[NeededRun] = []
+        runs: list[PlannedRun] = []
         for (nodes, _), partitions in alike.items():
             table, most = self.facts.table(nodes[0]), min(self._most_partitions(node) for node in nodes)
             for part in adjacent(table, table.ordered(partitions)):
@@ -216,10 +216,10 @@ class JobPlan:
         most = 1 if policy is None else policy.max_partitions_per_run
         return most or len(self._due)
 
-    def _run(self, targets: Sequence[LineageTarget], partitions: Sequence[str]) -> NeededRun:
+    def _run(self, targets: Sequence[LineageTarget], partitions: Sequence[str]) -> PlannedRun:
         nodes = tuple(dict.fromkeys(target.node for target in targets))
         due = [self._due[target] for target in targets]
-        return NeededRun(nodes, partitions, due, self._options[targets[0]], self._upstreams(due))
+        return PlannedRun(nodes, partitions, due, self._options[targets[0]], self._upstreams(due))
 
     def _upstreams(self, due: Sequence[RunNeeded]) -> str:
         """Names the runs of the updates that some targets have not read, oldest first, as far as a tag has space."""

@@ -12,9 +12,9 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
-from starlake_dagster_assets.automation.definitions.job_assets import asset_key, unowned_upstreams
-from starlake_dagster_assets.automation.definitions.jobs import build_jobs, cut
-from starlake_dagster_assets.automation.policies.crons import meet
+from starlake_dagster_assets.automation.definitions.job_assets import asset_key, untriggered_upstreams
+from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
+from starlake_dagster_assets.automation.policies.crons import tick_together
 from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.runs import REQUESTED_AT, interval_tags
@@ -101,7 +101,7 @@ def build_schedules(
     """
     project = project_of(project, "build_schedules")
     check_clocks(project, triggers)
-    bound, triggers = cut(project, triggers, translator)
+    bound, triggers = split_jobs(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     groups = schedule_groups(bound, triggers)
     return [_schedule(bound, group, known[group.job], status, dict(tags or {})) for group in groups]
@@ -112,7 +112,7 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
 
     Args:
         translator: Bound to the project.
-        triggers: Of the project, jobs of one kind of partitions each (`one_grid_each`).
+        triggers: Of the project, jobs of one kind of partitions each (`split_by_partitions`).
     """
     by_job: dict[str, dict[Clock, list[Trigger]]] = {}
     for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
@@ -125,7 +125,7 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
         made = set(triggers.jobs[job].nodes)
         for label, (clock, members) in zip(_labels(translator, list(clocks)), clocks.items(), strict=True):
             nodes = {one.node for one in members}
-            nodes |= unowned_upstreams(translator.source, triggers, nodes, made)
+            nodes |= untriggered_upstreams(translator.source, triggers, nodes, made)
             order = tuple(sorted(nodes, key=place.__getitem__))
             name = group_name(f"{job}_{label}_schedule" if label else f"{job}_schedule")
             concurrent = _concurrent(translator, triggers, nodes, clock)
@@ -138,7 +138,7 @@ def _concurrent(
 ) -> tuple[str, ...]:
     ups = {up for node in nodes for up in translator.graph.upstream[node]} - set(nodes)
     clocks = {up: one.clock for up in ups if (one := triggers.triggers.get(up)) is not None}
-    return tuple(sorted(up for up, other in clocks.items() if other is not None and meet(clock, other)))
+    return tuple(sorted(up for up, other in clocks.items() if other is not None and tick_together(clock, other)))
 
 
 def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:

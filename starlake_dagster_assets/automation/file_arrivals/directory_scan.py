@@ -10,7 +10,7 @@ from types import MappingProxyType
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.project.model.project import Table
-from starlake_dagster_assets.project.resolve.landing import Claim, Landing, acknowledged
+from starlake_dagster_assets.project.resolve.landing import FileMatching, PatternMatch, acknowledged
 
 __all__ = ["DirectoryScan", "FileMatcher", "FileSet", "acknowledged_by"]
 
@@ -67,7 +67,7 @@ class DirectoryScan:
     sets: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
     loadable: tuple[str, ...] = ()
     unmatched: Sequence[str] = ()
-    unanswered: Sequence[Claim] = ()
+    unanswered: Sequence[PatternMatch] = ()
     exists: bool = True
     acks: Mapping[str, File] = field(default_factory=lambda: MappingProxyType({}))
     ack_path: str = ""
@@ -117,9 +117,9 @@ class FileMatcher:
     def __init__(self, tables: Mapping[str, Table], others: Sequence[Table] = (), *, staged: bool = False) -> None:
         self._nodes = {id(table): node for node, table in tables.items()}
         self.tables = tuple(sorted(tables))
-        self._landing = Landing(tuple(tables.values()))
+        self._landing = FileMatching(tuple(tables.values()))
         known = set(map(id, tables.values()))
-        self._others = Landing([table for table in others if id(table) not in known])
+        self._others = FileMatching([table for table in others if id(table) not in known])
         self._staged = staged
 
     def scan(self, at: float, listing: DirectoryListing) -> DirectoryScan:
@@ -150,7 +150,7 @@ class FileMatcher:
             modified=listing.modified,
         )
 
-    def _taken(self, claims: Sequence[Claim], listing: DirectoryListing) -> Sequence[Claim]:
+    def _taken(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> Sequence[PatternMatch]:
         """Returns the files that Starlake would take: `stage` those with their ack, `load` each for the first table."""
         if self._staged:
             first = {claim.name: claim for claim in reversed(claims)}
@@ -158,7 +158,7 @@ class FileMatcher:
             return [claim for claim in claims if claim is first[claim.name] or not claim.table.location.file]
         return acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
 
-    def _unmatched(self, claims: Sequence[Claim], listing: DirectoryListing) -> list[str]:
+    def _unmatched(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> list[str]:
         known = {claim.name for claim in claims} | {claim.ack for claim in claims if claim.ack}
         strange = [name for name in listing.names if name not in known and not name.startswith(".")]
         if not strange:

@@ -15,9 +15,9 @@ from typing import Any
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short, span
+from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed, short
 
-__all__ = ["Arrival", "ArrivalRun", "NoArrival", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
+__all__ = ["Arrival", "ArrivalRun", "NoRunDue", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
 
 _LONG = 3600
 """Seconds after which a run that has not ended is to be checked by a person."""
@@ -77,7 +77,7 @@ class ArrivalRun:
     def progress(self, now: float) -> str:
         """Returns its status and age; after an hour also what to do about it."""
         age = now - self.since
-        text = f"run {self.id} ({self.status} for {span(age)})"
+        text = f"run {self.id} ({self.status} for {duration_text(age)})"
         if age < _LONG or self.status == "QUEUED":
             return text
         return f"{text}: if its process is gone, terminate it, or set `run_monitoring` in dagster.yaml"
@@ -111,7 +111,7 @@ class WindowClosed:
 
 
 @dataclass(frozen=True)
-class NoArrival:
+class NoRunDue:
     """No run is due.
 
     Attributes:
@@ -159,7 +159,7 @@ def evaluate_arrival(
     loaded: Callable[[], Mapping[str, str]] = dict,
     elsewhere: Callable[[], Sequence[str]] = tuple,
     by_condition: Collection[str] = (),
-) -> Arrival | WindowClosed | NoArrival:
+) -> Arrival | WindowClosed | NoRunDue:
     """Decides whether a run is due.
 
     Args:
@@ -201,14 +201,14 @@ def evaluate_arrival(
     ]
     seen = "; ".join(parts) or "nothing is there"
     if window is None:
-        return NoArrival(f"{scan.waited_for}: {seen}.", not parts)
+        return NoRunDue(f"{scan.waited_for}: {seen}.", not parts)
     others = {node: run for node, run in loaded().items() if run not in {one.id for one in window_runs}}
     missing = _missing(scan, window_runs, others)
     if is_closed and not (is_over or window_runs or others or fresh or pre_load.soft_fail or by_condition):
         opened, closed = instant(window.start), instant(window.end)
         reason = f"The window from {opened} to {closed} closed without {missing}: {scan.waited_for}: {seen}."
         return WindowClosed(reason, f"{name}:{int(window.start)}:closed")
-    return NoArrival(
+    return NoRunDue(
         f"{scan.waited_for}: {seen}. {_of_window(scan, window, missing)}{_loaded(window_runs, others)}", not parts
     )
 
@@ -241,7 +241,7 @@ def _of_window(scan: DirectoryScan, window: Window, missing: str) -> str:
     if window.is_missed:
         return f"The window that opened at {opened} was missed and is made up for (catchup)."
     if scan.at < window.end:
-        return f"The window that opened at {opened} closes in {span(window.end - scan.at)}."
+        return f"The window that opened at {opened} closes in {duration_text(window.end - scan.at)}."
     if not window.is_watched:
         closed = f"The window that opened at {opened} closed before the first tick of the sensor"
         return f"{closed}; the next one opens at {following}."
@@ -258,7 +258,8 @@ def _loaded(runs: Sequence[ArrivalRun], others: Mapping[str, str]) -> str:
 def _changing(scan: DirectoryScan, units: Collection[str], wait: float) -> list[str]:
     if not units:
         return []
-    text = f"{_names(scan, units)} are new or still changing: they count once they have been the same for {span(wait)}"
+    text = f"{_names(scan, units)} are new or still changing: they count once they have been the same for "
+    text += duration_text(wait)
     return [text]
 
 

@@ -22,8 +22,8 @@ __all__ = [
     "areas",
     "dated_names",
     "directory",
-    "in_codes",
     "rendered",
+    "to_strftime",
 ]
 
 DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
@@ -129,7 +129,7 @@ def ack_paths(
     Raises:
         StarlakeError: When the path names an unknown variable.
     """
-    text = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK)
+    text = to_strftime(pre_load.global_ack_file_path or DEFAULT_ACK)
     step = timedelta(hours=1) if re.search(r"%[HMS]", text) else timedelta(days=1)
     moments = [moment + number * step for number in range(-before, after + 1)]
     return list(dict.fromkeys(ack_path(pre_load, project, domain, one) for one in moments))
@@ -137,7 +137,7 @@ def ack_paths(
 
 def dated_names(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> re.Pattern[str]:
     """Returns the pattern of the names that ack files have on any date."""
-    name = in_codes(pre_load.global_ack_file_path or DEFAULT_ACK).rpartition("/")[2]
+    name = to_strftime(pre_load.global_ack_file_path or DEFAULT_ACK).rpartition("/")[2]
     parts = [
         rendered(part, project, domain, moment, "global_ack_file_path").rpartition("/")[2] if part else ""
         for part in _STRFTIME.split(name)
@@ -160,7 +160,7 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
         StarlakeError: When a name is not known.
     """
     known = _variables(project, domain, moment)
-    text = in_codes(text)
+    text = to_strftime(text)
     for match in (*_NAME.finditer(text), *_BRACES.finditer(text)):
         name = next(filter(None, match.groups())).strip()
         if name not in known:
@@ -177,13 +177,13 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
     return _absolute(text, project)
 
 
-def in_codes(text: str) -> str:
+def to_strftime(text: str) -> str:
     """Returns a path with its dates as strftime codes, in either notation; the rest is unchanged.
 
     Examples:
-        >>> in_codes("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")
+        >>> to_strftime("{domain}/{YYYY-MM-DD}/{{ds_nodash}}/${sl_hour}/%M.ack")
         '{domain}/%Y-%m-%d/%Y%m%d/%H/%M.ack'
-        >>> in_codes("{{{{ds}}}}.ack")
+        >>> to_strftime("{{{{ds}}}}.ack")
         '%Y-%m-%d.ack'
     """
     text = _NAME.sub(lambda match: _CODES.get(match[1] or match[2], match[0]), _ESCAPED.sub(r"\1", text))

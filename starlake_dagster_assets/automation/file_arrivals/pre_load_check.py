@@ -10,7 +10,7 @@ from datetime import datetime
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory, rendered
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.skip_reasons import listed, short, span
+from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, listed, short
 from starlake_dagster_assets.execution.file_store import Store, content_of
 from starlake_dagster_assets.execution.outcome import NotReady
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
@@ -134,14 +134,14 @@ class PreLoadCheck:
         if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
             names = listed([name for node in unstable for name in scan.sets[node].names])
             log(
-                f"{scan.directory}: {names} changed less than {span(self.pre_load.stable_for)} ago; waiting "
-                f"{span(wait)} to see whether they are still being written (`stable_for`)."
+                f"{scan.directory}: {names} changed less than {duration_text(self.pre_load.stable_for)} ago; waiting "
+                f"{duration_text(wait)} to see whether they are still being written (`stable_for`)."
             )
             time.sleep(wait)
             scan = self._scan({node: self.tables[node] for node in unstable})
         for node in unstable:
             if node not in scan.sets or scan.sets[node].digest != first.digest(node):
-                within = span(self.pre_load.stable_for)
+                within = duration_text(self.pre_load.stable_for)
                 names = listed(first.names(node))
                 held[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
         return held

@@ -26,9 +26,9 @@ from starlake_dagster_assets.automation.policies.partitions import (
     REASONS,
     Obstacle,
     finer_than_a_day,
-    obstacle,
     partition_column,
     partition_column_type,
+    partition_obstacle,
     remedy,
     unpartitioned_warning,
 )
@@ -276,7 +276,7 @@ class _Builder:
             return partitions, column
         short = finer_than_a_day(node, partitions, clock.cron if clock else "")
         is_asked = any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags)
-        kind = obstacle(node, short=short, replaced=bool(column))
+        kind = partition_obstacle(node, short=short, replaced=bool(column))
         if kind is None and partitions == "sink" and self._is_untimed(node, is_asked=is_asked):
             kind = "untimed"
         if kind is None:

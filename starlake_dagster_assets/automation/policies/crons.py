@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.policies.model import Clock
 if TYPE_CHECKING:
     from dagster import TimeWindowPartitionsDefinition
 
-__all__ = ["cron_windows", "cycle_of", "meet", "period_of"]
+__all__ = ["cron_windows", "cycle_of", "period_of", "tick_together"]
 
 _TICKS = 100
 _MEETINGS = 7
@@ -40,7 +40,7 @@ def period_of(cron: str) -> float:
 
 
 @cache
-def meet(one: Clock, other: Clock) -> bool:
+def tick_together(one: Clock, other: Clock) -> bool:
     """Whether two clocks tick at the same moment again and again, as a daily and an hourly one do at midnight."""
     rare, frequent = sorted((one, other), key=lambda clock: (period_of(clock.cron), clock.cron), reverse=True)
     tick = _FROM

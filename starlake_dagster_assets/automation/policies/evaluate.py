@@ -12,7 +12,7 @@ from datetime import datetime
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.facts import LineageFacts, LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import AllOf, Condition, LineageWatch, Trigger, Upstream
-from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, span
+from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed
 
 __all__ = [
     "Evaluator",
@@ -177,8 +177,9 @@ class Evaluator:
             return f"{run} is materializing {state.target} and began before that"
         if (rest := self._rest(state)) > 0:
             last = instant(self.facts.last_run(state.target.node))
-            interval = span(state.watch.min_interval)
-            return f"the last run was at {last}, the next one may be in {span(rest)} (minimum interval {interval})"
+            interval = duration_text(state.watch.min_interval)
+            soonest = duration_text(rest)
+            return f"the last run was at {last}, the next one may be in {soonest} (minimum interval {interval})"
         return ""
 
     def _rest(self, state: _State) -> float:
@@ -255,7 +256,7 @@ class Evaluator:
         if node not in state.fresh:
             return f"{when}, which {state.target} has read"
         if state.watch.gate and _expired(state.watch, node, update, self.facts.now):
-            return f"{when}, which counts for {span(state.watch.freshness[node])} only"
+            return f"{when}, which counts for {duration_text(state.watch.freshness[node])} only"
         if update.indirect:
             return f"{when}, for another partition"
         return f"{when}, for another cycle" if state.cycle else when

@@ -15,9 +15,9 @@ __all__ = [
     "REASONS",
     "Obstacle",
     "finer_than_a_day",
-    "obstacle",
     "partition_column",
     "partition_column_type",
+    "partition_obstacle",
     "remedy",
     "unpartitioned_warning",
 ]
@@ -55,7 +55,7 @@ _KINDS: Mapping[str, Obstacle] = MappingProxyType({"OVERWRITE": "overwrite", "AP
 _MOST_NAMES = 10
 
 
-def obstacle(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
+def partition_obstacle(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
     """Finds why a node cannot be materialized partition by partition; None where it can.
 
     Args:

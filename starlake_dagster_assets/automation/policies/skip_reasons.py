@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-__all__ = ["instant", "listed", "short", "span"]
+__all__ = ["duration_text", "instant", "listed", "short"]
 
 _MOST_NAMED = 8
 
@@ -26,7 +26,7 @@ def instant(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Seconds as text, such as `1 h 5 min`; at least one second."""
     parts: list[str] = []
     rest = max(1, round(seconds))

@@ -21,7 +21,7 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Project, Table
 
-__all__ = ["cannot", "existing_table_results"]
+__all__ = ["existing_table_results", "unsupported_checks_error"]
 
 _REJECTED, _DRIFT = RESERVED
 _ABSENT = "The table does not exist yet: materialize it."
@@ -59,7 +59,7 @@ def existing_table_results(
         yield drift_result(node, key, project, columns, engine_of(node, project)) or _absent(key, _DRIFT)
 
 
-def cannot(names: Mapping[str, Sequence[str]]) -> dg.Failure:
+def unsupported_checks_error(names: Mapping[str, Sequence[str]]) -> dg.Failure:
     """Returns the error to raise for checks that were asked for and that the environment cannot answer, by node id."""
     named = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
     return dg.Failure(

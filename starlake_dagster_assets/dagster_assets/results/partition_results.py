@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.policies.partitions import partition_col
 from starlake_dagster_assets.commands.partitions import PartitionInfo, added_rows
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.runs import PARTITIONED_BY
-from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionOfValue, moment_of_value
+from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionKeyMapper, moment_of_value
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.backends.protocol import Runner
@@ -67,7 +67,7 @@ class LoadPartitions:
         definition: Any = context.assets_def.partitions_def
         self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
         # the keys of all partitions are read once for the tasks of the step
-        self._find = PartitionOfValue(self._windows) if self._windows is not None else _same
+        self._find = PartitionKeyMapper(self._windows) if self._windows is not None else _same
         self._reader = runner.warehouse_reader()
         self._counts_itself = bool(getattr(runner, "counts_partitions", False))
         self._before: dict[str, _Counts | None] = {}
@@ -195,7 +195,7 @@ class LoadPartitions:
             return None
         # read again for each load: a partition may have begun since the one before
         return _rows_by_partition(
-            counts, PartitionOfValue(self._windows, landed=True) if self._windows is not None else _same
+            counts, PartitionKeyMapper(self._windows, landed=True) if self._windows is not None else _same
         )
 
     def _counted(self, outcome: Outcome) -> _Counts | None:

@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-__all__ = ["PartitionOfValue", "moment_of_value"]
+__all__ = ["PartitionKeyMapper", "moment_of_value"]
 
 _SHORTEST_DAY = timedelta(hours=23)
 _COMPACT = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?")
 
 
-class PartitionOfValue:
+class PartitionKeyMapper:
     """Mapping from a value of a column to the partition that it belongs to.
 
     A day belongs to the window whose start is on this day or before and whose end is on a later day, as

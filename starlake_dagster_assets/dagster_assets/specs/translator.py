@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import instance_of
-from starlake_dagster_assets._compat import has_freshness_policies, most_kinds, quiet
+from starlake_dagster_assets._compat import has_freshness_policies, max_kinds, quiet
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.spark import spark_of
@@ -197,7 +197,7 @@ class StarlakeTranslator:
             A spec that a run may skip (`skippable`).
         """
         external = node.kind == "external"
-        kinds = sorted(self.get_kinds(node), key=_kind_rank)[: most_kinds()]
+        kinds = sorted(self.get_kinds(node), key=_kind_rank)[: max_kinds()]
         # Dagster 1.9 has no such policies on specs: there `build_definitions` makes checks of them.
         fresh = {"freshness_policy": self.get_freshness_policy(node)} if has_freshness_policies() else {}
         with quiet():

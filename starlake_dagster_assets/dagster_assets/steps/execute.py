@@ -17,7 +17,7 @@ from starlake_dagster_assets.commands.partitions import PartitionInfo
 from starlake_dagster_assets.commands.project_source import secrets_of
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import Results
-from starlake_dagster_assets.dagster_assets.results.existing_table_checks import cannot
+from starlake_dagster_assets.dagster_assets.results.existing_table_checks import unsupported_checks_error
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.step_failures import StepFailures
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
@@ -165,7 +165,7 @@ def _run(
         step.failed |= {key: reasons[node.id] for key, node in selected.items() if node.id in reasons}
         raise problems.failure(len(wanted))
     if results.unanswered and not repeats_failed_assets(context.run):
-        raise cannot(results.unanswered)
+        raise unsupported_checks_error(results.unanswered)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.direct import is_direct
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
-from starlake_dagster_assets.execution.backends.protocol import KeepingRunner, Runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, WarehouseSharingRunner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, TaskOptions
 from starlake_dagster_assets.graph.select import some
@@ -78,7 +78,7 @@ class StepProgress:
     def close_warehouse(self) -> None:
         """Closes what the runners of the step keep open between commands, so that another one can use it."""
         for call in self.calls:
-            if isinstance(call.runner, KeepingRunner):
+            if isinstance(call.runner, WarehouseSharingRunner):
                 call.runner.close()
 
     def note(self, event: Any) -> None:

@@ -19,7 +19,7 @@ from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
 from starlake_dagster_assets.engine.reading.trimming import trimmed
 from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
-__all__ = ["Cell", "RowCompiler", "Typed"]
+__all__ = ["AttributeSql", "Cell", "RowCompiler"]
 
 _INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _FLOAT_DDL = {"FLOAT", "DOUBLE"}
@@ -58,7 +58,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Typed:
+class AttributeSql:
     """The SQL of an attribute.
 
     Attributes:
@@ -102,7 +102,7 @@ class RowCompiler:
         self._null_value = table.metadata.null_value
         self._with_value = project.application.reject_with_value
 
-    def compile(self, cells: Mapping[str, Cell]) -> tuple[Typed, ...]:
+    def compile(self, cells: Mapping[str, Cell]) -> tuple[AttributeSql, ...]:
         """Returns every attribute that is read from the file, in order.
 
         Args:
@@ -123,7 +123,7 @@ class RowCompiler:
                 folded.setdefault(name.lower(), cell)
         return tuple(self._attribute(item, cells.get(item.name) or folded.get(item.name.lower())) for item in read)
 
-    def _attribute(self, attribute: Attribute, cell: Cell | None) -> Typed:
+    def _attribute(self, attribute: Attribute, cell: Cell | None) -> AttributeSql:
         path = literal(attribute.name)
         if cell is None:
             return self._absent(attribute, path)
@@ -150,15 +150,15 @@ class RowCompiler:
             self._scalars[definition.name] = scalar(definition, self._patterns)
         return self._scalars[definition.name]
 
-    def _absent(self, attribute: Attribute, path: str) -> Typed:
+    def _absent(self, attribute: Attribute, path: str) -> AttributeSql:
         ddl = column_type(attribute, self._project)
         if attribute.required:
-            return Typed(f"CAST(NULL AS {ddl})", self._reason(attribute, path, "'is required'", "NULL"))
+            return AttributeSql(f"CAST(NULL AS {ddl})", self._reason(attribute, path, "'is required'", "NULL"))
         if attribute.default is None or attribute.array or attribute.attributes:
-            return Typed(f"CAST(NULL AS {ddl})", "NULL")
+            return AttributeSql(f"CAST(NULL AS {ddl})", "NULL")
         return self._text(attribute, "CAST(NULL AS VARCHAR)", self._scalar(attribute), path)
 
-    def _text(self, attribute: Attribute, raw: str, kind: Scalar, path: str, no_empty: bool = False) -> Typed:
+    def _text(self, attribute: Attribute, raw: str, kind: Scalar, path: str, no_empty: bool = False) -> AttributeSql:
         return self._prepared(attribute, self._prepare(attribute, raw, kind, no_empty), kind, path)
 
     def _prepare(self, attribute: Attribute, raw: str, kind: Scalar, no_empty: bool) -> str:
@@ -171,7 +171,7 @@ class RowCompiler:
             text = f"coalesce({text}, {literal(attribute.default)})"
         return text
 
-    def _prepared(self, attribute: Attribute, text: str, kind: Scalar, path: str) -> Typed:
+    def _prepared(self, attribute: Attribute, text: str, kind: Scalar, path: str) -> AttributeSql:
         refusal = kind.rejection(text)
         error = "NULL" if refusal == "NULL" else self._reason(attribute, path, refusal, text)
         if attribute.required:
@@ -181,10 +181,12 @@ class RowCompiler:
             error = f"CASE WHEN {text} IS NOT NULL THEN {error} END"
         hidden = self._privacy(attribute, text, kind)
         if hidden is None:
-            return Typed(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
+            return AttributeSql(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
         value = kind.value(hidden)
         clash = self._reason(attribute, path, "'input and privacy output type are not compatible'", text)
-        return Typed(value, f"coalesce({error}, CASE WHEN {hidden} IS NOT NULL AND ({value}) IS NULL THEN {clash} END)")
+        return AttributeSql(
+            value, f"coalesce({error}, CASE WHEN {hidden} IS NOT NULL AND ({value}) IS NULL THEN {clash} END)"
+        )
 
     def _privacy(self, attribute: Attribute, text: str, kind: Scalar) -> str | None:
         if is_sql(attribute.privacy):
@@ -200,7 +202,7 @@ class RowCompiler:
         shown = self._with_value and not is_private(attribute)
         return f"({message} || ': ' || coalesce({value}, 'NULL'))" if shown else f"({message})"
 
-    def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> Typed:
+    def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> AttributeSql:
         """Returns a value that the file types as the attribute does: only its range is tested, no pattern."""
         if attribute.default is not None and not attribute.required:
             raw = f"coalesce({raw}, {kind.value(literal(attribute.default))})"
@@ -210,7 +212,7 @@ class RowCompiler:
         failed = f"'cannot be converted to `{kind.definition.primitive_type}` with sl type `{kind.definition.name}`'"
         missing = self._reason(attribute, path, "' can''t be null'", "NULL") if attribute.required else "NULL"
         refused = self._reason(attribute, path, failed, f"CAST({raw} AS VARCHAR)")
-        return Typed(value, f"CASE WHEN {raw} IS NULL THEN {missing} WHEN {value} IS NULL THEN {refused} END")
+        return AttributeSql(value, f"CASE WHEN {raw} IS NULL THEN {missing} WHEN {value} IS NULL THEN {refused} END")
 
     @staticmethod
     def _as_json(cell: Cell) -> str:
@@ -219,7 +221,7 @@ class RowCompiler:
         text = f"nullif({cell.sql}, '')"
         return f"CASE WHEN json_valid({text}) THEN {text}::JSON ELSE to_json({text}) END"
 
-    def _json(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+    def _json(self, attribute: Attribute, json: str, path: str, depth: int) -> AttributeSql:
         if attribute.array:
             return self._json_array(attribute, json, path, depth)
         if attribute.attributes:
@@ -230,17 +232,17 @@ class RowCompiler:
         nested = f"json_type({json}) IN ('OBJECT', 'ARRAY')"
         return self._json_leaf(attribute, self._restored(f"({json} ->> '$')"), nested, kind, path)
 
-    def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> Typed:
+    def _json_leaf(self, attribute: Attribute, text: str, nested: str, kind: Scalar, path: str) -> AttributeSql:
         inner = self._text(attribute, text, kind, path)
         wrong = self._reason(attribute, path, literal(f"is not a {attribute.type}"), text)
         quick = inner.accepted
-        return Typed(
+        return AttributeSql(
             f"CASE WHEN {nested} THEN NULL ELSE {inner.value} END",
             f"CASE WHEN {nested} THEN {wrong} ELSE {inner.error} END",
             (lambda value: f"(NOT coalesce({nested}, false) AND {quick(value)})") if quick else None,
         )
 
-    def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> Typed:
+    def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> AttributeSql:
         restored = self._restored(f"{json}::VARCHAR")
         whole = json if restored == f"{json}::VARCHAR" else f"{restored}::JSON"
         value = f"CASE WHEN json_type({json}) <> 'NULL' THEN {whole} END"
@@ -248,9 +250,9 @@ class RowCompiler:
             value = f"coalesce({value}, {kind.value(literal(attribute.default))})"
         missing = self._reason(attribute, path, "' can''t be null'", "NULL")
         error = f"CASE WHEN ({value}) IS NULL THEN {missing} END" if attribute.required else "NULL"
-        return Typed(value if kind.ddl.upper() == "JSON" else f"TRY_CAST({value} AS {kind.ddl})", error)
+        return AttributeSql(value if kind.ddl.upper() == "JSON" else f"TRY_CAST({value} AS {kind.ddl})", error)
 
-    def _json_struct(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+    def _json_struct(self, attribute: Attribute, json: str, path: str, depth: int) -> AttributeSql:
         fields: list[str] = []
         errors: list[str] = []
         for child in attribute.attributes:
@@ -259,9 +261,9 @@ class RowCompiler:
             fields.append(f"{identifier(child.final_name)} := {typed.value}")
             errors.append(typed.error)
         value = f"CASE WHEN json_type({json}) = 'OBJECT' THEN struct_pack({', '.join(fields)}) END"
-        return Typed(value, self._container(attribute, json, path, "OBJECT", "is not a struct", _joined(errors)))
+        return AttributeSql(value, self._container(attribute, json, path, "OBJECT", "is not a struct", _joined(errors)))
 
-    def _json_array(self, attribute: Attribute, json: str, path: str, depth: int) -> Typed:
+    def _json_array(self, attribute: Attribute, json: str, path: str, depth: int) -> AttributeSql:
         element, index = f"sl_e{depth}", f"sl_i{depth}"
         item = replace(attribute, array=False, required=False, default=None)
         typed = self._json(item, element, f"{path} || '[' || ({index} - 1)::VARCHAR || ']'", depth + 1)
@@ -271,7 +273,7 @@ class RowCompiler:
         inner = f"array_to_string(list_transform({items}, lambda {element}, {index}: {typed.error}), chr(10))"
         error = "NULL" if typed.error == "NULL" else f"nullif({inner}, '')"
         whole = f"CASE WHEN json_type({json}) = 'ARRAY' THEN {value} END"
-        return Typed(whole, self._container(attribute, json, path, "ARRAY", "is not an array", error))
+        return AttributeSql(whole, self._container(attribute, json, path, "ARRAY", "is not an array", error))
 
     def _container(self, attribute: Attribute, json: str, path: str, kind: str, wrong: str, inner: str) -> str:
         missing = self._reason(attribute, path, "' can''t be null'", "NULL") if attribute.required else "NULL"

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.attribute_sql import RowCompiler, Typed
+from starlake_dagster_assets.engine.reading.attribute_sql import AttributeSql, RowCompiler
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.scratch import count, inserted
 from starlake_dagster_assets.project.model.project import Project, Table
@@ -27,7 +27,7 @@ class EvaluatedRows:
     """
 
     source: Source
-    typed: tuple[Typed, ...]
+    typed: tuple[AttributeSql, ...]
     replay: bool
 
     @property

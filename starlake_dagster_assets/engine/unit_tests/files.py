@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.files.rendering import substitute
 from starlake_dagster_assets.project.files.yaml_io import YamlError, parse_yaml
 
-__all__ = ["ExpectedRows", "Given", "Rows", "TestFiles", "read_rows", "unit_test_variables"]
+__all__ = ["ExpectedRows", "InputTable", "Rows", "TestFiles", "read_rows", "unit_test_variables"]
 
 _DATA = (".csv", ".json")
 _INCOMING = "_incoming."
@@ -25,7 +25,7 @@ _ENV = "env.sl.yml"
 
 
 @dataclass(frozen=True)
-class Given:
+class InputTable:
     """A table that exists before the test: its schema, its name and the file of its rows."""
 
     schema: str
@@ -55,7 +55,7 @@ class TestFiles:
 
     __test__ = False
 
-    given: tuple[Given, ...]
+    given: tuple[InputTable, ...]
     incoming: tuple[tuple[str, Path], ...]
     scripts: tuple[Path, ...]
     expected: tuple[ExpectedRows, ...]
@@ -130,11 +130,11 @@ def _scripts(level: Path) -> Iterable[Path]:
     return sorted(path for path in level.glob("*.sql") if path.is_file() and not path.name.startswith("_"))
 
 
-def _given(path: Path) -> Given:
+def _given(path: Path) -> InputTable:
     schema, dot, table = path.stem.partition(".")
     if not dot or not schema or not table:
         raise EngineError(f"{path.name}: expected <domain>.<table>{path.suffix}, the table that exists before the test")
-    return Given(schema, table, path)
+    return InputTable(schema, table, path)
 
 
 def _expected(files: Sequence[Path]) -> Iterable[ExpectedRows]:

@@ -25,7 +25,7 @@ from starlake_dagster_assets.engine.reading.workspace import remove_leftovers, t
 from starlake_dagster_assets.engine.session import EngineOptions, Session, open_session
 from starlake_dagster_assets.engine.unit_tests.comparison import Difference, compare, insert_texts
 from starlake_dagster_assets.engine.unit_tests.discovery import UnitTest, names_of
-from starlake_dagster_assets.engine.unit_tests.files import Given, TestFiles, read_rows, unit_test_variables
+from starlake_dagster_assets.engine.unit_tests.files import InputTable, TestFiles, read_rows, unit_test_variables
 from starlake_dagster_assets.engine.unit_tests.isolation import isolated_options, isolated_project
 from starlake_dagster_assets.engine.unit_tests.values import is_exact
 from starlake_dagster_assets.engine.writing.strategies import scd2_columns
@@ -198,7 +198,7 @@ def _target(project: Project, problems: Sequence[Problem], test: UnitTest) -> _T
     raise EngineError(f"the project has no {what} {test.domain}.{test.target}{hint}")
 
 
-def _create(session: Session, project: Project, given: Given) -> None:
+def _create(session: Session, project: Project, given: InputTable) -> None:
     """Creates a table that exists before the test, with the types of the project where it describes the table."""
     rows = read_rows(given.file)
     declared = {column.name.lower(): column for column in _declared(project, given)}
@@ -229,7 +229,7 @@ def _create(session: Session, project: Project, given: Given) -> None:
         raise EngineError(f"{given.file.name}: {inexact[0]}")
 
 
-def _declared(project: Project, given: Given) -> Sequence[Column]:
+def _declared(project: Project, given: InputTable) -> Sequence[Column]:
     """Returns the columns that the project describes; none where it does not describe all types."""
     name = (given.schema.lower(), given.table.lower())
     for table in project.tables:

@@ -22,14 +22,14 @@ from starlake_dagster_assets.project.checks.expectations import expectation_sql,
 from starlake_dagster_assets.project.files.rendering import RenderError
 from starlake_dagster_assets.project.model.project import Expectation, Project
 
-__all__ = ["Checked", "ExpectationError", "blocking", "evaluate", "gate", "others"]
+__all__ = ["ExpectationCheck", "ExpectationError", "blocking", "evaluate", "others", "run_blocking_expectations"]
 
 _LONG = range(-(2**63), 2**63)
 _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ExpectationCheck:
     """Result of an expectation: the values of its row in `audit.expectations`. `count` 0 means success."""
 
     expectation: Expectation
@@ -55,7 +55,7 @@ class ExpectationError(EngineError):
         checked: What became of all that were run.
     """
 
-    def __init__(self, target: Target, broken: Sequence[Checked], checked: Sequence[Checked]) -> None:
+    def __init__(self, target: Target, broken: Sequence[ExpectationCheck], checked: Sequence[ExpectationCheck]) -> None:
         listed = ", ".join(
             f"{item.expectation.expect.strip()} ({item.exception or f'count {item.count}'})" for item in broken
         )
@@ -75,9 +75,9 @@ def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expec
     return tuple(item for item in expectations if item not in held)
 
 
-def gate(
+def run_blocking_expectations(
     session: Session, project: Project, expectations: Sequence[Expectation], target: Target
-) -> tuple[Checked, ...]:
+) -> tuple[ExpectationCheck, ...]:
     """Runs the expectations that block, in the transaction that wrote the rows.
 
     Raises:
@@ -93,7 +93,7 @@ def gate(
 
 def evaluate(
     session: Session, project: Project, expectations: Sequence[Expectation], target: Target
-) -> tuple[Checked, ...]:
+) -> tuple[ExpectationCheck, ...]:
     """Runs expectations on a table as it is, until one ends the transaction under way.
 
     Args:
@@ -104,7 +104,7 @@ def evaluate(
     """
     if not project.application.expectations.active:
         return ()
-    checked: list[Checked] = []
+    checked: list[ExpectationCheck] = []
     for item in expectations:
         if not usable(session.con):
             break
@@ -112,7 +112,7 @@ def evaluate(
     return tuple(checked)
 
 
-def _check(session: Session, project: Project, item: Expectation, target: Target) -> Checked:
+def _check(session: Session, project: Project, item: Expectation, target: Target) -> ExpectationCheck:
     call = macro_call(item.expect)
     sql, error, count = "", None, 0
     try:
@@ -123,7 +123,7 @@ def _check(session: Session, project: Project, item: Expectation, target: Target
     except (duckdb.Error, EngineError) as raised:
         error = str(raised)
     name, params = call.replace("'", '"'), item.expect.strip().replace("'", '"')
-    return Checked(item, name, params, sql, 0 if error else count, error or "", error is None and count == 0)
+    return ExpectationCheck(item, name, params, sql, 0 if error else count, error or "", error is None and count == 0)
 
 
 def _sql(project: Project, call: str, target: Target) -> str:

@@ -19,7 +19,13 @@ from starlake_dagster_assets.engine.reading.read import read_incoming
 from starlake_dagster_assets.engine.reading.scratch import count, discard
 from starlake_dagster_assets.engine.reading.single_pass import StreamError, stream_incoming
 from starlake_dagster_assets.engine.writing.audit import AuditRecord
-from starlake_dagster_assets.engine.writing.expectations import Checked, ExpectationError, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.expectations import (
+    ExpectationCheck,
+    ExpectationError,
+    evaluate,
+    others,
+    run_blocking_expectations,
+)
 from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
 from starlake_dagster_assets.engine.writing.load_job import LoadJob
 from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
@@ -215,7 +221,7 @@ def _body(job: LoadJob, put: Callable[[bool], AcceptedRows]) -> AcceptedRows:
         incoming = put(existed)
         _script(job, job.table.postsql)
     _grants(job)
-    _expect(job, gate(job.session, job.project, job.table.expectations, job.target))
+    _expect(job, run_blocking_expectations(job.session, job.project, job.table.expectations, job.target))
     _audit(job, incoming, _count(job) - before if job.native else 0)
     job.entry.mark(job.session, _counts(incoming), job.auditor.job)
     _tell_limit(job, incoming)
@@ -290,7 +296,7 @@ def _grants(job: LoadJob) -> None:
         job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
 
 
-def _expect(job: LoadJob, checked: Sequence[Checked]) -> None:
+def _expect(job: LoadJob, checked: Sequence[ExpectationCheck]) -> None:
     job.auditor.expect(job.table.final_domain, job.table.final_name, [item.row for item in checked])
 
 

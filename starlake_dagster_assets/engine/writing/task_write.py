@@ -15,7 +15,12 @@ from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.reading.ddl import column_type
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord
-from starlake_dagster_assets.engine.writing.expectations import Checked, evaluate, gate, others
+from starlake_dagster_assets.engine.writing.expectations import (
+    ExpectationCheck,
+    evaluate,
+    others,
+    run_blocking_expectations,
+)
 from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
 from starlake_dagster_assets.engine.writing.partition_replacement import Replacement, replace_partition
 from starlake_dagster_assets.engine.writing.schema_sync import (
@@ -102,7 +107,7 @@ def run_task(job: TaskJob, outcome: AuditRecord) -> None:
     job.auditor.committed()
 
 
-def expect(job: TaskJob, checked: Sequence[Checked]) -> None:
+def expect(job: TaskJob, checked: Sequence[ExpectationCheck]) -> None:
     """Records what became of expectations."""
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
 
@@ -123,7 +128,7 @@ def _body(job: TaskJob, outcome: AuditRecord) -> None:
             run_script(job.session, statement)
     if job.task.acl or job.task.rls:
         job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
-    expect(job, gate(job.session, job.project, job.task.expectations, job.target))
+    expect(job, run_blocking_expectations(job.session, job.project, job.task.expectations, job.target))
     job.auditor.record(outcome)
 
 

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.writing.transpile_casts import (
     convert_casts,
     convert_literals,
 )
-from starlake_dagster_assets.engine.writing.transpile_kinds import ColumnTypes, Kinds
+from starlake_dagster_assets.engine.writing.transpile_kinds import ColumnTypes, OperandTypes
 from starlake_dagster_assets.engine.writing.transpile_rules import untranslatable
 from starlake_dagster_assets.errors import EngineError
 
@@ -55,7 +55,7 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
             raise _refusal(dialect, f"{reason}: {_shown(node, dialect)}")
     try:
         tree = convert_literals(tree, dialect)
-        kinds = Kinds(tree, dialect, types)
+        kinds = OperandTypes(tree, dialect, types)
         tree = _remainders(convert_casts(tree, dialect, kinds), dialect)
         tree = _dated(_divided(tree, dialect, kinds), dialect, kinds)
     except InexactTranslationError as error:
@@ -78,7 +78,7 @@ def _shown(node: Any, dialect: str) -> str:
 # ----------------------------------------------------------------------------------------------- divisions
 
 
-def _divided(tree: Any, dialect: str, kinds: Kinds) -> Any:
+def _divided(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
     """Gives each division the meaning that it has in its dialect: of integers, by zero."""
     for node in reversed(list(tree.find_all(exp.Div))):
         left, right = kinds.of(node)
@@ -132,7 +132,7 @@ def _or_error(divided: Any, node: Any) -> Any:
 # --------------------------------------------------------------------------------------------------- dates
 
 
-def _dated(tree: Any, dialect: str, kinds: Kinds) -> Any:
+def _dated(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
     """Dates moved by whole days stay dates, as in the warehouses: DuckDB makes timestamps of them."""
     for node in reversed(list(tree.find_all(*_DATED))):
         unit = node.args.get("unit")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from starlake_dagster_assets.engine.writing.transpile_kinds import FLOAT_LITERALS, Kinds
+from starlake_dagster_assets.engine.writing.transpile_kinds import FLOAT_LITERALS, OperandTypes
 
 __all__ = ["InexactTranslationError", "convert_casts", "convert_literals"]
 
@@ -53,7 +53,7 @@ def convert_literals(tree: Any, dialect: str) -> Any:
     return tree
 
 
-def convert_casts(tree: Any, dialect: str, kinds: Kinds) -> Any:
+def convert_casts(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
     """Rewrites the forms of a statement that depend on the types of their operands.
 
     Raises:

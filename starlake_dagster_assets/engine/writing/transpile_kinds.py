@@ -8,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-__all__ = ["FLOAT_LITERALS", "ColumnTypes", "Kinds"]
+__all__ = ["FLOAT_LITERALS", "ColumnTypes", "OperandTypes"]
 
 ColumnTypes = Mapping[str, Mapping[str, Mapping[str, str]]]
 """Schema, table and column, in lower case, to DuckDB's type."""
@@ -34,7 +34,7 @@ _TYPED = (
 )
 
 
-class Kinds:
+class OperandTypes:
     """Kinds of the operands of a statement.
 
     A kind is `integer`, `float`, `decimal`, `text`, `boolean`, `date`, `timestamp`, `timestamptz` or `null`; "" where

@@ -12,18 +12,18 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = [
-    "ClosingRunner",
+    "AdoptingRunner",
+    "CloseableRunner",
     "Execution",
     "ExecutionLog",
     "FileReader",
-    "KeepingRunner",
     "ReportingHandle",
-    "ResumingRunner",
     "ReturnedFile",
     "RunHandle",
     "Runner",
     "StepAttempt",
     "WarehouseLockingRunner",
+    "WarehouseSharingRunner",
     "files_of",
     "has_lossless_log",
     "job_id_of",
@@ -79,7 +79,7 @@ class Runner(Protocol):
 
 
 @runtime_checkable
-class ClosingRunner(Protocol):
+class CloseableRunner(Protocol):
     """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class ClosingRunner(Protocol):
 
 
 @runtime_checkable
-class KeepingRunner(ClosingRunner, Protocol):
+class WarehouseSharingRunner(CloseableRunner, Protocol):
     """A runner that can keep the warehouse open between commands, which its own reader shares; optional."""
 
     def keep_open(self) -> None:
@@ -115,7 +115,7 @@ class WarehouseLockingRunner(Protocol):
 
 
 @runtime_checkable
-class ResumingRunner(Protocol):
+class AdoptingRunner(Protocol):
     """A runner whose commands outlive the process that started them; optional."""
 
     def unfinished(self) -> Sequence[Command]:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.quoting import literal, qualified
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
-from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, Seen, count_rows, name_of, seen_in
+from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, TableInfo, count_rows, name_of, seen_in
 from starlake_dagster_assets.execution.warehouse.partition_values import find_column
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader, as_texts
 
@@ -56,7 +56,7 @@ class DuckDBReader(WarehouseReader):
         self._options = options
         self._job = ""
         self._stamped: _Stamp | None = None
-        self._seen: dict[Name, Seen] = {}
+        self._seen: dict[Name, TableInfo] = {}
         self._left: Mapping[str, list[tuple[Any, ...]]] = {}
         """Rows of the newest command by audit table; a table that does not exist is missing."""
 
@@ -146,7 +146,7 @@ class DuckDBReader(WarehouseReader):
             return Sample(int(counted), columns, as_texts(shown.fetchall()), wanted.renamed, wanted.tables)
         return None
 
-    def _look(self, schema: str, table: str) -> Seen:
+    def _look(self, schema: str, table: str) -> TableInfo:
         """Returns the facts of a table, read with all tables of the newest command; kept while the files are unchanged.
 
         Opening a file costs more than reading it, so it is not opened for each table of a load.
@@ -156,7 +156,7 @@ class DuckDBReader(WarehouseReader):
             self._stamped, self._seen = stamp, {}
         if name not in self._seen:
             wanted = {name, *self._audited()} - self._seen.keys()
-            found = dict.fromkeys(wanted, Seen())
+            found = dict.fromkeys(wanted, TableInfo())
             for con in self._open():  # the first file that has a table counts
                 missing = [one for one, seen in found.items() if not seen.kind]
                 if not missing:

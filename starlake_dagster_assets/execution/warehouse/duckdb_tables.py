@@ -11,14 +11,14 @@ from starlake_dagster_assets.engine.quoting import qualified
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Name", "Seen", "count_rows", "name_of", "seen_in"]
+__all__ = ["Name", "TableInfo", "count_rows", "name_of", "seen_in"]
 
 Name = tuple[str, str]
 """Schema and table in lower case: DuckDB does not tell the cases apart."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class TableInfo:
     """Kind of a table ("" = it does not exist), names and types of its columns, number of rows (not of a view)."""
 
     kind: str = ""
@@ -31,7 +31,7 @@ def name_of(schema: str, table: str) -> Name:
     return schema.lower(), table.lower()
 
 
-def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, Seen]:
+def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, TableInfo]:
     """Returns the tables and views, of those wanted, that a file has.
 
     Args:
@@ -40,12 +40,12 @@ def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, See
     """
     from starlake_dagster_assets.engine.catalog import look_up
 
-    seen: dict[Name, Seen] = {}
+    seen: dict[Name, TableInfo] = {}
     for name in sorted(wanted):
         table = qualified("", *name)
         kind, columns = look_up(con, table, name)
         if kind is not None:
-            seen[name] = Seen(kind, tuple(columns), None if kind == "VIEW" else count_rows(con, table))
+            seen[name] = TableInfo(kind, tuple(columns), None if kind == "VIEW" else count_rows(con, table))
     return seen
 
 

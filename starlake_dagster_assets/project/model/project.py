@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 
-class Written(Frozen):
+class WriteTarget(Frozen):
     """Common attributes of tables and tasks: the sink, description, access and checks of a table in a database."""
 
     database: str = ""
@@ -96,7 +96,7 @@ class Written(Frozen):
     """Hash of the YAML, SQL and macros after rendering: part of the code version."""
 
 
-class Table(Written):
+class Table(WriteTarget):
     """Target table of a load, with raw names for commands and final names for the warehouse."""
 
     domain: str
@@ -140,7 +140,7 @@ class Domain(Frozen):
     location: Location
 
 
-class Task(Written):
+class Task(WriteTarget):
     """A transform, with its SQL rendered, split into sections and stripped of comments."""
 
     transform_domain: str

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["Claim", "Landing", "acknowledged"]
+__all__ = ["FileMatching", "PatternMatch", "acknowledged"]
 
 _REMEMBERED = 20_000
 """Names whose tables are remembered: a sensor looks at the same ones again and again."""
 
 
-class Claim(NamedTuple):
+class PatternMatch(NamedTuple):
     """A file whose whole name matches the pattern of a table.
 
     Attributes:
@@ -30,7 +30,7 @@ class Claim(NamedTuple):
     ack: str | None = None
 
 
-class Landing:
+class FileMatching:
     """Files that `stage` takes from the landing directory of a domain.
 
     Args:
@@ -43,7 +43,7 @@ class Landing:
         self.has_acks = any(extension for _, _, extension in self._tables)
         """Whether some table waits for ack files."""
 
-    def claims(self, names: Iterable[str]) -> list[Claim]:
+    def claims(self, names: Iterable[str]) -> list[PatternMatch]:
         """Returns the files that match tables, with or without their ack file.
 
         Args:
@@ -54,15 +54,15 @@ class Landing:
         """
         return [claim for name in names for claim in self._of(name)]
 
-    def _match(self, name: str) -> tuple[Claim, ...]:
+    def _match(self, name: str) -> tuple[PatternMatch, ...]:
         return tuple(
-            Claim(name, table, _beside(name, extension) if extension else None)
+            PatternMatch(name, table, _beside(name, extension) if extension else None)
             for table, matches, extension in self._tables
             if not name.startswith(".") and matches(name) is not None
         )
 
 
-def acknowledged(claims: Iterable[Claim], is_there: Callable[[str], bool]) -> list[Claim]:
+def acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str], bool]) -> list[PatternMatch]:
     """Returns those of the claims that `stage` takes now.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import SqlError, Tree, parse_statements, sql_dialects
-from starlake_dagster_assets.project.sql.rewriting import name_tables_of_functions, write_out_stars
+from starlake_dagster_assets.project.sql.rewriting import expand_stars, name_tables_of_functions
 from starlake_dagster_assets.project.sql.scopes import UNKNOWN, ScopeReader, own_nodes
 
 __all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
@@ -143,7 +143,7 @@ def _qualify(
     tables = _isolate(query, name)
     known = {stand_in: list(columns(spelled)) for stand_in, spelled in tables.items()}
     _lower_names(query)
-    write_out_stars(query, known, lambda stand_in, column: fields(tables[stand_in], column))
+    expand_stars(query, known, lambda stand_in, column: fields(tables[stand_in], column))
     lower = {table: [column.lower() for column, _ in listed] for table, listed in known.items() if listed}
     schema: dict[str, object] = {table: dict.fromkeys(listed, "unknown") for table, listed in lower.items()}
     _bind_to_only_source(query, lower)

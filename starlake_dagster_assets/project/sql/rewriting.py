@@ -7,7 +7,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import Tree
 
-__all__ = ["name_tables_of_functions", "write_out_stars"]
+__all__ = ["expand_stars", "name_tables_of_functions"]
 
 _Known = Mapping[str, Sequence[tuple[str, str | None]]]
 
@@ -27,7 +27,7 @@ def name_tables_of_functions(tree: Tree) -> None:
                 table.set(part, named.args.get(part))
 
 
-def write_out_stars(query: Tree, known: _Known, fields: Callable[[str, str], Sequence[str]]) -> None:
+def expand_stars(query: Tree, known: _Known, fields: Callable[[str, str], Sequence[str]]) -> None:
     """Writes the columns of `* RENAME (a AS b)` and of `structure.*` out, where they are known.
 
     Args:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
-from starlake_dagster_assets.automation.definitions.job_assets import unowned_upstreams
+from starlake_dagster_assets.automation.definitions.job_assets import untriggered_upstreams
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
 from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
@@ -294,7 +294,7 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
             seen = watched_nodes(one.watch.condition)
             assert seen and node not in seen and nodes.issuperset(seen)
             # a watched node is never made by the very run that it starts: no run can start itself
-            assert not unowned_upstreams(source, triggers, [node], triggers.jobs[one.job].nodes) & set(seen)
+            assert not untriggered_upstreams(source, triggers, [node], triggers.jobs[one.job].nodes) & set(seen)
             assert all(order[up] < order[node] for up in seen)
     assert build_triggers(source, StarlakeAutomation(lineage=LineageSettings(triggering=triggering))) == triggers
 

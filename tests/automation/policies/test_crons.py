@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of, meet, period_of
+from starlake_dagster_assets.automation.policies.crons import cycle_of, period_of, tick_together
 from starlake_dagster_assets.automation.policies.model import Clock
 
 
@@ -24,7 +24,7 @@ from starlake_dagster_assets.automation.policies.model import Clock
     ids=lambda value: value.cron if isinstance(value, Clock) else str(value),
 )
 def test_clocks_meet(one, other, met):
-    assert meet(one, other) is met is meet(other, one)
+    assert tick_together(one, other) is met is tick_together(other, one)
 
 
 @pytest.mark.parametrize(("cron", "cycles"), [("0 0 * * *", 1), ("0 * * * *", 25), ("30 2 * * *", 2)])

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.reading.attribute_sql import Cell
 from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.json_documents import array_elements, documents
 from starlake_dagster_assets.engine.reading.formats.json_numbers import protect_numbers
-from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, fast_lines
+from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, duckdb_lines
 from starlake_dagster_assets.engine.reading.formats.options import check_options
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
@@ -111,7 +111,7 @@ def json_sources(
 ) -> Iterator[Callable[[], Source | None]]:
     """Yields the ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
     numbers = protect_numbers(path, work)
-    lines = None if table.metadata.array else fast_lines(numbers.path, keep_blank=False)
+    lines = None if table.metadata.array else duckdb_lines(numbers.path, keep_blank=False)
     line = numbers.restored(LINE)
 
     def quick() -> Source | None:

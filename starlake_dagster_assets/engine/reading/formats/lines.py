@@ -10,7 +10,7 @@ from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.formats.intermediate_csv import csv_table, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text, scan_text
 
-__all__ = ["LINE", "NOT_TEXT", "careful_lines", "fast_lines"]
+__all__ = ["LINE", "NOT_TEXT", "duckdb_lines", "python_lines"]
 
 LINE = "sl_line"
 NOT_TEXT = "the line holds bytes that are not text in the table's encoding"
@@ -19,7 +19,7 @@ _NO_SEPARATOR = "\x01\x02\x03\x04"
 _SPACES = " \t\r\n\x0b\x0c"
 
 
-def fast_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int] | None:
+def duckdb_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int] | None:
     """Returns the lines of a file as DuckDB splits them.
 
     Args:
@@ -48,14 +48,14 @@ def fast_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple[s
     return f"(SELECT * FROM {table} WHERE {test})", lines - (headed and lines > 0)
 
 
-def careful_lines(path: Path, target: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int]:
+def python_lines(path: Path, target: Path, keep_blank: bool, *, headed: bool = False) -> tuple[str, int]:
     """Returns the lines split in Python, with a reason for lines that are not text.
 
     Args:
         path: The file.
         target: Where the plain CSV goes.
-        keep_blank: See `fast_lines`.
-        headed: See `fast_lines`.
+        keep_blank: See `duckdb_lines`.
+        headed: See `duckdb_lines`.
 
     Returns:
         The table expression, with `sl_reason` and `sl_line`, and the number of lines.

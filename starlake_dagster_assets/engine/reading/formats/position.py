@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.engine.reading.attribute_sql import Cell
 from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON
-from starlake_dagster_assets.engine.reading.formats.lines import LINE, careful_lines, fast_lines
+from starlake_dagster_assets.engine.reading.formats.lines import LINE, duckdb_lines, python_lines
 from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import open_text
 from starlake_dagster_assets.errors import EngineError
@@ -42,11 +42,11 @@ def position_sources(path: Path, work: Path, table: Table) -> Iterator[Callable[
     header = next((line.rstrip("\r\n") for line in open_text(path)), None) if headed else None
 
     def fast() -> Source | None:
-        found = fast_lines(path, keep_blank=True, headed=headed)
+        found = duckdb_lines(path, keep_blank=True, headed=headed)
         return Source(found[0], cells, line=LINE, header=header, expected_rows=found[1]) if found else None
 
     def careful() -> Source:
-        sql, rows = careful_lines(path, work / "lines.csv", keep_blank=True, headed=headed)
+        sql, rows = python_lines(path, work / "lines.csv", keep_blank=True, headed=headed)
         return Source(sql, cells, reason=REASON, line=LINE, header=header, expected_rows=rows)
 
     yield fast

@@ -17,11 +17,11 @@ from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.launchers import SupervisedProgram, launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
-from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, how_it_ended
+from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, exit_reason
 from starlake_dagster_assets.execution.backends.protocol import FileReader, RunHandle, job_id_of
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
-__all__ = ["ConsoleRunner", "has_console", "speakable"]
+__all__ = ["ConsoleRunner", "has_console", "supported_by_console"]
 
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 15.0
@@ -32,7 +32,7 @@ _TIME = re.compile(r"^(?:> )?Time: ?\d+ ?ms\s*$")
 _OWN = {"SL_JOB_ID"}
 
 
-def speakable(command: Command) -> bool:
+def supported_by_console(command: Command) -> bool:
     """Whether the console understands a command as a process does.
 
     It cuts its lines at each blank and knows no quotes; a line that ends in `?` asks for help; what `--options` give is
@@ -126,7 +126,7 @@ class ConsoleRunner:
 
     def _may_talk(self, command: Command) -> bool:
         """Whether a JVM can take a command: what the project's own options give would be empty there too."""
-        return self._known and self._lives > 0 and not self._shell.options and speakable(command)
+        return self._known and self._lives > 0 and not self._shell.options and supported_by_console(command)
 
     def release(self) -> None:
         """Ends the JVM where it keeps the warehouse to itself."""
@@ -317,7 +317,7 @@ class _Answer:
         """Returns the lines after the JVM ended: a command that it never took runs elsewhere, any other one failed."""
         code = self._console.code()
         self._runner.give_up(unknown=self._unknown)
-        how = "there is no console in this Starlake" if self._unknown else how_it_ended(code) or f"exit code {code}"
+        how = "there is no console in this Starlake" if self._unknown else exit_reason(code) or f"exit code {code}"
         self._result = RunResult(None, seconds)
         if not self._taken:
             try:

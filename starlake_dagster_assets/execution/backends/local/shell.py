@@ -23,7 +23,7 @@ from starlake_dagster_assets.execution.backends.local.launchers import Launcher,
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
-__all__ = ["ShellHandle", "ShellRunner", "find_program", "how_it_ended"]
+__all__ = ["ShellHandle", "ShellRunner", "exit_reason", "find_program"]
 
 _POLL_SECONDS = 0.25
 _LAST_SECONDS = 10.0
@@ -209,11 +209,11 @@ class ShellHandle:
             return []
         if self._late:
             return [Line(f"ERROR StarlakeShell: stopped: it took more than {self._timeout:g} seconds (timeout).")]
-        told = how_it_ended(code)
+        told = exit_reason(code)
         return [Line(f"ERROR StarlakeShell: {told}")] if told else []
 
 
-def how_it_ended(code: int | None) -> str:
+def exit_reason(code: int | None) -> str:
     """Returns the signal or error behind an exit code; "" if the program ended by itself."""
     if code is None:
         return "its end was not seen"

@@ -12,7 +12,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command, CommandFailed, CommandSucceeded
 from starlake_dagster_assets.conformance.program import is_alive
-from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner, speakable
+from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner, supported_by_console
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.protocol import job_id_of
 from starlake_dagster_assets.execution.parse import parse
@@ -121,11 +121,13 @@ def test_it_may_die_between_two_commands(scripted: Scripted) -> None:
     ids=lambda command: " ".join(command.argv),
 )
 def test_what_cannot_be_said_there(command: Command) -> None:
-    assert not speakable(command)
+    assert not supported_by_console(command)
 
 
 def test_what_can_be_said_there() -> None:
-    assert speakable(transform("kpi.x", "--scheduledDate", "2024-03-01T10:00:00+0000", env={"SL_JOB_ID": "j"}))
+    assert supported_by_console(
+        transform("kpi.x", "--scheduledDate", "2024-03-01T10:00:00+0000", env={"SL_JOB_ID": "j"})
+    )
 
 
 def test_a_process_gets_the_warehouse_for_itself(scripted: Scripted) -> None:
