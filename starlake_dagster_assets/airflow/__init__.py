@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
+    from starlake_dagster_assets.airflow.plan.model import AirflowOptions
     from starlake_dagster_assets.exported_definitions import definitions_graph
 
-__all__ = ["definitions_graph"]
+__all__ = ["AirflowOptions", "definitions_graph"]
 
-_HOMES = {"definitions_graph": ".exported_definitions"}
+_HOMES = {"AirflowOptions": "plan.model", "definitions_graph": ".exported_definitions"}
 
 
 def __getattr__(name: str) -> Any:

@@ -231,7 +231,8 @@ class DuckDBReader(WarehouseReader):
                 table = qualified("", self._project.application.audit.domain, name)
                 sql = f"SELECT {columns} FROM {table} WHERE JOBID = {literal(job_id)} ORDER BY rowid"
                 with suppress(duckdb.CatalogException):  # a table that does not exist
-                    found.setdefault(name, []).extend(connection.execute(sql).fetchall())
+                    rows = connection.execute(sql).fetchall()
+                    found.setdefault(name, []).extend(rows)
         return found
 
     @cached_property
