@@ -3,6 +3,7 @@
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
 - `environments`: the registry of execution environments, and the protocol of your own
+- `_registration`: rules for the fields of a registered environment
 - `errors`: the errors that a user can meet
 - `exported_definitions`: the asset graph of Dagster definitions, for the Airflow export
 - `airlift`: runs of exported Airflow DAGs as materializations

@@ -6,6 +6,7 @@ an `ExecutionEnvironment`. See the page *Add an environment* of the documentatio
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from starlake_dagster_assets._registration import invalid_field
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.errors import PluginError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import (
@@ -56,6 +58,8 @@ API_VERSION = 1
 GROUP = "starlake_dagster_assets.environments"
 """Group of the entry points that register environments."""
 
+_LEVELS = ("ok", "warning", "error")
+_NEXT = "Next: correct it in that package, or report it to its authors."
 _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
 
 
@@ -123,8 +127,11 @@ class ExecutionEnvironment:
         with self.calling(f"`doctor` {self.doctor}"):
             findings: Any = function(resource, project)
             for finding in (None,) if findings is None else findings:
-                if not all(hasattr(finding, name) for name in ("level", "topic", "text", "advice")):
+                values = [getattr(finding, name, None) for name in ("level", "topic", "text", "advice")]
+                if not hasattr(finding, "level"):
                     raise TypeError(f"found {type(finding).__name__}, expected an iterable of Finding")
+                if values[0] not in _LEVELS or not all(isinstance(value, str) for value in values):
+                    raise TypeError(f"found {finding!r}, expected texts, and one of the levels {', '.join(_LEVELS)}")
                 yield cast("Finding", finding)
 
     @contextmanager
@@ -141,11 +148,10 @@ class ExecutionEnvironment:
             yield
         except StarlakeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not self.origin:
                 raise
-            text = f"{self.title}: {call} raised {type(error).__name__}: {error}."
-            raise PluginError(f"{text} Next: correct it in that package, or report it to its authors.") from error
+            raise PluginError(f"{self.title}: {call} raised {type(error).__name__}: {error}. {_NEXT}") from error
 
     @property
     def title(self) -> str:
@@ -165,7 +171,7 @@ class ExecutionEnvironment:
         module, _, name = reference.partition(":")
         try:
             return getattr(import_module(module), name)
-        except Exception as error:  # the import of another package may raise anything
+        except (Exception, SystemExit) as error:  # the import of another package may raise anything
             kind = PluginError if self.origin else StarlakeError
             raise kind(
                 f"{self.title}: cannot import `{field}` {reference!r}: {type(error).__name__}: {error}. "
@@ -266,10 +272,8 @@ def execution_environments() -> Mapping[str, ExecutionEnvironment]:
     An entry point that cannot be used is left out with a warning. The other environments are not affected.
     """
     found = {one.name: one for one in _BUILT_IN}
-    for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
-        if reason := _register(point, found):
-            origin = f" (package {point.dist.name})" if point.dist is not None else ""
-            warnings.warn(f"the environment {point.name!r}{origin} is not available: {reason}", stacklevel=2)
+    for point in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.dist.name if one.dist else "")):
+        _register(point, found)
     return MappingProxyType(found)
 
 
@@ -299,10 +303,18 @@ def environment_of(resource: object) -> str | None:
 
 
 def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
-    """Returns the environment that another package has registered with a resource class; imports no other class."""
-    names = [f"{base.__module__}:{base.__qualname__}" for base in kind.__mro__]
-    others = [one for one in execution_environments().values() if one.origin and one.resource in names]
-    return min(others, key=lambda one: names.index(one.resource)) if others else None
+    """Returns the environment that another package has registered with a resource class; imports no other class.
+
+    A subclass in yet another package has no origin: an error of it is not a bug of the registered one.
+    """
+    bases, package = kind.__mro__, kind.__module__.partition(".")[0]
+    found: list[tuple[int, str]] = []
+    for one in execution_environments().values():
+        module, _, name = one.resource.partition(":")
+        registered = getattr(sys.modules.get(module), name, None)
+        if one.origin and registered in bases and (registered is kind or package == module.partition(".")[0]):
+            found.append((bases.index(registered), one.name))
+    return execution_environments()[min(found)[1]] if found else None
 
 
 def environments_table() -> str:
@@ -310,25 +322,55 @@ def environments_table() -> str:
     rows = ["| name | resource | runs | install | Airflow |", "|---|---|---|---|---|"]
     for one in execution_environments().values():
         install = f"`{one.install}`" if one.install else ""
-        kind = one.resource.rpartition(":")[2]
-        rows.append(f"| `{one.name}` | `{kind}` | {one.summary} | {install} | {'yes' if one.airflow else ''} |")
+        kind, summary = one.resource.rpartition(":")[2], one.summary.replace("|", "\\|")
+        rows.append(f"| `{one.name}` | `{kind}` | {summary} | {install} | {'yes' if one.airflow else ''} |")
     return "\n".join(rows)
 
 
-def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> str:
-    """Adds the environment of an entry point; returns the reason if it cannot be added, else ""."""
+def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> None:
+    """Adds the environment of an entry point; warns if it cannot be used."""
+    try:
+        one = _read_registration(point, found)
+        found[one.name] = one
+    except PluginError as error:
+        origin = f" (package {point.dist.name})" if point.dist is not None else ""
+        warnings.warn(f"the environment {point.name!r}{origin} is not available: {error}", stacklevel=3)
+
+
+def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironment]) -> ExecutionEnvironment:
+    """Returns the environment of an entry point.
+
+    Args:
+        point: The entry point.
+        found: Environments that are registered already.
+
+    Raises:
+        PluginError: It cannot be used; names what was found, what was expected, and the next step.
+    """
+    if point.pattern.match(point.value) is None:
+        raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {_NEXT}")
     try:
         one: object = point.load()
-    except Exception as error:  # the import of another package may raise anything
-        return f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # the import of another package may raise anything
+        raise PluginError(f"{point.value} cannot be imported: {type(error).__name__}: {error}. {_NEXT}") from error
     if not isinstance(one, ExecutionEnvironment):
-        return f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}"
+        raise PluginError(
+            f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}. Next: name the "
+            "ExecutionEnvironment of that package in its entry point."
+        )
+    if problem := invalid_field(one):
+        raise PluginError(f"{problem} {_NEXT}")
     if one.version != API_VERSION:
-        return f"it was written for version {one.version} of the protocol, and this package has version {API_VERSION}"
+        older = "that package" if one.version < API_VERSION else "starlake-dagster-assets"
+        raise PluginError(
+            f"it was written for version {one.version} of the protocol, and this package has version {API_VERSION}. "
+            f"Next: upgrade {older}."
+        )
     if one.name in found:
-        return f"the name {one.name!r} is taken by {found[one.name].resource}"
-    if not one.name.isidentifier():
-        return f"its name {one.name!r} is not an identifier, such as `cloud_run`"
+        other = found[one.name].origin or "starlake-dagster-assets itself"
+        raise PluginError(
+            f"the name {one.name!r} is taken by {other}. Next: uninstall one of the packages, or ask the authors of "
+            "one to rename its environment."
+        )
     package = f"package {point.dist.name} {point.dist.version}" if point.dist is not None else "another package"
-    found[one.name] = replace(one, origin=f"{package} (entry point {point.name} = {point.value})")
-    return ""
+    return replace(one, origin=f"{package} (entry point {point.name} = {point.value})")

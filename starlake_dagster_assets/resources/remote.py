@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -115,19 +115,20 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: It cannot be opened, or the answer is no environment.
         """
         from starlake_dagster_assets.environments import origin_of
-        from starlake_dagster_assets.execution.backends.remote.answers import missing_members
+        from starlake_dagster_assets.execution.backends.remote.answers import GuardedEnvironment, missing_members
 
         kind: type[Any] = type(self)
         call, registered = f"{kind.__name__}.environment()", origin_of(kind)
         with registered.calling(call) if registered is not None else nullcontext():
             found = self.environment(project, attempt)
+        origin = registered.title if registered is not None else f"module {kind.__module__}"
         if missing := missing_members(found):
-            origin = registered.title if registered is not None else f"module {kind.__module__}"
             raise PluginError(
                 f"{origin}: {call} returned {type(found).__name__}, which has no {', '.join(missing)}; expected an "
                 "object with the members of `starlake_dagster_assets.environments.Environment`. Next: return one."
             )
-        return found
+        is_own = type(found).__module__.startswith("starlake_dagster_assets.")
+        return found if is_own else cast("Any", GuardedEnvironment(found, origin))
 
     def policy(self) -> Policy:
         """Intervals and deadlines for the polling of executions."""

@@ -112,8 +112,20 @@ WRONG = {
         {"version": 2},
         "it was written for version 2 of the protocol",
     ),
-    "a name that is taken": ("wrong", {"name": "shell"}, "the name 'shell' is taken by starlake_dagster_assets"),
-    "no name": ("wrong", {"name": "my batch"}, "its name 'my batch' is not an identifier"),
+    "a name that is taken": ("wrong", {"name": "shell"}, "the name 'shell' is taken by starlake-dagster-assets itself"),
+    "no name": ("wrong", {"name": "my batch"}, "its name is 'my batch' (str); expected an identifier"),
+    "a number as name": ("wrong", {"name": 5}, "its name is 5 (int); expected an identifier"),
+    "a class as resource": ("wrong", {"resource": Path}, "(type); expected the text `module:name`"),
+    "two lines": ("wrong", {"summary": "a\nb"}, "its summary is 'a\\nb' (str); expected one line of text"),
+    "an answer in words": ("wrong", {"runs_program": "no"}, "its runs_program is 'no' (str); expected True or False"),
+    "one option as text": ("wrong", {"options": "dir"}, "its options is 'dir' (str); expected a tuple of texts"),
+    "a number as option": ("wrong", {"options": (1,)}, "its options is (1,) (tuple); expected a tuple of texts"),
+    "an unknown store": ("wrong", {"store": "azure"}, "its store is 'azure' (str); expected `gs`, `s3`"),
+    "a number as airflow": ("wrong", {"airflow": 3}, "its airflow is 3 (int); expected the text `module:name`"),
+    "a path as doctor": ("wrong", {"doctor": "m.f"}, "its doctor is 'm.f' (str); expected the text `module:name`"),
+    "a version as text": ("wrong", {"version": "1"}, "its version is '1' (str); expected a whole number"),
+    "a value that is none": ("sbad:X:Y", None, "the entry point is 'sbad:X:Y'; expected `module:name`"),
+    "a module that exits": ("exits:X", None, "exits:X cannot be imported: SystemExit: 0"),
 }
 
 
@@ -125,15 +137,39 @@ def test_a_registration_that_is_wrong_costs_only_itself(case: str, tmp_path: Pat
         monkeypatch.setattr(environments, "WRONG", wrong, raising=False)
         value = "starlake_dagster_assets.environments:WRONG"
     monkeypatch.syspath_prepend(str(install(tmp_path, value)))
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(0)\n")
     execution_environments.cache_clear()
     try:
         with pytest.warns(UserWarning, match="the environment 'batch' \\(package starlake-batch\\)") as caught:
             found = execution_environments()
     finally:
         execution_environments.cache_clear()
-    assert message in str(caught[0].message)
+    assert message in str(caught[0].message) and " Next: " in str(caught[0].message)
     assert {"duckdb", "shell"} <= {*found} and not {"batch", "my batch"} & {*found}
     assert found["shell"].resource.endswith(":StarlakeShell")
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_of_two_packages_with_one_name_the_first_by_name_is_used(
+    order: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in order:
+        information = tmp_path / name / f"{name}-1.0.dist-info"
+        information.mkdir(parents=True)
+        text = (
+            f"from starlake_dagster_assets.environments import *\nX = ExecutionEnvironment('nomad', '{name}:R', 'a|b')"
+        )
+        (tmp_path / name / f"nomad_{name}.py").write_text(text)
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (information / "entry_points.txt").write_text(f"[{environments.GROUP}]\nnomad = nomad_{name}:X\n")
+        monkeypatch.syspath_prepend(str(tmp_path / name))
+    execution_environments.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"\(package b\) is not .*'nomad' is taken by package a 1.0 \(entry point"):
+            assert execution_environments()["nomad"].resource == "a:R"
+        assert r"| a\|b |" in environments.environments_table()
+    finally:
+        execution_environments.cache_clear()
 
 
 def test_the_registry_imports_no_environment():

@@ -11,8 +11,9 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject, build_definitions, export_airflow
 from starlake_dagster_assets.cli.run import resource_for_environment
+from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.doctor.environment import examine_environment
-from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.environments import environment_named, execution_environments, origin_of
 from starlake_dagster_assets.errors import PluginError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from tests.conformance.subject import write_project
@@ -21,6 +22,7 @@ PACKAGE = "wrong_plugin"
 SOURCE = """
 from dataclasses import dataclass
 from starlake_dagster_assets.airflow.operators import OperatorRenderer
+from starlake_dagster_assets.doctor import Finding
 from starlake_dagster_assets.environments import ExecutionEnvironment
 from starlake_dagster_assets.resources import StarlakeRemoteResource
 
@@ -31,6 +33,24 @@ class ReturnsNone(StarlakeRemoteResource):
 class Raises(StarlakeRemoteResource):
     def environment(self, project, attempt):
         return {}["endpoint"]
+
+class Texts(StarlakeRemoteResource):
+    pass
+
+class Exits(StarlakeRemoteResource):
+    def environment(self, project, attempt):
+        raise SystemExit(0)
+
+class Exiting:
+    name = "exiting"
+    is_idempotent = True
+    def call(self, *args):
+        raise SystemExit(0)
+    submit = find = status = logs = cancel = classify_error = refresh = close = call
+
+class SubmitExits(StarlakeRemoteResource):
+    def environment(self, project, attempt):
+        return Exiting()
 
 class Constructor(StarlakeRemoteResource):
     def __init__(self, **data):
@@ -57,6 +77,18 @@ def nothing(resource, project):
 def one(name, resource="ReturnsNone", **more):
     return ExecutionEnvironment(name, f"wrong_plugin:{resource}", "x", **more)
 
+def exits(resource, project):
+    raise SystemExit(0)
+
+def level(resource, project):
+    yield Finding("great", "topic", "text")
+
+def no_text(resource, project):
+    yield Finding("ok", "topic", None)
+
+EXITS = one("exits", "Exits", doctor="wrong_plugin:exits")
+SUBMIT = one("submit", "SubmitExits", doctor="wrong_plugin:level")
+TEXT = one("text", "Texts", doctor="wrong_plugin:no_text")
 NONE = one("none", doctor="wrong_plugin:raising", airflow="wrong_plugin:Operators")
 RAISES = one("raises", "Raises", doctor="wrong_plugin:texts", airflow="wrong_plugin:raising")
 CONSTRUCTOR = one("constructor", "Constructor")
@@ -64,7 +96,7 @@ FUNCTION = one("function", "raising", doctor="wrong_plugin:nothing")
 NOWHERE = one("nowhere", "Nowhere")
 BROKEN = ExecutionEnvironment("broken", "wrong_broken:Resource", "x")
 """
-NAMES = ("none", "raises", "constructor", "function", "nowhere", "broken")
+NAMES = ("none", "raises", "constructor", "function", "nowhere", "broken", "exits", "submit", "text")
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +131,7 @@ def origin(name: str) -> str:
     [
         ("none", ": ReturnsNone.environment() returned NoneType, which has no name, submit, find"),
         ("raises", ": Raises.environment() raised KeyError: 'endpoint'. Next: correct it in that package, or report"),
+        ("exits", ": Exits.environment() raised SystemExit: 0. Next:"),
     ],
 )
 def test_no_environment(project: StarlakeProject, name: str, said: str):
@@ -106,6 +139,22 @@ def test_no_environment(project: StarlakeProject, name: str, said: str):
     with pytest.raises(PluginError) as error:
         resource.runner(project, StepAttempt())
     assert origin(name) + said in str(error.value)
+
+
+def test_an_environment_that_exits(project: StarlakeProject):
+    runner = environment_named("submit").resource_class()().runner(project, StepAttempt())
+    with pytest.raises(PluginError) as error:
+        runner.start(build.load("sales", ["orders"], job_id="job-1"))
+    assert origin("submit") + ": submit raised SystemExit: 0; expected" in str(error.value)
+    assert "The command may run in the service. Next:" in str(error.value)
+
+
+def test_an_error_of_a_subclass_in_another_package_is_not_blamed_on_the_registered_one(project: StarlakeProject):
+    parent = environment_named("raises").resource_class()
+    child = type("Child", (parent,), {"__module__": "another"})
+    moved = type("Moved", (parent,), {"__module__": "wrong_plugin.parts"})
+    assert origin_of(child) is None
+    assert [one and one.name for one in map(origin_of, (parent, moved))] == ["raises", "raises"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +182,12 @@ def test_no_resource_on_the_command_line():
     [
         ("none", ": `doctor` wrong_plugin:raising raised ZeroDivisionError: no nodes"),
         ("raises", ": `doctor` wrong_plugin:texts raised TypeError: found str, expected an iterable of Finding"),
+        ("exits", ": `doctor` wrong_plugin:exits raised SystemExit: 0"),
+        ("submit", ": `doctor` wrong_plugin:level raised TypeError: found Finding(level='great'"),
+        (
+            "text",
+            ": `doctor` wrong_plugin:no_text raised TypeError: found Finding(level='ok', topic='topic', text=None",
+        ),
     ],
 )
 def test_no_findings(project: StarlakeProject, name: str, said: str):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any, cast, get_args
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.errors import RunnerError, UnreachableError
+from starlake_dagster_assets.errors import PluginError, RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.remote.protocol import (
     Environment,
     ErrorClass,
@@ -16,11 +17,49 @@ from starlake_dagster_assets.execution.backends.remote.protocol import (
     Submission,
 )
 
-__all__ = ["classify_error", "find_execution", "missing_members", "read_log", "read_status", "submit_execution"]
+__all__ = [
+    "GuardedEnvironment",
+    "classify_error",
+    "find_execution",
+    "missing_members",
+    "read_log",
+    "read_status",
+    "submit_execution",
+]
 
 _STATES: tuple[str, ...] = get_args(State)
 _KINDS: tuple[str, ...] = get_args(ErrorKind)
 _MEMBERS = ("name", "submit", "find", "status", "logs", "cancel", "classify_error", "refresh", "close")
+
+
+class GuardedEnvironment:
+    """Environment of another package, whose calls cannot end this process: they raise `PluginError` instead.
+
+    Args:
+        environment: The environment.
+        origin: What it belongs to, for messages.
+    """
+
+    def __init__(self, environment: Environment, origin: str) -> None:
+        self._environment, self._origin = environment, origin
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._environment, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def call(*args: Any) -> Any:
+            try:
+                return found(*args)
+            except SystemExit as error:
+                effect = " The command may run in the service." if name == "submit" else ""
+                raise PluginError(
+                    f"{self._origin}: {name} raised SystemExit: {error}; expected an answer, or an error for "
+                    f"classify_error.{effect} Next: correct it in that package, or report it to its authors."
+                ) from error
+
+        return call
 
 
 def missing_members(environment: object) -> list[str]:
