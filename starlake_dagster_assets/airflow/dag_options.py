@@ -45,9 +45,12 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
         pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
-        ProjectError: When `default_dag_args` is no JSON mapping.
+        ProjectError: When `default_dag_args` is no JSON mapping, contains a secret, or changes when tasks run.
     """
     given = _mapping("default_dag_args", job.options)
+    problems = [problem for name, value in given.items() if (problem := _problem_of_argument(name, value))]
+    if problems:
+        raise ProjectError(problems)
     retries = job.retries if job.retries is not None else given.get("retries", options.retries)
     delay = job.retry_delay if job.retry_delay is not None else given.get("retry_delay", options.retry_delay)
     found: dict[str, Any] = {
@@ -65,6 +68,21 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     if job.priority is not None:
         found["priority_weight"] = job.priority
     return found
+
+
+def _problem_of_argument(name: str, value: object) -> str:
+    """Returns the reason why an argument of all tasks cannot be exported; "" if it can."""
+    if names_secret(name) and isinstance(value, str) and "{{" not in value:
+        return (
+            f"option default_dag_args: `{name}` looks like a secret, which would be written into the Airflow files. "
+            "Next: take it from a connection or a variable of Airflow."
+        )
+    if name == "trigger_rule":
+        return (
+            f"option default_dag_args: `{name}` is not supported: tasks would run after others failed, and the run "
+            "could end as a success. Next: remove it; the export sets the trigger rules that Dagster's order needs."
+        )
+    return ""
 
 
 def configured_pool(job: Job) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,10 +24,13 @@ from starlake_dagster_assets.airflow.secrets import validate_no_secrets
 from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
 
 __all__ = ["ExportReport", "export_airflow"]
+
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def export_airflow(
     """
     if ids == "starlake-airflow" and granularity == "batch":
         raise ValueError("ids of starlake-airflow: it has no task for several tables; leave out granularity='batch'.")
+    if name is not None and not _NAME.fullmatch(name):
+        raise ProjectError([f"name: {name!r} is not a name of files; expected letters, digits and any of `_-.`."])
     if task_groups and options is not None and options.airlift:
         raise ValueError("task_groups and airlift: dagster-airlift needs DAGs; leave out one of the two.")
     defined = project if isinstance(project, DefinitionsGraph) else None

@@ -66,6 +66,12 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
+        for option in ("env", "secrets"):
+            if isinstance(data.get(option), Mapping) and "SL_JOB_ID" in data[option]:
+                raise RunnerError(
+                    f"{option} `SL_JOB_ID`: each command gets its own value, by which the audit is read. "
+                    "Next: remove it."
+                )
         if data.get("attempts") is not None:
             kind: type[Any] = type(self)
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")

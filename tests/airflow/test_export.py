@@ -27,7 +27,7 @@ from starlake_dagster_assets import (
     StarlakeTranslator,
     export_airflow,
 )
-from starlake_dagster_assets.airflow.dag_options import configured_pool
+from starlake_dagster_assets.airflow.dag_options import configured_pool, default_args
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
@@ -291,6 +291,31 @@ def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_
     with pytest.raises(ProjectError, match=r"_kpi_daily.py: belongs to the export 'starlake_starbake'"):
         export_airflow(project, tmp_path, select="domain:kpi", options=AirflowOptions(retries=7))
     assert contents(tmp_path) == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ({"name": "../../evil"}, {}, "name: '../../evil' is not a name of files"),
+        ({}, {"variables_prefix": "x'y"}, "option variables_prefix: .* is not a name of Airflow"),
+        ({}, {"checks": "a'b{{x}}"}, "option checks: .* is not a name of Airflow"),
+    ],
+)
+def test_names_that_are_paths_or_template_code_are_rejected(project, tmp_path, arguments, options, message):
+    with pytest.raises(ProjectError, match=message):
+        export_airflow(project, tmp_path / "dags", options=AirflowOptions(**options), **arguments)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [({"password": "hunter2"}, "`password` looks like a secret"), ({"trigger_rule": "all_done"}, "is not supported")],
+)
+def test_arguments_of_all_tasks_hold_no_secret_and_no_trigger_rule(argument, message):
+    job = Job("sales", (), options={"default_dag_args": json.dumps(argument)})
+    with pytest.raises(ProjectError, match=message) as error:
+        default_args(job, AirflowOptions(), None)
+    assert "hunter2" not in str(error.value)
 
 
 def test_code_in_place_of_an_exported_file_is_neither_replaced_nor_removed(project, tmp_path):

@@ -103,6 +103,14 @@ def test_the_lines_that_tell_of_tables_are_always_there(place, project, fields, 
 
 
 @EVERY
+def test_the_job_id_of_a_command_cannot_be_replaced(place):
+    options = [{"env": {"SL_JOB_ID": "x"}}, *([] if "dataproc" in place else [{"secrets": {"SL_JOB_ID": "w:p"}}])]
+    for fields in options:
+        with pytest.raises(RunnerError, match=r"`SL_JOB_ID`: each command gets its own value.*Next: remove it"):
+            MAKE[place](**fields)
+
+
+@EVERY
 def test_the_variables_of_every_command(place, project):
     env = {"SL_HTTP_PORT": "8080", "SL_METRICS": "on"}
     assert variables(place, project, env=env, root="gs://b/starbake") == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [
     "AirflowOptions",
@@ -32,6 +34,9 @@ EnvironmentName = str
 Split = Literal["schedule", "domain", "table", "component"]
 Granularity = Literal["task", "batch"]
 _NONE: Mapping[str, str] = MappingProxyType({})
+
+
+_AIRFLOW_NAME = re.compile(r"[\w.:/-]*")
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,12 @@ class AirflowOptions:
     airlift_operator: str | None = None
 
     def __post_init__(self) -> None:
-        """Warns about deprecated options."""
+        """Warns about deprecated options; rejects names that would be template code of Airflow."""
+        for option, value in (("variables_prefix", self.variables_prefix), ("checks", self.checks or "")):
+            if not _AIRFLOW_NAME.fullmatch(value):
+                raise ProjectError(
+                    [f"option {option}: {value!r} is not a name of Airflow; expected letters, digits and `_-.:/`."]
+                )
         if self.pool_slots is not None:
             warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
 

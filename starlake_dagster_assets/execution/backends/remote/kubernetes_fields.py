@@ -47,7 +47,12 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
 _ONCE = "a command runs once"
 _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "container_config": {"args": "they are the command", "name": "it is `starlake`"},
+        "container_config": {
+            "args": "they are the command",
+            "name": "it is `starlake`",
+            "restart_policy": "a command that failed is run again by a retry of the step, never by Kubernetes",
+            "restart_policy_rules": "a command that failed is run again by a retry of the step, never by Kubernetes",
+        },
         "job_config": dict.fromkeys(("metadata", "spec"), "set `job_metadata` or `job_spec_config`"),
         "job_metadata": {
             "name": "it is derived from the step and the command, so that a command is submitted once",
@@ -58,6 +63,7 @@ _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "backoff_limit_per_index": _ONCE,
             "completion_mode": _ONCE,
             "completions": _ONCE,
+            "managed_by": "the Job would be left to another controller",
             "manual_selector": "Kubernetes selects the Pods of a Job",
             "max_failed_indexes": _ONCE,
             "parallelism": _ONCE,

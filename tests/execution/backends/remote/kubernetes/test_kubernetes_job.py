@@ -244,6 +244,8 @@ def test_raw_configuration_is_merged_over_the_fields():
         ({"k8s_config": {"job_spec_config": {"ttl_seconds_after_finished": 30}}}, "is 30; it must be at least 600"),
         ({"k8s_config": {"job_spec_config": {"podReplacementPolicy": "TerminatingOrFailed"}}}, "it must be 'Failed'"),
         ({"k8s_config": {"job_spec_config": {"backoffLimitPerIndex": 3}}}, "a command runs once"),
+        ({"k8s_config": {"job_spec_config": {"managedBy": "x/y"}}}, "managedBy cannot be set"),
+        ({"k8s_config": {"container_config": {"restartPolicy": "Always"}}}, "restartPolicy cannot be set"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, text):
