@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from starlake_dagster_assets._registration import invalid_field
 from starlake_dagster_assets.commands.model import Command, Line
-from starlake_dagster_assets.errors import PluginError, StarlakeError, closest_match
+from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import (
     Environment,
     ErrorClass,
@@ -59,7 +59,6 @@ GROUP = "starlake_dagster_assets.environments"
 """Group of the entry points that register environments."""
 
 _LEVELS = ("ok", "warning", "error")
-_NEXT = "Next: correct it in that package, or report it to its authors."
 _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
 
 
@@ -151,7 +150,9 @@ class ExecutionEnvironment:
         except (Exception, SystemExit) as error:
             if not self.origin:
                 raise
-            raise PluginError(f"{self.title}: {call} raised {type(error).__name__}: {error}. {_NEXT}") from error
+            raise PluginError(
+                f"{self.title}: {call} raised {type(error).__name__}: {error}. {PLUGIN_ADVICE}"
+            ) from error
 
     @property
     def title(self) -> str:
@@ -348,18 +349,20 @@ def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironme
         PluginError: It cannot be used; names what was found, what was expected, and the next step.
     """
     if point.pattern.match(point.value) is None:
-        raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {_NEXT}")
+        raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {PLUGIN_ADVICE}")
     try:
         one: object = point.load()
     except (Exception, SystemExit) as error:  # the import of another package may raise anything
-        raise PluginError(f"{point.value} cannot be imported: {type(error).__name__}: {error}. {_NEXT}") from error
+        raise PluginError(
+            f"{point.value} cannot be imported: {type(error).__name__}: {error}. {PLUGIN_ADVICE}"
+        ) from error
     if not isinstance(one, ExecutionEnvironment):
         raise PluginError(
             f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}. Next: name the "
             "ExecutionEnvironment of that package in its entry point."
         )
     if problem := invalid_field(one):
-        raise PluginError(f"{problem} {_NEXT}")
+        raise PluginError(f"{problem} {PLUGIN_ADVICE}")
     if one.version != API_VERSION:
         older = "that package" if one.version < API_VERSION else "starlake-dagster-assets"
         raise PluginError(

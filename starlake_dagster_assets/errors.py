@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "PLUGIN_ADVICE",
     "CommandError",
     "EngineError",
     "PluginError",
@@ -50,6 +51,10 @@ class RunnerError(StarlakeError):
 
 class PluginError(RunnerError):
     """A bug of another package that registers an execution environment; names the package and what it did."""
+
+
+PLUGIN_ADVICE = "Next: correct it in that package, or report it to its authors."
+"""Last sentence of a `PluginError` that only the authors of the package can correct."""
 
 
 class UnreachableError(RunnerError):

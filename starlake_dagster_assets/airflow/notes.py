@@ -215,9 +215,9 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
 
 def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
-    dialect = environment_named(environment).operator_renderer()
-    if tasks and not dialect.local_files and request.audit(environment) is None:
-        asks = dialect.has_job_ids and request.project.model.application.audit.active
+    renderer = environment_named(environment).operator_renderer()
+    if tasks and not renderer.local_files and request.audit(environment) is None:
+        asks = renderer.has_job_ids and request.project.model.application.audit.active
         why = "with --checks they query the audit" if asks else "no task can query the audit"
         yield (
             f"transforms of {_few(tasks)} on {environment}: exit code 0 is the only evidence that they succeeded; {why}"

@@ -8,6 +8,7 @@ import pytest
 
 import starlake_dagster_assets as sda
 from tests.dagster_features import projects
+from tests.dagster_features.created_runs import materializations
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
 
@@ -161,13 +162,8 @@ def test_what_another_run_made_of_less_is_run(world):
 
 def execute(world, run):
     """The assets that a run which was created before materializes."""
-    from dagster._core.definitions.job_base import InMemoryJob
-    from dagster._core.execution.api import execute_run
-
     job = world.job.get_subset(asset_selection=set(run.asset_selection))
-    result = execute_run(InMemoryJob(job), run, world.instance)
-    assert result.success
-    return [e.asset_key.to_user_string() for e in result.all_events if e.is_step_materialization]
+    return [event.asset_key.to_user_string() for event in materializations(job, run, world.instance)]
 
 
 def due(world, node="kpi.first"):

@@ -26,6 +26,7 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import clock_window
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.resources import StarlakeResource
+from tests.dagster_features.created_runs import materializations
 from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -717,9 +718,4 @@ class Queued:
 
     def execute(self) -> list[str | None]:
         """Executes the run and returns the partitions that it materializes."""
-        from dagster._core.definitions.job_base import InMemoryJob
-        from dagster._core.execution.api import execute_run
-
-        result = execute_run(InMemoryJob(self.job), self.run, self.instance)
-        assert result.success
-        return [one.partition for one in result.all_events if one.is_step_materialization]
+        return [event.partition for event in materializations(self.job, self.run, self.instance)]

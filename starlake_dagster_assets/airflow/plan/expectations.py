@@ -30,9 +30,9 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     application = project.model.application
     stored = project.model.connection(application.audit.connection or application.connection_ref)
     bigquery = stored is not None and stored.engine == "bigquery"
-    dialect = environment_named(environment).operator_renderer()
-    connection = options.checks or (dialect.bigquery_connection if bigquery else None)
-    if connection is None or not dialect.has_job_ids or not application.audit.active:
+    renderer = environment_named(environment).operator_renderer()
+    connection = options.checks or (renderer.bigquery_connection if bigquery else None)
+    if connection is None or not renderer.has_job_ids or not application.audit.active:
         return None
     audit = application.audit
     parts = [part for part in (audit.database, audit.domain) if part]

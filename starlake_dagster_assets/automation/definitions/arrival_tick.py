@@ -209,13 +209,13 @@ class _Tick:
 
         The event log is read only for windows with files: there is no load of a window whose files never came.
         """
-        sensor, soft_fail = self.sensor, self.sensor.group.pre_load.soft_fail
+        sensor, pre_load = self.sensor, self.sensor.group.pre_load
         path = sensor.path(datetime.fromtimestamp(window.start, sensor.zone))
-        if self.sensor.group.pre_load.strategy == "ack":
+        if pre_load.strategy == "ack":
             nodes = [*sensor.keys] if sensor.store.file(path) is not None else []
         else:
             nodes = [*sensor.watched.scan(self.now, sensor.store.listing(path)).sets]
-        if not nodes and soft_fail:
+        if not nodes and pre_load.soft_fail:
             return False
         is_loaded = self._is_loaded(window, nodes or [*sensor.keys])
         if nodes and is_loaded:
@@ -228,9 +228,13 @@ class _Tick:
         until = window.interval[1].isoformat()
         if own := [run for run in self._own_runs.recent if run.until == until]:
             return any(run.in_progress or run.has_succeeded for run in own)
+        return any(not self._covered[node].missing(window.interval) for node in nodes)
+
+    @cached_property
+    def _covered(self) -> Mapping[str, CoveredIntervals]:
+        """Covered intervals by table; each reads the event log once per tick, when it is asked first."""
         instance, partitions = self.context.instance, self.sensor.partitions
-        of_each = (CoveredIntervals(instance, [self.sensor.keys[node]], partitions) for node in nodes)
-        return any(not covered.missing(window.interval) for covered in of_each)
+        return {node: CoveredIntervals(instance, [key], partitions) for node, key in self.sensor.keys.items()}
 
     @cached_property
     def _own_runs(self) -> LoadRuns:

@@ -74,11 +74,9 @@ class StepUpdates:
 
     def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
         """Returns the id of the run of the newest update of an upstream that a task has not read, else ""."""
-        context = self._context
-        if context.assets_def.partitions_def is not None and context.has_partition_key:
-            filters = dg.AssetRecordsFilter(asset_key=up, asset_partitions=[context.partition_key])
-            records = self._instance.fetch_materializations(filters, limit=1).records
-            return records[0].run_id if records else ""
+        if self._is_partitioned and self._context.has_partition_key:
+            record = self._newest_record(up, self._context.partition_key)
+            return record.run_id if record is not None else ""
         return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
 
     def materialized_meanwhile(self) -> Mapping[dg.AssetKey, str]:
@@ -126,7 +124,11 @@ class StepUpdates:
         partitions = self._context.job_def.asset_layer.get(key).partitions_def
         if not self._is_partitioned or partitions != self._context.assets_def.partitions_def:
             return self.newest.get(key)
-        filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[self._context.partition_key])
+        return self._newest_record(key, self._context.partition_key)
+
+    def _newest_record(self, key: dg.AssetKey, partition: str) -> Any:
+        """Returns the record of the newest materialization of a partition of an asset; None where there is none."""
+        filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
         records = self._instance.fetch_materializations(filters, limit=1).records
         return records[0] if records else None
 

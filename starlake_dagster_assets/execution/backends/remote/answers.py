@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, cast, get_args
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.errors import PluginError, RunnerError, UnreachableError
+from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError, RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.remote.protocol import (
     Environment,
     ErrorClass,
@@ -56,7 +56,7 @@ class GuardedEnvironment:
                 effect = " The command may run in the service." if name == "submit" else ""
                 raise PluginError(
                     f"{self._origin}: {name} raised SystemExit: {error}; expected an answer, or an error for "
-                    f"classify_error.{effect} Next: correct it in that package, or report it to its authors."
+                    f"classify_error.{effect} {PLUGIN_ADVICE}"
                 ) from error
 
         return call

@@ -45,13 +45,14 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
 )
 """Types of the sections of raw configuration in the Kubernetes API."""
 _ONCE = "a command runs once"
+_BY_THE_STEP = "a command that failed is run again by a retry of the step, never by Kubernetes"
 _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "container_config": {
             "args": "they are the command",
             "name": "it is `starlake`",
-            "restart_policy": "a command that failed is run again by a retry of the step, never by Kubernetes",
-            "restart_policy_rules": "a command that failed is run again by a retry of the step, never by Kubernetes",
+            "restart_policy": _BY_THE_STEP,
+            "restart_policy_rules": _BY_THE_STEP,
         },
         "job_config": dict.fromkeys(("metadata", "spec"), "set `job_metadata` or `job_spec_config`"),
         "job_metadata": {
@@ -67,7 +68,7 @@ _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "manual_selector": "Kubernetes selects the Pods of a Job",
             "max_failed_indexes": _ONCE,
             "parallelism": _ONCE,
-            "pod_failure_policy": "a command that failed is run again by a retry of the step, never by Kubernetes",
+            "pod_failure_policy": _BY_THE_STEP,
             "selector": "Kubernetes selects the Pods of a Job",
             "success_policy": _ONCE,
             "template": "set `pod_spec_config` and `container_config`",
