@@ -11,7 +11,7 @@ from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.automation.definitions.build import build_automation
 from starlake_dagster_assets.automation.definitions.conditions import with_bound_conditions
 from starlake_dagster_assets.automation.definitions.freshness import build_freshness_checks
-from starlake_dagster_assets.automation.definitions.incoming_files import build_incoming_files
+from starlake_dagster_assets.automation.definitions.incoming_file_assets import build_incoming_files
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of

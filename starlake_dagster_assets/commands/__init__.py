@@ -2,7 +2,7 @@
 
 - `model`: commands, events and results
 - `build`: commands that load and transform
-- `preflight_commands`: read-only commands, for `doctor`
+- `doctor_commands`: read-only commands, for `doctor`
 - `project_source`: the parts of a project that a command needs
 - `partitions`: the partition of a command
 - `spark`: Spark properties from tags

@@ -5,10 +5,10 @@ See the page *Add an environment* of the documentation (`docs/extending.md`).
 
 - `suite`: the tests.
 - `case`: an environment for one test, faults, and waiting.
-- `program`: the stand-in for the Starlake program.
+- `stand_in_program`: the stand-in for the Starlake program.
 """
 
-from starlake_dagster_assets.conformance.program import ScriptedProgram
+from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
 from starlake_dagster_assets.conformance.suite import EnvironmentConformance
 
 __all__ = ["EnvironmentConformance", "ScriptedProgram"]

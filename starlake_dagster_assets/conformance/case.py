@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import pytest
 
-from starlake_dagster_assets.conformance.program import ScriptedProgram
+from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
 from starlake_dagster_assets.environments import Command, Environment, Status, Submission
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets.conformance.case import Case, opened
-from starlake_dagster_assets.conformance.program import LINES, ScriptedProgram
+from starlake_dagster_assets.conformance.stand_in_program import LINES, ScriptedProgram
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Policy, Submission
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt

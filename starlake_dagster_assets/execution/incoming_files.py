@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.execution.backends.protocol import FileReader
 from starlake_dagster_assets.project.model.project import Table
-from starlake_dagster_assets.project.resolve.landing import FileMatching, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, acknowledged
 
 __all__ = ["IncomingFiles"]
 

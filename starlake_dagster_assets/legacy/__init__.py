@@ -2,6 +2,6 @@
 
 - `definitions`: `definitions_from_dag_context`
 - `dag_file_reader`, `literals`: DAG files as text, and their literals
-- `context`: the contents of a DAG file
+- `dag_file_model`: the contents of a DAG file
 - `project`, `inferred_project`: a project with DAG files, and one inferred from DAG files alone
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.legacy.context import DagContext
+from starlake_dagster_assets.legacy.dag_file_model import DagContext
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.project.model.problems import Problem
 

@@ -16,7 +16,7 @@ from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
-from starlake_dagster_assets.legacy.context import DagContext
+from starlake_dagster_assets.legacy.dag_file_model import DagContext
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.legacy.project import DagProject, environment_variables

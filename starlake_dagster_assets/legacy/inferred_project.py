@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.legacy.context import DagContext, DagNode, DagTable
+from starlake_dagster_assets.legacy.dag_file_model import DagContext, DagNode, DagTable
 from starlake_dagster_assets.project.model.project import (
     Application,
     Domain,

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError, closest_match
-from starlake_dagster_assets.legacy.context import DagContext, DagNode, DagSchedule, DagTable
+from starlake_dagster_assets.legacy.dag_file_model import DagContext, DagNode, DagSchedule, DagTable
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
 

@@ -15,7 +15,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.legacy.context import DagContext, DagNode, DagTable
+from starlake_dagster_assets.legacy.dag_file_model import DagContext, DagNode, DagTable
 from starlake_dagster_assets.legacy.inferred_project import project_of_names
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Location, Project, Table, Task

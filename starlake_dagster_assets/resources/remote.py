@@ -121,7 +121,10 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: It cannot be opened, or the answer is no environment.
         """
         from starlake_dagster_assets.environments import origin_of
-        from starlake_dagster_assets.execution.backends.remote.answers import GuardedEnvironment, missing_members
+        from starlake_dagster_assets.execution.backends.remote.response_validation import (
+            GuardedEnvironment,
+            missing_members,
+        )
 
         kind: type[Any] = type(self)
         call, registered = f"{kind.__name__}.environment()", origin_of(kind)

@@ -106,7 +106,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         shell = self.shell(project)
         if self.launcher != "console":
             return shell
-        from starlake_dagster_assets.execution.backends.local.console import ConsoleRunner
+        from starlake_dagster_assets.execution.backends.local.starlake_console import ConsoleRunner
 
         return ConsoleRunner(shell, exclusive=self.single_writer(project))
 

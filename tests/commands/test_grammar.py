@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.commands import build
-from starlake_dagster_assets.commands import preflight_commands as inspect
+from starlake_dagster_assets.commands import doctor_commands as inspect
 from starlake_dagster_assets.errors import CommandError
 from tests.fakes.scripted_starlake import OPTIONS, Refused, parse
 

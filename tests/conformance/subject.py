@@ -12,7 +12,7 @@ import pytest
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.conformance.program import is_alive
+from starlake_dagster_assets.conformance.stand_in_program import is_alive
 from starlake_dagster_assets.execution.backends.protocol import Execution, Runner, StepAttempt
 from tests.fakes.script import Scripted
 

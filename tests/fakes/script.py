@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from starlake_dagster_assets.conformance.program import is_alive
+from starlake_dagster_assets.conformance.stand_in_program import is_alive
 
 __all__ = ["Call", "Scripted", "descendants", "wait_for_end"]
 

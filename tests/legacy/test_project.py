@@ -14,7 +14,7 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.legacy.context import DagContext
+from starlake_dagster_assets.legacy.dag_file_model import DagContext
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
 from starlake_dagster_assets.legacy.literals import read_dag_context
 from starlake_dagster_assets.legacy.project import DagProject

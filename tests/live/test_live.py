@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from starlake_dagster_assets.commands import preflight_commands as inspect
+from starlake_dagster_assets.commands import doctor_commands as inspect
 from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.starlake_project import StarlakeProject

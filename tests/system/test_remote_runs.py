@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from starlake_dagster_assets.conformance.program import is_alive
+from starlake_dagster_assets.conformance.stand_in_program import is_alive
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.dataproc import FakeDataproc

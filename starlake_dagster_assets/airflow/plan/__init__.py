@@ -9,6 +9,6 @@
 - `expectations`: expectations as tasks
 - `waiting`: the files that a DAG waits for
 - `wiring`: dependencies between tasks
-- `events`: events of whole DAGs
+- `dag_events`: events of whole DAGs
 - `ids`, `dag_names`, `starlake_airflow_ids`: ids of tasks and assets, names of DAGs, and the ids of starlake-airflow
 """

@@ -11,9 +11,9 @@ from typing import Any
 from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
 from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_names, name_of_cron
 from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key, lineage_of
-from starlake_dagster_assets.airflow.plan.events import DagEvents
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
 from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,

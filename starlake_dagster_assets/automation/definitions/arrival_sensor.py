@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.definitions.incoming_files import by_condition, file_keys
+from starlake_dagster_assets.automation.definitions.incoming_file_assets import by_condition, file_keys
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad

@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.definitions.arrival_runs import LoadRuns
 from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
-from starlake_dagster_assets.automation.definitions.incoming_files import (
+from starlake_dagster_assets.automation.definitions.incoming_file_assets import (
     is_observed,
     observation,
 )

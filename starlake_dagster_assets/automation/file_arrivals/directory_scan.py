@@ -10,7 +10,7 @@ from types import MappingProxyType
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.project.model.project import Table
-from starlake_dagster_assets.project.resolve.landing import FileMatching, PatternMatch, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, PatternMatch, acknowledged
 
 __all__ = ["DirectoryScan", "FileMatcher", "FileSet", "acknowledged_by"]
 

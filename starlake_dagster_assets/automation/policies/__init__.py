@@ -6,7 +6,7 @@
 - `dags`: the DAG configuration of a node
 - `build`: from a project to its triggers and jobs
 - `jobs`: which nodes share a job
-- `watches`: the upstreams that each task watches
+- `upstream_conditions`: the upstreams that each task watches
 - `expression`: `a & (b | c)` as a condition
 - `facts`: the facts that an evaluation reads
 - `evaluate`: whether a node needs a run

@@ -34,7 +34,7 @@ from starlake_dagster_assets.automation.policies.partitions import (
 )
 from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
-from starlake_dagster_assets.automation.policies.watches import Watches, has_expression
+from starlake_dagster_assets.automation.policies.upstream_conditions import Watches, has_expression
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.select import some

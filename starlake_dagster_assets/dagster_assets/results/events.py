@@ -18,7 +18,7 @@ from starlake_dagster_assets.dagster_assets.results.samples import Samples
 from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output
 from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL, OLDEST_ROW
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
-from starlake_dagster_assets.dagster_assets.specs.preview import as_table, may_be_shown
+from starlake_dagster_assets.dagster_assets.specs.preview_rows import as_table, may_be_shown
 from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_of_runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings

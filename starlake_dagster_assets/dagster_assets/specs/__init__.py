@@ -6,7 +6,7 @@
 - `metadata`: metadata of an asset definition
 - `partitions`, `partition_values`, `mappings`: partitions, their keys, and partition mappings
 - `freshness`, `retries`: freshness and retry policies
-- `preview`: rows as Markdown
+- `preview_rows`: rows as Markdown
 - `wording`: descriptions in words
 - `export_naming`: the names of a translator without Dagster
 """

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.areas import Listing, area, incoming_directo
 from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
-from starlake_dagster_assets.project.resolve.landing import FileMatching, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, acknowledged
 
 __all__ = ["run_stage", "stageable"]
 

@@ -3,7 +3,7 @@
 - `ingest`: loads the rows of a file in one transaction
 - `load_job`: the settings of a load
 - `file_moves`: the way of a file through the areas
-- `strategies`, `adaptive`, `conditions`, `templates`: write strategies, and how one is chosen
+- `strategies`, `adaptive`, `adaptive_conditions`, `templates`: write strategies, and how one is chosen
 - `partition_replacement`, `partition_counts`: replaced partitions, and row counts per partition
 - `task_write`: the result of a task
 - `first_run`: a table before its first run

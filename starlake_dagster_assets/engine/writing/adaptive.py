@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
+from starlake_dagster_assets.engine.writing.adaptive_conditions import evaluate_condition
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Application, Table, WriteStrategy
 from starlake_dagster_assets.project.model.values import STRATEGIES

@@ -7,6 +7,6 @@
 - `duckdb`, `duckdb_tables`: DuckDB files
 - `bigquery`: BigQuery
 - `sql`: the others, through SQLAlchemy
-- `urls`, `engines`, `login`, `redshift`: SQLAlchemy URLs of connections, their engines, login by resources, a dialect
+- `urls`, `sqlalchemy_engines`, `login`, `redshift`: SQLAlchemy URLs and engines, login by resources, a dialect
 - `audit_rows`, `expectations`, `partition_values`: what the readers share
 """

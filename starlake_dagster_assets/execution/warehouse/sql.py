@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
     from sqlalchemy.sql.expression import TableClause
 
-    from starlake_dagster_assets.execution.warehouse.engines import EngineFactory
+    from starlake_dagster_assets.execution.warehouse.sqlalchemy_engines import EngineFactory
 
 __all__ = ["SqlReader"]
 

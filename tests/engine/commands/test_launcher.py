@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.commands.console import console
 from starlake_dagster_assets.engine.commands.grammar import UsageError, read
-from starlake_dagster_assets.engine.writing.conditions import evaluate_condition
+from starlake_dagster_assets.engine.writing.adaptive_conditions import evaluate_condition
 from starlake_dagster_assets.errors import EngineError
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from starlake_dagster_assets.errors import RunnerError, WarehouseError
-from starlake_dagster_assets.execution.warehouse.engines import EngineFactory, has_sql_driver
+from starlake_dagster_assets.execution.warehouse.sqlalchemy_engines import EngineFactory, has_sql_driver
 from starlake_dagster_assets.execution.warehouse.urls import engine_url
 from starlake_dagster_assets.project.model.project import Connection
 

@@ -5,5 +5,5 @@
 - `launchers`, `dagster_shell`: ways to start a process
 - `supervisor`: the process that stops the program
 - `pipe_reader`: from bytes to lines
-- `console`: one warm JVM for several transforms
+- `starlake_console`: one warm JVM for several transforms
 """

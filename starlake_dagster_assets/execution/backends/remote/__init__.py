@@ -3,7 +3,7 @@
 - `protocol`: the interface of a remote environment
 - `runner`, `handle`: the loop: submits or adopts an execution, and follows it
 - `calls`, `polling`, `log_following`: calls, status and log of an execution, through outages
-- `answers`: validation of the answers of an environment
+- `response_validation`: validation of the answers of an environment
 - `threaded_call`: a call that an interruption does not cut off
 - `cloud_run`, `cloud_logging`, `read_quota`: Cloud Run, its log, and the quota of reads
 - `dataproc`, `dataproc_cluster`, `driver_output`: Dataproc, the cluster of a run, and the output of drivers

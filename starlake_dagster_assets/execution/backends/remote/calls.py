@@ -11,8 +11,12 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.remote.answers import classify_error, find_execution, submit_execution
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Submission
+from starlake_dagster_assets.execution.backends.remote.response_validation import (
+    classify_error,
+    find_execution,
+    submit_execution,
+)
 
 __all__ = ["Calls", "TimeSource"]
 

@@ -12,11 +12,11 @@ from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
-from starlake_dagster_assets.execution.backends.remote.answers import find_execution
 from starlake_dagster_assets.execution.backends.remote.calls import Calls, TimeSource
 from starlake_dagster_assets.execution.backends.remote.log_following import LogFollower
 from starlake_dagster_assets.execution.backends.remote.polling import StatusPoll
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status, Submission
+from starlake_dagster_assets.execution.backends.remote.response_validation import find_execution
 from starlake_dagster_assets.execution.backends.remote.threaded_call import PendingCall
 
 __all__ = ["HandleRunner", "RemoteHandle"]

@@ -11,9 +11,9 @@ from typing import Any
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.project_source import redact
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.remote.answers import classify_error, read_log
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, ErrorClass, Policy
+from starlake_dagster_assets.execution.backends.remote.response_validation import classify_error, read_log
 
 __all__ = ["LogFollower"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
-from starlake_dagster_assets.execution.backends.remote.answers import classify_error, read_status
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, Status
+from starlake_dagster_assets.execution.backends.remote.response_validation import classify_error, read_status
 
 __all__ = ["StatusPoll"]
 

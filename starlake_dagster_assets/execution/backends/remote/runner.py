@@ -12,10 +12,10 @@ from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.protocol import Execution, FileReader, StepAttempt
-from starlake_dagster_assets.execution.backends.remote.answers import classify_error
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, validate_no_secret_options
+from starlake_dagster_assets.execution.backends.remote.response_validation import classify_error
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["RemoteHandle", "RemoteRunner"]

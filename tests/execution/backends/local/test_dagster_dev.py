@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.conformance.program import is_alive
+from starlake_dagster_assets.conformance.stand_in_program import is_alive
 from tests.fakes.script import descendants
 
 ROOT = Path(__file__).resolve().parents[4]

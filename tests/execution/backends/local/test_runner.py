@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.spark import spark_of
-from starlake_dagster_assets.conformance.program import is_alive
+from starlake_dagster_assets.conformance.stand_in_program import is_alive
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local import pipe_reader as pump
 from starlake_dagster_assets.execution.backends.local import shell
