@@ -25,6 +25,8 @@ from starlake_dagster_assets.dagster_assets.steps.consumption import (
 __all__ = ["EventLogFacts"]
 
 _STATES = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELED: "canceled"}
+_WILL_RETRY = "dagster/will_retry"
+"""Run tag of Dagster: the daemon will retry the run."""
 _MOST_RUNS = 20
 """Runs of the updates of an upstream that are named."""
 
@@ -37,6 +39,43 @@ class _Run:
     text: str
     keys: Collection[dg.AssetKey]
     tags: Mapping[str, str]
+
+
+_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
+_PLANNED, _STARTED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.STEP_START
+_STEP_FAILED = dg.DagsterEventType.STEP_FAILURE
+
+
+@dataclass(frozen=True)
+class _RunEvents:
+    """Events of one run: steps of planned assets, started and failed steps, partitions of materialized assets."""
+
+    planned: Mapping[dg.AssetKey, str]
+    started: Collection[str]
+    failed: Collection[str]
+    materialized: Collection[tuple[dg.AssetKey, str | None]]
+
+    @classmethod
+    def read(cls, instance: dg.DagsterInstance, run: str) -> "_RunEvents":
+        """Reads the events of a run."""
+        kinds = {_PLANNED, _STARTED, _STEP_FAILED, _MATERIALIZATION}
+        records = instance.get_records_for_run(run, of_type=kinds).records
+        events: list[Any] = [record.event_log_entry.dagster_event for record in records]
+        planned = {event.asset_key: event.step_key for event in events if event.event_type is _PLANNED}
+        started, failed = (
+            {event.step_key for event in events if event.event_type is kind} for kind in (_STARTED, _STEP_FAILED)
+        )
+        materialized = {(one.asset_key, one.partition) for one in events if one.event_type is _MATERIALIZATION}
+        return cls(planned, started, failed, materialized)
+
+    def has_skipped(self, key: dg.AssetKey) -> bool:
+        """Whether the step of an asset was not begun because another step failed."""
+        return bool(self.failed) and key in self.planned and self.planned[key] not in self.started
+
+    def has_materialized(self, key: dg.AssetKey, partition: str | None) -> bool:
+        """Whether the run has materialized an asset, or the partition of it that a target reads."""
+        found = {one for up, one in self.materialized if up == key}
+        return bool(found) and (partition is None or partition in found or None in found)
 
 
 class EventLogFacts:
@@ -66,6 +105,7 @@ class EventLogFacts:
         self._known_runs: dict[str, dg.RunRecord] = {}
         self._places: dict[str, Mapping[str, int]] = {}
         self._covers: dict[tuple[str, str], Collection[str] | None] = {}
+        self._events: dict[str, _RunEvents] = {}
 
     # --------------------------------------------------------------------------------------- the evaluator's questions
 
@@ -102,6 +142,22 @@ class EventLogFacts:
             info = self.instance.get_latest_planned_materialization_info(key, partition) if is_known else None
             self._attempts[target] = self._attempt(info) if info is not None else None
         return self._attempts[target]
+
+    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+        """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now.
+
+        An upstream has failed in the run, or Dagster skipped the step of the target because another step failed. There
+        is no endless repetition: each one needs another materialization of that upstream, or leaves out a task that
+        has failed.
+        """
+        run = self._run_records([attempt.run])[attempt.run].dagster_run
+        if run.tags.get(_WILL_RETRY) == "true":
+            return False
+        key, events = self.keys[target.node], self._events_of(attempt.run)
+        reads = (self.graph.get(key).parent_keys & events.planned.keys()) - {key}
+        if lacked := [up for up in reads if not events.has_materialized(up, target.partition)]:
+            return all(self._newest_id(up, target.partition) > attempt.id for up in lacked)
+        return events.has_skipped(key)
 
     def running(self, target: LineageTarget) -> str:
         """Returns the run in progress that is still to materialize the target."""
@@ -224,6 +280,19 @@ class EventLogFacts:
             found = self.instance.get_run_records(dg.RunsFilter(run_ids=missing))
             self._known_runs.update({one.dagster_run.run_id: one for one in found})
         return {run: self._known_runs[run] for run in ids if run in self._known_runs}
+
+    def _events_of(self, run: str) -> _RunEvents:
+        if run not in self._events:
+            self._events[run] = _RunEvents.read(self.instance, run)
+        return self._events[run]
+
+    def _newest_id(self, key: dg.AssetKey, partition: str | None) -> int:
+        """Returns the storage id of the newest materialization of an asset or its partition; 0 where there is none."""
+        if partition is not None and self.graph.get(key).partitions_def is not None:
+            newest = self.instance.get_latest_storage_id_by_partition(key, _MATERIALIZATION, {partition})
+            return newest.get(partition, 0)
+        record = newest_materializations(self.instance, [key]).get(key)
+        return record.storage_id if record is not None else 0
 
     def _is_open(self, run: _Run, target: LineageTarget) -> bool:
         """Whether a run that plans a node has not materialized it yet."""

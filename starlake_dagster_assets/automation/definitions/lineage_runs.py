@@ -41,9 +41,11 @@ class PlannedRun:
 
     @property
     def key(self) -> str:
-        """Run key: the same for the same targets and updates, independent of the sensor's name."""
-        ids = sorted((str(one.target), sorted(update.id for update in one.updates.values())) for one in self.due)
-        newest = max((number for _, numbers in ids for number in numbers), default=0)
+        """Run key: the same for the same targets, updates and earlier runs, independent of the sensor's name."""
+        ids = sorted(
+            (str(one.target), sorted(update.id for update in one.updates.values()), one.attempt) for one in self.due
+        )
+        newest = max((number for _, numbers, _ in ids for number in numbers), default=0)
         return f"lineage:{newest}:{short(json.dumps(ids))}"
 
     @property

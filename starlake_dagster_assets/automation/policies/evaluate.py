@@ -33,12 +33,14 @@ class RunNeeded:
         updates: The updates that it consumes, by node.
         reason: One sentence.
         joined: Watched nodes that the same run materializes.
+        attempt: Id of the newest run that was created for the target before; 0 if there is none.
     """
 
     target: LineageTarget
     updates: Mapping[str, UpstreamUpdate]
     reason: str
     joined: frozenset[str] = frozenset()
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,11 @@ class Evaluator:
         updates = {up: one for up, one in state.updates.items() if up in state.fresh}
         late = [up for up in updates if up not in state.counted and state.cycle and not updates[up].indirect]
         text = f" (and {_seen(state, late)}, of another cycle, not read before)" if late else ""
-        return RunNeeded(target, updates, seen + text + self._stopped(state), frozenset(joined))
+        attempt = self.facts.attempt(target)
+        if attempt is not None and not joined and self._is_for_counted(state, attempt):
+            text += f"; run {attempt.run} failed before it began {target}"
+        reason = seen + text + self._stopped(state)
+        return RunNeeded(target, updates, reason, frozenset(joined), attempt.id if attempt is not None else 0)
 
     def has_update(self, target: LineageTarget) -> bool:
         """Whether there is an update that counts and that a target has not read."""
@@ -188,16 +194,19 @@ class Evaluator:
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
     def _answer(self, state: _State) -> RunAttempt | None:
-        """Returns the run that was created for the updates that count; None if there is none."""
+        """Returns the run that was created for the updates that count; None if there is none or it can be repeated."""
         attempt = self.facts.attempt(state.target)
-        if attempt is None:
+        if attempt is None or not self._is_for_counted(state, attempt):
             return None
-        for up in state.counted:
-            update = state.updates[up]
-            same_run = update.run == attempt.run and attempt.state != "succeeded"
-            if update.id > attempt.id and not same_run:
-                return None
-        return attempt
+        return None if attempt.state == "failed" and self.facts.can_repeat(state.target, attempt) else attempt
+
+    @staticmethod
+    def _is_for_counted(state: _State, attempt: RunAttempt) -> bool:
+        """Whether a run was created after all updates that count, except those that it materialized itself."""
+        return all(
+            update.id < attempt.id or (update.run == attempt.run and attempt.state != "succeeded")
+            for update in map(state.updates.__getitem__, state.counted)
+        )
 
     def _stopped(self, state: _State) -> str:
         """Returns a sentence about upstreams that are due and not waited for, since nothing starts them."""

@@ -78,6 +78,10 @@ class LineageFacts(Protocol):
         """Returns the newest run that was created to materialize the target."""
         ...
 
+    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+        """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now."""
+        ...
+
     def running(self, target: LineageTarget) -> str:
         """Describes the run in progress that is still to materialize the target; "" where there is none."""
         ...

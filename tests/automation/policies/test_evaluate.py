@@ -39,6 +39,7 @@ class World:
     attempts: dict[str, RunAttempt] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
+    repeatable: set[str] = field(default_factory=set)
     now: float = 1_000_000
 
     def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
@@ -49,6 +50,9 @@ class World:
 
     def attempt(self, target: LineageTarget) -> RunAttempt | None:
         return self.attempts.get(target.node)
+
+    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+        return attempt.run in self.repeatable
 
     def running(self, target: LineageTarget) -> str:
         return f"run of {target.node}" if target.node in self.busy else ""
@@ -122,6 +126,15 @@ def test_an_update_that_has_its_run_is_left_to_it(attempt, says):
     world = World({"x": ANY}, updates(a=5), attempts={"x": attempt} if attempt else {})
     found = world.look()
     assert isinstance(found, RunNeeded) if says is None else says in found.reason
+
+
+@pytest.mark.parametrize(("state", "due"), [("failed", True), ("canceled", False), ("succeeded", False)])
+def test_a_failed_run_that_did_not_begin_the_target_is_repeated(state, due):
+    world = World({"x": ANY}, updates(a=5), attempts={"x": RunAttempt(9, "r", state)}, repeatable={"r"})
+    found = world.look()
+    assert isinstance(found, RunNeeded) is due
+    if isinstance(found, RunNeeded):
+        assert found.reason.endswith("; run r failed before it began x") and found.attempt == 9
 
 
 CHAIN = {"m": LineageWatch(any_of("a")), "n": LineageWatch(any_of("m")), "x": LineageWatch(any_of("a", "n"))}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pytest
@@ -10,7 +10,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.events import StepMaterializationData
 from dagster._core.execution.api import execute_run
 
-from starlake_dagster_assets import StarlakeTranslator, build_definitions
+from starlake_dagster_assets import StarlakeSteps, StarlakeTranslator, build_definitions
 from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import (
@@ -63,6 +63,7 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     translator: StarlakeTranslator | None = None
     extra: Sequence[Any] = ()
+    split: Literal["project", "group"] = "project"
     runner: Any = None
     asked: list[tuple[str, dg.RunRequest]] = field(default_factory=list)
     cursor: Any = None
@@ -76,6 +77,7 @@ class World:
             starlake=fake_starlake(self.runner),
             translator=self.translator,
             extra_assets=self.extra,
+            steps=StarlakeSteps(self.split),
             automation=self.triggers,
         )
         sensors = build_lineage_sensors(self.source, self.triggers, translator=self.translator, **self.options)

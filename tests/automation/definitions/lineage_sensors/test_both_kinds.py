@@ -11,6 +11,7 @@ from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, LineageWatch, Triggers, Upstream
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
+from tests.dagster_assets.conftest import make_source, make_table, make_task
 
 pytestmark = pytest.mark.parametrize("kind", ["lineage", "condition"])
 
@@ -94,6 +95,36 @@ def test_a_new_sensor_remembers_as_much_as_the_old_one(world, kind):
     it.daemon()
     again: World = world(watching({"renamed": (["kpi.x"], ANY), "added": (["kpi.y"], ANY)}, kind))
     assert again.daemon() == [{"kpi/y"}]
+
+
+BROKEN = Script(["26/01/01 ERROR Main: broken"], exit_code=1)
+
+
+@pytest.mark.dagster_feature("Failed steps and tasks that Dagster skips")
+@pytest.mark.parametrize("broken", ["kpi.x", "kpi.x and mart.v"])
+def test_a_task_whose_step_is_skipped_is_run_without_the_one_that_failed(world, kind, broken):
+    """`mart.v` and `mart.w` are one step; only `mart.w` reads `kpi.x`."""
+    source = make_source(
+        [make_table("a")],
+        [make_task("x", ["sales.a"]), make_task("v", ["sales.a"], "mart"), make_task("w", ["kpi.x"], "mart")],
+    )
+    watch = LineageWatch(any_of("sales.a"))
+    jobs = {"all": (["kpi.x", "mart.v", "mart.w"], watch)}
+    found = watching(jobs, kind)
+    reads = replace(found.triggers["mart.w"], watch=LineageWatch(any_of("kpi.x")))
+    scripts = {f"transform --name {name}": BROKEN for name in broken.split(" and ")}
+    triggers = replace(found, triggers={**found.triggers, "mart.w": reads})
+    it: World = world(triggers, source, runner=FakeRunner(scripts), split="group")
+    it.made("sales.a")
+    it.quiet()
+    assert [it.count(node) for node in ("kpi.x", "mart.v", "mart.w")] == [0, broken == "kpi.x", 0]
+    assert len(it.asked) == 2, "what was not begun is run once more, what failed is not"
+    if kind == "lineage":
+        assert "failed after the update of sales.a. It is not started again" in it.reason
+    scripts.clear()
+    it.by_hand("kpi.x")
+    it.quiet()
+    assert it.count("mart.w") == 1
 
 
 def test_a_failed_run_is_not_repeated_and_a_newer_update_is_used(world, kind):

@@ -8,6 +8,7 @@ import pytest
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import Job, LineageWatch, Trigger, Triggers, Upstream
+from starlake_dagster_assets.testing import FakeRunner, Script
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
 
 ABC = ("sales.a", "sales.b", "sales.c")
@@ -84,6 +85,27 @@ def test_upstreams_that_run_first_are_made_not_watched(world):
     assert sorted(it.sensors) == ["kpi_lineage"]
     it.made("sales.a")
     assert it.daemon() == [{"kpi/x", "kpi/y"}]
+
+
+@pytest.mark.dagster_feature("Failed steps and tasks that Dagster skips")
+def test_a_task_runs_once_an_asset_that_failed_in_its_run_is_materialized(world):
+    """`kpi.y` is started by `sales.c`, and reads `kpi.x`, which its run materializes first and nothing else starts."""
+    found = watching({"kpi": (["kpi.y"], LineageWatch(any_of("sales.c")))})
+    triggers = {**found.triggers, "kpi.x": Trigger("kpi.x", "none", "kpi")}
+    scripts = {"transform --name kpi.x": Script(["26/01/01 ERROR Main: broken"], exit_code=1)}
+    jobs = {"kpi": Job("kpi", ("kpi.x", "kpi.y"))}
+    it: World = world(Triggers(triggers, jobs), runner=FakeRunner(scripts))
+    it.made("sales.c")
+    it.quiet()
+    it.quiet()
+    assert len(it.asked) == 1 and it.count("kpi.y") == 0
+    it.by_hand("kpi.x")
+    assert it.quiet() == 0, "it failed again"
+    scripts.clear()
+    it.by_hand("kpi.x")
+    it.quiet()
+    assert it.count("kpi.y") == 1
+    assert len(it.asked) == 2
 
 
 @pytest.mark.parametrize("status", list(dg.DefaultSensorStatus))
