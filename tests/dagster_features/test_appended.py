@@ -6,11 +6,15 @@ from types import SimpleNamespace
 import dagster as dg
 import duckdb
 import pytest
+import sqlalchemy as sa
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets.dagster_assets.steps import step_intervals
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
+from starlake_dagster_assets.execution.warehouse.sql import SqlReader
+from starlake_dagster_assets.execution.warehouse.sqlalchemy_engines import EngineFactory
+from starlake_dagster_assets.project.model.settings import Connection
 from tests.dagster_features import projects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* (is|are) (experimental|currently in (beta|preview))")
@@ -30,6 +34,7 @@ FILES = {
 }
 
 REPLACE = "version: 1\ntask:\n  writeStrategy: {type: OVERWRITE_BY_PARTITION}\n  sink: {partition: [day]}\n"
+UPSERT = "  metadata: {writeStrategy: {type: UPSERT_BY_KEY, key: [id]}, sink: {partition: [day]}}\n"
 SINK = "  metadata: {writeStrategy: {type: APPEND}, sink: {partition: [day]}}\n"
 
 
@@ -238,17 +243,27 @@ def test_rows_whose_interval_is_unknown_are_read_all_the_same(world, days, tags,
         ("sink", SINK, True, [1, 2, 3, 4]),
         ("none", SINK, True, [1, 2, 3, 4]),
         ("none", SINK, False, [1, 2, 3, 4]),
+        ("none", SINK, SqlReader, [1, 2, 3, 4]),
+        ("none", UPSERT, SqlReader, [1, 2, 4]),
         ("cron", SINK, True, [1, 2, 3, 4]),
         ("none", "", True, [1, 2, 4]),
     ],
-    ids=["sink", "days of rows", "days by difference", "cron", "no column of days"],
+    ids=[
+        "sink",
+        "days of rows",
+        "by difference",
+        "by a SQL reader",
+        "merge by a SQL reader",
+        "cron",
+        "no column of days",
+    ],
 )
 def test_late_rows_are_read_where_the_days_of_rows_are_known(tmp_path, partitions, sink, counts, rows, monkeypatch):
     """The ticks of the 2nd and the 3rd each bring a row of the 1st as well; the first load has all that was there."""
     now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
     monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
-    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", counts)
-    if not counts:
+    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", counts is True)
+    if counts is not True:
         monkeypatch.setattr(DuckDBReader, "load_partition_counts", lambda *_: None)
     yaml, table = "metadata/load/sales/_config.sl.yml", "metadata/load/sales/orders.sl.yml"
     files = {
@@ -258,12 +273,36 @@ def test_late_rows_are_read_where_the_days_of_rows_are_known(tmp_path, partition
     }
     with dg.DagsterInstance.ephemeral() as instance:
         world = World(projects.write(tmp_path / "sales", {**FILES, **files}), instance)
+        if counts is SqlReader:
+            monkeypatch.setattr(DuckDBReader, "partition_counts", counts_of_sql_reader(world.root))
         world.define(partitions=partitions)
         for number in (2, 3):
             by_tick = {"dagster/partition": f"2025-03-{number:02}"} if partitions == "cron" else {}
             world.load([1, number], {**day(number), "dagster/schedule_name": "load", **by_tick})
             assert world.is_due() and world.run() == "" and not world.is_due()
         assert world.rows() == rows
+        said = [one.user_message for one in instance.all_logs(instance.get_runs(limit=2)[1].run_id)]
+        assert any("the days of its rows are unknown" in one for one in said) is (sink == UPSERT)
+
+
+def counts_of_sql_reader(root):
+    """`partition_counts` of the reader of other warehouses, over a copy of the table in SQLite."""
+    project, connection = sda.StarlakeProject(str(root)).model, Connection(name="sqlite", type="sqlite")
+
+    def counts(found, schema, table, column):
+        class Sqlite(SqlReader):
+            def _connected(self):
+                con = sa.create_engine("sqlite://", poolclass=sa.StaticPool).connect()
+                con.exec_driver_sql("attach ':memory:' as sales")
+                if found.columns(schema, table):
+                    con.exec_driver_sql(f"create table {schema}.{table} (id integer, day date)")
+                for number, of in found.rows(schema, table, 99):
+                    con.exec_driver_sql(f"insert into {schema}.{table} values (?, ?)", (number, of))
+                return con
+
+        return Sqlite(project, connection, EngineFactory(connection)).partition_counts(schema, table, column)
+
+    return counts
 
 
 @OUTAGE
@@ -287,3 +326,37 @@ def test_the_first_load_has_no_interval_unless_a_start_date_declares_it(tmp_path
         assert world.run() == "" and world.rows() == rows and not world.is_due()
         world.load([3], {**day(3), "dagster/schedule_name": "load"})
         assert world.run() == "" and world.rows() == [*rows, 3] and not world.is_due()
+
+
+@pytest.mark.dagster_feature("Data intervals of scheduled tasks")
+@pytest.mark.parametrize("first", ["tick", "by hand"])
+def test_a_scheduled_task_covers_its_tick_and_names_the_rows_that_no_run_covers(tmp_path, first, monkeypatch):
+    """The first load has no start; then two ticks are missed."""
+    now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
+    monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
+    task = FILES["metadata/transform/kpi/app.sl.yml"].replace("task:", 'task:\n  schedule: "0 0 * * *"')
+    yaml = "metadata/load/sales/_config.sl.yml"
+    files = {
+        yaml: FILES[yaml].replace("{directory", '{schedule: "0 0 * * *", directory'),
+        "metadata/transform/kpi/app.sl.yml": task,
+    }
+
+    def tick(number):
+        return {**day(number), "dagster/schedule_name": "daily"}
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(projects.write(tmp_path / "sales", {**FILES, **files}), instance)
+
+        def warnings():
+            said = [one for one in instance.all_logs(instance.get_runs(limit=1)[0].run_id) if one.level == 30]
+            return " ".join(one.user_message for one in said if one.user_message.startswith("kpi.app"))
+
+        world.load([1, 2], tick(2))
+        assert world.run(tags={} if first == "by hand" else tick(2)) == ""
+        assert world.rows() == ([1, 2] if first == "by hand" else [2])
+        assert ("Rows of sales/orders from before its data interval are missing" in warnings()) is (first == "tick")
+        world.load([3], tick(3))
+        assert world.run(tags=tick(3)) == "" and warnings() == "" and 3 in world.rows()
+        world.load([4, 5, 6], tick(6))
+        assert world.run(tags=tick(6)) == "" and world.rows()[-1] == 6
+        assert "no run covers 2025-03-04T00:00:00+00:00/2025-03-06T00:00:00+00:00" in warnings()

@@ -144,9 +144,17 @@ class LoadPartitions:
         node = outcome.node
         clock = self._translator.trigger(node).clock
         timezone = clock.timezone if clock is not None else self._translator.timezone
-        moments = (moment_of_value(value, timezone) for value in self._counted(outcome) or ())
+        counts, start = self._counted(outcome), self._intervals[node.id][0]
+        if counts is None:
+            self._context.log.warning(
+                f"{node.id}: the days of its rows are unknown. Tasks that read the table by their data interval do not "
+                f"read rows from before {start.isoformat()} that this load may have brought. Next: let their SQL reach "
+                "back as far as rows may be late, or use the write strategy APPEND and an environment whose warehouse "
+                "can be read."
+            )
+            return None
+        moments = (moment_of_value(value, timezone) for value in counts)
         oldest = min((one for one in moments if one is not None), key=datetime.timestamp, default=None)
-        start = self._intervals[node.id][0]
         return oldest if oldest is not None and oldest.timestamp() < start.timestamp() else None
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:

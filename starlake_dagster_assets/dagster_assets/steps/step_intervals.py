@@ -22,6 +22,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.runs import (
     DATA_INTERVAL,
@@ -157,7 +158,15 @@ class StepIntervals:
         """Returns the interval of a task in a run of a schedule."""
         record = self._updates.newest.get(key)
         last = self._updates.declared(key, [update_of(record)])[0] if record is not None else None
-        return window if last is None else continued(window, last[1], appends=appends(node))
+        if last is None:
+            return window
+        found = continued(window, last[1], appends=appends(node))
+        if last[1].timestamp() < found[0].timestamp() and reads_interval(node):
+            self._context.log.warning(
+                f"{node.id}: no run covers {interval_text((last[1], found[0]))}, its rows of that time are missing. "
+                "Next: set `catchup`, or materialize it with the tags `starlake/data_interval_start` and `…_end`."
+            )
+        return found
 
     def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> str:
         """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""
@@ -212,12 +221,20 @@ class StepIntervals:
         return by_clock and interval == self._intervals.get(key)
 
     def _left_out(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> dict[str, list[int]]:
-        is_lineage = self._binding.translator.trigger(node).is_lineage
-        if interval is None or self._is_by_clock(key, node, interval) or not is_lineage or not reads_interval(node):
+        is_first_tick = SCHEDULE in self._context.run.tags and self._updates.consumption(key) is None
+        is_followed = self._binding.translator.trigger(node).is_lineage or is_first_tick
+        if interval is None or self._is_by_clock(key, node, interval) or not is_followed or not reads_interval(node):
             return {}
-        return {
+        found = {
             up.to_user_string(): ids for up in self._updates.upstream(key) if (ids := self._outside(key, up, interval))
         }
+        if found and is_first_tick and node.task is not None:
+            self._context.log.warning(
+                f"{node.id}: this is its first run, for the tick {interval[1]}. Rows of {listed(sorted(found))} from "
+                "before its data interval are missing in it. Next: materialize it once by hand before the schedule is "
+                "switched on, which computes everything, or set `start_date` and `catchup`."
+            )
+        return found
 
     def _rows_of(self, key: dg.AssetKey) -> AppendedRows:
         if key not in self._appended:
