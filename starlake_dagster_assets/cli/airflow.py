@@ -123,7 +123,7 @@ def export(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Writes a project as Airflow DAG files, for Airflow 2.9 and later."""
+    """Writes a project as Airflow DAG files, for Airflow 2.10 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.airflow.plan.model import AirflowOptions
     from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation

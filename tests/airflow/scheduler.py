@@ -20,7 +20,7 @@ from jinja2 import Environment
 
 from tests.airflow.standin import Dag, Task, read
 
-__all__ = ["Scheduler", "skips"]
+__all__ = ["Scheduler", "events_of", "skips"]
 
 NOW = datetime(2025, 3, 10, 6, tzinfo=timezone.utc)
 BAD = ("failed", "upstream_failed")
@@ -62,7 +62,7 @@ class Scheduler:
     variables: Mapping[str, str]
     retries: int = 1
     number: int = 0
-    materialized: set[str] = field(default_factory=set)
+    log: list[Any] = field(default_factory=list)
     xcoms: list[tuple[str, str, str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -97,8 +97,7 @@ class Scheduler:
             run = queue.pop(0)
             for name, dag in self.dags.items():
                 schedule = dag.given.get("schedule")
-                names = schedule if isinstance(schedule, (list, tuple)) else ()
-                uris = {one.uri for one in names if hasattr(one, "uri")}
+                uris = {*_uris(schedule)}
                 hit = {uri: extra for uri, extra in run.events.items() if uri in uris}
                 if hit:
                     found[name] = self.run(name, kind="asset_triggered", events=hit)
@@ -129,8 +128,17 @@ class Scheduler:
             if after is not None:
                 after(context, None)
             for asset in task.given.get("outlets", ()):
-                done.events[asset.uri] = dict(context["outlet_events"][asset].extra)
-                self.materialized.add(asset.uri)
+                extra = done.events[asset.uri] = dict(context["outlet_events"][asset].extra)
+                self.log.append(
+                    SimpleNamespace(
+                        id=len(self.log) + 1,
+                        uri=asset.uri,
+                        extra=extra,
+                        timestamp=NOW,
+                        source_dag_id=dag.given["dag_id"],
+                        source_run_id=context["run_id"],
+                    )
+                )
         return state
 
     def _work(self, task: Task, context: Mapping[str, Any]) -> str:
@@ -177,7 +185,16 @@ class Scheduler:
         def pushed(key: str, value: Any) -> None:
             self.xcoms.append((run_id, name, key, (task.id, value)))
 
-        tasks = {one.id: SimpleNamespace(outlets=one.given.get("outlets", ())) for one in dag.tasks.values()}
+        tasks = {
+            one.id: SimpleNamespace(
+                task_id=one.id,
+                inlets=one.given.get("inlets", ()),
+                outlets=one.given.get("outlets", ()),
+                upstream_task_ids={*one.upstream},
+                _pre_execute_hook=one.given.get("pre_execute"),
+            )
+            for one in dag.tasks.values()
+        }
         return {
             "dag": SimpleNamespace(
                 dag_id=name,
@@ -206,17 +223,31 @@ class Scheduler:
                 xcom_pull=pulled,
                 xcom_push=pushed,
             ),
-            "task": SimpleNamespace(
-                task_id=task.id,
-                inlets=inlets,
-                outlets=task.given.get("outlets", ()),
-                upstream_task_ids=set(task.upstream),
-            ),
+            "task": tasks[task.id],
             "triggering_asset_events": events,
-            "inlet_events": [[1] if one.uri in self.materialized else [] for one in inlets],
+            "inlet_events": events_of(self.log)(inlets),
             "outlet_events": {one: SimpleNamespace(extra={}) for one in task.given.get("outlets", ())},
             **dag.given["user_defined_macros"],
         }
+
+
+def events_of(log: list[Any]) -> Any:
+    """The class by which tasks of Airflow read the events of assets, over a list of events."""
+
+    class InletEvents:
+        def __init__(self, assets: Any) -> None:
+            self.assets = assets
+
+        def __getitem__(self, number: int) -> list[Any]:
+            return [event for event in log if event.uri == self.assets[number].uri]
+
+    return InletEvents
+
+
+def _uris(schedule: Any) -> list[str]:
+    """The assets that start a DAG, each of them alone."""
+    parts = schedule if isinstance(schedule, list) else getattr(schedule, "objects", ())
+    return [schedule.uri] if hasattr(schedule, "uri") else [uri for one in parts for uri in _uris(one)]
 
 
 def _by_rule(rule: str, ups: list[str]) -> str | None:

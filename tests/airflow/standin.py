@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-__all__ = ["Dag", "Task", "read"]
+__all__ = ["Dag", "Task", "asset", "read"]
 
 
 @dataclass
@@ -106,14 +106,30 @@ class _Group:
         return self
 
 
+class _Condition:
+    """Assets under `&` or `|`, with the names that Airflow gives to the classes."""
+
+    def __and__(self, other: _Condition) -> _Condition:
+        return AssetAll(*(self.objects if isinstance(self, AssetAll) else [self]), other)
+
+    def __or__(self, other: _Condition) -> _Condition:
+        return AssetAny(*(self.objects if isinstance(self, AssetAny) else [self]), other)
+
+
+class _Joined(_Condition):
+    def __init__(self, *objects: Any) -> None:
+        self.objects = objects
+
+
+class AssetAll(_Joined): ...
+
+
+class AssetAny(_Joined): ...
+
+
 @dataclass(frozen=True)
-class _Asset:
+class asset(_Condition):
     uri: str
-
-    def __and__(self, other: Any) -> tuple[Any, ...]:
-        return (self, other)
-
-    __or__ = __rand__ = __ror__ = __and__
 
 
 def read(path: Path) -> Dag:
@@ -141,7 +157,7 @@ def read(path: Path) -> Dag:
 
     class Module:
         def __getattr__(self, name: str) -> Any:
-            known = {"DAG": dag, "Asset": _Asset, "TaskGroup": lambda *_, **__: _Group(found[-1])}
+            known = {"DAG": dag, "Asset": asset, "TaskGroup": lambda *_, **__: _Group(found[-1])}
             if name in known or name.endswith(("Operator", "Sensor")):
                 return known.get(name) or operator(name)
             return lambda *args, **given: (name, args, given)

@@ -28,7 +28,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.dag_options import configured_pool, default_args
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AssetRule
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad
@@ -490,12 +490,11 @@ def test_a_task_runs_with_what_it_follows_alone_and_waits_for_the_rest_by_assets
     automation = StarlakeAutomation(lineage=LineageSettings(strategy="all", optional_dataset_enabled=False))
     plan = export_airflow(project, tmp_path, automation=automation).plan
     dags = {dag.id: dag for dag in plan.dags}
-    follows = dags["starlake_transform_customers_customerlifetimevalue"]
-    assert [task.id for task in follows.tasks] == [
-        "Customers_CustomerLifeTimeValue_task",
-        "Customers_HighValueCustomers_task",
-    ]
-    assert set(follows.schedule.parts) == {"kpi_order_lines", "starbake_customers"} and follows.schedule.word == "&"
+    follows = {task.id: task for task in dags["starlake_transform_customers"].tasks}
+    assert dags["starlake_transform_customers"].schedule.word == "|"
+    value = follows["Customers_CustomerLifeTimeValue_task"]
+    assert value.follows == AssetRule("&", ("kpi_order_lines", "starbake_customers"))
+    assert value.id in follows["Customers_HighValueCustomers_task"].upstream
     assert dags["starlake_transform_kpi_daily"].tasks[1].upstream == ("kpi_daily_revenue_task",)
 
 
@@ -548,8 +547,10 @@ def wide_project(tables: int, tasks: int) -> Source:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_tasks_that_follow_different_tables_share_the_dag_of_their_domain(tmp_path, environment):
-    report = export_airflow(wide_project(60, 30), tmp_path, environment=environment)
+@pytest.mark.parametrize(("strategy", "word"), [("any", "|"), ("all", "&")])
+def test_tasks_that_follow_different_tables_share_the_dag_of_their_domain(tmp_path, environment, strategy, word):
+    automation = StarlakeAutomation(lineage=LineageSettings(strategy=strategy))
+    report = export_airflow(wide_project(60, 30), tmp_path, environment=environment, automation=automation)
     dags = {dag.id: dag for dag in report.plan.dags}
     assert set(dags) == {"starlake_load_src_cron_0_5_x_x_x", "starlake_transform_dwh", "starlake_transform_mart"}
     load = dags["starlake_load_src_cron_0_5_x_x_x"]
@@ -559,14 +560,16 @@ def test_tasks_that_follow_different_tables_share_the_dag_of_their_domain(tmp_pa
     assert last["finish"].outlets == (load.id,) and len(last["finish"].upstream) == 60
     assert last["end"].trigger_rule == "none_failed", "a load that fails makes the run fail"
     tasks = {task.id: task for task in dags["starlake_transform_dwh"].tasks}
-    assert tasks["dwh_k3_task"].follows == ("src_t6", "src_t7")
+    assert tasks["dwh_k3_task"].follows == AssetRule(word, ("src_t6", "src_t7"))
     if environment == "dataproc":
         text = (tmp_path / "starlake_transform_dwh.py").read_text()
         assert text.count("DataprocCreateClusterOperator(") == 1
 
 
-def test_a_project_of_500_nodes_is_a_few_files(tmp_path):
-    export_airflow(wide_project(300, 150), tmp_path)
+@pytest.mark.parametrize("strategy", ["any", "all"])
+def test_a_project_of_500_nodes_is_a_few_files(tmp_path, strategy):
+    automation = StarlakeAutomation(lineage=LineageSettings(strategy=strategy))
+    export_airflow(wide_project(300, 150), tmp_path, automation=automation)
     files = list(tmp_path.iterdir())
     assert len(files) <= 20
     lines = sum(len(path.read_text().splitlines()) for path in files)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.airflow.runtime import macros
+from starlake_dagster_assets.airflow.runtime import asset_updates, macros
+from tests.airflow.standin import asset
 
 UTC = timezone.utc
 CRON = type("CronDataIntervalTimetable", (), {})()
@@ -94,10 +95,10 @@ def test_half_a_window_and_a_reversed_one_are_errors(conf, told):
 
 def test_a_window_is_told_to_the_assets_and_none_is_not():
     for conf, extra in (({"sl_start_date": "2026-01-01", "sl_end_date": "2026-01-02"}, True), ({}, False)):
-        outlets = {"a": SimpleNamespace(extra={})}
-        task = SimpleNamespace(outlets=["a"])
-        macros.tell_window(context(conf=conf, task=task, outlet_events=outlets))
-        assert bool(outlets["a"].extra) is extra
+        outlets = {asset("a"): SimpleNamespace(extra={})}
+        task = SimpleNamespace(outlets=[asset("a")], upstream_task_ids=set())
+        macros.tell_window(context(conf=conf, task=task, ti=None, outlet_events=outlets))
+        assert bool(outlets[asset("a")].extra) is extra
 
 
 START, END = "2026-05-01T03:00:00", "2026-05-02T03:00:00"
@@ -137,46 +138,7 @@ class Skipped(Exception):
 
 @pytest.fixture
 def skips(monkeypatch) -> None:
-    monkeypatch.setattr(macros, "import_module", lambda name: SimpleNamespace(AirflowSkipException=Skipped))
-
-
-def ran(
-    *events: SimpleNamespace, states: dict[str, str] | None = None, made: tuple[str, ...] = ("a", "b"), **more: Any
-) -> bool:
-    """Whether a task that follows a and b runs; `u` before it makes b."""
-    inlets = [SimpleNamespace(uri="a"), SimpleNamespace(uri="b"), SimpleNamespace(uri="foreign")]
-    task = SimpleNamespace(inlets=inlets, upstream_task_ids={"u"} if states is not None else set())
-    found = context(*events, **more)
-    found["dag"].get_task = lambda name: SimpleNamespace(outlets=[SimpleNamespace(uri="b")])
-    instance = SimpleNamespace(dag_id="d", get_task_states=lambda **_: {"r": states or {}})
-    known = [[event("a")] if "a" in made else [], [event("b")] if "b" in made else [], []]
-    try:
-        macros.run_if_updated("a", "b")({**found, "task": task, "ti": instance, "inlet_events": known})
-    except Skipped:
-        return False
-    return True
-
-
-@pytest.mark.usefixtures("skips")
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"events": [event("a")]}, True),
-        ({"events": [event("c")]}, False),
-        ({"events": [event("loads", {"sl_updated": ["b", "c"]})]}, True),
-        ({"events": [event("loads", {"sl_updated": ["c"]})]}, False),
-        ({"events": [event("c")], "states": {"u": "success"}}, True),
-        ({"events": [event("c")], "states": {"u": "skipped"}}, False),
-        ({"events": [event("a")], "made": ("a",)}, False),
-        ({"events": [event("a")], "made": ("a",), "states": {"u": "success"}}, True),
-        ({"events": [], "run_type": "manual", "made": ()}, True),
-        ({"events": [], "run_type": "scheduled"}, True),
-        ({"events": [], "run_type": "scheduled", "made": ("b",)}, False),
-    ],
-)
-def test_a_task_runs_where_one_it_follows_was_updated_and_each_was_made_once(given, expected):
-    given = dict(given)
-    assert ran(*given.pop("events"), **given) is expected
+    monkeypatch.setattr(asset_updates, "import_module", lambda name: SimpleNamespace(AirflowSkipException=Skipped))
 
 
 @pytest.mark.usefixtures("skips")
@@ -188,9 +150,9 @@ def test_the_event_of_a_dag_names_what_was_updated():
         found["ti"] = SimpleNamespace(dag_id="d", get_task_states=lambda states=states, **_: {"r": states})
         if updated is None:
             with pytest.raises(Skipped):
-                macros.tell_updates(**found)
+                asset_updates.tell_updates(**found)
         else:
-            macros.tell_updates(**found)
+            asset_updates.tell_updates(**found)
             assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
 
 

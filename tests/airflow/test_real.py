@@ -317,30 +317,35 @@ def test_a_load_starts_what_reads_its_table(airflow, tmp_path):
     assert "sl_start_date=" not in transform.argv[-1], "the first load has no window"
 
 
-def test_tasks_of_a_dag_run_where_what_they_follow_was_updated_and_made_once(airflow, tmp_path):
+def test_tasks_of_a_dag_run_once_all_that_they_follow_was_updated_since_they_ran(airflow, tmp_path):
     root = tmp_path / "shop"
     _small_project(root)
     load, transform = root / "metadata" / "load" / "sales", root / "metadata" / "transform" / "kpi"
     (load / "items.sl.yml").write_text((load / "orders.sl.yml").read_text().replace("orders", "items"))
     (transform / "counts.sql").write_text("select count(*) as n from sales.items")
     (transform / "both.sql").write_text("select count(*) as n from sales.orders, sales.items")
-    scripted = Scripted(tmp_path / "scripted").tables(
-        {"sales.orders": {"do": "load", "files": ["orders-1.csv"]}, "sales.items": {"do": "nothing"}}
-    )
-    once = StarlakeAutomation(jobs=JobSettings(retries=0))
+    (transform / "above.sql").write_text("select count(*) as n from kpi.both, kpi.sums")
+    orders = {"sales.orders": {"do": "load", "files": ["orders-1.csv"]}, "sales.items": {"do": "nothing"}}
+    items = {"sales.orders": {"do": "nothing"}, "sales.items": {"do": "load", "files": ["items-1.csv"]}}
+    scripted = Scripted(tmp_path / "scripted").tables(orders)
+    once = StarlakeAutomation(lineage=LineageSettings(strategy="all"), jobs=JobSettings(retries=0))
     export_airflow(StarlakeProject(root, cache_dir=tmp_path / "cache"), tmp_path / "dags", automation=once)
     home = airflow.home(tmp_path / "home", tmp_path / "dags")
     with _services(home, _variables(scripted, root)):
-        runs = until(lambda: _runs(home, "starlake_transform_kpi"), 200, lambda: _standing(home))
-    assert runs == ["success"], "one run for all that a load updated"
-    states = _states(home)
-    assert (states["load_sales_orders"], states["load_sales_items"]) == ("success", "skipped")
-    assert (states["finish"], states["end"]) == ("success", "success")
-    assert states["kpi_sums_task"] == "success"
-    assert states["kpi_counts_task"] == "skipped", "its table was not updated"
-    assert states["kpi_both_task"] == "skipped", "one of its tables was never made"
-    (call,) = scripted.calls("transform")
-    assert "sl_start_date=" not in call.argv[-1], "the first load has no window"
+        until(lambda: _runs(home, "starlake_transform_kpi"), 200, lambda: _standing(home))
+        first = _states_by_run(home, "starlake_transform_kpi")
+        scripted.tables(items)
+        home.airflow("dags", "trigger", LOAD)
+        until(lambda: len(_runs(home, "starlake_transform_kpi")) > 1, 100, lambda: _standing(home))
+        states = _states_by_run(home, "starlake_transform_kpi")
+    names = ("kpi_sums_task", "kpi_counts_task", "kpi_both_task", "kpi_above_task")
+    assert [[run[name] for name in names] for run in first] == [["success", "skipped", "skipped", "skipped"]]
+    assert [states[1][name] for name in names] == ["skipped", "success", "success", "success"], (
+        "the update of orders, and that of sums, were not read yet"
+    )
+    assert [call.argv[2] for call in scripted.calls("transform")][:1] == ["kpi.sums"]
+    assert sorted(call.argv[2] for call in scripted.calls("transform")[1:]) == ["kpi.above", "kpi.both", "kpi.counts"]
+    assert all("sl_start_date=" not in call.argv[-1] for call in scripted.calls("transform")), "no load had a window"
 
 
 MINE = """
@@ -617,10 +622,16 @@ def _runs(home: Home, dag: str) -> list[str]:
         return [state for (state,) in found.execute(query, (dag,))]
 
 
-def _states(home: Home) -> dict[str, str]:
-    """States of the tasks, by id."""
-    with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as found:
-        return dict(found.execute("select task_id, state from task_instance"))
+def _states_by_run(home: Home, dag: str) -> list[dict[str, str]]:
+    """States of the tasks of a DAG, by id, of each of its runs."""
+    query = (
+        "select r.id, t.task_id, t.state from task_instance t join dag_run r using (dag_id, run_id) where dag_id = ?"
+    )
+    found: dict[int, dict[str, str]] = {}
+    with contextlib.closing(sqlite3.connect(f"file:{home.path / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as known:
+        for number, name, state in known.execute(query, (dag,)):
+            found.setdefault(number, {})[name] = state
+    return [found[number] for number in sorted(found)]
 
 
 def _standing(home: Home) -> str:

@@ -170,6 +170,7 @@ class _Planner:
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
+            {node: one.watch.present for node, one in self._triggers.items() if one.watch is not None},
             model.application if request.audit(environment) is not None else None,
             not environment_named(environment).operator_renderer().local_files,
             self._arguments,
@@ -395,13 +396,9 @@ class _Planner:
     def _schedule(self, bundle: DagNodes) -> Clock | AssetRule | Continuous | None:
         start = bundle.start
         if isinstance(start, AssetRule):
-            return self._events.schedule(bundle, self._uris) if bundle.gated else self._by_uri(start)
+            return self._events.schedule(bundle, self._uris)
         if not isinstance(start, FileGrouping):
             return start
         table = self._graph.nodes[bundle.nodes[0]].table
         known = self._waits[self._environment(bundle)]
         return Continuous() if table is not None and (table.domain, start.preload) in known else None
-
-    def _by_uri(self, rule: AssetRule) -> AssetRule:
-        parts = [self._uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
-        return AssetRule(rule.word, tuple(parts))

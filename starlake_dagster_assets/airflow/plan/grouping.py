@@ -31,7 +31,7 @@ class DagNodes:
         scope: Values that its nodes have in common, apart from their start.
         start: Their trigger; an `AssetRule` names nodes of other bundles.
         nodes: Ids.
-        gated: Whether each of its nodes runs only if one of its own upstreams was updated.
+        gated: Whether an update of any followed node starts it, and each node runs only if its own condition is met.
     """
 
     scope: tuple[Hashable, ...]
@@ -89,9 +89,9 @@ def bundles(
 ) -> list[DagNodes]:
     """Groups nodes into DAGs.
 
-    A node joins the DAG of what it follows where it would run exactly when that DAG runs; else that of nodes with the
-    same start, or that of nodes that follow any of some others, as it does; else it opens one. The DAGs
-    never wait for each other in a cycle.
+    A node joins the DAG of what it follows if all of that is in it; else that of nodes with the same start, or that of
+    nodes that follow others, as it does; else it opens one. An update of any of these others starts such a DAG, and
+    each node runs only if its own condition is met. The DAGs never wait for each other in a cycle.
 
     Args:
         order: Node ids, upstream first.
@@ -104,7 +104,7 @@ def bundles(
     newest: dict[tuple[Hashable, ...], DagNodes] = {}
     for node in order:
         start, scope = starts[node], scopes[node]
-        gated = isinstance(start, AssetRule) and is_any(start)
+        gated = isinstance(start, AssetRule)
         bundle = _followed(start, scope, home, size)
         if bundle is None:
             key = (scope, "gated" if gated else start)
@@ -145,32 +145,20 @@ def _would_form_cycle(start: Start, bundle: DagNodes, home: Mapping[str, DagNode
 
 
 def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, DagNodes], size: int) -> DagNodes | None:
-    """Returns the DAG that runs whenever the rule of a node holds, and only then; None where there is none."""
+    """Returns the DAG of nodes that a node follows, if it can run there; None if there is none."""
     if not isinstance(start, AssetRule):
         return None
     for name in start.names:
         bundle = home[name]
         if bundle.scope != scope or len(bundle.nodes) >= size:
             continue
-        if (
-            is_any(start) and not _would_form_cycle(start, bundle, home)
-            if bundle.gated
-            else _starts_with(start, bundle, home)
-        ):
+        if bundle.gated:
+            can_join = not _would_form_cycle(start, bundle, home)
+        else:
+            can_join = all(home[one] is bundle for one in start.names)
+        if can_join:
             return bundle
     return None
-
-
-def _starts_with(rule: AssetRule, bundle: DagNodes, home: Mapping[str, DagNodes]) -> bool:
-    outside = [part for part in rule.parts if not (isinstance(part, str) and home[part] is bundle)]
-    if not outside:
-        return True
-    return (
-        isinstance(bundle.start, AssetRule)
-        and (bundle.start.word == rule.word or len(bundle.start.parts) == 1)
-        and all(part in bundle.start.parts for part in outside)
-        and len(outside) < len(rule.parts)
-    )
 
 
 def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str]) -> AssetRule | str | None:

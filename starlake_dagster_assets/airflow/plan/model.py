@@ -152,7 +152,9 @@ class TaskSpec:
         idle: For them: the task may have found no file for a table, and left no result of it.
         audited: For `transform`: schema and name of the table whose row in the audit decides the result; None where the
             command itself decides.
-        follows: URIs of which one must have been updated, and each materialized before; None = no such condition.
+        follows: Condition on the updates of other assets under which it runs; None = no such condition.
+        own: URI of the asset by whose events it knows what it has read, if it has such a condition.
+        present: URIs that must have been materialized once; None = all of the condition.
         arguments: Arguments of the operator from tags and the translator.
     """
 
@@ -173,7 +175,9 @@ class TaskSpec:
     expectations: tuple[str, ...] = ()
     idle: bool = False
     audited: tuple[str, str] | None = None
-    follows: tuple[str, ...] | None = None
+    follows: AssetRule | None = None
+    own: str = ""
+    present: tuple[str, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=lambda: _NONE)
 
 

@@ -24,7 +24,7 @@ from starlake_dagster_assets.project.model.project import Application
 __all__ = ["TaskBuilder", "no_duplicates"]
 
 _CHECKS = {"imported": "incoming_files", "pending": "pending_files", "ack": "ack_file"}
-_RULES = {"all": None, "any": "none_failed_min_one_success", "clock": "none_failed"}
+_RULES = {"any": "none_failed_min_one_success", "clock": "none_failed"}
 _EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor the audit.\n"
 
 
@@ -41,7 +41,8 @@ class TaskBuilder:
         waits: How that is waited for, by the directory of its domain.
         granularity: A task a table, or one for all tables of a domain in a DAG.
         options: `--options` of a transform, by node id.
-        rules: The rule under which each node runs once others have moved.
+        rules: The condition on updates of other nodes under which each node runs.
+        present: Nodes that must have been materialized once before a node runs, by node id.
         application: The meaning of an expectation without `failOnError`; None where no task can query the audit.
         silent: Whether commands run in a cloud, where no task reads their log.
         arguments: Arguments of the operators, by node id.
@@ -56,6 +57,7 @@ class TaskBuilder:
     granularity: Granularity = "task"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
+    present: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     application: Application | None = None
     silent: bool = False
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -161,7 +163,9 @@ class TaskBuilder:
         )
 
     def _transform(self, node: Node, bundle: DagNodes, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
-        here = [up for up in self.graph.upstream[node.id] if up in inside]
+        rule = self.rules.get(node.id)
+        followed = rule.names if rule else ()
+        here = [up for up in dict.fromkeys([*self.graph.upstream[node.id], *followed]) if up in inside]
         return TaskSpec(
             self.ids[node.id],
             "transform",
@@ -174,7 +178,9 @@ class TaskBuilder:
             owner=_owner([node]),
             audited=(node.task.domain, node.task.table) if self.silent and self.application and node.task else None,
             trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
-            follows=self._follows(node.id),
+            follows=self._by_uri(rule) if rule else None,
+            own=self.uris[node.id] if rule else "",
+            present=self._present(node.id, rule) if rule else None,
             options=self.options.get(node.id, {}),
             spark=spark_of(node.tags),
             arguments=self.arguments[node.id],
@@ -183,15 +189,18 @@ class TaskBuilder:
     def _trigger_rule(self, node: str, here: Sequence[str], bundle: DagNodes) -> str | None:
         """Returns the trigger rule of a task: a skipped upstream (no file came) stops only what waits for it."""
         rule = self.rules.get(node)
-        if rule is None or bundle.gated:
+        if rule is None or bundle.gated or not is_any(rule):
             return _RULES["clock"]
-        if rule.word == "&":
-            return _RULES["all" if set(here) <= set(rule.names) else "any"]
         return _RULES["any" if set(rule.names) <= set(here) else "clock"]
 
-    def _follows(self, node: str) -> tuple[str, ...] | None:
-        rule = self.rules.get(node)
-        return tuple(self.uris[name] for name in rule.names) if rule is not None and is_any(rule) else None
+    def _by_uri(self, rule: AssetRule) -> AssetRule:
+        parts = [self.uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
+        return AssetRule(rule.word, tuple(parts))
+
+    def _present(self, node: str, rule: AssetRule) -> tuple[str, ...] | None:
+        """Returns the URIs that must have been materialized once; None if these are all of the condition."""
+        found = [name for name in rule.names if name in self.present[node]]
+        return None if len(found) == len(rule.names) else tuple(self.uris[name] for name in found)
 
     def _inlets(self, node: Node) -> tuple[str, ...]:
         known = [self.uris[up] for up in self.graph.upstream[node.id] if not self.graph.nodes[up].is_files]

@@ -1,4 +1,4 @@
-"""A DAG as the text of a file: the same for Airflow 2.9 to 3, the same each time."""
+"""A DAG as the text of a file: the same for Airflow 2.10 to 3, the same each time."""
 
 from __future__ import annotations
 
@@ -295,7 +295,10 @@ def _task(
     if task.owner:
         arguments.append(("owner", task.owner))
     if task.follows is not None:
-        arguments.append(("pre_execute", Call("run_if_updated", list(task.follows))))
+        named: dict[str, Any] = {} if task.outlets else {"own": Raw(_rule(task.own))}
+        named |= {} if task.present is None else {"present": list(task.present)}
+        condition = Raw(_condition(task.follows, len(pad) + 8))
+        arguments.append(("pre_execute", Call("run_if_updated", [condition], named=named)))
     if hook and not any(key == "post_execute" for key, _ in own):
         arguments.append(("post_execute", Raw(hook)))
     if task.trigger_rule:
@@ -328,6 +331,21 @@ def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
         return f"Asset({python_literal(rule)})"
     parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
     return f"{line}{rule.word} ".join(parts)
+
+
+def _condition(rule: AssetRule, indent: int) -> str:
+    """Returns a condition on assets, broken before its operators if it is long."""
+    flat = _rule(rule, " ")
+    if indent + len(flat) < 88:
+        return flat
+    texts: list[str] = []
+    for part in rule.parts:
+        text = _rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})"
+        if isinstance(part, AssetRule) and indent + len(text) + 3 > 88:
+            inner = _condition(part, indent + 4)
+            text = f"(\n{' ' * (indent + 4)}{inner}\n{' ' * indent})"
+        texts.append(text)
+    return f"\n{' ' * indent}{rule.word} ".join(texts)
 
 
 def _moment(moment: datetime, timezone: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
-from starlake_dagster_assets.airflow.runtime.macros import attempt, skip_task, tell_load_window
+from starlake_dagster_assets.airflow.runtime.macros import attempt, tell_load_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecordedAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict

@@ -7,14 +7,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import pass_context
+
+from starlake_dagster_assets.airflow.runtime.asset_updates import (
+    READ,
+    run_type,
+    span_of_windows,
+    triggering_events,
+)
 
 __all__ = [
     "MACROS",
@@ -23,10 +30,7 @@ __all__ = [
     "embed",
     "files_are_there",
     "in_dag_timezone",
-    "run_if_updated",
-    "skip_task",
     "tell_load_window",
-    "tell_updates",
     "tell_window",
     "window",
     "window_params",
@@ -44,14 +48,19 @@ _NOT_SQL = {ord(char): None for char in "'\\"}
 def window(context: Any) -> tuple[str, str]:
     """Returns start and end of the data of a run (UTC); the start is empty where nothing declares it.
 
-    The first of these that exists: the params or configuration of the run, the span of the windows of the events that
-    triggered it, the data interval of its cron. There is none where one of the events has no window.
+    The first of these that exists: the params or configuration of the run, the span of the windows of the updates that
+    the task reads or that triggered the run, the data interval of its cron. There is none if one of the updates has no
+    window.
 
     Raises:
         ValueError: Only one of `sl_start_date` and `sl_end_date` is given, one is no date, or they are reversed.
     """
-    declared = _configured(context) or _of_events(context)
-    if declared is None and not _events(context) and type(context["dag"].timetable).__name__.startswith("Cron"):
+    gate = _update_gate(context.get("task")) if run_type(context) != "manual" else None
+    events = triggering_events(context)
+    updates = gate.window_of_updates(context) if gate is not None else span_of_windows(events)
+    declared = _configured(context) or updates
+    is_timed = gate is None and not events and type(context["dag"].timetable).__name__.startswith("Cron")
+    if declared is None and is_timed:
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         declared = (_text(start), _text(end)) if start and end and start < end else None
     return declared or ("", _text(_moment_of(context)))
@@ -72,29 +81,10 @@ def _configured(context: Any) -> tuple[str, str] | None:
     return _text(moments[0]), _text(moments[1])
 
 
-def _run_type(context: Any) -> str:
-    """Returns the type of a run, as Airflow names it; "" where it has none."""
-    kind = getattr(context["dag_run"], "run_type", "")
-    return str(getattr(kind, "value", kind))
-
-
-def _events(context: Any) -> list[Any]:
-    """Returns the events that triggered a run.
-
-    Others are not asked for theirs: in `airflow dags test` of Airflow 2, asking fails after the first task of a run.
-    """
-    kind = _run_type(context)
-    if kind and not kind.endswith("_triggered"):
-        return []
-    found: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
-    return [event for events in found.values() for event in events]
-
-
-def _of_events(context: Any) -> tuple[str, str] | None:
-    extras: list[Mapping[str, str]] = [event.extra or {} for event in _events(context)]
-    if not extras or not all(extra.get(name) for extra in extras for name in _WINDOW):
-        return None
-    return min(extra["sl_start_date"] for extra in extras), max(extra["sl_end_date"] for extra in extras)
+def _update_gate(task: Any) -> Any:
+    """Returns the hook that evaluates the condition of a task on updates; None if it has no condition."""
+    hook = getattr(task, "_pre_execute_hook", None)
+    return hook if hasattr(hook, "window_of_updates") else None
 
 
 def _moment_of(context: Any) -> datetime:
@@ -187,37 +177,6 @@ def python() -> str:
     return sys.executable
 
 
-def run_if_updated(*uris: str) -> Callable[[Any], None]:
-    """Returns the `pre_execute` of a task that follows any of some assets.
-
-    It skips the task where none of the assets was updated, in a run that assets started, and where one of them was
-    never materialized. In a manual run the task is never skipped.
-    """
-
-    def check(context: Any) -> None:
-        if _run_type(context) == "manual":
-            return
-        updated = {*_updated_by_events(context), *_updated_here(context)}
-        if _events(context) and updated.isdisjoint(uris):
-            skip_task(f"none of {', '.join(uris)} was updated")
-        for index, inlet in enumerate(context["task"].inlets):
-            if inlet.uri in uris and inlet.uri not in updated and "inlet_events" in context:
-                events = context["inlet_events"][index]
-                if not len(events.limit(1) if hasattr(events, "limit") else events):
-                    skip_task(f"{inlet.uri} was never materialized")
-
-    return check
-
-
-def tell_updates(**context: Any) -> None:
-    """Adds the URIs of the updated assets to the event of the DAG (`sl_updated`); skips the task if there are none."""
-    updated = _updated_here(context)
-    if not updated:
-        skip_task("nothing was updated")
-    for asset in context["task"].outlets if "outlet_events" in context else ():
-        context["outlet_events"][asset].extra["sl_updated"] = updated
-
-
 def window_params() -> dict[str, Any]:
     """Returns the params `sl_start_date` and `sl_end_date` of a DAG, for the window of a manual run."""
     try:
@@ -242,51 +201,28 @@ def embed(group: Any) -> None:
             dag.params[name] = param
 
 
-def skip_task(reason: str) -> NoReturn:
-    """Ends a task as skipped.
-
-    Args:
-        reason: For the log of the task.
-
-    Raises:
-        AirflowSkipException: Always.
-    """
-    try:
-        exceptions: Any = import_module("airflow.sdk.exceptions")
-        error = exceptions.AirflowSkipException
-    except (ImportError, AttributeError):  # Airflow 2, and the first versions of 3
-        error = import_module("airflow.exceptions").AirflowSkipException
-    raise error(reason)
-
-
-def _updated_by_events(context: Any) -> list[str]:
-    updated: list[str] = []
-    for event in _events(context):
-        extra: dict[str, Any] = event.extra or {}
-        updated += extra.get("sl_updated") or [(getattr(event, "asset", None) or event).uri]
-    return updated
-
-
-def _updated_here(context: Any) -> list[str]:
-    """Returns the URIs of the assets that the upstream tasks of a task materialized in the same run."""
-    one, run = context["ti"], context["dag_run"]
-    ids = sorted(context["task"].upstream_task_ids)
-    if not ids:
-        return []
-    if hasattr(one, "get_task_states"):
-        states: dict[str, Any] = one.get_task_states(dag_id=one.dag_id, task_ids=ids, run_ids=[run.run_id]).get(
-            run.run_id, {}
-        )
-    else:
-        found = {name: run.get_task_instance(name) for name in ids}
-        states = {name: instance.state for name, instance in found.items() if instance is not None}
-    succeeded = [name for name in ids if str(getattr(states.get(name), "value", states.get(name))) == "success"]
-    return [asset.uri for name in succeeded for asset in context["dag"].get_task(name).outlets]
-
-
 def tell_window(context: Any, result: Any = None) -> None:
-    """Adds the window of a run, where it has one, to the events of the outlets of a task: its `post_execute`."""
-    _tell(context, *window(context))
+    """Adds the window of a task, and what it has read, to the events of its outlets: its `post_execute`."""
+    reading = _recorded_reading(context)
+    if reading is None:
+        _tell(context, *window(context))
+        return
+    _tell(context, *reading["window"])
+    for asset in context["task"].outlets:
+        context["outlet_events"][asset].extra[READ] = reading["read"]
+
+
+def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
+    """Returns what the task of an asset has read: the task itself, or the one whose expectations it checks."""
+    task, one = context["task"], context["ti"]
+    if _update_gate(task) is not None:
+        return one.xcom_pull(task_ids=one.task_id, key=READ)
+    uris = {asset.uri for asset in task.outlets}
+    for name in sorted(task.upstream_task_ids) if uris else ():
+        gate = _update_gate(context["dag"].get_task(name))
+        if gate is not None and gate.own is not None and gate.own.uri in uris:
+            return one.xcom_pull(task_ids=name, key=READ)
+    return None
 
 
 def tell_load_window(context: Any, result: Any = None) -> None:
@@ -313,7 +249,7 @@ def _window_of_load(context: Any) -> list[str]:
 
 
 def _tell(context: Any, start: str, end: str) -> None:
-    for asset in context["task"].outlets if start and "outlet_events" in context else ():
+    for asset in context["task"].outlets if start else ():
         context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
 
 

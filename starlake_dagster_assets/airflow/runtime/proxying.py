@@ -11,7 +11,9 @@ from pathlib import Path
 from types import new_class
 from typing import Any
 
-from starlake_dagster_assets.airflow.runtime.macros import in_dag_timezone, skip_task, tell_window, window
+from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
+from starlake_dagster_assets.airflow.runtime.macros import in_dag_timezone, tell_window, window
+from starlake_dagster_assets.airflow.runtime.update_gate import UpdateGate
 
 __all__ = ["proxy_to_dagster"]
 
@@ -202,8 +204,8 @@ def _leave_to_dagster(task: Any) -> None:
 
 def _gate(task: Any) -> Callable[[Any], None] | None:
     """Returns the hook by which a task runs only if its upstreams were updated; hooks that judge files are left out."""
-    hook: Callable[[Any], None] | None = getattr(task, "_pre_execute_hook", None)
-    return hook if hook is not None and hook.__qualname__.startswith("run_if_updated") else None
+    hook: Any = getattr(task, "_pre_execute_hook", None)
+    return hook if isinstance(hook, UpdateGate) else None
 
 
 def _do_nothing(context: Any) -> None:
