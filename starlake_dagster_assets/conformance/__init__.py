@@ -8,7 +8,11 @@ See the page *Add an environment* of the documentation (`docs/extending.md`).
 - `stand_in_program`: the stand-in for the Starlake program.
 """
 
-from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
-from starlake_dagster_assets.conformance.suite import EnvironmentConformance
+import pytest
+
+pytest.register_assert_rewrite("starlake_dagster_assets.conformance.suite")  # so that failures show values
+
+from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram  # noqa: E402
+from starlake_dagster_assets.conformance.suite import EnvironmentConformance  # noqa: E402
 
 __all__ = ["EnvironmentConformance", "ScriptedProgram"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import pytest
 
 from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
-from starlake_dagster_assets.environments import Command, Environment, Status, Submission
+from starlake_dagster_assets.environments import Command, Environment, Line, Status, Submission
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
@@ -23,33 +25,47 @@ from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunne
 if TYPE_CHECKING:
     from starlake_dagster_assets.conformance.suite import EnvironmentConformance
 
-__all__ = ["FAULTS", "Case", "opened"]
+__all__ = ["FAULTS", "KEY", "LABELS", "VARIABLE", "Case", "changed", "opened"]
 
-SECONDS = 30
-"""Seconds within which an execution must do what is expected of it."""
+_T = TypeVar("_T")
+KEY = "0f1e2d3c-load-sales-orders-a1b2c3d4"
+"""Idempotency key of the first submission."""
+VARIABLE = 'it\'s $HOME, "2 * 2" = é'
+"""Value of a variable and of an option, which no shell may change."""
+LABELS: Mapping[str, str] = MappingProxyType(
+    {"run_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "step": "sales__orders", "partition": "2026-01-01|Île [1]"}
+)
+"""Labels of submissions, with characters that services do not accept."""
 FAULTS: Mapping[str, str] = MappingProxyType(
     {"throttled": "submit", "lost_answer": "submit", "outage": "status", "endless_outage": "status"}
 )
 """The call that must fail, by name of the fault."""
+_EXITING = 0.2
+"""Seconds for which a killed process may still be listed."""
+_CALLS = ("submit", "find", "status", "logs", "cancel", "classify_error", "refresh", "close")
+_SWAPPED = str.maketrans("0123456789abcdefABCDEF", "1032547698badcfeBADCFE")
 
 
 class _Recorded:
-    """An environment whose failed calls are noted."""
+    """An environment whose calls have a time limit, and whose failed calls are noted."""
 
-    def __init__(self, environment: Environment, note: Callable[[str, Exception], None]) -> None:
-        self._environment, self._note = environment, note
+    def __init__(self, environment: Environment, case: Case) -> None:
+        self._environment, self._case = environment, case
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._environment, name)
-        if name not in FAULTS.values():
+        if name not in _CALLS:
             return found
 
         def call(*args: Any) -> Any:
             try:
-                return found(*args)
+                answer = self._case.within(lambda: found(*args), f"{name} to return; a call must not wait for the end")
             except Exception as error:
-                self._note(name, error)
+                self._case.note(name, error)
                 raise
+            if name == "submit":
+                self._case.submitted.append(answer)
+            return answer
 
         return call
 
@@ -60,31 +76,60 @@ class Case:
     def __init__(self, suite: EnvironmentConformance, directory: Path) -> None:
         self._suite, self._directory = suite, directory
         self._fault = ""
-        self._errors: dict[str, list[Exception]] = {}
+        self.errors: dict[str, list[Exception]] = {}
+        """Errors by call."""
+        self.submitted: list[str] = []
+        """Answers of `submit`."""
         self.program = ScriptedProgram(directory / "program")
-        self.environment = self.reopened()
+        self._opened = suite.open_environment(self.program, directory)
+        self.environment: Environment = cast("Any", _Recorded(self._opened, self))
 
     def reopened(self) -> Environment:
         """Returns a new object of the environment."""
-        return self._suite.open_environment(self.program, self._directory)
+        return cast("Any", _Recorded(self._suite.open_environment(self.program, self._directory), self))
 
-    def command(self, job_id: str = "job-1") -> Command:
-        """Returns a load of one table."""
-        args = ("--domains", "sales", "--tables", "orders")
-        return Command("load", args, {"SL_JOB_ID": job_id}, job_id=job_id)
+    def command(self, job_id: str = KEY) -> Command:
+        """Returns a load of one table, with characters that a shell would change."""
+        args = ("--domains", "sales", "--tables", "orders", "--options", f"note={VARIABLE.replace(',', ';')}")
+        return Command("load", args, {"SL_JOB_ID": job_id, "SL_NOTE": VARIABLE}, job_id=job_id)
 
-    def submission(self, key: str = "job-1") -> Submission:
+    def submission(self, key: str = KEY) -> Submission:
         """Returns the submission of that load."""
-        return Submission(self.command(key), key, {"run_id": "run-1", "step": "step"})
+        return Submission(self.command(key), key, LABELS)
 
-    def start(self) -> RemoteHandle:
+    def start(self, key: str = KEY) -> RemoteHandle:
         """Starts the load as a step does."""
-        runner = RemoteRunner(self._recorded, StepAttempt("run-1", "step"), self._suite.policy)
-        return runner.start(self.command())
+        return self.runner(self.environment).start(self.command(key))
+
+    def runner(self, environment: Environment, number: int = 0) -> RemoteRunner:
+        """Returns the runner of an attempt of the step."""
+        attempt = StepAttempt(LABELS["run_id"], LABELS["step"], number, {"partition": LABELS["partition"]})
+        return RemoteRunner(environment, attempt, self._suite.policy)
+
+    def exit_code(self, handle: RemoteHandle) -> int | None:
+        """Returns the exit code of an execution, once it has ended."""
+        return self.within(lambda: handle.wait().exit_code, "the end of an execution", times=3)
+
+    def lines(self, handle: RemoteHandle) -> Sequence[str]:
+        """Returns the lines of an execution, once it has ended."""
+        return self.within(lambda: [line.text for line in handle.lines()], "the end of the lines", times=3)
+
+    def read_log(self, execution: str, cursor: str | None = None) -> Sequence[Line]:
+        """Returns all lines after a cursor, of as many calls as needed."""
+        found: list[Line] = []
+        while True:
+            lines, cursor = self.environment.logs(execution, cursor)
+            if not lines:
+                return found
+            found.extend(lines)
+            if len(found) > 100_000:
+                pytest.fail("logs returned lines for every cursor; expected none after the last line.")
+
+    # ------------------------------------------------------------------------------------------------- faults
 
     def faults(self) -> Mapping[str, Callable[[], None]]:
         """Returns the faults of the subclass; fails the test if one is unknown."""
-        found = cast("Mapping[str, Callable[[], None]] | None", self._suite.faults(self.environment))
+        found = cast("Mapping[str, Callable[[], None]] | None", self._suite.faults(self._opened))
         if not isinstance(found, Mapping):
             pytest.fail(f"faults() returned {type(found).__name__}; expected functions by name, such as `throttled`.")
         for name, function in found.items():
@@ -104,20 +149,45 @@ class Case:
         self._fault = fault
         faults[fault]()
 
-    def require_effect(self) -> None:
-        """Fails the test if the call that the fault is about has not failed."""
+    def require_effect(self, *kinds: str) -> None:
+        """Fails the test if the call that the fault is about has not failed, or its error has another kind.
+
+        Args:
+            kinds: Kinds of `ErrorClass` that are correct for the error.
+        """
         call = FAULTS[self._fault]
-        if not self._errors.get(call):
+        if not self.errors.get(call):
             pytest.fail(
                 f"the fault `{self._fault}` had no effect: {call} did not raise. Next: let the next call of {call} "
                 "raise the error that the service's client raises then."
             )
+        error = self.errors[call][0]
+        found = self.environment.classify_error(error).kind
+        assert found in kinds, f"classify_error returned {found} for {error!r} of `{self._fault}`; expected {kinds}"
 
     def probe(self, execution: str) -> None:
         """Calls `status` once; fails the test if the fault has no effect on it."""
         with suppress(Exception):
-            self._recorded.status(execution)
-        self.require_effect()
+            self.environment.status(execution)
+        self.require_effect("retry", "ambiguous")
+
+    def note(self, call: str, error: Exception) -> None:
+        """Notes the error of a call; fails the test if the fault has another effect than it must have."""
+        self.errors.setdefault(call, []).append(error)
+        if self._fault == "throttled" and self.program.runs():
+            pytest.fail("the fault `throttled` started an execution; submit must fail before it starts anything.")
+        if self._fault == "lost_answer" and call == "submit":
+            awaited = "an execution of the submission whose answer is lost: `lost_answer` must start one, and then fail"
+            self.until(self._has_started, awaited)
+
+    def _has_started(self) -> bool:
+        """Whether the program was started by a submission whose answer is lost."""
+        with suppress(Exception):  # emulations of a service may proceed with each call only
+            execution = self.environment.find(self.submission())
+            self.environment.status(execution or "")
+        return bool(self.program.runs())
+
+    # ------------------------------------------------------------------------------------------------ waiting
 
     def ended(self, *executions: str) -> Status:
         """Returns the status of executions that have ended."""
@@ -130,6 +200,24 @@ class Case:
         assert status.state in get_args(State), f"status returned the unknown state {status.state!r}"
         return status
 
+    def running(self, number: int = 1) -> None:
+        """Waits until the programs of some submissions were started, and one of them runs."""
+
+        def is_running() -> bool:
+            for execution in self.submitted:  # emulations of a service may proceed with each call only
+                self.environment.status(execution)
+            return len(self.program.runs()) >= number and self.program.is_running()
+
+        self.until(is_running, lambda: f"submit to start the program; {len(self.program.runs())} of {number} started")
+
+    def stopped(self) -> None:
+        """Fails the test if the program still runs."""
+        end = time.monotonic() + _EXITING
+        while self.program.is_running():
+            if time.monotonic() > end:
+                pytest.fail("the state of the execution was final while its program still ran")
+            time.sleep(0.01)
+
     def until(self, condition: Callable[[], bool], awaited: str | Callable[[], str]) -> None:
         """Waits for a condition.
 
@@ -137,24 +225,44 @@ class Case:
             condition: The condition.
             awaited: What is awaited, for the message.
         """
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + self._suite.time_limit
         while not condition():
             if time.monotonic() >= end:
                 text = awaited if isinstance(awaited, str) else awaited()
-                pytest.fail(f"waited {SECONDS} seconds for {text}")
+                pytest.fail(f"waited {self._suite.time_limit:g} seconds for {text}")
             time.sleep(self._suite.policy.poll / 5)
 
-    @property
-    def _recorded(self) -> Environment:
-        return cast("Any", _Recorded(self.environment, self._note))
+    def within(self, call: Callable[[], _T], awaited: str, times: int = 1) -> _T:
+        """Returns the result of a call, or raises its error; fails the test if it takes too long.
 
-    def _note(self, call: str, error: Exception) -> None:
-        self._errors.setdefault(call, []).append(error)
-        if self._fault == "throttled" and self.program.runs():
-            pytest.fail("the fault `throttled` started an execution; submit must fail before it starts anything.")
-        if self._fault == "lost_answer" and call == "submit":
-            awaited = "an execution of the submission whose answer is lost: `lost_answer` must start one, and then fail"
-            self.until(lambda: bool(self.program.runs()), awaited)
+        Args:
+            call: The call, which is made in a thread.
+            awaited: What is awaited, for the message.
+            times: Factor of the time limit.
+        """
+        found: list[_T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                found.append(call())
+            except BaseException as error:
+                errors.append(error)
+
+        thread, seconds = Thread(target=run, daemon=True), times * self._suite.time_limit
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            pytest.fail(f"waited {seconds:g} seconds for {awaited}")
+        if errors:
+            raise errors[0]
+        return found[0]
+
+
+def changed(identifier: str) -> str:
+    """Returns an identifier of the same form, of which the last characters differ."""
+    at = [match.start() for match in re.finditer("[0-9a-fA-F]", identifier)][-8:]
+    return "".join(char.translate(_SWAPPED) if number in at else char for number, char in enumerate(identifier))
 
 
 @contextmanager

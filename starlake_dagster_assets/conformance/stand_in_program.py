@@ -12,13 +12,23 @@ from typing import Any, Literal
 
 __all__ = ["LINES", "ScriptedProgram", "is_alive"]
 
-LINES = [f"26/01/01 00:00:00 INFO Main: line {number} é" for number in range(200)]
+_AT = "26/01/01 00:00:00 INFO Main: line"
+LINES = [f"{_AT} {number} é" for number in range(200)]
+LINES[20:23] = [f"\tat ai.starlake.job.Main: line 20 {'x' * 4000}", f"{_AT} twice", f"{_AT} twice"]
+"""Lines of the behaviour `lines`; the program waits for `proceed` in the middle of line 100."""
 _PROGRAM = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, signal, sys, time
 here = pathlib.Path(__file__).parent
 behaviour = (here / "behaviour").read_text()
-names = ("SL_JOB_ID", "SL_LOG_LEVEL", "SL_ROOT")
-run = {"pid": os.getpid(), "argv": sys.argv[1:], "env": {n: os.environ[n] for n in names if n in os.environ}}
+env = {name: value for name, value in os.environ.items() if name.startswith("SL_")}
+run = {"pid": os.getpid(), "argv": sys.argv[1:], "env": env}
+
+def end_late(number, frame):  # as a JVM with shutdown hooks
+    time.sleep(0.6)
+    (here / f"ended-{os.getpid()}").touch()
+    os._exit(143)
+
+signal.signal(signal.SIGTERM, end_late)
 with open(here / "runs", "a") as runs:
     runs.write(json.dumps(run) + "\\n")
 out = open(1, "w", encoding="utf-8", buffering=1)
@@ -30,12 +40,19 @@ if behaviour == "hang":
 while behaviour == "wait" and not (here / "go").exists():
     time.sleep(0.01)
 if behaviour == "lines":
-    out.write("".join(json.loads((here / "lines").read_text())))
+    text = "".join(line + "\\n" for line in json.loads((here / "lines").read_text()))
+    middle = text.index("line 100 ") + 4
+    out.write(text[:middle])
+    out.flush()
+    while not (here / "go").exists():
+        time.sleep(0.01)
+    out.write(text[middle:])
 if behaviour == "failure":
     out.write(at + "ERROR IngestionWorkflow: orders.csv is not readable\\n")
     out.write(at + "ERROR IngestionWorkflow: Some tables failed to be loaded\\n")
     out.write("Starlake failed to execute command with args " + " ".join(sys.argv[1:]) + "\\n")
-    sys.exit(1)
+    sys.stderr.write("java.lang.IllegalStateException: a line of stderr\\n")
+    sys.exit(int((here / "code").read_text()))
 out.write(at + "INFO IngestionAudit$: ingestion-summary -> " + files + "\\n")
 out.write(at + "INFO IngestionWorkflow: All tables loaded successfully\\n")
 out.write(at + "INFO Main: Successfully " + " ".join(sys.argv[1:]) + "\\n")
@@ -55,7 +72,7 @@ class ScriptedProgram:
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "program.py").write_text(_PROGRAM, encoding="utf-8")
-        (self.directory / "lines").write_text(json.dumps([f"{line}\n" for line in LINES]), encoding="utf-8")
+        (self.directory / "lines").write_text(json.dumps(LINES), encoding="utf-8")
         argv = shlex.join([sys.executable, "-I", "-S", str(self.directory / "program.py")])
         self.path.write_text(f'#!/bin/sh\n{argv} "$@"\nexit $?\n', encoding="utf-8")  # as Starlake's own launcher
         self.path.chmod(0o755)
@@ -66,9 +83,15 @@ class ScriptedProgram:
         """The executable."""
         return self.directory / "starlake"
 
-    def behave(self, behaviour: Literal["success", "failure", "hang", "wait", "lines"]) -> None:
-        """Sets what the next executions do; `wait` ends after `proceed`."""
+    def behave(self, behaviour: Literal["success", "failure", "hang", "wait", "lines"], *, exit_code: int = 1) -> None:
+        """Sets the behaviour of the next executions.
+
+        Args:
+            behaviour: `wait` and `lines` end after `proceed`, `hang` never ends.
+            exit_code: Exit code of a `failure`.
+        """
         (self.directory / "behaviour").write_text(behaviour)
+        (self.directory / "code").write_text(str(exit_code))
 
     def proceed(self) -> None:
         """Lets executions end that wait."""
@@ -81,7 +104,8 @@ class ScriptedProgram:
 
     def is_running(self) -> bool:
         """Whether an execution still runs."""
-        return any(is_alive(int(run["pid"])) for run in self.runs())
+        pids = [int(run["pid"]) for run in self.runs()]
+        return any(is_alive(pid) and not (self.directory / f"ended-{pid}").exists() for pid in pids)
 
 
 def is_alive(pid: int) -> bool:

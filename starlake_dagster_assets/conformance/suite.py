@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import Case, opened
+from starlake_dagster_assets.conformance.case import KEY, Case, changed, opened
 from starlake_dagster_assets.conformance.stand_in_program import LINES, ScriptedProgram
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Policy, Submission
 from starlake_dagster_assets.errors import UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import StepAttempt
-from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
 __all__ = ["EnvironmentConformance"]
 
@@ -27,6 +26,10 @@ class EnvironmentConformance:
         poll=0.05, longest_poll=0.1, starting=20, outage=3, grace=0.5, longest_pause=0.05, settle=2, cancelling=20
     )
     """Times of the loop: raise them if your service answers slowly."""
+    time_limit: float = 30
+    """Seconds within which a call must return and an execution must do what is expected of it."""
+    reports_exit_codes: bool = True
+    """Whether the service reports the exit code of a program that failed; if not, it may be None or 1."""
 
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
         """Returns a new object of the environment, which starts `program.path`.
@@ -48,68 +51,132 @@ class EnvironmentConformance:
         """
         return {}
 
+    def unknown_execution(self, execution: str) -> str:
+        """Returns an id that the service does not have: by default one whose last characters differ.
+
+        Args:
+            execution: Id of an execution of the service.
+        """
+        return changed(execution)
+
     # ------------------------------------------------------------------------------------------------ results
+
+    def test_attributes(self, conformance: Case) -> None:
+        """Tests the attributes of the environment, and that a new object has the same name."""
+        found: Any = conformance.environment
+        assert isinstance(found.name, str) and found.name.strip(), f"name is {found.name!r}; expected text"
+        assert conformance.reopened().name == found.name, "a new process must find executions by the same name"
+        for name in ("is_idempotent", "uses_spark"):
+            assert isinstance(getattr(found, name, False), bool), f"{name} must be True or False"
+        size = getattr(found, "argv_bytes", None)
+        assert size is None or (isinstance(size, int) and size > 0), f"argv_bytes is {size!r}; expected a size or None"
+        if hasattr(found, "overrides_of"):
+            settings = found.overrides_of(("no=setting",))
+            assert isinstance(settings, tuple), f"overrides_of returned {settings!r}; expected a tuple of texts"
+        execution = found.submit(conformance.submission())
+        for name in ("url", "log_gap"):
+            text = getattr(found, name)(execution) if hasattr(found, name) else ""
+            assert isinstance(text, str), f"{name} returned {text!r}; expected text"
 
     def test_success(self, conformance: Case) -> None:
         """Tests that a program that ends with 0 has succeeded, and its whole log was read."""
         handle = conformance.start()
-        lines = [line.text for line in handle.lines()]
-        assert handle.wait().exit_code == 0
+        lines = conformance.lines(handle)
+        assert conformance.exit_code(handle) == 0
         assert any("INFO Main: Successfully load" in line for line in lines), lines
         assert handle.log_problem == "", "the end marker of the log was not read"
 
-    def test_failure(self, conformance: Case) -> None:
-        """Tests that a program that ends with 1 has failed, with its exit code and its lines."""
-        conformance.program.behave("failure")
+    @pytest.mark.parametrize("code", [1, 3])
+    def test_failure(self, conformance: Case, code: int) -> None:
+        """Tests that a program that fails has failed, with its exit code and all its lines."""
+        conformance.program.behave("failure", exit_code=code)
         handle = conformance.start()
-        lines = [line.text for line in handle.lines()]
-        assert handle.wait().exit_code == 1
+        lines = conformance.lines(handle)
+        assert conformance.exit_code(handle) in self._codes(code)
         assert any("orders.csv is not readable" in line for line in lines), lines
+        assert any("a line of stderr" in line for line in lines), f"lines of stderr are missing: {lines}"
+        status = conformance.ended(conformance.environment.submit(conformance.submission(changed(KEY))))
+        assert (status.state, status.started) == ("failed", True), status
+        assert status.exit_code in self._codes(code), f"the program ended with {code}; found {status.exit_code}"
 
     def test_command_and_variables(self, conformance: Case) -> None:
-        """Tests that the program gets the arguments of the command, its variables and the log level."""
-        assert conformance.start().wait().exit_code == 0
+        """Tests that the program gets the arguments of the command, its variables and the log level unchanged."""
+        assert conformance.exit_code(conformance.start()) == 0
         (run,) = conformance.program.runs()
         assert tuple(run["argv"]) == conformance.command().argv
-        assert run["env"]["SL_JOB_ID"] == "job-1", "submission.command.env must reach the program"
+        for name, value in conformance.command().env.items():
+            assert run["env"].get(name) == value, f"submission.command.env must reach the program; {name} did not"
         assert run["env"].get("SL_LOG_LEVEL") == "info", "self.variables(project) must reach the program"
 
     def test_states_are_those_of_the_protocol(self, conformance: Case) -> None:
-        """Tests that an execution is pending or running while its program runs, and an unknown id is lost."""
+        """Tests that an execution runs without an exit code while its program runs, and that its end stays."""
         conformance.program.behave("wait")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
         assert isinstance(execution, str) and execution, "submit must return the id of the execution"
-        conformance.until(conformance.program.is_running, "submit to start the program")
-        assert environment.status(execution).state in ("pending", "running")
+        conformance.running()
+        conformance.until(
+            lambda: environment.status(execution).state == "running",
+            lambda: f"status to be running while the program runs; it is {environment.status(execution)}",
+        )
+        environment.refresh()
+        assert environment.status(execution).exit_code is None, "there is no exit code while the program runs"
+        assert environment.status(execution).state == "running"
         conformance.program.proceed()
         status = conformance.ended(execution)
-        assert (status.state, status.exit_code) == ("succeeded", 0)
+        assert (status.state, status.exit_code, status.started) == ("succeeded", 0, True)
         assert environment.status(execution) == status, "a state that is final must stay"
+        other = conformance.reopened().status(execution)
+        assert (other.state, other.exit_code) == ("succeeded", 0), "a new process must read the same end"
+
+    def test_unknown_execution(self, conformance: Case) -> None:
+        """Tests that an execution that the service does not have is lost, and that cancelling it is no error."""
+        conformance.program.behave("wait")
+        environment = conformance.environment
+        execution = environment.submit(conformance.submission())
+        unknown = self.unknown_execution(execution)
+        assert unknown != execution, "unknown_execution() must return an id that the service does not have"
+        conformance.running()
+        assert environment.status(unknown).state == "lost", "an execution that the service does not have is lost"
+        environment.cancel(unknown)
+        conformance.program.proceed()
+        assert conformance.ended(execution).state == "succeeded"
+        assert environment.status(unknown).state == "lost", "an execution that the service does not have is lost"
 
     # ---------------------------------------------------------------------------------------------------- log
 
     def test_each_line_once(self, conformance: Case) -> None:
-        """Tests that lines are whole, in order, and read once, from any cursor."""
+        """Tests that lines are whole, in order, read once and while the program runs."""
         conformance.program.behave("lines")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
         found: list[Line] = []
-        cursor: str | None = None
+        cursors: dict[int, str | None] = {0: None}
 
-        def complete() -> bool:
-            nonlocal cursor
+        def has(text: str) -> bool:
             over = environment.status(execution).over
-            lines, cursor = environment.logs(execution, cursor)
+            lines, cursors[-1] = environment.logs(execution, cursors.get(-1))
             found.extend(lines)
-            return over and not lines and any("Main: Successfully" in line.text for line in found)
+            cursors[len(found)] = cursors[-1]
+            assert not (over and text in LINES[99]), f"logs did not return {text!r} while the program ran"
+            return any(text in line.text for line in found) and (not lines or not over)
 
+        def shown() -> str:
+            return f"it returned {len(found)} lines"
+
+        conformance.until(lambda: has("line 99 "), lambda: f"logs to return lines while the program runs; {shown()}")
+        conformance.program.proceed()
         conformance.until(
-            complete, lambda: f"logs to return the last line of the program; it returned {len(found)} lines"
+            lambda: has("Main: Successfully"), lambda: f"logs to return the last line of the program; {shown()}"
         )
         texts = [line.text for line in found]
-        assert [text for text in texts if "INFO Main: line" in text] == LINES
-        assert [line.text for line in environment.logs(execution, None)[0]] == texts, "cursor None is the beginning"
+        written = [text for text in texts if ": line" in text]
+        assert written == LINES, "each line must be returned once, whole and in order"
+        assert len({line.attempt for line in found}) == 1, "`attempt` counts repetitions by the service itself"
+        cursors.pop(-1)
+        for number, cursor in cursors.items():
+            after = [line.text for line in conformance.read_log(execution, cursor)]
+            assert after == texts[number:], f"the cursor {cursor!r} must return the lines after it again"
 
     # ---------------------------------------------------------------------------------------------- one execution
 
@@ -124,7 +191,35 @@ class EnvironmentConformance:
         )
         conformance.ended(execution)
         assert environment.find(submission) == execution, "find must return finished executions too"
-        assert environment.find(conformance.submission("job-2")) is None
+        for key in (changed(KEY), KEY[:-1], f"{KEY}0", f"1{KEY[1:]}"):
+            found = environment.find(conformance.submission(key))
+            assert found is None, f"find returned {found!r} for the key {key}, and only {KEY} was submitted"
+
+    def test_executions_are_separate(self, conformance: Case) -> None:
+        """Tests that executions with similar keys have their own state, log and end."""
+        environment, program = conformance.environment, conformance.program
+        program.behave("wait")
+        first = environment.submit(conformance.submission())
+        conformance.running()
+        program.behave("failure", exit_code=3)
+        second = environment.submit(conformance.submission(changed(KEY)))
+        assert first != second, f"two keys have the same execution {first!r}"
+        status = conformance.ended(second)
+        assert status.state == "failed" and status.exit_code in self._codes(3), status
+        program.behave("hang")
+        third = environment.submit(conformance.submission(f"{KEY}0"))
+        conformance.running(3)
+        environment.cancel(third)
+        assert conformance.ended(third).state == "cancelled"
+        assert environment.status(first).state == "running", "another execution was cancelled"
+        program.proceed()
+        assert conformance.ended(first).state == "succeeded"
+        assert environment.status(second) == status
+        conformance.until(
+            lambda: any("Successfully" in line.text for line in conformance.read_log(first)), "the log of the first"
+        )
+        assert not any("not readable" in line.text for line in conformance.read_log(first)), "a line of another"
+        assert not any("Successfully" in line.text for line in conformance.read_log(second)), "a line of another"
 
     def test_idempotency(self, conformance: Case) -> None:
         """Tests that the same key is submitted once, if the environment is idempotent."""
@@ -132,41 +227,70 @@ class EnvironmentConformance:
         if not getattr(environment, "is_idempotent", False):
             pytest.skip("the environment is not idempotent: the loop calls `find` instead")
         executions = {environment.submit(conformance.submission()) for _ in range(2)}
-        assert len(executions) == 1
+        assert len(executions) == 1, f"one key has the executions {sorted(executions)}"
         conformance.ended(*executions)
-        assert len(conformance.program.runs()) == 1
+        assert conformance.reopened().submit(conformance.submission()) in executions
+        assert conformance.ended(*executions).state == "succeeded"
+        assert len(conformance.program.runs()) == 1, "one key was executed more than once"
 
     def test_interrupted_before_it_is_submitted(self, conformance: Case) -> None:
         """Tests that `submit` calls `submission.confirm()` before it starts anything."""
-        submission = Submission(conformance.command(), "job-1", wanted=lambda: False)
+        environment = conformance.environment
+        submission = Submission(conformance.command(), KEY, wanted=lambda: False)
         with pytest.raises(Exception, match="interrupted before it was submitted"):
-            conformance.environment.submit(submission)
-        assert not conformance.program.runs()
+            environment.submit(submission)
+        assert environment.find(submission) is None, "submit must call submission.confirm() before it starts anything"
+        conformance.ended(environment.submit(conformance.submission(changed(KEY))))
+        started = [run["env"]["SL_JOB_ID"] for run in conformance.program.runs()]
+        assert started == [changed(KEY)], "submit must call submission.confirm() before it starts anything"
 
     def test_another_process_takes_over(self, conformance: Case) -> None:
         """Tests that a new object of the environment finds and follows an execution to its end."""
         conformance.program.behave("wait")
         execution = conformance.environment.submit(conformance.submission())
+        conformance.running()
         other = conformance.reopened()
         conformance.until(
             lambda: other.find(conformance.submission()) == execution,
             f"find of another object of the environment to return {execution!r}",
         )
+        conformance.until(
+            lambda: any("Ingest resolved" in line.text for line in other.logs(execution, None)[0]),
+            "another object of the environment to read the log from its beginning",
+        )
         conformance.program.proceed()
-        handle = RemoteRunner(other, StepAttempt("run-1", "step", 1), self.policy).start(conformance.command())
-        assert handle.wait().exit_code == 0
+        handle = conformance.runner(other, 1).start(conformance.command())
+        assert conformance.exit_code(handle) == 0
         assert len(conformance.program.runs()) == (1 if getattr(other, "is_idempotent", False) else 2)
 
     # ------------------------------------------------------------------------------------------------ cancelling
 
     def test_cancel(self, conformance: Case) -> None:
-        """Tests that a cancelled execution ends with everything that it started, and is never a success."""
+        """Tests that a cancelled step ends with everything that it started, and is never a success."""
         conformance.program.behave("hang")
         handle = conformance.start()
-        next(line for line in handle.lines() if "Ingest resolved" in line.text)
-        handle.cancel()
+        conformance.running()
+        conformance.within(handle.cancel, "the end of a cancelled execution", times=3)
         assert handle.wait().cancelled and handle.wait().exit_code is None
-        conformance.until(lambda: not conformance.program.is_running(), "cancel to end the program")
+        conformance.stopped()
+
+    @pytest.mark.parametrize("canceller", ["the same process", "another process"])
+    def test_state_after_a_cancellation(self, conformance: Case, canceller: str) -> None:
+        """Tests that a cancelled execution is `cancelled`, and not before its program has ended."""
+        conformance.program.behave("hang")
+        execution = conformance.environment.submit(conformance.submission())
+        conformance.running()
+        environment = conformance.environment if canceller == "the same process" else conformance.reopened()
+        environment.cancel(execution)
+        environment.cancel(execution)
+        conformance.until(
+            lambda: environment.status(execution).over,
+            lambda: f"cancel to end the execution; status is {environment.status(execution)}",
+        )
+        conformance.stopped()
+        assert environment.status(execution).state == "cancelled"
+        known = conformance.reopened().status(execution).state
+        assert known in ("cancelled", "lost"), f"for a new process, the cancelled execution is {known}"
 
     def test_cancel_of_what_has_ended(self, conformance: Case) -> None:
         """Tests that cancelling an execution that has ended is no error, and changes nothing."""
@@ -175,15 +299,24 @@ class EnvironmentConformance:
         status = conformance.ended(execution)
         environment.cancel(execution)
         assert environment.status(execution) == status
+        conformance.program.behave("failure", exit_code=3)
+        execution = environment.submit(conformance.submission(changed(KEY)))
+        status = conformance.ended(execution)
+        environment.cancel(execution)
+        assert environment.status(execution) == status
 
     # --------------------------------------------------------------------------------------------------- errors
 
     def test_classified_errors(self, conformance: Case) -> None:
-        """Tests that `classify_error` classifies every error, and never raises."""
+        """Tests that `classify_error` classifies every error, never raises, and takes a bug for fatal."""
+        classify = conformance.environment.classify_error
         for error in (ValueError("x"), OSError("x"), TimeoutError("x"), KeyError("x")):
-            error_class = conformance.environment.classify_error(error)
+            error_class = cast("object", classify(error))
             assert isinstance(error_class, ErrorClass) and error_class.text
             assert error_class.kind in ("retry", "ambiguous", "denied", "fatal")
+        for error in (TypeError("a bug"), AttributeError("a bug")):
+            found = classify(error)
+            assert found.kind == "fatal", f"{error!r} is a bug, and {found.kind}; expected fatal: it happens again"
         conformance.environment.refresh()
         conformance.environment.close()
         conformance.environment.close()
@@ -195,38 +328,41 @@ class EnvironmentConformance:
     def test_throttled(self, conformance: Case) -> None:
         """Tests that a throttled submission is repeated, and starts one execution."""
         conformance.fail("throttled")
-        assert conformance.start().wait().exit_code == 0
-        conformance.require_effect()
+        assert conformance.exit_code(conformance.start()) == 0
+        conformance.require_effect("retry")
         assert len(conformance.program.runs()) == 1
 
     def test_lost_answer(self, conformance: Case) -> None:
         """Tests that a submission whose answer is lost starts one execution."""
         conformance.fail("lost_answer")
-        assert conformance.start().wait().exit_code == 0
-        conformance.require_effect()
+        assert conformance.exit_code(conformance.start()) == 0
+        conformance.require_effect("ambiguous")
         assert len(conformance.program.runs()) == 1
 
     def test_outage(self, conformance: Case) -> None:
         """Tests that an outage while the program runs changes no result."""
         conformance.program.behave("wait")
         handle = conformance.start()
-        conformance.until(conformance.program.is_running, "submit to start the program")
+        conformance.running()
         conformance.fail("outage")
         conformance.program.proceed()
-        assert handle.wait().exit_code == 0
-        conformance.require_effect()
+        assert conformance.exit_code(handle) == 0
+        conformance.require_effect("retry", "ambiguous")
 
     def test_endless_outage(self, conformance: Case) -> None:
         """Tests that an outage that does not end cancels nothing, and gives no result."""
         conformance.program.behave("wait")
         handle = conformance.start()
-        conformance.until(conformance.program.is_running, "submit to start the program")
+        conformance.running()
         execution = conformance.environment.find(conformance.submission())
         conformance.fail("endless_outage")
         conformance.probe(execution or "")
         with pytest.raises(UnreachableError):
             handle.wait()
         assert conformance.program.is_running()
+
+    def _codes(self, code: int) -> tuple[int | None, ...]:
+        return (code,) if self.reports_exit_codes else (None, 1)
 
     @pytest.fixture(name="conformance")
     def _conformance(self, tmp_path: Path) -> Iterator[Case]:

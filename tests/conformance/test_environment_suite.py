@@ -1,12 +1,16 @@
 """The suite that the package offers for environments of others: it rejects every broken one."""
 
 import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram, case
+from starlake_dagster_assets.conformance.case import KEY
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Status
 from tests.conformance.subject_extending import Faulty
 from tests.environments.example import loaded
@@ -40,92 +44,350 @@ class Broken:
     """The environment of the page, of which one call is wrong."""
 
     def __init__(self, program: ScriptedProgram, directory: Path, wrong: str) -> None:
-        self._wrong, self._submissions = wrong, 0
+        self._wrong, self._submitted, self._cancelled = wrong, list[Any](), set[str]()
+        self._read: dict[str, Any] = {}
         self._environment: Any = batch(program, directory)
 
     def __getattr__(self, name: str) -> Any:
+        if self._wrong == "name_none" and name == "name":
+            return None
         wrong = getattr(type(self), f"_{self._wrong}", None) if self._wrong.startswith(f"{name}_") else None
-        return wrong.__get__(self) if wrong is not None else getattr(self._environment, name)
+        found = wrong.__get__(self) if wrong is not None else getattr(self._environment, name)
+        return (lambda *args: self._noted(name, found, *args)) if name in ("submit", "cancel") else found
+
+    def _noted(self, name: str, call: Any, *args: Any) -> Any:
+        if name == "submit":
+            self._submitted.append(args[0].key)
+        else:
+            self._cancelled.add(args[0])
+        return call(*args)
+
+    # ------------------------------------------------------------------------------------------------- submit
 
     def _submit_without_id(self, submission: Any) -> Any:
         self._environment.submit(submission)
 
     def _submit_twice(self, submission: Any) -> str:
-        self._submissions += 1
-        other = type(submission)(submission.command, f"{submission.key}-{os.getpid()}-{self._submissions}")
-        return self._environment.submit(other)
+        key = f"{submission.key}-{os.getpid()}-{len(self._submitted)}"
+        return self._environment.submit(replace(submission, key=key))
+
+    def _submit_again_after_the_end(self, submission: Any) -> str:
+        found = self._environment.find(submission)
+        if found and self._environment.status(found).over:
+            return self._submit_twice(submission)
+        return self._environment.submit(submission)
 
     def _submit_unconfirmed(self, submission: Any) -> str:
-        return self._environment.submit(type(submission)(submission.command, submission.key))
+        return self._environment.submit(replace(submission, wanted=lambda: True))
+
+    def _submit_confirmed_late(self, submission: Any) -> str:
+        found = self._submit_unconfirmed(submission)
+        submission.confirm()
+        return found
+
+    def _submit_without_env(self, submission: Any) -> str:
+        command = replace(submission.command, env={"SL_JOB_ID": submission.key})
+        return self._environment.submit(replace(submission, command=command))
+
+    def _submit_with_joined_arguments(self, submission: Any) -> str:
+        command = replace(submission.command, args=tuple(" ".join(submission.command.args).split()))
+        return self._environment.submit(replace(submission, command=command))
+
+    def _submit_with_a_short_key(self, submission: Any) -> str:
+        return self._environment.submit(replace(submission, key=submission.key[:6]))
+
+    def _submit_with_a_long_key(self, submission: Any) -> str:
+        return self._environment.submit(replace(submission, key=submission.key[: len(KEY) - 2]))
+
+    def _submit_and_wait(self, submission: Any) -> str:
+        found = self._environment.submit(submission)
+        while not self._environment.status(found).over:
+            time.sleep(0.01)
+        return found
+
+    # ------------------------------------------------------------------------------------------------- status
 
     def _status_always_succeeded(self, execution: str) -> Status:
         return Status("succeeded", 0)
+
+    def _status_never_final(self, execution: str) -> Status:
+        return Status("running")
+
+    def _status_always_pending_until_its_end(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return found if found.over else Status("pending")
+
+    def _status_that_waits(self, execution: str) -> Status:
+        while not (found := self._environment.status(execution)).over:
+            time.sleep(0.01)
+        return found
 
     def _status_without_exit_code(self, execution: str) -> Status:
         found = self._environment.status(execution)
         return Status("succeeded", 0) if found.over else found
 
+    def _status_failed_with_1(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("failed", 1) if found.state == "failed" else found
+
+    def _status_failed_and_not_started(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return replace(found, started=False) if found.state == "failed" else found
+
+    def _status_with_an_exit_code_while_it_runs(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return found if found.over else replace(found, exit_code=0)
+
     def _status_in_other_words(self, execution: str) -> Any:
         found = self._environment.status(execution)
         return Status("COMPLETED", 0) if found.over else found  # type: ignore[arg-type]
+
+    def _status_succeeded_after_a_cancellation(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("succeeded", 0) if found.state == "cancelled" else found
+
+    def _status_failed_after_a_cancellation(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("failed", -15) if found.state == "cancelled" else found
+
+    def _status_cancelled_too_early(self, execution: str) -> Status:
+        return Status("cancelled") if execution in self._cancelled else self._environment.status(execution)
+
+    def _status_cancelled_for_this_process_only(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("failed", 143) if found.state == "cancelled" and not self._cancelled else found
+
+    def _status_of_unknown_succeeded(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("succeeded", 0))
+
+    def _status_of_unknown_failed(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("failed", 1))
+
+    def _status_of_unknown_pending(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("pending"))
+
+    def _status_of_unknown_cancelled(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("cancelled"))
+
+    def _unless_lost(self, execution: str, other: Status) -> Status:
+        found = self._environment.status(execution)
+        return other if found.state == "lost" else found
+
+    def _status_of_the_last(self, execution: str) -> Status:
+        return self._environment.status(self._submitted[-1])
+
+    def _status_in_memory(self, execution: str) -> Status:
+        return self._environment.status(execution) if execution in self._submitted else Status("lost")
+
+    def _refresh_forgets(self) -> None:
+        self._wrong = "status_of_unknown_pending"
+        self._environment = replace(self._environment, directory=self._environment.directory / "other")
+
+    # --------------------------------------------------------------------------------------------------- logs
 
     def _logs_from_the_beginning(self, execution: str, cursor: Any) -> Any:
         return self._environment.logs(execution, None)
 
     def _logs_in_pieces(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text[:20], text[20:]])
+
+    def _logs_twice(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text, text])
+
+    def _logs_stripped(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text.strip()])
+
+    def _logs_shortened(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text[:1000]])
+
+    def _logs_in_ascii(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text.encode("ascii", "replace").decode()])
+
+    def _logs_without_stack_traces(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [] if text.startswith(("java", "\t")) else [text])
+
+    def _logs_without_repetition(self, execution: str, cursor: Any) -> Any:
         lines, after = self._environment.logs(execution, cursor)
-        return [Line(part) for line in lines for part in (line.text[:20], line.text[20:])], after
+        return list({line.text: line for line in lines}.values()), after
+
+    def _logs_without_the_last_line(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return lines[:-1], after
+
+    def _logs_backwards(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return lines[::-1], after
 
     def _logs_without_end(self, execution: str, cursor: Any) -> Any:
         lines, after = self._environment.logs(execution, cursor)
         return [line for line in lines if "Main: Succ" not in line.text and "failed to exec" not in line.text], after
 
+    def _logs_after_the_end_only(self, execution: str, cursor: Any) -> Any:
+        over = self._environment.status(execution).over
+        return self._environment.logs(execution, cursor) if over else ([], cursor)
+
+    def _logs_of_each_line_an_attempt(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return [replace(line, attempt=number) for number, line in enumerate(lines)], after
+
+    def _logs_of_the_last(self, execution: str, cursor: Any) -> Any:
+        return self._environment.logs(self._submitted[-1], cursor)
+
+    def _logs_with_a_position_in_memory(self, execution: str, cursor: Any) -> Any:
+        lines, self._read[execution] = self._environment.logs(execution, self._read.get(execution))
+        return lines, "the same"
+
+    def _logs_with_unfinished_lines(self, execution: str, cursor: Any) -> Any:
+        data = (self._environment.directory / execution / "log").read_text()[int(cursor or 0) :]
+        return [Line(text) for text in data.splitlines()], str(int(cursor or 0) + len(data))
+
+    def _changed_lines(self, execution: str, cursor: Any, change: Callable[[str], list[str]]) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return [Line(part) for line in lines for part in change(line.text)], after
+
+    # -------------------------------------------------------------------------------------------------- others
+
     def _find_nothing(self, submission: Any) -> None:
         return None
+
+    def _find_the_last(self, submission: Any) -> str | None:
+        return self._submitted[-1] if self._submitted else None
+
+    def _find_by_prefix(self, submission: Any) -> str | None:
+        known = sorted(path.name for path in self._environment.directory.glob("*"))
+        return next((name for name in known if name.startswith(submission.key)), None)
+
+    def _find_while_it_runs(self, submission: Any) -> str | None:
+        found = self._environment.find(submission)
+        return found if found and not self._environment.status(found).over else None
+
+    def _find_in_memory(self, submission: Any) -> str | None:
+        return submission.key if submission.key in self._submitted else None
 
     def _cancel_nothing(self, execution: str) -> None:
         return None
 
+    def _cancel_everything(self, execution: str) -> None:
+        for path in self._environment.directory.glob("*"):
+            self._environment.cancel(path.name)
+
+    def _cancel_in_memory(self, execution: str) -> None:
+        if execution in self._submitted:
+            self._environment.cancel(execution)
+
+    def _cancel_raises_for_unknown(self, execution: str) -> None:
+        if self._environment.status(execution).over:
+            raise LookupError(execution)
+        self._environment.cancel(execution)
+
+    def _cancel_marks_what_has_ended(self, execution: str) -> None:
+        self._environment.cancel(execution)
+        (self._environment.directory / execution / "cancelled").touch()
+
     def _classify_error_of_none(self, error: Exception) -> ErrorClass | None:
+        return None
+
+    def _classify_error_retry(self, error: Exception) -> ErrorClass:
+        return ErrorClass("retry", "x")
+
+    def _classify_error_ambiguous(self, error: Exception) -> ErrorClass:
+        return ErrorClass("ambiguous", "x")
+
+    def _classify_error_denied(self, error: Exception) -> ErrorClass:
+        return ErrorClass("denied", "x")
+
+    def _url_none(self, execution: str) -> None:
         return None
 
 
 TESTS = [name for name in vars(EnvironmentConformance) if name.startswith("test_")]
-BROKEN = {
-    "submit_without_id": "test_states_are_those_of_the_protocol",
-    "submit_twice": "test_idempotency",
-    "submit_unconfirmed": "test_interrupted_before_it_is_submitted",
-    "status_always_succeeded": "test_states_are_those_of_the_protocol",
-    "status_without_exit_code": "test_failure",
-    "status_in_other_words": "test_success",
-    "logs_from_the_beginning": "test_each_line_once",
-    "logs_in_pieces": "test_each_line_once",
-    "logs_without_end": "test_success",
-    "find_nothing": "test_find",
-    "cancel_nothing": "test_cancel",
-    "classify_error_of_none": "test_classified_errors",
+BROKEN: dict[str, tuple[Any, ...]] = {
+    "name_none": ("test_attributes",),
+    "url_none": ("test_attributes",),
+    "submit_without_id": ("test_states_are_those_of_the_protocol",),
+    "submit_twice": ("test_idempotency",),
+    "submit_again_after_the_end": ("test_idempotency",),
+    "submit_unconfirmed": ("test_interrupted_before_it_is_submitted",),
+    "submit_confirmed_late": ("test_interrupted_before_it_is_submitted",),
+    "submit_without_env": ("test_command_and_variables",),
+    "submit_with_joined_arguments": ("test_command_and_variables",),
+    "submit_with_a_short_key": ("test_executions_are_separate",),
+    "submit_with_a_long_key": ("test_executions_are_separate",),
+    "submit_and_wait": ("test_states_are_those_of_the_protocol",),
+    "status_always_succeeded": ("test_states_are_those_of_the_protocol",),
+    "status_never_final": ("test_success",),
+    "status_always_pending_until_its_end": ("test_states_are_those_of_the_protocol",),
+    "status_that_waits": ("test_states_are_those_of_the_protocol",),
+    "status_without_exit_code": ("test_failure", 1),
+    "status_failed_with_1": ("test_failure", 3),
+    "status_failed_and_not_started": ("test_failure", 1),
+    "status_with_an_exit_code_while_it_runs": ("test_states_are_those_of_the_protocol",),
+    "status_in_other_words": ("test_success",),
+    "status_succeeded_after_a_cancellation": ("test_state_after_a_cancellation", "the same process"),
+    "status_failed_after_a_cancellation": ("test_state_after_a_cancellation", "the same process"),
+    "status_cancelled_too_early": ("test_state_after_a_cancellation", "the same process"),
+    "status_cancelled_for_this_process_only": ("test_state_after_a_cancellation", "the same process"),
+    "status_of_unknown_succeeded": ("test_unknown_execution",),
+    "status_of_unknown_failed": ("test_unknown_execution",),
+    "status_of_unknown_pending": ("test_unknown_execution",),
+    "status_of_unknown_cancelled": ("test_unknown_execution",),
+    "status_of_the_last": ("test_executions_are_separate",),
+    "status_in_memory": ("test_states_are_those_of_the_protocol",),
+    "refresh_forgets": ("test_states_are_those_of_the_protocol",),
+    "logs_from_the_beginning": ("test_each_line_once",),
+    "logs_in_pieces": ("test_each_line_once",),
+    "logs_twice": ("test_each_line_once",),
+    "logs_stripped": ("test_each_line_once",),
+    "logs_shortened": ("test_each_line_once",),
+    "logs_in_ascii": ("test_each_line_once",),
+    "logs_without_stack_traces": ("test_each_line_once",),
+    "logs_without_repetition": ("test_each_line_once",),
+    "logs_without_the_last_line": ("test_each_line_once",),
+    "logs_backwards": ("test_each_line_once",),
+    "logs_without_end": ("test_success",),
+    "logs_after_the_end_only": ("test_each_line_once",),
+    "logs_of_each_line_an_attempt": ("test_each_line_once",),
+    "logs_of_the_last": ("test_executions_are_separate",),
+    "logs_with_a_position_in_memory": ("test_each_line_once",),
+    "logs_with_unfinished_lines": ("test_each_line_once",),
+    "find_nothing": ("test_find",),
+    "find_the_last": ("test_find",),
+    "find_by_prefix": ("test_find",),
+    "find_while_it_runs": ("test_find",),
+    "find_in_memory": ("test_another_process_takes_over",),
+    "cancel_nothing": ("test_cancel",),
+    "cancel_everything": ("test_executions_are_separate",),
+    "cancel_in_memory": ("test_state_after_a_cancellation", "another process"),
+    "cancel_raises_for_unknown": ("test_unknown_execution",),
+    "cancel_marks_what_has_ended": ("test_cancel_of_what_has_ended",),
+    "classify_error_of_none": ("test_classified_errors",),
+    "classify_error_retry": ("test_classified_errors",),
+    "classify_error_ambiguous": ("test_classified_errors",),
+    "classify_error_denied": ("test_classified_errors",),
 }
 
 
 @pytest.mark.parametrize("wrong", BROKEN)
-def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(case, "SECONDS", 1)
-
+def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path):
     class Suite(EnvironmentConformance):
+        time_limit = 1
         policy = type(EnvironmentConformance.policy)(poll=0.02, outage=0.5, grace=0.2, settle=0.2, cancelling=0.5)
 
         def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
             return Broken(program, directory, wrong)
 
+    test, *arguments = BROKEN[wrong]
     with case.opened(Suite(), tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
-        getattr(Suite(), BROKEN[wrong])(opened)
-    assert "it did not happen" not in str(error.value)
+        getattr(Suite(), test)(opened, *arguments)
     assert AWAITED.get(wrong, "") in str(error.value)
 
 
 AWAITED = {
-    "find_nothing": "waited 1 seconds for find to return 'job-1' for its key; it returns None",
-    "cancel_nothing": "",
+    "find_nothing": f"waited 1 seconds for find to return '{KEY}' for its key; it returns None",
+    "status_never_final": "waited 3 seconds for the end of the lines",
+    "status_that_waits": "waited 1 seconds for status to return; a call must not wait for the end",
+    "submit_and_wait": "waited 1 seconds for submit to return; a call must not wait for the end",
+    "status_cancelled_too_early": "the state of the execution was final while its program still ran",
 }
 INERT = {
     "throttled": "the fault `throttled` had no effect: submit did not raise",
@@ -143,9 +405,9 @@ INERT = {
 
 @pytest.mark.parametrize("name", INERT)
 def test_a_fault_without_effect_is_rejected(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(case, "SECONDS", 1)
-
     class Suite(EnvironmentConformance):
+        time_limit = 1
+
         def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
             return Faulty(batch(program, directory), {})
 
