@@ -24,6 +24,7 @@ from starlake_dagster_assets.dagster_assets.specs.translator import External, St
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
+from starlake_dagster_assets.resources.resource_calls import call_resource
 from starlake_dagster_assets.resources.variables import at_definition, is_complete
 
 __all__ = ["build_definitions"]
@@ -109,7 +110,7 @@ def build_definitions(
     known = {key: at_definition(where) for key, where in places.items()}
     for where in places.values():
         if not hasattr(where, "resource_cls"):  # else run config has some of its fields
-            where.validate_against(project)
+            call_resource(where, "validate_against", project)
     triggers = _triggers(project, automation, rest.get("triggers"))
     bound = bound_translator(translator, project, "build_definitions", triggers).with_external(_validated(external))
     extra = items_of(extra_assets, "build_definitions", "extra_assets", "[weekly_report]")
@@ -121,7 +122,7 @@ def build_definitions(
         steps=cut,
         extra_assets=extra,
         environments=keys,
-        default_pools={key: where.pool(project) for key, where in known.items()},
+        default_pools={key: call_resource(where, "pool", project) for key, where in known.items()},
     )
     made = _keys([*assets, *extra])
     nodes = [
@@ -144,9 +145,10 @@ def build_definitions(
     for key, where in known.items():
         if is_complete(places[key]):
             own = key.removeprefix(cut.resource_key).removeprefix("_")
-            watching += where.sensors(key, prefix=f"{triggers.prefix}{own}_" if own else triggers.prefix)
+            prefix = f"{triggers.prefix}{own}_" if own else triggers.prefix
+            watching += call_resource(where, "sensors", key, prefix=prefix)
     executor = cut.executor
-    if executor is None and any(where.single_writer(project) for where in known.values()):
+    if executor is None and any(call_resource(where, "single_writer", project) for where in known.values()):
         executor = in_process_executor()
     return dg.Definitions(
         assets=[*assets, *observed, *sources, *extra],

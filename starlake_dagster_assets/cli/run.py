@@ -83,6 +83,7 @@ def run(
     from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.graph.select import select as select_nodes
+    from starlake_dagster_assets.resources.resource_calls import call_resource
 
     given, chosen_fields = parse_variables(options), parse_variables(fields, "--set")
     source = opened(project, env=env, options=given, on_error="skip")
@@ -93,7 +94,7 @@ def run(
     _report_errors(broken, left_out)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     resource = resource_for_environment(environment, {**local, **chosen_fields})
-    runner, policies = resource.runner(source), resource.policies()
+    runner, policies = call_resource(resource, "runner", source), call_resource(resource, "policies")
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,

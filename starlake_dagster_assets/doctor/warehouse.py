@@ -10,6 +10,7 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Project
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.resource_calls import call_resource
 
 __all__ = ["examine_warehouse"]
 
@@ -40,7 +41,7 @@ def examine_warehouse(resource: StarlakeResource, project: ProjectSource) -> Ite
 
 
 def _findings(resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
-    reader, error = _tried(lambda: resource.runner(project).warehouse_reader())
+    reader, error = _tried(lambda: call_resource(resource, "runner", project).warehouse_reader())
     if reader is None:
         text = error or "no connection of the project can be read from here"
         yield Finding("error" if error else "warning", _TOPIC, text, f"{_LOGIN} {_LOG_ALONE}")

@@ -152,7 +152,8 @@ class CommandExecutor:
         asked = command.name in ("load", "transform") and not self.is_warehouse_locked
         redacted = tuple(_without(event, secrets) for event in events)
         log = parser.log(lossless=self.lossless)
-        self.ending = CommandEnd(redacted, result, log, self.audit(job_id) if asked else None)
+        rows, problem = self.audit(job_id) if asked else None, redact(getattr(handle, "log_problem", ""), secrets)
+        self.ending = CommandEnd(redacted, result, log, rows, log_problem=problem)
 
     def unfinished(self, name: str) -> Sequence[Command]:
         """Returns the commands of a name that earlier attempts of the step left, without their results."""

@@ -135,6 +135,7 @@ class CommandEnd:
         log: Properties of its log.
         rows: Its rows of `audit.audit`; None where they cannot be read, or are not written.
         files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
+        log_problem: Reason why its log may lack lines; "" if it is not known.
         sequential: The load processes one table after the other (`sparkScheduling.maxJobs` is 1).
     """
 
@@ -144,6 +145,7 @@ class CommandEnd:
     rows: Sequence[AuditRow] | None = None
     files: Mapping[tuple[str, str], TableFiles] = field(default_factory=lambda: MappingProxyType({}))
     sequential: bool = True
+    log_problem: str = ""
 
     @property
     def exit_code(self) -> int | None:

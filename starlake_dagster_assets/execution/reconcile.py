@@ -314,6 +314,7 @@ def _unknown(ending: CommandEnd, seen: str) -> str:
     log = "the log has its end" if ending.log.ended else "the end of the log is missing"
     if not (ending.log.understood or ending.log.informs):
         log = _NO_KNOWN_LINE
+    log += f" ({ending.log_problem})" if ending.log_problem else ""
     audit = "there is no audit table to ask" if ending.rows is None else "the audit does not have its rows"
     files = "" if ending.files else "; its files cannot be listed"
     error = f"\n{ending.error}" if ending.error and (ending.is_reported or not ending.clean) else ""

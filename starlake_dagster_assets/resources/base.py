@@ -22,6 +22,7 @@ from starlake_dagster_assets.execution.backends.protocol import Runner, StepAtte
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
 from starlake_dagster_assets.graph.select import quoted, some
 from starlake_dagster_assets.graph.select import select as select_nodes
+from starlake_dagster_assets.resources.resource_calls import call_resource
 from starlake_dagster_assets.resources.variables import (
     DESCRIPTION,
     at_launch,
@@ -155,7 +156,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             dg.Failure: When it cannot be opened, so that failure hooks and sensors see the reason.
         """
         try:
-            return self.runner(project, attempt)
+            return call_resource(self, "runner", project, attempt)
         except RunnerError as error:
             raise dg.Failure(f"Nothing was run: {error}") from error
 
@@ -221,7 +222,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
             call.started = True
             call.runner = self._runner(step.binding.source, attempt_of(context))
-            yield from run_step(context, step, call, call.runner, fetch, self.policies())
+            yield from run_step(context, step, call, call.runner, fetch, call_resource(self, "policies"))
             call.ended = True
 
         return StarlakeEventIterator(start)

@@ -12,6 +12,7 @@ from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
+from starlake_dagster_assets.resources.resource_calls import call_resource
 from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
@@ -109,10 +110,10 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
         who = attempt or StepAttempt()
         options = project.options
-        reader = self.warehouse_reader(project)
+        reader = call_resource(self, "warehouse_reader", project)
         datasets = self.datasets or self.env.get("SL_DATASETS")
         files = remote_files(project.model, root=self.root or self.env.get("SL_ROOT"), datasets=datasets)
-        return RemoteRunner(self._open(project, who), who, self.policy(), reader, options, files=files)
+        return RemoteRunner(self._open(project, who), who, call_resource(self, "policy"), reader, options, files=files)
 
     def _open(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment, which a class of another package may open.

@@ -11,6 +11,7 @@ from starlake_dagster_assets.execution.warehouse.login import is_supported
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.resource_calls import call_resource
 
 __all__ = ["StarlakeWarehouseResource"]
 
@@ -32,7 +33,7 @@ class StarlakeWarehouseResource(StarlakeResource):
         Raises:
             RunnerError: When `warehouse_urls` names a connection that the project does not have.
         """
-        return warehouse_reader(project.model, self.warehouse_access())
+        return warehouse_reader(project.model, call_resource(self, "warehouse_access"))
 
     def warehouse_access(self) -> WarehouseAccess:
         """Returns how the warehouse is read, beyond the options of the project's connections.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,6 +17,7 @@ from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import environment_named, execution_environments, origin_of
 from starlake_dagster_assets.errors import PluginError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
+from starlake_dagster_assets.resources.resource_calls import call_resource
 from tests.conformance.subject import write_project
 
 PACKAGE = "wrong_plugin"
@@ -23,7 +25,7 @@ SOURCE = """
 from dataclasses import dataclass
 from starlake_dagster_assets.airflow.operators import OperatorRenderer
 from starlake_dagster_assets.doctor import Finding
-from starlake_dagster_assets.environments import ExecutionEnvironment
+from starlake_dagster_assets.environments import ExecutionEnvironment, Status
 from starlake_dagster_assets.resources import StarlakeRemoteResource
 
 class ReturnsNone(StarlakeRemoteResource):
@@ -51,6 +53,34 @@ class Exiting:
 class SubmitExits(StarlakeRemoteResource):
     def environment(self, project, attempt):
         return Exiting()
+
+class NoLog(Exiting):
+    name = "no_log"
+    def status(self, execution):
+        return Status("succeeded", 0)
+    submit = lambda self, submission: "it"
+    find = refresh = close = lambda self, *args: None
+    logs = lambda self, execution, cursor: (["text"], None)
+
+class Logless(StarlakeRemoteResource):
+    log_settle: float = 0
+    def environment(self, project, attempt):
+        return NoLog()
+
+def override(method, call):
+    return type(f"Over_{method}", (Logless,), {"__module__": __name__, method: call})
+
+def raises(*args, **kwargs):
+    raise LookupError("quota")
+
+def leaves(*args, **kwargs):
+    raise SystemExit(0)
+
+METHODS = ("runner", "validate_against", "warehouse_reader", "warehouse_access", "pool", "sensors", "single_writer",
+           "policies", "policy")
+for method in METHODS:
+    globals()[f"Over_{method}"] = override(method, lambda *args, **kwargs: TRICK[0](*args, **kwargs))
+TRICK = [raises]
 
 class Constructor(StarlakeRemoteResource):
     def __init__(self, **data):
@@ -86,6 +116,9 @@ def level(resource, project):
 def no_text(resource, project):
     yield Finding("ok", "topic", None)
 
+for method in METHODS:
+    globals()[method.upper()] = one(method, f"Over_{method}")
+LOGLESS = one("logless", "Logless")
 EXITS = one("exits", "Exits", doctor="wrong_plugin:exits")
 SUBMIT = one("submit", "SubmitExits", doctor="wrong_plugin:level")
 TEXT = one("text", "Texts", doctor="wrong_plugin:no_text")
@@ -97,6 +130,10 @@ NOWHERE = one("nowhere", "Nowhere")
 BROKEN = ExecutionEnvironment("broken", "wrong_broken:Resource", "x")
 """
 NAMES = ("none", "raises", "constructor", "function", "nowhere", "broken", "exits", "submit", "text")
+METHODS = (
+    *("runner", "validate_against", "warehouse_reader", "warehouse_access", "pool", "sensors", "single_writer"),
+    *("policies", "policy"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +145,7 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     (package / f"{PACKAGE}.py").write_text(SOURCE)
     (package / "wrong_broken.py").write_text("import json\njson.no_such_function()\n")
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-plugin\nVersion: 2.0\n")
-    lines = "".join(f"{name} = {PACKAGE}:{name.upper()}\n" for name in NAMES)
+    lines = "".join(f"{name} = {PACKAGE}:{name.upper()}\n" for name in (*NAMES, *METHODS, "logless"))
     (information / "entry_points.txt").write_text(f"[starlake_dagster_assets.environments]\n{lines}")
     monkeypatch.syspath_prepend(str(package))
     monkeypatch.delitem(sys.modules, PACKAGE, raising=False)
@@ -171,6 +208,33 @@ def test_no_resource(name: str, said: str):
     assert origin(name) + said in str(error.value)
 
 
+@pytest.mark.parametrize("trick", ["raises", "leaves", "nonsense"])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_overridden_method_of_a_resource(project: StarlakeProject, method: str, trick: str):
+    resource = environment_named(method).resource_class()()
+    module = sys.modules[PACKAGE]
+    module.TRICK[0] = getattr(module, trick, lambda *args, **kwargs: 3.5)
+    said = {
+        "raises": "raised LookupError: quota",
+        "leaves": "raised SystemExit: 0",
+        "nonsense": "returned 3.5 (float); ",
+    }
+    with pytest.raises(PluginError) as error:
+        if method in ("runner", "warehouse_reader", "warehouse_access", "policy", "policies"):
+            call_resource(
+                resource, "policies" if method == "policies" else "runner", *([project] * (method != "policies"))
+            )
+        else:
+            build_definitions(project, starlake=resource)
+    assert f"{origin(method)}: Over_{method}.{method}() {said[trick]}" in str(error.value)
+
+
+def test_a_log_that_cannot_be_read_is_the_reason_of_an_unknown_result(project: StarlakeProject):
+    failure = failure_of(project, environment_named("logless").resource_class()())
+    assert "logs returned tuple (list, NoneType) with lines of type str; expected" in failure
+    assert "the result is unknown" in failure
+
+
 def test_no_resource_on_the_command_line():
     with pytest.raises(PluginError) as error:
         resource_for_environment("constructor", {})
@@ -209,12 +273,18 @@ def test_no_operators(project: StarlakeProject, tmp_path: Path, name: str, said:
     assert origin(name) + said in str(error.value)
 
 
-def test_the_failure_of_a_step_has_the_reason(project: StarlakeProject):
-    defs = build_definitions(project, starlake=environment_named("none").resource_class()())
+def failure_of(project: StarlakeProject, resource: Any) -> str:
+    defs = build_definitions(project, starlake=resource)
     resolve = getattr(defs, "resolve_implicit_global_asset_job_def", None)
     job = resolve() if resolve else defs.get_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, raise_on_error=False)
     failure = next(one for one in result.all_events if one.is_step_failure)
     data = failure.step_failure_data.user_failure_data
-    assert data is not None and "ReturnsNone.environment() returned NoneType" in (data.description or "")
+    assert data is not None
+    return f"{data.description} {data.metadata}"
+
+
+def test_the_failure_of_a_step_has_the_reason(project: StarlakeProject):
+    resource = environment_named("none").resource_class()()
+    assert "ReturnsNone.environment() returned NoneType" in failure_of(project, resource)

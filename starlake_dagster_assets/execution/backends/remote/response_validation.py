@@ -139,8 +139,20 @@ def read_log(environment: Environment, execution: str, cursor: str | None) -> tu
     except (TypeError, ValueError):
         known, lines, after = [], None, 0
     if lines is None or len(known) != len(lines) or not isinstance(after, str | None):
-        kind = type(found).__name__
         raise RunnerError(
-            f"logs returned {kind}; expected a tuple of a list of Line, and the next cursor (text or None)."
+            f"logs returned {_kind_of_log(found)}; expected a tuple of a list of Line, and the next cursor (text or "
+            "None)."
         )
     return known, after
+
+
+def _kind_of_log(found: Any) -> str:
+    """Returns the types within an answer of `logs`."""
+    kind = type(found).__name__
+    if not isinstance(found, tuple):
+        return kind
+    parts = cast("tuple[object, ...]", found)
+    lines = cast("Sequence[object]", parts[0]) if parts and isinstance(parts[0], list | tuple) else ()
+    wrong = sorted({type(line).__name__ for line in lines if not isinstance(line, Line)})
+    names = ", ".join(type(part).__name__ for part in parts)
+    return f"{kind} ({names})" + (f" with lines of type {', '.join(wrong)}" if wrong else "")

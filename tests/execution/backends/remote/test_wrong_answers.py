@@ -102,12 +102,22 @@ def test_an_unknown_state_that_passes():
     assert any(line.startswith("WARN") and "execution-1" in line and "PAUSED" in line for line in lines)
 
 
-@pytest.mark.parametrize("answer", [None, ([], None, None), (None, None), (["text"], None), ([], 3)])
-def test_no_lines_of_a_log(answer):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "NoneType;"),
+        ([], "list;"),
+        (([], None, None), "tuple (list, NoneType, NoneType);"),
+        ((None, None), "tuple (NoneType, NoneType);"),
+        ((["text"], None), "tuple (list, NoneType) with lines of type str;"),
+        (([], 3), "tuple (list, int);"),
+    ],
+)
+def test_no_lines_of_a_log(answer, said):
     _, handle = follow(Wrong(logs=answer))
     lines = [line.text for line in handle.lines()]
     assert any("the lines of execution-1 cannot be read: logs returned" in line for line in lines)
-    assert handle.wait().exit_code == 0 and "logs returned" in handle.log_problem
+    assert handle.wait().exit_code == 0 and f"logs returned {said}" in handle.log_problem
 
 
 @pytest.mark.parametrize(
