@@ -125,12 +125,12 @@ class _Builder:
         watched = watches.of(self._followed())
         owners = {node: self._owner(node, watched.get(node)) for node in self._sorted_nodes}
         for kind, nodes in self._left_out.items():
-            self._wrong(nodes[0], unpartitioned_warning(kind, (node.id for node in nodes)), warning=True)
+            self.reader.report(nodes[0], unpartitioned_warning(kind, (node.id for node in nodes)), severity="warning")
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
         jobs = JobGroups(self._graph, self._dags, self._job_settings, owners, self._needed, prefix)
         triggers = {node: replace(trigger, job=jobs.of(node)) for node, trigger in owners.items()}
         for node, message in appends_without_interval(self._graph, triggers):
-            self._wrong(node, message, warning=True)
+            self.reader.report(node, message, severity="warning")
         chosen = self._automation
         return Triggers(triggers, jobs.jobs, self.reader.problems, prefix, chosen.status, chosen.timezone)
 
@@ -271,7 +271,7 @@ class _Builder:
         column = (settings.partition_column or partition_column(node)) if replaces else ""
         partitions = settings.partitions or "none"
         if replaces and not column:
-            self._wrong(node, f"{node.id}: partition_write=replace needs sink.partition or partition_column.")
+            self.reader.report(node, f"{node.id}: partition_write=replace needs sink.partition or partition_column.")
         if partitions == "none" or (partitions == "cron" and clock is None):
             return partitions, column
         short = finer_than_a_day(node, partitions, clock.cron if clock else "")
@@ -286,7 +286,7 @@ class _Builder:
                 self._left_out.setdefault(kind, []).append(node)
             return "none", column
         if kind not in ("append", "statements"):
-            self._wrong(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
+            self.reader.report(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
         return partitions, column
 
     def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:
@@ -304,26 +304,12 @@ class _Builder:
         if self._settings[node].triggering != "condition":
             return "lineage"
         if first := self._needed.get(node):
-            self._wrong(
+            self.reader.report(
                 self._graph.nodes[node],
                 f"{node}: run_dependencies_first cannot be expressed as a condition, which requests the asset alone: "
                 f"nothing would start {some(first, 3)}. Set triggering=sensor, or run_dependencies_first=false.",
             )
         return "condition"
-
-    def _wrong(self, node: Node, message: str, *, warning: bool = False) -> None:
-        thing = node.task or node.table
-        assert thing is not None
-        where = thing.location
-        self.reader.report(
-            Problem(
-                file=where.file,
-                line=where.line,
-                message=message,
-                severity="warning" if warning else "error",
-                code="bad-option",
-            )
-        )
 
 
 def _at(moment: datetime, zone: str) -> datetime:

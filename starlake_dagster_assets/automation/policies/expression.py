@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 
-__all__ = ["ExpressionError", "named_nodes", "parse_expression"]
+__all__ = ["ExpressionError", "find_node", "named_nodes", "parse_expression"]
 
 _TOKEN = re.compile(r"""\s*(?:(?P<sign>[&|()])|"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<name>[^\s&|()"']+))""")
 _DEEPEST = 100
@@ -70,6 +70,20 @@ def named_nodes(ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
                 doubled.add(name)
     kept = {name: node for name, node in found.items() if name not in doubled}
     return kept | {node.lower(): node for node in ids}
+
+
+def find_node(name: str, names: Mapping[str, str]) -> tuple[str, str]:
+    """Returns the node id of a name, else a message with the closest name.
+
+    Args:
+        name: In any case, with `.` or `/`. One with `/` that is not known is the key of an asset of another location.
+        names: Of `named_nodes`.
+    """
+    known = names.get(name.lower()) or names.get(name.lower().replace("/", "."))
+    if known is not None or "/" in name.strip("/"):
+        return known or name, ""
+    near = closest_match(name, names)
+    return "", f"no asset `{name}`. " + (f"Did you mean `{near}`?" if near else "Name it as schema.table.")
 
 
 @dataclass(frozen=True)
@@ -142,14 +156,10 @@ class _Parser:
         return Upstream(self._node(token.text, token.position))
 
     def _node(self, name: str, position: int) -> str:
-        known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
-        if known is not None:
-            return known
-        if "/" in name.strip("/"):
-            return name
-        near = closest_match(name, self._names)
-        hint = f" Did you mean `{near}`?" if near else " Name it as schema.table."
-        raise ExpressionError(self._text, position, f"no asset `{name}`.{hint}")
+        node, problem = find_node(name, self._names)
+        if problem:
+            raise ExpressionError(self._text, position, problem)
+        return node
 
 
 def joined(kind: type[AllOf] | type[AnyOf], parts: Sequence[Condition]) -> Condition:

@@ -66,8 +66,32 @@ class OptionReader:
         """Problems that were found, each once."""
         return tuple(self._seen)
 
-    def report(self, problem: Problem) -> None:
-        """Notes a problem."""
+    def report(
+        self,
+        where: Node | DagConfig,
+        message: str,
+        code: str = "bad-option",
+        *,
+        key: str = "",
+        hint: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
+        """Notes a problem of a table, a task or a DAG configuration."""
+        thing = where if isinstance(where, DagConfig) else where.task or where.table
+        assert thing is not None  # only what is materialized has settings
+        self._note(thing.location.file, thing.location.line, message, code, key, hint, severity)
+
+    def _note(
+        self,
+        file: str,
+        line: int | None,
+        message: str,
+        code: str = "bad-option",
+        key: str = "",
+        hint: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
+        problem = Problem(file=file, line=line, key=key, message=message, hint=hint, severity=severity, code=code)
         self._seen.setdefault(problem)
 
     def report_setting(self, node: Node, name: str, value: object, message: str) -> None:
@@ -79,13 +103,13 @@ class OptionReader:
             value: Its value.
             message: The problem and, where there is one, a suggestion.
         """
-        thing = node.task or node.table
-        file, line = (thing.location.file, thing.location.line) if thing is not None else (node.id, None)
+        text = f"{name}: {message}"
         if self._everywhere is not None and getattr(self._everywhere, name) == value:
-            file, line = "StarlakeAutomation", None
+            self._note("StarlakeAutomation", None, text)
         elif name == "timezone" and value == self._project.application.timezone:
-            file, line = "metadata/application.sl.yml", None
-        self.report(Problem(file=file, line=line, message=f"{name}: {message}", code="bad-option"))
+            self._note("metadata/application.sl.yml", None, text)
+        else:
+            self.report(node, text)
 
     def unknown(self, dags: Iterable[DagConfig]) -> None:
         """Reports unknown options, except those of a user's own template, which may read any option."""
@@ -97,7 +121,8 @@ class OptionReader:
                     continue
                 near = closest_match(name, [*sorted(_OWN_NAMES | known_elsewhere()), *sorted(self._tasks)])
                 hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
-                self._warn(dag, name, f"the option `{name}` is not used here.", "unknown-option", hint)
+                text, key = f"the option `{name}` is not used here.", f"dag.options.{name}"
+                self.report(dag, text, "unknown-option", key=key, hint=hint, severity="warning")
 
     def of_dag(self, dag: DagConfig, variables: Mapping[str, str]) -> NodeSettings:
         """Returns the settings that a DAG configuration gives a node.
@@ -125,7 +150,7 @@ class OptionReader:
         try:
             return render(text, {**self._project.variables, **variables})
         except RenderError as error:
-            self._wrong(dag, name, f"`{text}` is no template: {error.message}.")
+            self.report(dag, f"`{text}` is no template: {error.message}.", key=f"dag.options.{name}")
             return ""
 
     def of_tags(self, node: Node) -> NodeSettings:
@@ -141,7 +166,7 @@ class OptionReader:
         if key not in self._read:
             found, wrong = _valid_settings(said)
             for text in wrong:
-                self._report_tag(node, f"the tag is no setting: {text}", "bad-option", severity="error")
+                self.report(node, f"the tag is no setting: {text}", key="tags")
             self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
         return self._read[key]
 
@@ -149,45 +174,19 @@ class OptionReader:
         """Reports a tag that is a setting of jobs only, or that is almost the name of a setting."""
         if name in _OF_JOBS and name != "tags":
             hint = "Set it in the DAG configuration of the table or task, or in `StarlakeAutomation`."
-            self._report_tag(node, f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag", hint)
-            return
-        close = closest_match(name, _IN_TAGS, cutoff=_ALMOST)
-        if close:
+            text, code = f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag"
+        elif close := closest_match(name, _IN_TAGS, cutoff=_ALMOST):
             hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
-            self._report_tag(node, f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag", hint)
-
-    def _report_tag(
-        self, node: Node, message: str, code: str, hint: str = "", severity: Literal["error", "warning"] = "warning"
-    ) -> None:
-        thing = node.task or node.table
-        where = thing.location if thing is not None else None
-        file, line = (where.file, where.line) if where is not None else (node.id, None)
-        self.report(Problem(file=file, line=line, key="tags", message=message, hint=hint, severity=severity, code=code))
+            text, code = f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag"
+        else:
+            return
+        self.report(node, text, code, key="tags", hint=hint, severity="warning")
 
     def _parsed(self, dag: DagConfig, texts: Mapping[str, str]) -> NodeSettings:
         found, wrong = _valid_settings(texts)
         for text in wrong:
-            self._wrong(dag, "", text)
+            self.report(dag, text, key="dag.options")
         return found
-
-    def _wrong(self, dag: DagConfig, name: str, message: str) -> None:
-        key = f"dag.options.{name}" if name else "dag.options"
-        self.report(
-            Problem(file=dag.location.file, line=dag.location.line, key=key, message=message, code="bad-option")
-        )
-
-    def _warn(self, dag: DagConfig, name: str, message: str, code: str, hint: str) -> None:
-        self.report(
-            Problem(
-                file=dag.location.file,
-                line=dag.location.line,
-                key=f"dag.options.{name}",
-                message=message,
-                hint=hint,
-                severity="warning",
-                code=code,
-            )
-        )
 
 
 def merged(*said: NodeSettings) -> NodeSettings:

@@ -11,6 +11,7 @@ from starlake_dagster_assets.automation.policies.crons import period_of
 from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
 from starlake_dagster_assets.automation.policies.expression import (
     ExpressionError,
+    find_node,
     joined,
     named_nodes,
     parse_expression,
@@ -18,9 +19,7 @@ from starlake_dagster_assets.automation.policies.expression import (
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, LineageWatch, Upstream
 from starlake_dagster_assets.automation.policies.options import OptionReader
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
-from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
@@ -106,7 +105,7 @@ class Watches:
             self.reader.report_setting(node, "dataset_triggering_strategy", text, str(error))
             return None
         if node.id in watched_nodes(found):
-            self._wrong(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
+            self.reader.report(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
             return None
         return found
 
@@ -114,12 +113,10 @@ class Watches:
         found: set[str] = set()
         names = self.settings[node.id].optional_datasets or ()
         for name in names:
-            known = self._names.get(name.lower()) or self._names.get(name.lower().replace("/", "."))
-            if known is None and "/" not in name.strip("/"):
-                near = closest_match(name, self._names)
-                hint = f"; did you mean `{near}`?" if near else "; name it as schema.table."
-                self.reader.report_setting(node, "optional_datasets", names, f"no asset `{name}`{hint}")
-            found.add(known or name)
+            known, problem = find_node(name, self._names)
+            if problem:
+                self.reader.report_setting(node, "optional_datasets", names, problem)
+            found.add(known)
         return frozenset(found & set(seen))
 
     def _slower(self, node: Node, seen: Sequence[str]) -> frozenset[str]:
@@ -162,9 +159,3 @@ class Watches:
                 if not node.is_files
             }
         )
-
-    def _wrong(self, node: Node, message: str) -> None:
-        thing = node.task or node.table
-        where = thing.location if thing is not None else None
-        file, line = (where.file, where.line) if where is not None else (node.id, None)
-        self.reader.report(Problem(file=file, line=line, message=message, code="bad-option"))

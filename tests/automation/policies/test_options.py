@@ -127,8 +127,8 @@ def test_a_value_of_a_tag_that_cannot_be_read_is_an_error_with_its_place(tag, me
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("sales.aa", "optional_datasets: no asset `sales.aa`; did you mean `sales.a`?"),
-        ("nope", "optional_datasets: no asset `nope`; name it as schema.table."),
+        ("sales.aa", "optional_datasets: no asset `sales.aa`. Did you mean `sales.a`?"),
+        ("nope", "optional_datasets: no asset `nope`. Name it as schema.table."),
         ("sales/a", ""),
         ("other/location", ""),
     ],
